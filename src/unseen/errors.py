@@ -1,0 +1,54 @@
+"""Everything that `unseen` raises on purpose.
+
+    UnseenError
+    ├── SourceError      nothing to read: a missing path, an empty folder, a URL that does not answer
+    ├── ImageError       something was read, and it is no picture we can or may open
+    ├── LabelError       labels, templates or label files that cannot be used
+    ├── ModelError       a checkpoint that is missing, broken, unsupported or refused
+    └── MissingExtraError   an optional library is absent; the message holds the pip line
+
+A message says what was given, what is wrong, and what to do. `UnseenWarning` is the one category
+of our warnings.
+"""
+
+from __future__ import annotations
+
+
+class UnseenError(Exception):
+    """Base of every error that a user can do something about."""
+
+
+class SourceError(UnseenError):
+    """A path, folder, glob or URL has nothing to read."""
+
+
+class ImageError(UnseenError):
+    """The bytes are no picture that can, or may, be opened."""
+
+
+class LabelError(UnseenError):
+    """Labels, prompts, templates or a label file cannot be used as given."""
+
+
+class ModelError(UnseenError):
+    """A checkpoint is missing, damaged, unsupported, or refused for safety."""
+
+
+class MissingExtraError(UnseenError):
+    """A feature needs an optional library.
+
+    >>> str(MissingExtraError("Parquet output", library="pyarrow", extra="parquet"))
+    'Parquet output needs pyarrow, which is not installed: pip install "unseen[parquet]"'
+    """
+
+    def __init__(self, feature: str, library: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs {library}, which is not installed: "
+            f'pip install "unseen[{extra}]"'
+        )
+        self.library = library
+        self.extra = extra
+
+
+class UnseenWarning(UserWarning):
+    """Something was put right or left out, and the user should know."""

@@ -1,0 +1,1 @@
+"""Which checkpoints exist, and how they come to life."""

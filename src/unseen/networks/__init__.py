@@ -1,0 +1,1 @@
+"""The architectures, each written once against the operations protocol."""

@@ -1,0 +1,137 @@
+"""The operations that a network is written in, as a protocol.
+
+A network is a plain function of an `Operations` object and its input tensors. What a tensor *is*
+belongs to the runtime: a numpy array, a value in an ONNX graph that is being recorded, a torch
+tensor. Parameters are numpy arrays and go to the operations as they are; a runtime converts them.
+
+Conventions: float32; `linear` weights are (out, in) and convolution weights (out, in / groups, kh, kw),
+as torch and safetensors store them; pictures are (n, channels, height, width) after `pixels`;
+token sequences are (n, tokens, width). Only the first axis (and the token axis of a text) may be
+unknown while a graph is recorded, so shapes given to `reshape` use 0 for "as it is" and -1 once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+Array = NDArray[Any]
+
+
+class Operations(Protocol[T]):
+    """What every runtime can do. `T` is the runtime's own tensor."""
+
+    # inputs and shapes
+    def constant(self, value: Array) -> T:
+        """A fixed array as a tensor; broadcasting follows numpy."""
+
+    def pixels(self, x: T) -> T:
+        """uint8 (n, height, width, 3) → float32 (n, 3, height, width), values kept 0…255."""
+
+    def embedding(self, table: Array, ids: T) -> T:
+        """Rows of `table` (vocabulary, width) by int64 `ids` (…) → (…, width)."""
+
+    def reshape(self, x: T, shape: Sequence[int]) -> T:
+        """0 keeps that axis, one -1 takes what is left (ONNX's rule)."""
+
+    def transpose(self, x: T, axes: Sequence[int]) -> T: ...
+
+    def concat(self, xs: Sequence[T], axis: int) -> T: ...
+
+    def slice(self, x: T, axis: int, start: int, stop: int | None) -> T:
+        """`x[start:stop]` along `axis`, which is kept."""
+
+    def first_token(self, row: Array, like: T) -> T:
+        """A parameter (width,) as (n, 1, width), n taken from the first axis of `like`."""
+
+    def positions(self, table: Array, like: T) -> T:
+        """The first t rows of `table` (longest, width) as (t, width), t the second axis of `like`."""
+
+    def take_token(self, x: T, index: T) -> T:
+        """(n, t, width) and int64 (n,) → (n, width): one token of each row."""
+
+    # arithmetic
+    def add(self, a: T, b: T) -> T: ...
+
+    def mul(self, a: T, b: T) -> T: ...
+
+    def linear(self, x: T, weight: Array, bias: Array | None = None) -> T:
+        """`x @ weight.T + bias` on the last axis."""
+
+    def conv(
+        self,
+        x: T,
+        weight: Array,
+        bias: Array | None = None,
+        *,
+        stride: int = 1,
+        padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+        groups: int = 1,
+    ) -> T:
+        """2-D convolution; `padding` with zeros is (top, left, bottom, right)."""
+
+    def attention(
+        self, q: T, k: T, v: T, heads: int, *, causal: bool = False, mask: T | None = None
+    ) -> T:
+        """Scaled dot-product attention, softmax(q kᵀ / √d) v, on (n, t, width) split into heads.
+
+        `mask` is int64 (n, keys): 0 hides a key. `causal` hides every key after its query
+        (queries and keys are then the same tokens).
+        """
+
+    # pointwise and reductions
+    def layer_norm(self, x: T, weight: Array, bias: Array, epsilon: float) -> T:
+        """Over the last axis."""
+
+    def activation(self, x: T, name: str) -> T:
+        """One of `ACTIVATIONS`."""
+
+    def softmax(self, x: T) -> T:
+        """Over the last axis."""
+
+    def mean(self, x: T, axes: Sequence[int]) -> T:
+        """Mean over `axes`, which are dropped."""
+
+    def masked_mean(self, x: T, mask: T) -> T:
+        """(n, t, width) and int64 (n, t) → (n, width): mean of the tokens whose mask is 1."""
+
+    def l2_normalise(self, x: T) -> T:
+        """Rows of the last axis to length 1."""
+
+
+# Names as configuration files write them. `gelu` is exact (erf); `quick_gelu` is x·sigmoid(1.702 x),
+# OpenAI's own; `gelu_tanh` the approximation. relu6 is min(max(x, 0), 6).
+ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu", "relu", "relu6", "silu", "tanh")
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input of a network: `shape` has None where any size goes."""
+
+    name: str
+    dtype: str  # "uint8" or "int64"
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Network(Generic[T]):
+    """One tower, ready for any runtime: what to do, and what it is given.
+
+    `body(operations, *tensors)` returns the output, float32 (n, dimension).
+    """
+
+    name: str
+    inputs: tuple[Input, ...]
+    body: Callable[..., Any] = field(repr=False)
+    dimension: int
+
+
+def as_float32(array: Array) -> NDArray[np.float32]:
+    """A parameter as contiguous float32, whatever it was stored as."""
+    return np.ascontiguousarray(array, dtype=np.float32)
