@@ -95,6 +95,9 @@ class Operations(Protocol[T]):
     def softmax(self, x: T) -> T:
         """Over the last axis."""
 
+    def keep_top(self, x: T, k: int) -> T:
+        """(n, m) → the same with all but the k largest of each row set to 0."""
+
     def mean(self, x: T, axes: Sequence[int]) -> T:
         """Mean over `axes`, which are dropped."""
 
