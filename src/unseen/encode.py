@@ -1,0 +1,184 @@
+"""Pictures and prompts → embeddings: float32 rows of length 1, each thing encoded once."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.cache import VectorCache
+from unseen.errors import LabelError, UnseenError, UnseenWarning
+from unseen.images import DEFAULT_LIMITS, Limits, open_image
+from unseen.models.compiled import CompiledNetwork
+from unseen.models.model import Model
+from unseen.sources import Source, expand
+
+Embeddings = NDArray[np.float32]
+
+TEXT_BATCH_TOKENS = 2048  # tokens in a text batch: enough to fill the cores, little to pad
+TEXT_CHUNK = 4096  # prompts between two writes to the cache: what a killed process can lose
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One picture after the image net: its embedding, or why there is none."""
+
+    name: str
+    embedding: NDArray[np.float32] | None  # (d,), length 1
+    error: UnseenError | None = None
+
+
+class Encoder:
+    """The two nets of a model behind caches. Loads and compiles nothing until it must."""
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        exact: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        """`exact` decodes JPEGs at full size first; by default a decoder may stop at twice the
+        size that is wanted (cosine ≥ 0.999 to exact). `threads`: of the networks; None is all."""
+        self.model = model
+        self.limits = limits
+        self.exact = exact
+        self._image = CompiledNetwork(model, "image", model.image_network, threads)
+        self._text = CompiledNetwork(model, "text", model.text_network, threads)
+        self._vectors = VectorCache()
+
+    # pictures
+
+    def encode_images(self, sources: Any, *, batch_size: int = 8) -> Embeddings:
+        """Any source or sources → float32 (n, d), rows of length 1.
+
+        Raises the ImageError or SourceError of the first picture that cannot be read;
+        `stream_images` goes on past it.
+        """
+        rows = []
+        for encoded in self.stream_images(sources, batch_size=batch_size):
+            if encoded.error is not None:
+                raise encoded.error
+            rows.append(encoded.embedding)
+        if not rows:
+            return np.zeros((0, self.model.dimension), dtype=np.float32)
+        return np.stack(rows)  # type: ignore[arg-type]
+
+    def stream_images(self, sources: Any, *, batch_size: int = 8) -> Iterator[Encoded]:
+        """`Encoded` for each picture, in order, a broken one included; memory is bounded.
+
+        Threads decode the next pictures while the network has the present ones.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
+        workers = min(os.cpu_count() or 1, batch_size)
+        with ThreadPoolExecutor(workers, thread_name_prefix="unseen-decode") as pool:
+            decoded = _ahead(pool, self._decode, expand(sources), batch_size + workers)
+            while batch := list(islice(decoded, batch_size)):
+                yield from self._encode_batch(batch)
+
+    def _decode(self, source: Source) -> tuple[Source, NDArray[np.uint8] | UnseenError]:
+        at_least = None if self.exact else self.model.preprocess.target
+        try:
+            image = open_image(source.content, limits=self.limits, at_least=at_least)
+            return source, self.model.preprocess(image)
+        except UnseenError as error:
+            return source, error
+
+    def _encode_batch(
+        self, batch: Sequence[tuple[Source, NDArray[np.uint8] | UnseenError]]
+    ) -> Iterator[Encoded]:
+        pixels = [p for _, p in batch if not isinstance(p, UnseenError)]
+        embeddings = iter(self._image(np.stack(pixels)) if pixels else ())
+        for source, result in batch:
+            if isinstance(result, UnseenError):
+                yield Encoded(source.name, None, result)
+            else:
+                yield Encoded(source.name, next(embeddings))
+
+    # prompts
+
+    def encode_texts(self, texts: Sequence[str]) -> Embeddings:
+        """Texts → float32 (n, d), rows of length 1; as they are, no template.
+
+        Known texts come from the cache on disk; the others are encoded in batches of like length,
+        each cut to its longest text, and kept. A text over the model's context is cut, with a
+        warning that names it.
+        """
+        if isinstance(texts, str):
+            raise LabelError(f"encode_texts takes a list of texts, and was given one: {texts!r}.")
+        if not all(isinstance(text, str) for text in texts):
+            wrong = next(text for text in texts if not isinstance(text, str))
+            raise LabelError(f"every text must be a str; {wrong!r} is a {type(wrong).__name__}.")
+        known = self._known_texts(list(dict.fromkeys(texts)))
+        if not texts:
+            return np.zeros((0, self.model.dimension), dtype=np.float32)
+        return np.stack([known[text] for text in texts])
+
+    def _known_texts(self, texts: list[str]) -> dict[str, NDArray[np.float32]]:
+        fingerprint = self.model.fingerprint
+        known = self._vectors.get_many(fingerprint, texts)
+        if len(known) == len(texts):
+            return known
+        with self._vectors.lock(fingerprint):  # another process may be at the same prompts
+            missing = [text for text in texts if text not in known]
+            known.update(self._vectors.get_many(fingerprint, missing))
+            missing = [text for text in missing if text not in known]
+            for start in range(0, len(missing), TEXT_CHUNK):
+                new = self._encode_new_texts(missing[start : start + TEXT_CHUNK])
+                self._vectors.put_many(fingerprint, new)
+                known.update(new)
+        return known
+
+    def _encode_new_texts(self, texts: list[str]) -> dict[str, NDArray[np.float32]]:
+        ids, cut = self.model.tokenizer.encode(texts, self.model.context_length)
+        for text in (text for text, was_cut in zip(texts, cut, strict=True) if was_cut):
+            warnings.warn(
+                f"this prompt is longer than the {self.model.context_length} tokens that "
+                f"{self.model.name} reads, and was cut: {text[:80]!r}",
+                UnseenWarning,
+                stacklevel=2,
+            )
+        encoded: dict[str, NDArray[np.float32]] = {}
+        for batch in batches_of_like_length([len(tokens) for tokens in ids], TEXT_BATCH_TOKENS):
+            rows = self._text(*self.model.text_inputs([ids[i] for i in batch]))
+            encoded.update(zip((texts[i] for i in batch), rows, strict=True))
+        return encoded
+
+
+def batches_of_like_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
+    """Indices in batches of similar length, shortest first, each at most `tokens` when padded."""
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and (len(batch) + 1) * lengths[index] > tokens:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, function: Any, items: Iterable[Any], window: int
+) -> Iterator[Any]:
+    """`map` that runs at most `window` items ahead of its reader; what is left is cancelled."""
+    futures: deque[Future[Any]] = deque()
+    try:
+        for item in items:
+            futures.append(pool.submit(function, item))
+            if len(futures) >= window:
+                yield futures.popleft().result()
+        while futures:
+            yield futures.popleft().result()
+    finally:
+        for future in futures:
+            future.cancel()

@@ -1,0 +1,62 @@
+"""Cosines → probabilities: one pure function a rule, and a table of them.
+
+A cosine is never called a probability: it becomes one here, by the rule that the model's family
+was trained with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.models.model import Score
+
+Rows = NDArray[np.float32]
+
+
+def softmax(logits: Rows) -> Rows:
+    """Over the last axis, which then sums to 1."""
+    e = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(e / e.sum(-1, keepdims=True), dtype=np.float32)
+
+
+def sigmoid(logits: Rows) -> Rows:
+    """Each logit by itself, in the form that overflows on neither side."""
+    e = np.exp(-np.abs(logits))
+    return np.asarray(np.where(logits >= 0, 1.0, e) / (1.0 + e), dtype=np.float32)
+
+
+# How a family was trained: CLIP sets the labels against one another (Radford et al. 2021), SigLIP
+# asks of each pair whether it belongs together (Zhai et al. 2023, arXiv:2303.15343).
+RULES: dict[str, Callable[[Rows], Rows]] = {"softmax": softmax, "sigmoid": sigmoid}
+
+
+def cosines(images: Rows, texts: Rows) -> Rows:
+    """(n, d) and (k, d), rows of length 1 → (n, k)."""
+    return np.asarray(images @ texts.T, dtype=np.float32)
+
+
+def logits(cosine: Rows, score: Score) -> Rows:
+    """`logits_per_image` of the model: scale · cosine + bias."""
+    return np.asarray(cosine * np.float32(score.scale) + np.float32(score.bias), dtype=np.float32)
+
+
+def single_label(cosine: Rows, score: Score) -> Rows:
+    """(n, k) cosines → (n, k) probabilities by the family's own rule."""
+    return RULES[score.rule](logits(cosine, score))
+
+
+def multi_label(cosine: Rows, neutral: Rows, score: Score) -> Rows:
+    """(n, k) cosines → (n, k), each label a yes or no of its own.
+
+    A sigmoid family says so itself. For a softmax family each label stands alone against neutral
+    prompts: `neutral` (n, m) are their cosines, and the probability is the softmax of the two
+    logits, label and mean neutral, which is sigmoid(scale · (cosine - neutral)). It is
+    uncalibrated.
+    """
+    if score.rule == "sigmoid":
+        return single_label(cosine, score)
+    against = neutral.mean(-1, keepdims=True)
+    return sigmoid(np.asarray((cosine - against) * np.float32(score.scale), dtype=np.float32))
