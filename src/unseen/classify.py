@@ -1,0 +1,166 @@
+"""Classifier: pictures and labels in, predictions out; the files above as one sentence."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unseen.compiled_labels import SUFFIX, CompiledLabels, compile_labels
+from unseen.decide import Decision, decide
+from unseen.encode import Embeddings, Encoded, Encoder
+from unseen.errors import LabelError
+from unseen.images import DEFAULT_LIMITS, Limits
+from unseen.labels import LabelSet, LabelsLike, TemplateLike
+from unseen.models import families, hub
+from unseen.models.model import Model
+from unseen.predictions import Prediction
+
+KEPT_LABEL_SETS = 16  # compiled label sets that a classifier remembers
+BATCH_SIZE = 8  # pictures: more is no faster on a CPU, and costs memory
+
+
+def load(
+    model: str | Path = "builtin",
+    *,
+    revision: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    exact: bool = False,
+    threads: int | None = None,
+) -> Classifier:
+    """A classifier of the built-in model, a hub id (`org/name`, `org/name@revision`) or a folder.
+
+    Weights are downloaded now if they are not here; networks are compiled when first needed, once.
+    `exact` decodes JPEGs in full; `limits` bound what a picture may cost; `threads` are those of
+    the networks (default: every core). Raises ModelError.
+    """
+    checkpoint = hub.locate(str(model), revision=revision)
+    encoder = Encoder(families.read(checkpoint), limits=limits, exact=exact, threads=threads)
+    return Classifier(encoder)
+
+
+class Classifier:
+    """Says which words fit a picture. Make one with `load` and keep it."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self._compiled: OrderedDict[LabelSet, CompiledLabels] = OrderedDict()
+
+    @property
+    def model(self) -> Model:
+        """The checkpoint: name, family, dimension, score."""
+        return self.encoder.model
+
+    def encode_images(self, sources: Any, *, batch_size: int = 8) -> Embeddings:
+        """Any source or sources → float32 (n, d), rows of length 1."""
+        return self.encoder.encode_images(sources, batch_size=batch_size)
+
+    def encode_texts(self, texts: list[str]) -> Embeddings:
+        """Texts, as they are → float32 (n, d), rows of length 1."""
+        return self.encoder.encode_texts(texts)
+
+    def compile(
+        self,
+        labels: LabelsLike | CompiledLabels,
+        *,
+        template: TemplateLike = None,
+        background: Iterable[str] = (),
+    ) -> CompiledLabels:
+        """A label set encoded for this model, for reuse and for `save`; remembered.
+
+        `labels`: what `LabelSet.of` takes, a compiled set, or the path of a saved one. LabelError
+        when a compiled set belongs to another model.
+        """
+        if isinstance(labels, (str, Path)) and Path(labels).suffix == SUFFIX:
+            labels = CompiledLabels.load(labels)
+        if isinstance(labels, CompiledLabels):
+            if template is not None or tuple(background):
+                raise LabelError(
+                    f"the label set {labels.name!r} is compiled: its templates and background "
+                    "labels are fixed; give them to `unseen labels compile`."
+                )
+            labels.check(self.model)
+            return labels
+        label_set = LabelSet.of(labels, template=template, background=background)
+        compiled = self._compiled.pop(label_set, None) or compile_labels(self.encoder, label_set)
+        self._compiled[label_set] = compiled
+        if len(self._compiled) > KEPT_LABEL_SETS:
+            self._compiled.popitem(last=False)
+        return compiled
+
+    def classify(
+        self,
+        source: Any,
+        labels: LabelsLike | CompiledLabels,
+        *,
+        template: TemplateLike = None,
+        background: Iterable[str] = (),
+        multi_label: bool = False,
+        top_k: int | None = None,
+        min_score: float | None = None,
+    ) -> Prediction:
+        """One picture; the options are those of `classify_many`.
+
+        Raises the ImageError or SourceError of a picture that cannot be read.
+        """
+        decision = Decision(multi_label, top_k, min_score)
+        compiled = self.compile(labels, template=template, background=background)
+        encoded = list(self.encoder.stream_images([source], batch_size=1))
+        if encoded[0].error is not None:
+            raise encoded[0].error
+        return self._decide(encoded, compiled, decision)[0]
+
+    def classify_many(
+        self,
+        sources: Any,
+        labels: LabelsLike | CompiledLabels,
+        *,
+        batch_size: int = BATCH_SIZE,
+        template: TemplateLike = None,
+        background: Iterable[str] = (),
+        multi_label: bool = False,
+        top_k: int | None = None,
+        min_score: float | None = None,
+    ) -> Iterator[Prediction]:
+        """A prediction for each picture, in order, while they come; memory is bounded.
+
+        `sources`: a folder, a glob, or any iterable (a generator too). A picture that cannot be
+        read is a prediction with an `error`.
+        `labels`, `template`, `background`: as `LabelSet.of` takes them, or a compiled set.
+        `multi_label`: each label is a yes or no of its own, yes from its threshold on (`min_score`,
+        or 0.5, where it has none). `top_k`: at most so many labels. `min_score`: only labels with
+        at least this probability; when none has, the prediction is *unknown*.
+        """
+        decision = Decision(multi_label, top_k, min_score)
+        compiled = self.compile(labels, template=template, background=background)
+        stream = self.encoder.stream_images(sources, batch_size=batch_size)
+        return self._predictions(stream, compiled, decision, batch_size)
+
+    def _predictions(
+        self,
+        stream: Iterator[Encoded],
+        compiled: CompiledLabels,
+        decision: Decision,
+        batch_size: int,
+    ) -> Iterator[Prediction]:
+        while batch := list(islice(stream, batch_size)):
+            yield from self._decide(batch, compiled, decision)
+
+    def _decide(
+        self, batch: Sequence[Encoded], compiled: CompiledLabels, decision: Decision
+    ) -> list[Prediction]:
+        good = [e for e in batch if e.embedding is not None]
+        rows = np.array([e.embedding for e in good], dtype=np.float32)
+        decided = iter(
+            decide([e.name for e in good], rows, compiled, self.model.score, decision)
+            if good
+            else ()
+        )
+        return [
+            Prediction(e.name, error=str(e.error)) if e.error is not None else next(decided)
+            for e in batch
+        ]

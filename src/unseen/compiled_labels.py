@@ -1,0 +1,137 @@
+"""A label set encoded for one model: a matrix and its facts, in memory and in one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from unseen.cache import write_atomically
+from unseen.encode import Encoder
+from unseen.errors import LabelError
+from unseen.labels import Label, LabelSet, fill
+from unseen.models.model import Model
+
+FORMAT = "unseen-labels-1"
+
+# What a picture shows when none of the labels is meant; the mean of them is the neutral ground
+# that multi-label mode of a softmax family sets each label against.
+NEUTRAL = ("something", "a thing", "an object", "a scene", "a picture")
+
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledLabels:
+    """`matrix` float32 (k, d): a row of length 1 a label; `neutral` (m, d): the neutral prompts.
+
+    Tied to the model whose fingerprint it carries: any other refuses it.
+    """
+
+    labels: tuple[Label, ...]
+    prompts: tuple[tuple[str, ...], ...]
+    matrix: NDArray[np.float32]
+    neutral: NDArray[np.float32]
+    model: str
+    revision: str | None
+    fingerprint: str
+    name: str = "labels"
+
+    def check(self, model: Model) -> None:
+        """LabelError unless it was compiled for exactly this model."""
+        if self.fingerprint != model.fingerprint:
+            raise LabelError(
+                f"the label set {self.name!r} was compiled for {self.model} "
+                f"({self.fingerprint[:12]}), and the model in use is {model.name} "
+                f"({model.fingerprint[:12]}); compile it again: unseen labels compile … "
+                f"-m {model.name}"
+            )
+
+    def save(self, path: str | Path) -> None:
+        """One safetensors file, written whole or not at all."""
+        path = Path(path)
+        if path.suffix != SUFFIX:
+            raise LabelError(f"{path}: a compiled label set is a {SUFFIX} file.")
+        facts = {
+            "labels": [
+                {"name": la.name, "threshold": la.threshold, "background": la.background}
+                for la in self.labels
+            ],
+            "prompts": self.prompts,
+            "model": self.model,
+            "revision": self.revision,
+            "fingerprint": self.fingerprint,
+            "name": self.name,
+        }
+        metadata = {"format": FORMAT, "facts": json.dumps(facts, ensure_ascii=False)}
+        write_atomically(path, save({"matrix": self.matrix, "neutral": self.neutral}, metadata))
+
+    @classmethod
+    def load(cls, path: str | Path) -> CompiledLabels:
+        """LabelError when the file is missing, damaged, or something else."""
+        try:
+            with safe_open(path, framework="numpy") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != FORMAT:
+                    raise LabelError(f"{path}: this is no compiled label set.")
+                matrix, neutral = file.get_tensor("matrix"), file.get_tensor("neutral")
+                return cls._from_facts(json.loads(metadata["facts"]), matrix, neutral)
+        except FileNotFoundError:
+            raise LabelError(f"{path}: there is no such compiled label set.") from None
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise LabelError(f"{path}: this compiled label set is damaged: {error}.") from None
+
+    @classmethod
+    def _from_facts(
+        cls, facts: dict[str, Any], matrix: NDArray[np.float32], neutral: NDArray[np.float32]
+    ) -> CompiledLabels:
+        prompts = tuple(tuple(p) for p in facts["prompts"])
+        labels = tuple(
+            Label(la["name"], own, la["threshold"], la["background"])
+            for la, own in zip(facts["labels"], prompts, strict=True)
+        )
+        if matrix.shape[0] != len(labels) or matrix.ndim != 2:
+            raise ValueError(f"{len(labels)} labels and a matrix of shape {matrix.shape}")
+        return cls(
+            labels,
+            prompts,
+            matrix,
+            neutral,
+            facts["model"],
+            facts["revision"],
+            facts["fingerprint"],
+            facts["name"],
+        )
+
+
+def compile_labels(encoder: Encoder, label_set: LabelSet) -> CompiledLabels:
+    """Encode every prompt once (or find it in the cache) and average them a label."""
+    model = encoder.model
+    prompts = label_set.prompts(model.template)
+    neutral = tuple(fill(model.template, word) for word in NEUTRAL)
+    rows = encoder.encode_texts([*(p for own in prompts for p in own), *neutral])
+    sizes = [len(own) for own in prompts]
+    return CompiledLabels(
+        label_set.labels,
+        tuple(prompts),
+        _averaged(rows[: sum(sizes)], sizes),
+        rows[sum(sizes) :],
+        model.name,
+        model.revision,
+        model.fingerprint,
+        label_set.name,
+    )
+
+
+def _averaged(rows: NDArray[np.float32], sizes: Sequence[int]) -> NDArray[np.float32]:
+    """Runs of `sizes` rows → their mean, normalised: (k, d)."""
+    starts = np.cumsum([0, *sizes[:-1]])
+    sums = np.add.reduceat(rows, starts, axis=0)
+    return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), dtype=np.float32)
