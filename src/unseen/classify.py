@@ -12,7 +12,7 @@ import numpy as np
 
 from unseen.compiled_labels import SUFFIX, CompiledLabels, compile_labels
 from unseen.decide import Decision, decide
-from unseen.encode import Embeddings, Encoded, Encoder
+from unseen.encode import BATCH_SIZE, Embeddings, Encoded, Encoder
 from unseen.errors import LabelError
 from unseen.images import DEFAULT_LIMITS, Limits
 from unseen.labels import LabelSet, LabelsLike, TemplateLike
@@ -21,7 +21,6 @@ from unseen.models.model import Model
 from unseen.predictions import Prediction
 
 KEPT_LABEL_SETS = 16  # compiled label sets that a classifier remembers
-BATCH_SIZE = 8  # pictures: more is no faster on a CPU, and costs memory
 
 
 def load(
@@ -55,7 +54,7 @@ class Classifier:
         """The checkpoint: name, family, dimension, score."""
         return self.encoder.model
 
-    def encode_images(self, sources: Any, *, batch_size: int = 8) -> Embeddings:
+    def encode_images(self, sources: Any, *, batch_size: int = BATCH_SIZE) -> Embeddings:
         """Any source or sources → float32 (n, d), rows of length 1."""
         return self.encoder.encode_images(sources, batch_size=batch_size)
 
@@ -138,15 +137,17 @@ class Classifier:
         decision = Decision(multi_label, top_k, min_score)
         compiled = self.compile(labels, template=template, background=background)
         stream = self.encoder.stream_images(sources, batch_size=batch_size)
-        return self._predictions(stream, compiled, decision, batch_size)
+        return self.predictions(stream, compiled, decision, batch_size=batch_size)
 
-    def _predictions(
+    def predictions(
         self,
         stream: Iterator[Encoded],
         compiled: CompiledLabels,
         decision: Decision,
-        batch_size: int,
+        *,
+        batch_size: int = BATCH_SIZE,
     ) -> Iterator[Prediction]:
+        """Pictures already encoded → predictions, in order."""
         while batch := list(islice(stream, batch_size)):
             yield from self._decide(batch, compiled, decision)
 

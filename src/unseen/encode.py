@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -23,6 +24,7 @@ from unseen.sources import Source, expand
 
 Embeddings = NDArray[np.float32]
 
+BATCH_SIZE = 8  # pictures: more is no faster on a CPU, and costs memory
 TEXT_BATCH_TOKENS = 2048  # tokens in a text batch: enough to fill the cores, little to pad
 TEXT_CHUNK = 4096  # prompts between two writes to the cache: what a killed process can lose
 
@@ -58,7 +60,7 @@ class Encoder:
 
     # pictures
 
-    def encode_images(self, sources: Any, *, batch_size: int = 8) -> Embeddings:
+    def encode_images(self, sources: Any, *, batch_size: int = BATCH_SIZE) -> Embeddings:
         """Any source or sources → float32 (n, d), rows of length 1.
 
         Raises the ImageError or SourceError of the first picture that cannot be read;
@@ -73,23 +75,29 @@ class Encoder:
             return np.zeros((0, self.model.dimension), dtype=np.float32)
         return np.stack(rows)  # type: ignore[arg-type]
 
-    def stream_images(self, sources: Any, *, batch_size: int = 8) -> Iterator[Encoded]:
+    def stream_images(
+        self, sources: Any, *, batch_size: int = BATCH_SIZE, limits: Limits | None = None
+    ) -> Iterator[Encoded]:
         """`Encoded` for each picture, in order, a broken one included; memory is bounded.
 
-        Threads decode the next pictures while the network has the present ones.
+        Threads decode the next pictures while the network has the present ones. `limits`: other
+        than the encoder's own.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
         workers = min(os.cpu_count() or 1, batch_size)
         with ThreadPoolExecutor(workers, thread_name_prefix="unseen-decode") as pool:
-            decoded = _ahead(pool, self._decode, expand(sources), batch_size + workers)
+            decode = partial(self._decode, limits=limits or self.limits)
+            decoded = _ahead(pool, decode, expand(sources), batch_size + workers)
             while batch := list(islice(decoded, batch_size)):
                 yield from self._encode_batch(batch)
 
-    def _decode(self, source: Source) -> tuple[Source, NDArray[np.uint8] | UnseenError]:
+    def _decode(
+        self, source: Source, limits: Limits
+    ) -> tuple[Source, NDArray[np.uint8] | UnseenError]:
         at_least = None if self.exact else self.model.preprocess.target
         try:
-            image = open_image(source.content, limits=self.limits, at_least=at_least)
+            image = open_image(source.content, limits=limits, at_least=at_least)
             return source, self.model.preprocess(image)
         except UnseenError as error:
             return source, error

@@ -1,0 +1,85 @@
+"""Name what no model was trained to name: zero-shot image classification.
+
+    >>> import unseen
+    >>> clf = unseen.load()
+    >>> clf.classify("examples/cat.jpg", ["cat", "dog"]).label
+    'cat'
+
+Importing this loads nothing heavy: a name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unseen.classify import Classifier, load
+    from unseen.compiled_labels import CompiledLabels
+    from unseen.errors import (
+        ImageError,
+        LabelError,
+        MissingExtraError,
+        ModelError,
+        SourceError,
+        UnseenError,
+        UnseenWarning,
+    )
+    from unseen.images import Limits, open_image
+    from unseen.labels import LabelSet
+    from unseen.pipeline import pipeline
+    from unseen.predictions import Prediction, Scored
+
+__version__ = "0.1.0"
+
+# Public name → the file it lives in.
+_HOMES = {
+    "Classifier": "classify",
+    "CompiledLabels": "compiled_labels",
+    "ImageError": "errors",
+    "LabelError": "errors",
+    "LabelSet": "labels",
+    "Limits": "images",
+    "MissingExtraError": "errors",
+    "ModelError": "errors",
+    "Prediction": "predictions",
+    "Scored": "predictions",
+    "SourceError": "errors",
+    "UnseenError": "errors",
+    "UnseenWarning": "errors",
+    "load": "classify",
+    "open_image": "images",
+    "pipeline": "pipeline",
+}
+
+__all__ = [
+    "Classifier",
+    "CompiledLabels",
+    "ImageError",
+    "LabelError",
+    "LabelSet",
+    "Limits",
+    "MissingExtraError",
+    "ModelError",
+    "Prediction",
+    "Scored",
+    "SourceError",
+    "UnseenError",
+    "UnseenWarning",
+    "__version__",
+    "load",
+    "open_image",
+    "pipeline",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'unseen' has no attribute {name!r}")
+    value = getattr(import_module(f"unseen.{_HOMES[name]}"), name)
+    globals()[name] = value  # the next use finds it without coming here
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,105 @@
+"""`pipeline`, a drop-in for the transformers call of the same name, for this one task."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from unseen.classify import Classifier, load
+from unseen.compiled_labels import CompiledLabels
+from unseen.decide import Decision
+from unseen.encode import BATCH_SIZE, Encoded
+from unseen.errors import LabelError, SourceError, UnseenError, UnseenWarning
+
+TASK = "zero-shot-image-classification"
+CPU = (None, -1, "cpu", "auto")
+
+Ranking = list[dict[str, Any]]  # [{"score": …, "label": …}, …], best first
+
+
+def pipeline(
+    task: str | None = None,
+    model: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    device: Any = None,
+    batch_size: int | None = None,
+) -> ZeroShotImageClassification:
+    """What `transformers.pipeline("zero-shot-image-classification", model=…)` gives.
+
+    `model` defaults to the built-in one. `device` other than the CPU is answered with a warning.
+    """
+    if task not in (None, TASK):
+        raise UnseenError(f"the task {task!r} is not one of unseen's; it has {TASK!r}.")
+    if device not in CPU and str(device) != "cpu":
+        warnings.warn(f"device={device!r}: running on the CPU.", UnseenWarning, stacklevel=2)
+    classifier = load("builtin" if model is None else model, revision=revision)
+    return ZeroShotImageClassification(classifier, batch_size)
+
+
+class ZeroShotImageClassification:
+    """Callable like the transformers pipeline object."""
+
+    task = TASK
+
+    def __init__(self, classifier: Classifier, batch_size: int | None = None) -> None:
+        self.classifier = classifier
+        self.batch_size = batch_size
+
+    def __call__(
+        self,
+        image: Any = None,
+        candidate_labels: Sequence[str] | None = None,
+        hypothesis_template: str | None = None,
+        *,
+        images: Any = None,
+        batch_size: int | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """One picture → its ranking; a list → a list of rankings; a generator → a generator.
+
+        A ranking is `[{"score": float, "label": str}, …]`, best first, of all labels.
+        `hypothesis_template` defaults to the model's own, for CLIP "This is a photo of {}.".
+        `images` is the older name of `image`; `timeout` is in seconds, for a URL.
+        Unlike `Classifier.classify_many`, this raises when a picture cannot be read.
+        """
+        image = images if image is None else image
+        if image is None:
+            raise SourceError("no picture was given: pass a path, a URL, a PIL image or a list.")
+        if candidate_labels is None:
+            raise LabelError("no candidate_labels were given.")
+        several = isinstance(image, (list, tuple, Iterator))
+        rankings = self._stream(
+            image if several else [image],
+            self.classifier.compile(candidate_labels, template=hypothesis_template),
+            batch_size or self.batch_size or BATCH_SIZE,
+            timeout,
+        )
+        if isinstance(image, Iterator):
+            return rankings
+        return list(rankings) if several else next(rankings)
+
+    def _stream(
+        self, images: Any, labels: CompiledLabels, batch_size: int, timeout: float | None
+    ) -> Iterator[Ranking]:
+        encoder = self.classifier.encoder
+        limits = encoder.limits
+        if timeout is not None:
+            limits = replace(limits, max_seconds=timeout)
+        stream = encoder.stream_images(images, batch_size=batch_size, limits=limits)
+        good = _raising(stream)
+        for prediction in self.classifier.predictions(
+            good, labels, Decision(), batch_size=batch_size
+        ):
+            yield list(prediction)
+
+
+def _raising(stream: Iterator[Encoded]) -> Iterator[Encoded]:
+    """The same, until a picture that could not be read: its error is raised."""
+    for encoded in stream:
+        if encoded.error is not None:
+            raise encoded.error
+        yield encoded
