@@ -96,9 +96,7 @@ def _several(
     background = np.array([label.background for label in labels.labels])
     names = [label.name for label in labels.labels if not label.background]
     neutral = (
-        cosines[:, background]
-        if background.any()
-        else score.cosines(embeddings, labels.neutral)
+        cosines[:, background] if background.any() else score.cosines(embeddings, labels.neutral)
     )
     own = cosines[:, ~background]
     return names, own, score.multi_label(own, neutral, rule)

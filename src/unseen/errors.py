@@ -1,7 +1,7 @@
 """Everything that `unseen` raises on purpose.
 
     UnseenError
-    ├── SourceError      nothing to read: a missing path, an empty folder, a URL that does not answer
+    ├── SourceError      nothing to read: a missing path, an empty folder, a silent URL
     ├── ImageError       something was read, and it is no picture we can or may open
     ├── LabelError       labels, templates or label files that cannot be used
     ├── ModelError       a checkpoint that is missing, broken, unsupported or refused
@@ -43,8 +43,7 @@ class MissingExtraError(UnseenError):
 
     def __init__(self, feature: str, library: str, extra: str) -> None:
         super().__init__(
-            f"{feature} needs {library}, which is not installed: "
-            f'pip install "unseen[{extra}]"'
+            f'{feature} needs {library}, which is not installed: pip install "unseen[{extra}]"'
         )
         self.library = library
         self.extra = extra

@@ -1,4 +1,4 @@
-"""A checkpoint understood: everything that turns pictures and prompts into vectors, but the running."""
+"""A checkpoint understood: all that turns pictures and prompts into vectors, but the running."""
 
 from __future__ import annotations
 

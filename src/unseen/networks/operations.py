@@ -4,8 +4,8 @@ A network is a plain function of an `Operations` object and its input tensors. W
 belongs to the runtime: a numpy array, a value in an ONNX graph that is being recorded, a torch
 tensor. Parameters are numpy arrays and go to the operations as they are; a runtime converts them.
 
-Conventions: float32; `linear` weights are (out, in) and convolution weights (out, in / groups, kh, kw),
-as torch and safetensors store them; pictures are (n, channels, height, width) after `pixels`;
+Conventions: float32; `linear` weights are (out, in) and convolution weights
+(out, in / groups, kh, kw), as torch and safetensors store them; pictures are (n, channels, height, width) after `pixels`;
 token sequences are (n, tokens, width). Only the first axis (and the token axis of a text) may be
 unknown while a graph is recorded, so shapes given to `reshape` use 0 for "as it is" and -1 once.
 """
@@ -51,7 +51,7 @@ class Operations(Protocol[T]):
         """A parameter (width,) as (n, 1, width), n taken from the first axis of `like`."""
 
     def positions(self, table: Array, like: T) -> T:
-        """The first t rows of `table` (longest, width) as (t, width), t the second axis of `like`."""
+        """The first t rows of `table` (longest, width), t the second axis of `like`."""
 
     def take_token(self, x: T, index: T) -> T:
         """(n, t, width) and int64 (n,) → (n, width): one token of each row."""
@@ -108,8 +108,8 @@ class Operations(Protocol[T]):
         """Rows of the last axis to length 1."""
 
 
-# Names as configuration files write them. `gelu` is exact (erf); `quick_gelu` is x·sigmoid(1.702 x),
-# OpenAI's own; `gelu_tanh` the approximation. relu6 is min(max(x, 0), 6).
+# `gelu` is exact (erf); `quick_gelu` is x·sigmoid(1.702 x), OpenAI's own; `gelu_tanh` the
+# approximation; `relu6` is min(max(x, 0), 6).
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu", "relu", "relu6", "silu", "tanh")
 
 

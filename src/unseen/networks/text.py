@@ -17,7 +17,6 @@ Parameters = Mapping[str, Array]
 class TextConfig:
     """What a checkpoint's config says of its text net."""
 
-    width: int
     layers: int
     heads: int
     activation: str

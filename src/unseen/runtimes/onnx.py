@@ -7,7 +7,6 @@ that compiling needs no more memory than the largest of them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -46,10 +45,10 @@ def compile_network(network: Network[Value], folder: Path) -> Path:
             )
             for i in network.inputs
         ]
-        output = recorder.emit("Identity", network.body(recorder, *(i.name for i in network.inputs)))
-    result = helper.make_tensor_value_info(
-        output, onnx.TensorProto.FLOAT, ["n", network.dimension]
-    )
+        output = recorder.emit(
+            "Identity", network.body(recorder, *(i.name for i in network.inputs))
+        )
+    result = helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, ["n", network.dimension])
     graph = helper.make_graph(
         recorder.nodes, network.name, values, [result], initializer=recorder.initializers
     )
@@ -179,9 +178,7 @@ class OnnxOperations:
 
     def positions(self, table: Array, like: Value) -> Value:
         rows = self.constant(as_float32(table))
-        return self.emit(
-            "Slice", rows, self._integers(0), self._size(like, 1), self._integers(0)
-        )
+        return self.emit("Slice", rows, self._integers(0), self._size(like, 1), self._integers(0))
 
     def take_token(self, x: Value, index: Value) -> Value:
         column = self.emit("Unsqueeze", index, self._integers(1))
