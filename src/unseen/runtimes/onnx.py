@@ -45,9 +45,7 @@ def compile_network(network: Network[Value], folder: Path) -> Path:
             )
             for i in network.inputs
         ]
-        output = recorder.emit(
-            "Identity", network.body(recorder, *(i.name for i in network.inputs))
-        )
+        output = network.body(recorder, *(i.name for i in network.inputs))
     result = helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, ["n", network.dimension])
     graph = helper.make_graph(
         recorder.nodes, network.name, values, [result], initializer=recorder.initializers
@@ -79,7 +77,9 @@ class OnnxNetwork:
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's own errors share no base class
-            raise ModelError(f"{path}: ONNX Runtime cannot load this compiled network: {error}")
+            raise ModelError(
+                f"{path}: ONNX Runtime cannot load this compiled network: {error}"
+            ) from None
         self._names = [i.name for i in self._session.get_inputs()]
 
     def __call__(self, *inputs: Array) -> NDArray[np.float32]:
