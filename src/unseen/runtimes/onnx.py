@@ -119,7 +119,7 @@ class OnnxOperations:
         from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415
 
         name = f"p{len(self.initializers)}"
-        value = np.ascontiguousarray(value)
+        value = np.asarray(value, order="C")  # ascontiguousarray would make a scalar a row
         if value.nbytes < INLINE_BYTES:
             tensor = numpy_helper.from_array(value, name)
         else:

@@ -1,0 +1,46 @@
+"""What every test shares: a home of its own, checkpoints made once a session."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Set before anything is imported, for this process and for those that tests start.
+_HOME = tempfile.TemporaryDirectory(prefix="unseen-tests-")
+os.environ["UNSEEN_HOME"] = str(Path(_HOME.name) / "home")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def fresh_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty $UNSEEN_HOME for this test alone."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("UNSEEN_HOME", str(home))
+    return home
+
+
+@pytest.fixture(scope="session")
+def shapes_clip() -> Path:
+    """The small trained CLIP: the checkpoint with meaning."""
+    return REPOSITORY / "tests" / "fixtures" / "shapes-clip"
+
+
+@pytest.fixture(scope="session")
+def photographs() -> Path:
+    """Labelled photographs: a folder a label."""
+    return REPOSITORY / "tests" / "photographs"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_judges() -> Iterator[None]:
+    """The judges' own deprecations are not ours to mend."""
+    with warnings.catch_warnings():
+        yield

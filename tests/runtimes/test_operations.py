@@ -1,0 +1,200 @@
+"""Each operation: numpy against torch (the judge), ONNX Runtime against numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from unseen.networks.operations import ACTIVATIONS, Input, Network
+from unseen.runtimes import onnx, reference
+
+F = torch.nn.functional
+RNG = np.random.default_rng(7)
+
+
+def rand(*shape: int) -> Any:
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+# Inputs of a recorded network are ids or pixels, so floats come in through a table: row i is x[i].
+IDS = np.arange(3)[:, None]
+TABLE, OTHER, THIRD = rand(3, 60), rand(3, 60), rand(3, 60)
+W, B = rand(8, 12), rand(8)
+WEIGHT, BIAS = rand(12), rand(12)
+KERNEL, OFFSET = rand(4, 3, 2, 2), rand(4)
+DEPTHWISE = rand(3, 1, 3, 3)
+TOKENS = rand(9, 12)
+
+
+def tokens(ops: Any, ids: Any, table: Any = TABLE) -> Any:
+    """(3, 5, 12)"""
+    return ops.reshape(ops.embedding(table, ids), (-1, 5, 12))
+
+
+def square(ops: Any, ids: Any) -> Any:
+    """(3, 3, 4, 5)"""
+    return ops.reshape(ops.embedding(TABLE, ids), (-1, 3, 4, 5))
+
+
+def t(array: Any, *shape: int) -> torch.Tensor:
+    return torch.tensor(array).reshape(shape)
+
+
+def heads(x: torch.Tensor) -> torch.Tensor:
+    return x.reshape(3, 5, 3, 4).transpose(1, 2)
+
+
+def torch_attention(**options: Any) -> torch.Tensor:
+    q, k, v = (heads(t(x, 3, 5, 12)) for x in (TABLE, OTHER, THIRD))
+    return F.scaled_dot_product_attention(q, k, v, **options).transpose(1, 2).reshape(3, 5, 12)
+
+
+def attention(ops: Any, ids: Any, **options: Any) -> Any:
+    q, k, v = (tokens(ops, ids, table) for table in (TABLE, OTHER, THIRD))
+    return ops.attention(q, k, v, 3, **options)
+
+
+X = t(TABLE, 3, 5, 12)
+S = t(TABLE, 3, 3, 4, 5)
+MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 1, 1, 1, 0]])
+
+GELUS = {
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "silu": F.silu,
+    "tanh": torch.tanh,
+}
+
+CASES: dict[str, tuple[Callable[[Any, Any], Any], torch.Tensor]] = {
+    "linear": (lambda o, i: o.linear(tokens(o, i), W, B), F.linear(X, t(W, 8, 12), t(B, 8))),
+    "linear without bias": (lambda o, i: o.linear(tokens(o, i), W), X @ t(W, 8, 12).T),
+    "add, mul, constant": (
+        lambda o, i: o.mul(o.add(tokens(o, i), o.constant(WEIGHT)), o.constant(BIAS)),
+        (X + t(WEIGHT, 12)) * t(BIAS, 12),
+    ),
+    "layer_norm": (
+        lambda o, i: o.layer_norm(tokens(o, i), WEIGHT, BIAS, 0.01),
+        F.layer_norm(X, (12,), t(WEIGHT, 12), t(BIAS, 12), 0.01),
+    ),
+    "conv with stride": (
+        lambda o, i: o.conv(square(o, i), KERNEL, OFFSET, stride=2),
+        F.conv2d(S, t(KERNEL, 4, 3, 2, 2), t(OFFSET, 4), stride=2),
+    ),
+    "depthwise conv with uneven padding": (
+        lambda o, i: o.conv(square(o, i), DEPTHWISE, stride=2, padding=(0, 1, 1, 2), groups=3),
+        F.conv2d(F.pad(S, (1, 2, 0, 1)), t(DEPTHWISE, 3, 1, 3, 3), stride=2, groups=3),
+    ),
+    "attention": (attention, torch_attention()),
+    "causal attention": (
+        lambda o, i: attention(o, i, causal=True),
+        torch_attention(is_causal=True),
+    ),
+    "masked attention": (
+        lambda o, i: attention(o, i, mask=o.constant(MASK)),
+        torch_attention(attn_mask=torch.tensor(MASK, dtype=torch.bool)[:, None, None, :]),
+    ),
+    "attention of one query": (
+        lambda o, i: o.attention(
+            o.slice(tokens(o, i), 1, 0, 1), tokens(o, i, OTHER), tokens(o, i, THIRD), 3
+        ),
+        torch_attention()[:, :1],
+    ),
+    "softmax": (lambda o, i: o.softmax(tokens(o, i)), X.softmax(-1)),
+    "keep_top": (
+        lambda o, i: o.keep_top(o.embedding(TABLE, o.reshape(i, (-1,))), 2),
+        torch.zeros(3, 60).scatter(1, t(TABLE, 3, 60).topk(2)[1], t(TABLE, 3, 60).topk(2)[0]),
+    ),
+    "mean": (lambda o, i: o.mean(square(o, i), (2, 3)), S.mean((2, 3))),
+    "masked_mean": (
+        lambda o, i: o.masked_mean(tokens(o, i), o.constant(MASK)),
+        (X * torch.tensor(MASK)[..., None]).sum(1) / torch.tensor(MASK).sum(1, keepdim=True),
+    ),
+    "l2_normalise": (lambda o, i: o.l2_normalise(tokens(o, i)), F.normalize(X, dim=-1)),
+    "transpose": (lambda o, i: o.transpose(square(o, i), (0, 2, 3, 1)), S.permute(0, 2, 3, 1)),
+    "slice to the end": (lambda o, i: o.slice(tokens(o, i), 1, 2, None), X[:, 2:]),
+    "concat": (lambda o, i: o.concat([tokens(o, i)] * 2, 1), torch.cat([X, X], 1)),
+    "first_token": (
+        lambda o, i: o.concat([o.first_token(WEIGHT, tokens(o, i)), tokens(o, i)], 1),
+        torch.cat([t(WEIGHT, 1, 1, 12).expand(3, 1, 12), X], 1),
+    ),
+    "positions": (
+        lambda o, i: o.add(tokens(o, i), o.positions(TOKENS, tokens(o, i))),
+        X + t(TOKENS, 9, 12)[:5],
+    ),
+    "take_token": (
+        lambda o, i: o.take_token(tokens(o, i), o.constant(np.array([4, 0, 2]))),
+        X[torch.arange(3), torch.tensor([4, 0, 2])],
+    ),
+    **{
+        f"activation {name}": (
+            lambda o, i, name=name: o.activation(tokens(o, i), name),
+            GELUS[name](X),
+        )
+        for name in ACTIVATIONS
+    },
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_numpy_agrees_with_torch_and_onnx_with_numpy(case: str, tmp_path: Path) -> None:
+    body, wanted = CASES[case]
+    network: Network[Any] = Network(
+        "case", (Input("ids", "int64", (None, 1)),), body, wanted.shape[-1]
+    )
+    ours = reference.run(network, IDS)
+    assert ours.shape == tuple(wanted.shape)
+    np.testing.assert_allclose(ours, wanted.numpy(), rtol=0, atol=2e-6)
+    # The declared output is (n, dimension): flatten what has more axes.
+    flat: Network[Any] = Network(
+        "case",
+        network.inputs,
+        lambda ops, ids: ops.reshape(body(ops, ids), (3, -1)),
+        int(wanted[0].numel()),
+    )
+    session = onnx.OnnxNetwork(onnx.compile_network(flat, tmp_path))
+    np.testing.assert_allclose(session(IDS), ours.reshape(3, -1), rtol=0, atol=2e-6)
+
+
+def test_pixels_are_channels_first_and_keep_their_values(tmp_path: Path) -> None:
+    picture = RNG.integers(0, 256, (2, 4, 5, 3), dtype=np.uint8)
+    network: Network[Any] = Network(
+        "case",
+        (Input("images", "uint8", (None, 4, 5, 3)),),
+        lambda ops, x: ops.reshape(ops.pixels(x), (0, -1)),
+        60,
+    )
+    wanted = picture.transpose(0, 3, 1, 2).reshape(2, -1).astype(np.float32)
+    np.testing.assert_array_equal(reference.run(network, picture), wanted)
+    session = onnx.OnnxNetwork(onnx.compile_network(network, tmp_path))
+    np.testing.assert_array_equal(session(picture), wanted)
+
+
+def test_large_parameters_lie_beside_the_graph(tmp_path: Path) -> None:
+    table = rand(100, 64)
+    network: Network[Any] = Network(
+        "case", (Input("ids", "int64", (None,)),), lambda ops, ids: ops.embedding(table, ids), 64
+    )
+    path = onnx.compile_network(network, tmp_path)
+    assert path.stat().st_size < 1000 < (tmp_path / "case.bin").stat().st_size
+    np.testing.assert_array_equal(onnx.OnnxNetwork(path)(np.array([3, 99])), table[[3, 99]])
+
+
+def test_a_row_of_zeros_stays_one(tmp_path: Path) -> None:
+    table = np.zeros((1, 4), np.float32)
+    network: Network[Any] = Network(
+        "case",
+        (Input("ids", "int64", (None,)),),
+        lambda ops, ids: ops.l2_normalise(ops.embedding(table, ids)),
+        4,
+    )
+    session = onnx.OnnxNetwork(onnx.compile_network(network, tmp_path))
+    for output in (reference.run(network, np.array([0])), session(np.array([0]))):
+        np.testing.assert_array_equal(output, table)
