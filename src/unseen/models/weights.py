@@ -1,0 +1,172 @@
+"""A checkpoint's weights as named arrays, read one at a time and never run: safetensors, sharded
+or not, and torch archives."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from unseen.errors import ModelError
+from unseen.models.torch_archive import TorchArchive, widen
+
+Array = NDArray[Any]
+
+# Where weights may lie in a folder; the first that is there is read.
+FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+
+PLAIN_DTYPES = {"F64", "F32", "F16", "I64", "I32", "I16", "I8", "U8", "BOOL"}
+
+
+class Weights(Mapping[str, Array]):
+    """Arrays by name; a file is read when, and as far as, an array is asked for."""
+
+    def __init__(self, name: str, readers: Mapping[str, Reader]) -> None:
+        self._name = name
+        self._readers = readers
+
+    def __getitem__(self, name: str) -> Array:
+        return self._reader(name).read(name)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of an array that is not read."""
+        return self._reader(name).shape(name)
+
+    def _reader(self, name: str) -> Reader:
+        if name not in self._readers:
+            near = difflib.get_close_matches(name, self._readers, 3, 0.6)
+            hint = f" Near it: {', '.join(near)}." if near else ""
+            raise ModelError(f"{self._name}: there is no weight {name!r} in it.{hint}")
+        return self._readers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._readers
+
+
+class Renamed(Mapping[str, Array]):
+    """Weights under our names: `names` says for each which one it is in the checkpoint."""
+
+    def __init__(self, weights: Weights, names: Mapping[str, str]) -> None:
+        self._weights = weights
+        self._names = names
+
+    def __getitem__(self, name: str) -> Array:
+        return self._weights[self._names[name]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class SafetensorsFile:
+    """One .safetensors file. The library checks the header, and reads all but bfloat16."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = safe_open(path, framework="numpy")
+            self.names = list(self._file.keys())
+        except (SafetensorError, OSError, ValueError) as error:
+            raise ModelError(f"{path}: this safetensors file is damaged: {error}.") from None
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self._file.get_slice(name).get_shape())
+
+    def read(self, name: str) -> Array:
+        dtype = self._file.get_slice(name).get_dtype()
+        if dtype == "BF16":
+            return self._read_bfloat16(name)
+        if dtype not in PLAIN_DTYPES:
+            raise ModelError(f"{self.path}: {name!r} is of the type {dtype}, which is not read.")
+        array: Array = self._file.get_tensor(name)
+        return array
+
+    def _read_bfloat16(self, name: str) -> Array:
+        """numpy has no bfloat16, so the library does not read it: the header says where it lies."""
+        with self.path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            facts = json.loads(file.read(length))[name]
+        start, stop = facts["data_offsets"]
+        bits = np.memmap(
+            self.path, "<u2", "r", offset=8 + length + start, shape=((stop - start) // 2,)
+        )
+        return widen(bits).reshape(facts["shape"])
+
+
+class TorchFile:
+    """One torch archive, zip or older."""
+
+    def __init__(self, path: Path) -> None:
+        self._archive = TorchArchive(path)
+        self.names = list(self._archive.tensors)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self._archive.tensors[name].shape
+
+    def read(self, name: str) -> Array:
+        return self._archive.read(name)
+
+
+Reader = SafetensorsFile | TorchFile
+
+READERS: dict[str, Callable[[Path], Reader]] = {
+    ".safetensors": SafetensorsFile,
+    ".bin": TorchFile,
+    ".pt": TorchFile,
+    ".pth": TorchFile,
+}
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold the weights of a folder, shards in order; ModelError when none do."""
+    for name in FILES:
+        path = folder / name
+        if path.is_file():
+            return _shards(path) if name.endswith(".index.json") else [path]
+    raise ModelError(f"{folder}: no weights in it; looked for {', '.join(FILES)}.")
+
+
+def open_weights(folder: Path) -> Weights:
+    """The weights of a checkpoint folder. Raises ModelError."""
+    return open_files(weight_files(folder), str(folder))
+
+
+def open_files(paths: list[Path], name: str) -> Weights:
+    """The weights in these files, under one roof."""
+    readers: dict[str, Reader] = {}
+    for path in paths:
+        reader = READERS[path.suffix](path)
+        readers.update(dict.fromkeys(reader.names, reader))
+    return Weights(name, readers)
+
+
+def _shards(index: Path) -> list[Path]:
+    try:
+        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{index}: this index of shards is damaged: {error!r}.") from None
+    for name in names:
+        if Path(name).name != name or Path(name).suffix not in READERS:
+            raise ModelError(f"{index}: it names {name!r}, which is no weight file beside it.")
+        if not (index.parent / name).is_file():
+            raise ModelError(f"{index}: the shard {name} is missing; download it again.")
+    return [index.parent / name for name in names]
