@@ -43,7 +43,7 @@ STORAGES = {
 }
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A fact about the archive; `open_archive` adds which file it is about."""
 
 
@@ -66,6 +66,10 @@ class Storage:
     key: str
     numel: int
 
+    @property
+    def nbytes(self) -> int:
+        return self.numel * (2 if self.dtype == "bf16" else np.dtype(self.dtype).itemsize)
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -86,13 +90,13 @@ def _dict(*pairs: Any) -> dict[Any, Any]:
 
 def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *ignored: Any) -> Tensor:
     if not isinstance(storage, Storage):
-        raise Refused("a tensor without a storage")
+        raise RefusedError("a tensor without a storage")
     sizes = (offset, *shape, *stride)
     if len(shape) != len(stride) or not all(isinstance(i, int) and i >= 0 for i in sizes):
-        raise Refused("a tensor with an impossible shape")
+        raise RefusedError("a tensor with an impossible shape")
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
     if math.prod(shape) > 0 and (last >= storage.numel or math.prod(shape) > storage.numel):
-        raise Refused("a tensor that reaches past its storage")
+        raise RefusedError("a tensor that reaches past its storage")
     return Tensor(storage, offset, tuple(shape), tuple(stride))
 
 
@@ -124,10 +128,11 @@ class _Stack:
     def __init__(self) -> None:
         self.items: list[Any] = []
         self.memo: dict[int, Any] = {}
+        self.storages: dict[str, Storage] = {}
 
     def pop(self) -> Any:
         if not self.items or self.items[-1] is _MARK:
-            raise Refused("a damaged pickle")
+            raise RefusedError("a damaged pickle")
         return self.items.pop()
 
     def pop_to_mark(self) -> list[Any]:
@@ -136,7 +141,7 @@ class _Stack:
                 taken = self.items[at + 1 :]
                 del self.items[at:]
                 return taken
-        raise Refused("a damaged pickle")
+        raise RefusedError("a damaged pickle")
 
     def tuple_of(self, count: int) -> None:
         taken = [self.pop() for _ in range(count)]
@@ -145,53 +150,56 @@ class _Stack:
     def set_items(self, pairs: list[Any]) -> None:
         target = self.items[-1] if self.items else None
         if not isinstance(target, dict) or len(pairs) % 2:
-            raise Refused("a damaged pickle")
+            raise RefusedError("a damaged pickle")
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
             if not isinstance(key, (str, int)):
-                raise Refused("a dict whose keys are neither text nor numbers")
+                raise RefusedError("a dict whose keys are neither text nor numbers")
             target[key] = value
 
     def append(self, values: list[Any]) -> None:
         target = self.items[-1] if self.items else None
         if not isinstance(target, list):
-            raise Refused("a damaged pickle")
+            raise RefusedError("a damaged pickle")
         target.extend(values)
 
     def reduce(self) -> None:
         arguments, function = self.pop(), self.pop()
         if not isinstance(function, Name) or function not in BUILDERS:
-            raise Refused(f"it wants to call {function}")
+            raise RefusedError(f"it wants to call {function}")
         if not isinstance(arguments, tuple):
-            raise Refused("a damaged pickle")
+            raise RefusedError("a damaged pickle")
         self.items.append(BUILDERS[function](*arguments))
 
     def build(self) -> None:
         """`__setstate__`: torch sets `_metadata` of a state dict, which is not needed."""
         self.pop()
         if not self.items or not isinstance(self.items[-1], dict):
-            raise Refused("it wants to set the state of an object")
+            raise RefusedError("it wants to set the state of an object")
 
     def name(self, module: Any, name: Any) -> None:
         found = Name(str(module), str(name))
         if found not in BUILDERS and found not in STORAGE_NAMES:
-            raise Refused(f"it asks for {found}")
+            raise RefusedError(f"it asks for {found}")
         self.items.append(found)
 
     def storage(self) -> None:
         """A persistent id: ("storage", type, key, location, count[, view])."""
         given = self.pop()
         if not isinstance(given, tuple) or len(given) < 5 or given[0] != "storage":
-            raise Refused("a persistent id that is no storage")
+            raise RefusedError("a persistent id that is no storage")
         kind, key, numel = given[1], given[2], given[4]
         if kind not in STORAGE_NAMES or not isinstance(numel, int) or numel < 0:
-            raise Refused("a storage of an unknown type")
+            raise RefusedError("a storage of an unknown type")
         if len(given) > 5 and given[5] is not None:
-            raise Refused("a storage that is a view of another")
-        self.items.append(Storage(STORAGES[kind.name], str(key), numel))
+            raise RefusedError("a storage that is a view of another")
+        storage = Storage(STORAGES[kind.name], str(key), numel)
+        if self.storages.setdefault(storage.key, storage) != storage:
+            raise RefusedError("two storages of one name")
+        self.items.append(storage)
 
     def put(self, index: Any) -> None:
         if not self.items:
-            raise Refused("a damaged pickle")
+            raise RefusedError("a damaged pickle")
         self.memo[int(index)] = self.items[-1]
 
     def get(self, index: Any) -> None:
@@ -233,43 +241,33 @@ OPCODES: dict[str, Step] = {
     **dict.fromkeys(("BINPUT", "LONG_BINPUT"), lambda s, a: s.put(a)),
     **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda s, a: s.get(a)),
     **dict.fromkeys(
-        [
-            "BINUNICODE",
-            "SHORT_BINUNICODE",
-            "BINUNICODE8",
-            "BININT",
-            "BININT1",
-            "BININT2",
-            "LONG1",
-            "LONG4",
-            "BINFLOAT",
-            "SHORT_BINSTRING",
-            "BINSTRING",
-            "BINBYTES",
-            "SHORT_BINBYTES",
-        ],
+        """BINUNICODE SHORT_BINUNICODE BINUNICODE8 BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT
+        SHORT_BINSTRING BINSTRING BINBYTES SHORT_BINBYTES""".split(),
         _push,
     ),
 }
 
 
-def read_pickle(file: IO[bytes] | bytes) -> Any:
-    """What a pickle would build, as plain data and `Tensor`s. Raises `Refused`; runs nothing."""
+def read_pickle(file: IO[bytes] | bytes) -> tuple[Any, dict[str, Storage]]:
+    """What a pickle would build, as plain data and `Tensor`s, and the storages it mentions.
+
+    Raises `RefusedError`; runs nothing.
+    """
     stack = _Stack()
     try:
         for opcode, argument, at in pickletools.genops(file):
             if opcode.name == "STOP":
-                return stack.pop()
+                return stack.pop(), stack.storages
             if opcode.name not in OPCODES:
-                raise Refused(f"its pickle uses the opcode {opcode.name}")
+                raise RefusedError(f"its pickle uses the opcode {opcode.name}")
             if at is not None and at > MAX_PICKLE_BYTES:
-                raise Refused("its pickle is too large")
+                raise RefusedError("its pickle is too large")
             OPCODES[opcode.name](stack, argument)
-    except Refused:
+    except RefusedError:
         raise
     except Exception as error:  # whatever a damaged pickle makes of the steps above
-        raise Refused(f"its pickle is damaged ({type(error).__name__}: {error})") from None
-    raise Refused("its pickle has no end")
+        raise RefusedError(f"its pickle is damaged ({type(error).__name__}: {error})") from None
+    raise RefusedError("its pickle has no end")
 
 
 # the two layouts
@@ -288,7 +286,7 @@ class TorchArchive:
             self.tensors = _state_dict(content)
             for tensor in self.tensors.values():
                 self._check(tensor.storage)
-        except Refused as error:
+        except RefusedError as error:
             raise ModelError(
                 f"{path}: refused, because {error}. Only plain tensors are read from torch "
                 "archives, and nothing in them is executed; a .safetensors file is the way out."
@@ -320,28 +318,27 @@ class TorchArchive:
 
     def _check(self, storage: Storage) -> None:
         start = self._places.get(storage.key)
-        itemsize = 2 if storage.dtype == "bf16" else np.dtype(storage.dtype).itemsize
         if start is None:
-            raise Refused(f"the storage {storage.key[:40]!r} is missing")
-        if start + storage.numel * itemsize > self.path.stat().st_size:
-            raise Refused("it is cut short")
+            raise RefusedError(f"the storage {storage.key[:40]!r} is missing")
+        if start + storage.nbytes > self.path.stat().st_size:
+            raise RefusedError("it is cut short")
 
     def _open_zip(self) -> Any:
         with zipfile.ZipFile(self.path) as archive:
             entries = {info.filename: info for info in archive.infolist()}
             pickles = [name for name in entries if name.endswith("/data.pkl")]
             if len(pickles) != 1:
-                raise Refused("it is a zip file, and not one that torch wrote")
+                raise RefusedError("it is a zip file, and not one that torch wrote")
             prefix = pickles[0].removesuffix("data.pkl")
             for name, info in entries.items():
                 if info.compress_type != zipfile.ZIP_STORED and name.startswith(prefix):
-                    raise Refused("its entries are compressed, which torch never does")
+                    raise RefusedError("its entries are compressed, which torch never does")
             if entries[pickles[0]].file_size > MAX_PICKLE_BYTES:
-                raise Refused("its pickle is too large")
+                raise RefusedError("its pickle is too large")
             order = prefix + "byteorder"
             if order in entries and archive.read(order).strip() == b"big":
                 self._order = ">"
-            content = read_pickle(archive.read(pickles[0]))
+            content, _ = read_pickle(archive.read(pickles[0]))
             with self.path.open("rb") as file:
                 for name, info in entries.items():
                     if name.startswith(prefix + "data/"):
@@ -351,29 +348,25 @@ class TorchArchive:
 
     def _open_legacy(self) -> Any:
         with self.path.open("rb") as file:
-            if read_pickle(file) != LEGACY_MAGIC:
-                raise Refused("it is no torch archive")
+            if read_pickle(file)[0] != LEGACY_MAGIC:
+                raise RefusedError("it is no torch archive")
             read_pickle(file)  # the protocol version
-            system = read_pickle(file)
+            system, _ = read_pickle(file)
             if isinstance(system, dict) and system.get("little_endian") is False:
                 self._order = ">"
-            content = read_pickle(file)
-            keys = read_pickle(file)
+            content, storages = read_pickle(file)
+            keys, _ = read_pickle(file)
             if not isinstance(keys, list):
-                raise Refused("it has no list of storages")
-            sizes = {
-                t.storage.key: (t.storage.numel, 2 if t.storage.dtype == "bf16" else None, t)
-                for t in _state_dict(content).values()
-            }
-            for key in keys:
-                known = sizes.get(str(key))
-                if known is None:
-                    raise Refused("it has a storage of no tensor")
-                numel, width, tensor = known
-                if int.from_bytes(file.read(8), "little") != numel:
-                    raise Refused("a storage of another size than its tensor says")
-                self._places[str(key)] = file.tell()
-                file.seek(numel * (width or np.dtype(tensor.storage.dtype).itemsize), 1)
+                raise RefusedError("it has no list of storages")
+            for key in map(str, keys):
+                storage = storages.get(key)
+                if storage is None:
+                    raise RefusedError("it has a storage of no tensor")
+                count = int.from_bytes(file.read(8), "little" if self._order == "<" else "big")
+                if count != storage.numel:
+                    raise RefusedError("a storage of another size than its tensor says")
+                self._places[key] = file.tell()
+                file.seek(storage.nbytes, 1)
         return content
 
 
@@ -382,7 +375,7 @@ def _content_offset(file: IO[bytes], info: zipfile.ZipInfo) -> int:
     file.seek(info.header_offset)
     header = file.read(30)
     if header[:4] != b"PK\3\4":
-        raise Refused("a damaged zip entry")
+        raise RefusedError("a damaged zip entry")
     lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
     return info.header_offset + 30 + lengths
 
@@ -393,10 +386,10 @@ def _state_dict(content: Any) -> dict[str, Tensor]:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
     if not isinstance(content, dict):
-        raise Refused("it holds no state dict")
+        raise RefusedError("it holds no state dict")
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
-        raise Refused("it holds no tensors")
+        raise RefusedError("it holds no tensors")
     if all(name.startswith("module.") for name in tensors):  # saved by DataParallel
         return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     return tensors

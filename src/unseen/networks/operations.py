@@ -6,8 +6,9 @@ tensor. Parameters are numpy arrays and go to the operations as they are; a runt
 
 Conventions: float32; `linear` weights are (out, in) and convolution weights
 (out, in / groups, kh, kw), as torch and safetensors store them; pictures are
-(n, channels, height, width) after `pixels`; token sequences are (n, tokens, width). Only the first axis (and the token axis of a text) may be
-unknown while a graph is recorded, so shapes given to `reshape` use 0 for "as it is" and -1 once.
+(n, channels, height, width) after `pixels`; token sequences are (n, tokens, width). Only the first
+axis (and the token axis of a text) may be unknown while a graph is recorded, so shapes given to
+`reshape` use 0 for "as it is" and -1 once.
 """
 
 from __future__ import annotations

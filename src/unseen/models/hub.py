@@ -1,0 +1,165 @@
+"""A hub id or a folder → a checkpoint's files on this machine.
+
+What is in the Hugging Face cache already is used without asking the network, so that a start is
+quick and the same offline. Files come through huggingface_hub, which reads HF_HOME, HF_ENDPOINT,
+HF_TOKEN and HF_HUB_OFFLINE.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unseen import cache
+from unseen.errors import ModelError
+from unseen.models import table
+from unseen.models.weights import FILES, weight_files
+
+BUILTIN = "builtin"
+BUILTIN_FOLDER = Path(__file__).parent.parent / "data" / "builtin"
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+NETWORK_SECONDS = 10.0  # for one question to the hub
+
+# Everything but the weights that can change a result.
+FACTS = (
+    "config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+)
+SHARDS = {"model.safetensors.index.json": "model-*.safetensors"} | {
+    "pytorch_model.bin.index.json": "pytorch_model-*.bin"
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The files of one model, all in `folder`."""
+
+    name: str
+    folder: Path
+    revision: str | None = None
+
+
+def locate(model: str, *, revision: str | None = None) -> Checkpoint:
+    """`builtin`, a local folder, `org/name` or `org/name@revision` → its files, fetched if need be.
+
+    Raises ModelError: not there, no network, not allowed.
+    """
+    if model == BUILTIN:
+        return Checkpoint(BUILTIN, BUILTIN_FOLDER)
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return Checkpoint(model, folder)
+    name, _, pinned = model.partition("@")
+    if not HUB_ID.fullmatch(name) or model.startswith((".", "/", "~")):
+        raise ModelError(f"{model!r} is neither a folder nor a hub id (org/name).{_near(name)}")
+    revision = pinned or revision
+    return Checkpoint(name, _cached(name, revision) or _download(name, revision), revision)
+
+
+def is_here(model: str) -> bool:
+    """Whether a model can be loaded without a network."""
+    return model == BUILTIN or _cached(model, None) is not None
+
+
+def _near(name: str) -> str:
+    near = table.suggest(name)
+    return f" Did you mean {' or '.join(near)}?" if near else " `unseen models` lists known ones."
+
+
+def _cached(name: str, revision: str | None) -> Path | None:
+    """The snapshot in the Hugging Face cache, if all of it is there."""
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - 0.2 s, not needed for builtin
+    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
+
+    try:
+        folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
+        weight_files(folder)
+    except (OSError, ValueError, HfHubHTTPError, ModelError):
+        return None
+    return folder if (folder / "config.json").is_file() else None
+
+
+def _download(name: str, revision: str | None) -> Path:
+    from huggingface_hub import HfApi, snapshot_download  # noqa: PLC0415
+    from huggingface_hub import errors as hub_errors  # noqa: PLC0415
+
+    at = f"{name}@{revision}" if revision else name
+    try:
+        info = HfApi().model_info(name, revision=revision, timeout=NETWORK_SECONDS)
+        wanted = _wanted(at, {s.rfilename for s in info.siblings or ()})
+        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
+    except hub_errors.GatedRepoError:
+        raise ModelError(
+            f"{at}: its authors ask you to accept a licence first: open its page on the hub, "
+            "accept, then run `hf auth login`."
+        ) from None
+    except hub_errors.RevisionNotFoundError:
+        raise ModelError(f"{name}: the hub has it, but no revision {revision!r}.") from None
+    except hub_errors.RepositoryNotFoundError:
+        raise ModelError(
+            f"{at}: the hub has no such model, or it is private (`hf auth login`).{_near(name)}"
+        ) from None
+    except ModelError:
+        raise
+    except Exception as error:  # whatever stands between here and the hub
+        reason = type(error).__name__
+        raise ModelError(
+            f"{at} is not on this machine and the hub does not answer ({reason}): connect and try "
+            "again, set HF_HOME to where it was downloaded, or give the folder that holds it."
+        ) from None
+
+
+def _wanted(name: str, files: set[str]) -> list[str]:
+    """The facts, and one form of the weights: the first of `FILES` that the hub has."""
+    for weights in FILES:
+        if weights in files:
+            shards = [SHARDS[weights]] if weights in SHARDS else []
+            return [*FACTS, weights, *shards]
+    raise ModelError(f"{name}: it has no weights that can be read ({', '.join(FILES)}).")
+
+
+# reading a checkpoint's facts
+
+
+def read_json(checkpoint: Checkpoint, name: str) -> dict[str, Any]:
+    """One of the checkpoint's JSON files; ModelError when it is missing or damaged."""
+    path = checkpoint.folder / name
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{checkpoint.name}: {name} is missing in {checkpoint.folder}.") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: this is no readable JSON: {error}.") from None
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: a JSON object was expected.")
+    return content
+
+
+def read_image_processor(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The picture half of the processor: a file of its own, or a part of processor_config.json."""
+    if not (checkpoint.folder / "preprocessor_config.json").is_file():
+        whole = checkpoint.folder / "processor_config.json"
+        if whole.is_file():
+            part = read_json(checkpoint, whole.name).get("image_processor")
+            if isinstance(part, dict):
+                return part
+    return read_json(checkpoint, "preprocessor_config.json")
+
+
+def fingerprint(checkpoint: Checkpoint) -> str:
+    """32 hex digits of the content of every file that can change a result."""
+    paths = [checkpoint.folder / name for name in FACTS]
+    paths = [path for path in paths if path.is_file()] + weight_files(checkpoint.folder)
+    lines = [f"{path.name} {cache.file_sha256(path)}" for path in paths]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
