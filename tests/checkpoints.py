@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import string
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, trainers
 from tokenizers.models import BPE
-from transformers import CLIPConfig, CLIPModel
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 
@@ -24,8 +25,8 @@ CORPUS = [
 ]  # fmt: skip
 
 
-def tokenizer(folder: Path) -> int:
-    """A CLIP byte-pair vocabulary, as transformers' CLIPTokenizer has it → its size."""
+def tokenizer(folder: Path, corpus: Sequence[str] = CORPUS, size: int = 1200) -> int:
+    """A CLIP byte-pair vocabulary trained on `corpus`, written as CLIP has it → its size."""
     bpe = Tokenizer(
         BPE(continuing_subword_prefix="", end_of_word_suffix="</w>", unk_token=END, fuse_unk=False)
     )
@@ -48,13 +49,13 @@ def tokenizer(folder: Path) -> int:
     )
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=1200,
+        vocab_size=size,
         min_frequency=1,
         end_of_word_suffix="</w>",
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    bpe.train_from_iterator(CORPUS * 3, trainer)
+    bpe.train_from_iterator([*corpus] * 3, trainer)
     model = json.loads(bpe.to_str())["model"]
     # CLIP's own order: bytes, bytes that end a word, merges, then the two special tokens.
     letters = [c for c in model["vocab"] if len(c) == 1]
@@ -76,6 +77,11 @@ def tokenizer(folder: Path) -> int:
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     return len(vocabulary)
+
+
+def load_tokenizer(folder: Path) -> CLIPTokenizer:
+    """transformers' own, from the files of `tokenizer`."""
+    return CLIPTokenizer.from_pretrained(folder)
 
 
 # What makes the published checkpoints differ, at a width that is quick to test.
