@@ -56,11 +56,11 @@ def _clip_bpe(folder: Path) -> Backend:
     """CLIP's byte-pair encoding, as transformers' CLIPTokenizer puts it together."""
     vocabulary = json.loads((folder / "vocab.json").read_text("utf-8"))
     lines = (folder / "merges.txt").read_text("utf-8").split("\n")
-    pairs = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
+    merges = [line.split(" ") for line in lines if line and not line.startswith("#version")]
     backend = Backend(
         BPE(
             vocab=vocabulary,
-            merges=pairs,
+            merges=[(left, right) for left, right in merges],
             continuing_subword_prefix="",
             end_of_word_suffix="</w>",
             unk_token=CLIP_END,

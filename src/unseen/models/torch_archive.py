@@ -208,6 +208,12 @@ class _Stack:
 
 Step = Callable[[_Stack, Any], Any]
 
+NUMBERS_AND_TEXTS = {
+    *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
+    *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "SHORT_BINSTRING", "BINSTRING"),
+    *("BINBYTES", "SHORT_BINBYTES"),
+}
+
 
 def _push(stack: _Stack, value: Any) -> None:
     stack.items.append(value)
@@ -241,8 +247,7 @@ OPCODES: dict[str, Step] = {
     **dict.fromkeys(("BINPUT", "LONG_BINPUT"), lambda s, a: s.put(a)),
     **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda s, a: s.get(a)),
     **dict.fromkeys(
-        """BINUNICODE SHORT_BINUNICODE BINUNICODE8 BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT
-        SHORT_BINSTRING BINSTRING BINBYTES SHORT_BINBYTES""".split(),
+        NUMBERS_AND_TEXTS,
         _push,
     ),
 }
@@ -398,4 +403,4 @@ def _state_dict(content: Any) -> dict[str, Tensor]:
 def widen(bits: NDArray[Any]) -> NDArray[np.float32]:
     """bfloat16, given as its 16 bits, to float32: the upper half of one."""
     wide = bits.astype(np.uint32) << np.uint32(16)
-    return wide.view(np.float32)
+    return np.asarray(wide.view(np.float32))

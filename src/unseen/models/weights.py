@@ -83,7 +83,7 @@ class SafetensorsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file = safe_open(path, framework="numpy")
+            self._file: Any = safe_open(path, framework="numpy")
             self.names = list(self._file.keys())
         except (SafetensorError, OSError, ValueError) as error:
             raise ModelError(f"{path}: this safetensors file is damaged: {error}.") from None
@@ -109,7 +109,7 @@ class SafetensorsFile:
         bits = np.memmap(
             self.path, "<u2", "r", offset=8 + length + start, shape=((stop - start) // 2,)
         )
-        return widen(bits).reshape(facts["shape"])
+        return np.asarray(widen(bits).reshape(facts["shape"]))
 
 
 class TorchFile:

@@ -25,7 +25,7 @@ def run(network: Network[Tensor], *inputs: Array) -> NDArray[np.float32]:
 
 def _erf(x: Tensor) -> Tensor:
     """numpy has none; math.erf a value at a time is slow and right."""
-    return np.frompyfunc(math.erf, 1, 1)(x).astype(np.float32)
+    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), dtype=np.float32)
 
 
 def _sigmoid(x: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class NumpyOperations:
         return value
 
     def pixels(self, x: Tensor) -> Tensor:
-        return np.moveaxis(x, 3, 1).astype(np.float32)
+        return np.asarray(np.moveaxis(x, 3, 1), dtype=np.float32)
 
     def embedding(self, table: Array, ids: Tensor) -> Tensor:
         return as_float32(table[ids])

@@ -1,0 +1,375 @@
+"""Any one thing → an upright RGB picture, or an error that says why not.
+
+Pictures are hostile until proven otherwise: sizes are checked before anything is decoded, only the
+decoders in `FORMATS` are used, and whatever Pillow raises comes out as `ImageError`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import os
+import re
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import unquote_to_bytes
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError, features
+
+from unseen.errors import ImageError, SourceError
+from unseen.fetch import AddressCheck, fetch
+from unseen.sources import name_of, shortened
+
+# Decoders for pictures that people have; none that runs another program (EPS) or is only a stub.
+FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "ICO", "MPO", "JPEG2000"] + (
+    ["AVIF"] if features.check("avif") else []
+)
+WHITE = (255, 255, 255)
+DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+STRAIGHT = {"La": "LA", "RGBa": "RGBA"}  # premultiplied alpha → straight
+STRIP_PIXELS = 1 << 20
+SIGNATURES = (
+    b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"P1", b"P2", b"P3",
+    b"P4", b"P5", b"P6", b"\0\0\1\0", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51",
+)  # fmt: skip
+ORIENTATION = 0x0112  # the EXIF tag
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a picture may cost."""
+
+    max_bytes: int = 64 * 1024 * 1024  # encoded
+    max_pixels: int = 100_000_000  # declared or decoded; Pillow itself refuses 179 million
+    max_seconds: float = 30.0  # a URL, in all
+    max_redirects: int = 5
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def open_image(
+    source: Any,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    at_least: int | None = None,
+    check_address: AddressCheck | None = None,
+) -> Image.Image:
+    """Any one source → an upright RGB `PIL.Image`, the same pixels whatever way it came.
+
+    `source`: a path, an http(s) URL, a data URI, a base64 string, bytes, a binary file object, a
+    PIL image, or an array (H×W, H×W×1, H×W×3, H×W×4; uint8, uint16, bool, or float in 0…1).
+    EXIF orientation is applied, transparency laid on white, 16-bit grey scaled to 8, and of an
+    animation the first frame taken. `at_least`: the short side, in pixels, that will be wanted: a
+    JPEG is then decoded at a fraction of its size, but at twice that side or more.
+
+    Raises SourceError when there is nothing to read, ImageError when it is no picture that can or
+    may be opened.
+    """
+    name = name_of(source, 0)
+    with _only_our_errors(name):
+        if isinstance(source, Image.Image):
+            _check_pixels(source.size, limits, name)
+            upright = _upright_rgb(source)
+            return source.copy() if upright is source else upright
+        if isinstance(source, np.ndarray):
+            return _from_array(source, limits, name)
+        content = _read(source, limits, name, check_address)
+        return _decode(content, limits, name, at_least)
+
+
+@contextmanager
+def _only_our_errors(name: str) -> Iterator[None]:
+    """Pillow raises nearly everything on a broken file, and warns of the rest."""
+    try:
+        with _PILLOW_QUIET:
+            yield
+    except (ImageError, SourceError):
+        raise
+    except MemoryError:
+        raise ImageError(f"{shortened(name)}: not enough memory to open it.") from None
+    except Exception as error:
+        raise ImageError(
+            f"{shortened(name)}: the picture is broken ({type(error).__name__}: {error})."
+        ) from None
+
+
+class _Quiet:
+    """Pillow's warnings off while any thread decodes.
+
+    `warnings.catch_warnings` alone is not safe in threads: the last to leave would put back what
+    the first had changed, and switch warnings off for good.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.__exit__(None, None, None)
+
+
+_PILLOW_QUIET = _Quiet()
+
+# reading: any source → bytes
+
+
+def _read(
+    source: Any, limits: Limits, name: str, check_address: AddressCheck | None
+) -> bytes | memoryview:
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _check_bytes(memoryview(source).cast("B"), limits, name)
+    if isinstance(source, str):
+        return _read_text(source, limits, name, check_address)
+    if isinstance(source, os.PathLike):
+        return _read_file(Path(source), limits, name)
+    if hasattr(source, "read"):
+        content = source.read(limits.max_bytes + 1)
+        if not isinstance(content, bytes):
+            raise ImageError(f"{name}: open the file in binary mode ('rb'); it gave text.")
+        return _check_bytes(content, limits, name)
+    raise SourceError(
+        f"a {type(source).__name__} is no picture; give a path, a URL, bytes, a file object, a "
+        "PIL image or a numpy array."
+    )
+
+
+def _read_text(
+    source: str, limits: Limits, name: str, check_address: AddressCheck | None
+) -> bytes | memoryview:
+    scheme = source[:8].lower()
+    if scheme.startswith(("http://", "https://")):
+        return fetch(
+            source,
+            max_bytes=limits.max_bytes,
+            max_seconds=limits.max_seconds,
+            max_redirects=limits.max_redirects,
+            check_address=check_address,
+        )
+    if scheme.startswith("data:"):
+        return _check_bytes(_read_data_uri(source, name), limits, name)
+    try:
+        is_file = len(source) < 4096 and Path(source).exists()
+    except ValueError:  # a null byte
+        is_file = False
+    if is_file:
+        return _read_file(Path(source), limits, name)
+    content = _base64(source)
+    if content is not None and content.startswith(SIGNATURES):
+        return _check_bytes(content, limits, name)
+    raise SourceError(f"{shortened(source)!r}: there is no such file.")
+
+
+def _read_file(path: Path, limits: Limits, name: str) -> bytes | memoryview:
+    try:
+        with path.open("rb") as file:
+            return _check_bytes(file.read(limits.max_bytes + 1), limits, name)
+    except FileNotFoundError:
+        raise SourceError(f"{name}: there is no such file.") from None
+    except IsADirectoryError:
+        raise SourceError(f"{name}: this is a folder; classify_many takes folders.") from None
+    except OSError as error:
+        raise SourceError(f"{name}: cannot be read: {error.strerror or error}.") from None
+
+
+def _read_data_uri(source: str, name: str) -> bytes:
+    head, comma, body = source.partition(",")
+    if not comma:
+        raise ImageError(f"{shortened(name)}: a data URI has a comma before its data.")
+    content = _base64(body) if head.endswith(";base64") else unquote_to_bytes(body)
+    if content is None:
+        raise ImageError(f"{shortened(name)}: the base64 of this data URI is broken.")
+    return content
+
+
+def _base64(text: str) -> bytes | None:
+    """Strict, but for line breaks, missing padding, and the URL-safe alphabet."""
+    text = re.sub(r"\s+", "", text).replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _check_bytes(content: bytes | memoryview, limits: Limits, name: str) -> bytes | memoryview:
+    if len(content) > limits.max_bytes:
+        raise ImageError(
+            f"{shortened(name)}: more than {limits.max_bytes:,} bytes; raise max_bytes to allow it."
+        )
+    if len(content) == 0:
+        raise ImageError(f"{shortened(name)}: it is empty.")
+    return content
+
+
+# decoding: bytes → upright RGB
+
+
+def _check_pixels(size: tuple[int, int], limits: Limits, name: str) -> None:
+    width, height = size
+    if width < 1 or height < 1:
+        raise ImageError(f"{shortened(name)}: a picture of {width} × {height} pixels is none.")
+    if width * height > limits.max_pixels:
+        raise ImageError(
+            f"{shortened(name)}: {width} × {height} is more than {limits.max_pixels:,} pixels; "
+            "raise max_pixels to allow it."
+        )
+
+
+def _decode(
+    content: bytes | memoryview, limits: Limits, name: str, at_least: int | None
+) -> Image.Image:
+    stream: IO[bytes] = io.BytesIO(content)
+    try:
+        image = Image.open(stream, formats=FORMATS)
+    except UnidentifiedImageError:
+        raise ImageError(
+            f"{shortened(name)}: this is no picture of a known format "
+            f"({', '.join(f.lower() for f in FORMATS)})."
+        ) from None
+    except Image.DecompressionBombError:
+        raise ImageError(
+            f"{shortened(name)}: it claims to have far more than {limits.max_pixels:,} pixels."
+        ) from None
+    with image:
+        _check_pixels(image.size, limits, name)
+        if at_least is not None and image.format in ("JPEG", "MPO"):
+            side = 2 * at_least
+            image.draft(None, (side, side))  # the smallest of 1, 1/2, 1/4, 1/8 that is no smaller
+        try:
+            image.load()
+        except OSError as error:
+            if "truncated" in str(error):
+                raise ImageError(f"{shortened(name)}: the file is cut short.") from None
+            raise
+        _check_pixels(image.size, limits, name)  # a frame may be larger than the file said
+        return _upright_rgb(image)
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    """After `load`: reading broken metadata first can blacken the pixels that come after it."""
+    image.load()
+    method = TRANSPOSE.get(_orientation(image))
+    rgb = _rgb(image)
+    if method is None:
+        return rgb
+    upright = rgb.transpose(method)
+    upright.info = {}  # the orientation stands there, and would be applied a second time
+    return upright
+
+
+# EXIF orientation → what turns the picture upright.
+TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _orientation(image: Image.Image) -> Any:
+    """1…8, or anything: broken EXIF must not lose a good picture."""
+    try:
+        return image.getexif().get(ORIENTATION, 1)
+    except Exception:  # Pillow lets parsing errors of every kind through
+        return 1
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
+    if image.mode in DEEP:
+        return _in_strips(image, _deep_grey(image))
+    if image.mode in STRAIGHT:
+        return _in_strips(image, lambda piece: _on_white(piece.convert(STRAIGHT[piece.mode])))
+    if image.has_transparency_data:
+        return _in_strips(image, _on_white)
+    return image.convert("RGB")
+
+
+def _in_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """`convert`, some rows at a time: a large picture is never held in several modes at once."""
+    width, height = image.size
+    rows = max(1, STRIP_PIXELS // width)
+    rgb = Image.new("RGB", image.size)
+    for top in range(0, height, rows):
+        box = (0, top, width, min(top + rows, height))
+        rgb.paste(convert(image.crop(box)), box)
+    return rgb
+
+
+def _on_white(piece: Image.Image) -> Image.Image:
+    layer = piece.convert("RGBA")
+    ground = Image.new("RGBA", piece.size, (*WHITE, 255))
+    return Image.alpha_composite(ground, layer).convert("RGB")
+
+
+def _deep_grey(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """Grey of 16 or 32 bits, or floating, scaled to 8 bits, where `convert` would clip to white.
+
+    White is what the type holds; for 32 bits and floats, the least usual white that nothing passes.
+    """
+    white = 65535.0
+    if image.mode in ("I", "F"):
+        top = float(np.nan_to_num(np.asarray(image).max()))
+        usual = (255.0, 65535.0) if image.mode == "I" else (1.0, 255.0, 65535.0)
+        white = next((w for w in usual if top <= w), top)
+
+    def convert(piece: Image.Image) -> Image.Image:
+        grey = np.nan_to_num(np.asarray(piece, dtype=np.float32), nan=0.0)
+        scaled = np.clip(grey / np.float32(white), 0, 1) * np.float32(255)
+        return Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB")
+
+    return convert
+
+
+def _from_array(array: NDArray[Any], limits: Limits, name: str) -> Image.Image:
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise ImageError(
+            f"an array of the shape {array.shape} is no picture; height × width, with 1, 3 or 4 "
+            "channels last, is one."
+        )
+    _check_pixels((array.shape[1], array.shape[0]), limits, name)
+    return _rgb(Image.fromarray(_bytes_of(array)))
+
+
+def _bytes_of(array: NDArray[Any]) -> NDArray[np.uint8]:
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    if array.dtype == np.uint16:
+        return np.asarray(np.rint(array / 257.0), dtype=np.uint8)
+    if np.issubdtype(array.dtype, np.floating):
+        low, high = float(np.min(array)), float(np.max(array))
+        if not (low >= 0.0 and high <= 1.0):  # NaN fails both
+            raise ImageError(
+                f"a floating-point picture lies in 0…1, and this one in {low:g}…{high:g}; divide "
+                "it by 255, or give it as uint8."
+            )
+        return np.asarray(np.rint(array * 255), dtype=np.uint8)
+    raise ImageError(f"a picture of {array.dtype} is not read; give uint8, or floats in 0…1.")

@@ -1,0 +1,174 @@
+"""Upright RGB pixels → the uint8 tensor a network takes: resize, crop; what it is normalised by.
+
+The arithmetic (x · rescale_factor - mean) / std is left to the network, which folds it into its
+first layer: pixels stay a byte each until then.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from unseen.errors import ModelError
+
+Channels = tuple[float, float, float]
+
+# What transformers' CLIPImageProcessor takes for a key that preprocessor_config.json leaves out.
+HF_DEFAULTS: dict[str, Any] = {
+    "do_resize": True,
+    "size": {"shortest_edge": 224},
+    "resample": Image.Resampling.BICUBIC,
+    "do_center_crop": True,
+    "crop_size": {"height": 224, "width": 224},
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": (0.48145466, 0.4578275, 0.40821073),
+    "image_std": (0.26862954, 0.26130258, 0.27577711),
+}
+
+# A picture is resized whole and then cropped up to so many times the pixels that are kept; of a
+# longer one (a panorama of 16:1, an attack of 30000:1) only what is kept is ever resized.
+WHOLE_RATIO = 16
+SUPPORT = 3.0  # pixels that a filter reaches to either side; Lanczos has the most
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Resize the shortest edge (or to `exact`), cut out the centre, keep the bytes.
+
+    `shortest`: the short side after resizing; `exact`: (height, width) instead; neither: no
+    resizing. `crop`: (height, width) cut from the centre, padded with black where the picture is
+    smaller; None keeps all of it.
+    """
+
+    shortest: int | None
+    exact: tuple[int, int] | None
+    crop: tuple[int, int] | None
+    resample: Image.Resampling
+    mean: Channels = (0.0, 0.0, 0.0)
+    std: Channels = (1.0, 1.0, 1.0)
+    rescale_factor: float = 1.0
+
+    @classmethod
+    def from_hf_config(cls, config: dict[str, Any], image_size: int) -> Preprocess:
+        """Read a preprocessor_config.json of the CLIPImageProcessor kind.
+
+        ModelError when what comes out would not be image_size × image_size, the network's input.
+        """
+        c = {**HF_DEFAULTS, **config}
+        size = c["size"] if c["do_resize"] else {}
+        if isinstance(size, int):
+            size = {"shortest_edge": size}
+        crop = c["crop_size"] if c["do_center_crop"] else None
+        if isinstance(crop, int):
+            crop = {"height": crop, "width": crop}
+        unknown = set(size) - {"shortest_edge", "height", "width"}
+        if unknown or c.get("do_pad"):
+            raise ModelError(f"preprocessor_config.json resizes in an unsupported way: {config}.")
+        shortest = size.get("shortest_edge")
+        exact = (size["height"], size["width"]) if "height" in size else None
+        output = (crop["height"], crop["width"]) if crop else exact
+        if output != (image_size, image_size):
+            raise ModelError(
+                f"preprocessor_config.json makes pictures of {output}, and the network takes "
+                f"{image_size} × {image_size}."
+            )
+        return cls(
+            shortest=shortest,
+            exact=exact,
+            crop=(crop["height"], crop["width"]) if crop else None,
+            resample=Image.Resampling(c["resample"]),
+            mean=tuple(c["image_mean"]) if c["do_normalize"] else cls.mean,
+            std=tuple(c["image_std"]) if c["do_normalize"] else cls.std,
+            rescale_factor=float(c["rescale_factor"]) if c["do_rescale"] else cls.rescale_factor,
+        )
+
+    @property
+    def target(self) -> int:
+        """The short side that is wanted: a decoder may stop at a multiple of it."""
+        return self.shortest or max(self.exact or self.crop or (1 << 30,))
+
+    def normalisation(self) -> tuple[Channels, Channels]:
+        """Of a byte x in each channel: (scale, shift) with x·scale + shift the network's input."""
+        r, g, b = (self.rescale_factor / s for s in self.std)
+        shift_r, shift_g, shift_b = (-m / s for m, s in zip(self.mean, self.std, strict=True))
+        return (r, g, b), (shift_r, shift_g, shift_b)
+
+    def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
+        """RGB picture → uint8 (height, width, 3)."""
+        width, height = self._resized(image.size)
+        if self.crop is None:
+            return np.asarray(image.resize((width, height), self.resample))
+        crop_height, crop_width = self.crop
+        left, top = (width - crop_width) // 2, (height - crop_height) // 2
+        window = (left, top, left + crop_width, top + crop_height)
+        if width * height <= WHOLE_RATIO * crop_width * crop_height:
+            whole = image if image.size == (width, height) else None
+            whole = whole or image.resize((width, height), self.resample)
+            return np.asarray(whole.crop(window))
+        return np.asarray(resize_window(image, (width, height), window, self.resample))
+
+    def _resized(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) after resizing, rounded down as transformers does."""
+        width, height = size
+        if self.exact is not None:
+            return self.exact[1], self.exact[0]
+        if self.shortest is None:
+            return size
+        if width <= height:
+            return self.shortest, int(self.shortest * height / width)
+        return int(self.shortest * width / height), self.shortest
+
+
+def resize_window(
+    image: Image.Image,
+    size: tuple[int, int],
+    window: tuple[int, int, int, int],
+    resample: Image.Resampling,
+) -> Image.Image:
+    """`image.resize(size, resample).crop(window)`, without the pixels outside the window.
+
+    What sticks out of `size` is black, as with `crop`. The two passes come in the order that
+    Pillow 13 takes for the whole, so that overshoot is rounded alike.
+    """
+    (width, height), (new_width, new_height) = image.size, size
+    x = _span(width, new_width, window[0], window[2])
+    y = _span(height, new_height, window[1], window[3])
+    piece = image.crop((x.first, y.first, x.last, y.last))
+
+    def across(p: Image.Image) -> Image.Image:
+        return p.resize((x.count, p.height), resample, (x.start, 0, x.stop, p.height))
+
+    def down(p: Image.Image) -> Image.Image:
+        return p.resize((p.width, y.count), resample, (0, y.start, p.width, y.stop))
+
+    down_first = height > new_height and height - new_height > 2 * (width - new_width)
+    resized = across(down(piece)) if down_first else down(across(piece))
+    left, top = min(window[0], 0), min(window[1], 0)
+    return resized.crop((left, top, left + window[2] - window[0], top + window[3] - window[1]))
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Along one side: which old pixels are read, and where in them the new ones lie."""
+
+    first: int
+    last: int
+    start: float
+    stop: float
+    count: int
+
+
+def _span(old: int, new: int, start: int, stop: int) -> _Span:
+    start, stop = max(start, 0), min(stop, new)
+    scale = old / new
+    reach = SUPPORT * max(scale, 1.0) + 1
+    first = max(0, math.floor(start * scale - reach))
+    last = min(old, math.ceil(stop * scale + reach))
+    return _Span(first, last, start * scale - first, stop * scale - first, stop - start)
