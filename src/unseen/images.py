@@ -361,7 +361,7 @@ def _bytes_of(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
     if array.dtype == np.bool_:
-        return array.astype(np.uint8) * np.uint8(255)
+        return np.asarray(np.where(array, 255, 0), dtype=np.uint8)
     if array.dtype == np.uint16:
         return np.asarray(np.rint(array / 257.0), dtype=np.uint8)
     if np.issubdtype(array.dtype, np.floating):

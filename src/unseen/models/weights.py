@@ -83,7 +83,8 @@ class SafetensorsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file: Any = safe_open(path, framework="numpy")
+            opened: Any = safe_open(path, framework="numpy")  # the library is not typed
+            self._file = opened
             self.names = list(self._file.keys())
         except (SafetensorError, OSError, ValueError) as error:
             raise ModelError(f"{path}: this safetensors file is damaged: {error}.") from None

@@ -89,14 +89,11 @@ class OnnxNetwork:
         return output
 
 
-def providers() -> dict[str, str]:
-    """What ONNX Runtime offers here: its version and its execution providers."""
+def providers() -> str:
+    """The execution providers that ONNX Runtime offers here."""
     import onnxruntime  # noqa: PLC0415
 
-    return {
-        "version": onnxruntime.__version__,
-        "providers": ", ".join(onnxruntime.get_available_providers()),
-    }
+    return ", ".join(onnxruntime.get_available_providers())
 
 
 class OnnxOperations:

@@ -62,7 +62,7 @@ class NumpyOperations:
         return x.reshape([x.shape[i] if size == 0 else size for i, size in enumerate(shape)])
 
     def transpose(self, x: Tensor, axes: Sequence[int]) -> Tensor:
-        return x.transpose(axes)
+        return np.transpose(x, axes)
 
     def concat(self, xs: Sequence[Tensor], axis: int) -> Tensor:
         return np.concatenate(xs, axis)
@@ -89,7 +89,7 @@ class NumpyOperations:
 
     def linear(self, x: Tensor, weight: Array, bias: Array | None = None) -> Tensor:
         y = x @ as_float32(weight).T
-        return y if bias is None else y + as_float32(bias)
+        return np.asarray(y if bias is None else y + as_float32(bias))
 
     def conv(
         self,
@@ -113,7 +113,7 @@ class NumpyOperations:
         kernel = kernel.reshape(groups, out // groups, channels // groups, kh, kw)
         y = np.einsum("ngchwij,gocij->ngohw", windows, kernel, optimize=True)
         y = y.reshape(n, out, h, w)
-        return y if bias is None else y + as_float32(bias).reshape(1, -1, 1, 1)
+        return np.asarray(y if bias is None else y + as_float32(bias).reshape(1, -1, 1, 1))
 
     def attention(
         self,
@@ -129,7 +129,7 @@ class NumpyOperations:
         size = width // heads
 
         def split(x: Tensor) -> Tensor:  # (n, t, width) → (n, heads, t, size)
-            return x.reshape(n, -1, heads, size).transpose(0, 2, 1, 3)
+            return np.transpose(x.reshape(n, -1, heads, size), (0, 2, 1, 3))
 
         scores = split(q) @ split(k).transpose(0, 1, 3, 2) / np.float32(math.sqrt(size))
         if causal:
@@ -137,7 +137,7 @@ class NumpyOperations:
         if mask is not None:
             scores = np.where(mask[:, None, None, :] != 0, scores, np.finfo(np.float32).min)
         y = self.softmax(scores) @ split(v)
-        return y.transpose(0, 2, 1, 3).reshape(n, queries, width)
+        return np.transpose(y, (0, 2, 1, 3)).reshape(n, queries, width)
 
     def layer_norm(self, x: Tensor, weight: Array, bias: Array, epsilon: float) -> Tensor:
         centred = x - x.mean(-1, keepdims=True)

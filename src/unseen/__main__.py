@@ -1,0 +1,5 @@
+"""`python -m unseen`."""
+
+from unseen.cli.app import main
+
+main()

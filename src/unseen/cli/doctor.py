@@ -1,0 +1,36 @@
+"""`unseen doctor`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import typer
+
+from unseen.cli import options
+from unseen.doctor import Finding, examine
+
+SIGNS = {True: "ok", False: "BAD", None: ""}
+
+
+def doctor(as_json: options.AsJson = False) -> None:
+    """unseen doctor
+
+    Versions, providers, folders, the hub, and a self-test of the built-in model. Exit status 1 when
+    something is wrong.
+    """
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not as_json:
+            _show(finding)
+    if as_json:
+        typer.echo(json.dumps([asdict(f) for f in findings], indent=1))
+    if any(f.ok is False for f in findings):
+        raise typer.Exit(1)
+
+
+def _show(finding: Finding) -> None:
+    typer.echo(f"{finding.name:<22}{SIGNS[finding.ok]:<5}{finding.value}")
+    if finding.advice:
+        typer.echo(f"{'':<27}{finding.advice}")

@@ -1,0 +1,82 @@
+"""Talk on standard error: the progress bar, warnings, one-line errors."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from unseen.errors import UnseenWarning
+
+
+class RateColumn(ProgressColumn):
+    """Pictures a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+
+class Counter:
+    """What a run has done so far; `picture` counts one more."""
+
+    def __init__(self, progress: Progress, total: int | None) -> None:
+        self.done = 0
+        self.failed = 0
+        self._progress = progress
+        self._task = progress.add_task("pictures", total=total, errors="")
+
+    def picture(self, ok: bool) -> None:
+        self.done += 1
+        self.failed += not ok
+        errors = f"{self.failed} failed" if self.failed else ""
+        self._progress.update(self._task, advance=1, errors=errors)
+
+
+@contextmanager
+def counting(total: int | None, quiet: bool) -> Iterator[Counter]:
+    """A bar with rate and time left; none when quiet, off a terminal, or for one picture."""
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeRemainingColumn(),
+        TextColumn("[red]{task.fields[errors]}"),
+        console=Console(stderr=True),
+        transient=True,
+        disable=quiet or not sys.stderr.isatty() or total == 1,
+    )
+    with progress:
+        yield Counter(progress, total)
+
+
+def say(message: str) -> None:
+    """One line on standard error."""
+    sys.stderr.write(message + "\n")
+
+
+def show_warnings_plainly() -> None:
+    """Our warnings as one line each, without the file and line that a program would want."""
+    usual = warnings.showwarning
+
+    def show(message, category, *rest, **options):  # type: ignore[no-untyped-def]
+        if issubclass(category, UnseenWarning):
+            say(f"warning: {message}")
+        else:
+            usual(message, category, *rest, **options)
+
+    warnings.showwarning = show
+    warnings.simplefilter("always", UnseenWarning)
