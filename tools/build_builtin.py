@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from unseen.models.families.builtin import text_inputs, text_network
+from unseen.models.families.builtin import sentence_network, text_inputs
 from unseen.models.tokenizer import Tokenizer
 from unseen.models.torch_archive import TorchArchive
 from unseen.models.weights import Weights, open_files
@@ -49,12 +49,13 @@ INPUTS = {
 
 CONFIG = {
     "model_type": "unseen-builtin",
-    "dimension": 768,
+    "dimension": 1384,  # 1,000 classes and 384 directions of looks
     "image_size": 260,
-    "temperature": 1.5,
-    "top_classes": 10,
-    "meaning_share": 0.55,
-    "logit_scale": 12 / 0.55,  # 12 on the cosine of the meanings alone
+    "temperature": 1.0,  # of the classifier's probabilities
+    "top_classes": 50,  # of a picture that are kept
+    "sharpness": 12.0,  # of a label's probabilities: on its cosines to the classes
+    "meaning_share": 0.5,
+    "logit_scale": 25 / 0.5,  # 25 on the cosine of the meanings alone
     "template": "a photo of a {}",
     "context_length": 128,
     "text_layers": 6,
@@ -169,9 +170,9 @@ def sentence_vectors(folder: Path, texts: list[str], tokenizer: Tokenizer) -> Fl
     weights = open_files([folder / "model.safetensors"], "built-in")
     work = folder / "compiled"
     work.mkdir(exist_ok=True)
-    session = onnx.OnnxNetwork(onnx.compile_network(text_network(weights, CONFIG), work))
+    session = onnx.OnnxNetwork(onnx.compile_network(sentence_network(weights, CONFIG), work))
     ids, _ = tokenizer.encode(texts, int(str(CONFIG["context_length"])))
-    rows = [session(*text_inputs(ids[i : i + 32]))[:, :384] for i in range(0, len(ids), 32)]
+    rows = [session(*text_inputs(ids[i : i + 32])) for i in range(0, len(ids), 32)]
     return np.concatenate(rows)
 
 

@@ -1,9 +1,11 @@
 """The built-in model: an ImageNet classifier and a sentence encoder, joined without training.
 
-A picture's ten most probable ImageNet classes, weighted, are a point among the sentence vectors of
-those classes' names (ConSE, Norouzi et al. 2013, arXiv:1312.5650); labels are sentence vectors too.
-Beside it the embedding keeps the picture's own features, so that pictures compare with pictures;
-a text has zeros there. tools/build_builtin.py makes the weights, docs/builtin.md tells the rest.
+A picture is what the classifier makes of it, probabilities over ImageNet's 1,000 classes. A label
+becomes the same: the softmax over those classes of how near their names and glosses are to it.
+The two are compared by Bhattacharyya's coefficient, Σ √pᵢ·√qᵢ, which is the cosine of their square
+roots (the probability product kernel of Jebara, Kondor & Howard 2004, JMLR 5). Beside it the
+embedding keeps the picture's own features, so that pictures compare with pictures; a text has
+zeros there. tools/build_builtin.py makes the weights, docs/builtin.md tells the rest.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from unseen.preprocess import TwoViews
 
 T = TypeVar("T")
 
+TEXT_INPUTS = (Input("ids", "int64", (None, None)), Input("mask", "int64", (None, None)))
 SCALE = ".scale"  # int8 rows are stored with a scale each, under the weight's name with this
 
 
@@ -95,7 +98,12 @@ def image_network(weights: Weights, config: dict[str, Any]) -> Network[Any]:
         x = efficientnet.features(ops, p, x, side)
         # The classifier is linear, so the mean of the views' features gives that of their logits.
         x = ops.mean(ops.reshape(x, (-1, 2, p["classifier.weight"].shape[1])), (1,))
-        meaning = ops.l2_normalise(_conse(ops, p, config, x))
+        logits = ops.linear(x, p["classifier.weight"], p["classifier.bias"])
+        meaning = ops.l2_normalise(
+            ops.keep_top(
+                _root_softmax(ops, logits, 1 / config["temperature"]), config["top_classes"]
+            )
+        )
         looks = ops.l2_normalise(ops.linear(x, p["looks"]))
         share = config["meaning_share"]
         parts = [
@@ -108,33 +116,43 @@ def image_network(weights: Weights, config: dict[str, Any]) -> Network[Any]:
     return Network("image", inputs, body, config["dimension"])
 
 
-def _conse(ops: Operations[T], p: Stored, config: dict[str, Any], x: T) -> T:
-    """Features (n, 1280) → where their most probable classes lie among the class vectors."""
-    logits = ops.linear(x, p["classifier.weight"], p["classifier.bias"])
-    logits = ops.mul(logits, _number(ops, 1 / config["temperature"]))
-    top = ops.keep_top(ops.softmax(logits), config["top_classes"])
-    return ops.linear(top, p["classes"].T)
+def _root_softmax(ops: Operations[T], x: T, scale: float) -> T:
+    """√softmax(scale·x): softmax of the half, to length 1."""
+    return ops.l2_normalise(ops.softmax(ops.mul(x, _number(ops, scale / 2))))
 
 
 def text_network(weights: Weights, config: dict[str, Any]) -> Network[Any]:
-    """int64 ids and mask (n, t) → (n, dimension): the sentence vector, centred, and zeros."""
+    """int64 ids and mask (n, t) → (n, dimension): what classes the text is near to, and zeros."""
+    p, classes = Stored(weights, "text."), Stored(weights, "image.")["classes"]
+    looks = config["dimension"] - len(classes)
+
+    def body(ops: Operations[T], ids: T, mask: T) -> T:
+        near = ops.linear(_sentence(ops, p, config, ids, mask), classes)
+        meaning = _root_softmax(ops, near, config["sharpness"])
+        return ops.concat([meaning, ops.mul(ops.slice(meaning, 1, 0, looks), _number(ops, 0.0))], 1)
+
+    return Network("text", TEXT_INPUTS, body, config["dimension"])
+
+
+def sentence_network(weights: Weights, config: dict[str, Any]) -> Network[Any]:
+    """int64 ids and mask (n, t) → centred sentence vectors (n, width): the class vectors' space."""
     p = Stored(weights, "text.")
+
+    def body(ops: Operations[T], ids: T, mask: T) -> T:
+        return _sentence(ops, p, config, ids, mask)
+
+    return Network("sentence", TEXT_INPUTS, body, p["centre"].size)
+
+
+def _sentence(ops: Operations[T], p: Stored, config: dict[str, Any], ids: T, mask: T) -> T:
     bert_config = bert.BertConfig(
         layers=config["text_layers"],
         heads=config["text_heads"],
         activation="gelu",
         epsilon=config["text_epsilon"],
     )
-
-    def body(ops: Operations[T], ids: T, mask: T) -> T:
-        x = ops.masked_mean(bert.encoder(ops, p, bert_config, ids, mask), mask)
-        x = ops.l2_normalise(x)
-        x = ops.l2_normalise(ops.add(x, ops.constant(-p["centre"])))
-        nothing = np.zeros((p["centre"].size, p["centre"].size), dtype=np.float32)
-        return ops.concat([x, ops.linear(x, nothing)], 1)
-
-    inputs = (Input("ids", "int64", (None, None)), Input("mask", "int64", (None, None)))
-    return Network("text", inputs, body, config["dimension"])
+    x = ops.l2_normalise(ops.masked_mean(bert.encoder(ops, p, bert_config, ids, mask), mask))
+    return ops.l2_normalise(ops.add(x, ops.constant(-p["centre"])))
 
 
 def _number(ops: Operations[T], value: float) -> T:
