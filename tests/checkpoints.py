@@ -140,6 +140,7 @@ def clip(
             "vocab_size": vocabulary,
             "bos_token_id": vocabulary - 2,
             "eos_token_id": 2 if legacy_end else vocabulary - 1,
+            **s.get("text", {}),
         },
     )
     model = randomise(CLIPModel(config), seed)

@@ -76,11 +76,11 @@ class Scene:
         """The same, said from the other thing: "a blue square right of a small red circle"."""
         return Scene(self.things[::-1], OPPOSITE.get(self.relation, ""))
 
-    def readings(self) -> set[Scene]:
-        """All that is true of this scene: each size said or not, from either thing."""
+    def readings(self) -> set[str]:
+        """All captions that are true of it: each size said or not, from either thing."""
         sized = product(*((thing, replace(thing, size="")) for thing in self.things))
-        said = {Scene(things, self.relation) for things in sized}
-        return said | {scene.mirrored() for scene in said}
+        said = [Scene(things, self.relation) for things in sized]
+        return {reading.caption() for scene in said for reading in (scene, scene.mirrored())}
 
 
 def parse(caption: str) -> Scene:
@@ -155,9 +155,9 @@ def _ground(rng: random.Random, side: int) -> Image.Image:
     """From one light colour to another, in any direction."""
     first = [rng.randint(165, 225) for _ in range(3)]
     second = tuple(v + rng.randint(-20, 20) for v in first)
-    ramp = Image.linear_gradient("L").rotate(rng.choice((0, 90, 180, 270)))
+    ramp = Image.linear_gradient("L").resize((side, side)).rotate(rng.choice((0, 90, 180, 270)))
     ground = Image.new("RGB", (side, side), tuple(first))
-    ground.paste(second, mask=ramp.resize((side, side)))
+    ground.paste(second, mask=ramp)
     return ground
 
 
