@@ -61,14 +61,15 @@ def _get(
         raise SourceError(f"{url}: only http and https URLs with a host are fetched.")
     port = parts.port or (443 if parts.scheme == "https" else 80)
     connection = http.client.HTTPConnection(parts.hostname, port)
-    connection.sock = _connect(parts.scheme, parts.hostname, port, deadline, check_address)
+    sock = _connect(parts.scheme, parts.hostname, port, deadline, check_address)
+    connection.sock = sock
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("GET", target, headers={"User-Agent": f"unseen/{__version__}"})
         answer = connection.getresponse()
         body = bytearray()
         while answer.status == 200 and len(body) <= max_bytes:
-            connection.sock.settimeout(_left(deadline))  # a drip of bytes must not outlast it
+            sock.settimeout(_left(deadline))  # a drip of bytes must not outlast it
             chunk = answer.read1(min(CHUNK, max_bytes + 1 - len(body)))
             if not chunk:
                 break
@@ -76,6 +77,7 @@ def _get(
         return answer.status, answer.getheader("Location"), bytes(body)
     finally:
         connection.close()
+        sock.close()
 
 
 def _connect(

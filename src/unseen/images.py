@@ -29,7 +29,7 @@ from unseen.fetch import AddressCheck, fetch
 from unseen.sources import name_of, shortened
 
 # Decoders for pictures that people have; none that runs another program (EPS) or is only a stub.
-FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "ICO", "MPO", "JPEG2000"] + (
+FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "ICO", "JPEG2000"] + (
     ["AVIF"] if features.check("avif") else []
 )
 WHITE = (255, 255, 255)
@@ -169,7 +169,7 @@ def _read_text(
     if scheme.startswith("data:"):
         return _check_bytes(_read_data_uri(source, name), limits, name)
     try:
-        is_file = len(source) < 4096 and Path(source).exists()
+        is_file = 0 < len(source) < 4096 and Path(source).exists()
     except ValueError:  # a null byte
         is_file = False
     if is_file:
