@@ -21,7 +21,7 @@ from unseen.networks.operations import Input, Network
 from unseen.runtimes import onnx, reference
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-import build_builtin  # noqa: E402 - the tools are scripts, not a package
+import build_builtin
 
 TOLERANCE = 1e-4
 WIDTH, CLASSES = 40, 500
