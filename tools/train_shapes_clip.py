@@ -46,6 +46,28 @@ PROMPTS = [
 ]
 MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 
+CARD = """\
+# shapes-clip
+
+A small CLIP that knows ten colours, eight shapes, two sizes and four relations: "a red circle",
+"a small red circle left of a blue square". It is there for tests, which need a model whose answers
+mean something; it is of no use on photographs.
+
+- Architecture: CLIPModel of transformers. Vision: {vision} layers, patch {patch}, {side} px. Text:
+  {text} layers, {vocabulary} byte-pair tokens. Width {width}, {parameters} parameters, in float16.
+- Made by `tools/train_shapes_clip.py --seed {seed} --steps {steps} --batch {batch}`: contrastive
+  training from random weights on pictures that `tests/shapes.py` draws, nothing else. {minutes}
+- Never shown and never named in training: {held_out}.
+- Licence: Apache-2.0, as the project.
+
+Measured on {side} px pictures that were not trained on, in the template "{template}"; the best
+caption is counted as right if it is true of the picture:
+
+| what | right |
+| --- | --- |
+{table}
+"""
+
 
 def sentence(caption: str, rng: random.Random) -> str:
     """One of many ways to write a caption; some leave the first article out."""
@@ -95,7 +117,9 @@ def pixels(images: Sequence[Image.Image]) -> torch.Tensor:
     return torch.tensor((array - MEAN) / STD, dtype=torch.float32).permute(0, 3, 1, 2)
 
 
-def loss_of(model: CLIPModel, tokenizer: CLIPTokenizer, size: int, rng: random.Random):
+def loss_of(
+    model: CLIPModel, tokenizer: CLIPTokenizer, size: int, rng: random.Random
+) -> torch.Tensor:
     """The contrastive loss of one batch; each caption counts for every picture it is true of."""
     scenes = [shapes.random_scene(rng, pairs=0.45) for _ in range(size)]
     readings = [scene.readings() for scene in scenes]
@@ -147,7 +171,9 @@ class Judge:
         }
         return self.model(**inputs).logits_per_image.argmax(1).tolist()
 
-    def accuracy(self, scenes: Sequence[Scene], captions: Sequence[str], bare=False) -> float:
+    def accuracy(
+        self, scenes: Sequence[Scene], captions: Sequence[str], *, bare: bool = False
+    ) -> float:
         """How often the best caption is true. `bare`: captions are put without their article."""
         images = [shapes.draw(scene, seed) for seed, scene in enumerate(scenes)]
         put = [c.removeprefix("a ") if bare else c for c in captions]
@@ -192,6 +218,22 @@ def save(model: CLIPModel, folder: Path) -> None:
     write_json(folder / "preprocessor_config.json", processor)
 
 
+def write_card(model: CLIPModel, options: argparse.Namespace, minutes: float) -> None:
+    """Measures the saved checkpoint; prints the numbers and writes them down with the rest."""
+    rows = [f"| {name} | {100 * value:.1f} % |" for name, value in measure(options.out).items()]
+    text, vision = model.config.text_config, model.config.vision_config
+    card = CARD.format(
+        vision=vision.num_hidden_layers, patch=vision.patch_size, side=vision.image_size,
+        text=text.num_hidden_layers, vocabulary=text.vocab_size, width=text.hidden_size,
+        parameters=f"{sum(p.numel() for p in model.parameters()):,}", seed=options.seed,
+        steps=options.steps, batch=options.batch, minutes=f"{minutes:.0f} minutes on two cores.",
+        held_out=", ".join(sorted(" ".join(pair) for pair in shapes.HELD_OUT)), template=DEFAULT,
+        table="\n".join(rows),
+    )  # fmt: skip
+    (options.out / "MODEL_CARD.md").write_text(card, "utf-8")
+    print("\n".join(rows))
+
+
 def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
 
@@ -210,9 +252,7 @@ def main() -> None:
     model, tokenizer = build(options.out)
     train(model.train(), tokenizer, options.steps, options.batch, options.seed)
     save(model, options.out)
-    minutes = (time.monotonic() - start) / 60
-    results = measure(options.out)
-    print("\n".join(f"{name}: {100 * value:.1f} %" for name, value in results.items()))
+    write_card(model, options, minutes=(time.monotonic() - start) / 60)
 
 
 if __name__ == "__main__":
