@@ -23,11 +23,13 @@ DRAWS = 100
 SUBSETS = (2, 5, 10, 20)
 
 # Label sets of everyday words, and which folder each of their words is right for.
-CIFAR = "airplane automobile bird cat deer dog frog horse ship truck".split()
-ANIMALS = (
-    "bee bird bison cat chicken cow crab crocodile dog duck fish giraffe horse koala owl panda parrot"
-    " pig sheep"
-).split()
+# fmt: off
+CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+ANIMALS = [
+    "bee", "bird", "bison", "cat", "chicken", "cow", "crab", "crocodile", "dog", "duck", "fish",
+    "giraffe", "horse", "koala", "owl", "panda", "parrot", "pig", "sheep",
+]
+# fmt: on
 WORDS: dict[str, tuple[list[str], dict[str, str]]] = {
     "the CIFAR-10 words": (
         CIFAR,

@@ -58,7 +58,7 @@ def locate(model: str, *, revision: str | None = None) -> Checkpoint:
     if model == BUILTIN:
         return Checkpoint(BUILTIN, BUILTIN_FOLDER)
     folder = Path(model).expanduser()
-    if folder.is_dir():
+    if model and folder.is_dir():
         return Checkpoint(model, folder)
     name, _, pinned = model.partition("@")
     if not HUB_ID.fullmatch(name) or model.startswith((".", "/", "~")):
@@ -79,15 +79,21 @@ def _near(name: str) -> str:
 
 def _cached(name: str, revision: str | None) -> Path | None:
     """The snapshot in the Hugging Face cache, if all of it is there."""
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - 0.2 s, not needed for builtin
+    from huggingface_hub import snapshot_download, try_to_load_from_cache  # noqa: PLC0415 - 0.2 s
     from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
+    config = try_to_load_from_cache(name, "config.json", revision=revision)
+    if not isinstance(config, str):
+        return None
     try:
-        folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
-        weight_files(folder)
+        # Asked with the files we want, as the library finds a snapshot without the rest partial.
+        weights = [path.name for path in weight_files(Path(config).parent)]
+        wanted = [*FACTS, *weights]
+        return Path(
+            snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=wanted)
+        )
     except (OSError, ValueError, HfHubHTTPError, ModelError):
         return None
-    return folder if (folder / "config.json").is_file() else None
 
 
 def _download(name: str, revision: str | None) -> Path:

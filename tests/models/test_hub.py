@@ -1,0 +1,216 @@
+"""Ids, folders, revisions, offline: against a hub of our own on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import checkpoints
+from unseen.errors import ModelError
+from unseen.models import hub, table
+
+COMMIT = "c0ffee" + "0" * 34
+
+
+class Hub(BaseHTTPRequestHandler):
+    """The few answers of the hub that a download needs."""
+
+    folder: Path
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        self.answer(body=True)
+
+    def do_HEAD(self) -> None:
+        self.answer(body=False)
+
+    def answer(self, body: bool) -> None:
+        path = self.path.split("?")[0]
+        self.asked.append(path)
+        if "private" in path or "gated" in path:
+            code = "GatedRepo" if "gated" in path else "RepoNotFound"
+            return self.send(403 if "gated" in path else 401, b"{}", {"X-Error-Code": code})
+        if "missing" in path:
+            return self.send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+        if "/revision/v9" in path:
+            return self.send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+        files = sorted(p.name for p in self.folder.iterdir())
+        if path.startswith("/api/models/") and "/tree/" in path:
+            tree = [
+                {"type": "file", "path": f, "size": (self.folder / f).stat().st_size, "oid": f}
+                for f in files
+            ]
+            return self.send(200, json.dumps(tree).encode(), {})
+        if path.startswith("/api/models/"):
+            facts = {
+                "id": "org/tiny",
+                "sha": COMMIT,
+                "siblings": [{"rfilename": f} for f in [*files, "flax_model.msgpack"]],
+            }
+            return self.send(200, json.dumps(facts).encode(), {})
+        content = (self.folder / path.rsplit("/", 1)[1]).read_bytes()
+        etag = hashlib.sha256(content).hexdigest()
+        self.send(
+            200,
+            content if body else b"",
+            {"X-Repo-Commit": COMMIT, "ETag": f'"{etag}"'},
+            len(content),
+        )
+
+    def send(self, status: int, body: bytes, headers: dict[str, str], length: int = -1) -> None:
+        self.send_response(status)
+        for key, value in headers.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(body) if length < 0 else length))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[str]]]:
+    Hub.folder = checkpoints.clip(tmp_path_factory.mktemp("hub") / "tiny")
+    (Hub.folder / "README.md").write_text("not needed")
+    Hub.asked = []
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{httpd.server_port}", Hub.asked
+    httpd.shutdown()
+    httpd.server_close()
+
+
+def locate(model: str, endpoint: str, home: Path, **environment: str) -> tuple[int, str]:
+    """In a process of its own, as that library reads its settings once."""
+    code = """
+import sys
+from unseen.errors import ModelError
+from unseen.models import hub
+try:
+    found = hub.locate(sys.argv[1])
+    print(sorted(p.name for p in found.folder.iterdir()), hub.fingerprint(found))
+except ModelError as error:
+    print(error)
+    sys.exit(9)
+"""
+    settings = {
+        **os.environ,
+        "HF_ENDPOINT": endpoint,
+        "HF_HOME": str(home),
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        **environment,
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", code, model], env=settings, capture_output=True, text=True
+    )
+    assert run.returncode in (0, 9), run.stderr
+    return run.returncode, run.stdout.strip()
+
+
+def test_download_then_offline_and_no_second_question(
+    server: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    endpoint, asked = server
+    status, first = locate("org/tiny", endpoint, tmp_path)
+    assert status == 0, first
+    assert "model.safetensors" in first and "config.json" in first and "vocab.json" in first
+    assert "README" not in first and "msgpack" not in first
+    before = len(asked)
+    assert locate("org/tiny", endpoint, tmp_path) == (0, first)
+    assert asked[before:] == []  # what is here is used without asking
+    assert locate("org/tiny", endpoint, tmp_path, HF_HUB_OFFLINE="1") == (0, first)
+    assert locate("org/tiny", "http://127.0.0.1:9", tmp_path) == (0, first)
+
+
+def test_a_revision_is_asked_for(server: tuple[str, list[str]], tmp_path: Path) -> None:
+    endpoint, asked = server
+    status, said = locate(f"org/tiny@{COMMIT}", endpoint, tmp_path)
+    assert status == 0, said
+    assert any(COMMIT in path for path in asked)
+    status, said = locate("org/tiny@v9", endpoint, tmp_path)
+    assert status == 9 and "no revision 'v9'" in said
+
+
+@pytest.mark.parametrize(
+    "model, words",
+    [
+        ("org/missing", "no such model"),
+        ("org/private", "hf auth login"),
+        ("org/gated", "accept a licence"),
+    ],
+)
+def test_what_the_hub_refuses_is_one_line(
+    model: str, words: str, server: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    status, said = locate(model, server[0], tmp_path)
+    assert status == 9 and words in said and "\n" not in said
+
+
+def test_no_network_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+    for settings in ({}, {"HF_HUB_OFFLINE": "1"}):
+        status, said = locate("org/tiny", "http://127.0.0.1:9", tmp_path, **settings)
+        assert status == 9 and "\n" not in said
+        assert "HF_HOME" in said and "folder" in said
+
+
+@pytest.mark.parametrize("model", ["nonsense", "./nowhere", "/nowhere/at/all", "a/b/c", "", "org/"])
+def test_neither_a_folder_nor_an_id(model: str) -> None:
+    with pytest.raises(ModelError, match="neither a folder nor a hub id"):
+        hub.locate(model)
+
+
+def test_did_you_mean() -> None:
+    with pytest.raises(ModelError, match="Did you mean openai/clip-vit-base-patch"):
+        hub.locate("openai-clip-vit-base-patch32")
+
+
+def test_a_fingerprint_is_of_the_content(tmp_path: Path) -> None:
+    a = hub.locate(str(checkpoints.clip(tmp_path / "a")))
+    b = hub.locate(shutil.copytree(a.folder, tmp_path / "b").as_posix())
+    assert hub.fingerprint(a) == hub.fingerprint(b)
+    path = b.folder / "preprocessor_config.json"
+    path.write_text(path.read_text().replace("0.4821", "0.4822").replace("0.48145", "0.48146"))
+    assert hub.fingerprint(a) != hub.fingerprint(b)
+
+
+def test_an_unknown_family_and_missing_files_say_so(tmp_path: Path) -> None:
+    import unseen
+
+    folder = checkpoints.clip(tmp_path / "a")
+    config = folder / "config.json"
+    text = config.read_text()
+    config.write_text(text.replace('"model_type": "clip"', '"model_type": "blip"'))
+    with pytest.raises(ModelError, match="model_type 'blip'"):
+        unseen.load(folder)
+    config.write_text("{")
+    with pytest.raises(ModelError, match="no readable JSON"):
+        unseen.load(folder)
+    config.unlink()
+    with pytest.raises(ModelError, match=r"config\.json is missing"):
+        unseen.load(folder)
+    config.write_text(text)
+    (folder / "preprocessor_config.json").unlink()
+    with pytest.raises(ModelError, match=r"preprocessor_config\.json is missing"):
+        unseen.load(folder)
+
+
+def test_the_table_is_well_formed() -> None:
+    ids = [model.id for model in table.models()]
+    assert ids[0] == "builtin" and len(set(ids)) == len(ids)
+    for model in table.models():
+        assert (model.imagenet_top1 is None) == (model.source is None)
+        assert model.id == "builtin" or "/" in model.id
