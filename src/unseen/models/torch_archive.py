@@ -4,7 +4,13 @@ A pickle is a program. This file does not run it: it walks over the opcodes that
 lists and understands just those that a state dict is written with. Names of functions become
 inert `Name` objects; five of them, in `BUILDERS`, are answered by functions of this file, and any
 other, as any other opcode, is refused with its name. Nothing is imported, called, set or looked up
-because the file said so.
+because the file said so. (An `Unpickler` with a strict `find_class` would do for most of this; the
+machine here has no opcode at all that could reach an attribute, and its work can be metered.)
+
+A pickle is also a cheap way to ask for much: a tuple of itself, forty times over, takes 200 bytes
+to write and for ever to hash or print. So no value is hashed, compared or made text before its
+type is known to be small; opcodes and copies are counted; sizes are checked against the file before
+a number is read. The names of zip entries are keys of a dict and never become a path.
 
 Both layouts are read: the zip of torch ≥ 1.6 (a pickle and one stored entry a storage) and the
 older one (five pickles, then the storages one after the other).
@@ -12,6 +18,7 @@ older one (five pickles, then the storages one after the other).
 
 from __future__ import annotations
 
+import io
 import math
 import pickletools
 import zipfile
@@ -26,7 +33,11 @@ from numpy.typing import NDArray
 from unseen.errors import ModelError
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+ZIP_MAGIC = b"PK\3\4"
 MAX_PICKLE_BYTES = 64 << 20  # a state dict of 10,000 tensors has 2 MB
+MAX_STEPS = 3_000_000  # of the pickle machine: 300,000 for those 10,000 tensors, about 2 µs each
+MAX_DIMENSIONS = 32
+MAX_EXPANDED = 1 << 24  # elements of a tensor that repeats its storage (torch's `expand`)
 
 # torch's storage classes → numpy's types; bfloat16 is read as its 16 bits and widened.
 STORAGES = {
@@ -55,7 +66,13 @@ class Name:
     name: str
 
     def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
+        return _shown(f"{self.module}.{self.name}")
+
+
+def _shown(text: str) -> str:
+    """A stranger's text, fit for one line of a message."""
+    text = text[:100]
+    return text if text.isprintable() else ascii(text)
 
 
 @dataclass(frozen=True)
@@ -84,28 +101,49 @@ class Tensor:
 # what a state dict's pickle may build
 
 
-def _dict(*pairs: Any) -> dict[Any, Any]:
-    return dict(*pairs)
+def _is_key(value: Any) -> bool:
+    return isinstance(value, (str, int))  # all that is ever hashed
 
 
-def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *ignored: Any) -> Tensor:
+def _dict(stack: _Stack, pairs: Any = ()) -> dict[Any, Any]:
+    if not isinstance(pairs, (list, tuple)):
+        raise RefusedError("a dict that is made of something else than pairs")
+    stack.spend(len(pairs))
+    built = {}
+    for pair in pairs:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not _is_key(pair[0]):
+            raise RefusedError("a dict whose keys are neither text nor numbers")
+        built[pair[0]] = pair[1]
+    return built
+
+
+def _sizes(values: Any) -> tuple[int, ...]:
+    if not isinstance(values, (list, tuple)) or len(values) > MAX_DIMENSIONS:
+        raise RefusedError("a tensor with an impossible shape")
+    if not all(isinstance(n, int) and 0 <= n < 1 << 48 for n in values):
+        raise RefusedError("a tensor with an impossible shape")
+    return tuple(values)
+
+
+def _tensor(_: _Stack, storage: Any, offset: Any, shape: Any, stride: Any, *ignored: Any) -> Tensor:
     if not isinstance(storage, Storage):
         raise RefusedError("a tensor without a storage")
-    sizes = (offset, *shape, *stride)
-    if len(shape) != len(stride) or not all(isinstance(i, int) and i >= 0 for i in sizes):
+    (offset,), shape, stride = _sizes((offset,)), _sizes(shape), _sizes(stride)
+    if len(shape) != len(stride):
         raise RefusedError("a tensor with an impossible shape")
+    count = math.prod(shape)
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
-    if math.prod(shape) > 0 and (last >= storage.numel or math.prod(shape) > storage.numel):
+    if count > 0 and (last >= storage.numel or count > max(storage.numel, MAX_EXPANDED)):
         raise RefusedError("a tensor that reaches past its storage")
-    return Tensor(storage, offset, tuple(shape), tuple(stride))
+    return Tensor(storage, offset, shape, stride)
 
 
-def _parameter(data: Any, *ignored: Any) -> Any:
+def _parameter(_: _Stack, data: Any, *ignored: Any) -> Any:
     return data
 
 
-def _size(values: Any) -> tuple[Any, ...]:
-    return tuple(values)
+def _size(_: _Stack, values: Any) -> tuple[int, ...]:
+    return _sizes(values)
 
 
 BUILDERS: dict[Name, Callable[..., Any]] = {
@@ -129,6 +167,12 @@ class _Stack:
         self.items: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.storages: dict[str, Storage] = {}
+        self.steps = 0
+
+    def spend(self, steps: int) -> None:
+        self.steps += steps
+        if self.steps > MAX_STEPS:
+            raise RefusedError("its pickle asks for more work than a state dict is")
 
     def pop(self) -> Any:
         if not self.items or self.items[-1] is _MARK:
@@ -152,7 +196,7 @@ class _Stack:
         if not isinstance(target, dict) or len(pairs) % 2:
             raise RefusedError("a damaged pickle")
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-            if not isinstance(key, (str, int)):
+            if not _is_key(key):
                 raise RefusedError("a dict whose keys are neither text nor numbers")
             target[key] = value
 
@@ -164,11 +208,12 @@ class _Stack:
 
     def reduce(self) -> None:
         arguments, function = self.pop(), self.pop()
-        if not isinstance(function, Name) or function not in BUILDERS:
+        if not isinstance(function, Name) or not isinstance(arguments, tuple):
+            raise RefusedError("it wants to call what is no function")
+        if function not in BUILDERS:
             raise RefusedError(f"it wants to call {function}")
-        if not isinstance(arguments, tuple):
-            raise RefusedError("a damaged pickle")
-        self.items.append(BUILDERS[function](*arguments))
+        self.spend(len(arguments))
+        self.items.append(BUILDERS[function](self, *arguments))
 
     def build(self) -> None:
         """`__setstate__`: torch sets `_metadata` of a state dict, which is not needed."""
@@ -177,7 +222,9 @@ class _Stack:
             raise RefusedError("it wants to set the state of an object")
 
     def name(self, module: Any, name: Any) -> None:
-        found = Name(str(module), str(name))
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise RefusedError("a damaged pickle")
+        found = Name(module, name)
         if found not in BUILDERS and found not in STORAGE_NAMES:
             raise RefusedError(f"it asks for {found}")
         self.items.append(found)
@@ -188,11 +235,11 @@ class _Stack:
         if not isinstance(given, tuple) or len(given) < 5 or given[0] != "storage":
             raise RefusedError("a persistent id that is no storage")
         kind, key, numel = given[1], given[2], given[4]
-        if kind not in STORAGE_NAMES or not isinstance(numel, int) or numel < 0:
+        if not isinstance(kind, Name) or kind not in STORAGE_NAMES or not isinstance(key, str):
             raise RefusedError("a storage of an unknown type")
         if len(given) > 5 and given[5] is not None:
             raise RefusedError("a storage that is a view of another")
-        storage = Storage(STORAGES[kind.name], str(key), numel)
+        storage = Storage(STORAGES[kind.name], key, *_sizes((numel,)))
         if self.storages.setdefault(storage.key, storage) != storage:
             raise RefusedError("two storages of one name")
         self.items.append(storage)
@@ -209,7 +256,7 @@ class _Stack:
 Step = Callable[[_Stack, Any], Any]
 
 NUMBERS_AND_TEXTS = {
-    *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
+    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
     *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "SHORT_BINSTRING", "BINSTRING"),
     *("BINBYTES", "SHORT_BINBYTES"),
 }
@@ -246,10 +293,7 @@ OPCODES: dict[str, Step] = {
     "MEMOIZE": lambda s, a: s.put(len(s.memo)),
     **dict.fromkeys(("BINPUT", "LONG_BINPUT"), lambda s, a: s.put(a)),
     **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda s, a: s.get(a)),
-    **dict.fromkeys(
-        NUMBERS_AND_TEXTS,
-        _push,
-    ),
+    **dict.fromkeys(NUMBERS_AND_TEXTS, _push),
 }
 
 
@@ -260,18 +304,20 @@ def read_pickle(file: IO[bytes] | bytes) -> tuple[Any, dict[str, Storage]]:
     """
     stack = _Stack()
     try:
-        for opcode, argument, at in pickletools.genops(file):
+        for opcode, argument, _ in pickletools.genops(file):
             if opcode.name == "STOP":
                 return stack.pop(), stack.storages
             if opcode.name not in OPCODES:
-                raise RefusedError(f"its pickle uses the opcode {opcode.name}")
-            if at is not None and at > MAX_PICKLE_BYTES:
-                raise RefusedError("its pickle is too large")
+                asked = f" for {_shown(str(argument))}" if opcode.name == "INST" else ""
+                raise RefusedError(f"its pickle uses the opcode {opcode.name}{asked}")
+            stack.spend(1)
             OPCODES[opcode.name](stack, argument)
     except RefusedError:
         raise
     except Exception as error:  # whatever a damaged pickle makes of the steps above
-        raise RefusedError(f"its pickle is damaged ({type(error).__name__}: {error})") from None
+        raise RefusedError(
+            f"its pickle is damaged ({type(error).__name__}: {_shown(str(error))})"
+        ) from None
     raise RefusedError("its pickle has no end")
 
 
@@ -284,33 +330,37 @@ class TorchArchive:
     def __init__(self, path: Path) -> None:
         """Raises ModelError when the file is damaged, or holds anything but plain tensors."""
         self.path = path
-        self._places: dict[str, int] = {}  # storage key → offset in the file
+        self._places: dict[str, tuple[int, int]] = {}  # storage key → first byte, and behind last
         self._order = "<"
         try:
-            content = self._open_zip() if zipfile.is_zipfile(path) else self._open_legacy()
+            with path.open("rb") as file:
+                is_zip = file.read(len(ZIP_MAGIC)) == ZIP_MAGIC  # as torch tells them apart
+                file.seek(0)
+                content = self._open_zip(file) if is_zip else self._open_legacy(file)
+                size = file.seek(0, 2)
             self.tensors = _state_dict(content)
             for tensor in self.tensors.values():
-                self._check(tensor.storage)
+                self._check(tensor.storage, size)
         except RefusedError as error:
             raise ModelError(
                 f"{path}: refused, because {error}. Only plain tensors are read from torch "
                 "archives, and nothing in them is executed; a .safetensors file is the way out."
             ) from None
-        except (OSError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
-            raise ModelError(f"{path}: this torch archive is damaged: {error}.") from None
+        except Exception as error:  # zipfile has many ways to say that bytes are not a zip
+            raise ModelError(f"{path}: this torch archive is damaged: {error!r}.") from None
 
     def read(self, name: str) -> NDArray[Any]:
-        """One tensor, mapped where it lies; bfloat16 becomes float32."""
+        """One tensor, mapped where it lies; bfloat16 becomes float32, big-endian is swapped."""
         tensor = self.tensors[name]
         kind = tensor.storage.dtype
         dtype = np.dtype(self._order + ("u2" if kind == "bf16" else kind))
         if math.prod(tensor.shape) == 0:
-            return np.zeros(tensor.shape, np.float32 if kind == "bf16" else dtype)
+            return np.zeros(tensor.shape, np.float32 if kind == "bf16" else dtype.newbyteorder("="))
         storage = np.memmap(
             self.path,
             dtype=dtype,
             mode="r",
-            offset=self._places[tensor.storage.key],
+            offset=self._places[tensor.storage.key][0],
             shape=(tensor.storage.numel,),
         )
         view = np.lib.stride_tricks.as_strided(
@@ -319,18 +369,22 @@ class TorchArchive:
             [step * dtype.itemsize for step in tensor.stride],
             writeable=False,
         )
-        return widen(view) if kind == "bf16" else view
+        if kind == "bf16":
+            return widen(view)
+        return view if dtype.isnative else view.astype(dtype.newbyteorder("="))
 
-    def _check(self, storage: Storage) -> None:
-        start = self._places.get(storage.key)
-        if start is None:
-            raise RefusedError(f"the storage {storage.key[:40]!r} is missing")
-        if start + storage.nbytes > self.path.stat().st_size:
+    def _check(self, storage: Storage, size: int) -> None:
+        if storage.key not in self._places:
+            raise RefusedError(f"the storage {_shown(storage.key)!r} is missing")
+        start, stop = self._places[storage.key]
+        if start + storage.nbytes > min(stop, size):
             raise RefusedError("it is cut short")
 
-    def _open_zip(self) -> Any:
-        with zipfile.ZipFile(self.path) as archive:
+    def _open_zip(self, file: IO[bytes]) -> Any:
+        with zipfile.ZipFile(file) as archive:
             entries = {info.filename: info for info in archive.infolist()}
+            if len(entries) != len(archive.infolist()):
+                raise RefusedError("it has two entries of one name")
             pickles = [name for name in entries if name.endswith("/data.pkl")]
             if len(pickles) != 1:
                 raise RefusedError("it is a zip file, and not one that torch wrote")
@@ -340,38 +394,38 @@ class TorchArchive:
                     raise RefusedError("its entries are compressed, which torch never does")
             if entries[pickles[0]].file_size > MAX_PICKLE_BYTES:
                 raise RefusedError("its pickle is too large")
-            order = prefix + "byteorder"
-            if order in entries and archive.read(order).strip() == b"big":
+            order = entries.get(prefix + "byteorder")
+            if order and order.file_size == len(b"big") and archive.read(order) == b"big":
                 self._order = ">"
             content, _ = read_pickle(archive.read(pickles[0]))
-            with self.path.open("rb") as file:
-                for name, info in entries.items():
-                    if name.startswith(prefix + "data/"):
-                        key = name.removeprefix(prefix + "data/")
-                        self._places[key] = _content_offset(file, info)
+        for name, info in entries.items():
+            if name.startswith(prefix + "data/"):
+                start = _content_offset(file, info)
+                self._places[name.removeprefix(prefix + "data/")] = start, start + info.file_size
         return content
 
-    def _open_legacy(self) -> Any:
-        with self.path.open("rb") as file:
-            if read_pickle(file)[0] != LEGACY_MAGIC:
-                raise RefusedError("it is no torch archive")
-            read_pickle(file)  # the protocol version
-            system, _ = read_pickle(file)
-            if isinstance(system, dict) and system.get("little_endian") is False:
-                self._order = ">"
-            content, storages = read_pickle(file)
-            keys, _ = read_pickle(file)
-            if not isinstance(keys, list):
-                raise RefusedError("it has no list of storages")
-            for key in map(str, keys):
-                storage = storages.get(key)
-                if storage is None:
-                    raise RefusedError("it has a storage of no tensor")
-                count = int.from_bytes(file.read(8), "little" if self._order == "<" else "big")
-                if count != storage.numel:
-                    raise RefusedError("a storage of another size than its tensor says")
-                self._places[key] = file.tell()
-                file.seek(storage.nbytes, 1)
+    def _open_legacy(self, file: IO[bytes]) -> Any:
+        head = io.BytesIO(file.read(MAX_PICKLE_BYTES))  # no opcode may read further
+        if read_pickle(head)[0] != LEGACY_MAGIC:
+            raise RefusedError("it is no torch archive")
+        read_pickle(head)  # the protocol version
+        system, _ = read_pickle(head)
+        if isinstance(system, dict) and system.get("little_endian") is False:
+            self._order = ">"
+        content, storages = read_pickle(head)
+        keys, _ = read_pickle(head)
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            raise RefusedError("it has no list of storages")
+        file.seek(head.tell())
+        for key in keys:
+            if key not in storages:
+                raise RefusedError("it has a storage of no tensor")
+            count = int.from_bytes(file.read(8), "little" if self._order == "<" else "big")
+            if count != storages[key].numel:
+                raise RefusedError("a storage of another size than its tensor says")
+            start = file.tell()
+            self._places[key] = start, start + storages[key].nbytes
+            file.seek(storages[key].nbytes, 1)
         return content
 
 
@@ -379,7 +433,7 @@ def _content_offset(file: IO[bytes], info: zipfile.ZipInfo) -> int:
     """Where a stored entry's bytes begin: behind its local header, which has its own lengths."""
     file.seek(info.header_offset)
     header = file.read(30)
-    if header[:4] != b"PK\3\4":
+    if header[:4] != ZIP_MAGIC:
         raise RefusedError("a damaged zip entry")
     lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
     return info.header_offset + 30 + lengths

@@ -26,6 +26,7 @@ FILES = (
     "pytorch_model.bin.index.json",
 )
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 PLAIN_DTYPES = {"F64", "F32", "F16", "I64", "I32", "I16", "I8", "U8", "BOOL"}
 
 
@@ -81,13 +82,16 @@ class SafetensorsFile:
     """One .safetensors file. The library checks the header, and reads all but bfloat16."""
 
     def __init__(self, path: Path) -> None:
+        """Raises ModelError when the header and the file do not agree."""
         self.path = path
         try:
             opened: Any = safe_open(path, framework="numpy")  # the library is not typed
             self._file = opened
             self.names = list(self._file.keys())
         except (SafetensorError, OSError, ValueError) as error:
-            raise ModelError(f"{path}: this safetensors file is damaged: {error}.") from None
+            raise ModelError(
+                f"{path}: this safetensors file is damaged ({error}); download it again."
+            ) from None
 
     def shape(self, name: str) -> tuple[int, ...]:
         return tuple(self._file.get_slice(name).get_shape())
@@ -107,9 +111,7 @@ class SafetensorsFile:
             length = int.from_bytes(file.read(8), "little")
             facts = json.loads(file.read(length))[name]
         start, stop = facts["data_offsets"]
-        bits = np.memmap(
-            self.path, "<u2", "r", offset=8 + length + start, shape=((stop - start) // 2,)
-        )
+        bits = np.fromfile(self.path, "<u2", (stop - start) // 2, offset=8 + length + start)
         return np.asarray(widen(bits).reshape(facts["shape"]))
 
 
@@ -152,22 +154,44 @@ def open_weights(folder: Path) -> Weights:
 
 
 def open_files(paths: list[Path], name: str) -> Weights:
-    """The weights in these files, under one roof."""
+    """The weights in these files, under one roof. Raises ModelError, also for an unknown suffix."""
     readers: dict[str, Reader] = {}
     for path in paths:
+        if path.suffix not in READERS:
+            raise ModelError(f"{path}: weights are read from {', '.join(READERS)} files.")
+        _refuse_pointer(path)
         reader = READERS[path.suffix](path)
-        readers.update(dict.fromkeys(reader.names, reader))
+        for weight in reader.names:
+            if weight in readers:
+                raise ModelError(f"{name}: the weight {weight!r} is in two of its files.")
+            readers[weight] = reader
     return Weights(name, readers)
+
+
+def _refuse_pointer(path: Path) -> None:
+    """What `git clone` leaves without Git LFS: 130 bytes that say where the weights would be."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(LFS_POINTER))
+    except OSError as error:
+        raise ModelError(f"{path}: this file cannot be read: {error.strerror}.") from None
+    if start == LFS_POINTER:
+        raise ModelError(
+            f"{path}: this is a Git LFS pointer, not the weights: run `git lfs pull` there."
+        )
 
 
 def _shards(index: Path) -> list[Path]:
     try:
-        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{index}: this index of shards is damaged: {error!r}.") from None
-    for name in names:
-        if Path(name).name != name or Path(name).suffix not in READERS:
+    if not names:
+        raise ModelError(f"{index}: this index of shards names none.")
+    for name in names:  # a shard lies beside its index, and nowhere else
+        plain = isinstance(name, str) and Path(name).name == name and "\\" not in name
+        if not plain or Path(name).suffix not in READERS:
             raise ModelError(f"{index}: it names {name!r}, which is no weight file beside it.")
         if not (index.parent / name).is_file():
             raise ModelError(f"{index}: the shard {name} is missing; download it again.")
-    return [index.parent / name for name in names]
+    return [index.parent / name for name in sorted(names)]
