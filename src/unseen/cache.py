@@ -2,11 +2,13 @@
 
 Keys are content. Whatever is written goes to a temporary name in the same folder and is renamed, a
 lock guards each key, and what is damaged is thrown away and made again, with a warning. A home
-that cannot be written to is replaced by a temporary one for this process, with a warning.
+that is read-only or full is replaced by a temporary one for this process, with a warning.
 """
 
 from __future__ import annotations
 
+import atexit
+import errno
 import hashlib
 import json
 import os
@@ -15,11 +17,11 @@ import shutil
 import sqlite3
 import tempfile
 import time
+import uuid
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from functools import cache
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,29 +35,38 @@ from unseen.errors import UnseenWarning
 MANIFEST = "manifest.json"  # written last: a folder without one was never finished
 STALE_SECONDS = 24 * 3600  # older leftovers of killed processes are swept away
 HEX_256 = re.compile(r"[0-9a-f]{64}")
+KEY = re.compile(r"[\w-]+")
+NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+SETTLED_NANOSECONDS = 2 * 10**9
+SQL_VARIABLES = 900  # prompts in one query: SQLite before 3.32 takes 999
+
+_homes: dict[str, Path] = {}  # what was asked for → what can be written to
 
 
 def home() -> Path:
     """`$UNSEEN_HOME`, or the platform's cache folder; made when it is missing."""
     wanted = os.environ.get("UNSEEN_HOME") or platformdirs.user_cache_dir("unseen", appauthor=False)
-    return _usable(wanted)
+    if wanted not in _homes:
+        folder = Path(wanted).expanduser().absolute()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                _homes[wanted] = folder
+        except OSError as error:
+            _homes[wanted] = _temporary_home(folder, error)
+    return _homes[wanted]
 
 
-@cache
-def _usable(wanted: str) -> Path:
-    folder = Path(wanted).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError as error:
-        warnings.warn(
-            f"{folder} cannot be written to ({error.strerror}); what is compiled is kept for this "
-            "process only. Set UNSEEN_HOME to a folder of your own.",
-            UnseenWarning,
-            stacklevel=3,
-        )
-        return Path(tempfile.mkdtemp(prefix="unseen-"))
+def _temporary_home(folder: Path, error: OSError) -> Path:
+    warnings.warn(
+        f"{folder} cannot be written to ({error.strerror}); what is compiled is kept for this "
+        "process only. Set UNSEEN_HOME to a folder of your own, with room in it.",
+        UnseenWarning,
+        stacklevel=3,
+    )
+    temporary = tempfile.mkdtemp(prefix="unseen-")
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return Path(temporary)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -67,7 +78,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`; what was written there takes its place at the end."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -85,18 +96,31 @@ def build_folder(key: str, make: Callable[[Path], None]) -> Path:
 
     Sizes are checked here; `verify` checks the bytes.
     """
-    folder = home() / "networks" / key
+    if not KEY.fullmatch(key):
+        raise ValueError(f"{key!r} is no key: letters, digits, _ and - make one.")
+    try:
+        return _build(home() / "networks" / key, make)
+    except OSError as error:
+        if error.errno not in NO_PLACE:
+            raise
+        for wanted, folder in _homes.items():
+            if folder == home():
+                _homes[wanted] = _temporary_home(folder, error)
+        return _build(home() / "networks" / key, make)
+
+
+def _build(folder: Path, make: Callable[[Path], None]) -> Path:
     if _complete(folder):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{key}.lock")):
+    with _lock(folder):
         if _complete(folder):  # made while this process waited
             return folder
         if folder.exists():
-            warnings.warn(f"{folder} is damaged; making it again.", UnseenWarning, stacklevel=2)
-            discard(folder)
-        _sweep(folder.parent)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{key}.", suffix=".tmp", dir=folder.parent))
+            warnings.warn(f"{folder} is damaged; making it again.", UnseenWarning, stacklevel=3)
+            _remove(folder)
+        _sweep(folder)
+        temporary = _beside(folder)
         try:
             make(temporary)
             files = {
@@ -112,42 +136,65 @@ def build_folder(key: str, make: Callable[[Path], None]) -> Path:
 
 def verify(folder: Path) -> bool:
     """Whether every file has the bytes that were written; about 2 GB a second."""
-    files = _manifest(folder)
-    return files is not None and all(
-        (folder / name).is_file() and _sha256(folder / name) == facts["sha256"]
-        for name, facts in files.items()
-    )
+    try:
+        return _complete(folder) and all(
+            _sha256(folder / name) == facts["sha256"] for name, facts in _manifest(folder).items()
+        )
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def discard(folder: Path) -> None:
+    """Throws a damaged folder away, unless another process has made it again by now."""
+    with _lock(folder):
+        if not verify(folder):
+            _remove(folder)
+
+
+def _lock(folder: Path) -> FileLock:
+    return FileLock(folder.with_name(f".{folder.name}.lock"))
+
+
+def _beside(folder: Path) -> Path:
+    """A new temporary folder, named so that `_sweep` knows whose it is."""
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
+    temporary.mkdir()  # not mkdtemp: a home may be shared, and its folders are for all to read
+    return temporary
+
+
+def _remove(folder: Path) -> None:
     """Out of sight in one step, then away, so that no reader sees half of it."""
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
-    folder.replace(aside / "gone")
-    shutil.rmtree(aside, ignore_errors=True)
+    if folder.exists():
+        aside = _beside(folder)
+        folder.replace(aside / "gone")
+        shutil.rmtree(aside, ignore_errors=True)
 
 
-def _manifest(folder: Path) -> dict[str, dict[str, Any]] | None:
-    try:
-        files: dict[str, dict[str, Any]] = json.loads((folder / MANIFEST).read_text("utf-8"))
-        return files
-    except (OSError, ValueError):
-        return None
+def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
+    """What was written. Raises OSError or ValueError when there is none that can be read."""
+    files = json.loads((folder / MANIFEST).read_text("utf-8"))
+    if not isinstance(files, dict) or not all(isinstance(f, dict) for f in files.values()):
+        raise ValueError("this is no manifest")
+    return files
 
 
 def _complete(folder: Path) -> bool:
-    files = _manifest(folder)
     try:
-        return files is not None and all(
-            (folder / name).stat().st_size == facts["size"] for name, facts in files.items()
+        return all(
+            (folder / name).stat().st_size == facts["size"]
+            for name, facts in _manifest(folder).items()
         )
-    except OSError:
+    except (OSError, ValueError, KeyError):
         return False
 
 
 def _sweep(folder: Path) -> None:
-    for leftover in folder.glob(".*.tmp"):
-        if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(leftover, ignore_errors=True)
+    """What killed processes left: of this folder, whose lock is held here, or a day old."""
+    for leftover in folder.parent.glob(".*.tmp"):
+        with suppress(OSError):  # another process sweeps as well
+            age = time.time() - leftover.stat().st_mtime
+            if leftover.name.startswith(f".{folder.name}.") or age > STALE_SECONDS:
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 # hashes of files
@@ -174,15 +221,16 @@ def file_sha256(path: Path) -> str:
         return _sha256(path)
     key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
     memo = home() / "hashes" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.txt"
-    try:
+    with suppress(OSError, UnicodeDecodeError):
         known = memo.read_text("ascii")
         if HEX_256.fullmatch(known):
             return known
-    except (OSError, UnicodeDecodeError):
-        pass
-    memo.parent.mkdir(parents=True, exist_ok=True)
     digest = _sha256(path)
-    write_atomically(memo, digest.encode())
+    # A file that has only just been written could be written again within one tick of its clock.
+    if path.stat().st_mtime_ns == stat.st_mtime_ns < time.time_ns() - SETTLED_NANOSECONDS:
+        with suppress(OSError):  # a full disk
+            memo.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(memo, digest.encode())
     return digest
 
 
@@ -190,33 +238,35 @@ def file_sha256(path: Path) -> str:
 
 
 class VectorCache:
-    """Embeddings of prompts in one SQLite file: (model fingerprint, prompt) → float32 (d,)."""
+    """Embeddings of prompts in one SQLite file: (model fingerprint, prompt) → float32 (d,).
+
+    A row's checksum is over its key too: a flipped bit must not turn one prompt into another.
+    """
 
     def get_many(self, model: str, prompts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Those of `prompts` that are known. Rows that fail their checksum are not."""
-        path = self._path
-        if not prompts or not path.exists():
+        wanted = list(dict.fromkeys(filter(_can_be_kept, prompts)))
+        if not wanted or not self._path.exists():
             return {}
-        wanted = set(prompts)
-        query = (
-            "SELECT prompt, vector, crc FROM vectors WHERE model = ? AND prompt IN "
-            "(SELECT value FROM json_each(?))"
-        )
+        found = {}
         with self._remade_when_damaged() as connect, closing(connect()) as db:
-            rows = db.execute(query, (model, json.dumps(list(wanted)))).fetchall()
-            return {
-                prompt: np.frombuffer(vector, dtype="<f4").astype(np.float32)
-                for prompt, vector, crc in rows
-                if zlib.crc32(vector) == crc
-            }
-        return {}
+            for start in range(0, len(wanted), SQL_VARIABLES):
+                some = wanted[start : start + SQL_VARIABLES]
+                query = (
+                    "SELECT prompt, vector, crc FROM vectors WHERE model = ? "
+                    f"AND prompt IN ({', '.join('?' * len(some))})"
+                )
+                for prompt, vector, crc in db.execute(query, (model, *some)):
+                    if isinstance(vector, bytes) and _checksum(model, prompt, vector) == crc:
+                        found[prompt] = np.frombuffer(vector, dtype="<f4").astype(np.float32)
+        return found
 
     def put_many(self, model: str, vectors: Mapping[str, NDArray[np.float32]]) -> None:
         """Keep them; a full disk loses the cache's use, not the run."""
         rows = []
-        for prompt, vector in vectors.items():
-            blob = vector.astype("<f4").tobytes()
-            rows.append((model, prompt, blob, zlib.crc32(blob)))
+        for prompt in filter(_can_be_kept, vectors):
+            blob = vectors[prompt].astype("<f4").tobytes()
+            rows.append((model, prompt, blob, _checksum(model, prompt, blob)))
         with self._remade_when_damaged() as connect, closing(connect()) as db, db:
             db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", rows)
 
@@ -252,8 +302,35 @@ class VectorCache:
                 UnseenWarning,
                 stacklevel=4,
             )
-            for suffix in ("", "-wal", "-shm"):
+            self._discard()
+
+    def _discard(self) -> None:
+        with FileLock(home() / ".prompts.lock"):
+            if self._healthy():
+                return  # another process has made it again by now
+            for suffix in ("-wal", "-shm", ""):  # never a new file beside an old log
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+
+    def _healthy(self) -> bool:
+        try:
+            with closing(self._connect()) as db:
+                answer: tuple[str] = db.execute("PRAGMA quick_check").fetchone()
+                return answer == ("ok",)
+        except sqlite3.DatabaseError:
+            return False
+
+
+def _can_be_kept(prompt: str) -> bool:
+    """SQLite keeps UTF-8, which a lone surrogate has none of: the tokenizer will refuse it."""
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _checksum(model: str, prompt: str, vector: bytes) -> int:
+    return zlib.crc32(vector, zlib.crc32(f"{model}\0{prompt}".encode()))
 
 
 def size_of(folder: Path) -> int:
