@@ -1,0 +1,77 @@
+"""What the benchmarks share: a full-size B/32 with random weights, photographs, paired timing.
+
+Random weights of the true architecture cost what trained ones cost. Two ways of doing a thing are
+timed in turn, A B A B …, in one run, and the ratio of their medians is printed: absolute times
+drift with the machine, ratios hold.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+WORK = Path(tempfile.gettempdir()) / "unseen-benchmarks"
+
+
+def b32() -> Path:
+    """The folder of a B/32 checkpoint, 605 MB, made once."""
+    folder = WORK / "B32"
+    if not (folder / "model.safetensors").is_file():
+        import checkpoints
+
+        checkpoints.clip(
+            folder,
+            layers=12,
+            width=768,
+            heads=12,
+            dimension=512,
+            text={
+                "hidden_size": 512,
+                "intermediate_size": 2048,
+                "num_attention_heads": 8,
+                "vocab_size": 49408,
+            },
+        )
+    return folder
+
+
+def photographs(count: int) -> list[Path]:
+    """JPEGs of 3 megapixels, made once from those in tests/photographs."""
+    folder = WORK / "photographs"
+    folder.mkdir(parents=True, exist_ok=True)
+    sources = sorted((ROOT / "tests" / "photographs").rglob("*.jpg"))
+    paths = [folder / f"{i:03}.jpg" for i in range(count)]
+    for path, source in zip(paths, sources, strict=False):
+        if not path.is_file():
+            image = Image.open(source).convert("RGB").resize((2000, 1500), Image.Resampling.BICUBIC)
+            image.save(path, quality=90)
+    return paths
+
+
+def paired(a: Callable[[], object], b: Callable[[], object], rounds: int) -> tuple[float, float]:
+    """Median seconds of each, run in turn after one warm-up."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for turn in range(rounds + 1):
+        for function, kept in zip((a, b), times, strict=True):
+            start = time.perf_counter()
+            function()
+            if turn:
+                kept.append(time.perf_counter() - start)
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def report(what: str, unit: str, theirs: float, ours: float) -> None:
+    """One line: both figures (higher is better) and their ratio."""
+    print(f"{what}: theirs {theirs:.2f} {unit}, ours {ours:.2f} {unit}, ratio {ours / theirs:.1f}")
