@@ -37,7 +37,6 @@ STALE_SECONDS = 24 * 3600  # older leftovers of killed processes are swept away
 HEX_256 = re.compile(r"[0-9a-f]{64}")
 KEY = re.compile(r"[\w-]+")
 NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-SETTLED_NANOSECONDS = 2 * 10**9
 SQL_VARIABLES = 900  # prompts in one query: SQLite before 3.32 takes 999
 
 _homes: dict[str, Path] = {}  # what was asked for → what can be written to
@@ -226,8 +225,7 @@ def file_sha256(path: Path) -> str:
         if HEX_256.fullmatch(known):
             return known
     digest = _sha256(path)
-    # A file that has only just been written could be written again within one tick of its clock.
-    if path.stat().st_mtime_ns == stat.st_mtime_ns < time.time_ns() - SETTLED_NANOSECONDS:
+    if path.stat().st_mtime_ns == stat.st_mtime_ns:  # not written to meanwhile
         with suppress(OSError):  # a full disk
             memo.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(memo, digest.encode())
@@ -294,15 +292,13 @@ class VectorCache:
     def _remade_when_damaged(self) -> Iterator[Callable[[], sqlite3.Connection]]:
         try:
             yield self._connect
-        except sqlite3.OperationalError as error:  # locked, full, read-only
-            warnings.warn(f"{self._path}: {error}; going on without.", UnseenWarning, stacklevel=4)
         except sqlite3.DatabaseError as error:
-            warnings.warn(
-                f"{self._path} is damaged ({error}); it is thrown away and made again.",
-                UnseenWarning,
-                stacklevel=4,
-            )
-            self._discard()
+            if _will_pass(error):
+                what = "going on without"
+            else:
+                what = "it is damaged, thrown away and made again"
+                self._discard()
+            warnings.warn(f"{self._path}: {error}; {what}.", UnseenWarning, stacklevel=4)
 
     def _discard(self) -> None:
         with FileLock(home() / ".prompts.lock"):
@@ -314,10 +310,18 @@ class VectorCache:
     def _healthy(self) -> bool:
         try:
             with closing(self._connect()) as db:
+                db.execute("SELECT model, prompt, vector, crc FROM vectors LIMIT 1").fetchall()
                 answer: tuple[str] = db.execute("PRAGMA quick_check").fetchone()
                 return answer == ("ok",)
-        except sqlite3.DatabaseError:
-            return False
+        except sqlite3.DatabaseError as error:
+            return _will_pass(error)
+
+
+def _will_pass(error: sqlite3.DatabaseError) -> bool:
+    """Whether the trouble is around the file, not in it."""
+    return isinstance(error, sqlite3.OperationalError) and any(
+        word in str(error) for word in ("locked", "full", "readonly", "unable to open", "I/O")
+    )
 
 
 def _can_be_kept(prompt: str) -> bool:
