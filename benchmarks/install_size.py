@@ -16,6 +16,7 @@ from pathlib import Path
 
 from side_by_side import ROOT
 
+NOT_COUNTED = {"pip", "setuptools", "_distutils_hack", "__pycache__"}
 THEIRS = ["torch==2.13.0", "transformers==5.23.0", "pillow"]
 
 
@@ -26,13 +27,10 @@ def size(folder: Path, packages: list[str]) -> float:
     subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True)
     code = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
     place = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True)
-    total = 0
-    for path in Path(place.stdout.strip()).rglob("*"):
-        part = path.relative_to(place.stdout.strip()).parts[0]
-        if path.is_file() and not part.startswith(("pip", "setuptools", "_distutils")):
-            if "__pycache__" not in path.parts:
-                total += path.stat().st_size
-    return total / 1e6
+    root = Path(place.stdout.strip())
+    files = (path for path in root.rglob("*") if path.is_file())
+    counted = (path for path in files if not NOT_COUNTED & {*path.relative_to(root).parts})
+    return sum(path.stat().st_size for path in counted) / 1e6
 
 
 def main() -> None:

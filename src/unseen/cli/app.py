@@ -28,11 +28,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(classify)
-app.command()(embed)
-app.add_typer(labels, name="labels")
-app.command()(models)
-app.command()(doctor)
+app.command(short_help="Say which labels fit each picture.")(classify)
+app.command(short_help="Write the embedding of each picture to a file.")(embed)
+app.add_typer(labels, name="labels", short_help="Compile label sets.")
+app.command(short_help="List the known checkpoints.")(models)
+app.command(short_help="Look at the installation, and test it.")(doctor)
 
 
 def _version(wanted: bool) -> None:

@@ -22,7 +22,7 @@ from unseen.models.weights import FILES, weight_files
 BUILTIN = "builtin"
 BUILTIN_FOLDER = Path(__file__).parent.parent / "data" / "builtin"
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_ID = re.compile(r"(?!.*(?:--|\.\.))\b[\w.-]+\b/\b[\w.-]{1,96}\b")  # the hub's own rule
 NETWORK_SECONDS = 10.0  # for one question to the hub
 
 # Everything but the weights that can change a result.
@@ -35,6 +35,7 @@ FACTS = (
     "merges.txt",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
 )
 SHARDS = {"model.safetensors.index.json": "model-*.safetensors"} | {
     "pytorch_model.bin.index.json": "pytorch_model-*.bin"
@@ -49,6 +50,11 @@ class Checkpoint:
     folder: Path
     revision: str | None = None
 
+    @property
+    def commit(self) -> str | None:
+        """The commit that the files are of, when they come from the hub."""
+        return self.folder.name if self.folder.parent.name == "snapshots" else None
+
 
 def locate(model: str, *, revision: str | None = None) -> Checkpoint:
     """`builtin`, a local folder, `org/name` or `org/name@revision` → its files, fetched if need be.
@@ -60,6 +66,8 @@ def locate(model: str, *, revision: str | None = None) -> Checkpoint:
     folder = Path(model).expanduser()
     if model and folder.is_dir():
         return Checkpoint(model, folder)
+    if model and folder.is_file():
+        raise ModelError(f"{model} is a file; give the folder that holds it and its config.json.")
     name, _, pinned = model.partition("@")
     if not HUB_ID.fullmatch(name) or model.startswith((".", "/", "~")):
         raise ModelError(f"{model!r} is neither a folder nor a hub id (org/name).{_near(name)}")
@@ -119,11 +127,26 @@ def _download(name: str, revision: str | None) -> Path:
     except ModelError:
         raise
     except Exception as error:  # whatever stands between here and the hub
-        reason = type(error).__name__
+        if isinstance(error, OSError) and error.filename:  # of the disk, not of the network
+            raise ModelError(
+                f"{at}: its files cannot be kept: {error.filename}: {error.strerror}. Make room, or "
+                "set HF_HOME to another folder."
+            ) from None
         raise ModelError(
-            f"{at} is not on this machine and the hub does not answer ({reason}): connect and try "
-            "again, set HF_HOME to where it was downloaded, or give the folder that holds it."
+            f"{at} is no folder here, was not downloaded before, and the hub does not give it "
+            f"({_reason(error)}): connect and try again, set HF_HOME to where it was downloaded, "
+            "or give the folder that holds it."
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled  # noqa: PLC0415
+
+    if isinstance(error, OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set"
+    if isinstance(error, HfHubHTTPError):
+        return f"it answers {error.response.status_code}"
+    return type(error).__name__
 
 
 def _wanted(name: str, files: set[str]) -> list[str]:
@@ -164,8 +187,11 @@ def read_image_processor(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def fingerprint(checkpoint: Checkpoint) -> str:
-    """32 hex digits of the content of every file that can change a result."""
+    """32 hex digits of the content of every file that can change a result. Raises ModelError."""
     paths = [checkpoint.folder / name for name in FACTS]
     paths = [path for path in paths if path.is_file()] + weight_files(checkpoint.folder)
-    lines = [f"{path.name} {cache.file_sha256(path)}" for path in paths]
+    try:
+        lines = [f"{path.name} {cache.file_sha256(path)}" for path in paths]
+    except OSError as error:
+        raise ModelError(f"{error.filename}: it cannot be read: {error.strerror}.") from None
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]

@@ -1,0 +1,71 @@
+"""Every code block of the README and the docs runs, and the CLI reference is up to date."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [body for kind, body in FENCE.findall(page.read_text("utf-8")) if kind == language]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    space: dict[str, Any] = {}
+    for block in blocks(page, "python"):
+        exec(compile(block, page.name, "exec"), space)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_bash(page: Path, tmp_path: Path) -> None:
+    """In a folder where the examples are, and nothing that is written is kept."""
+    for name in ("examples", "tests", "benchmarks"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    for block in blocks(page, "bash"):
+        done = subprocess.run(
+            ["bash", "-euc", block],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, block + done.stdout + done.stderr
+
+
+def test_fences_are_of_known_languages() -> None:
+    """So that no block is left out of these tests by a slip; `text` is shown, and not run."""
+    kinds = {kind for page in PAGES for kind, _ in FENCE.findall(page.read_text("utf-8"))}
+    assert kinds <= {"python", "bash", "text"}
+
+
+def test_the_reference_is_that_of_the_help() -> None:
+    run = [sys.executable, str(ROOT / "tools" / "cli_reference.py"), "--check"]
+    done = subprocess.run(run, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_docs_warn_of_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert all(page.read_text("utf-8").startswith("# ") for page in PAGES)
