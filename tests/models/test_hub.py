@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -92,12 +93,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list
     httpd.server_close()
 
 
-def locate(model: str, endpoint: str, home: Path, **environment: str) -> tuple[int, str]:
+def locate(
+    model: str, endpoint: str, home: Path, before: str = "", **environment: str
+) -> tuple[int, str]:
     """In a process of its own, as that library reads its settings once."""
     code = """
 import sys
 from unseen.errors import ModelError
 from unseen.models import hub
+exec(sys.argv[2])
 try:
     found = hub.locate(sys.argv[1])
     print(sorted(p.name for p in found.folder.iterdir()), hub.fingerprint(found))
@@ -115,7 +119,7 @@ except ModelError as error:
         **environment,
     }
     run = subprocess.run(
-        [sys.executable, "-c", code, model], env=settings, capture_output=True, text=True
+        [sys.executable, "-c", code, model, before], env=settings, capture_output=True, text=True
     )
     assert run.returncode in (0, 9), run.stderr
     return run.returncode, run.stdout.strip()
@@ -167,10 +171,65 @@ def test_no_network_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
         assert "HF_HOME" in said and "folder" in said
 
 
-@pytest.mark.parametrize("model", ["nonsense", "./nowhere", "/nowhere/at/all", "a/b/c", "", "org/"])
+def test_an_interrupted_download_is_finished(server: tuple[str, list[str]], tmp_path: Path) -> None:
+    endpoint, _ = server
+    status, first = locate("org/tiny", endpoint, tmp_path)
+    assert status == 0, first
+    (snapshot,) = tmp_path.glob("hub/models--*/snapshots/*")
+    for name in ("vocab.json", "preprocessor_config.json", "model.safetensors"):
+        (snapshot / name).unlink()
+        assert locate("org/tiny", endpoint, tmp_path) == (0, first)
+        assert (snapshot / name).exists()
+    (snapshot / "vocab.json").unlink()
+    status, said = locate("org/tiny", endpoint, tmp_path, HF_HUB_OFFLINE="1")
+    assert status == 9 and "HF_HUB_OFFLINE is set" in said and "\n" not in said
+
+
+def test_a_hub_that_says_nothing(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        code = "hub.NETWORK_SECONDS = 0.5"
+        status, said = locate("org/tiny", endpoint, tmp_path, before=code)
+    assert status == 9 and "Timeout" in said and "\n" not in said
+
+
+def test_a_cache_that_cannot_be_written(server: tuple[str, list[str]], tmp_path: Path) -> None:
+    (tmp_path / "hub").write_text("in the way")
+    status, said = locate("org/tiny", server[0], tmp_path)
+    assert status == 9 and "cannot be kept" in said and "\n" not in said
+
+
+def test_the_commit_is_known(tmp_path: Path) -> None:
+    snapshot = tmp_path / "models--org--tiny" / "snapshots" / COMMIT
+    assert hub.Checkpoint("org/tiny", snapshot, "main").commit == COMMIT
+    assert hub.Checkpoint("x", tmp_path).commit is None
+
+
+ODD_IDS = ["a/..", "a/b--c", "org/x.", "-a/b", "org/x y", "x" * 97 + "/y", "org/tiny/"]
+
+
+@pytest.mark.parametrize(
+    "model", ["nonsense", "./nowhere", "/nowhere/at/all", "a/b/c", "", "org/", *ODD_IDS]
+)
 def test_neither_a_folder_nor_an_id(model: str) -> None:
     with pytest.raises(ModelError, match="neither a folder nor a hub id"):
         hub.locate(model)
+
+
+@pytest.mark.parametrize("revision", ["../x", "a/../../b", "/etc", "a b", "\n", ".hidden"])
+def test_a_revision_is_no_path(revision: str) -> None:
+    for ask in ({"model": f"org/tiny@{revision}"}, {"model": "org/tiny", "revision": revision}):
+        with pytest.raises(ModelError, match="is no revision"):
+            hub.locate(**ask)
+
+
+def test_a_file_is_no_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"")
+    with pytest.raises(ModelError, match="give the folder that holds it"):
+        hub.locate(str(path))
 
 
 def test_did_you_mean() -> None:

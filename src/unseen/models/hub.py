@@ -22,7 +22,8 @@ from unseen.models.weights import FILES, weight_files
 BUILTIN = "builtin"
 BUILTIN_FOLDER = Path(__file__).parent.parent / "data" / "builtin"
 
-HUB_ID = re.compile(r"(?!.*(?:--|\.\.))\b[\w.-]+\b/\b[\w.-]{1,96}\b")  # the hub's own rule
+HUB_ID = re.compile(r"(?!.*(?:--|\.\.))(?=.{3,96}$)\b[\w.-]+\b/\b[\w.-]+\b")  # the hub's rule
+REVISION = re.compile(r"(?!.*\.\.)\w[\w./-]*")  # it becomes part of a path in the cache
 NETWORK_SECONDS = 10.0  # for one question to the hub
 
 # Everything but the weights that can change a result.
@@ -72,6 +73,8 @@ def locate(model: str, *, revision: str | None = None) -> Checkpoint:
     if not HUB_ID.fullmatch(name) or model.startswith((".", "/", "~")):
         raise ModelError(f"{model!r} is neither a folder nor a hub id (org/name).{_near(name)}")
     revision = pinned or revision
+    if revision and not REVISION.fullmatch(revision):
+        raise ModelError(f"{revision!r} is no revision: a branch, a tag or a commit is expected.")
     return Checkpoint(name, _cached(name, revision) or _download(name, revision), revision)
 
 
@@ -129,8 +132,8 @@ def _download(name: str, revision: str | None) -> Path:
     except Exception as error:  # whatever stands between here and the hub
         if isinstance(error, OSError) and error.filename:  # of the disk, not of the network
             raise ModelError(
-                f"{at}: its files cannot be kept: {error.filename}: {error.strerror}. Make room, or "
-                "set HF_HOME to another folder."
+                f"{at}: its files cannot be kept: {error.filename}: {error.strerror}. Make "
+                "room, or set HF_HOME to another folder."
             ) from None
         raise ModelError(
             f"{at} is no folder here, was not downloaded before, and the hub does not give it "
