@@ -10,20 +10,26 @@ from tokenizers import AddedToken, Regex, decoders, normalizers, pre_tokenizers,
 from tokenizers import Tokenizer as Backend
 from tokenizers.models import BPE
 
-from unseen.errors import ModelError
+from unseen.errors import LabelError, ModelError
 
-# CLIP's pattern: contractions, runs of letters, single digits, runs of anything else.
-CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 CLIP_START, CLIP_END = "<|startoftext|>", "<|endoftext|>"
+# CLIP's pattern: the special tokens (as text, once lower-cased), contractions, runs of letters,
+# single digits, runs of anything else.
+CLIP_WORDS = (
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+)
 
 
 class Tokenizer:
-    """Texts → ids with the special tokens of the checkpoint, neither padded nor cut by itself."""
+    """Texts → ids with the special tokens of the checkpoint. Several threads may use one."""
 
     def __init__(self, backend: Backend) -> None:
         backend.no_padding()
         backend.no_truncation()
         self._backend = backend
+        # Special tokens behind every text: a text that is cut keeps them.
+        is_special = backend.encode("a").special_tokens_mask
+        self._ending = len(is_special) - 1 - max(i for i, s in enumerate(is_special) if not s)
 
     @classmethod
     def from_folder(cls, folder: Path) -> Tokenizer:
@@ -40,12 +46,37 @@ class Tokenizer:
         raise ModelError(f"{folder}: no tokenizer in it; looked for {wanted}.")
 
     def encode(
-        self, texts: Sequence[str], context_length: int
+        self, texts: Sequence[str], context_length: int | None = None
     ) -> tuple[list[list[int]], list[bool]]:
-        """Ids of each text, at most `context_length`, the end token kept; and which were cut."""
-        self._backend.enable_truncation(context_length)
-        encodings = self._backend.encode_batch(list(texts))
-        return [e.ids for e in encodings], [bool(e.overflowing) for e in encodings]
+        """Ids of each text, unpadded, at most `context_length` of them, and which texts were cut.
+
+        A text is cut as transformers does: at its end, the special tokens kept. (The library's own
+        truncation is a setting of the whole tokenizer, which a second thread would change.) Raises
+        LabelError for a text that is no Unicode.
+        """
+        try:
+            encodings = self._backend.encode_batch(list(texts))
+        except TypeError:
+            raise LabelError(f"{_not_unicode(texts)!r} has half a character in it.") from None
+        ids = [encoding.ids for encoding in encodings]
+        if context_length is None:
+            return ids, [False] * len(ids)
+        cut = [len(tokens) > context_length for tokens in ids]
+        keep = max(context_length - self._ending, 0)
+        return [
+            tokens[:keep] + tokens[len(tokens) - self._ending :] if long else tokens
+            for tokens, long in zip(ids, cut, strict=True)
+        ], cut
+
+
+def _not_unicode(texts: Sequence[str]) -> str:
+    """The first text with a lone surrogate, as a badly decoded file name has."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return text
+    raise TypeError("every text must be a str")
 
 
 def _from_json(folder: Path) -> Backend:
@@ -77,7 +108,7 @@ def _clip_bpe(folder: Path) -> Backend:
         ]
     )
     backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens([AddedToken(t, normalized=True) for t in (CLIP_START, CLIP_END)])
+    backend.add_special_tokens([AddedToken(t, normalized=False) for t in (CLIP_START, CLIP_END)])
     backend.post_processor = processors.RobertaProcessing(
         (CLIP_END, vocabulary[CLIP_END]), (CLIP_START, vocabulary[CLIP_START]), False, False
     )
