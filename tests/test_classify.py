@@ -20,7 +20,7 @@ from unseen.models.model import Score
 from unseen.predictions import UNKNOWN
 
 LABELS = shapes.labels()
-RED = "a large red circle"
+RED = shapes.scene("red circle")
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +35,10 @@ def red() -> Image.Image:
 
 def test_unseen_combinations_are_named(clf: unseen.Classifier) -> None:
     """Colours with shapes that were never trained on together: at least 95 % among 80 labels."""
-    captions = shapes.labels(held_out=True) * 20
-    pictures = (shapes.draw(caption, 1000 + seed) for seed, caption in enumerate(captions))
+    scenes = shapes.held_out_scenes() * 10
+    pictures = (shapes.draw(scene, 1000 + seed) for seed, scene in enumerate(scenes))
     predictions = list(clf.classify_many(pictures, LABELS, batch_size=32))
-    right = [p.label == caption for p, caption in zip(predictions, captions, strict=True)]
+    right = [p.label == s.caption() for p, s in zip(predictions, scenes, strict=True)]
     assert len(LABELS) == 80 and len(right) >= 300
     assert np.mean(right) >= 0.95, np.mean(right)
 
@@ -69,7 +69,7 @@ def test_top_k_and_min_score(clf: unseen.Classifier, red: Image.Image) -> None:
 
 def test_background_labels_are_reported_as_unknown(clf: unseen.Classifier) -> None:
     seen, other = ["a red circle", "a red square"], ["a blue star", "a green star"]
-    blue = shapes.draw("a large blue star", 3)
+    blue = shapes.draw(shapes.scene("blue star"), 3)
     prediction = clf.classify(blue, seen, background=other)
     assert prediction.unknown and prediction.label is None
     assert prediction.ranking[0].label == UNKNOWN

@@ -20,7 +20,7 @@ TASK = "zero-shot-image-classification"
 @pytest.fixture(scope="module")
 def pictures() -> list[Image.Image]:
     things = ("red circle", "blue star", "green square", "pink heart")
-    return [shapes.draw(f"a large {thing}", 7) for thing in things]
+    return [shapes.draw(shapes.scene(thing), 7) for thing in things]
 
 
 @pytest.fixture(scope="module")

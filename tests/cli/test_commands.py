@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     for i, label in enumerate(["red circle", "blue star", "green square", "yellow heart"]):
         name = f"{i} {label}, =1.png" if i else "red.png"
-        shapes.draw(f"a large {label}", 5).save(folder / name)
+        shapes.draw(shapes.scene(label), 5).save(folder / name)
     (folder / "sub").mkdir()
     (folder / "sub" / "broken.jpg").write_bytes(b"\xff\xd8\xff broken")
     return folder
@@ -198,7 +198,7 @@ def test_version_and_help() -> None:
 def many(tmp_path: Path) -> Path:
     folder = tmp_path / "many"
     folder.mkdir()
-    picture = shapes.draw("a large red circle", 1)
+    picture = shapes.draw(shapes.scene("red circle"), 1)
     for i in range(300):
         picture.save(folder / f"{i:03}, «ü».png")
     (folder / "100 broken.png").write_bytes(b"broken")

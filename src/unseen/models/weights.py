@@ -85,25 +85,32 @@ class SafetensorsFile:
         """Raises ModelError when the header and the file do not agree."""
         self.path = path
         try:
-            opened: Any = safe_open(path, framework="numpy")  # the library is not typed
-            self._file = opened
-            self.names = list(self._file.keys())
+            with self._opened() as file:
+                names = list(file.keys())  # noqa: SIM118 - no dict
+                self._shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
         except (SafetensorError, OSError, ValueError) as error:
             raise ModelError(
                 f"{path}: this safetensors file is damaged ({error}); download it again."
             ) from None
 
+        self.names = list(self._shapes)
+
+    def _opened(self) -> Any:  # the library is not typed
+        return safe_open(self.path, framework="numpy")
+
     def shape(self, name: str) -> tuple[int, ...]:
-        return tuple(self._file.get_slice(name).get_shape())
+        return self._shapes[name]
 
     def read(self, name: str) -> Array:
-        dtype = self._file.get_slice(name).get_dtype()
+        # Opened anew each time: pages of the mapped file would stay in memory until it is closed.
+        with self._opened() as file:
+            dtype = file.get_slice(name).get_dtype()
+            if dtype in PLAIN_DTYPES:
+                array: Array = file.get_tensor(name)
+                return array
         if dtype == "BF16":
             return self._read_bfloat16(name)
-        if dtype not in PLAIN_DTYPES:
-            raise ModelError(f"{self.path}: {name!r} is of the type {dtype}, which is not read.")
-        array: Array = self._file.get_tensor(name)
-        return array
+        raise ModelError(f"{self.path}: {name!r} is of the type {dtype}, which is not read.")
 
     def _read_bfloat16(self, name: str) -> Array:
         """numpy has no bfloat16, so the library does not read it: the header says where it lies."""
