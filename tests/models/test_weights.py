@@ -265,3 +265,17 @@ def test_what_is_no_weight_file(tmp_path: Path) -> None:
         open_files([tmp_path / "model.onnx"], "model")
     with pytest.raises(ModelError, match="cannot be read"):
         open_files([tmp_path / "none.bin"], "model")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_a_file_that_goes_away_after_it_was_opened(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    content = {"w": torch.ones(1000)}
+    torch.save(content, path) if path.suffix == ".bin" else save_file(content, path)
+    opened = open_weights(tmp_path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="'w' can no longer be read"):
+        opened["w"]
+    path.unlink()
+    with pytest.raises(ModelError, match="'w' can no longer be read"):
+        opened["w"]

@@ -38,7 +38,11 @@ class Weights(Mapping[str, Array]):
         self._readers = readers
 
     def __getitem__(self, name: str) -> Array:
-        return self._reader(name).read(name)
+        reader = self._reader(name)
+        try:
+            return reader.read(name)
+        except (OSError, ValueError, SafetensorError) as error:  # it was whole when it was opened
+            raise ModelError(f"{self._name}: {name!r} can no longer be read ({error}).") from None
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of an array that is not read."""
@@ -86,7 +90,7 @@ class SafetensorsFile:
         self.path = path
         try:
             with self._opened() as file:
-                names = list(file.keys())  # noqa: SIM118 - no dict
+                names = list(file.keys())
                 self._shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
         except (SafetensorError, OSError, ValueError) as error:
             raise ModelError(
