@@ -24,7 +24,7 @@ from unseen.sources import Source, expand
 
 Embeddings = NDArray[np.float32]
 
-BATCH_SIZE = 8  # pictures: more is no faster on a CPU, and costs memory
+BATCH_SIZE = 16  # pictures: on two cores 15 % faster than 4, and no slower than 32
 TEXT_BATCH_TOKENS = 2048  # tokens in a text batch: enough to fill the cores, little to pad
 TEXT_CHUNK = 4096  # prompts between two writes to the cache: what a killed process can lose
 
@@ -49,8 +49,8 @@ class Encoder:
         exact: bool = False,
         threads: int | None = None,
     ) -> None:
-        """`exact` decodes JPEGs at full size first; by default a decoder may stop at twice the
-        size that is wanted (cosine ≥ 0.999 to exact). `threads`: of the networks; None is all."""
+        """`exact` decodes JPEGs in full; by default a decoder may stop at three times the size
+        that is wanted (cosine ≥ 0.999 to exact). `threads`: of the networks; None is all."""
         self.model = model
         self.limits = limits
         self.exact = exact

@@ -36,6 +36,7 @@ WHITE = (255, 255, 255)
 DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 STRAIGHT = {"La": "LA", "RGBa": "RGBA"}  # premultiplied alpha → straight
 STRIP_PIXELS = 1 << 20
+DRAFT_RATIO = 3  # times the size that is wanted: at 2, cosines to full decoding fell to 0.995
 SIGNATURES = (
     b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"P1", b"P2", b"P3",
     b"P4", b"P5", b"P6", b"\0\0\1\0", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51",
@@ -69,7 +70,7 @@ def open_image(
     PIL image, or an array (H×W, H×W×1, H×W×3, H×W×4; uint8, uint16, bool, or float in 0…1).
     EXIF orientation is applied, transparency laid on white, 16-bit grey scaled to 8, and of an
     animation the first frame taken. `at_least`: the short side, in pixels, that will be wanted: a
-    JPEG is then decoded at a fraction of its size, but at twice that side or more.
+    JPEG is then decoded at a fraction of its size, but at three times that side or more.
 
     Raises SourceError when there is nothing to read, ImageError when it is no picture that can or
     may be opened.
@@ -253,7 +254,7 @@ def _decode(
     with image:
         _check_pixels(image.size, limits, name)
         if at_least is not None and image.format in ("JPEG", "MPO"):
-            side = 2 * at_least
+            side = DRAFT_RATIO * at_least
             image.draft(None, (side, side))  # the smallest of 1, 1/2, 1/4, 1/8 that is no smaller
         try:
             image.load()

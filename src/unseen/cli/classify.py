@@ -11,6 +11,7 @@ import typer
 from unseen import load
 from unseen.cli import options, progress
 from unseen.cli.output import Target
+from unseen.encode import BATCH_SIZE
 from unseen.sources import count, expand
 
 
@@ -32,7 +33,7 @@ def classify(
         Optional[float],  # noqa: UP045
         typer.Option(min=0.0, max=1.0, help="Only labels as probable.", show_default=False),
     ] = None,
-    batch_size: options.BatchSize = 8,
+    batch_size: options.BatchSize = BATCH_SIZE,
     exact: options.Exact = False,
     threads: options.Threads = None,
     as_json: options.AsJson = False,

@@ -9,6 +9,7 @@ import typer
 
 from unseen import load
 from unseen.cli import options, progress
+from unseen.encode import BATCH_SIZE
 from unseen.sources import count
 from unseen.vectors import check_suffix, save_vectors
 
@@ -18,7 +19,7 @@ def embed(
     output: options.OutFile,
     model: options.Model = "builtin",
     revision: Annotated[Optional[str], typer.Option(help="Of a hub id.")] = None,  # noqa: UP045
-    batch_size: options.BatchSize = 8,
+    batch_size: options.BatchSize = BATCH_SIZE,
     exact: options.Exact = False,
     threads: options.Threads = None,
     quiet: options.Quiet = False,

@@ -20,8 +20,11 @@ class Preprocessing(Protocol):
     """Upright RGB picture → what the image net takes for one picture, uint8."""
 
     @property
-    def target(self) -> int:
-        """The short side that is wanted, in pixels: a decoder may stop at a multiple of it."""
+    def target(self) -> int | None:
+        """The short side that is wanted, in pixels: a decoder may stop at a multiple of it.
+
+        None where that would show: every picture is then decoded in full.
+        """
 
     def __call__(self, image: Image.Image) -> NDArray[np.uint8]: ...
 
