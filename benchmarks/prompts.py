@@ -40,12 +40,12 @@ def main() -> None:
         model.get_text_features(input_ids=inputs.input_ids)
 
     sample = prompts[::40]  # 2,000 of all templates
-    a, b = paired(padded, lambda: encoder._encode_new_texts(sample), 3)
+    a, b = paired(padded, lambda: list(encoder._encode_new_texts(sample)), 3)
     report("prompts", "prompts/s", BATCH / a, len(sample) / b)
     if options.all:
         start = time.perf_counter()
         for i in range(0, len(prompts), 4096):
-            encoder._encode_new_texts(prompts[i : i + 4096])
+            list(encoder._encode_new_texts(prompts[i : i + 4096]))
         print(f"all 80,000: {time.perf_counter() - start:.0f} s")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from unseen.compiled_labels import SUFFIX, CompiledLabels, compile_labels
 from unseen.decide import Decision, decide
-from unseen.encode import BATCH_SIZE, Embeddings, Encoded, Encoder
+from unseen.encode import BATCH_SIZE, Embeddings, Encoded, Encoder, Progress
 from unseen.errors import LabelError
 from unseen.images import DEFAULT_LIMITS, Limits
 from unseen.labels import LabelSet, LabelsLike, TemplateLike
@@ -68,11 +68,13 @@ class Classifier:
         *,
         template: TemplateLike = None,
         background: Iterable[str] = (),
+        progress: Progress | None = None,
     ) -> CompiledLabels:
         """A label set encoded for this model, for reuse and for `save`; remembered.
 
         `labels`: what `LabelSet.of` takes, a compiled set, or the path of a saved one. LabelError
-        when a compiled set belongs to another model.
+        when a compiled set belongs to another model. `progress` is called with how many prompts
+        are encoded, and of how many, for those that are new.
         """
         if isinstance(labels, (str, Path)) and Path(labels).suffix == SUFFIX:
             labels = CompiledLabels.load(labels)
@@ -85,7 +87,9 @@ class Classifier:
             labels.check(self.model)
             return labels
         label_set = LabelSet.of(labels, template=template, background=background)
-        compiled = self._compiled.pop(label_set, None) or compile_labels(self.encoder, label_set)
+        compiled = self._compiled.pop(label_set, None) or compile_labels(
+            self.encoder, label_set, progress=progress
+        )
         self._compiled[label_set] = compiled
         if len(self._compiled) > KEPT_LABEL_SETS:
             self._compiled.popitem(last=False)

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from unseen.cache import write_atomically
-from unseen.encode import Encoder
+from unseen.encode import Encoder, Progress
 from unseen.errors import LabelError
 from unseen.labels import Label, LabelSet, fill
 from unseen.models.model import Model
@@ -111,12 +111,14 @@ class CompiledLabels:
         )
 
 
-def compile_labels(encoder: Encoder, label_set: LabelSet) -> CompiledLabels:
+def compile_labels(
+    encoder: Encoder, label_set: LabelSet, *, progress: Progress | None = None
+) -> CompiledLabels:
     """Encode every prompt once (or find it in the cache) and average them a label."""
     model = encoder.model
     prompts = label_set.prompts(model.template)
     neutral = tuple(fill(model.template, word) for word in NEUTRAL)
-    rows = encoder.encode_texts([*(p for own in prompts for p in own), *neutral])
+    rows = encoder.encode_texts([*(p for own in prompts for p in own), *neutral], progress=progress)
     sizes = [len(own) for own in prompts]
     return CompiledLabels(
         label_set.labels,

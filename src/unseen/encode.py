@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,7 @@ from unseen.models.model import Model
 from unseen.sources import Source, expand
 
 Embeddings = NDArray[np.float32]
+Progress = Callable[[int, int], None]  # done, of how many
 
 BATCH_SIZE = 16  # pictures: on two cores 15 % faster than 4, and no slower than 32
 TEXT_BATCH_TOKENS = 2048  # tokens in a text batch: enough to fill the cores, little to pad
@@ -115,24 +116,27 @@ class Encoder:
 
     # prompts
 
-    def encode_texts(self, texts: Sequence[str]) -> Embeddings:
+    def encode_texts(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
         """Texts → float32 (n, d), rows of length 1; as they are, no template.
 
         Known texts come from the cache on disk; the others are encoded in batches of like length,
         each cut to its longest text, and kept. A text over the model's context is cut, with a
-        warning that names it.
+        warning that names it. `progress` is called with how many of the new texts are done, and how
+        many there are.
         """
         if isinstance(texts, str):
             raise LabelError(f"encode_texts takes a list of texts, and was given one: {texts!r}.")
         if not all(isinstance(text, str) for text in texts):
             wrong = next(text for text in texts if not isinstance(text, str))
             raise LabelError(f"every text must be a str; {wrong!r} is a {type(wrong).__name__}.")
-        known = self._known_texts(list(dict.fromkeys(texts)))
+        known = self._known_texts(list(dict.fromkeys(texts)), progress)
         if not texts:
             return np.zeros((0, self.model.dimension), dtype=np.float32)
         return np.stack([known[text] for text in texts])
 
-    def _known_texts(self, texts: list[str]) -> dict[str, NDArray[np.float32]]:
+    def _known_texts(
+        self, texts: list[str], progress: Progress | None
+    ) -> dict[str, NDArray[np.float32]]:
         fingerprint = self.model.fingerprint
         known = self._vectors.get_many(fingerprint, texts)
         if len(known) == len(texts):
@@ -142,12 +146,16 @@ class Encoder:
             known.update(self._vectors.get_many(fingerprint, missing))
             missing = [text for text in missing if text not in known]
             for start in range(0, len(missing), TEXT_CHUNK):
-                new = self._encode_new_texts(missing[start : start + TEXT_CHUNK])
+                new = {}
+                for batch in self._encode_new_texts(missing[start : start + TEXT_CHUNK]):
+                    new.update(batch)
+                    if progress is not None:
+                        progress(start + len(new), len(missing))
                 self._vectors.put_many(fingerprint, new)
                 known.update(new)
         return known
 
-    def _encode_new_texts(self, texts: list[str]) -> dict[str, NDArray[np.float32]]:
+    def _encode_new_texts(self, texts: list[str]) -> Iterator[dict[str, NDArray[np.float32]]]:
         ids, cut = self.model.tokenizer.encode(texts, self.model.context_length)
         for text in (text for text, was_cut in zip(texts, cut, strict=True) if was_cut):
             warnings.warn(
@@ -156,11 +164,9 @@ class Encoder:
                 UnseenWarning,
                 stacklevel=2,
             )
-        encoded: dict[str, NDArray[np.float32]] = {}
         for batch in batches_of_like_length([len(tokens) for tokens in ids], TEXT_BATCH_TOKENS):
             rows = self._text(*self.model.text_inputs([ids[i] for i in batch]))
-            encoded.update(zip((texts[i] for i in batch), rows, strict=True))
-        return encoded
+            yield dict(zip((texts[i] for i in batch), rows, strict=True))
 
 
 def batches_of_like_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:

@@ -56,9 +56,13 @@ def classify(
     """
     target = Target.of(as_json=as_json, jsonl=jsonl, csv=csv, output=output)
     classifier = load(model, revision=revision, exact=exact, threads=threads)
-    compiled = classifier.compile(
-        labels, template=options.template_argument(template), background=unknown or ()
-    )
+    with progress.prompts(quiet) as show:
+        compiled = classifier.compile(
+            labels,
+            template=options.template_argument(template),
+            background=unknown or (),
+            progress=show,
+        )
     made_by = {
         "model": classifier.model.fingerprint,
         "labels": hashlib.sha256(compiled.matrix.tobytes()).hexdigest(),

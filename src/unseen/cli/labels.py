@@ -26,15 +26,20 @@ def compile_labels(
     revision: Annotated[Optional[str], typer.Option(help="Of a hub id.")] = None,  # noqa: UP045
     template: options.Template = None,
     unknown: options.Unknown = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """unseen labels compile labels.yaml -o animals.safetensors
 
     Encode a label set for one model, once; classify -l animals.safetensors then encodes no label.
     """
     classifier = load(model, revision=revision)
-    compiled = classifier.compile(
-        source, template=options.template_argument(template), background=unknown or ()
-    )
+    with progress.prompts(quiet) as show:
+        compiled = classifier.compile(
+            source,
+            template=options.template_argument(template),
+            background=unknown or (),
+            progress=show,
+        )
     compiled.save(output)
     prompts = sum(len(own) for own in compiled.prompts)
     progress.say(f"{output}: {len(compiled.labels)} labels, {prompts} prompts, {model}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -45,10 +46,8 @@ class Counter:
         self._progress.update(self._task, advance=1, errors=errors)
 
 
-@contextmanager
-def counting(total: int | None, quiet: bool) -> Iterator[Counter]:
-    """A bar with rate and time left; none when quiet, off a terminal, or for one picture."""
-    progress = Progress(
+def _bar(disable: bool) -> Progress:
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -57,10 +56,29 @@ def counting(total: int | None, quiet: bool) -> Iterator[Counter]:
         TextColumn("[red]{task.fields[errors]}"),
         console=Console(stderr=True),
         transient=True,
-        disable=quiet or not sys.stderr.isatty() or total == 1,
+        disable=disable or not sys.stderr.isatty(),
     )
-    with progress:
+
+
+@contextmanager
+def counting(total: int | None, quiet: bool) -> Iterator[Counter]:
+    """A bar with rate and time left; none when quiet, off a terminal, or for one picture."""
+    with _bar(quiet or total == 1) as progress:
         yield Counter(progress, total)
+
+
+@contextmanager
+def prompts(quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """What `Classifier.compile` reports to; the bar appears when there is something to encode."""
+    with _bar(quiet) as progress:
+        task: list[TaskID] = []
+
+        def show(done: int, total: int) -> None:
+            if not task:
+                task.append(progress.add_task("prompts", total=total, errors=""))
+            progress.update(task[0], completed=done)
+
+        yield show
 
 
 def say(message: str) -> None:
