@@ -25,7 +25,9 @@ CORPUS = [
 ]  # fmt: skip
 
 
-def tokenizer(folder: Path, corpus: Sequence[str] = CORPUS, size: int = 1200) -> int:
+def tokenizer(
+    folder: Path, corpus: Sequence[str] = CORPUS, size: int = 1200, context: int = 77
+) -> int:
     """A CLIP byte-pair vocabulary trained on `corpus`, written as CLIP has it → its size."""
     bpe = Tokenizer(
         BPE(continuing_subword_prefix="", end_of_word_suffix="</w>", unk_token=END, fuse_unk=False)
@@ -72,7 +74,7 @@ def tokenizer(folder: Path, corpus: Sequence[str] = CORPUS, size: int = 1200) ->
         "eos_token": END,
         "unk_token": END,
         "pad_token": END,
-        "model_max_length": 77,
+        "model_max_length": context,
         "do_lower_case": True,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))

@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 COLOURS = {
@@ -124,7 +125,9 @@ def draw(scene: Scene, seed: int, side: int = SIDE) -> Image.Image:
             cx, cy = x * side * scale, y * side * scale
             pen.ellipse((cx - hole, cy - hole, cx + hole, cy + hole), fill=ground)
     image = image.resize((side, side), Image.Resampling.LANCZOS)
-    noise = Image.effect_noise((side, side), rng.uniform(4, 14)).convert("RGB")
+    # Not Image.effect_noise, which has a state of its own and heeds no seed.
+    grain = np.random.default_rng(rng.getrandbits(32)).normal(128, rng.uniform(4, 14), (side, side))
+    noise = Image.fromarray(grain.clip(0, 255).astype(np.uint8)).convert("RGB")
     return Image.blend(image, noise, 0.06)
 
 

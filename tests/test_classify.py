@@ -34,6 +34,12 @@ def red() -> Image.Image:
     return shapes.draw(RED, 0)
 
 
+def test_a_drawn_picture_depends_on_its_scene_and_seed_alone() -> None:
+    first, again, other = (np.asarray(shapes.draw(RED, seed)) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
 def test_unseen_combinations_are_named(clf: unseen.Classifier) -> None:
     """Colours with shapes that were never trained on together: at least 95 % among 80 labels."""
     scenes = shapes.held_out_scenes() * 10

@@ -56,7 +56,7 @@ def build(folder: Path) -> tuple[CLIPModel, object]:
     """The untrained model, and the tokenizer whose files lie in `folder`."""
     corpus = [frame.format(label) for frame in FRAMES for label in shapes.labels()]
     corpus += [f"a {size} shape {r} another" for size in shapes.SIZES for r in shapes.RELATIONS]
-    vocabulary = checkpoints.tokenizer(folder, corpus, size=700)
+    vocabulary = checkpoints.tokenizer(folder, corpus, size=700, context=CONTEXT)
     shared = {"num_attention_heads": 4, "hidden_act": "quick_gelu"}
     config = CLIPConfig(
         projection_dim=64,
