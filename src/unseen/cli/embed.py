@@ -9,6 +9,7 @@ import typer
 
 from unseen import load
 from unseen.cli import options, progress
+from unseen.cli.output import named
 from unseen.encode import BATCH_SIZE
 from unseen.sources import count
 from unseen.vectors import check_suffix, save_vectors
@@ -37,7 +38,7 @@ def embed(
             for encoded in stream:
                 counter.picture(encoded.error is None)
                 if encoded.embedding is None:
-                    progress.say(f"{encoded.name}: {encoded.error}")
+                    progress.say(named(encoded.name, str(encoded.error)))
                     continue
                 names.append(encoded.name)
                 rows.append(encoded.embedding)

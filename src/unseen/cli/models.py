@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from unseen.cli import options
 from unseen.models import hub, table
@@ -23,22 +22,21 @@ def models(as_json: options.AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
         return
-    shown = Table(box=None, pad_edge=False)
-    for column in ("model", "here", "million", "pixels", "licence", "top-1", "source"):
-        shown.add_column(
-            column, no_wrap=column == "model", justify="right" if column in NUMBERS else "left"
-        )
+    sources = list(dict.fromkeys(row["source"] for row in rows if row["source"]))
+    typer.echo(f"  {'model':<43} {'M':>5} {'px':>4} {'licence':<12} {'top-1':>5}")
     for row in rows:
-        shown.add_row(
-            row["id"],
-            "yes" if row["here"] else "",
-            f"{row['parameters_millions']:g}",
-            str(row["image_size"]),
-            row["licence"],
-            "" if row["imagenet_top1"] is None else f"{row['imagenet_top1']:.1f}",
-            row["source"] or "",
-        )
-    Console().print(shown)
+        typer.echo(_line(row, sources))
+    typer.echo("\n* on this machine; M: million parameters; px: side of the picture")
+    typer.echo("top-1: zero-shot on ImageNet in percent, as published in")
+    for number, source in enumerate(sources, 1):
+        typer.echo(f"  [{number}] {source}")
 
 
-NUMBERS = ("million", "pixels", "top-1")
+def _line(row: dict[str, Any], sources: list[str]) -> str:
+    """One row of the table, 80 columns wide."""
+    here = "*" if row["here"] else " "
+    size, side = round(row["parameters_millions"]), row["image_size"]
+    line = f"{here} {row['id']:<43} {size:>5} {side:>4} {row['licence']:<12}"
+    if row["source"] is None:
+        return line.rstrip()
+    return f"{line} {row['imagenet_top1']:>5.1f} [{sources.index(row['source']) + 1}]"

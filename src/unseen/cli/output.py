@@ -36,6 +36,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def named(source: str, error: str) -> str:
+    """An error that says which picture it is of, once."""
+    return printable(error if source in error else f"{source}: {error}")
+
+
 # formats
 
 
@@ -49,7 +54,7 @@ class TableWriter:
     def write(self, prediction: Prediction) -> None:
         name = printable(prediction.source)
         if not prediction.ok:
-            self._line(f"{name}: error: {printable(str(prediction.error))}")
+            self._line(f"error: {named(prediction.source, str(prediction.error))}")
         elif self.single:
             self._line(name)
             width = max((len(printable(s.label)) for s in prediction.ranking), default=0)
