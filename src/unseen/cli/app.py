@@ -54,6 +54,9 @@ def root(
 def main() -> None:
     """The console script."""
     progress.show_warnings_plainly()
+    if not sys.stderr.isatty() or {"--quiet", "-q"} & {*sys.argv}:
+        # The hub's own bars, for downloads; it reads this once, when it is imported.
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         app()
     except BrokenPipeError:  # `| head` has seen enough; nothing more can be flushed
