@@ -155,6 +155,10 @@ def test_errors_are_raised_where_one_picture_is_asked_for(clf: unseen.Classifier
         clf.classify("nowhere.png", ["a", "b"])
     with pytest.raises(unseen.SourceError):
         clf.encode_images(["nowhere.png"])
+    with pytest.raises(unseen.SourceError, match="folder"):
+        clf.classify("examples", ["a", "b"])
+    with pytest.raises(unseen.SourceError, match="list is no picture"):
+        clf.classify(["examples/cat.jpg"], ["a", "b"])
     with pytest.raises(unseen.LabelError, match="top_k"):
         clf.classify(b"", ["a"], top_k=0)
     with pytest.raises(unseen.LabelError, match="0…1"):

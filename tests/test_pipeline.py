@@ -107,6 +107,8 @@ def test_what_it_refuses(both: tuple[Any, Any], pictures: list[Image.Image]) -> 
         ours(pictures[0], candidate_labels=LABELS, hypothesis_template="a photo")
     with pytest.raises(unseen.ImageError):
         ours([pictures[0], b"broken"], candidate_labels=LABELS)
+    with pytest.raises(unseen.SourceError, match="folder"):
+        ours("examples", candidate_labels=LABELS)
     with pytest.warns(unseen.UnseenWarning, match="CPU"):
         unseen.pipeline(TASK, device="cuda:0")
     with pytest.raises(TypeError):

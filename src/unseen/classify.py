@@ -19,6 +19,7 @@ from unseen.labels import LabelSet, LabelsLike, TemplateLike
 from unseen.models import families, hub
 from unseen.models.model import Model
 from unseen.predictions import Prediction
+from unseen.sources import Source, name_of
 
 KEPT_LABEL_SETS = 16  # compiled label sets that a classifier remembers
 
@@ -112,7 +113,8 @@ class Classifier:
         """
         decision = Decision(multi_label, top_k, min_score)
         compiled = self.compile(labels, template=template, background=background)
-        encoded = list(self.encoder.stream_images([source], batch_size=1))
+        one = Source(name_of(source, 0), source)  # a folder is then refused, not walked
+        encoded = list(self.encoder.stream_images([one], batch_size=1))
         if encoded[0].error is not None:
             raise encoded[0].error
         return self._decide(encoded, compiled, decision)[0]

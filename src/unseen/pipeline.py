@@ -13,6 +13,7 @@ from unseen.compiled_labels import CompiledLabels
 from unseen.decide import Decision
 from unseen.encode import BATCH_SIZE, Encoded
 from unseen.errors import LabelError, SourceError, UnseenError, UnseenWarning
+from unseen.sources import Source, name_of
 
 TASK = "zero-shot-image-classification"
 CPU = (None, -1, "cpu", "auto")
@@ -89,7 +90,8 @@ class ZeroShotImageClassification:
         limits = encoder.limits
         if timeout is not None:
             limits = replace(limits, max_seconds=timeout)
-        stream = encoder.stream_images(images, batch_size=batch_size, limits=limits)
+        single = (Source(name_of(image, n), image) for n, image in enumerate(images))
+        stream = encoder.stream_images(single, batch_size=batch_size, limits=limits)
         good = _raising(stream)
         for prediction in self.classifier.predictions(
             good, labels, Decision(), batch_size=batch_size
