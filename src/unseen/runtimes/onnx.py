@@ -246,10 +246,7 @@ class OnnxOperations:
             scores = self.emit("Where", seen, scores, everything)
         y = self.emit("MatMul", self.softmax(scores), split(v, [0, 2, 1, 3]))
         joined = self.emit("Transpose", y, perm=[0, 2, 1, 3])
-        return self.emit("Reshape", joined, self._joined_shape(q))
-
-    def _joined_shape(self, q: Value) -> Value:
-        return self.emit("Shape", q)
+        return self.emit("Reshape", joined, self.emit("Shape", q))
 
     def layer_norm(self, x: Value, weight: Array, bias: Array, epsilon: float) -> Value:
         parameters = (self.constant(as_float32(p)) for p in (weight, bias))
