@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
 from unseen.errors import ImageError, SourceError
-from unseen.fetch import AddressCheck, fetch
 from unseen.sources import name_of, shortened
+
+if TYPE_CHECKING:
+    from unseen.fetch import AddressCheck
 
 # Decoders for pictures that people have; none that runs another program (EPS) or is only a stub.
 FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "ICO", "JPEG2000"] + (
@@ -160,6 +162,8 @@ def _read_text(
 ) -> bytes | memoryview:
     scheme = source[:8].lower()
     if scheme.startswith(("http://", "https://")):
+        from unseen.fetch import fetch  # noqa: PLC0415 - http and ssl cost 30 ms of every start
+
         return fetch(
             source,
             max_bytes=limits.max_bytes,

@@ -18,8 +18,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import yaml
-
 from unseen.errors import LabelError, UnseenWarning
 
 # What `LabelSet.of` takes.
@@ -266,6 +264,8 @@ def _read_json(text: str, where: str) -> LabelSet:
 
 
 def _read_yaml(text: str, where: str) -> LabelSet:
+    import yaml  # noqa: PLC0415 - 15 ms of a start, and most labels are in no such file
+
     try:
         return _from_data(yaml.safe_load(text), where)
     except yaml.YAMLError as error:
