@@ -6,19 +6,29 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
-from PIL import Image
-
-from unseen import __version__, cache
-from unseen.classify import load
+import unseen
+from unseen import cache
 from unseen.runtimes import onnx, reference
 
-LIBRARIES = ("numpy", "onnx", "onnxruntime", "pillow", "tokenizers", "safetensors")
+LIBRARIES = (
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "pillow",
+    "tokenizers",
+    "safetensors",
+    "huggingface-hub",
+    "typer",
+    "rich",
+)
+EXTRAS = {"pyarrow": "parquet"}
 HUB_SECONDS = 3.0
 SELF_TEST_COSINE = 0.9999  # of the compiled networks to the reference runtime
+REINSTALL = 'pip install --force-reinstall "unseen", and report it if that does not help'
 
 
 @dataclass(frozen=True)
@@ -32,51 +42,95 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Every finding, as soon as it is known; the self-test comes last."""
-    yield Finding("unseen", __version__)
+    """Every finding, as soon as it is known; the self-test comes last. A check never raises."""
+    yield Finding("unseen", unseen.__version__)
     yield Finding("python", f"{platform.python_version()} on {platform.platform()}")
-    for library in LIBRARIES:
-        yield Finding(library, metadata.version(library))
+    yield from map(_library, LIBRARIES)
+    yield from (_extra(library, extra) for library, extra in EXTRAS.items())
+    for name, check in (
+        ("execution providers", _providers),
+        ("threads", _threads),
+        ("home", _home),
+        ("hub", _hub),
+        ("self-test", _self_test),
+    ):
+        yield from _held(name, check)
+
+
+def _held(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """The findings of `check`; what it raises is one as well."""
+    try:
+        yield from check()
+    except Exception as error:  # a doctor that falls ill helps nobody
+        yield Finding(name, f"{type(error).__name__}: {error}", ok=False, advice=REINSTALL)
+
+
+def _library(name: str) -> Finding:
+    try:
+        return Finding(name, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(name, "not installed", ok=False, advice=f"pip install {name}")
+
+
+def _extra(library: str, extra: str) -> Finding:
+    try:
+        return Finding(library, metadata.version(library))
+    except metadata.PackageNotFoundError:
+        return Finding(library, f'not installed (an extra: pip install "unseen[{extra}]")')
+
+
+def _providers() -> Iterator[Finding]:
     yield Finding("execution providers", onnx.providers())
-    yield Finding("processors", str(os.cpu_count()))
-    yield _home()
-    yield _hub()
-    yield from _self_test()
 
 
-def _home() -> Finding:
-    folder = cache.home()
+def _threads() -> Iterator[Finding]:
+    total = os.cpu_count() or 1
+    # What a container or taskset leaves of them; not every platform can say.
+    ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else total
+    yield Finding("threads", f"{ours} of {total} processors; --threads chooses fewer")
+
+
+def _home() -> Iterator[Finding]:
+    folder = cache.home()  # a temporary one when what is wanted cannot be written to
     size = f"{cache.size_of(folder) / 1e6:,.0f} MB"
     temporary = folder.is_relative_to(tempfile.gettempdir()) and folder.name.startswith("unseen-")
-    return Finding(
-        "home",
-        f"{folder} ({size}; may be deleted at any time)",
-        ok=not temporary,
-        advice="set UNSEEN_HOME to a folder that can be written to" if temporary else "",
-    )
+    wanted = os.environ.get("UNSEEN_HOME") or "the platform's cache folder"
+    if temporary:
+        yield Finding(
+            "home",
+            f"{wanted} cannot be written to; {folder} stands in for this process",
+            ok=False,
+            advice="set UNSEEN_HOME to a folder of your own, with room in it",
+        )
+    else:
+        yield Finding("home", f"{folder} (writable, {size}; may be deleted at any time)", ok=True)
 
 
-def _hub() -> Finding:
+def _hub() -> Iterator[Finding]:
     from huggingface_hub import HfApi, constants  # noqa: PLC0415 - 0.3 s
 
-    where = f"{constants.ENDPOINT}, files in {constants.HF_HUB_CACHE}"
+    yield Finding("HF_HOME", f"{constants.HF_HOME}; models in {constants.HF_HUB_CACHE}")
     if constants.HF_HUB_OFFLINE:
-        return Finding("hub", f"{where}: offline by HF_HUB_OFFLINE")
+        yield Finding("hub", f"{constants.ENDPOINT}: not asked, HF_HUB_OFFLINE is set")
+        return
     try:
         HfApi().model_info("openai/clip-vit-base-patch32", timeout=HUB_SECONDS)
     except Exception as error:  # the network is not ours to judge
-        return Finding(
+        yield Finding(
             "hub",
-            f"{where}: not reached ({type(error).__name__})",
+            f"{constants.ENDPOINT}: not reached ({type(error).__name__})",
             advice="only downloads need it: the built-in model and local folders work without",
         )
-    return Finding("hub", f"{where}: reached", ok=True)
+        return
+    yield Finding("hub", f"{constants.ENDPOINT}: reached", ok=True)
 
 
 def _self_test() -> Iterator[Finding]:
     """The built-in model, compiled, against the reference runtime on a drawn picture and words."""
+    from PIL import Image  # noqa: PLC0415 - a broken one is a finding
+
     start = time.perf_counter()
-    encoder = load().encoder
+    encoder = unseen.load().encoder
     model = encoder.model
     picture = Image.linear_gradient("L").resize((300, 200)).convert("RGB")
     pixels = model.preprocess(picture)[None]
@@ -92,6 +146,6 @@ def _self_test() -> Iterator[Finding]:
             f"self-test, {net}",
             f"cosine {cosine:.6f} to the reference",
             ok=cosine >= SELF_TEST_COSINE,
-            advice="" if cosine >= SELF_TEST_COSINE else "reinstall onnxruntime, and report it",
+            advice="" if cosine >= SELF_TEST_COSINE else REINSTALL,
         )
     yield Finding("self-test took", f"{time.perf_counter() - start:.1f} s")
