@@ -120,6 +120,7 @@ def test_embed(suffix: str, folder: Path, tmp_path: Path) -> None:
         table = parquet.read_table(out)
         rows, names = np.array(table["embedding"].to_pylist()), table["name"].to_pylist()
         assert table.schema.metadata[b"model"] == b"tests/fixtures/shapes-clip"
+        assert str(table.schema.field("embedding").type).startswith("fixed_size_list<")
     import unseen as library
 
     wanted = library.load(ROOT / "tests/fixtures/shapes-clip").encode_images(names)
@@ -180,7 +181,7 @@ def test_a_missing_picture_is_a_row() -> None:
 def test_debug_shows_the_traceback() -> None:
     command = [sys.executable, "-m", "unseen", "--debug", "classify", "x", "-l", ","]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert "Traceback" in done.stderr
+    assert "Traceback" in done.stderr and done.returncode == 2
 
 
 def test_version_and_help() -> None:
@@ -302,7 +303,7 @@ def test_progress_is_on_a_terminal_only(many: Path) -> None:
 
 
 def test_cells_and_names_do_no_harm() -> None:
-    for cell in ("=1+1", "+1", "-1", "@x", "\tx", "  =x"):
+    for cell in ("=1+1", "+1", "-1", "@x", "\tx", "\rx", "  =x", "\n=x", " \t+x", "＝1"):
         assert harmless(cell).startswith("'")
     assert harmless("a=1") == "a=1" and harmless("") == ""
     assert printable("a\x1b[31m\nb") == "a\\x1b[31m\\nb" and printable("naïve 猫") == "naïve 猫"

@@ -7,18 +7,21 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from typing import Annotated
+import traceback
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from unseen import __version__
-from unseen.cli import progress
+from unseen.cli import options, progress
 from unseen.cli.classify import classify
 from unseen.cli.doctor import doctor
 from unseen.cli.embed import embed
 from unseen.cli.labels import labels
 from unseen.cli.models import models
+from unseen.cli.output import forget_stdout
 from unseen.errors import UnseenError
 
 app = typer.Typer(
@@ -46,7 +49,8 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: options.Debug = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Name what no model was trained to name: zero-shot image classification."""
 
@@ -54,19 +58,28 @@ def root(
 def main() -> None:
     """The console script."""
     progress.show_warnings_plainly()
+    if hasattr(sys.stdout, "reconfigure"):  # a narrow terminal shows \\u732b, and does not fail
+        sys.stdout.reconfigure(errors="backslashreplace")
     if not sys.stderr.isatty() or {"--quiet", "-q"} & {*sys.argv}:
         # The hub's own bars, for downloads; it reads this once, when it is imported.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    interrupts: list[int] = []
+
+    def interrupt(number: int, frame: Any) -> NoReturn:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
     try:
         app()
-    except BrokenPipeError:  # `| head` has seen enough; nothing more can be flushed
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except KeyboardInterrupt:
-        progress.say("stopped.")
-        sys.exit(130)
     except UnseenError as error:
         if "--debug" in sys.argv:
-            raise
-        progress.say(f"error: {error}")
+            traceback.print_exc()
+        else:
+            progress.say(f"error: {error}")
+        forget_stdout()
         sys.exit(2)
+    except Exception:
+        if not interrupts or "--debug" in sys.argv:
+            raise  # a bug: its traceback is wanted
+        sys.exit(130)  # a library that was being loaded turned Ctrl-C into an error of its own

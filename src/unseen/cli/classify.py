@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
-from unseen import load
-from unseen.cli import options, progress
-from unseen.cli.output import Target
-from unseen.encode import BATCH_SIZE
-from unseen.sources import count, expand
+import unseen
+from unseen.cli import BATCH_SIZE, options, progress
+from unseen.cli.target import Target, made_by
+from unseen.sources import Source, count, expand
 
 
 def classify(
     sources: options.Sources,
     labels: options.Labels,
     model: options.Model = "builtin",
-    revision: Annotated[Optional[str], typer.Option(help="Of a hub id.")] = None,  # noqa: UP045
+    revision: options.Revision = None,
     template: options.Template = None,
     unknown: options.Unknown = None,
     multi: Annotated[
         bool, typer.Option("--multi", help="Each label is a yes or no of its own.")
     ] = False,
     top: Annotated[
-        Optional[int],  # noqa: UP045
+        Optional[int],  # noqa: UP045 - typer reads it at run time on Python 3.10
         typer.Option(min=1, help="At most so many labels a picture.", show_default="all; CSV: 1"),
     ] = None,
     min_score: Annotated[
@@ -37,64 +37,88 @@ def classify(
     exact: options.Exact = False,
     threads: options.Threads = None,
     as_json: options.AsJson = False,
-    jsonl: Annotated[bool, typer.Option("--jsonl", help="A JSON object a line.")] = False,
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="A JSON object a line, on standard output.")
+    ] = False,
     csv: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Write this CSV file; - is standard output.", show_default=False),
     ] = None,
     output: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--output", "-o", help="A .jsonl, .csv or .json file.", show_default=False),
+        typer.Option(
+            "--output", "-o", help="Write this .jsonl, .csv or .json file.", show_default=False
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the file.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin the file anew.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a .jsonl or .csv file where it stopped.")
+    ] = False,
+    overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """unseen classify photo.jpg --labels cat,dog
 
     Say which labels fit each picture. A picture that cannot be read is a row with an error.
     """
     target = Target.of(as_json=as_json, jsonl=jsonl, csv=csv, output=output)
-    classifier = load(model, revision=revision, exact=exact, threads=threads)
+    target.check(resume=resume, overwrite=overwrite)
+    total = count(sources)
+    classifier = unseen.load(model, revision=revision, exact=exact, threads=threads)
     with progress.prompts(quiet) as show:
         compiled = classifier.compile(
-            labels,
+            options.labels_argument(labels),
             template=options.template_argument(template),
             background=unknown or (),
             progress=show,
         )
-    made_by = {
-        "model": classifier.model.fingerprint,
-        "labels": hashlib.sha256(compiled.matrix.tobytes()).hexdigest(),
-        "options": {"multi": multi, "top": top, "min_score": min_score, "exact": exact},
-    }
-    done = target.finished(made_by, resume=resume, overwrite=overwrite)
-    total = count(sources)
-    left = (source for source in expand(sources) if source.name not in done)
+    how = {"multi": multi, "top": top, "min_score": min_score, "exact": exact}
+    done = target.finished(made_by(classifier.model, compiled, how), resume=resume)
     predictions = classifier.classify_many(
-        left,
+        _left(expand(sources), done, target),
         compiled,
-        batch_size=min(batch_size, total or 1),
+        batch_size=min(batch_size, total or batch_size),
         multi_label=multi,
         top_k=top,
         min_score=min_score,
     )
-    writer = target.writer(single=total == 1, top=top or 1)
-    with progress.counting(total and total - len(done), quiet) as counter:
+    _run(predictions, target, total, done.total(), quiet, top or 1)
+
+
+def _left(sources: Iterable[Source], done: Counter[str], target: Target) -> Iterator[Source]:
+    """The sources without a row; one that is given twice has two."""
+    skip = done.copy()
+    for source in sources:
+        key = target.key(source.name)
+        if skip[key] > 0:
+            skip[key] -= 1
+        else:
+            yield source
+
+
+def _run(
+    predictions: Iterator[Any],
+    target: Target,
+    total: int | None,
+    before: int,
+    quiet: bool,
+    top: int,
+) -> None:
+    writer = target.writer(single=total == 1, top=top)
+    with progress.counting(total and max(total - before, 0), quiet) as counter:
         try:
             for prediction in predictions:
                 writer.write(prediction)
                 counter.picture(prediction.ok)
         except KeyboardInterrupt:
-            writer.close()
-            raise typer.Exit(_stopped(counter.done + len(done), target)) from None
+            stopped = True
+        else:
+            stopped = False
     writer.close()
-    if counter.failed:
-        progress.say(f"{counter.failed} of {counter.done} pictures could not be read.")
-        raise typer.Exit(1)
-
-
-def _stopped(done: int, target: Target) -> int:
-    kept = f"; kept in {target.path}, --resume goes on" if target.path else ""
-    progress.say(f"stopped: {done} done{kept}.")
-    return 130
+    if stopped:
+        kept = f", kept in {target.path}" if target.path else ""
+        go_on = "; go on with --resume" if target.path and target.format != "json" else ""
+        progress.say(f"stopped: {before + counter.done} done{kept}{go_on}.")
+    progress.failures(counter)
+    if stopped or counter.failed:
+        raise typer.Exit(130 if stopped else 1)

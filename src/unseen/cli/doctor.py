@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import typer
 
 from unseen.cli import options
-from unseen.doctor import Finding, examine
+
+if TYPE_CHECKING:
+    from unseen.doctor import Finding
 
 SIGNS = {True: "ok", False: "BAD", None: ""}
 
 
-def doctor(as_json: options.AsJson = False) -> None:
+def doctor(as_json: options.AsJson = False, debug: options.Debug = False) -> None:
     """unseen doctor
 
     Versions, providers, folders, the hub, and a self-test of the built-in model. Exit status 1 when
     something is wrong.
     """
+    from unseen.doctor import examine  # noqa: PLC0415 - the other commands need none of it
+
     findings = []
     for finding in examine():
         findings.append(finding)

@@ -2,52 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
-
-import numpy as np
 import typer
 
-from unseen import load
-from unseen.cli import options, progress
+import unseen
+from unseen.cli import BATCH_SIZE, options, progress
 from unseen.cli.output import named
-from unseen.encode import BATCH_SIZE
+from unseen.cli.target import prepare
 from unseen.sources import count
-from unseen.vectors import check_suffix, save_vectors
+from unseen.vectors import beside, check_suffix, writing_vectors
 
 
 def embed(
     sources: options.Sources,
     output: options.OutFile,
     model: options.Model = "builtin",
-    revision: Annotated[Optional[str], typer.Option(help="Of a hub id.")] = None,  # noqa: UP045
+    revision: options.Revision = None,
     batch_size: options.BatchSize = BATCH_SIZE,
     exact: options.Exact = False,
     threads: options.Threads = None,
+    overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """unseen embed photos/ -o vectors.parquet
 
-    Write the embedding of each picture to a .npy, .safetensors or .parquet file.
+    Write the embedding of each picture to a .npy, .safetensors or .parquet file. A picture that
+    cannot be read is named on standard error and left out.
     """
     check_suffix(output)
-    classifier = load(model, revision=revision, exact=exact, threads=threads)
-    names, rows = [], []
+    for path in filter(None, (output, beside(output))):
+        prepare(path, overwrite=overwrite)
+    total = count(sources)
+    classifier = unseen.load(model, revision=revision, exact=exact, threads=threads)
+    known = classifier.model
+    facts = {"model": known.name, "fingerprint": known.fingerprint}
+    if known.revision:
+        facts["revision"] = known.revision
     stream = classifier.encoder.stream_images(sources, batch_size=batch_size)
-    with progress.counting(count(sources), quiet) as counter:
+    stopped = False
+    with (
+        progress.counting(total, quiet) as counter,
+        writing_vectors(output, known.dimension, facts) as file,
+    ):
         try:
             for encoded in stream:
-                counter.picture(encoded.error is None)
                 if encoded.embedding is None:
                     progress.say(named(encoded.name, str(encoded.error)))
-                    continue
-                names.append(encoded.name)
-                rows.append(encoded.embedding)
+                else:
+                    file.add(encoded.name, encoded.embedding)
+                counter.picture(encoded.error is None)
         except KeyboardInterrupt:
-            progress.say(f"stopped: {counter.done} done; these are kept.")
-    facts = {"model": classifier.model.name, "fingerprint": classifier.model.fingerprint}
-    matrix = np.array(rows, dtype=np.float32).reshape(len(rows), classifier.model.dimension)
-    save_vectors(output, names, matrix, facts)
-    progress.say(f"{output}: {matrix.shape[0]} embeddings of {matrix.shape[1]} numbers.")
-    if counter.failed:
-        progress.say(f"{counter.failed} of {counter.done} pictures could not be read.")
-        raise typer.Exit(1)
+            stopped = True
+    kept = counter.done - counter.failed
+    if stopped:
+        progress.say(f"stopped: {counter.done} done, {kept} embeddings kept in {output}.")
+    elif not quiet:
+        progress.say(f"{output}: {kept} embeddings of {known.dimension} numbers.")
+    progress.failures(counter)
+    if stopped or counter.failed:
+        raise typer.Exit(130 if stopped else 1)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
-from unseen import load
+import unseen
 from unseen.cli import options, progress
+from unseen.cli.output import unwritable
+from unseen.cli.target import prepare
+from unseen.errors import LabelError
 
 labels = typer.Typer(help="Label sets.", no_args_is_help=True)
 
@@ -23,23 +26,32 @@ def compile_labels(
     source: Annotated[str, typer.Argument(help="A label file, or labels with commas.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A .safetensors file.")],
     model: options.Model = "builtin",
-    revision: Annotated[Optional[str], typer.Option(help="Of a hub id.")] = None,  # noqa: UP045
+    revision: options.Revision = None,
     template: options.Template = None,
     unknown: options.Unknown = None,
+    overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """unseen labels compile labels.yaml -o animals.safetensors
 
     Encode a label set for one model, once; classify -l animals.safetensors then encodes no label.
     """
-    classifier = load(model, revision=revision)
+    if output.suffix != ".safetensors":
+        raise LabelError(f"{output}: a compiled label set is a .safetensors file.")
+    prepare(output, overwrite=overwrite)
+    classifier = unseen.load(model, revision=revision)
     with progress.prompts(quiet) as show:
         compiled = classifier.compile(
-            source,
+            options.labels_argument(source),
             template=options.template_argument(template),
             background=unknown or (),
             progress=show,
         )
-    compiled.save(output)
-    prompts = sum(len(own) for own in compiled.prompts)
-    progress.say(f"{output}: {len(compiled.labels)} labels, {prompts} prompts, {model}.")
+    try:
+        compiled.save(output)
+    except OSError as error:
+        raise unwritable(output, error) from None
+    if not quiet:
+        prompts = sum(len(own) for own in compiled.prompts)
+        progress.say(f"{output}: {len(compiled.labels)} labels, {prompts} prompts, {model}.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -12,15 +14,15 @@ from unseen.cli import options
 from unseen.models import hub, table
 
 
-def models(as_json: options.AsJson = False) -> None:
+def models(as_json: options.AsJson = False, debug: options.Debug = False) -> None:
     """unseen models
 
     The known checkpoints: size, licence, published ImageNet zero-shot accuracy and its source.
     Any other CLIP in Hugging Face format works as well: give its id or folder to -m.
     """
-    rows = [{**asdict(model), "here": hub.is_here(model.id)} for model in table.models()]
+    rows = [{**asdict(model), "here": _is_here(model.id)} for model in table.models()]
     if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+        typer.echo(json.dumps(rows, indent=1))
         return
     sources = list(dict.fromkeys(row["source"] for row in rows if row["source"]))
     typer.echo(f"  {'model':<43} {'M':>5} {'px':>4} {'licence':<12} {'top-1':>5}")
@@ -30,6 +32,22 @@ def models(as_json: options.AsJson = False) -> None:
     typer.echo("top-1: zero-shot on ImageNet in percent, as published in")
     for number, source in enumerate(sources, 1):
         typer.echo(f"  [{number}] {source}")
+
+
+def _is_here(model: str) -> bool:
+    """As `hub.is_here`, whose library takes a while to load, asked only when there is a trace."""
+    if model == hub.BUILTIN:
+        return True
+    return (_hub_folder() / f"models--{model.replace('/', '--')}").is_dir() and hub.is_here(model)
+
+
+def _hub_folder() -> Path:
+    """Where huggingface_hub keeps models, by its own rules."""
+    environment = os.environ
+    cache = environment.get("XDG_CACHE_HOME") or "~/.cache"
+    home = environment.get("HF_HOME") or f"{cache}/huggingface"
+    named = environment.get("HF_HUB_CACHE") or environment.get("HUGGINGFACE_HUB_CACHE")
+    return Path(os.path.expandvars(named or f"{home}/hub")).expanduser()
 
 
 def _line(row: dict[str, Any], sources: list[str]) -> str:

@@ -7,6 +7,14 @@ from typing import Annotated, Optional
 
 import typer
 
+from unseen.labels import templates
+
+
+def _here_or_at_the_root(context: typer.Context, value: bool) -> bool:
+    """`unseen -q classify` is `unseen classify -q`."""
+    return value or bool(context.find_root().params.get("quiet"))
+
+
 Sources = Annotated[
     list[str], typer.Argument(help="Pictures, folders, globs or URLs.", show_default=False)
 ]
@@ -22,8 +30,12 @@ Labels = Annotated[
 Model = Annotated[
     str, typer.Option("--model", "-m", help="builtin, a hub id (org/name[@revision]), a folder.")
 ]
+Revision = Annotated[
+    Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.10
+    typer.Option(help="Branch, tag or commit of a hub id.", show_default=False),
+]
 Template = Annotated[
-    Optional[list[str]],  # noqa: UP045 - typer reads it at run time on Python 3.10
+    Optional[list[str]],  # noqa: UP045
     typer.Option(
         help="A prompt with {} for the label, or a named set: simple, imagenet. Repeatable.",
         show_default=False,
@@ -39,11 +51,35 @@ Threads = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option(min=1, help="Threads of the networks.", show_default="all cores"),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", callback=_here_or_at_the_root, help="Only warnings and errors are said."
+    ),
+]
+# `main` looks for it; it stands here so that it may stand after a command as well.
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 OutFile = Annotated[Path, typer.Option("--output", "-o", help="The file to write.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Begin a file that is there already anew.")
+]
+
+
+def labels_argument(given: str) -> str | Path:
+    """A file that is there is one, whatever its suffix: its name is not meant as a label."""
+    return Path(given) if _is_file(given) else given
+
+
+def _is_file(given: str) -> bool:
+    try:
+        return Path(given).is_file()
+    except (OSError, ValueError):  # far too long for a path
+        return False
 
 
 def template_argument(given: list[str] | None) -> str | list[str] | None:
-    """One template (or the name of a set) by itself, several as a list."""
-    return given[0] if given and len(given) == 1 else given or None
+    """One template (or the name of a set) by itself, several as a list, named sets unfolded."""
+    if not given or len(given) == 1:
+        return given[0] if given else None
+    return [template for one in given for template in templates(one)]

@@ -1,7 +1,7 @@
 """Predictions → a table, JSON, JSON lines or CSV, on standard output or in a file.
 
-JSON lines and CSV are written a whole line at a time, so what a killed run leaves can be gone on
-with: beside such a file lies NAME.run.json, which says what made it.
+Data is UTF-8 whatever the terminal speaks, and goes out a whole line at a time, so that what a
+killed run leaves can be gone on with.
 """
 
 from __future__ import annotations
@@ -9,10 +9,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
+
+import typer
+from rich.cells import cell_len
 
 from unseen.cache import write_atomically
 from unseen.errors import SourceError
@@ -20,7 +24,50 @@ from unseen.predictions import Prediction
 
 BAR_WIDTH = 24
 EIGHTHS = " ▏▎▍▌▋▊▉"
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
+# What a spreadsheet would run; some read the full-width forms alike.
+FORMULA_STARTS = tuple("=+-@＝＋－＠")
+
+
+class Lines:
+    """Text, each piece handed to the system at once: to the end of a file, or standard output."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        try:
+            self._file = sys.stdout.buffer if path is None else path.open("ab", buffering=0)
+        except OSError as error:
+            raise unwritable(path, error) from None
+
+    def write(self, text: str) -> None:
+        # A file name need not be UTF-8; in JSON its odd bytes become escapes that read back.
+        left = text.encode("utf-8", "backslashreplace")
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+            self._file.flush()
+        except BrokenPipeError:
+            leave_quietly()
+        except OSError as error:
+            raise unwritable(self.path, error) from None
+
+
+def unwritable(path: Path | None, error: OSError) -> SourceError:
+    """The error of an output, in words."""
+    name = "standard output" if path is None else path
+    return SourceError(f"{name}: it cannot be written: {error.strerror or error}.")
+
+
+def forget_stdout() -> None:
+    """What could not be written to standard output is not tried again when Python ends."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.close(nothing)
+
+
+def leave_quietly() -> None:
+    """`| head` has seen enough: that is no failure."""
+    forget_stdout()
+    raise typer.Exit(0)
 
 
 class Writer(Protocol):
@@ -57,9 +104,11 @@ class TableWriter:
             self._line(f"error: {named(prediction.source, str(prediction.error))}")
         elif self.single:
             self._line(name)
-            width = max((len(printable(s.label)) for s in prediction.ranking), default=0)
-            for s in prediction.ranking:
-                self._line(f"  {printable(s.label):<{width}}  {self._bar(s.score)} {s.score:6.1%}")
+            labels = [printable(s.label) for s in prediction.ranking]
+            width = max(map(cell_len, labels), default=0)  # 猫 is two columns wide
+            for label, s in zip(labels, prediction.ranking, strict=True):
+                pad = " " * (width - cell_len(label))
+                self._line(f"  {label}{pad}  {self._bar(s.score)} {s.score:6.1%}")
             if not prediction.ranking:
                 self._line("  unknown: no label reached its score")
         else:
@@ -67,8 +116,13 @@ class TableWriter:
             self._line(f"{name}  {', '.join(said) or 'unknown'}")
 
     def _line(self, text: str) -> None:
-        self.stream.write(text + "\n")
-        self.stream.flush()
+        try:
+            self.stream.write(text + "\n")
+            self.stream.flush()
+        except BrokenPipeError:
+            leave_quietly()
+        except OSError as error:
+            raise unwritable(None, error) from None
 
     def _bar(self, score: float) -> str:
         eighths = round(score * BAR_WIDTH * 8)
@@ -89,11 +143,10 @@ class TableWriter:
 class JsonLinesWriter:
     """A JSON object a line."""
 
-    stream: IO[str]
+    lines: Lines
 
     def write(self, prediction: Prediction) -> None:
-        self.stream.write(json.dumps(prediction.to_dict(), ensure_ascii=False) + "\n")
-        self.stream.flush()
+        self.lines.write(json.dumps(prediction.to_dict(), ensure_ascii=False) + "\n")
 
     def close(self) -> None:
         return None
@@ -103,7 +156,7 @@ class JsonLinesWriter:
 class CsvWriter:
     """source, label, score, unknown, error; then label_2, score_2 … up to `top`."""
 
-    stream: IO[str]
+    lines: Lines
     top: int
     fresh: bool = True
 
@@ -116,7 +169,7 @@ class CsvWriter:
         best = prediction.best
         score = "" if best is None else f"{best.score:.6f}"
         row = [
-            harmless(prediction.source),
+            csv_name(prediction.source),
             harmless(prediction.label or ""),
             score,
             str(prediction.unknown).lower(),
@@ -128,10 +181,9 @@ class CsvWriter:
         self._row(row)
 
     def _row(self, cells: list[str]) -> None:
-        line = io.StringIO()  # written at once: a killed process leaves at most one half line
+        line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(cells)
-        self.stream.write(line.getvalue())
-        self.stream.flush()
+        self.lines.write(line.getvalue())
 
     def close(self) -> None:
         return None
@@ -139,14 +191,19 @@ class CsvWriter:
 
 def harmless(cell: str) -> str:
     """A cell that a spreadsheet reads as text: `=HYPERLINK(…)` gets an apostrophe before it."""
-    return f"'{cell}" if cell.lstrip(" ").startswith(FORMULA_STARTS) else cell
+    risky = cell.startswith(("\t", "\r")) or cell.lstrip().startswith(FORMULA_STARTS)
+    return f"'{cell}" if risky else cell
+
+
+def csv_name(source: str) -> str:
+    """A source as its cell holds it."""
+    return harmless(source.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 @dataclass
 class JsonWriter:
     """One array, when everything is done."""
 
-    stream: IO[str] | None
     path: Path | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
 
@@ -155,115 +212,10 @@ class JsonWriter:
 
     def close(self) -> None:
         text = json.dumps(self.rows, ensure_ascii=False, indent=1) + "\n"
-        if self.path is not None:
-            write_atomically(self.path, text.encode())
-        elif self.stream is not None:
-            self.stream.write(text)
-
-
-# files
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where predictions go: a format, and a file or standard output."""
-
-    format: str
-    path: Path | None
-
-    @classmethod
-    def of(cls, *, as_json: bool, jsonl: bool, csv: Path | None, output: Path | None) -> Target:
-        """From the options; SourceError when they contradict one another."""
-        given = [
-            *([cls("json", None)] if as_json else []),
-            *([cls("jsonl", None)] if jsonl else []),
-            *([cls("csv", None if str(csv) == "-" else csv)] if csv else []),
-        ]
-        if len(given) > 1:
-            raise SourceError("give one of --json, --jsonl and --csv.")
-        if output is None:
-            return given[0] if given else cls("table", None)
-        kind = given[0].format if given else output.suffix.lower().removeprefix(".")
-        if kind not in ("json", "jsonl", "csv"):
-            raise SourceError(f"{output}: predictions are written as .json, .jsonl or .csv.")
-        return cls(kind, output)
-
-    @property
-    def manifest(self) -> Path | None:
-        return self.path and self.path.with_name(self.path.name + ".run.json")
-
-    def finished(self, made_by: dict[str, Any], *, resume: bool, overwrite: bool) -> set[str]:
-        """The sources that an earlier run finished; makes the file ready to be gone on with.
-
-        SourceError when the file is there and neither `resume` nor `overwrite` was asked for, or
-        when another model, other labels or other options made it.
-        """
-        if resume and (self.path is None or self.format == "json"):
-            raise SourceError("--resume needs a file: -o out.jsonl, -o out.csv or --csv out.csv.")
-        if self.path is None or self.manifest is None:
-            return set()
-        done: set[str] = set()
-        if self.path.exists() and not overwrite:
-            if not resume:
-                raise SourceError(f"{self.path} is there already: --resume or --overwrite?")
-            self._check(self.manifest, made_by)
-            done = self._read_done()
-        elif self.path.exists() and self.format != "json":
-            self.path.unlink()
-        if self.format != "json":
-            _write(self.manifest, json.dumps(made_by, ensure_ascii=False, indent=1).encode())
-        return done
-
-    def _check(self, manifest: Path, made_by: dict[str, Any]) -> None:
-        try:
-            before: dict[str, Any] = json.loads(manifest.read_text("utf-8"))
-        except (OSError, ValueError):
-            raise SourceError(
-                f"{manifest} is missing or damaged, so nobody knows what made {self.path}; "
-                "use --overwrite."
-            ) from None
-        for key, value in made_by.items():
-            if before.get(key) != value:
-                raise SourceError(
-                    f"{self.path} was made with another {key}; use --overwrite, or another file."
-                )
-
-    def _read_done(self) -> set[str]:
-        """Sources of the whole lines; a half line at the end is cut off and done again."""
         if self.path is None:
-            return set()
-        text = self.path.read_bytes()
-        whole = text[: text.rfind(b"\n") + 1]
-        while self.format == "csv" and whole.count(b'"') % 2:  # a line break inside a cell
-            whole = whole[: whole[:-1].rfind(b"\n") + 1]
-        if len(whole) < len(text):
-            with self.path.open("rb+") as file:
-                file.truncate(len(whole))
-        lines = io.StringIO(whole.decode("utf-8"), newline="")
-        if self.format == "csv":
-            names = [row["source"] for row in csv.DictReader(lines)]
-            return {n[1:] if n[:1] == "'" and harmless(n[1:]) == n else n for n in names}
-        return {json.loads(line)["source"] for line in lines}
-
-    def writer(self, *, single: bool, top: int) -> Writer:
-        """Opens the file to append, or takes standard output."""
-        if self.format == "json":
-            return JsonWriter(sys.stdout, self.path)
-        stream: IO[str] = sys.stdout
-        fresh = True
-        if self.path is not None:
-            fresh = not self.path.exists() or self.path.stat().st_size == 0
-            try:
-                stream = self.path.open("a", encoding="utf-8", newline="")
-            except OSError as error:
-                raise SourceError(f"{self.path}: cannot be written: {error.strerror}.") from None
-        if self.format == "csv":
-            return CsvWriter(stream, top, fresh)
-        return JsonLinesWriter(stream) if self.format == "jsonl" else TableWriter(stream, single)
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be written: {error.strerror}.") from None
+            Lines().write(text)
+            return
+        try:
+            write_atomically(self.path, text.encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            raise unwritable(self.path, error) from None

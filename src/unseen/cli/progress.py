@@ -81,6 +81,12 @@ def prompts(quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
         yield show
 
 
+def failures(counter: Counter) -> None:
+    """The closing line of a run in which pictures failed."""
+    if counter.failed:
+        say(f"{counter.failed} of {counter.done} pictures could not be read.")
+
+
 def say(message: str) -> None:
     """One line on standard error."""
     sys.stderr.write(message + "\n")
