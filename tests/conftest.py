@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
+import broken_torchvision
+
 # Set before anything is imported, for this process and for those that tests start.
 _HOME = tempfile.TemporaryDirectory(prefix="unseen-tests-")
 os.environ["UNSEEN_HOME"] = str(Path(_HOME.name) / "home")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+broken_torchvision.mend()
 
 REPOSITORY = Path(__file__).parent.parent
 

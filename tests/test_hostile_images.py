@@ -15,11 +15,11 @@ from PIL import Image
 import hostile
 import unseen
 from unseen.images import open_image
-from unseen.preprocess import Preprocess, TwoViews
+from unseen.preprocess import CLIP_DEFAULTS, Preprocess, TwoViews
 
 BROKEN = [*hostile.truncated(), *hostile.flipped(), *hostile.strange()]
 GOOD = list(hostile.good())
-STEPS = (Preprocess.from_hf_config({}, 224), TwoViews(260))
+STEPS = (Preprocess.from_hf_config({}, CLIP_DEFAULTS, 224), TwoViews(260))
 
 
 def attempt(content: bytes) -> Image.Image | unseen.ImageError:

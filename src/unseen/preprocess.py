@@ -7,6 +7,7 @@ first layer: pixels stay a byte each until then.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from unseen.errors import ModelError
 Channels = tuple[float, float, float]
 
 # What transformers' CLIPImageProcessor takes for a key that preprocessor_config.json leaves out.
-HF_DEFAULTS: dict[str, Any] = {
+CLIP_DEFAULTS: dict[str, Any] = {
     "do_resize": True,
     "size": {"shortest_edge": 224},
     "resample": Image.Resampling.BICUBIC,
@@ -30,6 +31,27 @@ HF_DEFAULTS: dict[str, Any] = {
     "do_normalize": True,
     "image_mean": (0.48145466, 0.4578275, 0.40821073),
     "image_std": (0.26862954, 0.26130258, 0.27577711),
+}
+# The same of its SiglipImageProcessor.
+SIGLIP_DEFAULTS = CLIP_DEFAULTS | {
+    "size": {"height": 224, "width": 224},
+    "do_center_crop": False,
+    "image_mean": (0.5, 0.5, 0.5),
+    "image_std": (0.5, 0.5, 0.5),
+}
+# What OpenCLIP takes for a key that its preprocess_cfg leaves out.
+OPEN_CLIP_DEFAULTS: dict[str, Any] = {
+    "mode": "RGB",
+    "mean": CLIP_DEFAULTS["image_mean"],
+    "std": CLIP_DEFAULTS["image_std"],
+    "interpolation": "bicubic",
+    "resize_mode": "shortest",
+    "fill_color": 0,
+}
+OPEN_CLIP_FILTERS = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "random": Image.Resampling.BICUBIC,  # random while training only
 }
 
 # A picture is resized whole and then cropped up to so many times the pixels that are kept; of a
@@ -42,26 +64,33 @@ SUPPORT = 3.0  # pixels that a filter reaches to either side; Lanczos has the mo
 class Preprocess:
     """Resize the shortest edge (or to `exact`), cut out the centre, keep the bytes.
 
-    `shortest`: the short side after resizing; `exact`: (height, width) instead; neither: no
-    resizing. `crop`: (height, width) cut from the centre, padded with black where the picture is
-    smaller; None keeps all of it.
+    `shortest`: the short side after resizing; `exact`: (height, width) instead; `cover` and
+    `inside`: as small, or as large, as covers or fits in (height, width), the shape kept; none of
+    them: no resizing. `crop`: (height, width) cut from the centre, padded with black where the
+    picture is smaller; None keeps all of it. `round_crop`: half a pixel goes to the even side, as
+    torchvision has it; else it is dropped, as transformers has it.
     """
 
     shortest: int | None
     exact: tuple[int, int] | None
     crop: tuple[int, int] | None
     resample: Image.Resampling
+    cover: tuple[int, int] | None = None
+    inside: tuple[int, int] | None = None
+    round_crop: bool = False
     mean: Channels = (0.0, 0.0, 0.0)
     std: Channels = (1.0, 1.0, 1.0)
     rescale_factor: float = 1.0
 
     @classmethod
-    def from_hf_config(cls, config: dict[str, Any], image_size: int) -> Preprocess:
-        """Read a preprocessor_config.json of the CLIPImageProcessor kind.
+    def from_hf_config(
+        cls, config: dict[str, Any], defaults: dict[str, Any], image_size: int
+    ) -> Preprocess:
+        """Read a preprocessor_config.json; `defaults` are those of the family's own processor.
 
         ModelError when what comes out would not be image_size × image_size, the network's input.
         """
-        c = {**HF_DEFAULTS, **config}
+        c = {**defaults, **config}
         size = c["size"] if c["do_resize"] else {}
         if isinstance(size, int):
             size = {"shortest_edge": size}
@@ -89,10 +118,39 @@ class Preprocess:
             rescale_factor=float(c["rescale_factor"]) if c["do_rescale"] else cls.rescale_factor,
         )
 
+    @classmethod
+    def from_open_clip(cls, config: dict[str, Any], image_size: tuple[int, int]) -> Preprocess:
+        """Read a `preprocess_cfg`; as in OpenCLIP, the size is that of the network, (height, width).
+
+        ModelError for what is not supported.
+        """
+        c = OPEN_CLIP_DEFAULTS | {k: v for k, v in config.items() if v is not None}
+        mode, (height, width) = c["resize_mode"], image_size
+        known = mode in ("shortest", "longest", "squash") and c["interpolation"] in OPEN_CLIP_FILTERS
+        if not known or c["mode"] != "RGB" or (mode == "longest" and c["fill_color"] != 0):
+            raise ModelError(f"open_clip_config.json resizes in an unsupported way: {config}.")
+        shortest = height if mode == "shortest" and height == width else None
+        return cls(
+            shortest=shortest,
+            exact=image_size if mode == "squash" else None,
+            cover=image_size if mode == "shortest" and shortest is None else None,
+            inside=image_size if mode == "longest" else None,
+            crop=None if mode == "squash" else image_size,
+            # For a picture that is not square OpenCLIP resizes with its default filter.
+            resample=OPEN_CLIP_FILTERS[
+                c["interpolation"] if shortest or mode != "shortest" else "bicubic"
+            ],
+            round_crop=True,
+            mean=_channels(c["mean"]),
+            std=_channels(c["std"]),
+            rescale_factor=1 / 255,
+        )
+
     @property
     def target(self) -> int:
         """The short side that is wanted: a decoder may stop at a multiple of it."""
-        return self.shortest or max(self.exact or self.crop or (1 << 30,))
+        wanted = self.exact or self.cover or self.inside or self.crop
+        return self.shortest or max(wanted or (1 << 30,))
 
     def normalisation(self) -> tuple[Channels, Channels]:
         """Of a byte x in each channel: (scale, shift) with x·scale + shift the network's input."""
@@ -106,7 +164,7 @@ class Preprocess:
         if self.crop is None:
             return np.asarray(image.resize((width, height), self.resample))
         crop_height, crop_width = self.crop
-        left, top = (width - crop_width) // 2, (height - crop_height) // 2
+        left, top = self._middle(width - crop_width), self._middle(height - crop_height)
         window = (left, top, left + crop_width, top + crop_height)
         if width * height <= WHOLE_RATIO * crop_width * crop_height:
             whole = image if image.size == (width, height) else None
@@ -114,16 +172,32 @@ class Preprocess:
             return np.asarray(whole.crop(window))
         return np.asarray(resize_window(image, (width, height), window, self.resample))
 
+    def _middle(self, spare: int) -> int:
+        """Where the window begins, of the pixels that are too many or, below zero, too few."""
+        if not self.round_crop:
+            return spare // 2
+        return round(spare / 2) if spare >= 0 else -(-spare // 2)
+
     def _resized(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(width, height) after resizing, rounded down as transformers does."""
+        """(width, height) after resizing; the longer side of `shortest` is rounded down."""
         width, height = size
         if self.exact is not None:
             return self.exact[1], self.exact[0]
+        if (box := self.cover or self.inside) is not None:
+            ratios = height / box[0], width / box[1]
+            ratio = min(ratios) if self.cover else max(ratios)
+            return max(1, round(width / ratio)), max(1, round(height / ratio))
         if self.shortest is None:
             return size
         if width <= height:
             return self.shortest, int(self.shortest * height / width)
         return int(self.shortest * width / height), self.shortest
+
+
+def _channels(value: float | Sequence[float]) -> Channels:
+    """One number for all three, or three."""
+    r, g, b = (value,) * 3 if isinstance(value, (int, float)) else value
+    return r, g, b
 
 
 def resize_window(

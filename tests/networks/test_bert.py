@@ -14,6 +14,7 @@ from transformers import BertModel
 
 from unseen.networks import bert
 from unseen.networks.operations import Input, Network
+from unseen.networks.transformer import Blocks
 from unseen.runtimes import onnx, reference
 
 REFERENCE, ONNX = 1e-5, 1e-4  # on embeddings of length 1
@@ -74,10 +75,12 @@ def sentence_network(judge: BertModel) -> Network[Any]:
         names |= {f"{ours}.{part}": f"{theirs}.{part}" for part in ("weight", "bias")}
     parameters = {ours: state[theirs] for ours, theirs in names.items()}
     config = bert.BertConfig(
-        layers=layers,
-        heads=judge.config.num_attention_heads,
-        activation={"gelu": "gelu", "gelu_new": "gelu_tanh"}[judge.config.hidden_act],
-        epsilon=judge.config.layer_norm_eps,
+        Blocks(
+            layers=layers,
+            heads=judge.config.num_attention_heads,
+            activation={"gelu": "gelu", "gelu_new": "gelu_tanh"}[judge.config.hidden_act],
+            epsilon=judge.config.layer_norm_eps,
+        )
     )
 
     def body(ops: Any, ids: Any, mask: Any) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 from unseen import cache
 from unseen.errors import ModelError
 from unseen.models import table
-from unseen.models.weights import FILES, weight_files
+from unseen.models.weights import FILES, OPEN_CLIP_FILES, weight_files
 
 BUILTIN = "builtin"
 BUILTIN_FOLDER = Path(__file__).parent.parent / "data" / "builtin"
@@ -29,11 +29,15 @@ NETWORK_SECONDS = 10.0  # for one question to the hub
 # Everything but the weights that can change a result.
 FACTS = (
     "config.json",
+    "open_clip_config.json",
     "preprocessor_config.json",
     "processor_config.json",
     "tokenizer.json",
     "vocab.json",
     "merges.txt",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -41,6 +45,12 @@ FACTS = (
 SHARDS = {"model.safetensors.index.json": "model-*.safetensors"} | {
     "pytorch_model.bin.index.json": "pytorch_model-*.bin"
 }
+
+HF_CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
+# Which weights belong to which config: a repository may hold those of several libraries.
+WEIGHTS = {HF_CONFIG: FILES, OPEN_CLIP_CONFIG: OPEN_CLIP_FILES}
+# The model types that are read from transformers' own format (models/families).
+MODEL_TYPES = ("altclip", "chinese_clip", "clip", "siglip", "siglip2", "unseen-builtin")
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,17 @@ class Checkpoint:
     def commit(self) -> str | None:
         """The commit that the files are of, when they come from the hub."""
         return self.folder.name if self.folder.parent.name == "snapshots" else None
+
+    @property
+    def config_file(self) -> str:
+        """The config that counts: OpenCLIP's only where transformers' is of no use."""
+        if (self.folder / OPEN_CLIP_CONFIG).is_file() and not _is_ours(self.folder / HF_CONFIG):
+            return OPEN_CLIP_CONFIG
+        return HF_CONFIG
+
+    def weight_files(self) -> list[Path]:
+        """The files of the weights that belong to the config. Raises ModelError."""
+        return weight_files(self.folder, WEIGHTS[self.config_file])
 
 
 def locate(model: str, *, revision: str | None = None) -> Checkpoint:
@@ -83,6 +104,14 @@ def is_here(model: str) -> bool:
     return model == BUILTIN or _cached(model, None) is not None
 
 
+def _is_ours(config: Path) -> bool:
+    """Whether a config.json is transformers', and of a model that is read in its format."""
+    try:
+        return json.loads(config.read_text("utf-8")).get("model_type") in MODEL_TYPES
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return False
+
+
 def _near(name: str) -> str:
     near = table.suggest(name)
     return f" Did you mean {' or '.join(near)}?" if near else " `unseen models` lists known ones."
@@ -93,12 +122,13 @@ def _cached(name: str, revision: str | None) -> Path | None:
     from huggingface_hub import snapshot_download, try_to_load_from_cache  # noqa: PLC0415 - 0.2 s
     from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
-    config = try_to_load_from_cache(name, "config.json", revision=revision)
-    if not isinstance(config, str):
+    found = (try_to_load_from_cache(name, config, revision=revision) for config in WEIGHTS)
+    config = next((path for path in found if isinstance(path, str)), None)
+    if config is None:
         return None
     try:
         # Asked with the files we want, as the library finds a snapshot without the rest partial.
-        weights = [path.name for path in weight_files(Path(config).parent)]
+        weights = [path.name for path in Checkpoint(name, Path(config).parent).weight_files()]
         wanted = [*FACTS, *weights]
         return Path(
             snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=wanted)
@@ -114,7 +144,8 @@ def _download(name: str, revision: str | None) -> Path:
     at = f"{name}@{revision}" if revision else name
     try:
         info = HfApi().model_info(name, revision=revision, timeout=NETWORK_SECONDS)
-        wanted = _wanted(at, {s.rfilename for s in info.siblings or ()})
+        files = {s.rfilename for s in info.siblings or ()}
+        wanted = _wanted(at, files, _config_file(name, revision, files))
         return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
     except hub_errors.GatedRepoError:
         raise ModelError(
@@ -152,13 +183,24 @@ def _reason(error: Exception) -> str:
     return type(error).__name__
 
 
-def _wanted(name: str, files: set[str]) -> list[str]:
-    """The facts, and one form of the weights: the first of `FILES` that the hub has."""
-    for weights in FILES:
+def _config_file(name: str, revision: str | None, files: set[str]) -> str:
+    """The config that counts of a repository with these files: both are looked at if need be."""
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+
+    if OPEN_CLIP_CONFIG not in files:
+        return HF_CONFIG
+    configs = snapshot_download(name, revision=revision, allow_patterns=[*WEIGHTS])
+    return Checkpoint(name, Path(configs)).config_file
+
+
+def _wanted(name: str, files: set[str], config_file: str) -> list[str]:
+    """The facts, and one form of the weights: the first that the hub has."""
+    for weights in WEIGHTS[config_file]:
         if weights in files:
             shards = [SHARDS[weights]] if weights in SHARDS else []
             return [*FACTS, weights, *shards]
-    raise ModelError(f"{name}: it has no weights that can be read ({', '.join(FILES)}).")
+    looked_for = ", ".join(WEIGHTS[config_file])
+    raise ModelError(f"{name}: it has no weights that can be read ({looked_for}).")
 
 
 # reading a checkpoint's facts
@@ -189,10 +231,21 @@ def read_image_processor(checkpoint: Checkpoint) -> dict[str, Any]:
     return read_json(checkpoint, "preprocessor_config.json")
 
 
+def tokenizer_setting(checkpoint: Checkpoint, key: str) -> str | None:
+    """One of the tokenizer's settings, such as its class or its padding token, if it is stated."""
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        if (checkpoint.folder / name).is_file():
+            value = read_json(checkpoint, name).get(key)
+            value = value.get("content") if isinstance(value, dict) else value
+            if isinstance(value, str):
+                return value
+    return None
+
+
 def fingerprint(checkpoint: Checkpoint) -> str:
     """32 hex digits of the content of every file that can change a result. Raises ModelError."""
     paths = [checkpoint.folder / name for name in FACTS]
-    paths = [path for path in paths if path.is_file()] + weight_files(checkpoint.folder)
+    paths = [path for path in paths if path.is_file()] + checkpoint.weight_files()
     try:
         lines = [f"{path.name} {cache.file_sha256(path)}" for path in paths]
     except OSError as error:

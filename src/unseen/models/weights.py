@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 PLAIN_DTYPES = {"F64", "F32", "F16", "I64", "I32", "I16", "I8", "U8", "BOOL"}
@@ -65,21 +66,45 @@ class Weights(Mapping[str, Array]):
         return name in self._readers
 
 
-class Renamed(Mapping[str, Array]):
-    """Weights under our names: `names` says for each which one it is in the checkpoint."""
+# How a parameter is made of what is stored: a part of it, its transpose, two of them folded.
+Made = Callable[[Mapping[str, Array]], Array]
 
-    def __init__(self, weights: Weights, names: Mapping[str, str]) -> None:
+
+class Renamed(Mapping[str, Array]):
+    """Weights under our names: `names` says for each which one it is in the checkpoint, or how it
+    is made of those that are."""
+
+    def __init__(self, weights: Mapping[str, Array], names: Mapping[str, str | Made]) -> None:
         self._weights = weights
         self._names = names
 
     def __getitem__(self, name: str) -> Array:
-        return self._weights[self._names[name]]
+        made = self._names[name]
+        return self._weights[made] if isinstance(made, str) else made(self._weights)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def __contains__(self, name: object) -> bool:  # without reading it, as the default does
+        return name in self._names
+
+
+def part(name: str, index: int, of: int) -> Made:
+    """Part `index` of a weight that is stored as one with others, along its first axis."""
+    return lambda weights: np.split(weights[name], of)[index]
+
+
+def transposed(name: str) -> Made:
+    """A projection that is stored (in, out)."""
+    return lambda weights: weights[name].T
+
+
+def without_leading_axes(name: str, ndim: int) -> Made:
+    """The last `ndim` axes of a weight whose others have the length 1."""
+    return lambda weights: weights[name].reshape(weights[name].shape[-ndim:])
 
 
 class SafetensorsFile:
@@ -150,18 +175,18 @@ READERS: dict[str, Callable[[Path], Reader]] = {
 }
 
 
-def weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path, names: Sequence[str] = FILES) -> list[Path]:
     """The files that hold the weights of a folder, shards in order; ModelError when none do."""
-    for name in FILES:
+    for name in names:
         path = folder / name
         if path.is_file():
             return _shards(path) if name.endswith(".index.json") else [path]
-    raise ModelError(f"{folder}: no weights in it; looked for {', '.join(FILES)}.")
+    raise ModelError(f"{folder}: no weights in it; looked for {', '.join(names)}.")
 
 
-def open_weights(folder: Path) -> Weights:
+def open_weights(folder: Path, names: Sequence[str] = FILES) -> Weights:
     """The weights of a checkpoint folder. Raises ModelError."""
-    return open_files(weight_files(folder), str(folder))
+    return open_files(weight_files(folder, names), str(folder))
 
 
 def open_files(paths: list[Path], name: str) -> Weights:

@@ -77,6 +77,9 @@ class Operations(Protocol[T]):
     ) -> T:
         """2-D convolution; `padding` with zeros is (top, left, bottom, right)."""
 
+    def avg_pool(self, x: T, size: int) -> T:
+        """(n, channels, h, w) → (n, channels, h // size, w // size): the mean of each square."""
+
     def attention(
         self, q: T, k: T, v: T, heads: int, *, causal: bool = False, mask: T | None = None
     ) -> T:

@@ -1,4 +1,5 @@
-"""CLIP's text net: a causal transformer, read at the end-of-text token (Radford et al. 2021)."""
+"""The text net of CLIP (causal, read at the end-of-text token; Radford et al. 2021) and of SigLIP
+(every token sees every other, read at the last of a fixed number; Zhai et al. 2023)."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from unseen.networks.operations import Array, Input, Network, Operations
-from unseen.networks.transformer import block
+from unseen.networks.transformer import Blocks, blocks, linear
 
 T = TypeVar("T")
 Parameters = Mapping[str, Array]
@@ -17,18 +18,17 @@ Parameters = Mapping[str, Array]
 class TextConfig:
     """What a checkpoint's config says of its text net."""
 
-    layers: int
-    heads: int
-    activation: str
-    epsilon: float
+    blocks: Blocks
     dimension: int
+    causal: bool = True
 
 
 def network(config: TextConfig, parameters: Parameters) -> Network[T]:
-    """The text net: int64 ids (n, t) and the place of the end-of-text token (n,) → (n, dimension).
+    """The text net: int64 ids (n, t) and the place of the token that is read (n,) → (n, dimension).
 
-    A causal net never looks to the right, so ids after the end-of-text token change nothing:
-    a batch may be cut to its longest text, and what pads the others is of no importance.
+    A causal net never looks to the right, so ids after that token change nothing: a batch may be
+    cut to its longest text, and what pads the others is of no importance. Any other net sees the
+    padding as well: its texts must all be padded as it was trained.
     """
 
     def body(ops: Operations[T], ids: T, ends: T) -> T:
@@ -39,19 +39,9 @@ def network(config: TextConfig, parameters: Parameters) -> Network[T]:
 
 
 def text(ops: Operations[T], p: Parameters, config: TextConfig, ids: T, ends: T) -> T:
-    """int64 (n, t) and (n,) → the projected end-of-text token, float32 (n, dimension)."""
+    """int64 (n, t) and (n,) → the projected token at `ends`, float32 (n, dimension)."""
     x = ops.add(ops.embedding(p["tokens"], ids), ops.positions(p["positions"], ids))
-    for layer in range(config.layers):
-        x = block(
-            ops,
-            p,
-            f"layers.{layer}.",
-            x,
-            config.heads,
-            config.activation,
-            config.epsilon,
-            causal=True,
-        )
-    x = ops.take_token(x, ends)
-    x = ops.layer_norm(x, p["norm_after.weight"], p["norm_after.bias"], config.epsilon)
-    return ops.linear(x, p["projection"])
+    x = ops.take_token(blocks(ops, p, x, config.blocks, causal=config.causal), ends)
+    norm = p["norm_after.weight"], p["norm_after.bias"]
+    x = ops.layer_norm(x, *norm, config.blocks.epsilon)
+    return linear(ops, p, "projection", x) if "projection.weight" in p else x

@@ -1,8 +1,9 @@
-"""The pre-norm transformer block that CLIP's image and text nets share."""
+"""The pre-norm transformer block that the image and text nets of CLIP and SigLIP share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 from unseen.networks.operations import Array, Operations
@@ -11,54 +12,71 @@ T = TypeVar("T")
 Parameters = Mapping[str, Array]
 
 
+@dataclass(frozen=True)
+class Blocks:
+    """What a checkpoint's config says of a stack of blocks; `epsilon` is that of every norm."""
+
+    layers: int
+    heads: int
+    activation: str
+    epsilon: float
+
+
+def blocks(
+    ops: Operations[T], p: Parameters, x: T, config: Blocks, *, causal: bool = False
+) -> T:
+    """Every layer in turn on (n, tokens, width)."""
+    for layer in range(config.layers):
+        x = block(ops, p, f"layers.{layer}.", x, config, causal=causal)
+    return x
+
+
+def blocks_for_first_token(ops: Operations[T], p: Parameters, x: T, config: Blocks) -> T:
+    """As `blocks`, for a reader of the first token alone: (n, tokens, width) → (n, width).
+
+    The last layer computes no query but that token's. Keys and values still come from every token
+    and nothing is masked, so this is exact; it saves about 5 %.
+    """
+    for layer in range(config.layers - 1):
+        x = block(ops, p, f"layers.{layer}.", x, config)
+    prefix = f"layers.{config.layers - 1}."
+    h = _norm(ops, p, prefix + "norm1", x, config)
+    q = linear(ops, p, prefix + "query", ops.slice(h, 1, 0, 1))
+    k, v = (linear(ops, p, prefix + name, h) for name in ("key", "value"))
+    h = ops.attention(q, k, v, config.heads)
+    x = ops.add(ops.slice(x, 1, 0, 1), linear(ops, p, prefix + "out", h))
+    return ops.reshape(mlp(ops, p, prefix, x, config), (0, -1))
+
+
 def block(
     ops: Operations[T],
     p: Parameters,
     prefix: str,
     x: T,
-    heads: int,
-    activation: str,
-    epsilon: float,
+    config: Blocks,
     *,
     causal: bool = False,
 ) -> T:
     """One layer on (n, tokens, width): x + attention(norm x), then x + mlp(norm x)."""
-    h = ops.layer_norm(x, p[prefix + "norm1.weight"], p[prefix + "norm1.bias"], epsilon)
-    q, k, v = (_linear(ops, p, prefix + name, h) for name in ("query", "key", "value"))
-    h = ops.attention(q, k, v, heads, causal=causal)
-    x = ops.add(x, _linear(ops, p, prefix + "out", h))
-    return _mlp(ops, p, prefix, x, activation, epsilon)
+    h = _norm(ops, p, prefix + "norm1", x, config)
+    q, k, v = (linear(ops, p, prefix + name, h) for name in ("query", "key", "value"))
+    h = ops.attention(q, k, v, config.heads, causal=causal)
+    x = ops.add(x, linear(ops, p, prefix + "out", h))
+    return mlp(ops, p, prefix, x, config)
 
 
-def last_block_for_one_token(
-    ops: Operations[T],
-    p: Parameters,
-    prefix: str,
-    x: T,
-    heads: int,
-    activation: str,
-    epsilon: float,
-) -> T:
-    """`block` for the first token alone, (n, tokens, width) → (n, 1, width).
-
-    Keys and values still come from every token; nothing is masked, so this is exact.
-    """
-    h = ops.layer_norm(x, p[prefix + "norm1.weight"], p[prefix + "norm1.bias"], epsilon)
-    first = ops.slice(h, 1, 0, 1)
-    q = _linear(ops, p, prefix + "query", first)
-    k, v = (_linear(ops, p, prefix + name, h) for name in ("key", "value"))
-    h = ops.attention(q, k, v, heads)
-    x = ops.add(ops.slice(x, 1, 0, 1), _linear(ops, p, prefix + "out", h))
-    return _mlp(ops, p, prefix, x, activation, epsilon)
+def mlp(ops: Operations[T], p: Parameters, prefix: str, x: T, config: Blocks) -> T:
+    """x + mlp(norm x), the second half of a block."""
+    h = _norm(ops, p, prefix + "norm2", x, config)
+    h = ops.activation(linear(ops, p, prefix + "mlp1", h), config.activation)
+    return ops.add(x, linear(ops, p, prefix + "mlp2", h))
 
 
-def _mlp(
-    ops: Operations[T], p: Parameters, prefix: str, x: T, activation: str, epsilon: float
-) -> T:
-    h = ops.layer_norm(x, p[prefix + "norm2.weight"], p[prefix + "norm2.bias"], epsilon)
-    h = ops.activation(_linear(ops, p, prefix + "mlp1", h), activation)
-    return ops.add(x, _linear(ops, p, prefix + "mlp2", h))
+def linear(ops: Operations[T], p: Parameters, name: str, x: T) -> T:
+    """The parameters `name`.weight and, where there is one, `name`.bias."""
+    bias = p[name + ".bias"] if name + ".bias" in p else None
+    return ops.linear(x, p[name + ".weight"], bias)
 
 
-def _linear(ops: Operations[T], p: Parameters, name: str, x: T) -> T:
-    return ops.linear(x, p[name + ".weight"], p[name + ".bias"])
+def _norm(ops: Operations[T], p: Parameters, name: str, x: T, config: Blocks) -> T:
+    return ops.layer_norm(x, p[name + ".weight"], p[name + ".bias"], config.epsilon)

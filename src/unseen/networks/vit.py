@@ -1,5 +1,9 @@
-"""The vision transformer (Dosovitskiy et al. 2021, arXiv:2010.11929) as CLIP has it (Radford et al.
-2021, arXiv:2103.00020): a class token, a layer norm before and after, a linear projection."""
+"""The vision transformer (Dosovitskiy et al. 2021, arXiv:2010.11929) as CLIP (Radford et al. 2021,
+arXiv:2103.00020) and SigLIP (Zhai et al. 2023, arXiv:2303.15343) have it.
+
+What a checkpoint has no parameter for it does not do: the class token, the norms before and after
+the blocks and the projection are each there or not.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +14,28 @@ from typing import TypeVar
 import numpy as np
 
 from unseen.networks.operations import Array, Input, Network, Operations, as_float32
-from unseen.networks.transformer import block, last_block_for_one_token
+from unseen.networks.transformer import Blocks, blocks, blocks_for_first_token, linear, mlp
 
 T = TypeVar("T")
 Parameters = Mapping[str, Array]
+
+# What is read of the tokens: the class token, the mean of the patches, or what a learned query
+# ("probe") attends to (the multihead attention pooling of Lee et al. 2019, arXiv:1810.00825).
+POOLINGS = ("token", "mean", "attention")
 
 
 @dataclass(frozen=True)
 class VisionConfig:
     """What a checkpoint's config says of its image net."""
 
-    image_size: tuple[int, int]
+    image_size: tuple[int, int]  # height, width
     patch: int
     width: int
-    layers: int
-    heads: int
-    activation: str
-    epsilon: float
+    blocks: Blocks
     dimension: int
     scale: tuple[float, float, float]  # of a pixel 0…255, a channel: x·scale + shift
     shift: tuple[float, float, float]
+    pooling: str = "token"
 
 
 def network(config: VisionConfig, parameters: Parameters) -> Network[T]:
@@ -44,24 +50,39 @@ def network(config: VisionConfig, parameters: Parameters) -> Network[T]:
 
 
 def vision(ops: Operations[T], p: Parameters, config: VisionConfig, images: T) -> T:
-    """uint8 (n, height, width, 3) → the projected class token, (n, dimension)."""
-    weight, bias = fold_normalisation(
-        p["patch.weight"], p.get("patch.bias"), config.scale, config.shift
-    )
+    """uint8 (n, height, width, 3) → the pooled and projected tokens, (n, dimension)."""
+    patch_bias = p["patch.bias"] if "patch.bias" in p else None
+    weight, bias = fold_normalisation(p["patch.weight"], patch_bias, config.scale, config.shift)
     x = ops.conv(ops.pixels(images), weight, bias, stride=config.patch)
     x = ops.transpose(ops.reshape(x, (0, config.width, -1)), (0, 2, 1))  # (n, patches, width)
-    x = ops.concat([ops.first_token(p["class_token"], x), x], axis=1)
+    if "class_token" in p:
+        x = ops.concat([ops.first_token(p["class_token"], x), x], axis=1)
     x = ops.add(x, ops.constant(as_float32(p["positions"])))
-    x = ops.layer_norm(x, p["norm_before.weight"], p["norm_before.bias"], config.epsilon)
-    for layer in range(config.layers - 1):
-        x = block(ops, p, f"layers.{layer}.", x, config.heads, config.activation, config.epsilon)
-    # Only the class token is read, so the last block computes no other query: exact, 5 % faster.
-    x = last_block_for_one_token(
-        ops, p, f"layers.{config.layers - 1}.", x, config.heads, config.activation, config.epsilon
-    )
-    x = ops.reshape(x, (0, -1))
-    x = ops.layer_norm(x, p["norm_after.weight"], p["norm_after.bias"], config.epsilon)
-    return ops.linear(x, p["projection"])
+    x = _norm(ops, p, "norm_before", x, config)
+    if config.pooling == "token":
+        x = _norm(ops, p, "norm_after", blocks_for_first_token(ops, p, x, config.blocks), config)
+    elif config.pooling == "mean":
+        x = blocks(ops, p, x, config.blocks)
+        patches = ops.slice(x, 1, 1, None) if "class_token" in p else x
+        x = _norm(ops, p, "norm_after", ops.mean(patches, (1,)), config)
+    else:
+        x = _norm(ops, p, "norm_after", blocks(ops, p, x, config.blocks), config)
+        x = _attention_pool(ops, p, x, config)
+    return linear(ops, p, "projection", x) if "projection.weight" in p else x
+
+
+def _attention_pool(ops: Operations[T], p: Parameters, x: T, config: VisionConfig) -> T:
+    """(n, tokens, width) → (n, width): a learned query over all tokens, then a block's mlp."""
+    q = linear(ops, p, "pool.query", ops.first_token(p["probe"], x))
+    k, v = (linear(ops, p, name, x) for name in ("pool.key", "pool.value"))
+    h = linear(ops, p, "pool.out", ops.attention(q, k, v, config.blocks.heads))
+    return ops.reshape(mlp(ops, p, "pool.", h, config.blocks), (0, -1))
+
+
+def _norm(ops: Operations[T], p: Parameters, name: str, x: T, config: VisionConfig) -> T:
+    if name + ".weight" not in p:
+        return x
+    return ops.layer_norm(x, p[name + ".weight"], p[name + ".bias"], config.blocks.epsilon)
 
 
 def fold_normalisation(

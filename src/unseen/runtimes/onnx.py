@@ -211,6 +211,9 @@ class OnnxOperations:
             group=groups,
         )
 
+    def avg_pool(self, x: Value, size: int) -> Value:
+        return self.emit("AveragePool", x, kernel_shape=[size, size], strides=[size, size])
+
     def attention(
         self,
         q: Value,

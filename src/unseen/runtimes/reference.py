@@ -115,6 +115,12 @@ class NumpyOperations:
         y = y.reshape(n, out, h, w)
         return np.asarray(y if bias is None else y + as_float32(bias).reshape(1, -1, 1, 1))
 
+    def avg_pool(self, x: Tensor, size: int) -> Tensor:
+        n, channels, h, w = x.shape
+        h, w = h // size, w // size
+        squares = x[:, :, : h * size, : w * size].reshape(n, channels, h, size, w, size)
+        return np.asarray(squares.mean((3, 5)))
+
     def attention(
         self,
         q: Tensor,

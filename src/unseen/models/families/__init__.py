@@ -7,19 +7,25 @@ from typing import Any
 
 from unseen.errors import ModelError
 from unseen.models import hub
-from unseen.models.families import builtin, clip
+from unseen.models.families import altclip, builtin, chinese_clip, clip, openclip, siglip
 from unseen.models.model import Model
 
 # model_type in the checkpoint's config.json → who reads it.
 FAMILIES: dict[str, Callable[[hub.Checkpoint, dict[str, Any]], Model]] = {
+    "altclip": altclip.read,
+    "chinese_clip": chinese_clip.read,
     "clip": clip.read,
+    "siglip": siglip.read,
+    "siglip2": siglip.refuse_naflex,
     "unseen-builtin": builtin.read,
 }
 
 
 def read(checkpoint: hub.Checkpoint) -> Model:
     """What the checkpoint's own config says it is; ModelError when no family reads it."""
-    config = hub.read_json(checkpoint, "config.json")
+    config = hub.read_json(checkpoint, checkpoint.config_file)
+    if checkpoint.config_file == hub.OPEN_CLIP_CONFIG:
+        return openclip.read(checkpoint, config)
     model_type = config.get("model_type")
     if model_type not in FAMILIES:
         raise ModelError(

@@ -23,6 +23,7 @@ from unseen.models.tokenizer import Tokenizer
 from unseen.models.weights import Weights, open_weights
 from unseen.networks import bert, efficientnet
 from unseen.networks.operations import Array, Input, Network, Operations
+from unseen.networks.transformer import Blocks
 from unseen.preprocess import TwoViews
 
 T = TypeVar("T")
@@ -145,12 +146,8 @@ def sentence_network(weights: Weights, config: dict[str, Any]) -> Network[Any]:
 
 
 def _sentence(ops: Operations[T], p: Stored, config: dict[str, Any], ids: T, mask: T) -> T:
-    bert_config = bert.BertConfig(
-        layers=config["text_layers"],
-        heads=config["text_heads"],
-        activation="gelu",
-        epsilon=config["text_epsilon"],
-    )
+    blocks = Blocks(config["text_layers"], config["text_heads"], "gelu", config["text_epsilon"])
+    bert_config = bert.BertConfig(blocks)
     x = ops.l2_normalise(ops.masked_mean(bert.encoder(ops, p, bert_config, ids, mask), mask))
     return ops.l2_normalise(ops.add(x, ops.constant(-p["centre"])))
 

@@ -1,0 +1,44 @@
+"""What is done to a text before it becomes tokens, as the family was trained."""
+
+from __future__ import annotations
+
+import html
+import string
+from collections.abc import Callable
+
+PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def siglip(text: str) -> str:
+    """Small letters, no punctuation, single spaces: big_vision's "canonicalize", as SigLIP has it."""
+    return " ".join(text.lower().translate(PUNCTUATION).split())
+
+
+def lower(text: str) -> str:
+    """Small letters, as SigLIP 2 was trained."""
+    return text.lower()
+
+
+def whitespace(text: str) -> str:
+    """OpenAI's: mojibake repaired, HTML entities read (twice), single spaces."""
+    import ftfy  # noqa: PLC0415 - only OpenCLIP's format wants it
+
+    return " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())
+
+
+def whitespace_lower(text: str) -> str:
+    """`whitespace`, then small letters."""
+    return whitespace(text).lower()
+
+
+def canonicalize(text: str) -> str:
+    """`whitespace`, then `siglip` with _ as a space: OpenCLIP's own for SigLIP."""
+    return siglip(whitespace(text).replace("_", " "))
+
+
+# OpenCLIP's names of them.
+OPEN_CLIP: dict[str, Callable[[str], str]] = {
+    "lower": whitespace_lower,
+    "whitespace": whitespace,
+    "canonicalize": canonicalize,
+}

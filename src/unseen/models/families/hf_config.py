@@ -1,0 +1,59 @@
+"""What every config.json of transformers has in common: towers, defaults, names of activations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from unseen.errors import ModelError
+from unseen.models.weights import Weights
+from unseen.networks.transformer import Blocks
+
+# transformers' names of activations → ours.
+HIDDEN_ACTS = {
+    "quick_gelu": "quick_gelu",
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+}
+
+
+def tower(config: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """One tower's settings; an old `vision_config_dict` overrules, its defaults included.
+
+    That is what transformers' CLIPConfig does with the pair that early checkpoints have.
+    """
+    given = config.get(f"{name}_config") or {}
+    old = config.get(f"{name}_config_dict")
+    return {**defaults, **given} if old is None else {**given, **defaults, **old}
+
+
+def blocks(config: Mapping[str, Any]) -> Blocks:
+    """The transformer blocks of a tower. ModelError for what is not supported."""
+    activation = HIDDEN_ACTS.get(config["hidden_act"])
+    if activation is None:
+        raise ModelError(
+            f"config.json asks for the activation {config['hidden_act']!r}, which is not "
+            f"supported; supported are {', '.join(sorted(HIDDEN_ACTS))}."
+        )
+    heads, width = int(config["num_attention_heads"]), int(config["hidden_size"])
+    if heads < 1 or width % heads:
+        raise ModelError(f"config.json has {heads} attention heads for a width of {width}.")
+    return Blocks(
+        int(config["num_hidden_layers"]), heads, activation, float(config["layer_norm_eps"])
+    )
+
+
+def check_shapes(weights: Weights, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """The config and the weights of a checkpoint must tell the same story."""
+    for name, wanted in shapes.items():
+        found = weights.shape(name)
+        if found != wanted:
+            raise ModelError(
+                f"the config and the weights disagree: {name} has the shape {found}, the config "
+                f"says {wanted}. The folder may hold files of two checkpoints."
+            )

@@ -1,0 +1,106 @@
+"""CLIP's ResNet (Radford et al. 2021, §2.4, after He et al. 2016, arXiv:1512.03385).
+
+Three convolutions make the stem; where a ResNet has a stride, the picture is averaged over squares
+(Zhang 2019, arXiv:1904.11486) and the convolution after it has none; and attention, asked by the mean
+of all places, takes the place of the last mean. Batch norms are folded into the convolutions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from unseen.networks.operations import Array, Input, Network, Operations, as_float32
+from unseen.networks.transformer import linear
+
+T = TypeVar("T")
+Parameters = Mapping[str, Array]
+
+BATCH_NORM_EPSILON = 1e-5  # torch's, which no config states
+
+
+@dataclass(frozen=True)
+class ResNetConfig:
+    """What a checkpoint's config says. `stages`: how many blocks each of the four has."""
+
+    image_size: tuple[int, int]  # height, width
+    stages: tuple[int, ...]
+    heads: int
+    dimension: int
+    scale: tuple[float, float, float]  # of a pixel 0…255, a channel: x·scale + shift
+    shift: tuple[float, float, float]
+
+
+def network(config: ResNetConfig, parameters: Parameters) -> Network[T]:
+    """The image net: uint8 (n, height, width, 3) → float32 (n, dimension), length 1."""
+    height, width = config.image_size
+
+    def body(ops: Operations[T], images: T) -> T:
+        return ops.l2_normalise(resnet(ops, parameters, config, images))
+
+    inputs = (Input("images", "uint8", (None, height, width, 3)),)
+    return Network("image", inputs, body, config.dimension)
+
+
+def resnet(ops: Operations[T], p: Parameters, config: ResNetConfig, images: T) -> T:
+    """uint8 (n, height, width, 3) → (n, dimension)."""
+    # Not folded into the first convolution: its padding is zeros after the normalisation.
+    scale, shift = (
+        ops.constant(np.array(c, dtype=np.float32).reshape(1, 3, 1, 1))
+        for c in (config.scale, config.shift)
+    )
+    x = ops.add(ops.mul(ops.pixels(images), scale), shift)
+    x = _conv3(ops, p, "stem.0", x, stride=2)
+    x = ops.avg_pool(_conv3(ops, p, "stem.2", _conv3(ops, p, "stem.1", x)), 2)
+    for stage, count in enumerate(config.stages):
+        for index in range(count):
+            stride = 2 if stage > 0 and index == 0 else 1
+            x = _bottleneck(ops, p, f"stages.{stage}.{index}.", x, stride)
+    return _attention_pool(ops, p, config.heads, x)
+
+
+def _bottleneck(ops: Operations[T], p: Parameters, prefix: str, x: T, stride: int) -> T:
+    """Narrow, look around, widen; what came in is added, made to fit where it does not."""
+    h = ops.activation(_conv1(ops, p, prefix + "narrow", x), "relu")
+    h = _conv3(ops, p, prefix + "look", h)
+    if stride > 1:
+        h, x = ops.avg_pool(h, stride), ops.avg_pool(x, stride)
+    if prefix + "fit.weight" in p:
+        x = _conv1(ops, p, prefix + "fit", x)
+    return ops.activation(ops.add(_conv1(ops, p, prefix + "widen", h), x), "relu")
+
+
+def _attention_pool(ops: Operations[T], p: Parameters, heads: int, x: T) -> T:
+    """(n, channels, height, width) → (n, dimension): the mean asks all places, itself included."""
+    channels = p["pool.query.weight"].shape[1]
+    x = ops.transpose(ops.reshape(x, (0, channels, -1)), (0, 2, 1))
+    mean = ops.reshape(ops.mean(x, (1,)), (0, 1, channels))
+    x = ops.add(ops.concat([mean, x], axis=1), ops.constant(as_float32(p["pool.positions"])))
+    q = linear(ops, p, "pool.query", ops.slice(x, 1, 0, 1))
+    k, v = (linear(ops, p, name, x) for name in ("pool.key", "pool.value"))
+    h = ops.reshape(ops.attention(q, k, v, heads), (0, -1))
+    return linear(ops, p, "projection", h)
+
+
+def _conv1(ops: Operations[T], p: Parameters, name: str, x: T) -> T:
+    return ops.conv(x, p[name + ".weight"], p[name + ".bias"])
+
+
+def _conv3(ops: Operations[T], p: Parameters, name: str, x: T, stride: int = 1) -> T:
+    weight, bias = p[name + ".weight"], p[name + ".bias"]
+    return ops.activation(ops.conv(x, weight, bias, stride=stride, padding=(1, 1, 1, 1)), "relu")
+
+
+def fold_batch_norm(
+    weight: Array, scale: Array, shift: Array, mean: Array, variance: Array
+) -> tuple[Array, Array]:
+    """A convolution without bias and the batch norm after it as one convolution with a bias.
+
+    Ioffe & Szegedy 2015 (arXiv:1502.03167), at inference; in float64, so that it costs no digits.
+    """
+    factor = scale.astype(np.float64) / np.sqrt(variance.astype(np.float64) + BATCH_NORM_EPSILON)
+    folded = weight.astype(np.float64) * factor.reshape(-1, 1, 1, 1)
+    return as_float32(folded), as_float32(shift - mean * factor)
