@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -159,3 +160,20 @@ def test_templates_are_those_that_openai_published() -> None:
     for templates in sets.values():
         assert len(set(templates)) == len(templates)
         assert all(template.count("{}") == 1 for template in templates)
+
+
+def test_the_page_that_helps_to_choose_says_what_the_data_say() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "which-model.md").read_text("utf-8")
+    for alias in table.aliases():
+        (row,) = re.findall(rf"^\| `{alias.name}` \| `(.+)` \| (.+) \|$", page, re.M)
+        assert row == (alias.id, re.sub(r"\b(fast|balanced)\b", r"`\1`", alias.reason))
+    prices = re.findall(
+        r"^\| `(\S+/\S+)`[^|]* \| ([\d.]+) \| [\d.,]+ \| (\S+ [MG]B) \| (\S+) \|$", page, re.M
+    )
+    assert len(prices) > 10
+    for id, top1, download, use in prices:
+        model = table.find(id)
+        assert model is not None and model.imagenet_top1 == float(top1), id
+        megabytes = float(download[:-3]) * (1000 if download.endswith("GB") else 1)
+        assert megabytes == pytest.approx(model.download_mb, rel=0.04), id
+        assert use == {True: "yes", False: "no", None: "?"}[model.commercial], id
