@@ -74,9 +74,9 @@ def test_of_other_licences_nothing_is_said(model: str, fake: FakeHub) -> None:
     [
         (RESEARCH, "CC-BY-NC-4.0, does not allow commercial use"),
         (RESEARCH.upper(), "does not allow commercial use"),
-        (OPEN, "left open: the model card calls any deployed use out of scope"),
-        ("biomedical", "left open: the model card names research as its only use"),
-        (UNKNOWN, "not known here; read its model card, and leave out commercial"),
+        (OPEN, "licence is MIT, but the model card calls any deployed use out of scope"),
+        ("biomedical", "left open: its licence is MIT, but the model card names research"),
+        (UNKNOWN, "not known here; read its model card, and leave commercial out"),
         (f"{UNKNOWN}@main", "not known here"),
     ],
 )

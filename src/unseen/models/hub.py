@@ -97,15 +97,15 @@ def _refuse_unless_commercial(name: str) -> None:
     known = table.find(name)
     if known is None:
         raise ModelError(
-            f"{name}: its licence is not known here; read its model card, and leave out "
-            "commercial when it allows your use."
+            f"{name}: its licence is not known here; read its model card, and leave commercial "
+            "out when that allows your use."
         )
     if known.commercial is False:
         raise ModelError(f"{name}: its licence, {known.licence}, does not allow commercial use.")
     if known.commercial is None:
         raise ModelError(
-            f"{name}: whether its licence, {known.licence}, allows commercial use is left open: "
-            f"{known.note}."
+            f"{name}: commercial use is left open: its licence is {known.licence}, but "
+            f"{known.note}. Read both, and leave commercial out when they allow your use."
         )
 
 
