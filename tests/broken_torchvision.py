@@ -15,7 +15,7 @@ OPERATORS = ("nms", "qnms")  # what its Python files expect to find registered
 def mend() -> None:
     """Import torchvision; where that fails for want of its operators, declare them first."""
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise

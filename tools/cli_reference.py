@@ -12,7 +12,16 @@ import sys
 from pathlib import Path
 
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
-COMMANDS = ("", "classify", "embed", "labels compile", "models", "doctor")
+COMMANDS = (
+    "",
+    "classify",
+    "embed",
+    "labels compile",
+    "models",
+    "models info",
+    "models pull",
+    "doctor",
+)
 HEAD = "# The command line\n\nMade from `--help` by `tools/cli_reference.py`.\n"
 
 

@@ -126,7 +126,9 @@ class Preprocess:
         """
         c = OPEN_CLIP_DEFAULTS | {k: v for k, v in config.items() if v is not None}
         mode, (height, width) = c["resize_mode"], image_size
-        known = mode in ("shortest", "longest", "squash") and c["interpolation"] in OPEN_CLIP_FILTERS
+        known = (
+            mode in ("shortest", "longest", "squash") and c["interpolation"] in OPEN_CLIP_FILTERS
+        )
         if not known or c["mode"] != "RGB" or (mode == "longest" and c["fill_color"] != 0):
             raise ModelError(f"open_clip_config.json resizes in an unsupported way: {config}.")
         shortest = height if mode == "shortest" and height == width else None

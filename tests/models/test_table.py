@@ -5,28 +5,121 @@ from __future__ import annotations
 import json
 import re
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
 from unseen.models import table
 from unseen.models.hub import HUB_ID
 
+FAMILIES = {"builtin", "clip", "openclip", "siglip", "altclip", "chinese_clip"}
+
+# Of one wording each, so that `--licence` and a reader find all of a kind: SPDX where there is a
+# name, else the name on the model card.
+LICENCES = {
+    "Apache-2.0": {True},
+    "MIT": {True, None},  # None: the card narrows what the licence allows, or is silent
+    "CC-BY-NC-4.0": {False},
+    "apple-amlr": {False},
+    "CreativeML-OpenRAIL-M": {True},
+}
+
 
 @pytest.mark.parametrize("model", table.models(), ids=lambda model: model.id)
 def test_rows(model: table.KnownModel) -> None:
     assert model.id == "builtin" or HUB_ID.fullmatch(model.id)
+    assert model.family in FAMILIES
     assert (model.imagenet_top1 is None) == (model.source is None)
     assert model.imagenet_top1 is None or 30 < model.imagenet_top1 < 90
-    assert model.licence and model.languages and model.image_size > 0
+    assert model.image_size > 0
+    assert model.commercial in LICENCES[model.licence]
     assert model.commercial is not None or model.note  # what is left open is said in words
-    assert "-NC-" not in model.licence or model.commercial is False
+    assert model.note == model.note.strip(" .")  # it becomes part of a sentence
+    assert model.languages and all(re.fullmatch("[a-z]{2}|mul", code) for code in model.languages)
+
+
+@pytest.mark.parametrize("model", table.models()[1:], ids=lambda model: model.id)
+def test_download_is_that_of_fp32_weights(model: table.KnownModel) -> None:
+    assert model.download_mb == pytest.approx(4 * model.parameters_millions, rel=0.005)
+
+
+def test_there_are_enough_and_none_twice() -> None:
+    ids = [model.id.casefold() for model in table.models()]
+    assert len(set(ids)) == len(ids) >= 40
+    assert {model.family for model in table.models()} == FAMILIES
+    assert ids[0] == "builtin" and table.models()[0].download_mb == 0
+
+
+def test_the_picture_in_the_name_is_that_of_the_row() -> None:
+    for model in table.models():
+        named = re.search(r"(?:patch\d+|ViT-[BLH]-\d+)-(\d{3})(?!\d)", model.id)
+        assert named is None or model.image_size == int(named[1])
 
 
 def test_sizes_agree_with_names() -> None:
-    """TinyCLIP names its two towers in millions."""
+    """TinyCLIP names its two towers in millions, without the 49,408 rows of token embeddings."""
+    rows = {256: 12.6, 512: 25.3}  # width of the text net → millions
     for model in table.models():
         if towers := re.search(r"ViT-(\d+)M-\d+-Text-(\d+)M", model.id):
-            assert model.parameters_millions == pytest.approx(sum(map(int, towers.groups())), abs=1)
+            tokens = rows[256] if towers[2] == "3" else rows[512]
+            whole = sum(map(int, towers.groups())) + tokens
+            assert model.parameters_millions == pytest.approx(whole, abs=1)
+
+
+def test_every_alias_is_a_row_with_a_reason() -> None:
+    aliases = {alias.name: alias for alias in table.aliases()}
+    assert list(aliases) == ["fast", "balanced", "best", "multilingual", "biomedical"]
+    known = {name: table.find(alias.id) for name, alias in aliases.items()}
+    for name, model in known.items():
+        assert model is not None and model.id == aliases[name].id, name
+        assert aliases[name].reason and not aliases[name].reason.endswith(".")
+        assert model.commercial is True or name == "biomedical"
+    assert known["multilingual"].multilingual
+    accuracy = [known[name].imagenet_top1 for name in ("fast", "balanced", "best")]
+    assert accuracy == sorted(accuracy)
+
+
+def test_what_is_said_of_the_best_is_so() -> None:
+    best = table.find(table.resolve("best"))
+    above = [m.imagenet_top1 for m in table.models() if (m.imagenet_top1 or 0) > best.imagenet_top1]
+    assert len(above) == 4 and max(above) - best.imagenet_top1 < 1
+
+
+@pytest.mark.parametrize(
+    ("name", "id"),
+    [
+        ("fast", "google/siglip2-base-patch32-256"),
+        ("fast@main", "google/siglip2-base-patch32-256@main"),
+        ("builtin", "builtin"),
+        ("Fast", "Fast"),
+        ("./fast", "./fast"),
+        ("org/name@v1", "org/name@v1"),
+        ("", ""),
+    ],
+)
+def test_resolve(name: str, id: str) -> None:
+    assert table.resolve(name) == id
+
+
+def test_find() -> None:
+    found = table.find("OpenAI/CLIP-ViT-Base-Patch32")  # the hub does not mind either
+    assert found is not None and found.id == "openai/clip-vit-base-patch32"
+    assert table.find("fast") is None and table.find("") is None
+
+
+def test_select() -> None:
+    assert table.select() == table.models()
+    assert {m.licence for m in table.select(licence="mit")} == {"MIT"}
+    assert table.select(licence="MI") == ()
+    small = table.select(max_mb=605)
+    assert small and max(m.download_mb for m in small) == 605
+    many = {m.id for m in table.select(multilingual=True)}
+    assert "BAAI/AltCLIP" in many and "google/siglip2-base-patch16-256" in many
+    assert "OFA-Sys/chinese-clip-vit-base-patch16" not in many and "builtin" not in many
+    allowed = table.select(commercial=True)
+    assert {m.commercial for m in allowed} == {True} and 0 < len(allowed) < len(table.models())
+    both = table.select(licence="Apache-2.0", max_mb=1000, multilingual=False, commercial=True)
+    assert set(both) == {m for m in allowed if m.licence == "Apache-2.0" and m.download_mb <= 1000}
 
 
 @pytest.mark.parametrize(
@@ -36,6 +129,7 @@ def test_sizes_agree_with_names() -> None:
         ("openai/clip-vit-large-patch14-366", "openai/clip-vit-large-patch14-336"),
         ("laion/CLIP-ViT-B-32-laion2B", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"),
         ("bultin", "builtin"),
+        ("multi-lingual", "multilingual"),
     ],
 )
 def test_did_you_mean(typed: str, meant: str) -> None:
@@ -66,3 +160,20 @@ def test_templates_are_those_that_openai_published() -> None:
     for templates in sets.values():
         assert len(set(templates)) == len(templates)
         assert all(template.count("{}") == 1 for template in templates)
+
+
+def test_the_page_that_helps_to_choose_says_what_the_data_say() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "which-model.md").read_text("utf-8")
+    for alias in table.aliases():
+        (row,) = re.findall(rf"^\| `{alias.name}` \| `(.+)` \| (.+) \|$", page, re.M)
+        assert row == (alias.id, re.sub(r"\b(fast|balanced)\b", r"`\1`", alias.reason))
+    prices = re.findall(
+        r"^\| `(\S+/\S+)`[^|]* \| ([\d.]+) \| [\d.,]+ \| (\S+ [MG]B) \| (\S+) \|$", page, re.M
+    )
+    assert len(prices) > 10
+    for id, top1, download, use in prices:
+        model = table.find(id)
+        assert model is not None and model.imagenet_top1 == float(top1), id
+        megabytes = float(download[:-3]) * (1000 if download.endswith("GB") else 1)
+        assert megabytes == pytest.approx(model.download_mb, rel=0.04), id
+        assert use == {True: "yes", False: "no", None: "?"}[model.commercial], id

@@ -34,7 +34,7 @@ app = typer.Typer(
 app.command(short_help="Say which labels fit each picture.")(classify)
 app.command(short_help="Write the embedding of each picture to a file.")(embed)
 app.add_typer(labels, name="labels", short_help="Compile label sets.")
-app.command(short_help="List the known checkpoints.")(models)
+app.add_typer(models, name="models", short_help="List, describe and fetch the known checkpoints.")
 app.command(short_help="Look at the installation, and test it.")(doctor)
 
 

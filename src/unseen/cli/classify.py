@@ -20,6 +20,7 @@ def classify(
     labels: options.Labels,
     model: options.Model = "builtin",
     revision: options.Revision = None,
+    commercial: options.Commercial = False,
     template: options.Template = None,
     unknown: options.Unknown = None,
     multi: Annotated[
@@ -64,7 +65,9 @@ def classify(
     target = Target.of(as_json=as_json, jsonl=jsonl, csv=csv, output=output)
     target.check(resume=resume, overwrite=overwrite)
     total = count(sources)
-    classifier = unseen.load(model, revision=revision, exact=exact, threads=threads)
+    classifier = unseen.load(
+        model, revision=revision, exact=exact, threads=threads, commercial=commercial
+    )
     with progress.prompts(quiet) as show:
         compiled = classifier.compile(
             options.labels_argument(labels),

@@ -17,6 +17,7 @@ def embed(
     output: options.OutFile,
     model: options.Model = "builtin",
     revision: options.Revision = None,
+    commercial: options.Commercial = False,
     batch_size: options.BatchSize = BATCH_SIZE,
     exact: options.Exact = False,
     threads: options.Threads = None,
@@ -33,7 +34,9 @@ def embed(
     for path in filter(None, (output, beside(output))):
         prepare(path, overwrite=overwrite)
     total = count(sources)
-    classifier = unseen.load(model, revision=revision, exact=exact, threads=threads)
+    classifier = unseen.load(
+        model, revision=revision, exact=exact, threads=threads, commercial=commercial
+    )
     known = classifier.model
     facts = {"model": known.name, "fingerprint": known.fingerprint}
     if known.revision:

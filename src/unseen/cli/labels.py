@@ -27,6 +27,7 @@ def compile_labels(
     output: Annotated[Path, typer.Option("--output", "-o", help="A .safetensors file.")],
     model: options.Model = "builtin",
     revision: options.Revision = None,
+    commercial: options.Commercial = False,
     template: options.Template = None,
     unknown: options.Unknown = None,
     overwrite: options.Overwrite = False,
@@ -40,7 +41,7 @@ def compile_labels(
     if output.suffix != ".safetensors":
         raise LabelError(f"{output}: a compiled label set is a .safetensors file.")
     prepare(output, overwrite=overwrite)
-    classifier = unseen.load(model, revision=revision)
+    classifier = unseen.load(model, revision=revision, commercial=commercial)
     with progress.prompts(quiet) as show:
         compiled = classifier.compile(
             options.labels_argument(source),

@@ -64,6 +64,12 @@ OutFile = Annotated[Path, typer.Option("--output", "-o", help="The file to write
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Begin a file that is there already anew.")
 ]
+Commercial = Annotated[
+    bool,
+    typer.Option(
+        "--commercial", help="Only a model whose licence is known to allow commercial use."
+    ),
+]
 
 
 def labels_argument(given: str) -> str | Path:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unseen import cache
-from unseen.errors import ModelError
+from unseen.errors import ModelError, UnseenWarning
 from unseen.models import table
 from unseen.models.weights import FILES, OPEN_CLIP_FILES, weight_files
 
@@ -78,13 +79,17 @@ class Checkpoint:
         return weight_files(self.folder, WEIGHTS[self.config_file])
 
 
-def locate(model: str, *, revision: str | None = None) -> Checkpoint:
+def locate(model: str, *, revision: str | None = None, commercial: bool = False) -> Checkpoint:
     """`builtin`, a local folder, `org/name` or `org/name@revision` → its files, fetched if need be.
 
-    Raises ModelError: not there, no network, not allowed.
+    A short name (`fast`) stands for its id, `./fast` for a folder of that name. A licence for
+    research only is warned of before a download; `commercial` refuses every hub id whose licence
+    is not known to allow commercial use, downloaded or not. Local folders are not checked: what
+    is in them is yours to know. Raises ModelError: not there, no network, not allowed.
     """
     if model == BUILTIN:
         return Checkpoint(BUILTIN, BUILTIN_FOLDER)
+    model = table.resolve(model)
     folder = Path(model).expanduser()
     if model and folder.is_dir():
         return Checkpoint(model, folder)
@@ -96,7 +101,12 @@ def locate(model: str, *, revision: str | None = None) -> Checkpoint:
     revision = pinned or revision
     if revision and not REVISION.fullmatch(revision):
         raise ModelError(f"{revision!r} is no revision: a branch, a tag or a commit is expected.")
-    return Checkpoint(name, _cached(name, revision) or _download(name, revision), revision)
+    if commercial:
+        _refuse_unless_commercial(name)
+    folder_here = _cached(name, revision)
+    if folder_here is None:
+        _warn_of_licence(name)
+    return Checkpoint(name, folder_here or _download(name, revision), revision)
 
 
 def is_here(model: str) -> bool:
@@ -110,6 +120,33 @@ def _is_ours(config: Path) -> bool:
         return json.loads(config.read_text("utf-8")).get("model_type") in MODEL_TYPES
     except (OSError, ValueError, AttributeError, RecursionError):
         return False
+
+
+def _refuse_unless_commercial(name: str) -> None:
+    known = table.find(name)
+    if known is None:
+        raise ModelError(
+            f"{name}: its licence is not known here; read its model card, and leave commercial "
+            "out when that allows your use."
+        )
+    if known.commercial is False:
+        raise ModelError(f"{name}: its licence, {known.licence}, does not allow commercial use.")
+    if known.commercial is None:
+        raise ModelError(
+            f"{name}: commercial use is left open: its licence is {known.licence}, but "
+            f"{known.note}. Read both, and leave commercial out when they allow your use."
+        )
+
+
+def _warn_of_licence(name: str) -> None:
+    known = table.find(name)
+    if known is not None and known.commercial is False:
+        warnings.warn(
+            f"{name}: its licence, {known.licence}, is for research and other non-commercial use "
+            "only.",
+            UnseenWarning,
+            stacklevel=4,  # the line that called unseen.load
+        )
 
 
 def _near(name: str) -> str:

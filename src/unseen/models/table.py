@@ -1,4 +1,4 @@
-"""The known checkpoints, as data: data/models.json → rows."""
+"""The known checkpoints and their short names, as data: data/models.json, data/aliases.json."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
+
+MANY = "mul"  # ISO 639-2's code for many languages: more than a card counts
 
 
 @dataclass(frozen=True)
@@ -17,22 +20,79 @@ class KnownModel:
     family: str
     parameters_millions: float
     image_size: int
-    licence: str
-    commercial: bool | None  # None: the licence leaves it open
-    languages: str
+    licence: str  # as the model card names it, by its SPDX name where it has one
+    commercial: bool | None  # None: licence and card leave it open, and the note says why
+    languages: tuple[str, ...]  # ISO codes, or MANY
     imagenet_top1: float | None  # percent, zero-shot, as published
     source: str | None  # of that figure
+    download_mb: int  # of 10^6 bytes, rounded: the weights, four bytes a parameter
     note: str = ""
+
+    @property
+    def multilingual(self) -> bool:
+        """Whether labels may be in more than one language."""
+        return MANY in self.languages or len(self.languages) > 1
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A short name for a checkpoint, and why it is this one."""
+
+    name: str
+    id: str
+    reason: str
+
+
+def _read(name: str) -> Any:
+    return json.loads(resources.files("unseen").joinpath(f"data/{name}").read_text("utf-8"))
 
 
 @cache
 def models() -> tuple[KnownModel, ...]:
     """Every row, in the order of the file."""
-    text = resources.files("unseen").joinpath("data/models.json").read_text("utf-8")
-    return tuple(KnownModel(**row) for row in json.loads(text))
+    return tuple(
+        KnownModel(**{**row, "languages": tuple(row["languages"])}) for row in _read("models.json")
+    )
+
+
+@cache
+def aliases() -> tuple[Alias, ...]:
+    """Every short name, in the order of the file."""
+    return tuple(Alias(name, **row) for name, row in _read("aliases.json").items())
+
+
+def find(model: str) -> KnownModel | None:
+    """The row of an id. The hub does not tell upper case from lower, so neither is told here."""
+    wanted = model.casefold()
+    return next((row for row in models() if row.id.casefold() == wanted), None)
+
+
+def resolve(name: str) -> str:
+    """A short name → its id, `short@revision` → `id@revision`; anything else is left as it is."""
+    short, at, revision = name.partition("@")
+    ids = {alias.name: alias.id for alias in aliases()}
+    return f"{ids[short]}{at}{revision}" if short in ids else name
+
+
+def select(
+    *,
+    licence: str | None = None,
+    max_mb: float | None = None,
+    multilingual: bool = False,
+    commercial: bool = False,
+) -> tuple[KnownModel, ...]:
+    """The rows that fit everything asked for. `commercial`: those that certainly allow it."""
+    return tuple(
+        model
+        for model in models()
+        if (licence is None or model.licence.casefold() == licence.casefold())
+        and (max_mb is None or model.download_mb <= max_mb)
+        and (not multilingual or model.multilingual)
+        and (not commercial or model.commercial is True)
+    )
 
 
 def suggest(name: str) -> list[str]:
-    """Known ids that look like `name`."""
-    ids = [model.id for model in models()]
-    return difflib.get_close_matches(name, ids, 2, 0.6)
+    """Known ids and short names that look like `name`."""
+    known = [model.id for model in models()] + [alias.name for alias in aliases()]
+    return difflib.get_close_matches(name, known, 2, 0.6)

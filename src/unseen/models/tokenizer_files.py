@@ -137,7 +137,11 @@ def _sentence_pieces(path: Path) -> tuple[list[tuple[str, float]], bytes, int]:
         "Piece": [("piece", 1, field.TYPE_STRING), ("score", 2, field.TYPE_FLOAT)],
         "Trainer": [("unk_id", 40, field.TYPE_INT32)],
         "Normalizer": [("precompiled_charsmap", 2, field.TYPE_BYTES)],
-        "Model": [("pieces", 1, "Piece"), ("trainer", 2, "Trainer"), ("normalizer", 3, "Normalizer")],
+        "Model": [
+            ("pieces", 1, "Piece"),
+            ("trainer", 2, "Trainer"),
+            ("normalizer", 3, "Normalizer"),
+        ],
     }
     file = descriptor_pb2.FileDescriptorProto(name="pieces.proto", package="unseen")
     for name, fields in messages.items():

@@ -22,9 +22,7 @@ class Blocks:
     epsilon: float
 
 
-def blocks(
-    ops: Operations[T], p: Parameters, x: T, config: Blocks, *, causal: bool = False
-) -> T:
+def blocks(ops: Operations[T], p: Parameters, x: T, config: Blocks, *, causal: bool = False) -> T:
     """Every layer in turn on (n, tokens, width)."""
     for layer in range(config.layers):
         x = block(ops, p, f"layers.{layer}.", x, config, causal=causal)

@@ -68,7 +68,9 @@ def _image_network(
     weights: Weights, config: Mapping[str, Any], dimension: int, preprocess: Preprocess, prefix: str
 ) -> Network[Any]:
     size, patch, width = (int(config[k]) for k in ("image_size", "patch_size", "hidden_size"))
-    names = NAMES | layers("vision_model.encoder.layers.{}", LAYER, int(config["num_hidden_layers"]))
+    names = NAMES | layers(
+        "vision_model.encoder.layers.{}", LAYER, int(config["num_hidden_layers"])
+    )
     names = {ours: prefix + theirs for ours, theirs in names.items()}
     check_shapes(
         weights,

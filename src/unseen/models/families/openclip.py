@@ -13,8 +13,6 @@ from functools import cache, partial
 from importlib import resources
 from typing import Any
 
-import numpy as np
-
 from unseen.errors import ModelError
 from unseen.models import cleaning, hub
 from unseen.models.families import clip, hf_bert, siglip

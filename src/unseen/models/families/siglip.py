@@ -16,7 +16,7 @@ from unseen.models.families import hf_vision
 from unseen.models.families.hf_config import blocks, check_shapes, tower
 from unseen.models.model import Model, Score
 from unseen.models.tokenizer import Tokenizer
-from unseen.models.weights import Renamed, Weights, open_weights, part, without_leading_axes
+from unseen.models.weights import Made, Renamed, Weights, open_weights, part, without_leading_axes
 from unseen.networks import text, vit
 from unseen.networks.operations import Array, Network
 from unseen.preprocess import SIGLIP_DEFAULTS, Preprocess
@@ -46,7 +46,7 @@ CLEANING: dict[str, Callable[[str], str]] = {
 }
 
 # Our names of parameters → the checkpoint's.
-VISION = {
+VISION: dict[str, str | Made] = {
     "patch.weight": "vision_model.embeddings.patch_embedding.weight",
     "patch.bias": "vision_model.embeddings.patch_embedding.bias",
     "positions": "vision_model.embeddings.position_embedding.weight",
