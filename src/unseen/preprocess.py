@@ -120,7 +120,7 @@ class Preprocess:
 
     @classmethod
     def from_open_clip(cls, config: dict[str, Any], image_size: tuple[int, int]) -> Preprocess:
-        """Read a `preprocess_cfg`; as in OpenCLIP, the size is that of the network, (height, width).
+        """Read a `preprocess_cfg`; `image_size` is the network's, (height, width), and counts.
 
         ModelError for what is not supported.
         """

@@ -10,7 +10,7 @@ PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def siglip(text: str) -> str:
-    """Small letters, no punctuation, single spaces: big_vision's "canonicalize", as SigLIP has it."""
+    """Small letters, no punctuation, single spaces: SigLIP's, big_vision's "canonicalize"."""
     return " ".join(text.lower().translate(PUNCTUATION).split())
 
 

@@ -77,7 +77,7 @@ def _word_piece(folder: Path) -> Tokenizer:
     )
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
-    backend.add_special_tokens([t for t in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")])
+    backend.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
     backend.post_processor = processors.BertProcessing(
         ("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"])
     )
@@ -133,7 +133,7 @@ def _sentence_pieces(path: Path) -> tuple[list[tuple[str, float]], bytes, int]:
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # noqa: PLC0415
 
     field = descriptor_pb2.FieldDescriptorProto
-    messages = {
+    messages: dict[str, list[tuple[str, int, Any]]] = {
         "Piece": [("piece", 1, field.TYPE_STRING), ("score", 2, field.TYPE_FLOAT)],
         "Trainer": [("unk_id", 40, field.TYPE_INT32)],
         "Normalizer": [("precompiled_charsmap", 2, field.TYPE_BYTES)],

@@ -1,8 +1,8 @@
 """CLIP's ResNet (Radford et al. 2021, §2.4, after He et al. 2016, arXiv:1512.03385).
 
 Three convolutions make the stem; where a ResNet has a stride, the picture is averaged over squares
-(Zhang 2019, arXiv:1904.11486) and the convolution after it has none; and attention, asked by the mean
-of all places, takes the place of the last mean. Batch norms are folded into the convolutions.
+(Zhang 2019, arXiv:1904.11486) and the convolution after it has none; and attention, asked by the
+mean of all places, takes the place of the last mean. Batch norms are folded into the convolutions.
 """
 
 from __future__ import annotations

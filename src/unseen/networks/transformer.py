@@ -72,8 +72,7 @@ def mlp(ops: Operations[T], p: Parameters, prefix: str, x: T, config: Blocks) ->
 
 def linear(ops: Operations[T], p: Parameters, name: str, x: T) -> T:
     """The parameters `name`.weight and, where there is one, `name`.bias."""
-    bias = p[name + ".bias"] if name + ".bias" in p else None
-    return ops.linear(x, p[name + ".weight"], bias)
+    return ops.linear(x, p[name + ".weight"], p.get(name + ".bias"))
 
 
 def _norm(ops: Operations[T], p: Parameters, name: str, x: T, config: Blocks) -> T:

@@ -51,8 +51,9 @@ def network(config: VisionConfig, parameters: Parameters) -> Network[T]:
 
 def vision(ops: Operations[T], p: Parameters, config: VisionConfig, images: T) -> T:
     """uint8 (n, height, width, 3) → the pooled and projected tokens, (n, dimension)."""
-    patch_bias = p["patch.bias"] if "patch.bias" in p else None
-    weight, bias = fold_normalisation(p["patch.weight"], patch_bias, config.scale, config.shift)
+    weight, bias = fold_normalisation(
+        p["patch.weight"], p.get("patch.bias"), config.scale, config.shift
+    )
     x = ops.conv(ops.pixels(images), weight, bias, stride=config.patch)
     x = ops.transpose(ops.reshape(x, (0, config.width, -1)), (0, 2, 1))  # (n, patches, width)
     if "class_token" in p:
