@@ -1,105 +1,32 @@
-"""CLIP checkpoints: our numbers against transformers' on the same files.
-
-Tolerances: embeddings (length 1) 1e-5 for the reference runtime, 1e-4 for ONNX fp32.
-"""
+"""CLIP checkpoints: our numbers against transformers' on the same files."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
 from transformers import CLIPModel, CLIPTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 import checkpoints
 import unseen
-from unseen import score
-from unseen.runtimes import reference
-
-REFERENCE, ONNX = 1e-5, 1e-4
-
-TEXTS = [
-    "a photo of a cat",
-    "a photo of a dog",
-    "x",
-    "a bad photo of many, many things: 1,000 labels & 80 templates",
-    "NAÏVE Café 猫 🎉",
-    "",
-]
+from judging import ONNX, HfJudge, assert_close, pictures
+from judging import differences as differences_to
 
 
-def pictures() -> list[Image.Image]:
-    rng = np.random.default_rng(5)
-    sizes = [(320, 240), (97, 203), (224, 224), (700, 90)]
-    smooth = [rng.integers(0, 256, (7, 9, 3), dtype=np.uint8) for _ in sizes]
-    return [
-        Image.fromarray(s).resize(size, Image.Resampling.BICUBIC)
-        for s, size in zip(smooth, sizes, strict=True)
-    ]
-
-
-class Judge:
-    """transformers on a checkpoint folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.model = CLIPModel.from_pretrained(folder, dtype=torch.float32).eval()
-        self.processor = CLIPImageProcessorPil.from_pretrained(folder)
-        self.tokenizer = CLIPTokenizer.from_pretrained(folder)
-
-    @torch.no_grad()
-    def images(self, images: list[Image.Image]) -> np.ndarray[Any, Any]:
-        pixels = self.processor(images, return_tensors="pt")
-        return unit(self.model.get_image_features(**pixels).pooler_output)
-
-    def ids(self, texts: list[str]) -> Any:
-        return self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
-
-    @torch.no_grad()
-    def texts(self, texts: list[str]) -> np.ndarray[Any, Any]:
-        return unit(self.model.get_text_features(**self.ids(texts)).pooler_output)
-
-    @torch.no_grad()
-    def logits(self, images: list[Image.Image], texts: list[str]) -> np.ndarray[Any, Any]:
-        inputs = {**self.ids(texts), **self.processor(images, return_tensors="pt")}
-        return self.model(**inputs).logits_per_image.numpy()
-
-
-def unit(rows: torch.Tensor) -> np.ndarray[Any, Any]:
-    return torch.nn.functional.normalize(rows, dim=-1).numpy()
+def judge_of(folder: Path) -> HfJudge:
+    tokenizer = CLIPTokenizer.from_pretrained(folder)
+    return HfJudge(
+        folder,
+        CLIPModel,
+        CLIPImageProcessorPil,
+        lambda texts: tokenizer(texts, padding=True, truncation=True, return_tensors="pt"),
+    )
 
 
 def differences(folder: Path) -> dict[str, float]:
-    """The largest absolute difference of each kind."""
-    judge, ours = Judge(folder), unseen.load(folder)
-    model, images = ours.model, pictures()
-    pixels = np.stack([model.preprocess(image) for image in images])
-    ids, _ = model.tokenizer.encode(TEXTS, model.context_length)
-    wanted_images, wanted_texts = judge.images(images), judge.texts(TEXTS)
-    mine, said = ours.encode_images(images), ours.encode_texts(TEXTS)
-    logits = score.logits(score.cosines(mine, said), model.score)
-
-    def largest(a: Any, b: Any) -> float:
-        assert a.shape == b.shape
-        return float(np.abs(a - b).max())
-
-    return {
-        "image, onnx": largest(mine, wanted_images),
-        "text, onnx": largest(said, wanted_texts),
-        "image, reference": largest(reference.run(model.image_network(), pixels), wanted_images),
-        "text, reference": largest(
-            reference.run(model.text_network(), *model.text_inputs(ids)), wanted_texts
-        ),
-        "logits": largest(logits, judge.logits(images, TEXTS)) / model.score.scale,
-    }
-
-
-def assert_close(found: dict[str, float]) -> None:
-    limits = {k: REFERENCE if k.endswith("reference") else ONNX for k in found}
-    assert {k: v for k, v in found.items() if v > limits[k]} == {}, found
+    return differences_to(folder, judge_of(folder))
 
 
 @pytest.mark.parametrize("shape", checkpoints.SHAPES)
@@ -122,7 +49,7 @@ def test_text_is_read_at_the_first_end_token_even_if_a_larger_id_comes_before(
     config.text_config.eos_token_id = letter
     config.save_pretrained(folder)
     texts = ["a t b", "t", "no such letter"]  # the last has none: its first token is read
-    judge, ours = Judge(folder), unseen.load(folder)
+    judge, ours = judge_of(folder), unseen.load(folder)
     np.testing.assert_allclose(ours.encode_texts(texts), judge.texts(texts), atol=ONNX)
 
 

@@ -68,9 +68,10 @@ def _image_network(
     weights: Weights, config: Mapping[str, Any], dimension: int, preprocess: Preprocess, prefix: str
 ) -> Network[Any]:
     size, patch, width = (int(config[k]) for k in ("image_size", "patch_size", "hidden_size"))
-    names = NAMES | layers(
-        "vision_model.encoder.layers.{}", LAYER, int(config["num_hidden_layers"])
-    )
+    # transformers 5 writes AltCLIP's as "layer", every other as "layers".
+    one = f"{prefix}vision_model.encoder.layer.0.layer_norm1.weight" in weights
+    stem = "vision_model.encoder.layer.{}" if one else "vision_model.encoder.layers.{}"
+    names = NAMES | layers(stem, LAYER, int(config["num_hidden_layers"]))
     names = {ours: prefix + theirs for ours, theirs in names.items()}
     check_shapes(
         weights,

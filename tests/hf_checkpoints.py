@@ -1,0 +1,216 @@
+"""Checkpoints of the other families that transformers saves: random weights, their own tokenizers."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors, trainers
+from tokenizers.models import BPE
+from transformers import (
+    AltCLIPConfig,
+    AltCLIPModel,
+    ChineseCLIPConfig,
+    ChineseCLIPModel,
+    SiglipConfig,
+    SiglipModel,
+)
+
+from checkpoints import CORPUS, randomise
+
+PIECES = 300
+MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
+
+# What makes the published checkpoints differ, at a width that is quick to test.
+SIGLIP_SHAPES: dict[str, dict[str, Any]] = {
+    "base-patch16-224": {"image_size": 224, "patch_size": 16, "heads": 2, "width": 96},
+    # 384 is no multiple of 14: the last pixels are in no patch.
+    "so400m-patch14-384": {"image_size": 384, "patch_size": 14, "heads": 3, "width": 72},
+    # Nothing as usual: exact gelu, another epsilon, other widths of text and projection.
+    "odd": {
+        "image_size": 70,
+        "patch_size": 10,
+        "heads": 3,
+        "width": 60,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-3,
+        "resample": 2,
+        "text": {"hidden_size": 36, "projection_size": 60, "max_position_embeddings": 90},
+    },
+}
+
+
+def sentence_pieces(path: Path, **settings: Any) -> int:
+    """A SentencePiece unigram model of `CORPUS` → how many pieces it has."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([*CORPUS] * 3),
+        model_writer=model,
+        vocab_size=PIECES,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **settings,
+    )
+    path.write_bytes(model.getvalue())
+    return sentencepiece.SentencePieceProcessor(model_proto=model.getvalue()).get_piece_size()
+
+
+def gemma_tokenizer(folder: Path) -> int:
+    """A byte-pair tokenizer.json as Gemma has it: ▁ for spaces, <eos> after a text → its size."""
+    bpe = Tokenizer(BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    bpe.normalizer = normalizers.Replace(" ", "▁")
+    bpe.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    own_bytes = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=900, min_frequency=1, special_tokens=special + own_bytes, show_progress=False
+    )
+    # Letters of both cases: what is lower-cased first gets other tokens.
+    bpe.train_from_iterator([*CORPUS, *(text.upper() for text in CORPUS)] * 3, trainer)
+    bpe.post_processor = processors.TemplateProcessing(
+        single="$A <eos>", special_tokens=[("<eos>", 1)]
+    )
+    bpe.save(str(folder / "tokenizer.json"))
+    settings = {
+        "tokenizer_class": "GemmaTokenizer",
+        "pad_token": "<pad>",
+        "bos_token": "<bos>",
+        "eos_token": "<eos>",
+        "unk_token": "<unk>",
+        "add_bos_token": False,
+        "add_eos_token": True,
+        "padding_side": "right",
+        "model_input_names": ["input_ids"],
+        "model_max_length": 64,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return bpe.get_vocab_size()
+
+
+def siglip(folder: Path, shape: str = "base-patch16-224", *, gemma: bool = False) -> Path:
+    """A random SigLIP; `gemma`: with the tokenizer of SigLIP 2."""
+    folder.mkdir(parents=True, exist_ok=True)
+    s = SIGLIP_SHAPES[shape]
+    if gemma:
+        vocabulary = gemma_tokenizer(folder)
+    else:
+        vocabulary = sentence_pieces(
+            folder / "spiece.model", pad_id=0, eos_id=1, unk_id=2, bos_id=-1
+        )
+        settings = {
+            "tokenizer_class": "SiglipTokenizer",
+            "pad_token": "</s>",
+            "eos_token": "</s>",
+            "unk_token": "<unk>",
+            "model_input_names": ["input_ids"],
+            "model_max_length": 64,
+        }
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    shared = {
+        "num_hidden_layers": 3,
+        "hidden_size": s["width"],
+        "intermediate_size": 3 * s["width"],
+        "num_attention_heads": s["heads"],
+        "hidden_act": s.get("hidden_act", "gelu_pytorch_tanh"),
+        "layer_norm_eps": s.get("layer_norm_eps", 1e-6),
+    }
+    config = SiglipConfig(
+        vision_config={**shared, "image_size": s["image_size"], "patch_size": s["patch_size"]},
+        text_config={**shared, "vocab_size": vocabulary, **s.get("text", {})},
+    )
+    model = randomise(SiglipModel(config), 1)
+    model.logit_bias.data.fill_(-2.5)
+    model.save_pretrained(folder)
+    size = {"height": s["image_size"], "width": s["image_size"]}
+    _write_processor(
+        folder,
+        {
+            "image_processor_type": "SiglipImageProcessor",
+            "do_center_crop": None,
+            "size": size,
+            "resample": s.get("resample", 3),
+            "image_mean": [0.5] * 3,
+            "image_std": [0.5] * 3,
+        },
+    )
+    return folder
+
+
+def altclip(folder: Path, *, layers: int = 3, heads: int = 3, width: int = 60) -> Path:
+    """A random AltCLIP."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # fairseq's four ids, the pieces but SentencePiece's own three, <mask>.
+    vocabulary = sentence_pieces(folder / "sentencepiece.bpe.model") - 3 + 5
+    settings = {"tokenizer_class": "XLMRobertaTokenizer", "model_max_length": 62}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    config = AltCLIPConfig(
+        projection_dim=40,
+        text_config={
+            "vocab_size": vocabulary,
+            "hidden_size": 48,
+            "intermediate_size": 96,
+            "num_hidden_layers": layers,
+            "num_attention_heads": 4,
+            "max_position_embeddings": 64,
+            "project_dim": 28,
+        },
+        vision_config=_vision(layers, heads, width),
+    )
+    randomise(AltCLIPModel(config), 2).save_pretrained(folder)
+    crop = {"crop_size": {"height": 112, "width": 112}, "size": {"shortest_edge": 112}}
+    _write_processor(folder, {"image_processor_type": "CLIPImageProcessor", **crop})
+    return folder
+
+
+def chinese_clip(folder: Path, *, layers: int = 3, heads: int = 3, width: int = 60) -> Path:
+    """A random Chinese-CLIP."""
+    folder.mkdir(parents=True, exist_ok=True)
+    words = {character for text in CORPUS for character in text.lower() if not character.isspace()}
+    parts = sorted(words) + [f"##{word}" for word in sorted(words)] + ["photo", "cat", "##ing"]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *parts]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", "utf-8")
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    config = ChineseCLIPConfig(
+        projection_dim=40,
+        text_config={
+            "vocab_size": len(vocabulary),
+            "hidden_size": 48,
+            "intermediate_size": 96,
+            "num_hidden_layers": layers,
+            "num_attention_heads": 4,
+            "max_position_embeddings": 128,
+        },
+        vision_config=_vision(layers, heads, width),
+    )
+    randomise(ChineseCLIPModel(config), 3).save_pretrained(folder)
+    size = {"size": {"height": 112, "width": 112}, "do_center_crop": False}
+    _write_processor(folder, {"image_processor_type": "ChineseCLIPImageProcessor", **size})
+    return folder
+
+
+def _vision(layers: int, heads: int, width: int) -> dict[str, Any]:
+    return {
+        "hidden_size": width,
+        "intermediate_size": 2 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "image_size": 112,
+        "patch_size": 14,
+    }
+
+
+def _write_processor(folder: Path, settings: dict[str, Any]) -> None:
+    usual = {
+        "do_resize": True,
+        "resample": 3,
+        "do_rescale": True,
+        "do_normalize": True,
+        "do_convert_rgb": True,
+        "image_mean": MEAN,
+        "image_std": STD,
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps({**usual, **settings}))
