@@ -1,4 +1,4 @@
-"""Checkpoints of the other families that transformers saves: random weights, their own tokenizers."""
+"""Checkpoints of the other families that transformers saves: random weights, own tokenizers."""
 
 from __future__ import annotations
 
@@ -90,25 +90,46 @@ def gemma_tokenizer(folder: Path) -> int:
     return bpe.get_vocab_size()
 
 
+def siglip_tokenizer(folder: Path) -> int:
+    """SigLIP's own → its size."""
+    size = sentence_pieces(folder / "spiece.model", pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
+    settings = {
+        "tokenizer_class": "SiglipTokenizer",
+        "pad_token": "</s>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+        "model_input_names": ["input_ids"],
+        "model_max_length": 64,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return size
+
+
+def xlm_roberta_tokenizer(folder: Path) -> int:
+    """XLM-RoBERTa's → its size: fairseq's four ids, the pieces but three, <mask>."""
+    size = sentence_pieces(folder / "sentencepiece.bpe.model") - 3 + 5
+    settings = {"tokenizer_class": "XLMRobertaTokenizer", "model_max_length": 62}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return size
+
+
+def bert_tokenizer(folder: Path) -> int:
+    """BERT's, of letters and a few words → its size."""
+    words = {character for text in CORPUS for character in text.lower() if not character.isspace()}
+    parts = sorted(words) + [f"##{word}" for word in sorted(words)] + ["photo", "cat", "##ing"]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *parts]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", "utf-8")
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
+    special = {"pad_token": "[PAD]", "sep_token": "[SEP]"}
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, **special}))
+    return len(vocabulary)
+
+
 def siglip(folder: Path, shape: str = "base-patch16-224", *, gemma: bool = False) -> Path:
     """A random SigLIP; `gemma`: with the tokenizer of SigLIP 2."""
     folder.mkdir(parents=True, exist_ok=True)
     s = SIGLIP_SHAPES[shape]
-    if gemma:
-        vocabulary = gemma_tokenizer(folder)
-    else:
-        vocabulary = sentence_pieces(
-            folder / "spiece.model", pad_id=0, eos_id=1, unk_id=2, bos_id=-1
-        )
-        settings = {
-            "tokenizer_class": "SiglipTokenizer",
-            "pad_token": "</s>",
-            "eos_token": "</s>",
-            "unk_token": "<unk>",
-            "model_input_names": ["input_ids"],
-            "model_max_length": 64,
-        }
-        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    vocabulary = gemma_tokenizer(folder) if gemma else siglip_tokenizer(folder)
     shared = {
         "num_hidden_layers": 3,
         "hidden_size": s["width"],
@@ -142,10 +163,7 @@ def siglip(folder: Path, shape: str = "base-patch16-224", *, gemma: bool = False
 def altclip(folder: Path, *, layers: int = 3, heads: int = 3, width: int = 60) -> Path:
     """A random AltCLIP."""
     folder.mkdir(parents=True, exist_ok=True)
-    # fairseq's four ids, the pieces but SentencePiece's own three, <mask>.
-    vocabulary = sentence_pieces(folder / "sentencepiece.bpe.model") - 3 + 5
-    settings = {"tokenizer_class": "XLMRobertaTokenizer", "model_max_length": 62}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    vocabulary = xlm_roberta_tokenizer(folder)
     config = AltCLIPConfig(
         projection_dim=40,
         text_config={
@@ -168,16 +186,11 @@ def altclip(folder: Path, *, layers: int = 3, heads: int = 3, width: int = 60) -
 def chinese_clip(folder: Path, *, layers: int = 3, heads: int = 3, width: int = 60) -> Path:
     """A random Chinese-CLIP."""
     folder.mkdir(parents=True, exist_ok=True)
-    words = {character for text in CORPUS for character in text.lower() if not character.isspace()}
-    parts = sorted(words) + [f"##{word}" for word in sorted(words)] + ["photo", "cat", "##ing"]
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *parts]
-    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", "utf-8")
-    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    vocabulary = bert_tokenizer(folder)
     config = ChineseCLIPConfig(
         projection_dim=40,
         text_config={
-            "vocab_size": len(vocabulary),
+            "vocab_size": vocabulary,
             "hidden_size": 48,
             "intermediate_size": 96,
             "num_hidden_layers": layers,

@@ -1,8 +1,8 @@
 """The vision transformer (Dosovitskiy et al. 2021, arXiv:2010.11929) as CLIP (Radford et al. 2021,
 arXiv:2103.00020) and SigLIP (Zhai et al. 2023, arXiv:2303.15343) have it.
 
-What a checkpoint has no parameter for it does not do: the class token, the norms before and after
-the blocks and the projection are each there or not.
+What a checkpoint has no parameter for it does not do: the class token, the norms before the blocks,
+after them and after pooling, and the projection are each there or not.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ def vision(ops: Operations[T], p: Parameters, config: VisionConfig, images: T) -
     x = _norm(ops, p, "norm_before", x, config)
     if config.pooling == "token":
         x = _norm(ops, p, "norm_after", blocks_for_first_token(ops, p, x, config.blocks), config)
-    elif config.pooling == "mean":
-        x = blocks(ops, p, x, config.blocks)
-        patches = ops.slice(x, 1, 1, None) if "class_token" in p else x
-        x = _norm(ops, p, "norm_after", ops.mean(patches, (1,)), config)
     else:
         x = _norm(ops, p, "norm_after", blocks(ops, p, x, config.blocks), config)
+    if config.pooling == "mean":
+        x = ops.mean(ops.slice(x, 1, 1, None) if "class_token" in p else x, (1,))
+    elif config.pooling == "attention":
         x = _attention_pool(ops, p, x, config)
+    x = _norm(ops, p, "norm_pooled", x, config)
     return linear(ops, p, "projection", x) if "projection.weight" in p else x
 
 

@@ -214,17 +214,15 @@ def _vit(
         "class_token": "visual.class_embedding",
         "patch.weight": "visual.conv1.weight",
         "positions": "visual.positional_embedding",
-        "norm_after.weight": "visual.ln_post.weight",
-        "norm_after.bias": "visual.ln_post.bias",
         "projection.weight": transposed("visual.proj"),
         **layers(stem, LAYER, count),
         **_joined(stem, count, "attn.in_proj_"),
     }
     if not config["no_ln_pre"]:
         names |= {f"norm_before.{kind}": f"visual.ln_pre.{kind}" for kind in KINDS}
-    pooling = {("tok", False): "token", ("tok", True): "token", ("avg", True): "mean"}.get(
-        (config["pool_type"], bool(config["final_ln_after_pool"]))
-    )
+    last_norm = "norm_pooled" if config["final_ln_after_pool"] else "norm_after"
+    names |= {f"{last_norm}.{kind}": f"visual.ln_post.{kind}" for kind in KINDS}
+    pooling = {"tok": "token", "avg": "mean"}.get(config["pool_type"])
     if pooling is None:
         raise ModelError(f"open_clip_config.json pools {config['pool_type']!r}: not supported.")
     image_size, patch = _pair(config["image_size"]), int(config["patch_size"])
@@ -258,13 +256,10 @@ def _timm_vit(
         )
     stem = "visual.trunk.blocks.{}"
     count = _count(weights, "visual.trunk.blocks.")
-    norm = "visual.trunk.fc_norm" if pooling == "mean" else "visual.trunk.norm"
     head = "visual.head.proj" if projection == "linear" else "visual.trunk.head"
     names: Names = {
         "patch.weight": "visual.trunk.patch_embed.proj.weight",
         "positions": without_leading_axes("visual.trunk.pos_embed", 2),
-        "norm_after.weight": f"{norm}.weight",
-        "norm_after.bias": f"{norm}.bias",
         **layers(stem, TIMM_LAYER, count),
         **_joined(stem, count, "attn.qkv."),
     }
@@ -272,6 +267,10 @@ def _timm_vit(
         "patch.bias": "visual.trunk.patch_embed.proj.bias",
         "norm_before.weight": "visual.trunk.norm_pre.weight",
         "norm_before.bias": "visual.trunk.norm_pre.bias",
+        "norm_after.weight": "visual.trunk.norm.weight",
+        "norm_after.bias": "visual.trunk.norm.bias",
+        "norm_pooled.weight": "visual.trunk.fc_norm.weight",
+        "norm_pooled.bias": "visual.trunk.fc_norm.bias",
         "projection.weight": f"{head}.weight",
         "projection.bias": f"{head}.bias",
     }

@@ -1,0 +1,210 @@
+"""Checkpoints in OpenCLIP's format: our numbers against open_clip's on the same files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+
+import checkpoints
+import openclip_checkpoints
+import unseen
+from judging import TEXTS, Rows, assert_close, differences, pictures, unit
+from unseen.models import cleaning
+from unseen.models.families import openclip
+from unseen.runtimes import reference
+
+
+class OpenClipJudge:
+    """open_clip on a checkpoint folder."""
+
+    def __init__(self, folder: Path) -> None:
+        settings = json.loads((folder / "open_clip_config.json").read_text())
+        config = settings["model_cfg"]
+        self.model = openclip_checkpoints.random_model(config, folder)
+        files = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+        path = next(folder / name for name in files if (folder / name).is_file())
+        open_clip.load_checkpoint(self.model, str(path), strict=True)
+        size = config["vision_cfg"]["image_size"]
+        kept = {k: v for k, v in settings["preprocess_cfg"].items() if k != "size"}
+        size = tuple(size) if isinstance(size, list) else size
+        self.preprocess = image_transform_v2(PreprocessCfg(size=size, **kept), is_train=False)
+        self.tokenize = open_clip_tokenizer(folder)
+
+    @torch.no_grad()
+    def images(self, images: list[Image.Image]) -> Rows:
+        return unit(self.model.encode_image(torch.stack([self.preprocess(i) for i in images])))
+
+    @torch.no_grad()
+    def texts(self, texts: list[str]) -> Rows:
+        return unit(self.model.encode_text(self.tokenize(texts)))
+
+    @torch.no_grad()
+    def logits(self, images: list[Image.Image], texts: list[str]) -> Rows:
+        pixels = torch.stack([self.preprocess(image) for image in images])
+        return self.model.get_logits(pixels, self.tokenize(texts))[0].numpy()
+
+
+def open_clip_tokenizer(folder: Path) -> Any:
+    """open_clip's own tokenizer; its vocabulary of CLIP is read from the checkpoint's files."""
+    config = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]["text_cfg"]
+    if config.get("hf_tokenizer_name"):
+        return open_clip.get_tokenizer(f"local-dir:{folder}")
+    tokenizer = open_clip.SimpleTokenizer(context_length=config.get("context_length", 77))
+    vocabulary = json.loads((folder / "vocab.json").read_text("utf-8"))
+    merges = (folder / "merges.txt").read_text("utf-8").split("\n")[1:]
+    tokenizer.encoder = vocabulary
+    pairs = [tuple(merge.split()) for merge in merges if merge]
+    tokenizer.bpe_ranks = dict(zip(pairs, range(len(pairs)), strict=True))
+    tokenizer.sot_token_id = vocabulary["<|startoftext|>"]
+    tokenizer.eot_token_id = vocabulary["<|endoftext|>"]
+    return tokenizer
+
+
+@pytest.mark.parametrize("kind", openclip_checkpoints.KINDS)
+def test_every_kind_agrees_with_open_clip(kind: str, tmp_path: Path) -> None:
+    folder = openclip_checkpoints.openclip(tmp_path / "model", kind)
+    texts = [*TEXTS, "It&amp;s a  CAT_s"]
+    if kind == "clipa":  # it reads 32 tokens
+        texts = [text[:28] for text in texts]
+    assert_close(differences(folder, OpenClipJudge(folder), texts))
+
+
+def test_weights_in_a_torch_archive(tmp_path: Path) -> None:
+    folder = openclip_checkpoints.openclip(tmp_path / "model", weights="bin")
+    assert (folder / "open_clip_pytorch_model.bin").is_file()
+    assert_close(differences(folder, OpenClipJudge(folder)))
+
+
+@pytest.mark.parametrize("kind", ["vit", "odd"])
+@pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_pictures_are_resized_as_open_clip_does(
+    kind: str, mode: str, interpolation: str, tmp_path: Path
+) -> None:
+    """Bytes against torchvision's floats: the same but for rounding, on sizes of every oddity."""
+    chosen = {"resize_mode": mode, "interpolation": interpolation, "mean": 0.5, "std": 0.5}
+    folder = openclip_checkpoints.openclip(tmp_path / "model", kind, preprocess=chosen)
+    judge, model = OpenClipJudge(folder), unseen.load(folder).model
+    rng = np.random.default_rng(1)
+    for size in [(70, 70), (71, 99), (99, 71), (33, 50), (500, 41), (41, 500), (73, 75)]:
+        small = Image.fromarray(rng.integers(0, 256, (9, 7, 3), dtype=np.uint8))
+        image = small.resize(size, Image.Resampling.BICUBIC)
+        floats = judge.preprocess(image).numpy().transpose(1, 2, 0) * 0.5 + 0.5
+        wanted = np.round(floats * 255)
+        np.testing.assert_allclose(model.preprocess(image), wanted, atol=1, err_msg=str(size))
+
+
+def test_quick_gelu_by_force_and_by_name(tmp_path: Path) -> None:
+    """`force_quick_gelu` and the -quickgelu model names both end as quick_gelu in the config."""
+    forced = open_clip.create_model("ViT-B-32", force_quick_gelu=True, load_weights=False)
+    named = open_clip.create_model("ViT-B-32-quickgelu", load_weights=False)
+    assert open_clip.get_model_config("ViT-B-32-quickgelu")["quick_gelu"] is True
+    for model in (forced, named):
+        assert type(model.visual.transformer.resblocks[0].mlp.gelu).__name__ == "QuickGELU"
+    quick = openclip_checkpoints.openclip(tmp_path / "quick", "quickgelu")
+    exact = openclip_checkpoints.openclip(tmp_path / "exact", "vit")
+    a, b = (unseen.load(folder).encode_images(pictures()) for folder in (quick, exact))
+    assert np.abs(a - b).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["timm clip", "biomedclip"])
+def test_timm_has_its_own_epsilon(kind: str, tmp_path: Path) -> None:
+    """The trap of timm's layer norms: 1e-6 in its plain ViTs, 1e-5 in those made for CLIP."""
+
+    def flat(model: Any) -> None:  # activations so small that epsilon shows
+        model.visual.trunk.patch_embed.proj.weight.data *= 1e-3
+        model.visual.trunk.pos_embed.data *= 1e-3
+        model.visual.trunk.cls_token.data *= 1e-3
+        if model.visual.trunk.patch_embed.proj.bias is not None:
+            model.visual.trunk.patch_embed.proj.bias.data *= 1e-3
+
+    folder = openclip_checkpoints.openclip(tmp_path / "model", kind, changes=flat)
+    assert_close(differences(folder, OpenClipJudge(folder)))
+    wrong = {"heads": 12, "activation": "gelu", "epsilon": 1e-4}
+    right = unseen.load(folder).encode_images(pictures())
+    known = openclip.towers()["timm_model_name"]
+    with mock.patch.dict(known, dict.fromkeys(known, wrong)):
+        model = unseen.load(folder).model
+        pixels = np.stack([model.preprocess(p) for p in pictures()])
+        assert np.abs(reference.run(model.image_network(), pixels) - right).max() > 1e-3
+
+
+def test_batch_norms_are_folded_with_their_epsilon(tmp_path: Path) -> None:
+    """The trap of batch-norm folding: a variance near zero, where the epsilon decides."""
+
+    def narrow(model: Any) -> None:
+        model.visual.bn1.running_var[::2] = 1e-6
+
+    folder = openclip_checkpoints.openclip(tmp_path / "model", "resnet", changes=narrow)
+    assert_close(differences(folder, OpenClipJudge(folder)))
+
+
+def test_a_resnet_averages_where_it_would_stride(tmp_path: Path) -> None:
+    """The trap of the anti-aliased strides: an average before the convolution, in both branches."""
+    folder = openclip_checkpoints.openclip(tmp_path / "model", "resnet, odd")
+
+    def every_second(self: Any, x: Any, size: int) -> Any:
+        return x[:, :, ::size, ::size]
+
+    model = unseen.load(folder).model
+    pixels = np.stack([model.preprocess(p) for p in pictures()])
+    right = reference.run(model.image_network(), pixels)
+    np.testing.assert_allclose(right, OpenClipJudge(folder).images(pictures()), atol=1e-5)
+    with mock.patch.object(reference.NumpyOperations, "avg_pool", every_second):
+        assert np.abs(reference.run(model.image_network(), pixels) - right).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["A  Photo\tof a_cat!", "it&amp;amp;s a dog", "schÃ¶n", "“quoted” – dash", "", "Ｗｉｄｅ"],
+)
+def test_texts_are_cleaned_as_open_clip_does(text: str) -> None:
+    theirs = {kind: open_clip.tokenizer.get_clean_fn(kind) for kind in cleaning.OPEN_CLIP}
+    for kind, clean in cleaning.OPEN_CLIP.items():
+        assert clean(text) == theirs[kind](text), kind
+
+
+@pytest.mark.parametrize(
+    ("tower", "key", "value", "complaint"),
+    [
+        ("vision_cfg", "attentional_pool", True, "attentional_pool"),
+        ("vision_cfg", "timm_model_name", "convnext_base", "convnext_base.*supported are"),
+        ("vision_cfg", "ls_init_value", 1e-4, "ls_init_value"),
+        ("vision_cfg", "pool_type", "none", "pools"),
+        ("text_cfg", "hf_model_name", "google/mt5-base", "mt5-base.*supported are"),
+        ("text_cfg", "embed_cls", True, "embed_cls"),
+        ("text_cfg", "pool_type", "first", "pools its text"),
+        ("text_cfg", "tokenizer_kwargs", {"language": "de"}, "tokenizer_kwargs"),
+    ],
+)
+def test_what_is_not_supported_is_refused(
+    tower: str, key: str, value: object, complaint: str, tmp_path: Path
+) -> None:
+    folder = openclip_checkpoints.openclip(tmp_path / "model")
+    path = folder / "open_clip_config.json"
+    config = json.loads(path.read_text())
+    config["model_cfg"][tower][key] = value
+    path.write_text(json.dumps(config))
+    with pytest.raises(unseen.ModelError, match=complaint):
+        classifier = unseen.load(folder)
+        classifier.encode_images(pictures()[:1])
+        classifier.encode_texts(["a cat"])
+
+
+def test_a_repository_of_two_formats_is_read_as_transformers_own(tmp_path: Path) -> None:
+    """LAION's have both; timm's have a config.json that is not transformers'."""
+    folder = openclip_checkpoints.openclip(tmp_path / "both")
+    assert unseen.load(folder).model.family == "openclip"
+    (folder / "config.json").write_text(json.dumps({"architecture": "vit_base_patch32_clip_224"}))
+    assert unseen.load(folder).model.family == "openclip"
+    checkpoints.clip(folder)
+    assert unseen.load(folder).model.family == "clip"

@@ -1,0 +1,44 @@
+"""What data/towers.json says of timm's ViTs is what timm makes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import timm
+import torch
+
+from unseen.models.families import openclip
+
+KNOWN = openclip.towers()["timm_model_name"]
+
+
+def activation(module: Any) -> str:
+    if type(module).__name__ == "QuickGELU":
+        return "quick_gelu"
+    tanh = type(module).__name__ == "GELUTanh" or getattr(module, "approximate", "none") == "tanh"
+    return "gelu_tanh" if tanh else "gelu"
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_rows(name: str) -> None:
+    with torch.device("meta"):  # no weights are made
+        model = timm.create_model(name)
+    epsilons = {m.eps for m in model.modules() if isinstance(m, torch.nn.LayerNorm)}
+    activations = {activation(m) for n, m in model.named_modules() if n.endswith(".act")}
+    found = {"heads": model.blocks[0].attn.num_heads}
+    (found["activation"],), (found["epsilon"],) = activations, epsilons
+    assert found == KNOWN[name]
+    assert not [n for n, _ in model.named_parameters() if "gamma" in n or "reg_token" in n]
+
+
+def test_every_vit_of_openclips_own_configs_is_known_or_has_another_network() -> None:
+    import open_clip
+
+    trunks = {
+        open_clip.get_model_config(name)["vision_cfg"].get("timm_model_name")
+        for name in open_clip.list_models()
+    }
+    others = ("vit_pe_", "vit_base_mci_", "vit_medium_patch16_gap_", "vit_relpos_")
+    plain = {t for t in trunks if t and t.startswith("vit_") and not t.startswith(others)}
+    assert plain <= set(KNOWN)
