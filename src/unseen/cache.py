@@ -143,6 +143,13 @@ def verify(folder: Path) -> bool:
         return False
 
 
+def remove(key: str) -> None:
+    """Throws away what is kept under `key`."""
+    folder = home() / "networks" / key
+    with _lock(folder):
+        _remove(folder)
+
+
 def discard(folder: Path) -> None:
     """Throws a damaged folder away, unless another process has made it again by now."""
     with _lock(folder):

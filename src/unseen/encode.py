@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.cache import VectorCache
-from unseen.errors import LabelError, UnseenError, UnseenWarning
+from unseen.errors import LabelError, ModelError, UnseenError, UnseenWarning
 from unseen.images import DEFAULT_LIMITS, Limits, open_image
-from unseen.models.compiled import CompiledNetwork
+from unseen.models.compiled import PRECISIONS, CompiledNetwork
 from unseen.models.model import Model
 from unseen.sources import Source, expand
 
@@ -49,14 +49,24 @@ class Encoder:
         limits: Limits = DEFAULT_LIMITS,
         exact: bool = False,
         threads: int | None = None,
+        precision: str = "fp32",
     ) -> None:
         """`exact` decodes JPEGs in full; by default a decoder may stop at three times the size
-        that is wanted (cosine ≥ 0.999 to exact). `threads`: of the networks; None is all."""
+        that is wanted (cosine ≥ 0.999 to exact). `threads`: of the networks; None is all.
+        `precision`: one of `PRECISIONS`; int8 is for the image net, and the text net is then fp32.
+        ModelError for any other.
+        """
+        if precision not in PRECISIONS:
+            raise ModelError(f"{precision!r} is no precision; {', '.join(PRECISIONS)} are.")
         self.model = model
         self.limits = limits
         self.exact = exact
-        self._image = CompiledNetwork(model, "image", model.image_network, threads)
-        self._text = CompiledNetwork(model, "text", model.text_network, threads)
+        text_precision = "fp16" if precision == "fp16" else "fp32"
+        self._image = CompiledNetwork(model, "image", model.image_network, threads, precision)
+        self._text = CompiledNetwork(model, "text", model.text_network, threads, text_precision)
+        # What prompts are kept under.
+        suffix = "" if text_precision == "fp32" else f"-{text_precision}"
+        self._text_key = model.fingerprint + suffix
         self._vectors = VectorCache()
 
     # pictures
@@ -137,13 +147,13 @@ class Encoder:
     def _known_texts(
         self, texts: list[str], progress: Progress | None
     ) -> dict[str, NDArray[np.float32]]:
-        fingerprint = self.model.fingerprint
-        known = self._vectors.get_many(fingerprint, texts)
+        key = self._text_key
+        known = self._vectors.get_many(key, texts)
         if len(known) == len(texts):
             return known
-        with self._vectors.lock(fingerprint):  # another process may be at the same prompts
+        with self._vectors.lock(key):  # another process may be at the same prompts
             missing = [text for text in texts if text not in known]
-            known.update(self._vectors.get_many(fingerprint, missing))
+            known.update(self._vectors.get_many(key, missing))
             missing = [text for text in missing if text not in known]
             for start in range(0, len(missing), TEXT_CHUNK):
                 new = {}
@@ -151,7 +161,7 @@ class Encoder:
                     new.update(batch)
                     if progress is not None:
                         progress(start + len(new), len(missing))
-                self._vectors.put_many(fingerprint, new)
+                self._vectors.put_many(key, new)
                 known.update(new)
         return known
 

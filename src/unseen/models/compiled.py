@@ -1,83 +1,158 @@
-"""A model's networks, compiled once, kept on disk, checked, and ready to call."""
+"""A model's networks, compiled once, kept on disk, checked against the definition, ready to call."""
 
 from __future__ import annotations
 
+import json
 import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unseen import cache
 from unseen.errors import ModelError, UnseenWarning
+from unseen.models.expected import Expected, expected
 from unseen.models.model import Model
 from unseen.networks.operations import Array, Network
-from unseen.runtimes import onnx
+from unseen.runtimes import onnx, onnx_int8
 
 # Part of the key of every compiled network: raise it when networks/ or runtimes/ change what is
 # written, and what older versions compiled is no longer found.
-ARCHITECTURE_VERSION = 1
+ARCHITECTURE_VERSION = 2
+
+# The least cosine to the reference runtime, on the pictures and prompts of `expected`.
+BOUNDS = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.995}
+AUTO = "auto"  # int8 where it stays within its bound, else fp32
+PRECISIONS = (AUTO, *BOUNDS)
+CHECK = "check.json"
 
 
 class CompiledNetwork:
-    """One tower of a model, compiled and loaded when it is first called.
+    """One tower of a model, compiled, loaded and checked when it is first called.
 
     The files are hashed in a thread while the first call runs; its result is handed out only when
     the hashes are right. A damaged file is compiled again, with a warning: of 1,000 flipped bits in
     a small ONNX file, 696 gave wrong numbers in silence.
+
+    What was compiled is held once, by each release of ONNX Runtime, against the reference runtime.
+    Below its bound fp32 is refused, fp16 and int8 are used with a warning, and auto takes fp32.
     """
 
     def __init__(
-        self, model: Model, tower: str, make: Callable[[], Network[Any]], threads: int | None
+        self,
+        model: Model,
+        tower: str,
+        make: Callable[[], Network[Any]],
+        threads: int | None,
+        precision: str = "fp32",
     ) -> None:
-        self._key = f"{model.fingerprint}-{tower}-fp32-v{ARCHITECTURE_VERSION}"
+        self._model = model
         self._tower = tower
         self._make = make
         self._threads = threads
+        self._wanted = precision
         self._lock = threading.Lock()
-        self._session: onnx.OnnxNetwork | None = None
-        self._checked: onnx.OnnxNetwork | None = None  # the session, once its files are known good
+        self._checked: onnx.OnnxNetwork | None = None  # the session, once it is to be trusted
 
     def __call__(self, *inputs: Array) -> NDArray[np.float32]:
         """Arrays in the order of the network's inputs → float32 (n, dimension)."""
         if self._checked is None:
             with self._lock:  # a second thread waits until the first has checked the files
                 if self._checked is None:
-                    output = self._first_call(*inputs)
-                    self._checked = self._session
+                    output, self._checked = self._first_call(self.precision, *inputs)
                     return output
         return self._checked(*inputs)
 
-    def _first_call(self, *inputs: Array) -> NDArray[np.float32]:
-        folder = self._compiled()
+    @cached_property
+    def precision(self) -> str:
+        """What auto came to, or what was asked for. The first time, this compiles and checks."""
+        if self._wanted != AUTO:
+            return self._wanted
+        if self.cosine("int8") >= BOUNDS["int8"]:
+            return "int8"
+        cache.remove(self._key("int8"))
+        return "fp32"
+
+    def cosine(self, precision: str) -> float:
+        """The least cosine of a precision to the reference runtime; kept once it is known."""
+
+        def make(folder: Path) -> None:
+            session = self._load(self._compiled(precision))
+            cosine = self._expected.cosine(session(*self._expected.inputs))
+            facts = {"cosine": cosine, "bound": BOUNDS[precision], "runtime": onnx.version()}
+            (folder / CHECK).write_text(json.dumps(facts), "utf-8")
+
+        runtime = onnx.version().replace(".", "_")
+        folder = cache.build_folder(f"{self._key(precision)}-check-{runtime}", make)
+        return float(json.loads((folder / CHECK).read_text("utf-8"))["cosine"])
+
+    def _first_call(
+        self, precision: str, *inputs: Array
+    ) -> tuple[NDArray[np.float32], onnx.OnnxNetwork]:
+        folder = self._compiled(precision)
         with ThreadPoolExecutor(1) as pool:
             intact = pool.submit(cache.verify, folder)
             try:
-                output = self._load(folder)(*inputs)
+                session = self._load(folder)
+                output = session(*inputs)
             except ModelError:
                 if intact.result():
                     raise  # not the disk's fault
             else:
                 if intact.result():
-                    return output
+                    self._compare(precision)
+                    return output, session
         warnings.warn(
             f"{folder} is damaged; it is thrown away and compiled again.",
             UnseenWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
         cache.discard(folder)
-        return self._load(self._compiled())(*inputs)
+        session = self._load(self._compiled(precision))
+        self._compare(precision)
+        return session(*inputs), session
+
+    def _compare(self, precision: str) -> None:
+        cosine = self.cosine(precision)
+        if cosine >= BOUNDS[precision]:
+            return
+        what = (
+            f"{self._model.name}: its {self._tower} net in {precision} reaches a cosine of "
+            f"{cosine:.4f} to the definition; {BOUNDS[precision]} is wanted"
+        )
+        if precision == "fp32":
+            raise ModelError(
+                f"{what}. ONNX Runtime {onnx.version()} computes something else on this machine: "
+                "another release of it may help (`pip install -U onnxruntime`)."
+            )
+        warnings.warn(f"{what}: fp32 is safer.", UnseenWarning, stacklevel=5)
+
+    @cached_property
+    def _expected(self) -> Expected:
+        key = f"{self._model.fingerprint}-{self._tower}-expected-v{ARCHITECTURE_VERSION}"
+        return expected(self._model, self._tower, self._make, key)
+
+    def _key(self, precision: str) -> str:
+        # A home may serve several machines, and int8 depends on the CPU.
+        kind = f"int{onnx_int8.weight_bits()}" if precision == "int8" else precision
+        return f"{self._model.fingerprint}-{self._tower}-{kind}-v{ARCHITECTURE_VERSION}"
 
     def _load(self, folder: Path) -> onnx.OnnxNetwork:
-        self._session = onnx.OnnxNetwork(folder / f"{self._tower}.onnx", threads=self._threads)
-        return self._session
+        return onnx.OnnxNetwork(folder / f"{self._tower}.onnx", threads=self._threads)
 
-    def _compiled(self) -> Path:
+    def _compiled(self, precision: str) -> Path:
         def make(folder: Path) -> None:
-            onnx.compile_network(self._make(), folder)
+            onnx.compile_network(self._make(), folder, self._recorder(precision))
 
-        return cache.build_folder(self._key, make)
+        return cache.build_folder(self._key(precision), make)
+
+    def _recorder(self, precision: str) -> Callable[[IO[bytes]], onnx.OnnxOperations]:
+        if precision == "int8":
+            bits = onnx_int8.weight_bits()
+            return partial(onnx_int8.Int8Operations, ranges=self._expected.ranges, bits=bits)
+        return onnx.HalfOperations if precision == "fp16" else onnx.OnnxOperations

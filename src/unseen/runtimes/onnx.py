@@ -7,7 +7,7 @@ that compiling needs no more memory than the largest of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -29,14 +29,21 @@ ALIGNMENT = 4096  # a page, so that parameters can be mapped
 Value = str  # a tensor, while a graph is recorded, is the name of a value in it
 
 
-def compile_network(network: Network[Value], folder: Path) -> Path:
-    """Write `network` into `folder` → the path of its .onnx file."""
+def compile_network(
+    network: Network[Value],
+    folder: Path,
+    recorder: Callable[[IO[bytes]], OnnxOperations] | None = None,
+) -> Path:
+    """Write `network` into `folder` → the path of its .onnx file.
+
+    `recorder` says in which precision; float32 by default.
+    """
     import onnx  # noqa: PLC0415 - 0.2 s, and only needed to compile
     from onnx import helper  # noqa: PLC0415
 
     path = folder / f"{network.name}.onnx"
     with path.with_suffix(".bin").open("wb") as parameters:
-        recorder = OnnxOperations(parameters)
+        operations = (recorder or OnnxOperations)(parameters)
         values = [
             helper.make_tensor_value_info(
                 i.name,
@@ -45,15 +52,15 @@ def compile_network(network: Network[Value], folder: Path) -> Path:
             )
             for i in network.inputs
         ]
-        output = network.body(recorder, *(i.name for i in network.inputs))
+        output = network.body(operations, *(i.name for i in network.inputs))
     result = helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, ["n", network.dimension])
     graph = helper.make_graph(
-        recorder.nodes, network.name, values, [result], initializer=recorder.initializers
+        operations.nodes, network.name, values, [result], initializer=operations.initializers
     )
     model = helper.make_model(
         graph,
         producer_name="unseen",
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)],
         ir_version=IR_VERSION,
     )
     path.write_bytes(model.SerializeToString())
@@ -87,6 +94,14 @@ class OnnxNetwork:
         feed = dict(zip(self._names, inputs, strict=True))
         output: NDArray[np.float32] = self._session.run(None, feed)[0]
         return output
+
+
+def version() -> str:
+    """The release of ONNX Runtime."""
+    import onnxruntime  # noqa: PLC0415
+
+    found: str = onnxruntime.__version__
+    return found
 
 
 def providers() -> str:
@@ -292,6 +307,17 @@ class OnnxOperations:
     def l2_normalise(self, x: Value) -> Value:
         length = self.emit("ReduceL2", x, self._integers(-1), keepdims=1)
         return self.emit("Div", x, self.emit("Max", length, self._number(1e-12)))
+
+
+class HalfOperations(OnnxOperations):
+    """Stores the large parameters in float16, and computes in float32 all the same."""
+
+    def constant(self, value: Array) -> Value:
+        if value.dtype != np.float32 or value.nbytes < INLINE_BYTES:
+            return super().constant(value)
+        largest = np.finfo(np.float16).max
+        half = np.clip(value, -largest, largest).astype(np.float16)
+        return self.emit("Cast", super().constant(half), to=1)
 
 
 _ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
