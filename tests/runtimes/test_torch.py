@@ -308,6 +308,7 @@ def test_a_device_that_is_not_here_is_an_error_that_helps(monkeypatch: Patch) ->
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert runtime.device_for("cuda") == "cuda"
     assert runtime.device_for("cuda:0") == "cuda:0"
+    assert runtime.device_for("cuda:00") == "cuda:0"
     with pytest.raises(ModelError, match=r"'cuda:1'.*torch finds 1"):
         runtime.device_for("cuda:1")
 

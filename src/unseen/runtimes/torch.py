@@ -56,7 +56,7 @@ def device_for(wanted: str) -> str | None:
         return None
     if kind == "cuda" and (wanted == "cuda" or (number.isascii() and number.isdecimal())):
         _check_cuda(wanted, int(number or 0))
-        return wanted
+        return f"cuda:{int(number)}" if number else "cuda"  # torch refuses "cuda:01"
     if wanted == "mps":
         if not torch.backends.mps.is_available():
             raise ModelError(
