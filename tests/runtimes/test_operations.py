@@ -1,8 +1,9 @@
-"""Each operation: numpy against torch (the judge), ONNX Runtime against numpy."""
+"""Each operation: numpy against torch's own (the judge), the other runtimes against numpy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 
 from unseen.networks.operations import ACTIVATIONS, Input, Network
 from unseen.runtimes import onnx, reference
+from unseen.runtimes import torch as runtime
 
 F = torch.nn.functional
 RNG = np.random.default_rng(7)
@@ -144,7 +146,7 @@ CASES: dict[str, tuple[Callable[[Any, Any], Any], torch.Tensor]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_numpy_agrees_with_torch_and_onnx_with_numpy(case: str, tmp_path: Path) -> None:
+def test_numpy_agrees_with_torch_and_the_runtimes_with_numpy(case: str, tmp_path: Path) -> None:
     body, wanted = CASES[case]
     network: Network[Any] = Network(
         "case", (Input("ids", "int64", (None, 1)),), body, wanted.shape[-1]
@@ -161,6 +163,9 @@ def test_numpy_agrees_with_torch_and_onnx_with_numpy(case: str, tmp_path: Path) 
     )
     session = onnx.OnnxNetwork(onnx.compile_network(flat, tmp_path))
     np.testing.assert_allclose(session(IDS), ours.reshape(3, -1), rtol=0, atol=2e-6)
+    on_torch = runtime.TorchNetwork(network, "cpu")(IDS)
+    assert on_torch.dtype == np.float32
+    np.testing.assert_allclose(on_torch, ours, rtol=0, atol=2e-6)
 
 
 def test_pixels_are_channels_first_and_keep_their_values(tmp_path: Path) -> None:
@@ -175,6 +180,9 @@ def test_pixels_are_channels_first_and_keep_their_values(tmp_path: Path) -> None
     np.testing.assert_array_equal(reference.run(network, picture), wanted)
     session = onnx.OnnxNetwork(onnx.compile_network(network, tmp_path))
     np.testing.assert_array_equal(session(picture), wanted)
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        on_torch = runtime.TorchNetwork(network, "cpu", dtype)
+        np.testing.assert_array_equal(on_torch(picture), wanted)
 
 
 def test_large_parameters_lie_beside_the_graph(tmp_path: Path) -> None:
@@ -196,5 +204,6 @@ def test_a_row_of_zeros_stays_one(tmp_path: Path) -> None:
         4,
     )
     session = onnx.OnnxNetwork(onnx.compile_network(network, tmp_path))
-    for output in (reference.run(network, np.array([0])), session(np.array([0]))):
+    subjects = (partial(reference.run, network), session, runtime.TorchNetwork(network, "cpu"))
+    for output in (run(np.array([0])) for run in subjects):
         np.testing.assert_array_equal(output, table)
