@@ -35,7 +35,7 @@ from unseen.errors import UnseenWarning
 MANIFEST = "manifest.json"  # written last: a folder without one was never finished
 STALE_SECONDS = 24 * 3600  # older leftovers of killed processes are swept away
 HEX_256 = re.compile(r"[0-9a-f]{64}")
-KEY = re.compile(r"[\w-]+")
+KEY = re.compile(r"[\w-][\w.+-]*")
 NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 SQL_VARIABLES = 900  # prompts in one query: SQLite before 3.32 takes 999
 
@@ -96,7 +96,7 @@ def build_folder(key: str, make: Callable[[Path], None]) -> Path:
     Sizes are checked here; `verify` checks the bytes.
     """
     if not KEY.fullmatch(key):
-        raise ValueError(f"{key!r} is no key: letters, digits, _ and - make one.")
+        raise ValueError(f"{key!r} is no key: letters, digits, _, -, + and . make one.")
     try:
         return _build(home() / "networks" / key, make)
     except OSError as error:

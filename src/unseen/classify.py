@@ -31,18 +31,28 @@ def load(
     limits: Limits = DEFAULT_LIMITS,
     exact: bool = False,
     threads: int | None = None,
+    precision: str = "fp32",
+    device: str = "auto",
     commercial: bool = False,
 ) -> Classifier:
     """A classifier of the built-in model, a hub id (`org/name`, `org/name@revision`) or a folder.
 
     Weights are downloaded now if they are not here; networks are compiled when first needed, once.
     `exact` decodes JPEGs in full; `limits` bound what a picture may cost; `threads` are those of
-    the networks (default: every core). `commercial` refuses a hub id whose licence is not known
-    to allow commercial use. Short names (`fast`, `best`, …) are listed by `unseen models`. Raises
-    ModelError.
+    the networks on a CPU (default: every core). `precision`: fp32, fp16, int8 or auto, `device`:
+    auto, cpu, cuda, cuda:1 or mps; docs/speed.md says what they do. `commercial` refuses a hub id
+    whose licence is not known to allow commercial use. Short names (`fast`, `best`, …) are listed
+    by `unseen models`. Raises ModelError.
     """
     checkpoint = hub.locate(str(model), revision=revision, commercial=commercial)
-    encoder = Encoder(families.read(checkpoint), limits=limits, exact=exact, threads=threads)
+    encoder = Encoder(
+        families.read(checkpoint),
+        limits=limits,
+        exact=exact,
+        threads=threads,
+        precision=precision,
+        device=device,
+    )
     return Classifier(encoder)
 
 

@@ -80,7 +80,7 @@ def _extra(library: str, extra: str) -> Finding:
 
 
 def _providers() -> Iterator[Finding]:
-    yield Finding("execution providers", onnx.providers())
+    yield Finding("execution providers", ", ".join(onnx.available_providers()))
 
 
 def _threads() -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from typing import Any
 
@@ -20,6 +20,7 @@ from unseen.errors import LabelError, ModelError, UnseenError, UnseenWarning
 from unseen.images import DEFAULT_LIMITS, Limits, open_image
 from unseen.models.compiled import PRECISIONS, CompiledNetwork
 from unseen.models.model import Model
+from unseen.runtimes.devices import place
 from unseen.sources import Source, expand
 
 Embeddings = NDArray[np.float32]
@@ -50,20 +51,32 @@ class Encoder:
         exact: bool = False,
         threads: int | None = None,
         precision: str = "fp32",
+        device: str = "auto",
     ) -> None:
         """`exact` decodes JPEGs in full; by default a decoder may stop at three times the size
         that is wanted (cosine ≥ 0.999 to exact). `threads`: of the networks; None is all.
         `precision`: one of `PRECISIONS`; int8 is for the image net, and the text net is then fp32.
-        ModelError for any other.
+        `device`: as runtimes/devices has it. ModelError for any other, and for a device that is not
+        here, which shows when a network is first needed.
         """
         if precision not in PRECISIONS:
             raise ModelError(f"{precision!r} is no precision; {', '.join(PRECISIONS)} are.")
         self.model = model
         self.limits = limits
         self.exact = exact
+        where = cache(partial(place, device))
         text_precision = "fp16" if precision == "fp16" else "fp32"
-        self._image = CompiledNetwork(model, "image", model.image_network, threads, precision)
-        self._text = CompiledNetwork(model, "text", model.text_network, threads, text_precision)
+        self._image = CompiledNetwork(
+            model, "image", model.image_network, place=where, precision=precision, threads=threads
+        )
+        self._text = CompiledNetwork(
+            model,
+            "text",
+            model.text_network,
+            place=where,
+            precision=text_precision,
+            threads=threads,
+        )
         # What prompts are kept under.
         suffix = "" if text_precision == "fp32" else f"-{text_precision}"
         self._text_key = model.fingerprint + suffix

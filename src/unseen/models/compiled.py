@@ -1,4 +1,4 @@
-"""A model's networks, compiled once, kept on disk, checked against the definition, ready to call."""
+"""A model's networks: compiled once, kept on disk, held against the definition, ready to call."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ from unseen.models.expected import Expected, expected
 from unseen.models.model import Model
 from unseen.networks.operations import Array, Network
 from unseen.runtimes import onnx, onnx_int8
+from unseen.runtimes.devices import Place
 
 # Part of the key of every compiled network: raise it when networks/ or runtimes/ change what is
 # written, and what older versions compiled is no longer found.
 ARCHITECTURE_VERSION = 2
 
-# The least cosine to the reference runtime, on the pictures and prompts of `expected`.
-BOUNDS = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.995}
-AUTO = "auto"  # int8 where it stays within its bound, else fp32
-PRECISIONS = (AUTO, *BOUNDS)
+# The least cosine to the reference runtime, on the pictures and prompts of models/expected.
+BOUNDS = {"fp32": 0.9999, "bf16": 0.999, "fp16": 0.999, "int8": 0.995}
+AUTO = "auto"  # the fastest that stays within its bound here: int8 on a CPU, half on a GPU, or fp32
+PRECISIONS = (AUTO, "fp32", "fp16", "int8")
 CHECK = "check.json"
+
+Run = Callable[..., NDArray[np.float32]]
 
 
 class CompiledNetwork:
@@ -39,7 +42,7 @@ class CompiledNetwork:
     the hashes are right. A damaged file is compiled again, with a warning: of 1,000 flipped bits in
     a small ONNX file, 696 gave wrong numbers in silence.
 
-    What was compiled is held once, by each release of ONNX Runtime, against the reference runtime.
+    What was compiled is held once, by each release of a runtime, against the reference runtime.
     Below its bound fp32 is refused, fp16 and int8 are used with a warning, and auto takes fp32.
     """
 
@@ -48,74 +51,97 @@ class CompiledNetwork:
         model: Model,
         tower: str,
         make: Callable[[], Network[Any]],
-        threads: int | None,
+        *,
+        place: Callable[[], Place],
         precision: str = "fp32",
+        threads: int | None = None,
     ) -> None:
+        """`place` is asked when the network is first needed; `threads` are those of a CPU."""
         self._model = model
         self._tower = tower
         self._make = make
-        self._threads = threads
+        self._find_place = place
         self._wanted = precision
-        self._lock = threading.Lock()
-        self._checked: onnx.OnnxNetwork | None = None  # the session, once it is to be trusted
+        self._threads = threads
+        self._lock = threading.RLock()
+        self._checked: Run | None = None  # the network, once it is to be trusted
 
     def __call__(self, *inputs: Array) -> NDArray[np.float32]:
         """Arrays in the order of the network's inputs → float32 (n, dimension)."""
         if self._checked is None:
             with self._lock:  # a second thread waits until the first has checked the files
                 if self._checked is None:
-                    output, self._checked = self._first_call(self.precision, *inputs)
+                    output, self._checked = self._first_call(*inputs)
                     return output
         return self._checked(*inputs)
 
     @cached_property
+    def place(self) -> Place:
+        """Where it runs."""
+        return self._find_place()
+
+    @cached_property
     def precision(self) -> str:
-        """What auto came to, or what was asked for. The first time, this compiles and checks."""
+        """What auto came to, or what was asked for. The first time, auto compiles and checks."""
+        if self.place.runtime == "torch" and self._wanted == "int8":
+            raise ModelError("int8 is for the CPU; on a GPU take precision fp16, or auto.")
         if self._wanted != AUTO:
             return self._wanted
-        if self.cosine("int8") >= BOUNDS["int8"]:
-            return "int8"
-        cache.remove(self._key("int8"))
+        fast = self._fast
+        if fast is None or self.cosine(fast) >= BOUNDS[fast]:
+            return fast or "fp32"
+        cache.remove(self._key(fast))  # it would lie there for nothing
         return "fp32"
+
+    @property
+    def _fast(self) -> str | None:
+        """What auto tries here."""
+        if self.place.runtime == "torch":
+            from unseen.runtimes import torch  # noqa: PLC0415 - seconds, and only for a GPU
+
+            return torch.half_precision(self.place.device)
+        return "int8" if self.place.is_cpu else None
 
     def cosine(self, precision: str) -> float:
         """The least cosine of a precision to the reference runtime; kept once it is known."""
 
         def make(folder: Path) -> None:
-            session = self._load(self._compiled(precision))
-            cosine = self._expected.cosine(session(*self._expected.inputs))
-            facts = {"cosine": cosine, "bound": BOUNDS[precision], "runtime": onnx.version()}
+            run = self._load(precision)
+            cosine = self._expected.cosine(run(*self._expected.inputs))
+            facts = {"cosine": cosine, "bound": BOUNDS[precision], "runtime": self._runtime}
             (folder / CHECK).write_text(json.dumps(facts), "utf-8")
 
-        runtime = onnx.version().replace(".", "_")
-        folder = cache.build_folder(f"{self._key(precision)}-check-{runtime}", make)
+        folder = cache.build_folder(f"{self._key(precision)}-{self._runtime}", make)
         return float(json.loads((folder / CHECK).read_text("utf-8"))["cosine"])
 
-    def _first_call(
-        self, precision: str, *inputs: Array
-    ) -> tuple[NDArray[np.float32], onnx.OnnxNetwork]:
+    def _first_call(self, *inputs: Array) -> tuple[NDArray[np.float32], Run]:
+        precision = self.precision
+        if self.place.runtime == "torch":
+            self._compare(precision)
+            run = self._load(precision)
+            return run(*inputs), run
         folder = self._compiled(precision)
         with ThreadPoolExecutor(1) as pool:
             intact = pool.submit(cache.verify, folder)
             try:
-                session = self._load(folder)
-                output = session(*inputs)
+                run = self._load(precision)
+                output = run(*inputs)
             except ModelError:
                 if intact.result():
                     raise  # not the disk's fault
             else:
                 if intact.result():
                     self._compare(precision)
-                    return output, session
+                    return output, run
         warnings.warn(
             f"{folder} is damaged; it is thrown away and compiled again.",
             UnseenWarning,
             stacklevel=3,
         )
         cache.discard(folder)
-        session = self._load(self._compiled(precision))
         self._compare(precision)
-        return session(*inputs), session
+        run = self._load(precision)
+        return run(*inputs), run
 
     def _compare(self, precision: str) -> None:
         cosine = self.cosine(precision)
@@ -127,8 +153,8 @@ class CompiledNetwork:
         )
         if precision == "fp32":
             raise ModelError(
-                f"{what}. ONNX Runtime {onnx.version()} computes something else on this machine: "
-                "another release of it may help (`pip install -U onnxruntime`)."
+                f"{what}. {self._runtime} computes something else on this machine: another release "
+                'of it, or device="cpu", may help.'
             )
         warnings.warn(f"{what}: fp32 is safer.", UnseenWarning, stacklevel=5)
 
@@ -137,13 +163,29 @@ class CompiledNetwork:
         key = f"{self._model.fingerprint}-{self._tower}-expected-v{ARCHITECTURE_VERSION}"
         return expected(self._model, self._tower, self._make, key)
 
+    @cached_property
+    def _runtime(self) -> str:
+        """What carries the network out, with its release: what was checked holds for it alone."""
+        if self.place.runtime == "torch":
+            from unseen.runtimes import torch  # noqa: PLC0415
+
+            return f"torch-{torch.version()}-{self.place.device}".replace(":", "-")
+        return f"onnxruntime-{onnx.version()}-{self.place.device}"
+
     def _key(self, precision: str) -> str:
         # A home may serve several machines, and int8 depends on the CPU.
         kind = f"int{onnx_int8.weight_bits()}" if precision == "int8" else precision
         return f"{self._model.fingerprint}-{self._tower}-{kind}-v{ARCHITECTURE_VERSION}"
 
-    def _load(self, folder: Path) -> onnx.OnnxNetwork:
-        return onnx.OnnxNetwork(folder / f"{self._tower}.onnx", threads=self._threads)
+    def _load(self, precision: str) -> Run:
+        if self.place.runtime == "torch":
+            from unseen.runtimes import torch  # noqa: PLC0415
+
+            return torch.TorchNetwork(self._make(), self.place.device, torch.DTYPES[precision])
+        path = self._compiled(precision) / f"{self._tower}.onnx"
+        return onnx.OnnxNetwork(
+            path, provider=self.place.device, number=self.place.number, threads=self._threads
+        )
 
     def _compiled(self, precision: str) -> Path:
         def make(folder: Path) -> None:

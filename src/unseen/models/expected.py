@@ -33,7 +33,9 @@ class Expected:
 
     inputs: tuple[Array, ...]
     output: NDArray[np.float32]
-    ranges: tuple[NDArray[np.float32], ...]  # of each linear layer, in order, a channel of its input
+    ranges: tuple[
+        NDArray[np.float32], ...
+    ]  # of each linear layer, in order, a channel of its input
 
     def cosine(self, output: Array) -> float:
         """The least cosine of the rows of `output` to the right ones; NaN counts as -1."""
@@ -50,12 +52,12 @@ def expected(
         inputs = _image_inputs(model) if tower == "image" else _text_inputs(model)
         operations = RangeOperations()
         output = make_network().body(operations, *inputs)
-        np.savez(
-            folder / FILE,
-            output=output,
+        kept: dict[str, Any] = {
+            "output": output,
             **{f"input{index}": value for index, value in enumerate(inputs)},
             **{f"range{index}": value for index, value in enumerate(operations.ranges)},
-        )
+        }
+        np.savez(folder / FILE, **kept)
 
     folder = cache.build_folder(key, make)
     if not cache.verify(folder):
@@ -72,8 +74,9 @@ class RangeOperations(reference.NumpyOperations):
         self.ranges: list[NDArray[np.float32]] = []
 
     def linear(self, x: Array, weight: Array, bias: Array | None = None) -> Array:
-        first = np.abs(x[:1]).reshape(-1, x.shape[-1])
-        self.ranges.append(first.max(0).astype(np.float32))
+        first = np.abs(x[0])  # (tokens, channels), or (channels,) after pooling
+        largest = first.max(0) if first.ndim == 2 else np.zeros(0)
+        self.ranges.append(largest.astype(np.float32))
         return super().linear(x, weight, bias)
 
 

@@ -26,6 +26,9 @@ IR_VERSION = 10  # what ONNX Runtime 1.20, our floor, reads
 INLINE_BYTES = 1024  # smaller parameters stay in the graph
 ALIGNMENT = 4096  # a page, so that parameters can be mapped
 
+# What ONNX Runtime says when a batch is too large for the memory that is left.
+OUT_OF_MEMORY = ("Failed to allocate memory", "out of memory", "bad allocation")
+
 Value = str  # a tensor, while a graph is recorded, is the name of a value in it
 
 
@@ -70,8 +73,18 @@ def compile_network(
 class OnnxNetwork:
     """A compiled network in an ONNX Runtime session; may be called from several threads."""
 
-    def __init__(self, path: Path, *, threads: int | None = None) -> None:
-        """`threads`: how many one call uses; None leaves it to ONNX Runtime (one a core)."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        provider: str = "CPUExecutionProvider",
+        number: int = 0,
+        threads: int | None = None,
+    ) -> None:
+        """`threads`: how many a call uses on a CPU; None leaves it to ONNX Runtime (one a core).
+
+        `provider`: who computes; what it cannot do the CPU does. `number`: of its device.
+        """
         import onnxruntime  # noqa: PLC0415 - 0.15 s, and only needed to run
 
         options = onnxruntime.SessionOptions()
@@ -79,9 +92,13 @@ class OnnxNetwork:
         options.intra_op_num_threads = threads or 0
         # Spinning threads would take the cores from the threads that decode pictures.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        providers: list[Any] = ["CPUExecutionProvider"]
+        if provider != providers[0]:
+            settings = {"device_id": str(number)} if number else {}
+            providers.insert(0, (provider, settings))
         try:
             self._session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                str(path), options, providers=providers
             )
         except Exception as error:  # ONNX Runtime's own errors share no base class
             raise ModelError(
@@ -92,7 +109,14 @@ class OnnxNetwork:
     def __call__(self, *inputs: Array) -> NDArray[np.float32]:
         """Arrays in the order of the network's inputs → float32 (n, dimension)."""
         feed = dict(zip(self._names, inputs, strict=True))
-        output: NDArray[np.float32] = self._session.run(None, feed)[0]
+        try:
+            output: NDArray[np.float32] = self._session.run(None, feed)[0]
+        except Exception as error:  # ONNX Runtime's own errors share no base class
+            half = len(inputs[0]) // 2
+            if half == 0 or not any(sign in str(error) for sign in OUT_OF_MEMORY):
+                raise
+            parts = [[i[:half] for i in inputs], [i[half:] for i in inputs]]
+            return np.concatenate([self(*part) for part in parts])
         return output
 
 
@@ -104,11 +128,12 @@ def version() -> str:
     return found
 
 
-def providers() -> str:
+def available_providers() -> list[str]:
     """The execution providers that ONNX Runtime offers here."""
     import onnxruntime  # noqa: PLC0415
 
-    return ", ".join(onnxruntime.get_available_providers())
+    found: list[str] = onnxruntime.get_available_providers()
+    return found
 
 
 class OnnxOperations:

@@ -4,7 +4,8 @@ A weight has a scale a column and is stored as int8. What comes in gets a scale 
 token of a picture, so that a picture's embedding does not depend on the others in its batch. Before
 that each channel is divided by a fixed number, and the weight's row multiplied by it, which evens
 out the few channels that are far larger than the rest (SmoothQuant, Xiao et al. 2022,
-arXiv:2211.10438, at α = 0.5). All other operations stay in float32.
+arXiv:2211.10438, at α = 0.5). All other operations stay in float32, and so do the layers behind
+the pooling: they cost nothing, and their errors would reach the embedding whole.
 """
 
 from __future__ import annotations
@@ -35,14 +36,17 @@ def weight_bits() -> int:
     if platform.machine().lower() not in ("x86_64", "amd64", "i386", "i686", "x86"):
         return 8
     try:
-        from numpy._core._multiarray_umath import __cpu_features__ as features  # noqa: PLC0415
+        from numpy._core._multiarray_umath import __cpu_features__ as features  # type: ignore[import-not-found]  # noqa: PLC0415
     except ImportError:  # numpy 1, or another arrangement: what is always right
         return 7
     return 8 if features.get("AVX512VNNI") else 7
 
 
 class Int8Operations(OnnxOperations):
-    """Records linear layers in 8 bits. `ranges`: the largest input of each channel, a layer."""
+    """Records linear layers in 8 bits. `ranges`: the largest input of each channel, a layer.
+
+    A layer with an empty range stays in float32.
+    """
 
     def __init__(
         self, parameters: IO[bytes], ranges: Sequence[NDArray[np.float32]], bits: int
@@ -55,7 +59,7 @@ class Int8Operations(OnnxOperations):
 
     def linear(self, x: Value, weight: Array, bias: Array | None = None) -> Value:
         largest = next(self._ranges)
-        if weight.size < SMALLEST:
+        if weight.size < SMALLEST or not largest.size:
             return super().linear(x, weight, bias)
         matrix = as_float32(weight.T)
         if x not in self._rows:
@@ -90,8 +94,10 @@ class Int8Operations(OnnxOperations):
 
 def _divisor(largest: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     """What each channel is divided by: more where its values are large and its weights small."""
-    values = np.maximum(largest, 1e-5).astype(np.float64)
-    weights = np.maximum(np.abs(matrix).max(1), 1e-5).astype(np.float64)
+    # Only what is larger than usual counts: of few tokens the small ranges are chance.
+    values = np.maximum(largest, np.median(largest)).astype(np.float64) + 1e-5
+    weights = np.abs(matrix).max(1).astype(np.float64)
+    weights = np.maximum(weights, np.median(weights)) + 1e-5
     divisor = values**ALPHA / weights ** (1 - ALPHA)
     divisor /= np.exp(np.log(divisor).mean())
-    return np.clip(divisor, 1 / LARGEST_DIVISOR, LARGEST_DIVISOR).astype(np.float32)
+    return as_float32(np.clip(divisor, 1 / LARGEST_DIVISOR, LARGEST_DIVISOR))

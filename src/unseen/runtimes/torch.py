@@ -96,6 +96,20 @@ def default_dtype(device: str) -> torch.dtype:
     return torch.float16 if kind == "mps" else torch.float32
 
 
+def half_precision(device: str) -> str | None:
+    """The name of the 16-bit type that `default_dtype` takes; None where it takes float32."""
+    names = {torch.bfloat16: "bf16", torch.float16: "fp16"}
+    return names.get(default_dtype(device))
+
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def version() -> str:
+    """The release of torch."""
+    return str(torch.__version__)
+
+
 class TorchNetwork:
     """A network on a device; may be called from several threads.
 
