@@ -14,6 +14,7 @@ import pytest
 import unseen
 from unseen import doctor
 from unseen.doctor import Finding, examine
+from unseen.models.compiled import BOUNDS
 
 
 def by_name() -> dict[str, Finding]:
@@ -30,7 +31,8 @@ def test_a_healthy_installation(fresh_home: Path) -> None:
     assert "processors" in findings["threads"].value
     assert str(fresh_home) in findings["home"].value and "writable" in findings["home"].value
     assert "HF_HUB_OFFLINE" in findings["hub"].value and "HF_HOME" in findings
-    assert findings["self-test, image net"].ok and findings["self-test, text net"].ok
+    tests = [f for name, f in findings.items() if name.startswith("self-test, ")]
+    assert len(tests) == 5 and all(f.ok for f in tests)
     assert float(findings["self-test took"].value.split()[0]) < 30
 
 
@@ -44,8 +46,8 @@ def test_a_model_that_does_not_load_is_a_finding(monkeypatch: pytest.MonkeyPatch
 
 
 def test_wrong_numbers_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "SELF_TEST_COSINE", 1.1)
-    assert [f.ok for f in doctor._self_test()] == [False, False, None]
+    monkeypatch.setitem(BOUNDS, "fp32", 1.1)
+    assert [f.ok for f in doctor._self_test()] == [False, True, True, False, True, None]
 
 
 def test_a_missing_library_is_a_finding_and_a_missing_extra_is_none() -> None:

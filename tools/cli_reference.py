@@ -20,6 +20,7 @@ COMMANDS = (
     "models",
     "models info",
     "models pull",
+    "models verify",
     "doctor",
 )
 HEAD = "# The command line\n\nMade from `--help` by `tools/cli_reference.py`.\n"

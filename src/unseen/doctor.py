@@ -12,7 +12,8 @@ from importlib import metadata
 
 import unseen
 from unseen import cache
-from unseen.runtimes import onnx, reference
+from unseen.runtimes import devices, onnx, onnx_int8
+from unseen.verify import verify
 
 LIBRARIES = (
     "numpy",
@@ -25,9 +26,8 @@ LIBRARIES = (
     "typer",
     "rich",
 )
-EXTRAS = {"pyarrow": "parquet"}
+EXTRAS = {"pyarrow": "parquet", "torch": "gpu"}
 HUB_SECONDS = 3.0
-SELF_TEST_COSINE = 0.9999  # of the compiled networks to the reference runtime
 REINSTALL = 'pip install --force-reinstall "unseen", and report it if that does not help'
 
 
@@ -81,6 +81,7 @@ def _extra(library: str, extra: str) -> Finding:
 
 def _providers() -> Iterator[Finding]:
     yield Finding("execution providers", ", ".join(onnx.available_providers()))
+    yield Finding("int8", f"weights of {onnx_int8.weight_bits()} bits on this CPU")
 
 
 def _threads() -> Iterator[Finding]:
@@ -126,26 +127,13 @@ def _hub() -> Iterator[Finding]:
 
 
 def _self_test() -> Iterator[Finding]:
-    """The built-in model, compiled, against the reference runtime on a drawn picture and words."""
-    from PIL import Image  # noqa: PLC0415 - a broken one is a finding
-
+    """The built-in model, compiled, against the reference runtime."""
     start = time.perf_counter()
-    encoder = unseen.load().encoder
-    model = encoder.model
-    picture = Image.linear_gradient("L").resize((300, 200)).convert("RGB")
-    pixels = model.preprocess(picture)[None]
-    ids, _ = model.tokenizer.encode(["a photo of a cat"], model.context_length)
-    ours = encoder.encode_images([picture]), encoder.encode_texts(["a photo of a cat"])
-    judges = (
-        reference.run(model.image_network(), pixels),
-        reference.run(model.text_network(), *model.text_inputs(ids)),
-    )
-    for net, mine, theirs in zip(("image net", "text net"), ours, judges, strict=True):
-        cosine = float((mine * theirs).sum())
+    for found in verify(unseen.load().model, [devices.place("cpu")]):
         yield Finding(
-            f"self-test, {net}",
-            f"cosine {cosine:.6f} to the reference",
-            ok=cosine >= SELF_TEST_COSINE,
-            advice="" if cosine >= SELF_TEST_COSINE else REINSTALL,
+            f"self-test, {found.tower} net, {found.precision}",
+            f"cosine {found.cosine:.6f} to the reference",
+            ok=found.ok,
+            advice="" if found.ok else REINSTALL,
         )
     yield Finding("self-test took", f"{time.perf_counter() - start:.1f} s")

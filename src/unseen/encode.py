@@ -82,6 +82,11 @@ class Encoder:
         self._text_key = model.fingerprint + suffix
         self._vectors = VectorCache()
 
+    @property
+    def precision(self) -> str:
+        """Of the image net: what auto came to. To learn that, it compiles and checks."""
+        return self._image.precision
+
     # pictures
 
     def encode_images(self, sources: Any, *, batch_size: int = BATCH_SIZE) -> Embeddings:

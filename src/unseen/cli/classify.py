@@ -37,6 +37,8 @@ def classify(
     batch_size: options.BatchSize = BATCH_SIZE,
     exact: options.Exact = False,
     threads: options.Threads = None,
+    precision: options.Precision = "fp32",
+    device: options.Device = "auto",
     as_json: options.AsJson = False,
     jsonl: Annotated[
         bool, typer.Option("--jsonl", help="A JSON object a line, on standard output.")
@@ -66,7 +68,13 @@ def classify(
     target.check(resume=resume, overwrite=overwrite)
     total = count(sources)
     classifier = unseen.load(
-        model, revision=revision, exact=exact, threads=threads, commercial=commercial
+        model,
+        revision=revision,
+        exact=exact,
+        threads=threads,
+        precision=precision,
+        device=device,
+        commercial=commercial,
     )
     with progress.prompts(quiet) as show:
         compiled = classifier.compile(
@@ -75,7 +83,8 @@ def classify(
             background=unknown or (),
             progress=show,
         )
-    how = {"multi": multi, "top": top, "min_score": min_score, "exact": exact}
+    how: dict[str, Any] = {"multi": multi, "top": top, "min_score": min_score, "exact": exact}
+    how["precision"] = precision
     done = target.finished(made_by(classifier.model, compiled, how), resume=resume)
     predictions = classifier.classify_many(
         _left(expand(sources), done, target),

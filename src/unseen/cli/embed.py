@@ -21,6 +21,8 @@ def embed(
     batch_size: options.BatchSize = BATCH_SIZE,
     exact: options.Exact = False,
     threads: options.Threads = None,
+    precision: options.Precision = "fp32",
+    device: options.Device = "auto",
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -35,7 +37,13 @@ def embed(
         prepare(path, overwrite=overwrite)
     total = count(sources)
     classifier = unseen.load(
-        model, revision=revision, exact=exact, threads=threads, commercial=commercial
+        model,
+        revision=revision,
+        exact=exact,
+        threads=threads,
+        precision=precision,
+        device=device,
+        commercial=commercial,
     )
     known = classifier.model
     facts = {"model": known.name, "fingerprint": known.fingerprint}

@@ -30,6 +30,7 @@ def compile_labels(
     commercial: options.Commercial = False,
     template: options.Template = None,
     unknown: options.Unknown = None,
+    device: options.Device = "auto",
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -41,7 +42,7 @@ def compile_labels(
     if output.suffix != ".safetensors":
         raise LabelError(f"{output}: a compiled label set is a .safetensors file.")
     prepare(output, overwrite=overwrite)
-    classifier = unseen.load(model, revision=revision, commercial=commercial)
+    classifier = unseen.load(model, revision=revision, device=device, commercial=commercial)
     with progress.prompts(quiet) as show:
         compiled = classifier.compile(
             options.labels_argument(source),

@@ -51,6 +51,10 @@ Threads = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option(min=1, help="Threads of the networks.", show_default="all cores"),
 ]
+Precision = Annotated[
+    str, typer.Option(help="fp32, fp16, int8, or auto: the fastest that stays near fp32 here.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Quiet = Annotated[
     bool,
     typer.Option(

@@ -102,8 +102,16 @@ class CompiledNetwork:
             return torch.half_precision(self.place.device)
         return "int8" if self.place.is_cpu else None
 
-    def cosine(self, precision: str) -> float:
-        """The least cosine of a precision to the reference runtime; kept once it is known."""
+    def cosine(self, precision: str, *, again: bool = False) -> float:
+        """The least cosine of a precision to the reference runtime; kept once it is known.
+
+        `again` looks at the files, and works it out anew.
+        """
+        key = f"{self._key(precision)}-{self._runtime}"
+        if again:
+            cache.remove(key)
+            if self.place.runtime == "onnx" and not cache.verify(self._compiled(precision)):
+                cache.discard(self._compiled(precision))
 
         def make(folder: Path) -> None:
             run = self._load(precision)
@@ -111,7 +119,7 @@ class CompiledNetwork:
             facts = {"cosine": cosine, "bound": BOUNDS[precision], "runtime": self._runtime}
             (folder / CHECK).write_text(json.dumps(facts), "utf-8")
 
-        folder = cache.build_folder(f"{self._key(precision)}-{self._runtime}", make)
+        folder = cache.build_folder(key, make)
         return float(json.loads((folder / CHECK).read_text("utf-8"))["cosine"])
 
     def _first_call(self, *inputs: Array) -> tuple[NDArray[np.float32], Run]:

@@ -1,0 +1,165 @@
+"""Where networks are carried out: what each wish comes to on machines that have this or that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import checkpoints
+import unseen
+from unseen.errors import ModelError
+from unseen.runtimes import devices, onnx
+from unseen.runtimes import torch as on_torch
+from unseen.runtimes.devices import CPU, Place, place
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """`machine(providers=…, torch=…, gpu=…)` makes this one look like another."""
+
+    def make(providers: tuple[str, ...] = (), has_torch: bool = False, gpu: str = "") -> None:
+        monkeypatch.setattr(onnx, "available_providers", lambda: [*providers, CPU])
+        monkeypatch.setattr(devices, "find_spec", lambda name: object() if has_torch else None)
+        monkeypatch.setattr(devices, "_may_have_gpu", lambda: bool(gpu))
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu == "cuda")
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        monkeypatch.setattr(torch.version, "cuda", "13.0")
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: gpu == "mps")
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("has", "wanted", "found"),
+    [
+        ({}, "auto", Place("onnx", CPU)),
+        ({"has_torch": True}, "auto", Place("onnx", CPU)),
+        ({"has_torch": True, "gpu": "cuda"}, "auto", Place("torch", "cuda")),
+        ({"has_torch": True, "gpu": "cuda"}, "cuda:1", Place("torch", "cuda:1")),
+        ({"has_torch": True, "gpu": "cuda"}, "cpu", Place("onnx", CPU)),
+        ({"has_torch": True, "gpu": "mps"}, "auto", Place("torch", "mps")),
+        ({"gpu": "cuda"}, "auto", Place("onnx", CPU)),
+        (
+            {"providers": ("CUDAExecutionProvider",), "gpu": "cuda"},
+            "cuda:1",
+            Place("onnx", "CUDAExecutionProvider", 1),
+        ),
+        ({"providers": ("DmlExecutionProvider",)}, "auto", Place("onnx", "DmlExecutionProvider")),
+        (
+            {"providers": ("OpenVINOExecutionProvider",)},
+            "auto",
+            Place("onnx", "OpenVINOExecutionProvider"),
+        ),
+        (
+            {"providers": ("CoreMLExecutionProvider",)},
+            "mps",
+            Place("onnx", "CoreMLExecutionProvider"),
+        ),
+    ],
+)
+def test_where_it_runs(has: dict[str, Any], wanted: str, found: Place, machine: Any) -> None:
+    machine(**has)
+    assert place(wanted) == found
+
+
+@pytest.mark.parametrize(
+    ("has", "wanted", "complaint"),
+    [
+        ({}, "cuda", r"device='cuda' needs torch \(`pip install \"unseen\[gpu\]\"`\)"),
+        ({}, "mps", "needs torch"),
+        ({"has_torch": True}, "cuda", "torch finds no CUDA device"),
+        ({"has_torch": True, "gpu": "cuda"}, "cuda:2", "torch finds 2"),
+        ({}, "tpu", "'tpu' is none that is known: auto, cpu, cuda, cuda:1, mps"),
+        ({}, "cuda:x", "none that is known"),
+        ({}, "", "none that is known"),
+    ],
+)
+def test_what_is_not_here_is_refused(
+    has: dict[str, Any], wanted: str, complaint: str, machine: Any
+) -> None:
+    machine(**has)
+    with pytest.raises(ModelError, match=complaint):
+        place(wanted)
+
+
+def test_torch_is_not_imported_where_there_is_no_driver() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, unseen\nfrom unseen.runtimes import devices\ndevices.DRIVERS = ()\n"
+        "devices.place('auto'); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+class OnTorch:
+    """A GPU that is really the processor: everything but the speed is the same."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        import unseen.encode
+
+        monkeypatch.setattr(unseen.encode, "place", lambda wanted: Place("torch", "cpu"))
+
+
+def test_whole_classifiers_on_torch(
+    tmp_path: Path, fresh_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = checkpoints.clip(tmp_path / "clip")
+    pictures = [np.full((40, 50, 3), shade, np.uint8) for shade in (20, 120, 220)]
+    here = unseen.load(folder, device="cpu")
+    images, texts = here.encode_images(pictures), here.encode_texts(["a cat", "a dog"])
+    OnTorch(monkeypatch)
+    there = unseen.load(folder)
+    np.testing.assert_allclose(there.encode_images(pictures), images, atol=1e-5)
+    np.testing.assert_allclose(there.encode_texts(["a cat", "x"])[:1], texts[:1], atol=1e-5)
+    assert list((fresh_home / "networks").glob("*-torch-*-cpu/check.json"))
+    half = unseen.load(folder, precision="fp16").encode_images(pictures)
+    assert (half * images).sum(1).min() >= 0.999 and np.abs(half - images).max() > 1e-6
+    with pytest.raises(ModelError, match="int8 is for the CPU"):
+        unseen.load(folder, precision="int8").encode_images(pictures)
+
+
+def test_auto_on_a_gpu_is_half_precision_if_that_is_near(
+    tmp_path: Path, fresh_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_torch, "half_precision", lambda device: "bf16")
+    picture = [np.full((40, 50, 3), 120, np.uint8)]
+    OnTorch(monkeypatch)
+    near = unseen.load(checkpoints.clip(tmp_path / "clip"), precision="auto")
+    near.encode_images(picture)
+    assert near.encoder.precision == "bf16"
+    # The built-in model keeps the largest of its probabilities: rounding changes which.
+    far = unseen.load(precision="auto")
+    far.encode_images(picture)
+    assert far.encoder.precision in ("bf16", "fp32")
+    assert far.encoder.precision == (
+        "bf16" if far.encoder._image.cosine("bf16") >= 0.999 else "fp32"
+    )
+
+
+def test_a_batch_that_onnx_runtime_has_no_memory_for_is_halved(tmp_path: Path) -> None:
+    folder = checkpoints.clip(tmp_path / "clip")
+    classifier = unseen.load(folder)
+    pictures = [np.full((40, 50, 3), 30 * n, np.uint8) for n in range(7)]
+    wanted = classifier.encode_images(pictures)
+    network = classifier.encoder._image._checked
+    session, sizes = network._session, []
+
+    class Small:
+        def run(self, names: None, feed: dict[str, Any]) -> Any:
+            (batch,) = feed.values()
+            sizes.append(len(batch))
+            if len(batch) > 2:
+                raise RuntimeError("Failed to allocate memory for requested buffer of size 9")
+            return session.run(names, feed)
+
+    network._session = Small()
+    np.testing.assert_allclose(classifier.encode_images(pictures), wanted, atol=1e-6)
+    assert sizes == [7, 3, 1, 2, 4, 2, 2]
+    classifier.encoder._image._checked._session = session
