@@ -22,6 +22,7 @@ from unseen.cli.embed import embed
 from unseen.cli.labels import labels
 from unseen.cli.models import models
 from unseen.cli.output import forget_stdout
+from unseen.cli.verify import verify
 from unseen.errors import UnseenError
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command(short_help="Say which labels fit each picture.")(classify)
 app.command(short_help="Write the embedding of each picture to a file.")(embed)
 app.add_typer(labels, name="labels", short_help="Compile label sets.")
+models.command(short_help="Test a checkpoint in every runtime and precision.")(verify)
 app.add_typer(models, name="models", short_help="List, describe and fetch the known checkpoints.")
 app.command(short_help="Look at the installation, and test it.")(doctor)
 

@@ -12,21 +12,14 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-import unseen
-from unseen import verify
 from unseen.cli import options, progress
-from unseen.encode import Encoder
-from unseen.errors import ImageError, ModelError, SourceError
+from unseen.errors import ModelError
 from unseen.models import hub, table
 
 SIZE = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(MB|GB)?", re.IGNORECASE)
 USE = {True: "yes", False: "no", None: "?"}
 
 models = typer.Typer(invoke_without_command=True)
-
-Id = Annotated[
-    str, typer.Argument(metavar="ID", help="A hub id or a short name.", show_default=False)
-]
 
 
 def _megabytes(given: str) -> float:
@@ -85,7 +78,7 @@ def list_models(
 
 
 @models.command(short_help="Everything that is known of a checkpoint.")
-def info(model: Id, as_json: options.AsJson = False, debug: options.Debug = False) -> None:
+def info(model: options.Id, as_json: options.AsJson = False, debug: options.Debug = False) -> None:
     """unseen models info fast
 
     Everything that is known of a checkpoint.
@@ -124,7 +117,7 @@ def info(model: Id, as_json: options.AsJson = False, debug: options.Debug = Fals
 
 @models.command(short_help="Download a checkpoint.")
 def pull(
-    model: Id,
+    model: options.Id,
     revision: options.Revision = None,
     commercial: options.Commercial = False,
     quiet: options.Quiet = False,
@@ -138,60 +131,6 @@ def pull(
     if known is not None and not quiet and not _is_here(known.id):
         progress.say(f"{known.id}: {_size(known.download_mb)}, {known.licence}.")
     typer.echo(hub.locate(model, revision=revision, commercial=commercial).folder)
-
-
-@models.command("verify", short_help="Test a checkpoint in every runtime and precision.")
-def verify_model(
-    model: Id,
-    revision: options.Revision = None,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
-) -> None:
-    """unseen models verify fast
-
-    Hold both nets against the definition, in every runtime and precision that there is here, and
-    with what was published of the checkpoint, where there is a network. The status is 1 when fp32
-    or a published figure is missed.
-    """
-    classifier = unseen.load(model, revision=revision)
-    rows = []
-    for found in verify.verify(classifier.model, verify.places()):
-        rows.append({**asdict(found), "ok": found.ok})
-        if not as_json:
-            typer.echo(_verified(found))
-    known = verify.golden(model)
-    golden = None if known is None else _golden(known, unseen.load(model, exact=True).encoder)
-    if as_json:
-        typer.echo(json.dumps({"networks": rows, "published": golden}, indent=1))
-    elif golden is not None:
-        typer.echo(golden["text"])
-    elif not quiet:
-        progress.say("no published figures of this checkpoint are known here.")
-    missed = any(row["precision"] == "fp32" and not row["ok"] for row in rows)
-    if missed or (golden is not None and golden["ok"] is False):
-        raise typer.Exit(1)
-
-
-def _verified(found: verify.Verified) -> str:
-    where = f"{found.runtime}, {found.device.removesuffix('ExecutionProvider')}"
-    verdict = "ok" if found.ok else f"below {found.bound}"
-    return f"{found.tower:<6} {where:<14} {found.precision:<5} cosine {found.cosine:.6f}  {verdict}"
-
-
-def _golden(known: verify.Golden, encoder: Encoder) -> dict[str, Any]:
-    """The published figures and ours; `ok` None where the picture could not be fetched."""
-    published = ", ".join(f"{value:.4g}" for value in known.published)
-    try:
-        ours = verify.compare(encoder, known)
-    except (ImageError, SourceError) as error:
-        text = f"published {published}: not compared, the picture is not reached ({error})"
-        return {"published": known.published, "ours": None, "ok": None, "text": text}
-    pairs = zip(ours, known.published, strict=True)
-    ok = all(abs(mine - theirs) <= known.tolerance for mine, theirs in pairs)
-    shown = ", ".join(f"{value:.4g}" for value in ours)
-    text = f"published {published}, ours {shown}: {'ok' if ok else 'not the same'} ({known.source})"
-    return {"published": known.published, "ours": ours, "ok": ok, "text": text}
 
 
 def _check_licence(licence: str) -> None:

@@ -15,6 +15,9 @@ def _here_or_at_the_root(context: typer.Context, value: bool) -> bool:
     return value or bool(context.find_root().params.get("quiet"))
 
 
+Id = Annotated[
+    str, typer.Argument(metavar="ID", help="A hub id or a short name.", show_default=False)
+]
 Sources = Annotated[
     list[str], typer.Argument(help="Pictures, folders, globs or URLs.", show_default=False)
 ]
