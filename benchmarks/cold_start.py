@@ -17,6 +17,7 @@ from side_by_side import b32, paired, photographs
 
 THEIRS = """
 import sys
+sys.modules["torchvision"] = None
 from transformers import pipeline
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 model, picture, *labels = sys.argv[1:]

@@ -1,6 +1,7 @@
 """Classify photographs: our pipeline against transformers', same weights, same pictures.
 
 python benchmarks/folder.py --labels 100
+python benchmarks/folder.py --labels 100 --precision int8
 python benchmarks/folder.py --labels 1000 --pictures 4
 """
 
@@ -9,9 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 
-import transformers
 from side_by_side import b32, paired, photographs, report
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 import unseen
 
@@ -19,10 +18,14 @@ TASK = "zero-shot-image-classification"
 
 
 def main() -> None:
+    import transformers  # after side_by_side, which hides torchvision from it
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--labels", type=int, default=100)
     parser.add_argument("--pictures", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--precision", default="fp32")
     options = parser.parse_args()
     labels = [f"a kind of thing, number {i}" for i in range(options.labels)]
     paths = photographs(max(options.pictures, 32))
@@ -32,7 +35,7 @@ def main() -> None:
         image_processor=CLIPImageProcessorPil.from_pretrained(b32()),
         dtype="float32",
     )
-    ours = unseen.load(b32())
+    ours = unseen.load(b32(), precision=options.precision)
     start = time.perf_counter()
     compiled = ours.compile(labels)
     print(f"{len(labels)} labels encoded once: {time.perf_counter() - start:.2f} s")

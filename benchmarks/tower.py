@@ -1,10 +1,12 @@
-"""The image net alone, fp32: ONNX Runtime against torch eager, same weights, same threads.
+"""The image net alone: ours against torch eager in fp32, same weights, same threads.
 
 python benchmarks/tower.py
+python benchmarks/tower.py --precision int8
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 
 import numpy as np
@@ -18,9 +20,12 @@ BATCH = 8
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--precision", default="fp32")
+    precision = parser.parse_args().precision
     torch.set_num_threads(os.cpu_count() or 1)
     model = CLIPModel.from_pretrained(b32(), dtype=torch.float32).eval()
-    ours = unseen.load(b32()).encoder._image
+    ours = unseen.load(b32(), precision=precision).encoder._image
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 224, 224, 3), dtype=np.uint8)
     normalised = torch.randn(BATCH, 3, 224, 224)
 
@@ -29,7 +34,7 @@ def main() -> None:
         model.get_image_features(pixel_values=normalised)
 
     a, b = paired(eager, lambda: ours(pixels), 15)
-    report("image net, fp32", "images/s", BATCH / a, BATCH / b)
+    report(f"image net, {precision}", "images/s", BATCH / a, BATCH / b)
 
 
 if __name__ == "__main__":
