@@ -108,7 +108,9 @@ def trained_transformer() -> None:
     for precision, bits in (("fp32", 8), ("int8", 8), ("int8", 7)):
         onnx_int8.weight_bits = lambda b=bits: b  # type: ignore[assignment]
         place = partial(devices.place, "cpu")
-        net = CompiledNetwork(model, "text", model.text_network, place=place, precision=precision)
+        net = CompiledNetwork(
+            model, "text", model.text_network, find_place=place, precision=precision
+        )
         rows[precision, bits] = net(*inputs)
     exact = rows["fp32", 8]
     for (precision, bits), found in rows.items():

@@ -166,20 +166,38 @@ def openclip(
     `weights`: "safetensors" or "bin". `changes` is called with the model before it is saved.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    given = KINDS[kind]
-    text = {**TEXT, **given.get("text_cfg", {})}
-    tower = text.get("hf_model_name")
-    vision = given["vision_cfg"]
-    trunk = vision.get("timm_model_name")
-    vision = {"image_size": 224, **vision} if trunk else {**SMALL, **vision}
-    text["vocab_size"] = _tokenizer(folder, text)
-    config = {"embed_dim": 48, **given, "vision_cfg": vision, "text_cfg": text}
-    if tower:
-        text = {"context_length": 77, **given["text_cfg"]}
-        config["text_cfg"] = text
+    config = full_config(kind)
+    config["text_cfg"]["vocab_size"] = _tokenizer(folder, config["text_cfg"])
     model = random_model(config, folder)
     if changes is not None:
         changes(model)
+    return save(folder, model, config, weights=weights, preprocess=preprocess)
+
+
+def full_config(kind: str) -> Config:
+    """The model_cfg of one of `KINDS`, narrow and shallow."""
+    given = KINDS[kind]
+    text = {**TEXT, **given.get("text_cfg", {})}
+    if text.get("hf_model_name"):
+        text = {"context_length": 77, **given["text_cfg"]}
+    vision = given["vision_cfg"]
+    usual = {"image_size": 224} if vision.get("timm_model_name") else SMALL
+    vision = {**usual, **vision}
+    return {"embed_dim": 48, **given, "vision_cfg": vision, "text_cfg": text}
+
+
+def save(
+    folder: Path,
+    model: Any,
+    config: Config,
+    *,
+    weights: str = "safetensors",
+    preprocess: Config | None = None,
+) -> Path:
+    """A model of open_clip's into a folder, by its own hand; with CLIP's tokenizer if none is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.iterdir()):
+        checkpoints.tokenizer(folder)
     kept = mock.Mock(save_pretrained=lambda folder: None)
     save_for_hf(model, kept, config, str(folder), safe_serialization=weights == "safetensors")
     settings = json.loads((folder / "open_clip_config.json").read_text())

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import transformers
 from PIL import Image
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
@@ -90,7 +91,9 @@ print(f"Label with the best score: {best['label']}, Score: {best['score']}")
 
 
 def test_the_task_may_be_left_out_and_nothing_given_is_the_built_in() -> None:
-    detector = unseen.pipeline(model="builtin", device="cpu")
+    for cpu in ("cpu", -1, None, torch.device("cpu")):
+        detector = unseen.pipeline(model="builtin", device=cpu)
+        assert detector.classifier.encoder.place.is_cpu
     assert detector("examples/cat.jpg", candidate_labels=["cat", "dog"])[0]["label"] == "cat"
     assert unseen.pipeline(TASK).classifier.model.name == "builtin"
 
@@ -109,7 +112,8 @@ def test_what_it_refuses(both: tuple[Any, Any], pictures: list[Image.Image]) -> 
         ours([pictures[0], b"broken"], candidate_labels=LABELS)
     with pytest.raises(unseen.SourceError, match="folder"):
         ours("examples", candidate_labels=LABELS)
-    with pytest.warns(unseen.UnseenWarning, match="CPU"):
-        unseen.pipeline(TASK, device="cuda:0")
+    for gpu in ("cuda:0", 0):
+        with pytest.raises(unseen.ModelError, match="CUDA"):  # transformers has none here either
+            unseen.pipeline(TASK, device=gpu)
     with pytest.raises(TypeError):
         ours(pictures[0], candidate_label=LABELS)  # a typo must not pass in silence

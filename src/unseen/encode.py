@@ -20,7 +20,7 @@ from unseen.errors import LabelError, ModelError, UnseenError, UnseenWarning
 from unseen.images import DEFAULT_LIMITS, Limits, open_image
 from unseen.models.compiled import PRECISIONS, CompiledNetwork
 from unseen.models.model import Model
-from unseen.runtimes.devices import place
+from unseen.runtimes.devices import Place, place
 from unseen.sources import Source, expand
 
 Embeddings = NDArray[np.float32]
@@ -57,7 +57,7 @@ class Encoder:
         that is wanted (cosine ≥ 0.999 to exact). `threads`: of the networks; None is all.
         `precision`: one of `PRECISIONS`; int8 is for the image net, and the text net is then fp32.
         `device`: as runtimes/devices has it. ModelError for any other, and for a device that is not
-        here, which shows when a network is first needed.
+        here.
         """
         if precision not in PRECISIONS:
             raise ModelError(f"{precision!r} is no precision; {', '.join(PRECISIONS)} are.")
@@ -65,15 +65,22 @@ class Encoder:
         self.limits = limits
         self.exact = exact
         where = cache(partial(place, device))
+        if device != "auto":
+            where()  # what is not here is said at once; auto can wait
         text_precision = "fp16" if precision == "fp16" else "fp32"
         self._image = CompiledNetwork(
-            model, "image", model.image_network, place=where, precision=precision, threads=threads
+            model,
+            "image",
+            model.image_network,
+            find_place=where,
+            precision=precision,
+            threads=threads,
         )
         self._text = CompiledNetwork(
             model,
             "text",
             model.text_network,
-            place=where,
+            find_place=where,
             precision=text_precision,
             threads=threads,
         )
@@ -81,6 +88,11 @@ class Encoder:
         suffix = "" if text_precision == "fp32" else f"-{text_precision}"
         self._text_key = model.fingerprint + suffix
         self._vectors = VectorCache()
+
+    @property
+    def place(self) -> Place:
+        """Where the image net runs: what "auto" came to."""
+        return self._image.place
 
     @property
     def precision(self) -> str:

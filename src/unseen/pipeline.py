@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +11,10 @@ from unseen.classify import Classifier, load
 from unseen.compiled_labels import CompiledLabels
 from unseen.decide import Decision
 from unseen.encode import BATCH_SIZE, Encoded
-from unseen.errors import LabelError, SourceError, UnseenError, UnseenWarning
+from unseen.errors import LabelError, SourceError, UnseenError
 from unseen.sources import Source, name_of
 
 TASK = "zero-shot-image-classification"
-CPU = (None, -1, "cpu", "auto")
 
 Ranking = list[dict[str, Any]]  # [{"score": …, "label": …}, …], best first
 
@@ -31,14 +29,22 @@ def pipeline(
 ) -> ZeroShotImageClassification:
     """What `transformers.pipeline("zero-shot-image-classification", model=…)` gives.
 
-    `model` defaults to the built-in one. `device` other than the CPU is answered with a warning.
+    `model` defaults to the built-in one. `device` is what transformers takes: nothing or -1 for the
+    CPU, a number or "cuda:1" for a GPU, "mps", "auto", a torch.device.
     """
     if task not in (None, TASK):
         raise UnseenError(f"the task {task!r} is not one of unseen's; it has {TASK!r}.")
-    if device not in CPU and str(device) != "cpu":
-        warnings.warn(f"device={device!r}: running on the CPU.", UnseenWarning, stacklevel=2)
-    classifier = load("builtin" if model is None else model, revision=revision)
+    classifier = load(
+        "builtin" if model is None else model, revision=revision, device=_device(device)
+    )
     return ZeroShotImageClassification(classifier, batch_size)
+
+
+def _device(device: Any) -> str:
+    """transformers' ways to name a device → ours."""
+    if device is None or device == -1:
+        return "cpu"
+    return f"cuda:{device}" if isinstance(device, int) else str(device)
 
 
 class ZeroShotImageClassification:

@@ -80,7 +80,7 @@ def verify(model: Model, places: Sequence[devices.Place]) -> Iterator[Verified]:
     """Every net in every precision that there is at these places, worked out anew."""
     for place in places:
         for tower, make in (("image", model.image_network), ("text", model.text_network)):
-            network = CompiledNetwork(model, tower, make, place=partial(_same, place))
+            network = CompiledNetwork(model, tower, make, find_place=partial(_same, place))
             for precision in _precisions(place, tower):
                 cosine = network.cosine(precision, again=True)
                 yield Verified(

@@ -103,17 +103,51 @@ def test_pictures_are_resized_as_open_clip_does(
         np.testing.assert_allclose(model.preprocess(image), wanted, atol=1, err_msg=str(size))
 
 
-def test_quick_gelu_by_force_and_by_name(tmp_path: Path) -> None:
-    """`force_quick_gelu` and the -quickgelu model names both end as quick_gelu in the config."""
-    forced = open_clip.create_model("ViT-B-32", force_quick_gelu=True, load_weights=False)
-    named = open_clip.create_model("ViT-B-32-quickgelu", load_weights=False)
-    assert open_clip.get_model_config("ViT-B-32-quickgelu")["quick_gelu"] is True
-    for model in (forced, named):
-        assert type(model.visual.transformer.resblocks[0].mlp.gelu).__name__ == "QuickGELU"
-    quick = openclip_checkpoints.openclip(tmp_path / "quick", "quickgelu")
-    exact = openclip_checkpoints.openclip(tmp_path / "exact", "vit")
-    a, b = (unseen.load(folder).encode_images(pictures()) for folder in (quick, exact))
-    assert np.abs(a - b).max() > 1e-3
+@pytest.mark.parametrize("how", ["force_quick_gelu", "-quickgelu"])
+def test_quick_gelu_by_force_and_by_name(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trap of two published papers: weights of one activation under the other.
+
+    Both ways of open_clip end as `quick_gelu` in the config that is saved beside the weights, by
+    its own hand for a name, and as its `push_pretrained_to_hf_hub` does for OpenAI's.
+    """
+    small = openclip_checkpoints.full_config("vit")
+    configs = tmp_path / "configs"
+    configs.mkdir()
+    (configs / "tiny.json").write_text(json.dumps(small))
+    (configs / "tiny-quickgelu.json").write_text(json.dumps({**small, "quick_gelu": True}))
+    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", {})
+    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIG_PATHS", [configs])
+    open_clip.factory._rescan_model_configs()
+    if how == "force_quick_gelu":
+        model = open_clip.create_model("tiny", force_quick_gelu=True, load_weights=False)
+        config = {**open_clip.get_model_config("tiny"), "quick_gelu": True}
+    else:
+        model = open_clip.create_model("tiny-quickgelu", load_weights=False)
+        config = open_clip.get_model_config("tiny-quickgelu")
+    folder = openclip_checkpoints.save(tmp_path / "model", checkpoints.randomise(model, 4), config)
+    assert_close(differences(folder, OpenClipJudge(folder)))
+    right = unseen.load(folder).encode_images(pictures())
+    path = folder / "open_clip_config.json"
+    path.write_text(path.read_text().replace('"quick_gelu": true', '"quick_gelu": false'))
+    assert np.abs(unseen.load(folder).encode_images(pictures()) - right).max() > 1e-3
+
+
+def test_the_attention_pool_head_of_timm(tmp_path: Path) -> None:
+    """The trap of its packed weights: keys and values are one array, in this order."""
+    folder = openclip_checkpoints.openclip(tmp_path / "model", "siglip")
+    right = unseen.load(folder).encode_images(pictures())
+
+    def swapped(model: Any) -> None:
+        for packed in model.visual.trunk.attn_pool.kv.parameters():
+            key, value = packed.data.clone().chunk(2)
+            packed.data.copy_(torch.cat([value, key]))
+
+    folder = openclip_checkpoints.openclip(tmp_path / "swapped", "siglip", changes=swapped)
+    wrong = unseen.load(folder).encode_images(pictures())
+    assert np.abs(wrong - right).max() > 1e-3
+    np.testing.assert_allclose(wrong, OpenClipJudge(folder).images(pictures()), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["timm clip", "biomedclip"])

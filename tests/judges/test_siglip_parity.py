@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from transformers import Siglip2Tokenizer, SiglipModel, SiglipTokenizer
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
@@ -72,6 +73,22 @@ def test_score_is_a_sigmoid_with_its_bias(tmp_path: Path) -> None:
     assert ours.model.score.bias == pytest.approx(-2.5)
     assert not np.allclose(wanted.sum(1), 1)
     np.testing.assert_allclose(score.sigmoid(np.float32([0])), 0.5)
+
+
+def test_the_attention_pool_head_has_query_key_and_value_in_this_order(tmp_path: Path) -> None:
+    """The trap of the head's packed weights: the thirds of `in_proj` are not the same thing."""
+    folder = hf_checkpoints.siglip(tmp_path / "siglip")
+    right = unseen.load(folder).encode_images(pictures())
+    np.testing.assert_allclose(right, judge_of(folder).images(pictures()), atol=1e-5)
+    model = SiglipModel.from_pretrained(folder)
+    head = model.vision_model.head.attention
+    for packed in (head.in_proj_weight, head.in_proj_bias):
+        query, key, value = packed.data.clone().chunk(3)
+        packed.data.copy_(torch.cat([query, value, key]))
+    model.save_pretrained(folder)
+    wrong = unseen.load(folder).encode_images(pictures())
+    assert np.abs(wrong - right).max() > 1e-3
+    np.testing.assert_allclose(wrong, judge_of(folder).images(pictures()), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -38,21 +38,25 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
     [
         ({}, "auto", Place("onnx", CPU)),
         ({"has_torch": True}, "auto", Place("onnx", CPU)),
-        ({"has_torch": True, "gpu": "cuda"}, "auto", Place("torch", "cuda")),
+        ({"has_torch": True, "gpu": "cuda"}, "auto", Place("torch", "cuda", optional=True)),
         ({"has_torch": True, "gpu": "cuda"}, "cuda:1", Place("torch", "cuda:1")),
         ({"has_torch": True, "gpu": "cuda"}, "cpu", Place("onnx", CPU)),
-        ({"has_torch": True, "gpu": "mps"}, "auto", Place("torch", "mps")),
+        ({"has_torch": True, "gpu": "mps"}, "auto", Place("torch", "mps", optional=True)),
         ({"gpu": "cuda"}, "auto", Place("onnx", CPU)),
         (
             {"providers": ("CUDAExecutionProvider",), "gpu": "cuda"},
             "cuda:1",
             Place("onnx", "CUDAExecutionProvider", 1),
         ),
-        ({"providers": ("DmlExecutionProvider",)}, "auto", Place("onnx", "DmlExecutionProvider")),
+        (
+            {"providers": ("DmlExecutionProvider",)},
+            "auto",
+            Place("onnx", "DmlExecutionProvider", optional=True),
+        ),
         (
             {"providers": ("OpenVINOExecutionProvider",)},
             "auto",
-            Place("onnx", "OpenVINOExecutionProvider"),
+            Place("onnx", "OpenVINOExecutionProvider", optional=True),
         ),
         (
             {"providers": ("CoreMLExecutionProvider",)},
@@ -141,6 +145,34 @@ def test_auto_on_a_gpu_is_half_precision_if_that_is_near(
     assert far.encoder.precision == (
         "bf16" if far.encoder._image.cosine("bf16") >= 0.999 else "fp32"
     )
+
+
+@pytest.mark.parametrize("how", ["cannot be loaded", "computes something else"])
+def test_what_auto_found_and_does_not_work_is_replaced_by_the_cpu(
+    how: str, tmp_path: Path, fresh_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never silently worse: a driver that is half there, or one with other numbers."""
+    import unseen.encode
+
+    gpu = Place("torch", "cpu" if how == "computes something else" else "nowhere:0", optional=True)
+    monkeypatch.setattr(unseen.encode, "place", lambda wanted: gpu)
+    if how == "computes something else":
+        right = on_torch._ACTIVATIONS["quick_gelu"]
+        monkeypatch.setitem(on_torch._ACTIVATIONS, "quick_gelu", lambda x: right(x) * 0.9)
+    else:
+
+        def broken(*arguments: Any) -> None:
+            raise ModelError("its weights do not fit")
+
+        monkeypatch.setattr(on_torch, "TorchNetwork", broken)
+    classifier = unseen.load(checkpoints.clip(tmp_path / "clip"))
+    picture = [np.full((40, 50, 3), 120, np.uint8)]
+    with pytest.warns(unseen.UnseenWarning, match="is not used, the CPU is"):
+        rows = classifier.encode_images(picture)
+    monkeypatch.undo()
+    wanted = unseen.load(tmp_path / "clip", device="cpu").encode_images(picture)
+    np.testing.assert_allclose(rows, wanted, atol=1e-6)
+    assert classifier.encoder.place.is_cpu
 
 
 def test_a_batch_that_onnx_runtime_has_no_memory_for_is_halved(tmp_path: Path) -> None:

@@ -62,7 +62,10 @@ def main() -> None:
     progress.show_warnings_plainly()
     if hasattr(sys.stdout, "reconfigure"):  # a narrow terminal shows \\u732b, and does not fail
         sys.stdout.reconfigure(errors="backslashreplace")
-    if not sys.stderr.isatty() or {"--quiet", "-q"} & {*sys.argv}:
+    quiet = {"--quiet", "-q"} & {*sys.argv}
+    if not quiet:
+        progress.show_slow_steps()
+    if not sys.stderr.isatty() or quiet:
         # The hub's own bars, for downloads; it reads this once, when it is imported.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     interrupts: list[int] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -90,6 +91,15 @@ def failures(counter: Counter) -> None:
 def say(message: str) -> None:
     """One line on standard error."""
     sys.stderr.write(message + "\n")
+
+
+def show_slow_steps() -> None:
+    """What takes seconds and happens once, a line each, on a terminal."""
+    if sys.stderr.isatty():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s …"))
+        logging.getLogger("unseen").addHandler(handler)
+        logging.getLogger("unseen").setLevel(logging.INFO)
 
 
 def show_warnings_plainly() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import warnings
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from unseen.models.expected import Expected, expected
 from unseen.models.model import Model
 from unseen.networks.operations import Array, Network
 from unseen.runtimes import onnx, onnx_int8
-from unseen.runtimes.devices import Place
+from unseen.runtimes.devices import Place, place
 
 # Part of the key of every compiled network: raise it when networks/ or runtimes/ change what is
 # written, and what older versions compiled is no longer found.
@@ -31,6 +32,8 @@ BOUNDS = {"fp32": 0.9999, "bf16": 0.999, "fp16": 0.999, "int8": 0.995}
 AUTO = "auto"  # the fastest that stays within its bound here: int8 on a CPU, half on a GPU, or fp32
 PRECISIONS = (AUTO, "fp32", "fp16", "int8")
 CHECK = "check.json"
+
+logger = logging.getLogger(__name__)
 
 Run = Callable[..., NDArray[np.float32]]
 
@@ -52,15 +55,15 @@ class CompiledNetwork:
         tower: str,
         make: Callable[[], Network[Any]],
         *,
-        place: Callable[[], Place],
+        find_place: Callable[[], Place],
         precision: str = "fp32",
         threads: int | None = None,
     ) -> None:
-        """`place` is asked when the network is first needed; `threads` are those of a CPU."""
+        """`find_place` is asked when the network is first needed; `threads` are those of a CPU."""
         self._model = model
         self._tower = tower
         self._make = make
-        self._find_place = place
+        self._find_place = find_place
         self._wanted = precision
         self._threads = threads
         self._lock = threading.RLock()
@@ -114,6 +117,7 @@ class CompiledNetwork:
                 cache.discard(self._compiled(precision))
 
         def make(folder: Path) -> None:
+            logger.info("%s: checking its %s net, once", self._model.name, self._tower)
             run = self._load(precision)
             cosine = self._expected.cosine(run(*self._expected.inputs))
             facts = {"cosine": cosine, "bound": BOUNDS[precision], "runtime": self._runtime}
@@ -123,6 +127,20 @@ class CompiledNetwork:
         return float(json.loads((folder / CHECK).read_text("utf-8"))["cosine"])
 
     def _first_call(self, *inputs: Array) -> tuple[NDArray[np.float32], Run]:
+        try:
+            return self._opened(*inputs)
+        except ModelError as error:
+            if not self.place.optional:
+                raise
+            warnings.warn(
+                f"{self.place.device} is not used, the CPU is: {error}", UnseenWarning, stacklevel=3
+            )
+        self.place = place("cpu")
+        for name in ("precision", "_runtime"):  # they depend on the place
+            self.__dict__.pop(name, None)
+        return self._opened(*inputs)
+
+    def _opened(self, *inputs: Array) -> tuple[NDArray[np.float32], Run]:
         precision = self.precision
         if self.place.runtime == "torch":
             self._compare(precision)
@@ -144,7 +162,7 @@ class CompiledNetwork:
         warnings.warn(
             f"{folder} is damaged; it is thrown away and compiled again.",
             UnseenWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
         cache.discard(folder)
         self._compare(precision)
@@ -164,7 +182,7 @@ class CompiledNetwork:
                 f"{what}. {self._runtime} computes something else on this machine: another release "
                 'of it, or device="cpu", may help.'
             )
-        warnings.warn(f"{what}: fp32 is safer.", UnseenWarning, stacklevel=5)
+        warnings.warn(f"{what}: fp32 is safer.", UnseenWarning, stacklevel=6)
 
     @cached_property
     def _expected(self) -> Expected:
@@ -197,6 +215,7 @@ class CompiledNetwork:
 
     def _compiled(self, precision: str) -> Path:
         def make(folder: Path) -> None:
+            logger.info("%s: compiling its %s net, once", self._model.name, self._tower)
             onnx.compile_network(self._make(), folder, self._recorder(precision))
 
         return cache.build_folder(self._key(precision), make)

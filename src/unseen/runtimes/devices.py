@@ -30,6 +30,7 @@ class Place:
     runtime: str
     device: str
     number: int = 0  # of the GPU, for an execution provider
+    optional: bool = False  # taken by "auto": where it fails, the CPU takes its place
 
     @property
     def is_cpu(self) -> bool:
@@ -54,9 +55,9 @@ def place(wanted: str) -> Place:
 
         device = torch.device_for(wanted)
         if device is not None:
-            return Place("torch", device)
+            return Place("torch", device, optional=wanted == "auto")
     if found is not None:
-        return Place("onnx", found, int(number or 0))
+        return Place("onnx", found, int(number or 0), optional=wanted == "auto")
     if wanted == "auto":
         return Place("onnx", CPU)
     raise ModelError(

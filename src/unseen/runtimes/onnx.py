@@ -114,7 +114,7 @@ class OnnxNetwork:
         except Exception as error:  # ONNX Runtime's own errors share no base class
             half = len(inputs[0]) // 2
             if half == 0 or not any(sign in str(error) for sign in OUT_OF_MEMORY):
-                raise
+                raise ModelError(f"ONNX Runtime cannot run this network: {error}") from None
             parts = [[i[:half] for i in inputs], [i[half:] for i in inputs]]
             return np.concatenate([self(*part) for part in parts])
         return output
