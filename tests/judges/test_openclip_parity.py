@@ -216,6 +216,7 @@ def test_texts_are_cleaned_as_open_clip_does(text: str) -> None:
         ("vision_cfg", "pool_type", "none", "pools"),
         ("text_cfg", "hf_model_name", "google/mt5-base", "mt5-base.*supported are"),
         ("text_cfg", "embed_cls", True, "embed_cls"),
+        ("text_cfg", "pooler_type", "cls_pooler", "pooler_type"),  # no key of OpenCLIP's today
         ("text_cfg", "pool_type", "first", "pools its text"),
         ("text_cfg", "tokenizer_kwargs", {"language": "de"}, "tokenizer_kwargs"),
     ],

@@ -105,10 +105,10 @@ class CompiledNetwork:
             return torch.half_precision(self.place.device)
         return "int8" if self.place.is_cpu else None
 
-    def cosine(self, precision: str, *, again: bool = False) -> float:
+    def cosine(self, precision: str, *, again: bool = False, run: Run | None = None) -> float:
         """The least cosine of a precision to the reference runtime; kept once it is known.
 
-        `again` looks at the files, and works it out anew.
+        `again` looks at the files, and works it out anew. `run`: the network, if it is loaded.
         """
         key = f"{self._key(precision)}-{self._runtime}"
         if again:
@@ -118,8 +118,8 @@ class CompiledNetwork:
 
         def make(folder: Path) -> None:
             logger.info("%s: checking its %s net, once", self._model.name, self._tower)
-            run = self._load(precision)
-            cosine = self._expected.cosine(run(*self._expected.inputs))
+            output = (run or self._load(precision))(*self._expected.inputs)
+            cosine = self._expected.cosine(output)
             facts = {"cosine": cosine, "bound": BOUNDS[precision], "runtime": self._runtime}
             (folder / CHECK).write_text(json.dumps(facts), "utf-8")
 
@@ -143,8 +143,8 @@ class CompiledNetwork:
     def _opened(self, *inputs: Array) -> tuple[NDArray[np.float32], Run]:
         precision = self.precision
         if self.place.runtime == "torch":
-            self._compare(precision)
             run = self._load(precision)
+            self._compare(precision, run)
             return run(*inputs), run
         folder = self._compiled(precision)
         with ThreadPoolExecutor(1) as pool:
@@ -157,7 +157,7 @@ class CompiledNetwork:
                     raise  # not the disk's fault
             else:
                 if intact.result():
-                    self._compare(precision)
+                    self._compare(precision, run)
                     return output, run
         warnings.warn(
             f"{folder} is damaged; it is thrown away and compiled again.",
@@ -165,12 +165,12 @@ class CompiledNetwork:
             stacklevel=4,
         )
         cache.discard(folder)
-        self._compare(precision)
         run = self._load(precision)
+        self._compare(precision, run)
         return run(*inputs), run
 
-    def _compare(self, precision: str) -> None:
-        cosine = self.cosine(precision)
+    def _compare(self, precision: str, run: Run) -> None:
+        cosine = self.cosine(precision, run=run)
         if cosine >= BOUNDS[precision]:
             return
         what = (

@@ -85,6 +85,18 @@ UNSUPPORTED: dict[str, Any] = {
     "embed_cls": False,
     "tokenizer_mode": None,
 }
+# Keys that are of training only, or whose meaning the weights show.
+IGNORED = {
+    *("patch_dropout", "timm_drop", "timm_drop_path", "timm_model_pretrained"),
+    *("hf_model_pretrained", "output_tokens", "attn_pooler_queries", "attn_pooler_heads"),
+    *("mlp_ratio", "vocab_size", "pos_embed_type", "timm_proj_bias", "proj_bias", "proj_type"),
+}
+
+# What the rows of data/towers.json have in common, for an error.
+SUPPORTED = {
+    "timm_model_name": "timm's plain ViTs (vit_*_clip_*, vit_*_siglip_*, vit_base_patch16_224, …)",
+    "hf_model_name": "BERT, RoBERTa and XLM-RoBERTa of base and large size",
+}
 
 # Our names of a layer's parts → the checkpoint's; query, key and value are stored as one.
 LAYER = {"norm1": "ln_1", "out": "attn.out_proj", "norm2": "ln_2"}
@@ -139,7 +151,8 @@ def _tower(config: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) ->
     if not isinstance(given, dict):
         raise ModelError(f"open_clip_config.json has no {name}.")
     for key, value in given.items():
-        if key in UNSUPPORTED and value not in (UNSUPPORTED[key], None):
+        known = key in defaults or key in IGNORED
+        if not known and (key not in UNSUPPORTED or value not in (UNSUPPORTED[key], None)):
             raise ModelError(f"open_clip_config.json asks for {key} {value!r}: not supported.")
     if "multimodal_cfg" in config:
         raise ModelError("open_clip_config.json is of a CoCa model: not supported.")
@@ -159,7 +172,7 @@ def _known(kind: str, name: str) -> dict[str, Any]:
     if name not in known:
         raise ModelError(
             f"open_clip_config.json asks for {kind} {name!r}, which is not supported; supported "
-            f"are {', '.join(sorted(known))}."
+            f"are {SUPPORTED[kind]}."
         )
     return known[name]
 
