@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from unseen.models.families import hf_bert
 from unseen.models.families.builtin import sentence_network, text_inputs
 from unseen.models.tokenizer import Tokenizer
 from unseen.models.torch_archive import TorchArchive
@@ -67,17 +68,6 @@ CONFIG = {
 }
 BATCH_NORM_EPSILON = 1e-3
 INT8_COSINE = 0.999  # of each class text to the same in float32, at least
-
-BERT_LAYER = {
-    "query": "attention.self.query",
-    "key": "attention.self.key",
-    "value": "attention.self.value",
-    "out": "attention.output.dense",
-    "norm1": "attention.output.LayerNorm",
-    "mlp1": "intermediate.dense",
-    "mlp2": "output.dense",
-    "norm2": "output.LayerNorm",
-}
 
 
 def fetch(folder: Path) -> None:
@@ -126,17 +116,7 @@ def image_weights(archive: TorchArchive) -> dict[str, Floats]:
 
 def text_weights(raw: Weights) -> dict[str, Floats]:
     """MiniLM under the names of networks/bert."""
-    names = {
-        "tokens": "embeddings.word_embeddings.weight",
-        "positions": "embeddings.position_embeddings.weight",
-        "types": "embeddings.token_type_embeddings.weight",
-        "norm.weight": "embeddings.LayerNorm.weight",
-        "norm.bias": "embeddings.LayerNorm.bias",
-    }
-    for layer in range(int(str(CONFIG["text_layers"]))):
-        for ours, theirs in BERT_LAYER.items():
-            for part in ("weight", "bias"):
-                names[f"layers.{layer}.{ours}.{part}"] = f"encoder.layer.{layer}.{theirs}.{part}"
+    names = hf_bert.names("", int(str(CONFIG["text_layers"])))
     return {ours: np.asarray(raw[theirs], dtype=np.float32) for ours, theirs in names.items()}
 
 

@@ -12,29 +12,13 @@ import torch
 from transformers import BertConfig as JudgeConfig
 from transformers import BertModel
 
+from unseen.models.families import hf_bert
 from unseen.networks import bert
 from unseen.networks.operations import Input, Network
 from unseen.networks.transformer import Blocks
 from unseen.runtimes import onnx, reference
 
 REFERENCE, ONNX = 1e-5, 1e-4  # on embeddings of length 1
-
-NAMES = {
-    "tokens": "embeddings.word_embeddings.weight",
-    "positions": "embeddings.position_embeddings.weight",
-    "types": "embeddings.token_type_embeddings.weight",
-    "norm": "embeddings.LayerNorm",
-}
-LAYER = {
-    "query": "attention.self.query",
-    "key": "attention.self.key",
-    "value": "attention.self.value",
-    "out": "attention.output.dense",
-    "norm1": "attention.output.LayerNorm",
-    "mlp1": "intermediate.dense",
-    "mlp2": "output.dense",
-    "norm2": "output.LayerNorm",
-}
 
 IDS = np.array([[2, 17, 40, 3, 0, 0, 0], [2, 5, 6, 7, 8, 9, 3], [2, 3, 0, 0, 0, 0, 0]])
 MASK = (IDS != 0).astype(np.int64)
@@ -65,15 +49,7 @@ def judge(request: pytest.FixtureRequest) -> BertModel:
 def sentence_network(judge: BertModel) -> Network[Any]:
     state = {name: value.numpy() for name, value in judge.state_dict().items()}
     layers = judge.config.num_hidden_layers
-    names = {k: v for k, v in NAMES.items() if k != "norm"}
-    pairs = {"norm": NAMES["norm"]} | {
-        f"layers.{i}.{ours}": f"encoder.layer.{i}.{theirs}"
-        for i in range(layers)
-        for ours, theirs in LAYER.items()
-    }
-    for ours, theirs in pairs.items():
-        names |= {f"{ours}.{part}": f"{theirs}.{part}" for part in ("weight", "bias")}
-    parameters = {ours: state[theirs] for ours, theirs in names.items()}
+    parameters = {ours: state[theirs] for ours, theirs in hf_bert.names("", layers).items()}
     config = bert.BertConfig(
         Blocks(
             layers=layers,

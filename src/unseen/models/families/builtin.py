@@ -10,7 +10,7 @@ zeros there. tools/build_builtin.py makes the weights, docs/builtin.md tells the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.models import hub
+from unseen.models.families import hf_bert
 from unseen.models.model import Model, Score
 from unseen.models.tokenizer import Tokenizer
 from unseen.models.weights import Weights, open_weights
@@ -70,23 +71,12 @@ def read(checkpoint: hub.Checkpoint, config: dict[str, Any]) -> Model:
         preprocess=TwoViews(config["image_size"]),
         tokenizer=Tokenizer.from_folder(checkpoint.folder),
         context_length=config["context_length"],
-        text_inputs=text_inputs,
+        text_inputs=hf_bert.text_inputs,
         score=Score("softmax", scale=config["logit_scale"]),
         image_network=partial(image_network, weights, config),
         text_network=partial(text_network, weights, config),
         template=config["template"],
     )
-
-
-def text_inputs(ids: Sequence[Sequence[int]]) -> tuple[Array, Array]:
-    """Token ids of each text → ids and mask, int64 (n, longest)."""
-    longest = max(map(len, ids))
-    batch = np.zeros((len(ids), longest), dtype=np.int64)
-    mask = np.zeros((len(ids), longest), dtype=np.int64)
-    for row, tokens in enumerate(ids):
-        batch[row, : len(tokens)] = tokens
-        mask[row, : len(tokens)] = 1
-    return batch, mask
 
 
 def image_network(weights: Weights, config: dict[str, Any]) -> Network[Any]:
