@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from unseen.models.families import hf_bert
-from unseen.models.families.builtin import sentence_network, text_inputs
+from unseen.models.families.builtin import sentence_network
 from unseen.models.tokenizer import Tokenizer
 from unseen.models.torch_archive import TorchArchive
 from unseen.models.weights import Weights, open_files
@@ -159,7 +159,7 @@ def sentence_vectors(
     weights = open_files([work / "draft.safetensors"], "draft")
     session = onnx.OnnxNetwork(onnx.compile_network(sentence_network(weights, CONFIG), work))
     ids, _ = tokenizer.encode(texts, int(str(CONFIG["context_length"])))
-    rows = [session(*text_inputs(ids[i : i + 32])) for i in range(0, len(ids), 32)]
+    rows = [session(*hf_bert.text_inputs(ids[i : i + 32])) for i in range(0, len(ids), 32)]
     return np.concatenate(rows)
 
 
