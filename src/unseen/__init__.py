@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         MissingExtraError,
         ModelError,
         SourceError,
+        StoreError,
         UnseenError,
         UnseenWarning,
     )
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from unseen.labels import LabelSet
     from unseen.pipeline import pipeline
     from unseen.predictions import Prediction, Scored
+    from unseen.store.index import Index
 
 __version__ = "0.1.0"
 
@@ -37,6 +39,7 @@ _HOMES = {
     "Classifier": "classify",
     "CompiledLabels": "compiled_labels",
     "ImageError": "errors",
+    "Index": "store.index",
     "LabelError": "errors",
     "LabelSet": "labels",
     "Limits": "images",
@@ -45,6 +48,7 @@ _HOMES = {
     "Prediction": "predictions",
     "Scored": "predictions",
     "SourceError": "errors",
+    "StoreError": "errors",
     "UnseenError": "errors",
     "UnseenWarning": "errors",
     "load": "classify",
@@ -56,6 +60,7 @@ __all__ = [
     "Classifier",
     "CompiledLabels",
     "ImageError",
+    "Index",
     "LabelError",
     "LabelSet",
     "Limits",
@@ -64,6 +69,7 @@ __all__ = [
     "Prediction",
     "Scored",
     "SourceError",
+    "StoreError",
     "UnseenError",
     "UnseenWarning",
     "__version__",

@@ -5,6 +5,7 @@
     ├── ImageError       something was read, and it is no picture we can or may open
     ├── LabelError       labels, templates or label files that cannot be used
     ├── ModelError       a checkpoint that is missing, broken, unsupported or refused
+    ├── StoreError       an index that is missing, damaged, or made for another model
     └── MissingExtraError   an optional library is absent; the message holds the pip line
 
 A message says what was given, what is wrong, and what to do. `UnseenWarning` is the one category
@@ -32,6 +33,10 @@ class LabelError(UnseenError):
 
 class ModelError(UnseenError):
     """A checkpoint is missing, damaged, unsupported, or refused for safety."""
+
+
+class StoreError(UnseenError):
+    """An index is missing, damaged, of a later version, or made for another model."""
 
 
 class MissingExtraError(UnseenError):

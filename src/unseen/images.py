@@ -43,7 +43,10 @@ SIGNATURES = (
     b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"P1", b"P2", b"P3",
     b"P4", b"P5", b"P6", b"\0\0\1\0", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51",
 )  # fmt: skip
-ORIENTATION = 0x0112  # the EXIF tag
+# EXIF tags, and the folder of tags that a camera fills.
+ORIENTATION, CHANGED, TAKEN, EXIF_FOLDER = 0x0112, 0x0132, 0x9003, 0x8769
+SIDEWAYS = (5, 6, 7, 8)  # orientations that swap the sides
+EXIF_TIME = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d:\d\d)")
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,37 @@ class _Quiet:
 
 
 _PILLOW_QUIET = _Quiet()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file says of its picture: upright size in pixels, and the EXIF time in ISO 8601."""
+
+    width: int | None = None
+    height: int | None = None
+    taken: str | None = None
+
+
+def describe(path: Path) -> Facts:
+    """The facts of a picture file, from its head; empty where it is broken."""
+    try:
+        with _PILLOW_QUIET, Image.open(path, formats=FORMATS) as image:
+            width, height = image.size
+            exif = image.getexif()
+            if exif.get(ORIENTATION, 1) in SIDEWAYS:
+                width, height = height, width
+            times = (exif.get_ifd(EXIF_FOLDER).get(TAKEN), exif.get(CHANGED))
+            taken = next((t for t in map(_iso_time, times) if t), None)
+            return Facts(width, height, taken)
+    except Exception:  # Pillow lets parsing errors of every kind through
+        return Facts()
+
+
+def _iso_time(value: Any) -> str | None:
+    """EXIF's 2024:05:06 07:08:09 → 2024-05-06T07:08:09."""
+    match = EXIF_TIME.match(value) if isinstance(value, str) else None
+    return "{}-{}-{}T{}".format(*match.groups()) if match else None
+
 
 # reading: any source → bytes
 

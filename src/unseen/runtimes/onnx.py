@@ -7,7 +7,7 @@ that compiling needs no more memory than the largest of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -118,6 +118,50 @@ class OnnxNetwork:
             parts = [[i[:half] for i in inputs], [i[half:] for i in inputs]]
             return np.concatenate([self(*part) for part in parts])
         return output
+
+
+HALF_PRODUCTS = "half_products.onnx"
+
+
+def write_half_products(folder: Path) -> None:
+    """Write the graph of `HalfProducts` into `folder`."""
+    from onnx import TensorProto, helper  # noqa: PLC0415
+
+    half, single = TensorProto.FLOAT16, TensorProto.FLOAT
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["rows"], ["wide"], to=single),
+            helper.make_node("MatMul", ["wide", "queries"], ["products"]),
+        ],
+        "half_products",
+        [
+            helper.make_tensor_value_info("rows", half, ["n", "d"]),
+            helper.make_tensor_value_info("queries", single, ["d", "q"]),
+        ],
+        [helper.make_tensor_value_info("products", single, ["n", "q"])],
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
+    )
+    (folder / HALF_PRODUCTS).write_bytes(model.SerializeToString())
+
+
+class HalfProducts:
+    """float16 (n, d) times float32 (d, q) → float32 (n, q), without a wide copy of the rows.
+
+    numpy widens 16-bit floats one at a time, which takes 15 times as long as the product itself.
+    """
+
+    BLOCK = 2048  # rows: what is widened stays in the processor's cache
+
+    def __init__(self, path: Path) -> None:
+        """`path`: what `write_half_products` wrote."""
+        self._network = OnnxNetwork(path)
+
+    def __call__(self, rows: Array, queries: Array) -> Iterator[NDArray[np.float32]]:
+        """The products of some rows after the other, in order."""
+        for start in range(0, len(rows), self.BLOCK):
+            yield self._network(rows[start : start + self.BLOCK], queries)
 
 
 def version() -> str:

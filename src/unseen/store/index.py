@@ -1,0 +1,277 @@
+"""`unseen.Index`: a collection of pictures, looked at once and asked for ever."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from unseen import score
+from unseen.compiled_labels import CompiledLabels
+from unseen.decide import Decision, decide
+from unseen.encode import BATCH_SIZE, Encoder
+from unseen.errors import SourceError, StoreError
+from unseen.predictions import Prediction
+from unseen.sources import expand
+from unseen.store import matrix as derived
+from unseen.store import schema, search
+from unseen.store.matrix import Matrix
+from unseen.store.update import Progress, Report, key_of, update
+
+FOLDER = ".unseen"  # beside the pictures; hidden, so that it is never looked into for pictures
+FILE = "index.sqlite"
+ROWS = 4096  # rows that are classified at once
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One picture that a search found: every place where it lies, and how near it is."""
+
+    paths: tuple[str, ...]
+    cosine: float
+    width: int | None
+    height: int | None
+    taken: str | None
+
+
+@dataclass(frozen=True)
+class Info:
+    """What an index holds."""
+
+    path: str
+    files: int
+    missing: int
+    bytes: int  # of the database and of what is derived from it
+    models: tuple[Mapping[str, Any], ...]  # name, revision, precision, dimension, pictures, errors
+
+
+def find(start: str | Path) -> Path | None:
+    """The index of a folder or of the nearest one above it; None when there is none."""
+    folder = Path(start).absolute()
+    for parent in (folder, *folder.parents):
+        if (parent / FOLDER / FILE).is_file():
+            return parent
+    return None
+
+
+class Index:
+    """The pictures below a folder: their embeddings, sizes, times and errors, in one SQLite file.
+
+    >>> index = Index("photos")                                        # doctest: +SKIP
+    >>> index.update(unseen.load("fast").encoder)                      # doctest: +SKIP
+    >>> [hit.paths for hit in index.search("a red bicycle")]           # doctest: +SKIP
+    """
+
+    def __init__(self, folder: str | Path, *, create: bool = True) -> None:
+        """The index of `folder`, in `folder`/.unseen. StoreError where there is none to open."""
+        self.root = Path(folder).expanduser().absolute()
+        place = self.root / FOLDER
+        if not (place / FILE).is_file():
+            if not create:
+                raise StoreError(f"{self.root}: there is no index here; `unseen index {folder}`.")
+            if not self.root.is_dir():
+                raise SourceError(f"{self.root}: there is no such folder.")
+            try:
+                place.mkdir(exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"{place}: cannot be made: {error.strerror}.") from None
+        self._place = place
+        self._database = schema.connect(place / FILE)
+
+    def close(self) -> None:
+        """Closes the database; the index may be opened again."""
+        self._database.close()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    # filling
+
+    def update(
+        self,
+        encoder: Encoder,
+        sources: Sequence[str | Path] = (),
+        *,
+        batch_size: int = BATCH_SIZE,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Look at what is new or changed below `sources`, by default below the index's folder.
+
+        Only one process at a time does this; another waits. Raises SourceError, StoreError and
+        ModelError; a broken picture is a row with an error, tried again when its file changes.
+        """
+        folders = [Path(s).absolute() for s in sources] or [self.root]
+        for folder in folders:
+            if not folder.exists():
+                raise SourceError(f"{folder}: there is no such file or folder.")
+        with FileLock(self._place / "update.lock"):
+            try:
+                return update(
+                    self._database,
+                    self._model(encoder),
+                    self.root,
+                    _files(folders),
+                    [folder for folder in folders if folder.is_dir()],
+                    encoder,
+                    batch_size=batch_size,
+                    progress=progress,
+                )
+            except sqlite3.OperationalError as error:
+                raise StoreError(f"{self._place / FILE}: cannot be written: {error}.") from None
+
+    def prune(self) -> int:
+        """Forget the files that are missing, and the pictures that no file shows any more."""
+        self._database.execute("BEGIN IMMEDIATE")
+        forgotten = self._database.execute("DELETE FROM file WHERE missing IS NOT NULL").rowcount
+        gone = "content NOT IN (SELECT content FROM file)"
+        self._database.execute(
+            "UPDATE model SET changes = changes + 1 "
+            f"WHERE id IN (SELECT model FROM picture WHERE {gone})"
+        )
+        self._database.execute(f"DELETE FROM picture WHERE {gone}")
+        self._database.execute("COMMIT")
+        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._database.execute("VACUUM")
+        return forgotten
+
+    def _model(self, encoder: Encoder) -> int:
+        """The row of what an encoder makes; made when it is new."""
+        model = encoder.model
+        preprocess = f"{model.preprocess}{' exact' if encoder.exact else ''}"
+        key = (model.fingerprint, preprocess, encoder.precision)
+        self._database.execute(
+            "INSERT OR IGNORE INTO model (name, revision, fingerprint, preprocess, precision, "
+            "dimension) VALUES (?, ?, ?, ?, ?, ?)",
+            (model.name, model.revision, *key, model.dimension),
+        )
+        (found,) = self._database.execute(
+            "SELECT id FROM model WHERE fingerprint = ? AND preprocess = ? AND precision = ?", key
+        ).fetchone()
+        return int(found)
+
+    # asking
+
+    def models(self) -> list[dict[str, Any]]:
+        """What has looked at the pictures, the latest last: name, revision, fingerprint, precision,
+        dimension, pictures, errors."""
+        rows = self._database.execute(
+            "SELECT model.id, name, revision, fingerprint, precision, dimension, "
+            "count(picture.id) - count(error), count(error) FROM model "
+            "LEFT JOIN picture ON picture.model = model.id GROUP BY model.id ORDER BY model.id"
+        )
+        names = ("id", "name", "revision", "fingerprint", "precision", "dimension")
+        return [dict(zip((*names, "pictures", "errors"), row, strict=True)) for row in rows]
+
+    def info(self) -> Info:
+        """Counts and sizes."""
+        files, missing = self._database.execute(
+            "SELECT count(*), count(missing) FROM file"
+        ).fetchone()
+        size = sum(path.stat().st_size for path in self._place.iterdir() if path.is_file())
+        return Info(str(self._place / FILE), files, missing, size, tuple(self.models()))
+
+    def matrix(self, encoder: Encoder) -> Matrix:
+        """The embeddings of an encoder's model; StoreError when it has looked at nothing here."""
+        found = derived.matrix(self._database, self._place, self._model(encoder))
+        if not len(found):
+            raise StoreError(
+                f"{self.root}: {encoder.model.name} has not looked at these pictures yet: "
+                f"`unseen index {self.root} -m {encoder.model.name}`."
+            )
+        return found
+
+    def search(self, encoder: Encoder, query: Floats, *, top: int = 50) -> list[Hit]:
+        """The pictures nearest to a query (d,) of length 1 (`encoder.encode_texts(…)[0]`, or a sum
+        of such), best first. A picture that lies in several places is one hit."""
+        matrix = self.matrix(encoder)
+        wanted = top
+        while True:
+            places, cosines = search.nearest(matrix, query, min(wanted, len(matrix)))
+            hits = self._hits(matrix.ids[places], cosines)
+            if len(hits) >= top or wanted >= len(matrix):
+                return hits[:top]
+            wanted *= 4  # some of those are missing
+
+    def _hits(self, ids: NDArray[np.int64], cosines: Floats) -> list[Hit]:
+        found = {}
+        for start in range(0, len(ids), 500):
+            some = [int(i) for i in ids[start : start + 500]]
+            marks = ",".join("?" * len(some))
+            for row in self._database.execute(
+                "SELECT id, json_group_array(path), width, height, taken FROM picture "
+                f"JOIN file USING (content) WHERE id IN ({marks}) AND missing IS NULL GROUP BY id",
+                some,
+            ):
+                found[row[0]] = row
+        return [
+            Hit(tuple(sorted(_json(found[i][1]))), float(cosine), *found[i][2:])
+            for i, cosine in zip(ids.tolist(), cosines, strict=True)
+            if i in found
+        ]
+
+    def classify(
+        self, encoder: Encoder, labels: CompiledLabels, decision: Decision
+    ) -> Iterator[Prediction]:
+        """A prediction for each file that is there, in the order of their paths; no file is
+        opened. A picture that could not be read is a prediction with an error."""
+        matrix = self.matrix(encoder)
+        row_of = {int(i): row for row, i in enumerate(matrix.ids)}
+        files = self._database.execute(
+            "SELECT path, id, error FROM file JOIN picture USING (content) "
+            "WHERE missing IS NULL AND model = ? ORDER BY path",
+            (self._model(encoder),),
+        )
+        while batch := files.fetchmany(ROWS):
+            good = [(path, row_of[i]) for path, i, error in batch if error is None]
+            rows = matrix.vectors[[row for _, row in good]].astype(np.float32)
+            decided = iter(
+                decide([p for p, _ in good], rows, labels, encoder.model.score, decision)
+                if good
+                else ()
+            )
+            for path, _, error in batch:
+                yield next(decided) if error is None else Prediction(path, error=error)
+
+    def best(self, encoder: Encoder, labels: CompiledLabels) -> tuple[NDArray[np.int64], Floats]:
+        """Of every picture in the matrix: the most probable label's place, and its probability."""
+        first, chance = [], []
+        for cosines in search.products(self.matrix(encoder), labels.matrix):
+            chances = score.single_label(cosines, encoder.model.score)
+            first.append(chances.argmax(1))
+            chance.append(chances.max(1))
+        return np.concatenate(first), np.concatenate(chance)
+
+    def path(self, name: str) -> Path:
+        """Where a file of the index lies."""
+        return self.root / name
+
+    def name(self, path: str | Path) -> str:
+        """What a file is called in the index."""
+        return key_of(Path(path), self.root)
+
+
+def _files(folders: Iterable[Path]) -> Iterator[Path]:
+    for folder in folders:
+        try:
+            yield from (Path(source.content) for source in expand(folder))
+        except SourceError:
+            if folder.is_dir():
+                continue  # empty: what was in it is missing
+            raise
+
+
+def _json(text: str) -> list[str]:
+    found: list[str] = json.loads(text)
+    return found
