@@ -17,7 +17,7 @@ import unseen
 from unseen.decide import Decision
 from unseen.store import matrix as derived
 from unseen.store import schema, search
-from unseen.store.index import FILE, FOLDER, find
+from unseen.store.place import FILE, FOLDER, find
 
 LABELS = ["red circle", "blue square", "green star"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -13,6 +14,7 @@ import unseen
 from unseen.cli import BATCH_SIZE, options, progress
 from unseen.cli.target import Target, made_by
 from unseen.sources import Source, count, expand
+from unseen.store.place import find
 
 
 def classify(
@@ -35,6 +37,9 @@ def classify(
         typer.Option(min=0.0, max=1.0, help="Only labels as probable.", show_default=False),
     ] = None,
     batch_size: options.BatchSize = BATCH_SIZE,
+    no_index: Annotated[
+        bool, typer.Option("--no-index", help="Look at the files, even if there is an index.")
+    ] = False,
     exact: options.Exact = False,
     threads: options.Threads = None,
     precision: options.Precision = "fp32",
@@ -86,15 +91,59 @@ def classify(
     how: dict[str, Any] = {"multi": multi, "top": top, "min_score": min_score, "exact": exact}
     how["precision"] = precision
     done = target.finished(made_by(classifier.model, compiled, how), resume=resume)
-    predictions = classifier.classify_many(
-        _left(expand(sources), done, target),
-        compiled,
-        batch_size=min(batch_size, total or batch_size),
-        multi_label=multi,
-        top_k=top,
-        min_score=min_score,
-    )
+    indexed = None if no_index else _indexed(sources, classifier)
+    if indexed is None:
+        predictions = classifier.classify_many(
+            _left(expand(sources), done, target),
+            compiled,
+            batch_size=min(batch_size, total or batch_size),
+            multi_label=multi,
+            top_k=top,
+            min_score=min_score,
+        )
+    else:
+        if not quiet:
+            progress.say(f"from the index of {indexed.root}; --no-index looks at the files.")
+        from unseen.decide import Decision  # noqa: PLC0415 - it loads what computes
+
+        decision = Decision(multi, top, min_score)
+        found = _from_index(indexed, Path(sources[0]), classifier, compiled, decision, quiet)
+        predictions = (p for p in found if _take(done, target.key(p.source)))
     _run(predictions, target, total, done.total(), quiet, top or 1)
+
+
+def _indexed(sources: list[str], classifier: unseen.Classifier) -> unseen.Index | None:
+    """The index that knows these pictures: of one folder, and of just this model."""
+    if len(sources) != 1 or not Path(sources[0]).is_dir():
+        return None
+    root = find(sources[0])
+    if root is None:
+        return None
+    index = unseen.Index(root, create=False)
+    return index if index.has(classifier.encoder) else None
+
+
+def _from_index(
+    index: unseen.Index,
+    folder: Path,
+    classifier: unseen.Classifier,
+    labels: unseen.CompiledLabels,
+    decision: Any,
+    quiet: bool,
+) -> Iterator[unseen.Prediction]:
+    """Predictions under the names that the files have when they are looked at themselves."""
+    with progress.pictures(quiet) as show:
+        index.update(classifier.encoder, [folder], progress=show)
+    key = index.name(folder)
+    below = "" if key == "." else f"{key}/"
+    for prediction in index.classify(classifier.encoder, labels, decision, below=below):
+        yield replace(prediction, source=str(folder / prediction.source.removeprefix(below)))
+
+
+def _take(done: Counter[str], key: str) -> bool:
+    """Whether a row is still to be made."""
+    done[key] -= 1
+    return done[key] < 0
 
 
 def _left(sources: Iterable[Source], done: Counter[str], target: Target) -> Iterator[Source]:

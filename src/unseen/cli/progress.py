@@ -6,7 +6,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
 from rich.progress import (
@@ -68,15 +68,24 @@ def counting(total: int | None, quiet: bool) -> Iterator[Counter]:
         yield Counter(progress, total)
 
 
-@contextmanager
-def prompts(quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+def prompts(quiet: bool = False) -> AbstractContextManager[Callable[[int, int], None]]:
     """What `Classifier.compile` reports to; the bar appears when there is something to encode."""
+    return _late("prompts", quiet)
+
+
+def pictures(quiet: bool = False) -> AbstractContextManager[Callable[[int, int], None]]:
+    """What `Index.update` reports to; the bar appears when there is something to look at."""
+    return _late("pictures", quiet)
+
+
+@contextmanager
+def _late(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     with _bar(quiet) as progress:
         task: list[TaskID] = []
 
         def show(done: int, total: int) -> None:
             if not task:
-                task.append(progress.add_task("prompts", total=total, errors=""))
+                task.append(progress.add_task(what, total=total, errors=""))
             progress.update(task[0], completed=done)
 
         yield show

@@ -13,20 +13,19 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from unseen import score
+from unseen import cache, score
 from unseen.compiled_labels import CompiledLabels
 from unseen.decide import Decision, decide
 from unseen.encode import BATCH_SIZE, Encoder
-from unseen.errors import SourceError, StoreError
+from unseen.errors import MissingExtraError, SourceError, StoreError
 from unseen.predictions import Prediction
 from unseen.sources import expand
 from unseen.store import matrix as derived
 from unseen.store import schema, search
 from unseen.store.matrix import Matrix
+from unseen.store.place import FILE, FOLDER
 from unseen.store.update import Progress, Report, key_of, update
 
-FOLDER = ".unseen"  # beside the pictures; hidden, so that it is never looked into for pictures
-FILE = "index.sqlite"
 ROWS = 4096  # rows that are classified at once
 
 Floats = NDArray[np.float32]
@@ -52,15 +51,6 @@ class Info:
     missing: int
     bytes: int  # of the database and of what is derived from it
     models: tuple[Mapping[str, Any], ...]  # name, revision, precision, dimension, pictures, errors
-
-
-def find(start: str | Path) -> Path | None:
-    """The index of a folder or of the nearest one above it; None when there is none."""
-    folder = Path(start).absolute()
-    for parent in (folder, *folder.parents):
-        if (parent / FOLDER / FILE).is_file():
-            return parent
-    return None
 
 
 class Index:
@@ -221,21 +211,28 @@ class Index:
             if i in found
         ]
 
+    def has(self, encoder: Encoder) -> bool:
+        """Whether an encoder's model, just so, has looked at pictures here."""
+        query = "SELECT 1 FROM picture WHERE model = ? LIMIT 1"
+        return self._database.execute(query, (self._model(encoder),)).fetchone() is not None
+
     def classify(
-        self, encoder: Encoder, labels: CompiledLabels, decision: Decision
+        self, encoder: Encoder, labels: CompiledLabels, decision: Decision, *, below: str = ""
     ) -> Iterator[Prediction]:
         """A prediction for each file that is there, in the order of their paths; no file is
-        opened. A picture that could not be read is a prediction with an error."""
-        matrix = self.matrix(encoder)
-        row_of = {int(i): row for row, i in enumerate(matrix.ids)}
+        opened. A picture that could not be read is a prediction with an error.
+
+        `below`: only files whose path in the index begins with it.
+        """
         files = self._database.execute(
-            "SELECT path, id, error FROM file JOIN picture USING (content) "
-            "WHERE missing IS NULL AND model = ? ORDER BY path",
-            (self._model(encoder),),
+            "SELECT path, embedding, error FROM file JOIN picture USING (content) "
+            "WHERE missing IS NULL AND model = ? AND substr(path, 1, ?) = ? ORDER BY path",
+            (self._model(encoder), len(below), below),
         )
         while batch := files.fetchmany(ROWS):
-            good = [(path, row_of[i]) for path, i, error in batch if error is None]
-            rows = matrix.vectors[[row for _, row in good]].astype(np.float32)
+            good = [(path, vector) for path, vector, error in batch if error is None]
+            halves = np.frombuffer(b"".join(vector for _, vector in good), dtype="<f2")
+            rows = halves.reshape(len(good), -1).astype(np.float32) if good else halves
             decided = iter(
                 decide([p for p, _ in good], rows, labels, encoder.model.score, decision)
                 if good
@@ -253,6 +250,35 @@ class Index:
             chance.append(chances.max(1))
         return np.concatenate(first), np.concatenate(chance)
 
+    def export(self, path: Path) -> int:
+        """Every file that is there, a row for each model: to a .parquet file → how many rows.
+
+        Columns: path, sha256, bytes, modified_ns, width, height, taken, model, revision,
+        fingerprint, precision, embedding (list of float32) or error. MissingExtraError.
+        """
+        parquet = _parquet()
+        import pyarrow  # noqa: PLC0415 - an extra
+
+        rows = self._database.execute(
+            "SELECT path, lower(hex(content)), picture.bytes, modified_ns, width, height, taken, "
+            "name, revision, fingerprint, precision, embedding, error FROM file "
+            "JOIN picture USING (content) JOIN model ON model.id = picture.model "
+            "WHERE missing IS NULL ORDER BY path, model.id"
+        )
+        types = {"list<float>": pyarrow.list_(pyarrow.float32())}
+        schema = pyarrow.schema([(name, types.get(kind, kind)) for name, kind in EXPORTED])
+        count = 0
+        with cache.replacing(path) as temporary, parquet.ParquetWriter(temporary, schema) as file:
+            while batch := rows.fetchmany(ROWS):
+                records = [dict(zip(schema.names, row, strict=True)) for row in batch]
+                for record in records:
+                    if record["embedding"] is not None:
+                        half = np.frombuffer(record["embedding"], dtype="<f2")
+                        record["embedding"] = half.astype(np.float32)
+                file.write_table(pyarrow.Table.from_pylist(records, schema))
+                count += len(batch)
+        return count
+
     def path(self, name: str) -> Path:
         """Where a file of the index lies."""
         return self.root / name
@@ -260,6 +286,32 @@ class Index:
     def name(self, path: str | Path) -> str:
         """What a file is called in the index."""
         return key_of(Path(path), self.root)
+
+
+# The columns of an export, and their types in Arrow.
+EXPORTED = [
+    ("path", "string"),
+    ("sha256", "string"),
+    ("bytes", "int64"),
+    ("modified_ns", "int64"),
+    ("width", "int32"),
+    ("height", "int32"),
+    ("taken", "string"),
+    ("model", "string"),
+    ("revision", "string"),
+    ("fingerprint", "string"),
+    ("precision", "string"),
+    ("embedding", "list<float>"),
+    ("error", "string"),
+]
+
+
+def _parquet() -> Any:
+    try:
+        from pyarrow import parquet  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise MissingExtraError("A .parquet file", library="pyarrow", extra="parquet") from None
+    return parquet
 
 
 def _files(folders: Iterable[Path]) -> Iterator[Path]:

@@ -1,0 +1,120 @@
+"""`unseen index` and what asks an index, through the command line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import shapes
+from cli.test_commands import unseen
+
+SHAPES = ("-m", "tests/fixtures/shapes-clip")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for label in ("red circle", "blue square", "green star"):
+        for seed in range(2):
+            path = tmp_path / "photos" / label / f"{seed}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shapes.draw(shapes.scene(label), seed).save(path)
+    return tmp_path / "photos"
+
+
+def test_index_then_search_then_classify(photos: Path) -> None:
+    done = unseen("index", photos, *SHAPES)
+    assert "6 new" in done.stderr and done.stdout == ""
+    assert json.loads(unseen("index", photos, *SHAPES, "--json").stdout)["unchanged"] == 6
+    hits = json.loads(
+        unseen("search", "a photo of a red circle", "--index", photos, "--top", 2, "--json").stdout
+    )
+    assert [hit["paths"][0] for hit in hits] == ["red circle/0.png", "red circle/1.png"] or [
+        hit["paths"][0] for hit in hits
+    ] == ["red circle/1.png", "red circle/0.png"]
+    lines = unseen(
+        "search", photos / "blue square" / "0.png", "--index", photos
+    ).stdout.splitlines()
+    assert len(lines) == 6 and lines[0].startswith("1.000") and "blue square" in lines[1]
+
+    labels = "red circle,blue square,green star"
+    done = unseen("classify", photos, "-l", labels, *SHAPES, "--jsonl")
+    assert "from the index" in done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    looked = unseen("classify", photos, "-l", labels, *SHAPES, "--jsonl", "--no-index")
+    assert "from the index" not in looked.stderr
+    for row, other in zip(rows, map(json.loads, looked.stdout.splitlines()), strict=True):
+        assert row["source"] == other["source"] and row["label"] == other["label"]
+        assert row["score"] == pytest.approx(other["score"], abs=2e-3)
+        assert row["label"] == Path(row["source"]).parent.name
+
+
+def test_classify_brings_the_index_up_to_date(photos: Path) -> None:
+    unseen("index", photos, *SHAPES)
+    shapes.draw(shapes.scene("red heart"), 1).save(photos / "new.png")
+    (photos / "red circle" / "0.png").unlink()
+    done = unseen("classify", photos, "-l", "red heart,red circle", *SHAPES, "--jsonl")
+    names = {Path(json.loads(line)["source"]).name for line in done.stdout.splitlines()}
+    assert "new.png" in names and len(done.stdout.splitlines()) == 6
+    below = unseen(
+        "classify", photos / "red circle", "-l", "red heart,red circle", *SHAPES, "--jsonl"
+    )
+    (line,) = below.stdout.splitlines()
+    assert json.loads(line)["source"] == str(photos / "red circle" / "1.png")
+
+
+def test_classify_from_the_index_can_be_resumed(photos: Path, tmp_path: Path) -> None:
+    unseen("index", photos, *SHAPES)
+    out = tmp_path / "out.jsonl"
+    command = ("classify", photos, "-l", "red circle,blue square", *SHAPES, "-o", out)
+    unseen(*command)
+    whole = out.read_text()
+    out.write_text("".join(whole.splitlines(keepends=True)[:4]))
+    unseen(*command, "--resume")
+    assert sorted(out.read_text().splitlines()) == sorted(whole.splitlines())
+
+
+def test_another_model_does_not_use_it(photos: Path) -> None:
+    unseen("index", photos, *SHAPES)
+    done = unseen("classify", photos, "-l", "cat,dog", "--jsonl")
+    assert "from the index" not in done.stderr and len(done.stdout.splitlines()) == 6
+    unseen("index", photos)
+    done = unseen("search", "cat", "--index", photos, code=2)
+    assert "several models" in done.stderr and "builtin" in done.stderr
+    assert unseen("search", "cat", "--index", photos, "-m", "builtin").stdout
+
+
+def test_info_prune_and_export(photos: Path, tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    done = unseen("index", photos, *SHAPES, code=1)
+    assert "1 could not be read" in done.stderr
+    shutil.rmtree(photos / "green star")
+    unseen("index", photos, *SHAPES)
+    facts = json.loads(unseen("index", "info", photos, "--json").stdout)
+    assert facts["files"] == 7 and facts["missing"] == 2
+    assert facts["models"][0]["pictures"] == 6 and facts["models"][0]["errors"] == 1
+    assert "2 of them are missing" in unseen("index", "info", photos / "red circle").stdout
+    assert "2 files forgotten" in unseen("index", "prune", photos).stderr
+    out = tmp_path / "out.parquet"
+    unseen("index", "export", out, "--index", photos)
+    table = parquet.read_table(out).to_pylist()
+    assert table[0]["path"] == "blue square/0.png" and len(table) == 5
+    assert sum(row["error"] is not None for row in table) == 1
+    assert {len(row["embedding"]) for row in table if row["error"] is None} == {64}
+
+
+def test_mistakes_are_one_sentence(photos: Path, tmp_path: Path) -> None:
+    for arguments, words in (
+        (["search", "cat", "--index", tmp_path], "no index in it or above it"),
+        (["index", "info", tmp_path], "make one: unseen index FOLDER"),
+        (["index", tmp_path / "nowhere"], "no such folder"),
+    ):
+        done = unseen(*arguments, code=2)
+        assert words in done.stderr and "Traceback" not in done.stderr
+    unseen("index", photos, *SHAPES)
+    done = unseen("search", "cat", "--not", "cat", "--index", photos, code=2)
+    assert "are the same" in done.stderr
