@@ -19,9 +19,11 @@ from unseen.cli import options, progress
 from unseen.cli.classify import classify
 from unseen.cli.doctor import doctor
 from unseen.cli.embed import embed
+from unseen.cli.groups import clusters, duplicates
 from unseen.cli.index import index
 from unseen.cli.labels import labels
 from unseen.cli.models import models
+from unseen.cli.organize import organize
 from unseen.cli.output import forget_stdout
 from unseen.cli.search import search
 from unseen.cli.verify import verify
@@ -38,6 +40,9 @@ app.command(short_help="Say which labels fit each picture.")(classify)
 app.command(short_help="Write the embedding of each picture to a file.")(embed)
 app.add_typer(index, name="index", short_help="Look at a folder once; ask it for ever.")
 app.command(short_help="Find pictures of an index by words or by example.")(search)
+app.command(short_help="Find pictures of an index that are the same.")(duplicates)
+app.command(short_help="Group the pictures of an index.")(clusters)
+app.command(short_help="Put pictures into a folder for each label.")(organize)
 app.add_typer(labels, name="labels", short_help="Compile label sets.")
 models.command(short_help="Test a checkpoint in every runtime and precision.")(verify)
 app.add_typer(models, name="models", short_help="List, describe and fetch the known checkpoints.")

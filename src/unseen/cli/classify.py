@@ -112,6 +112,27 @@ def classify(
     _run(predictions, target, total, done.total(), quiet, top or 1)
 
 
+def predictions_of(
+    classifier: unseen.Classifier,
+    sources: list[str],
+    labels: unseen.CompiledLabels,
+    *,
+    batch_size: int,
+    min_score: float,
+    quiet: bool,
+) -> Iterator[unseen.Prediction]:
+    """The best label of each picture, from the index where there is one."""
+    indexed = _indexed(sources, classifier)
+    if indexed is None:
+        return classifier.classify_many(
+            sources, labels, batch_size=batch_size, top_k=1, min_score=min_score
+        )
+    from unseen.decide import Decision  # noqa: PLC0415 - it loads what computes
+
+    decision = Decision(False, 1, min_score)
+    return _from_index(indexed, Path(sources[0]), classifier, labels, decision, quiet)
+
+
 def _indexed(sources: list[str], classifier: unseen.Classifier) -> unseen.Index | None:
     """The index that knows these pictures: of one folder, and of just this model."""
     if len(sources) != 1 or not Path(sources[0]).is_dir():

@@ -20,8 +20,8 @@ from unseen.encode import BATCH_SIZE, Encoder
 from unseen.errors import MissingExtraError, SourceError, StoreError
 from unseen.predictions import Prediction
 from unseen.sources import expand
+from unseen.store import groups, schema, search
 from unseen.store import matrix as derived
-from unseen.store import schema, search
 from unseen.store.matrix import Matrix
 from unseen.store.place import FILE, FOLDER
 from unseen.store.update import Progress, Report, key_of, update
@@ -33,8 +33,12 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Hit:
-    """One picture that a search found: every place where it lies, and how near it is."""
+    """One picture that a search found: every place where it lies, and how near it is.
 
+    `id` is that of its row in the table `picture`.
+    """
+
+    id: int
     paths: tuple[str, ...]
     cosine: float
     width: int | None
@@ -206,7 +210,7 @@ class Index:
             ):
                 found[row[0]] = row
         return [
-            Hit(tuple(sorted(_json(found[i][1]))), float(cosine), *found[i][2:])
+            Hit(i, tuple(sorted(_json(found[i][1]))), float(cosine), *found[i][2:])
             for i, cosine in zip(ids.tolist(), cosines, strict=True)
             if i in found
         ]
@@ -279,6 +283,40 @@ class Index:
                 count += len(batch)
         return count
 
+    def duplicates(self, encoder: Encoder, threshold: float) -> list[list[Hit]]:
+        """Groups of pictures that are nearly the same: cosine at least `threshold` to the first,
+        which has the most pixels (and of several the first path). A picture with copies, which
+        are the same to the byte, is a group as well."""
+        matrix = self.matrix(encoder)
+        hits = self._hits(matrix.ids, np.ones(len(matrix), dtype=np.float32))
+        if not hits:
+            return []
+        row_of = {int(i): row for row, i in enumerate(matrix.ids)}
+        by_row = {row_of[hit.id]: hit for hit in hits}
+        best = sorted(by_row, key=lambda row: (-_pixels(by_row[row]), by_row[row].paths))
+        order = np.array(best, dtype=np.int64)
+        found = groups.duplicates(matrix, order, threshold)
+        grouped = {int(row) for group in found for row in group}
+        alone = [by_row[int(r)] for r in order if int(r) not in grouped]
+        return [
+            *([by_row[int(row)] for row in group] for group in found),
+            *([hit] for hit in alone if len(hit.paths) > 1),
+        ]
+
+    def clusters(self, encoder: Encoder, k: int | None = None) -> tuple[list[list[Hit]], Floats]:
+        """Clusters of pictures, the largest first, each by nearness to its centre → their pictures,
+        and the centres (k, d). `k` None: as many as are well apart."""
+        matrix = self.matrix(encoder)
+        cluster, centres = groups.clusters(matrix, k)
+        found = []
+        for index, centre in enumerate(centres):
+            rows = np.flatnonzero(cluster == index)
+            cosines = np.asarray(matrix.vectors[rows], dtype=np.float32) @ centre
+            by_nearness = np.argsort(-cosines, kind="stable")
+            found.append(self._hits(matrix.ids[rows[by_nearness]], cosines[by_nearness]))
+        kept = [index for index, hits in enumerate(found) if hits]
+        return [found[index] for index in kept], centres[kept]
+
     def path(self, name: str) -> Path:
         """Where a file of the index lies."""
         return self.root / name
@@ -304,6 +342,10 @@ EXPORTED = [
     ("embedding", "list<float>"),
     ("error", "string"),
 ]
+
+
+def _pixels(hit: Hit) -> int:
+    return (hit.width or 0) * (hit.height or 0)
 
 
 def _parquet() -> Any:

@@ -1,0 +1,117 @@
+"""`unseen duplicates` and `unseen clusters`: pictures of an index that belong together."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+import unseen
+from unseen.cli import options, progress
+from unseen.cli.index import opened, the_model
+from unseen.cli.organize import done_or_shown
+from unseen.errors import SourceError
+
+Folder = Annotated[
+    Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
+    typer.Argument(help="The folder of an index, or one below it.", show_default="here"),
+]
+Model = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--model", "-m", help="Which model's vectors.", show_default="the only one"),
+]
+
+
+def duplicates(
+    folder: Folder = None,
+    threshold: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="The least cosine of two that are the same.")
+    ] = 0.95,
+    move_to: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--move-to", help="Move all but the best of each group here.", show_default=False
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be moved.")] = False,
+    model: Model = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """unseen duplicates photos/ --move-to duplicates/ --dry-run
+
+    Groups of pictures that are the same, to the byte or nearly. The first of a group has the most
+    pixels; --move-to keeps it and moves the others, with a file that undoes it.
+    """
+    with opened(folder) as found:
+        classifier = unseen.load(the_model(found, model))
+        groups = found.duplicates(classifier.encoder, threshold)
+        files = [[found.path(path) for hit in group for path in hit.paths] for group in groups]
+        if move_to is not None:
+            # Their folders are kept: two of one name stay apart, and a reader sees where they were.
+            others = ((p, p.parent.name) for group in files for p in group[1:])
+            done_or_shown(others, move_to, "move", dry_run=dry_run, quiet=quiet)
+            return
+        if as_json:
+            rows = [[asdict(hit) for hit in group] for group in groups]
+            typer.echo(json.dumps(rows, indent=1))
+            return
+        for group in files:
+            typer.echo("\n".join(["", *map(str, group)]))
+    if not quiet:
+        spare = sum(len(group) - 1 for group in files)
+        progress.say(f"{len(files)} groups; {spare} pictures could go.")
+
+
+def clusters(
+    folder: Folder = None,
+    k: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="How many clusters.", show_default="as many as are well apart"),
+    ] = None,
+    name_with: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--name-with", help="Labels, or a label file: its words name them.", show_default=False
+        ),
+    ] = None,
+    model: Model = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """unseen clusters photos/ --name-with labels.txt
+
+    Groups of pictures that are alike, the largest first, each with its most typical pictures.
+    """
+    with opened(folder) as found:
+        classifier = unseen.load(the_model(found, model))
+        if not found.has(classifier.encoder):
+            raise SourceError(f"{found.root}: that model has not looked at it.")
+        groups, centres = found.clusters(classifier.encoder, k)
+        titles = _titles(classifier, name_with, centres)
+        if as_json:
+            rows = [
+                {"names": title, "pictures": [asdict(hit) for hit in group]}
+                for title, group in zip(titles, groups, strict=True)
+            ]
+            typer.echo(json.dumps(rows, indent=1))
+            return
+        for number, (title, group) in enumerate(zip(titles, groups, strict=True), 1):
+            typer.echo(f"{number}. {', '.join(title) or 'cluster'}: {len(group)} pictures")
+            for hit in group[:3]:
+                typer.echo(f"   {found.path(hit.paths[0])}")
+
+
+def _titles(classifier: unseen.Classifier, words: str | None, centres: Any) -> list[list[str]]:
+    if words is None:
+        return [[] for _ in centres]
+    from unseen.store import groups  # noqa: PLC0415 - it loads what computes
+
+    compiled = classifier.compile(options.labels_argument(words))
+    named = [label.name for label in compiled.labels]
+    return groups.names(centres, named, compiled.matrix)

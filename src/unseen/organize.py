@@ -1,0 +1,122 @@
+"""Putting files into folders, and back: a plan, what was done of it, and how it is undone.
+
+No file is ever overwritten. Every step is written to the undo file, and that to the disk, before
+the step is done; a killed run can be undone as far as it came.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from unseen.errors import SourceError
+
+HOW = ("copy", "link", "move")
+NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # on some system or other
+
+
+@dataclass(frozen=True)
+class Step:
+    """One file and where it goes."""
+
+    source: str
+    target: str
+    how: str
+
+
+def folder_name(label: str) -> str:
+    """A label as the name of a folder, on every system."""
+    name = NOT_IN_NAMES.sub("_", label).strip(" .")[:100]
+    return name if name not in ("", ".", "..") else "_"
+
+
+def plan(files: Iterable[tuple[Path, str]], into: Path, how: str) -> Iterator[Step]:
+    """Each (file, folder's name) → a step; a name that is taken gets a number."""
+    if how not in HOW:
+        raise SourceError(f"{how!r} is no way to put files somewhere; {', '.join(HOW)} are.")
+    taken: set[Path] = set()
+    for path, name in files:
+        target = into / folder_name(name) / path.name
+        number = 2
+        while target in taken or target.exists():
+            target = target.with_name(f"{path.stem} ({number}){path.suffix}")
+            number += 1
+        taken.add(target)
+        yield Step(os.path.abspath(path), os.path.abspath(target), how)  # noqa: PTH100
+
+
+def carry_out(steps: Iterable[Step], undo: Path) -> Iterator[Step]:
+    """Do each step → the step, when it is done. SourceError for the first that cannot be done."""
+    undo.parent.mkdir(parents=True, exist_ok=True)
+    with undo.open("x", encoding="utf-8") as log:
+        for step in steps:
+            log.write(json.dumps(asdict(step)) + "\n")
+            log.flush()
+            os.fsync(log.fileno())
+            try:
+                _do(step)
+            except OSError as error:
+                raise SourceError(
+                    f"{step.source}: cannot {step.how} it to {step.target}: "
+                    f"{error.strerror or error}; what was done can be undone with {undo}."
+                ) from None
+            yield step
+
+
+def take_back(undo: Path) -> Iterator[tuple[Step, bool]]:
+    """Undo what an undo file says, last first → each step, and whether there was anything to do.
+
+    A copy or link is deleted only while it is what was made; a moved file goes back only where
+    nothing has taken its place.
+    """
+    try:
+        lines = undo.read_text("utf-8").splitlines()
+        steps = [Step(**json.loads(line)) for line in lines]
+    except (OSError, ValueError, TypeError) as error:
+        raise SourceError(f"{undo}: this is no undo file ({error}).") from None
+    for step in reversed(steps):
+        yield step, _undo(step)
+
+
+def _do(step: Step) -> None:
+    source, target = Path(step.source), Path(step.target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if step.how == "link":
+        target.symlink_to(source)
+        return
+    with target.open("xb"):  # takes the name, so that nothing is overwritten
+        pass
+    if step.how == "copy":
+        shutil.copy2(source, target)
+        return
+    try:
+        source.replace(target)
+    except OSError:  # another disk
+        shutil.copy2(source, target)
+        source.unlink()
+
+
+def _undo(step: Step) -> bool:
+    source, target = Path(step.source), Path(step.target)
+    if step.how == "link":
+        same = target.is_symlink() and target.readlink() == source
+        if same:
+            target.unlink()
+        return same
+    if not target.is_file():
+        return False
+    if step.how == "copy":
+        same = source.is_file() and source.stat().st_size == target.stat().st_size
+        if same:
+            target.unlink()
+        return same
+    if source.exists():
+        return False
+    source.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(target, source)
+    return True
