@@ -15,11 +15,14 @@ from transformers import (
     AltCLIPModel,
     ChineseCLIPConfig,
     ChineseCLIPModel,
+    CLIPSegConfig,
+    CLIPSegForImageSegmentation,
+    CLIPSegModel,
     SiglipConfig,
     SiglipModel,
 )
 
-from checkpoints import CORPUS, randomise
+from checkpoints import CORPUS, randomise, tokenizer
 
 PIECES = 300
 MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
@@ -39,6 +42,25 @@ SIGLIP_SHAPES: dict[str, dict[str, Any]] = {
         "layer_norm_eps": 1e-3,
         "resample": 2,
         "text": {"hidden_size": 36, "projection_size": 60, "max_position_embeddings": 90},
+    },
+}
+
+# Pictures are (height, width); the table of positions is of a square of `image_size`.
+CLIPSEG_SHAPES: dict[str, dict[str, Any]] = {
+    # As published: more patches than the table has positions.
+    "rd64": {"image_size": 224, "patch_size": 16, "picture": (352, 352), "heads": 2, "width": 64},
+    # One position a patch.
+    "as-clip": {"image_size": 96, "patch_size": 16, "picture": (96, 96), "heads": 2, "width": 64},
+    # Nothing as usual: fewer patches than positions one way, more the other, the last pixels of
+    # both in no patch; exact gelu, another epsilon, odd heads.
+    "odd": {
+        "image_size": 70,
+        "patch_size": 10,
+        "picture": (47, 93),
+        "heads": 3,
+        "width": 60,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-3,
     },
 }
 
@@ -155,6 +177,48 @@ def siglip(folder: Path, shape: str = "base-patch16-224", *, gemma: bool = False
             "resample": s.get("resample", 3),
             "image_mean": [0.5] * 3,
             "image_std": [0.5] * 3,
+        },
+    )
+    return folder
+
+
+def clipseg(folder: Path, shape: str = "rd64", *, whole: bool = True) -> Path:
+    """A random CLIPSeg; `whole`: with its decoder, as the published ones, else its CLIP alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    s = CLIPSEG_SHAPES[shape]
+    vocabulary = tokenizer(folder)
+    shared = {
+        "num_hidden_layers": 3,
+        "hidden_size": s["width"],
+        "intermediate_size": 3 * s["width"],
+        "num_attention_heads": s["heads"],
+        "hidden_act": s.get("hidden_act", "quick_gelu"),
+        "layer_norm_eps": s.get("layer_norm_eps", 1e-5),
+    }
+    config = CLIPSegConfig(
+        projection_dim=40,
+        vision_config={**shared, "image_size": s["image_size"], "patch_size": s["patch_size"]},
+        text_config={
+            **shared,
+            "vocab_size": vocabulary,
+            "bos_token_id": vocabulary - 2,
+            "eos_token_id": vocabulary - 1,
+        },
+        extract_layers=[0, 1, 2],
+        reduce_dim=16,
+        decoder_intermediate_size=32,
+    )
+    model = CLIPSegForImageSegmentation(config) if whole else CLIPSegModel(config)
+    randomise(model, 4).save_pretrained(folder)
+    height, width = s["picture"]
+    _write_processor(
+        folder,
+        {
+            "image_processor_type": "ViTImageProcessor",
+            "size": {"height": height, "width": width},
+            "resample": 2,
+            "image_mean": [0.485, 0.456, 0.406],
+            "image_std": [0.229, 0.224, 0.225],
         },
     )
     return folder

@@ -39,6 +39,11 @@ SIGLIP_DEFAULTS = CLIP_DEFAULTS | {
     "image_mean": (0.5, 0.5, 0.5),
     "image_std": (0.5, 0.5, 0.5),
 }
+# The same of its ViTImageProcessor, to which one number is the side of a square.
+VIT_DEFAULTS = SIGLIP_DEFAULTS | {
+    "resample": Image.Resampling.BILINEAR,
+    "default_to_square": True,
+}
 # What OpenCLIP takes for a key that its preprocess_cfg leaves out.
 OPEN_CLIP_DEFAULTS: dict[str, Any] = {
     "mode": "RGB",
@@ -84,16 +89,18 @@ class Preprocess:
 
     @classmethod
     def from_hf_config(
-        cls, config: dict[str, Any], defaults: dict[str, Any], image_size: int
+        cls, config: dict[str, Any], defaults: dict[str, Any], image_size: int | None
     ) -> Preprocess:
         """Read a preprocessor_config.json; `defaults` are those of the family's own processor.
 
-        ModelError when what comes out would not be image_size × image_size, the network's input.
+        ModelError when what comes out would not be image_size × image_size, the network's input;
+        None is for a network that takes pictures of any one size.
         """
         c = {**defaults, **config}
         size = c["size"] if c["do_resize"] else {}
         if isinstance(size, int):
-            size = {"shortest_edge": size}
+            keys = ("height", "width") if c.get("default_to_square") else ("shortest_edge",)
+            size = dict.fromkeys(keys, size)
         crop = c["crop_size"] if c["do_center_crop"] else None
         if isinstance(crop, int):
             crop = {"height": crop, "width": crop}
@@ -103,7 +110,12 @@ class Preprocess:
         shortest = size.get("shortest_edge")
         exact = (size["height"], size["width"]) if "height" in size else None
         output = (crop["height"], crop["width"]) if crop else exact
-        if output != (image_size, image_size):
+        if output is None:
+            raise ModelError(
+                "preprocessor_config.json keeps the shape of pictures, and the network takes "
+                "pictures of one size."
+            )
+        if image_size is not None and output != (image_size, image_size):
             raise ModelError(
                 f"preprocessor_config.json makes pictures of {output}, and the network takes "
                 f"{image_size} × {image_size}."
@@ -147,6 +159,11 @@ class Preprocess:
             std=_channels(c["std"]),
             rescale_factor=1 / 255,
         )
+
+    @property
+    def output(self) -> tuple[int, int] | None:
+        """(height, width) of what comes out; None when that is not the same for all pictures."""
+        return self.crop or self.exact
 
     @property
     def target(self) -> int:

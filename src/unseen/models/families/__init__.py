@@ -7,7 +7,7 @@ from typing import Any
 
 from unseen.errors import ModelError
 from unseen.models import hub
-from unseen.models.families import altclip, builtin, chinese_clip, clip, openclip, siglip
+from unseen.models.families import altclip, builtin, chinese_clip, clip, clipseg, openclip, siglip
 from unseen.models.model import Model
 
 # model_type in the checkpoint's config.json → who reads it.
@@ -15,6 +15,7 @@ FAMILIES: dict[str, Callable[[hub.Checkpoint, dict[str, Any]], Model]] = {
     "altclip": altclip.read,
     "chinese_clip": chinese_clip.read,
     "clip": clip.read,
+    "clipseg": clipseg.read,
     "siglip": siglip.read,
     "siglip2": siglip.refuse_naflex,
     "unseen-builtin": builtin.read,
