@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import sentencepiece
+import torch
 from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors, trainers
 from tokenizers.models import BPE
 from transformers import (
+    AlignConfig,
+    AlignModel,
     AltCLIPConfig,
     AltCLIPModel,
     ChineseCLIPConfig,
@@ -61,6 +64,53 @@ CLIPSEG_SHAPES: dict[str, dict[str, Any]] = {
         "width": 60,
         "hidden_act": "gelu",
         "layer_norm_eps": 1e-3,
+    },
+}
+
+ALIGN_SHAPES: dict[str, dict[str, Any]] = {
+    # As published, but for the coefficients: 289 pixels of 346, in the range -1…1.
+    "b7": {
+        "vision": {"width_coefficient": 0.25, "depth_coefficient": 0.5},
+        "dimension": 80,
+        "processor": {
+            "size": {"height": 346, "width": 346},
+            "resample": 2,
+            "do_center_crop": True,
+            "crop_size": {"height": 289, "width": 289},
+            "rescale_factor": 1 / 127.5,
+            "rescale_offset": True,
+            "do_normalize": False,
+            "include_top": False,
+        },
+    },
+    # Nothing as usual: few stages, an even side, square padding in a block, another activation
+    # and epsilon, a large squeeze; normalised twice.
+    "odd": {
+        "vision": {
+            "width_coefficient": 0.5,
+            "depth_coefficient": 1.1,
+            "depth_divisor": 4,
+            "kernel_sizes": [5, 3, 5, 7],
+            "in_channels": [32, 32, 16, 40],
+            "out_channels": [32, 16, 40, 88],
+            "strides": [1, 2, 2, 2],
+            "num_block_repeats": [1, 2, 1, 1],
+            "expand_ratios": [1, 4, 2, 3],
+            "depthwise_padding": [5],
+            "squeeze_expansion_ratio": 0.6,
+            "hidden_act": "gelu",
+            "batch_norm_eps": 0.3,
+            "hidden_dim": 30,
+        },
+        "dimension": 44,
+        "processor": {
+            "size": {"height": 110, "width": 84},
+            "do_center_crop": False,
+            "rescale_offset": True,
+            "image_mean": [0.1, 0.5, 0.7],
+            "image_std": [0.7, 0.8, 0.9],
+            "include_top": True,
+        },
     },
 }
 
@@ -224,6 +274,32 @@ def clipseg(folder: Path, shape: str = "rd64", *, whole: bool = True) -> Path:
     return folder
 
 
+def align(folder: Path, shape: str = "b7") -> Path:
+    """A random ALIGN."""
+    folder.mkdir(parents=True, exist_ok=True)
+    s = ALIGN_SHAPES[shape]
+    config = AlignConfig(
+        projection_dim=s["dimension"],
+        text_config={
+            "vocab_size": bert_tokenizer(folder),
+            "hidden_size": 48,
+            "intermediate_size": 96,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "max_position_embeddings": 128,
+        },
+        vision_config=s["vision"],
+    )
+    model = randomise(AlignModel(config), 5)
+    model.temperature.data.fill_(0.05)
+    _meet_pictures(model.vision_model)
+    model.save_pretrained(folder)
+    _write_processor(
+        folder, {"image_processor_type": "EfficientNetImageProcessor", **s["processor"]}
+    )
+    return folder
+
+
 def altclip(folder: Path, *, layers: int = 3, heads: int = 3, width: int = 60) -> Path:
     """A random AltCLIP."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -267,6 +343,24 @@ def chinese_clip(folder: Path, *, layers: int = 3, heads: int = 3, width: int = 
     size = {"size": {"height": 112, "width": 112}, "do_center_crop": False}
     _write_processor(folder, {"image_processor_type": "ChineseCLIPImageProcessor", **size})
     return folder
+
+
+@torch.no_grad()
+def _meet_pictures(model: Any) -> None:
+    """Batch norms get the statistics of some pictures: with random ones a deep net answers every
+    picture alike, and a test of it says little. Small variances are raised: a layer that multiplies
+    by more makes rounding large."""
+    generator = torch.Generator().manual_seed(6)
+    coarse = torch.randn(16, 3, 5, 5, generator=generator)
+    model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.eval()
+    model(torch.nn.functional.interpolate(coarse, 96, mode="bicubic"))
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_var"):
+            buffer.clamp_(min=0.5)
+    model.eval()
 
 
 def _vision(layers: int, heads: int, width: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,14 @@ SIGLIP_DEFAULTS = CLIP_DEFAULTS | {
 VIT_DEFAULTS = SIGLIP_DEFAULTS | {
     "resample": Image.Resampling.BILINEAR,
     "default_to_square": True,
+}
+# The same of its EfficientNetImageProcessor.
+EFFICIENTNET_DEFAULTS = SIGLIP_DEFAULTS | {
+    "size": {"height": 346, "width": 346},
+    "crop_size": {"height": 289, "width": 289},
+    "default_to_square": True,
+    "rescale_offset": False,
+    "include_top": True,
 }
 # What OpenCLIP takes for a key that its preprocess_cfg leaves out.
 OPEN_CLIP_DEFAULTS: dict[str, Any] = {
@@ -128,6 +136,23 @@ class Preprocess:
             mean=tuple(c["image_mean"]) if c["do_normalize"] else cls.mean,
             std=tuple(c["image_std"]) if c["do_normalize"] else cls.std,
             rescale_factor=float(c["rescale_factor"]) if c["do_rescale"] else cls.rescale_factor,
+        )
+
+    @classmethod
+    def from_efficientnet(cls, config: dict[str, Any]) -> Preprocess:
+        """Read a preprocessor_config.json of EfficientNetImageProcessor, for a net of any size.
+
+        It has two steps of its own: `rescale_offset` takes 1 off when it rescales, `include_top`
+        divides by the deviation once more, or for the first time where nothing is normalised.
+        """
+        c = {**EFFICIENTNET_DEFAULTS, **config}
+        plain = cls.from_hf_config(config, EFFICIENTNET_DEFAULTS, image_size=None)
+        offset = 1.0 if c["do_rescale"] and c["rescale_offset"] else 0.0
+        again = _channels(c["image_std"] if c["include_top"] else 1.0)
+        return replace(
+            plain,
+            mean=_channels([m + offset for m in plain.mean]),
+            std=_channels([s * a for s, a in zip(plain.std, again, strict=True)]),
         )
 
     @classmethod

@@ -52,6 +52,7 @@ HF_CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
 WEIGHTS = {HF_CONFIG: FILES, OPEN_CLIP_CONFIG: OPEN_CLIP_FILES}
 # The model types that are read from transformers' own format (models/families).
 MODEL_TYPES = (
+    "align",
     "altclip",
     "chinese_clip",
     "clip",
