@@ -165,18 +165,22 @@ def clip(
     return folder
 
 
-def randomise(model: CLIPModel, seed: int) -> CLIPModel:
+def randomise(model: Any, seed: int) -> Any:
     """Weights large enough that every part of the network shows in its output."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, p in model.named_parameters():
             noise = torch.randn(p.shape, generator=generator)
-            if name == "logit_scale":
+            if name.endswith("logit_scale"):
                 p.fill_(3.2)
-            elif "norm" in name or "layrnorm" in name:
+            elif "norm" in name.lower() or "_bn." in name:
                 p.copy_(0.2 * noise + (1.0 if name.endswith("weight") else 0.0))
             elif p.ndim > 1 and "embedding" not in name:
                 p.copy_(noise * (1.5 / p[0].numel() ** 0.5))
             else:
                 p.copy_(noise * 0.3)
+        for name, buffer in model.named_buffers():
+            if name.endswith(("running_mean", "running_var")):
+                noise = torch.rand(buffer.shape, generator=generator)
+                buffer.copy_(noise + 0.5 if name.endswith("var") else noise - 0.5)
     return model.eval()

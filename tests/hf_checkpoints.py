@@ -8,18 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import sentencepiece
+import torch
 from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors, trainers
 from tokenizers.models import BPE
 from transformers import (
+    AlignConfig,
+    AlignModel,
     AltCLIPConfig,
     AltCLIPModel,
     ChineseCLIPConfig,
     ChineseCLIPModel,
+    CLIPSegConfig,
+    CLIPSegForImageSegmentation,
+    CLIPSegModel,
     SiglipConfig,
     SiglipModel,
 )
 
-from checkpoints import CORPUS, randomise
+from checkpoints import CORPUS, randomise, tokenizer
 
 PIECES = 300
 MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
@@ -39,6 +45,72 @@ SIGLIP_SHAPES: dict[str, dict[str, Any]] = {
         "layer_norm_eps": 1e-3,
         "resample": 2,
         "text": {"hidden_size": 36, "projection_size": 60, "max_position_embeddings": 90},
+    },
+}
+
+# Pictures are (height, width); the table of positions is of a square of `image_size`.
+CLIPSEG_SHAPES: dict[str, dict[str, Any]] = {
+    # As published: more patches than the table has positions.
+    "rd64": {"image_size": 224, "patch_size": 16, "picture": (352, 352), "heads": 2, "width": 64},
+    # One position a patch.
+    "as-clip": {"image_size": 96, "patch_size": 16, "picture": (96, 96), "heads": 2, "width": 64},
+    # Nothing as usual: fewer patches than positions one way, more the other, the last pixels of
+    # both in no patch; exact gelu, another epsilon, odd heads.
+    "odd": {
+        "image_size": 70,
+        "patch_size": 10,
+        "picture": (47, 93),
+        "heads": 3,
+        "width": 60,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-3,
+    },
+}
+
+ALIGN_SHAPES: dict[str, dict[str, Any]] = {
+    # As published, but for the coefficients: 289 pixels of 346, in the range -1…1.
+    "b7": {
+        "vision": {"width_coefficient": 0.25, "depth_coefficient": 0.5},
+        "dimension": 80,
+        "processor": {
+            "size": {"height": 346, "width": 346},
+            "resample": 2,
+            "do_center_crop": True,
+            "crop_size": {"height": 289, "width": 289},
+            "rescale_factor": 1 / 127.5,
+            "rescale_offset": True,
+            "do_normalize": False,
+            "include_top": False,
+        },
+    },
+    # Nothing as usual: few stages, an even side, square padding in a block, another activation
+    # and epsilon, a large squeeze; normalised twice.
+    "odd": {
+        "vision": {
+            "width_coefficient": 0.5,
+            "depth_coefficient": 1.1,
+            "depth_divisor": 4,
+            "kernel_sizes": [5, 3, 5, 7],
+            "in_channels": [32, 32, 16, 40],
+            "out_channels": [32, 16, 40, 88],
+            "strides": [1, 2, 2, 2],
+            "num_block_repeats": [1, 2, 1, 1],
+            "expand_ratios": [1, 4, 2, 3],
+            "depthwise_padding": [5],
+            "squeeze_expansion_ratio": 0.6,
+            "hidden_act": "gelu",
+            "batch_norm_eps": 0.3,
+            "hidden_dim": 30,
+        },
+        "dimension": 44,
+        "processor": {
+            "size": {"height": 110, "width": 84},
+            "do_center_crop": False,
+            "rescale_offset": True,
+            "image_mean": [0.1, 0.5, 0.7],
+            "image_std": [0.7, 0.8, 0.9],
+            "include_top": True,
+        },
     },
 }
 
@@ -160,6 +232,74 @@ def siglip(folder: Path, shape: str = "base-patch16-224", *, gemma: bool = False
     return folder
 
 
+def clipseg(folder: Path, shape: str = "rd64", *, whole: bool = True) -> Path:
+    """A random CLIPSeg; `whole`: with its decoder, as the published ones, else its CLIP alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    s = CLIPSEG_SHAPES[shape]
+    vocabulary = tokenizer(folder)
+    shared = {
+        "num_hidden_layers": 3,
+        "hidden_size": s["width"],
+        "intermediate_size": 3 * s["width"],
+        "num_attention_heads": s["heads"],
+        "hidden_act": s.get("hidden_act", "quick_gelu"),
+        "layer_norm_eps": s.get("layer_norm_eps", 1e-5),
+    }
+    config = CLIPSegConfig(
+        projection_dim=40,
+        vision_config={**shared, "image_size": s["image_size"], "patch_size": s["patch_size"]},
+        text_config={
+            **shared,
+            "vocab_size": vocabulary,
+            "bos_token_id": vocabulary - 2,
+            "eos_token_id": vocabulary - 1,
+        },
+        extract_layers=[0, 1, 2],
+        reduce_dim=16,
+        decoder_intermediate_size=32,
+    )
+    model = CLIPSegForImageSegmentation(config) if whole else CLIPSegModel(config)
+    randomise(model, 4).save_pretrained(folder)
+    height, width = s["picture"]
+    _write_processor(
+        folder,
+        {
+            "image_processor_type": "ViTImageProcessor",
+            "size": {"height": height, "width": width},
+            "resample": 2,
+            "image_mean": [0.485, 0.456, 0.406],
+            "image_std": [0.229, 0.224, 0.225],
+        },
+    )
+    return folder
+
+
+def align(folder: Path, shape: str = "b7") -> Path:
+    """A random ALIGN."""
+    folder.mkdir(parents=True, exist_ok=True)
+    s = ALIGN_SHAPES[shape]
+    config = AlignConfig(
+        projection_dim=s["dimension"],
+        text_config={
+            "vocab_size": bert_tokenizer(folder),
+            "hidden_size": 48,
+            "intermediate_size": 96,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "max_position_embeddings": 128,
+        },
+        vision_config=s["vision"],
+    )
+    model = randomise(AlignModel(config), 5)
+    model.temperature.data.fill_(0.05)
+    _meet_pictures(model.vision_model)
+    model.save_pretrained(folder)
+    _write_processor(
+        folder, {"image_processor_type": "EfficientNetImageProcessor", **s["processor"]}
+    )
+    return folder
+
+
 def altclip(folder: Path, *, layers: int = 3, heads: int = 3, width: int = 60) -> Path:
     """A random AltCLIP."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -203,6 +343,24 @@ def chinese_clip(folder: Path, *, layers: int = 3, heads: int = 3, width: int = 
     size = {"size": {"height": 112, "width": 112}, "do_center_crop": False}
     _write_processor(folder, {"image_processor_type": "ChineseCLIPImageProcessor", **size})
     return folder
+
+
+@torch.no_grad()
+def _meet_pictures(model: Any) -> None:
+    """Batch norms get the statistics of some pictures: with random ones a deep net answers every
+    picture alike, and a test of it says little. Small variances are raised: a layer that multiplies
+    by more makes rounding large."""
+    generator = torch.Generator().manual_seed(6)
+    coarse = torch.randn(16, 3, 5, 5, generator=generator)
+    model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.eval()
+    model(torch.nn.functional.interpolate(coarse, 96, mode="bicubic"))
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_var"):
+            buffer.clamp_(min=0.5)
+    model.eval()
 
 
 def _vision(layers: int, heads: int, width: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,19 @@ SIGLIP_DEFAULTS = CLIP_DEFAULTS | {
     "do_center_crop": False,
     "image_mean": (0.5, 0.5, 0.5),
     "image_std": (0.5, 0.5, 0.5),
+}
+# The same of its ViTImageProcessor, to which one number is the side of a square.
+VIT_DEFAULTS = SIGLIP_DEFAULTS | {
+    "resample": Image.Resampling.BILINEAR,
+    "default_to_square": True,
+}
+# The same of its EfficientNetImageProcessor.
+EFFICIENTNET_DEFAULTS = SIGLIP_DEFAULTS | {
+    "size": {"height": 346, "width": 346},
+    "crop_size": {"height": 289, "width": 289},
+    "default_to_square": True,
+    "rescale_offset": False,
+    "include_top": True,
 }
 # What OpenCLIP takes for a key that its preprocess_cfg leaves out.
 OPEN_CLIP_DEFAULTS: dict[str, Any] = {
@@ -84,16 +97,18 @@ class Preprocess:
 
     @classmethod
     def from_hf_config(
-        cls, config: dict[str, Any], defaults: dict[str, Any], image_size: int
+        cls, config: dict[str, Any], defaults: dict[str, Any], image_size: int | None
     ) -> Preprocess:
         """Read a preprocessor_config.json; `defaults` are those of the family's own processor.
 
-        ModelError when what comes out would not be image_size × image_size, the network's input.
+        ModelError when what comes out would not be image_size × image_size, the network's input;
+        None is for a network that takes pictures of any one size.
         """
         c = {**defaults, **config}
         size = c["size"] if c["do_resize"] else {}
         if isinstance(size, int):
-            size = {"shortest_edge": size}
+            keys = ("height", "width") if c.get("default_to_square") else ("shortest_edge",)
+            size = dict.fromkeys(keys, size)
         crop = c["crop_size"] if c["do_center_crop"] else None
         if isinstance(crop, int):
             crop = {"height": crop, "width": crop}
@@ -103,7 +118,12 @@ class Preprocess:
         shortest = size.get("shortest_edge")
         exact = (size["height"], size["width"]) if "height" in size else None
         output = (crop["height"], crop["width"]) if crop else exact
-        if output != (image_size, image_size):
+        if output is None:
+            raise ModelError(
+                "preprocessor_config.json keeps the shape of pictures, and the network takes "
+                "pictures of one size."
+            )
+        if image_size is not None and output != (image_size, image_size):
             raise ModelError(
                 f"preprocessor_config.json makes pictures of {output}, and the network takes "
                 f"{image_size} × {image_size}."
@@ -116,6 +136,23 @@ class Preprocess:
             mean=tuple(c["image_mean"]) if c["do_normalize"] else cls.mean,
             std=tuple(c["image_std"]) if c["do_normalize"] else cls.std,
             rescale_factor=float(c["rescale_factor"]) if c["do_rescale"] else cls.rescale_factor,
+        )
+
+    @classmethod
+    def from_efficientnet(cls, config: dict[str, Any]) -> Preprocess:
+        """Read a preprocessor_config.json of EfficientNetImageProcessor, for a net of any size.
+
+        It has two steps of its own: `rescale_offset` takes 1 off when it rescales, `include_top`
+        divides by the deviation once more, or for the first time where nothing is normalised.
+        """
+        c = {**EFFICIENTNET_DEFAULTS, **config}
+        plain = cls.from_hf_config(config, EFFICIENTNET_DEFAULTS, image_size=None)
+        offset = 1.0 if c["do_rescale"] and c["rescale_offset"] else 0.0
+        again = _channels(c["image_std"] if c["include_top"] else 1.0)
+        return replace(
+            plain,
+            mean=_channels([m + offset for m in plain.mean]),
+            std=_channels([s * a for s, a in zip(plain.std, again, strict=True)]),
         )
 
     @classmethod
@@ -147,6 +184,11 @@ class Preprocess:
             std=_channels(c["std"]),
             rescale_factor=1 / 255,
         )
+
+    @property
+    def output(self) -> tuple[int, int] | None:
+        """(height, width) of what comes out; None when that is not the same for all pictures."""
+        return self.crop or self.exact
 
     @property
     def target(self) -> int:

@@ -19,7 +19,7 @@ import pytest
 
 import checkpoints
 from unseen.errors import ModelError
-from unseen.models import hub, table
+from unseen.models import families, hub, table
 
 COMMIT = "c0ffee" + "0" * 34
 
@@ -265,6 +265,11 @@ def test_an_unknown_family_and_missing_files_say_so(tmp_path: Path) -> None:
     (folder / "preprocessor_config.json").unlink()
     with pytest.raises(ModelError, match=r"preprocessor_config\.json is missing"):
         unseen.load(folder)
+
+
+def test_every_family_that_is_read_is_known_to_be() -> None:
+    """Of two configs in a repository that of transformers counts only if its type is known."""
+    assert set(hub.MODEL_TYPES) == set(families.FAMILIES)
 
 
 def test_the_table_is_well_formed() -> None:

@@ -12,7 +12,7 @@ import pytest
 from unseen.models import table
 from unseen.models.hub import HUB_ID
 
-FAMILIES = {"builtin", "clip", "openclip", "siglip", "altclip", "chinese_clip"}
+FAMILIES = {"builtin", "clip", "openclip", "siglip", "altclip", "chinese_clip", "align"}
 
 # Of one wording each, so that `--licence` and a reader find all of a kind: SPDX where there is a
 # name, else the name on the model card.
@@ -22,6 +22,7 @@ LICENCES = {
     "CC-BY-NC-4.0": {False},
     "apple-amlr": {False},
     "CreativeML-OpenRAIL-M": {True},
+    "not stated": {None},
 }
 
 

@@ -71,6 +71,7 @@ GELUS = {
     "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
     "relu": F.relu,
     "relu6": F.relu6,
+    "sigmoid": torch.sigmoid,
     "silu": F.silu,
     "tanh": torch.tanh,
 }

@@ -51,7 +51,16 @@ HF_CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
 # Which weights belong to which config: a repository may hold those of several libraries.
 WEIGHTS = {HF_CONFIG: FILES, OPEN_CLIP_CONFIG: OPEN_CLIP_FILES}
 # The model types that are read from transformers' own format (models/families).
-MODEL_TYPES = ("altclip", "chinese_clip", "clip", "siglip", "siglip2", "unseen-builtin")
+MODEL_TYPES = (
+    "align",
+    "altclip",
+    "chinese_clip",
+    "clip",
+    "clipseg",
+    "siglip",
+    "siglip2",
+    "unseen-builtin",
+)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from unseen.errors import ModelError
 from unseen.models.torch_archive import TorchArchive, widen
+from unseen.networks.resnet import BATCH_NORM_EPSILON, fold_batch_norm
 
 Array = NDArray[Any]
 
@@ -105,6 +106,22 @@ def transposed(name: str) -> Made:
 def without_leading_axes(name: str, ndim: int) -> Made:
     """The last `ndim` axes of a weight whose others have the length 1."""
     return lambda weights: weights[name].reshape(weights[name].shape[-ndim:])
+
+
+def folded(
+    ours: str, conv: str, norm: str, epsilon: float = BATCH_NORM_EPSILON
+) -> dict[str, str | Made]:
+    """`ours`.weight and .bias: a convolution without bias and its batch norm as one with."""
+
+    def make(index: int) -> Made:
+        def made(weights: Mapping[str, Array]) -> Array:
+            statistics = ("weight", "bias", "running_mean", "running_var")
+            stored = (weights[f"{norm}.{name}"] for name in statistics)
+            return fold_batch_norm(weights[f"{conv}.weight"], *stored, epsilon=epsilon)[index]
+
+        return made
+
+    return {f"{ours}.{kind}": make(index) for index, kind in enumerate(("weight", "bias"))}
 
 
 class SafetensorsFile:

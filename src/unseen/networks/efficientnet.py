@@ -1,22 +1,74 @@
-"""EfficientNet-Lite: inverted residual blocks without squeeze-and-excitation, relu6 throughout.
+"""EfficientNet (Tan & Le 2019, arXiv:1905.11946): inverted residual blocks, as ALIGN has them, and
+as Google's Lite variant of 2020 has them, without squeeze-and-excitation and with relu6.
 
-Tan & Le 2019 (arXiv:1905.11946); the Lite variant is Google's of 2020. Batch norms are folded into
-the convolutions when the weights are stored, so a layer is a convolution with a bias.
+Batch norms are folded into the convolutions, so a layer is a convolution with a bias. What a
+checkpoint has no parameter for it does not do: the widening and the squeeze of a block.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
-from unseen.networks.operations import Array, Operations
+import numpy as np
+
+from unseen.networks.operations import Array, Input, Network, Operations
 
 T = TypeVar("T")
 Parameters = Mapping[str, Array]
+Padding = tuple[int, int, int, int]  # zeros: top, left, bottom, right
 
+NO_PADDING = (0, 0, 0, 0)
 # (blocks, stride of the first) of each stage of Lite2; widths and kernels are in the weights.
 LITE2_STAGES = ((1, 1), (3, 2), (3, 2), (4, 2), (4, 1), (5, 2), (1, 1))
+
+
+@dataclass(frozen=True)
+class Block:
+    """What of a block is not in its weights. `adds`: what came in is added to what comes out."""
+
+    stride: int
+    padding: Padding
+    adds: bool
+
+
+@dataclass(frozen=True)
+class EfficientNetConfig:
+    """What a checkpoint's config says of an image net without a head."""
+
+    image_size: tuple[int, int]  # height, width
+    blocks: tuple[Block, ...]
+    activation: str
+    dimension: int
+    scale: tuple[float, float, float]  # of a pixel 0…255, a channel: x·scale + shift
+    shift: tuple[float, float, float]
+
+
+def network(config: EfficientNetConfig, parameters: Parameters) -> Network[T]:
+    """The image net: uint8 (n, height, width, 3) → float32 (n, dimension), length 1."""
+    height, width = config.image_size
+
+    def body(ops: Operations[T], images: T) -> T:
+        return ops.l2_normalise(vision(ops, parameters, config, images))
+
+    inputs = (Input("images", "uint8", (None, height, width, 3)),)
+    return Network("image", inputs, body, config.dimension)
+
+
+def vision(ops: Operations[T], p: Parameters, config: EfficientNetConfig, images: T) -> T:
+    """uint8 (n, height, width, 3) → the mean of the last block, (n, dimension)."""
+    # Not folded into the first convolution: its padding is zeros after the normalisation.
+    scale, shift = (
+        ops.constant(np.array(c, dtype=np.float32).reshape(1, 3, 1, 1))
+        for c in (config.scale, config.shift)
+    )
+    x = ops.add(ops.mul(ops.pixels(images), scale), shift)
+    x = ops.activation(_conv(ops, p, "stem", x, 2, (0, 0, 1, 1)), config.activation)
+    for index, block in enumerate(config.blocks):
+        x = _block(ops, p, f"blocks.{index}.", x, block, config.activation)
+    return ops.mean(x, (2, 3))
 
 
 def features(
@@ -26,34 +78,61 @@ def features(
     side: int,
     stages: tuple[tuple[int, int], ...] = LITE2_STAGES,
 ) -> T:
-    """Normalised pictures (n, 3, side, side) → pooled features (n, 1280)."""
-    x, side = _conv(ops, p, "stem", x, side, stride=2)
-    x = ops.activation(x, "relu6")
+    """Lite: normalised pictures (n, 3, side, side) → pooled features (n, 1280)."""
+    x = _conv(ops, p, "stem", x, 2, _same(side, p["stem.weight"].shape[2], 2))
+    x, side = ops.activation(x, "relu6"), math.ceil(side / 2)
     index = 0
     for blocks, first_stride in stages:
-        for block in range(blocks):
-            stride = first_stride if block == 0 else 1
-            x, side = _block(ops, p, f"blocks.{index}.", x, side, stride)
+        for number in range(blocks):
+            prefix, stride = f"blocks.{index}.", first_stride if number == 0 else 1
+            x = _block(ops, p, prefix, x, _lite(p, prefix, side, stride), "relu6")
+            side = math.ceil(side / stride)
             index += 1
-    x, _ = _conv(ops, p, "head", x, side)
-    return ops.mean(ops.activation(x, "relu6"), (2, 3))
+    return ops.mean(ops.activation(_conv(ops, p, "head", x), "relu6"), (2, 3))
+
+
+def _lite(p: Parameters, prefix: str, side: int, stride: int) -> Block:
+    """A block of Lite, which adds wherever the widths fit."""
+    depthwise = p[prefix + "depthwise.weight"].shape
+    expand = prefix + "expand.weight"
+    before = p[expand].shape[1] if expand in p else depthwise[0]
+    fits = stride == 1 and before == p[prefix + "project.weight"].shape[0]
+    return Block(stride, _same(side, depthwise[2], stride), fits)
+
+
+def _same(side: int, kernel: int, stride: int) -> Padding:
+    """TensorFlow's SAME: as many outputs as strides fit, the odd pixel at the end."""
+    padding = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
+    low, high = padding // 2, padding - padding // 2
+    return low, low, high, high
 
 
 def _block(
-    ops: Operations[T], p: Parameters, prefix: str, x: T, side: int, stride: int
-) -> tuple[T, int]:
-    """Widen (but in the first), filter each channel, narrow; add what came in if it fits."""
-    before, stem = x, prefix + "expand"
-    if stem + ".weight" in p:
-        width = p[stem + ".weight"].shape[1]
-        x, side = _conv(ops, p, stem, x, side)
-        x = ops.activation(x, "relu6")
-    else:
-        width = p[prefix + "depthwise.weight"].shape[0]
-    x, side = _conv(ops, p, prefix + "depthwise", x, side, stride, depthwise=True)
-    x, side = _conv(ops, p, prefix + "project", ops.activation(x, "relu6"), side)
-    fits = stride == 1 and width == p[prefix + "project.weight"].shape[0]
-    return (ops.add(x, before) if fits else x), side
+    ops: Operations[T], p: Parameters, prefix: str, x: T, block: Block, activation: str
+) -> T:
+    """Widen, filter each channel, weigh the channels, narrow; add what came in."""
+    h = x
+    if prefix + "expand.weight" in p:
+        h = ops.activation(_conv(ops, p, prefix + "expand", h), activation)
+    weight, bias = p[prefix + "depthwise.weight"], p[prefix + "depthwise.bias"]
+    h = ops.conv(
+        h, weight, bias, stride=block.stride, padding=block.padding, groups=weight.shape[0]
+    )
+    h = ops.activation(h, activation)
+    if prefix + "squeeze.weight" in p:
+        h = ops.mul(h, _excitation(ops, p, prefix, h, activation))
+    h = _conv(ops, p, prefix + "project", h)
+    return ops.add(h, x) if block.adds else h
+
+
+def _excitation(ops: Operations[T], p: Parameters, prefix: str, x: T, activation: str) -> T:
+    """(n, channels, height, width) → (n, channels, 1, 1): how much each channel counts, 0…1.
+
+    Squeeze-and-excitation (Hu et al. 2018, arXiv:1709.01507).
+    """
+    mean = ops.reshape(ops.mean(x, (2, 3)), (0, -1, 1, 1))
+    h = ops.activation(_conv(ops, p, prefix + "squeeze", mean), activation)
+    return ops.activation(_conv(ops, p, prefix + "excite", h), "sigmoid")
 
 
 def _conv(
@@ -61,24 +140,7 @@ def _conv(
     p: Parameters,
     name: str,
     x: T,
-    side: int,
     stride: int = 1,
-    *,
-    depthwise: bool = False,
-) -> tuple[T, int]:
-    """A convolution with TensorFlow's SAME padding, the odd pixel at the end → and the new side."""
-    weight = p[name + ".weight"]
-    kernel = weight.shape[2]
-    after = math.ceil(side / stride)
-    padding = max((after - 1) * stride + kernel - side, 0)
-    low, high = padding // 2, padding - padding // 2
-    groups = weight.shape[0] if depthwise else 1
-    y = ops.conv(
-        x,
-        weight,
-        p[name + ".bias"],
-        stride=stride,
-        padding=(low, low, high, high),
-        groups=groups,
-    )
-    return y, after
+    padding: Padding = NO_PADDING,
+) -> T:
+    return ops.conv(x, p[name + ".weight"], p[name + ".bias"], stride=stride, padding=padding)

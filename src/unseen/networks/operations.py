@@ -114,7 +114,7 @@ class Operations(Protocol[T]):
 
 # `gelu` is exact (erf); `quick_gelu` is x·sigmoid(1.702 x), OpenAI's own; `gelu_tanh` the
 # approximation; `relu6` is min(max(x, 0), 6).
-ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu", "relu", "relu6", "silu", "tanh")
+ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu", "relu", "relu6", "sigmoid", "silu", "tanh")
 
 
 @dataclass(frozen=True)

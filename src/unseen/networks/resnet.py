@@ -95,12 +95,18 @@ def _conv3(ops: Operations[T], p: Parameters, name: str, x: T, stride: int = 1) 
 
 
 def fold_batch_norm(
-    weight: Array, scale: Array, shift: Array, mean: Array, variance: Array
+    weight: Array,
+    scale: Array,
+    shift: Array,
+    mean: Array,
+    variance: Array,
+    *,
+    epsilon: float = BATCH_NORM_EPSILON,
 ) -> tuple[Array, Array]:
     """A convolution without bias and the batch norm after it as one convolution with a bias.
 
     Ioffe & Szegedy 2015 (arXiv:1502.03167), at inference; in float64, so that it costs no digits.
     """
-    factor = scale.astype(np.float64) / np.sqrt(variance.astype(np.float64) + BATCH_NORM_EPSILON)
+    factor = scale.astype(np.float64) / np.sqrt(variance.astype(np.float64) + epsilon)
     folded = weight.astype(np.float64) * factor.reshape(-1, 1, 1, 1)
     return as_float32(folded), as_float32(shift - mean * factor)

@@ -86,6 +86,32 @@ def _norm(ops: Operations[T], p: Parameters, name: str, x: T, config: VisionConf
     return ops.layer_norm(x, p[name + ".weight"], p[name + ".bias"], config.blocks.epsilon)
 
 
+def stretch_positions(table: Array, old: tuple[int, int], new: tuple[int, int]) -> Array:
+    """Positions of the class token and a grid (1 + h·w, width) → the same for another grid.
+
+    By cubic convolution (Keys 1981) as torch has it: a = -0.75, the grids' outer edges on one
+    another, at the edge the last row again; in float64, so that it costs no digits.
+    """
+    grid = table[1:].astype(np.float64).reshape(*old, -1)
+    down, across = (_cubic(o, n) for o, n in zip(old, new, strict=True))
+    stretched = np.einsum("ih,jw,hwc->ijc", down, across, grid, optimize=True)
+    return as_float32(np.concatenate([table[:1], stretched.reshape(-1, table.shape[1])]))
+
+
+def _cubic(old: int, new: int) -> Array:
+    """(new, old): of what each of the `new` points along a side is made."""
+    places = (np.arange(new) + 0.5) * old / new - 0.5
+    first = np.floor(places).astype(np.int64)
+    made = np.zeros((new, old))
+    for reach in (-1, 0, 1, 2):
+        distance = np.abs(places - (first + reach))
+        near = (1.25 * distance - 2.25) * distance**2 + 1
+        far = ((-0.75 * distance + 3.75) * distance - 6) * distance + 3
+        weight = np.where(distance <= 1, near, far)
+        np.add.at(made, (np.arange(new), np.clip(first + reach, 0, old - 1)), weight)
+    return made
+
+
 def fold_normalisation(
     weight: Array,
     bias: Array | None,

@@ -393,5 +393,6 @@ _ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "gelu": ("Gelu", {}),
     "gelu_tanh": ("Gelu", {"approximate": "tanh"}),
     "relu": ("Relu", {}),
+    "sigmoid": ("Sigmoid", {}),
     "tanh": ("Tanh", {}),
 }

@@ -41,6 +41,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "quick_gelu": lambda x: x * _sigmoid(1.702 * x),
     "relu": lambda x: np.maximum(x, 0.0),
     "relu6": lambda x: np.clip(x, 0.0, 6.0),
+    "sigmoid": _sigmoid,
     "silu": lambda x: x * _sigmoid(x),
     "tanh": np.tanh,
 }

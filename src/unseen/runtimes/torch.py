@@ -227,6 +227,7 @@ _ACTIVATIONS: dict[str, Call] = {
     "quick_gelu": lambda x: _gated(x, 1.702),
     "relu": F.relu,
     "relu6": F.relu6,
+    "sigmoid": torch.sigmoid,
     "silu": F.silu,
     "tanh": torch.tanh,
 }

@@ -7,14 +7,25 @@ from typing import Any
 
 from unseen.errors import ModelError
 from unseen.models import hub
-from unseen.models.families import altclip, builtin, chinese_clip, clip, openclip, siglip
+from unseen.models.families import (
+    align,
+    altclip,
+    builtin,
+    chinese_clip,
+    clip,
+    clipseg,
+    openclip,
+    siglip,
+)
 from unseen.models.model import Model
 
 # model_type in the checkpoint's config.json → who reads it.
 FAMILIES: dict[str, Callable[[hub.Checkpoint, dict[str, Any]], Model]] = {
+    "align": align.read,
     "altclip": altclip.read,
     "chinese_clip": chinese_clip.read,
     "clip": clip.read,
+    "clipseg": clipseg.read,
     "siglip": siglip.read,
     "siglip2": siglip.refuse_naflex,
     "unseen-builtin": builtin.read,

@@ -40,22 +40,31 @@ TEXT = {
 }
 
 
-def read(checkpoint: hub.Checkpoint, config: dict[str, Any], prefix: str = "") -> Model:
-    """A `Model` from the checkpoint's files; weights are read later, when a network is compiled.
-
-    `prefix` stands before the name of every weight.
-    """
+def read(checkpoint: hub.Checkpoint, config: dict[str, Any]) -> Model:
+    """A `Model` from the checkpoint's files; weights are read later, when a network is compiled."""
     vision_config = tower(config, "vision", hf_vision.DEFAULTS)
-    text_config = tower(config, "text", TEXT_DEFAULTS)
-    dimension = int(config.get("projection_dim", 512))
     preprocess = Preprocess.from_hf_config(
         hub.read_image_processor(checkpoint), CLIP_DEFAULTS, int(vision_config["image_size"])
     )
-    weights = open_weights(checkpoint.folder)
+    return model(checkpoint, config, "clip", preprocess, open_weights(checkpoint.folder))
+
+
+def model(
+    checkpoint: hub.Checkpoint,
+    config: dict[str, Any],
+    family: str,
+    preprocess: Preprocess,
+    weights: Weights,
+    prefix: str = "",
+) -> Model:
+    """CLIP's two nets, whatever makes the pictures; `prefix` stands before every weight's name."""
+    vision_config = tower(config, "vision", hf_vision.DEFAULTS)
+    text_config = tower(config, "text", TEXT_DEFAULTS)
+    dimension = int(config.get("projection_dim", 512))
     return Model(
         name=checkpoint.name,
         revision=checkpoint.revision,
-        family="clip",
+        family=family,
         fingerprint=hub.fingerprint(checkpoint),
         dimension=dimension,
         preprocess=preprocess,

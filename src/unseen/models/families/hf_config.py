@@ -32,19 +32,27 @@ def tower(config: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> 
     return {**defaults, **given} if old is None else {**given, **defaults, **old}
 
 
-def blocks(config: Mapping[str, Any]) -> Blocks:
-    """The transformer blocks of a tower. ModelError for what is not supported."""
-    activation = HIDDEN_ACTS.get(config["hidden_act"])
-    if activation is None:
+def activation(config: Mapping[str, Any]) -> str:
+    """The activation of a tower, as we call it. ModelError for one that is not supported."""
+    found = HIDDEN_ACTS.get(config["hidden_act"])
+    if found is None:
         raise ModelError(
             f"config.json asks for the activation {config['hidden_act']!r}, which is not "
             f"supported; supported are {', '.join(sorted(HIDDEN_ACTS))}."
         )
+    return found
+
+
+def blocks(config: Mapping[str, Any]) -> Blocks:
+    """The transformer blocks of a tower. ModelError for what is not supported."""
     heads, width = int(config["num_attention_heads"]), int(config["hidden_size"])
     if heads < 1 or width % heads:
         raise ModelError(f"config.json has {heads} attention heads for a width of {width}.")
     return Blocks(
-        int(config["num_hidden_layers"]), heads, activation, float(config["layer_norm_eps"])
+        int(config["num_hidden_layers"]),
+        heads,
+        activation(config),
+        float(config["layer_norm_eps"]),
     )
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from unseen.models.families.hf_config import blocks, check_shapes
-from unseen.models.weights import Renamed, Weights
+from unseen.models.weights import Made, Renamed, Weights
 from unseen.networks import vit
 from unseen.networks.operations import Network
 from unseen.preprocess import Preprocess
@@ -60,7 +60,11 @@ def layers(stem: str, names: Mapping[str, str], count: int) -> dict[str, str]:
 def image_network(
     weights: Weights, config: Mapping[str, Any], dimension: int, preprocess: Preprocess, prefix: str
 ) -> Callable[[], Network[Any]]:
-    """The image net of a checkpoint; `prefix` stands before every name. Reads no weight yet."""
+    """The image net of a checkpoint; `prefix` stands before every name. Reads no weight yet.
+
+    Where `preprocess` makes pictures of another size than the config's, the positions are stretched
+    to it: a family that does not do so asks `preprocess` for the config's size.
+    """
     return partial(_image_network, weights, config, dimension, preprocess, prefix)
 
 
@@ -81,8 +85,11 @@ def _image_network(
             names["projection.weight"]: (dimension, width),
         },
     )
+    picture, grid = preprocess.output or (size, size), (size // patch, size // patch)
+    wanted = picture[0] // patch, picture[1] // patch
+    made: dict[str, str | Made] = {**names}
+    if wanted != grid:
+        made["positions"] = lambda w: vit.stretch_positions(w[names["positions"]], grid, wanted)
     scale, shift = preprocess.normalisation()
-    vision_config = vit.VisionConfig(
-        (size, size), patch, width, blocks(config), dimension, scale, shift
-    )
-    return vit.network(vision_config, Renamed(weights, names))
+    vision_config = vit.VisionConfig(picture, patch, width, blocks(config), dimension, scale, shift)
+    return vit.network(vision_config, Renamed(weights, made))

@@ -25,6 +25,7 @@ from unseen.models.weights import (
     Made,
     Renamed,
     Weights,
+    folded,
     open_weights,
     part,
     transposed,
@@ -325,14 +326,14 @@ def _resnet(
         names |= {f"pool.{ours}.{kind}": f"visual.attnpool.{theirs}.{kind}" for kind in KINDS}
     names |= {f"projection.{kind}": f"visual.attnpool.c_proj.{kind}" for kind in KINDS}
     for index in range(3):
-        names |= _folded(f"stem.{index}", f"visual.conv{index + 1}", f"visual.bn{index + 1}")
+        names |= folded(f"stem.{index}", f"visual.conv{index + 1}", f"visual.bn{index + 1}")
     for stage, count in enumerate(stages):
         for block in range(count):
             ours, theirs = f"stages.{stage}.{block}.", f"visual.layer{stage + 1}.{block}."
             for index, name in enumerate(("narrow", "look", "widen"), 1):
-                names |= _folded(ours + name, f"{theirs}conv{index}", f"{theirs}bn{index}")
+                names |= folded(ours + name, f"{theirs}conv{index}", f"{theirs}bn{index}")
             if f"{theirs}downsample.0.weight" in weights:
-                names |= _folded(ours + "fit", f"{theirs}downsample.0", f"{theirs}downsample.1")
+                names |= folded(ours + "fit", f"{theirs}downsample.0", f"{theirs}downsample.1")
     image_size, width = _pair(config["image_size"]), int(config["width"])
     places = (image_size[0] // 32) * (image_size[1] // 32)
     check_shapes(
@@ -348,21 +349,6 @@ def _resnet(
         image_size, stages, heads, dimension, *preprocess.normalisation()
     )
     return resnet.network(resnet_config, Renamed(weights, names))
-
-
-def _folded(ours: str, conv: str, norm: str) -> Names:
-    """A convolution and its batch norm as one convolution with a bias."""
-
-    def make(index: int) -> Made:
-        def made(weights: Mapping[str, Array]) -> Array:
-            statistics = ("weight", "bias", "running_mean", "running_var")
-            return resnet.fold_batch_norm(
-                weights[f"{conv}.weight"], *(weights[f"{norm}.{s}"] for s in statistics)
-            )[index]
-
-        return made
-
-    return {f"{ours}.{kind}": make(index) for index, kind in enumerate(KINDS)}
 
 
 # text nets

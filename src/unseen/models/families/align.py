@@ -1,0 +1,152 @@
+"""ALIGN (Jia et al. 2021, arXiv:2102.05918) as transformers saves it: an EfficientNet without a
+head, and BERT read at its first token."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from unseen.errors import ModelError
+from unseen.models import hub
+from unseen.models.families import hf_bert
+from unseen.models.families.hf_config import activation, blocks, check_shapes, tower
+from unseen.models.model import Model, Score
+from unseen.models.tokenizer import Tokenizer
+from unseen.models.weights import Renamed, Weights, folded, open_weights
+from unseen.networks import bert, efficientnet
+from unseen.networks.operations import Network
+from unseen.preprocess import Preprocess
+
+# What transformers takes for a key that a tower's config leaves out.
+TEXT_DEFAULTS = {
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+    "num_hidden_layers": 12,
+    "hidden_size": 768,
+    "num_attention_heads": 12,
+    "max_position_embeddings": 512,
+    "vocab_size": 30522,
+}
+# A value a stage of the net.
+STAGES = {
+    "num_block_repeats": (1, 2, 2, 3, 3, 4, 1),
+    "strides": (1, 2, 2, 2, 1, 2, 1),
+    "kernel_sizes": (3, 3, 5, 3, 5, 5, 3),
+    "expand_ratios": (1, 6, 6, 6, 6, 6, 6),
+}
+VISION_DEFAULTS = STAGES | {
+    "hidden_act": "swish",
+    "batch_norm_eps": 1e-3,
+    "depth_coefficient": 3.1,
+    "depthwise_padding": (),
+    "pooling_type": "mean",
+}
+
+# Our names of a block's convolutions → the checkpoint's, each with the batch norm after it.
+FOLDED = {
+    "expand": ("expansion.expand_conv", "expansion.expand_bn"),
+    "depthwise": ("depthwise_conv.depthwise_conv", "depthwise_conv.depthwise_norm"),
+    "project": ("projection.project_conv", "projection.project_bn"),
+}
+PLAIN = {"squeeze": "squeeze_excite.reduce", "excite": "squeeze_excite.expand"}
+
+
+def read(checkpoint: hub.Checkpoint, config: dict[str, Any]) -> Model:
+    """A `Model` from the checkpoint's files; weights are read later, when a network is compiled."""
+    vision_config = tower(config, "vision", VISION_DEFAULTS)
+    text_config = tower(config, "text", TEXT_DEFAULTS)
+    dimension = int(config.get("projection_dim", 640))
+    if vision_config["pooling_type"] != "mean":
+        raise ModelError(f"config.json pools by {vision_config['pooling_type']!r}: not supported.")
+    # The config's image_size is of no consequence: the net takes what the processor makes.
+    preprocess = Preprocess.from_efficientnet(hub.read_image_processor(checkpoint))
+    weights = open_weights(checkpoint.folder)
+    return Model(
+        name=checkpoint.name,
+        revision=checkpoint.revision,
+        family="align",
+        fingerprint=hub.fingerprint(checkpoint),
+        dimension=dimension,
+        preprocess=preprocess,
+        tokenizer=Tokenizer.from_folder(checkpoint.folder),
+        context_length=int(text_config["max_position_embeddings"]),
+        text_inputs=hf_bert.text_inputs,
+        score=Score("softmax", scale=1 / float(weights["temperature"])),
+        image_network=partial(_image_network, weights, vision_config, dimension, preprocess),
+        text_network=partial(_text_network, weights, text_config, dimension),
+    )
+
+
+def _image_network(
+    weights: Weights, config: Mapping[str, Any], dimension: int, preprocess: Preprocess
+) -> Network[Any]:
+    epsilon = float(config["batch_norm_eps"])
+    stem = "vision_model.embeddings."
+    names = folded("stem", stem + "convolution", stem + "batchnorm", epsilon)
+    shapes: dict[str, tuple[int, ...]] = {}
+    found = _blocks(config)
+    for index, (kernel, widens, _) in enumerate(found):
+        ours, theirs = f"blocks.{index}.", f"vision_model.encoder.blocks.{index}."
+        for name, (conv, norm) in FOLDED.items():
+            if name != "expand" or widens:
+                names |= folded(ours + name, theirs + conv, theirs + norm, epsilon)
+        for name, conv in PLAIN.items():
+            names |= {f"{ours}{name}.{k}": f"{theirs}{conv}.{k}" for k in ("weight", "bias")}
+        depthwise = f"{theirs}{FOLDED['depthwise'][0]}.weight"
+        shapes[depthwise] = (weights.shape(depthwise)[0], 1, kernel, kernel)
+    last = f"vision_model.encoder.blocks.{len(found) - 1}.{FOLDED['project'][0]}.weight"
+    shapes[last] = (dimension, *weights.shape(last)[1:])
+    check_shapes(weights, shapes)
+    size = preprocess.output
+    assert size is not None  # or it would have been refused
+    net = efficientnet.EfficientNetConfig(
+        size,
+        tuple(block for _, _, block in found),
+        activation(config),
+        dimension,
+        *preprocess.normalisation(),
+    )
+    return efficientnet.network(net, Renamed(weights, names))
+
+
+def _blocks(config: Mapping[str, Any]) -> list[tuple[int, bool, efficientnet.Block]]:
+    """Of every block: its kernel, whether it widens, and the rest."""
+    stages = [config[key] for key in STAGES]
+    if len({len(stage) for stage in stages}) != 1:
+        raise ModelError(f"config.json has stages of several numbers in {', '.join(STAGES)}.")
+    found: list[tuple[int, bool, efficientnet.Block]] = []
+    for repeats, first_stride, kernel, widening in zip(*stages, strict=True):
+        for number in range(math.ceil(config["depth_coefficient"] * repeats)):
+            stride = first_stride if number == 0 else 1
+            padding = _padding(kernel, stride, len(found) in config["depthwise_padding"])
+            block = efficientnet.Block(stride, padding, adds=number > 0)
+            found.append((kernel, widening != 1, block))
+    return found
+
+
+def _padding(kernel: int, stride: int, square: bool) -> efficientnet.Padding:
+    """Not TensorFlow's: with a stride it is one less above and to the left, whatever the side."""
+    if stride not in (1, 2):
+        raise ModelError(f"config.json has a stride of {stride}: only 1 and 2 are supported.")
+    high = kernel // 2
+    low = high - 1 if stride == 2 and not square else (kernel - 1) // 2
+    return low, low, high, high
+
+
+def _text_network(weights: Weights, config: Mapping[str, Any], dimension: int) -> Network[Any]:
+    width = int(config["hidden_size"])
+    # The pooler that is in the weights is not used.
+    names = hf_bert.names("text_model.", int(config["num_hidden_layers"]))
+    names |= {f"projection.{kind}": f"text_projection.{kind}" for kind in ("weight", "bias")}
+    check_shapes(
+        weights,
+        {
+            names["tokens"]: (int(config["vocab_size"]), width),
+            names["positions"]: (int(config["max_position_embeddings"]), width),
+            names["projection.weight"]: (dimension, width),
+        },
+    )
+    text_config = bert.TextConfig(bert.BertConfig(blocks(config)), "first", dimension)
+    return bert.network(text_config, Renamed(weights, names))
