@@ -83,6 +83,7 @@
     const element = make("section");
     const head = make("header");
     const many = make("p", "many muted");
+    many.hidden = data.sections.length === 1; // the page says it
     head.append(make("h2", "", section.title));
     if (section.note) head.append(make("p", "muted", section.note));
     head.append(many);
@@ -110,6 +111,13 @@
     }
   };
 
+  // How high a section will be that has not been looked at yet.
+  const height = (many) => {
+    const width = Math.min(innerWidth, 1728);
+    const columns = Math.max(1, Math.floor(width / (innerWidth > 640 ? 184 : 120)));
+    return 56 + Math.ceil(many / columns) * (width / columns + 56);
+  };
+
   const narrow = () => {
     const words = byId("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
     shown = [];
@@ -123,6 +131,7 @@
         left += 1;
       }
       element.hidden = words.length > 0 && left === 0;
+      element.style.containIntrinsicBlockSize = `auto ${Math.round(height(left))}px`;
       many.textContent =
         left === last - first ? counted(left, "picture") : `${left.toLocaleString("en")} of ${counted(last - first, "picture")}`;
     }

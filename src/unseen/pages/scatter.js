@@ -19,56 +19,70 @@
   let ground;
   let ink;
 
-  // Each colour's dot, drawn once, side by side.
-  const DOT = 32;
-  const dots = make("canvas");
-  const drawDots = () => {
+  const readTheme = () => {
     const style = getComputedStyle(document.documentElement);
     ground = style.getPropertyValue("--ground").trim();
     ink = style.getPropertyValue("--text").trim();
-    dots.width = DOT * Math.max(1, colours.length);
-    dots.height = DOT;
+    inked = 0;
+  };
+
+  // Each colour's dot, side by side, in the size that is needed: copied without scaling it is quick.
+  const dots = make("canvas");
+  let inked = 0; // the radius that they have, in pixels of the screen
+  let cell = 0;
+  const drawDots = (radius) => {
+    if (radius === inked) return;
+    inked = radius;
+    cell = 2 * Math.ceil(radius + 2);
+    dots.width = cell * Math.max(1, colours.length);
+    dots.height = cell;
     const brush = dots.getContext("2d");
     colours.forEach((colour, i) => {
       brush.beginPath();
-      brush.arc((i + 0.5) * DOT, DOT / 2, DOT / 2 - 3, 0, 2 * Math.PI);
+      brush.arc((i + 0.5) * cell, cell / 2, radius, 0, 2 * Math.PI);
       brush.fillStyle = colour;
       brush.fill();
-      brush.lineWidth = 3;
+      brush.lineWidth = Math.min(2, 0.25 * radius);
       brush.strokeStyle = ground;
       brush.stroke();
     });
   };
 
-  // thumbnails, in sheets that are decoded when they are first looked at
+  // thumbnails, in sheets that are decoded when they are first looked at, one after another
 
   const sheets = new Map();
+  let decoding = Promise.resolve();
+
+  const decode = async (key) => {
+    const element = byId(`sheet-${key}`);
+    const text = atob(JSON.parse(element.textContent).split(",")[1]);
+    element.remove();
+    const bytes = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+    sheets.set(key, await createImageBitmap(new Blob([bytes], { type: "image/jpeg" })));
+    again();
+    if (hovered >= 0) drawCell(byId("hover-picture"), hovered);
+    if (chosen >= 0 && byId("chosen-picture").hidden) drawCell(byId("chosen-cell"), chosen);
+  };
+
   const sheetOf = (point) => {
     const key = Math.floor(data.cell[point] / data.perSheet);
     if (!sheets.has(key)) {
-      const image = new Image();
-      sheets.set(key, image);
-      image.onload = () => {
-        image.ready = true;
-        again();
-        if (hovered >= 0) drawCell(byId("hover-picture"), hovered);
-        if (chosen >= 0) drawCell(byId("chosen-cell"), chosen);
-      };
-      image.src = read(`sheet-${key}`);
-      byId(`sheet-${key}`).remove();
+      sheets.set(key, null);
+      decoding = decoding.then(() => decode(key)).catch(console.error);
     }
-    const image = sheets.get(key);
-    return image.ready ? image : null;
+    return sheets.get(key);
   };
+
   const drawFrom = (brush, point, x, y, side) => {
     const sheet = sheetOf(point);
-    if (sheet === null) return false;
+    if (sheet === null) return;
     const at = data.cell[point] % data.perSheet;
     const left = (at % data.across) * data.side;
     const top = Math.floor(at / data.across) * data.side;
     brush.drawImage(sheet, left, top, data.side, data.side, x, y, side, side);
-    return true;
   };
+
   const drawCell = (target, point) => {
     target.hidden = data.cell[point] < 0;
     target.width = target.height = data.side;
@@ -100,19 +114,30 @@
     requestAnimationFrame(frame);
   };
 
-  const whole = () => {
-    const legend = byId("legend");
+  // Where nothing lies over the map.
+  const free = () => {
     const wide = width > 640;
-    const right = wide && !legend.hidden ? legend.offsetWidth + 32 : 24;
-    const room = { left: wide ? 32 : 24, right: wide ? Math.max(right, 72) : 24, top: wide ? 32 : 64, bottom: wide ? 32 : 40 };
-    const w = Math.max(40, width - room.left - room.right);
-    const h = Math.max(40, height - room.top - room.bottom);
+    const margin = wide ? 40 : 28;
+    const right = !wide ? margin : byId("legend").hidden ? 80 : byId("legend").offsetWidth + 40;
+    const top = wide || byId("legend").hidden ? margin : 64;
+    return { left: margin, top, w: Math.max(40, width - margin - right), h: Math.max(40, height - top - margin) };
+  };
+
+  const whole = () => {
+    const { left, top, w, h } = free();
     const scale = Math.min(w / (spanX || 1e-9), h / (spanY || 1e-9), Math.max(w, h));
-    return {
-      scale,
-      left: room.left + (w - spanX * scale) / 2,
-      top: room.top + (h - spanY * scale) / 2,
-    };
+    return { scale, left: left + (w - spanX * scale) / 2, top: top + (h - spanY * scale) / 2 };
+  };
+
+  // What keys and buttons zoom into: what is chosen, or the middle.
+  const middle = () => {
+    if (chosen >= 0) {
+      const x = data.x[chosen] * goal.scale + goal.left;
+      const y = data.y[chosen] * goal.scale + goal.top;
+      if (x > 0 && y > 0 && x < width && y < height) return [x, y];
+    }
+    const { left, top, w, h } = free();
+    return [left + w / 2, top + h / 2];
   };
 
   const measure = () => {
@@ -170,6 +195,7 @@
   // on: nothing flickers while one zooms.
 
   const LEVELS = 2;
+  const ENOUGH = 0.12; // of the pictures have room: from there on they are drawn
   const order = Uint32Array.from({ length: many }, (_, i) => i).filter((i) => data.cell[i] >= 0);
   let seed = 7;
   for (let i = order.length - 1; i > 0; i--) {
@@ -230,7 +256,7 @@
         since[i] = levelsDone;
         return false;
       });
-      if (firstLevel === Infinity && drawn.length >= 0.3 * (drawn.length + waiting.length)) firstLevel = levelsDone;
+      if (firstLevel === Infinity && drawn.length >= ENOUGH * (drawn.length + waiting.length)) firstLevel = levelsDone;
     }
   };
 
@@ -243,14 +269,10 @@
 
   const dotRadius = () => {
     const least = many > 4000 ? 2.5 : many > 800 ? 3.5 : 4.5;
-    return Math.min(8, least * (view.scale / fitting) ** 0.3);
+    return Math.round(4 * Math.min(8, least * (view.scale / fitting) ** 0.3)) / 4;
   };
 
-  const opacity = (i, level) => {
-    const from = Math.max(since[i], firstLevel);
-    if (from === Infinity || level < from) return 0;
-    return from <= 0 ? 1 : Math.min(1, (level - from) * 2.5);
-  };
+  const isPicture = (i, level) => level >= firstLevel && level >= since[i];
 
   const stands = (i) => (lit < 0 || data.group[i] === lit) && (found === null || found.has(i));
 
@@ -276,6 +298,7 @@
     settle(Math.floor(level));
     const side = sideAt(level);
     const radius = dotRadius();
+    drawDots(radius * ratio);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.globalAlpha = 1;
     context.fillStyle = ground;
@@ -288,23 +311,24 @@
       const x = screenX(i);
       const y = screenY(i);
       if (x < -side || y < -side || x > width + side || y > height + side) continue;
-      const strength = opacity(i, level);
-      if (strength > 0) pictures.push(i);
-      if (strength === 1 && sheetOf(i)) continue;
+      if (isPicture(i, level) && sheetOf(i)) {
+        pictures.push(i);
+        continue;
+      }
       if (!stands(i)) dot(i, x, y, radius, 0.12);
       else if (lit >= 0 || found !== null) front.push(i);
       else dot(i, x, y, radius, 0.9);
     }
     for (const i of front) dot(i, screenX(i), screenY(i), radius * 1.25, 1);
-    for (const i of pictures) tile(i, screenX(i), screenY(i), side, opacity(i, level) * (stands(i) ? 1 : 0.15));
+    for (const i of pictures) tile(i, screenX(i), screenY(i), side, stands(i) ? 1 : 0.15);
     context.globalAlpha = 1;
     for (const i of [chosen, hovered]) if (i >= 0 && isShown(i)) ring(i, level, side, radius);
   };
 
   const dot = (i, x, y, radius, strength) => {
     context.globalAlpha = strength;
-    const size = (radius * DOT) / (DOT - 3);
-    context.drawImage(dots, data.group[i] * DOT, 0, DOT, DOT, x - size, y - size, 2 * size, 2 * size);
+    const half = ((cell / 2) * radius) / inked;
+    context.drawImage(dots, data.group[i] * cell, 0, cell, cell, x - half, y - half, 2 * half, 2 * half);
   };
 
   const tile = (i, x, y, side, strength) => {
@@ -313,9 +337,8 @@
     context.beginPath();
     context.roundRect(x - side / 2, y - side / 2, side, side, 5);
     context.clip();
-    const there = drawFrom(context, i, x - side / 2, y - side / 2, side);
+    drawFrom(context, i, x - side / 2, y - side / 2, side);
     context.restore();
-    if (!there) return;
     context.lineWidth = 2;
     context.strokeStyle = colours[data.group[i]];
     context.beginPath();
@@ -329,7 +352,7 @@
     context.lineWidth = 2.5;
     context.strokeStyle = ink;
     context.beginPath();
-    if (opacity(i, level) > 0.5) {
+    if (isPicture(i, level)) {
       tile(i, x, y, side, 1);
       context.globalAlpha = 1;
       context.strokeStyle = ink;
@@ -356,10 +379,10 @@
       if (!isShown(i)) continue;
       const dx = Math.abs(screenX(i) - x);
       const dy = Math.abs(screenY(i) - y);
-      const isPicture = opacity(i, level) > 0.5;
-      if (isPicture ? dx > half || dy > half : dx * dx + dy * dy > reach * reach) continue;
+      const large = isPicture(i, level);
+      if (large ? dx > half || dy > half : dx * dx + dy * dy > reach * reach) continue;
       // Pictures lie on the dots, so they come first.
-      const distance = dx * dx + dy * dy + (isPicture ? 0 : 1e6);
+      const distance = dx * dx + dy * dy + (large ? 0 : 1e6);
       if (distance < nearest) [nearest, best] = [distance, i];
     }
     return best;
@@ -380,7 +403,8 @@
       const [w, h] = [card.offsetWidth, card.offsetHeight];
       const x = screenX(i);
       const y = screenY(i);
-      const away = 20 + (opacity(i, levelOf(view.scale)) > 0.5 ? sideAt(levelOf(view.scale)) / 2 : 0);
+      const level = levelOf(view.scale);
+      const away = 20 + (isPicture(i, level) ? sideAt(level) / 2 : 0);
       const left = x + away + w < width - 8 ? x + away : x - away - w;
       card.style.transform = `translate(${Math.max(8, left)}px, ${Math.max(8, Math.min(height - h - 8, y - h / 2))}px)`;
     }
@@ -436,10 +460,10 @@
       if (travelled > 4) go(panned(view, x - fromX, y - fromY), true);
     } else {
       const after = [...pointers.values()];
-      const middle = (two) => [(two[0][0] + two[1][0]) / 2, (two[0][1] + two[1][1]) / 2];
+      const between = (two) => [(two[0][0] + two[1][0]) / 2, (two[0][1] + two[1][1]) / 2];
       const apart = (two) => Math.max(8, Math.hypot(two[0][0] - two[1][0], two[0][1] - two[1][1]));
-      const [midX, midY] = middle(after);
-      const [oldX, oldY] = middle(before);
+      const [midX, midY] = between(after);
+      const [oldX, oldY] = between(before);
       go(panned(zoomed(view, apart(after) / apart(before), oldX, oldY), midX - oldX, midY - oldY), true);
     }
   });
@@ -488,11 +512,12 @@
   };
 
   const nearMiddle = () => {
+    const [x, y] = middle();
     let best = -1;
     let nearest = Infinity;
     for (let i = 0; i < many; i++) {
       if (!isShown(i) || (found !== null && !found.has(i))) continue;
-      const distance = Math.hypot(screenX(i) - width / 2, screenY(i) - height / 2);
+      const distance = Math.hypot(screenX(i) - x, screenY(i) - y);
       if (distance < nearest) [nearest, best] = [distance, i];
     }
     return best;
@@ -522,14 +547,14 @@
     }
     if (typing) return;
     const onMap = event.target === canvas || event.target === document.body;
-    if (event.key === "+" || event.key === "=") go(zoomed(goal, 1.5, width / 2, height / 2), false);
-    else if (event.key === "-" || event.key === "_") go(zoomed(goal, 1 / 1.5, width / 2, height / 2), false);
+    if (event.key === "+" || event.key === "=") go(zoomed(goal, 1.5, ...middle()), false);
+    else if (event.key === "-" || event.key === "_") go(zoomed(goal, 1 / 1.5, ...middle()), false);
     else if (event.key === "0") go(whole(), false);
     else if (event.key === "/") byId("filter").focus();
     else if (onMap && event.key === "Enter") {
-      const middle = chosen >= 0 ? chosen : hovered >= 0 ? hovered : nearMiddle();
-      choose(middle);
-      if (middle >= 0) intoSight(middle);
+      const meant = chosen >= 0 ? chosen : hovered >= 0 ? hovered : nearMiddle();
+      choose(meant);
+      if (meant >= 0) intoSight(meant);
     } else if (onMap && event.key in ARROWS) {
       const way = ARROWS[event.key];
       if (chosen < 0) {
@@ -545,8 +570,8 @@
     event.preventDefault();
   });
 
-  byId("in").addEventListener("click", () => go(zoomed(goal, 1.7, width / 2, height / 2), false));
-  byId("out").addEventListener("click", () => go(zoomed(goal, 1 / 1.7, width / 2, height / 2), false));
+  byId("in").addEventListener("click", () => go(zoomed(goal, 1.7, ...middle()), false));
+  byId("out").addEventListener("click", () => go(zoomed(goal, 1 / 1.7, ...middle()), false));
   byId("fit").addEventListener("click", () => go(whole(), false));
   byId("close").addEventListener("click", () => {
     choose(-1);
@@ -623,9 +648,9 @@
   byId("note").textContent = data.note;
   byId("note").hidden = !data.note;
   say();
-  drawDots();
+  readTheme();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    drawDots();
+    readTheme();
     again();
   });
   new ResizeObserver(measure).observe(canvas);
