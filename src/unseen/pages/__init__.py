@@ -1,7 +1,7 @@
 """Pictures → one HTML file to look at: no network, no server, nothing beside it.
 
-`gallery` shows sections of thumbnails, `scatter` a map of a collection. HTML, CSS and JS lie here as
-files; Python joins them, and the data goes in as JSON that the page's script shows as text.
+`gallery` shows sections of thumbnails, `scatter` a map of a collection. HTML, CSS and JS lie here
+as files; Python joins them, and the data goes in as JSON that the page's script shows as text.
 """
 
 from unseen.pages.assembly import link

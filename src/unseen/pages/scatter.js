@@ -42,7 +42,7 @@
       brush.arc((i + 0.5) * cell, cell / 2, radius, 0, 2 * Math.PI);
       brush.fillStyle = colour;
       brush.fill();
-      brush.lineWidth = Math.min(2, 0.25 * radius);
+      brush.lineWidth = Math.min(2, 0.18 * radius);
       brush.strokeStyle = ground;
       brush.stroke();
     });
@@ -191,11 +191,12 @@
   const isShown = (i) => !hidden[data.group[i]];
 
   // Which pictures are drawn in place of their dots. A level is half a doubling of the scale. A point
-  // gets its picture at the first level where it covers none that is drawn, and keeps it from there
-  // on: nothing flickers while one zooms.
+  // gets its picture at the first level where that touches no other and hides few dots, and keeps it
+  // from there on: nothing flickers while one zooms.
 
   const LEVELS = 2;
-  const ENOUGH = 0.12; // of the pictures have room: from there on they are drawn
+  const ENOUGH = 0.04; // of the pictures must have room, or there are only dots
+  const HIDES = 6; // dots at most
   const order = Uint32Array.from({ length: many }, (_, i) => i).filter((i) => data.cell[i] >= 0);
   let seed = 7;
   for (let i = order.length - 1; i > 0; i--) {
@@ -226,31 +227,36 @@
       if (waiting.length === 0) continue;
       const scale = fitting * 2 ** (levelsDone / LEVELS);
       const side = sideAt(levelsDone) + 4;
-      const taken = new Map();
+      const cells = new Map(); // of the side of a picture → [points, points with their picture]
       const key = (column, row) => column * 2097152 + row;
-      const put = (i) => {
-        const at = key(Math.floor((data.x[i] * scale) / side), Math.floor((data.y[i] * scale) / side));
-        const there = taken.get(at);
-        if (there) there.push(i);
-        else taken.set(at, [i]);
-      };
-      const isFree = (i) => {
+      const cellAt = (i) => key(Math.floor((data.x[i] * scale) / side), Math.floor((data.y[i] * scale) / side));
+      for (let i = 0; i < many; i++) {
+        if (!isShown(i)) continue;
+        const there = cells.get(cellAt(i));
+        if (there) there[0].push(i);
+        else cells.set(cellAt(i), [[i], []]);
+      }
+      const put = (i) => cells.get(cellAt(i))[1].push(i);
+      const fits = (i) => {
         const x = data.x[i] * scale;
         const y = data.y[i] * scale;
         const column = Math.floor(x / side);
         const row = Math.floor(y / side);
+        const near = (j, distance) => Math.abs(data.x[j] * scale - x) < distance && Math.abs(data.y[j] * scale - y) < distance;
+        let hides = -1; // itself is none
         for (let c = column - 1; c <= column + 1; c++) {
           for (let r = row - 1; r <= row + 1; r++) {
-            for (const j of taken.get(key(c, r)) || []) {
-              if (Math.abs(data.x[j] * scale - x) < side && Math.abs(data.y[j] * scale - y) < side) return false;
-            }
+            const there = cells.get(key(c, r));
+            if (!there) continue;
+            for (const j of there[1]) if (near(j, side)) return false;
+            for (const j of there[0]) if (near(j, side / 2) && ++hides > HIDES) return false;
           }
         }
         return true;
       };
       drawn.forEach(put);
       waiting = waiting.filter((i) => {
-        if (!isFree(i)) return true;
+        if (!fits(i)) return true;
         put(i);
         drawn.push(i);
         since[i] = levelsDone;
@@ -260,11 +266,12 @@
     }
   };
 
-  // Pictures grow half as fast as the map.
+  // Pictures grow half as fast as the map, once there is room.
   const sideAt = (level) => {
     const least = smallest();
-    if (level <= firstLevel) return least;
-    return Math.min(data.side, 1.75 * least, least * 2 ** ((level - firstLevel) / LEVELS / 2));
+    const from = Math.max(0, firstLevel) + LEVELS;
+    if (!(level > from)) return least;
+    return Math.min(data.side, 1.75 * least, least * 2 ** ((level - from) / LEVELS / 2));
   };
 
   const dotRadius = () => {
@@ -299,10 +306,11 @@
     const side = sideAt(level);
     const radius = dotRadius();
     drawDots(radius * ratio);
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.setTransform(1, 0, 0, 1, 0, 0);
     context.globalAlpha = 1;
     context.fillStyle = ground;
-    context.fillRect(0, 0, width, height);
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.imageSmoothingQuality = "high";
     const pictures = [];
     const front = [];
