@@ -468,6 +468,31 @@ def test_keys_and_buttons_move_the_map(browser: Browser, tmp_path: Path, picture
     assert not browser.one("#chosen").is_displayed()
 
 
+def test_two_fingers_zoom_and_one_chooses(browser: Browser, corners: Path) -> None:
+    def touch(kind: str, *points: tuple[int, int]) -> None:
+        places = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(points)]
+        touched = {"type": kind, "touchPoints": places}
+        browser.driver.execute_cdp_cmd("Input.dispatchTouchEvent", touched)
+
+    browser.open(corners, PHONE)
+    start = browser.map()
+    touch("touchStart", (190, 500))
+    touch("touchStart", (190, 500), (200, 500))
+    for apart in range(10, 100, 10):
+        touch("touchMove", (190 - apart, 500), (200 + apart, 500))
+    touch("touchEnd", (290, 500))
+    touch("touchEnd")
+    assert browser.map().tobytes() != start.tobytes()
+    assert not browser.one("#chosen").is_displayed()
+    browser.one("#fit").click()
+    x, y = place_of(browser, False, True)
+    top = browser.one("#map").location["y"]
+    touch("touchStart", (round(x), round(y + top)))
+    touch("touchEnd")
+    browser.until(lambda: browser.one("#chosen").is_displayed())
+    assert browser.one("#chosen-name").text == f"{HOSTILE[0]} 00"
+
+
 def place_of(browser: Browser, right: bool, below: bool) -> tuple[float, float]:
     """Where a corner of the map is: the middle of what is coloured in that quarter."""
     browser.until(lambda: coloured(browser.map()) > 2000)
