@@ -257,7 +257,7 @@ class Index:
     def export(self, path: Path) -> int:
         """Every file that is there, a row for each model: to a .parquet file → how many rows.
 
-        Columns: path, sha256, bytes, modified_ns, width, height, taken, model, revision,
+        Columns: path, content (hex, the first half of the sha256), bytes, modified_ns, width, height, taken, model, revision,
         fingerprint, precision, embedding (list of float32) or error. MissingExtraError.
         """
         parquet = _parquet()
@@ -329,7 +329,7 @@ class Index:
 # The columns of an export, and their types in Arrow.
 EXPORTED = [
     ("path", "string"),
-    ("sha256", "string"),
+    ("content", "string"),
     ("bytes", "int64"),
     ("modified_ns", "int64"),
     ("width", "int32"),

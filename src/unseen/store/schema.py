@@ -31,7 +31,7 @@ MIGRATIONS = (
     CREATE TABLE picture (
         id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice
         model INTEGER NOT NULL REFERENCES model (id),
-        content BLOB NOT NULL,          -- sha256 of the file, 32 bytes
+        content BLOB NOT NULL,          -- the first 16 bytes of the file's sha256
         bytes INTEGER NOT NULL,
         width INTEGER,                  -- upright, in pixels
         height INTEGER,

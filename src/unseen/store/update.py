@@ -22,6 +22,7 @@ from unseen.encode import BATCH_SIZE, Encoder
 from unseen.errors import UnseenError
 from unseen.images import Facts, describe
 
+CONTENT_BYTES = 16  # of a sha256: 128 bits tell any number of pictures apart
 COMMIT_PICTURES = 64  # and no longer than
 COMMIT_SECONDS = 2.0
 
@@ -153,12 +154,12 @@ def _sha256(found: Found) -> bytes | None:
             digest = hashlib.sha256()
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
-            return digest.digest()
+            return digest.digest()[:CONTENT_BYTES]
     except FileNotFoundError:
         return None
     except OSError:
         known = f"{found.key}\0{found.size}\0{found.modified_ns}"
-        return hashlib.sha256(known.encode("utf-8", "surrogateescape")).digest()
+        return hashlib.sha256(known.encode("utf-8", "surrogateescape")).digest()[:CONTENT_BYTES]
 
 
 Row = tuple[Looked, "NDArray[np.float32] | UnseenError | str"]

@@ -1,0 +1,75 @@
+"""A picture → a small JPEG, and many of them → sheets of square cells."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+
+from PIL import Image, ImageOps
+
+QUALITY = 80  # about 10 kB at 256 pixels, as photographs go
+SHEET_QUALITY = 75
+SHEET_SIDE = 2048  # pixels; what phones still draw from
+MULTIPLE = 16  # a cell's side: JPEG's blocks then never lie across two cells
+WHITE = (255, 255, 255)
+GREY = (128, 128, 128)
+
+
+def thumbnail(image: Image.Image, side: int = 256) -> bytes:
+    """A JPEG of the whole picture, its longer side `side` pixels at most.
+
+    `image` is upright, as `open_image` gives it. Transparency is laid on white; metadata and
+    colour profiles stay behind.
+    """
+    if side < 1:
+        raise ValueError(f"a thumbnail of {side} pixels is none.")
+    if image.mode == "P" or image.has_transparency_data:
+        image = image.convert("RGBA")  # a palette cannot be scaled
+    scale = min(1.0, side / max(image.size))
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    small = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    if small.mode == "RGBA":
+        ground = Image.new("RGBA", size, (*WHITE, 255))
+        small = Image.alpha_composite(ground, small)
+    return _jpeg(small.convert("RGB"), QUALITY)
+
+
+def _jpeg(image: Image.Image, quality: int) -> bytes:
+    image.info = {}  # Pillow writes a comment that it finds here
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=quality, optimize=True)
+    return stream.getvalue()
+
+
+def sheets(thumbnails: Sequence[bytes], side: int) -> Iterator[bytes]:
+    """JPEGs of cells of `side` pixels, row by row, cropped square; `per_sheet(side)` on each.
+
+    A thumbnail that is damaged leaves a grey cell.
+    """
+    across = SHEET_SIDE // side
+    many = per_sheet(side)
+    for start in range(0, len(thumbnails), many):
+        some = thumbnails[start : start + many]
+        rows = -(-len(some) // across)
+        sheet = Image.new("RGB", (min(across, len(some)) * side, rows * side), GREY)
+        for i, content in enumerate(some):
+            cell = _cell(content, side)
+            if cell is not None:
+                sheet.paste(cell, (i % across * side, i // across * side))
+        yield _jpeg(sheet, SHEET_QUALITY)
+
+
+def per_sheet(side: int) -> int:
+    """How many cells of `side` pixels a sheet has."""
+    assert side % MULTIPLE == 0
+    return (SHEET_SIDE // side) ** 2
+
+
+def _cell(content: bytes, side: int) -> Image.Image | None:
+    try:
+        with Image.open(io.BytesIO(content), formats=["JPEG", "PNG", "WEBP"]) as image:
+            image.draft("RGB", (side, side))
+            rgb = image.convert("RGB")
+    except OSError:
+        return None
+    return ImageOps.fit(rgb, (side, side), Image.Resampling.LANCZOS)
