@@ -121,11 +121,17 @@ def main() -> None:
             files = (folder / f"vectors-1{suffix}" for suffix in (".f16", ".ids"))
             derived = sum(path.stat().st_size for path in files) / count
             peak = "" if found["peak"] is None else f"{found['peak']:.0f} MB"
-            print(
-                f"{count:,} | {seconds:.1f} s | {size:.0f} | {derived:.0f} | {found['made']:.2f} s | "
-                f"{1000 * found['search']:.0f} ms | {found['labels']:.2f} s | {peak}",
-                flush=True,
+            cells = (
+                f"{count:,}",
+                f"{seconds:.1f} s",
+                f"{size:.0f}",
+                f"{derived:.0f}",
+                f"{found['made']:.2f} s",
+                f"{1000 * found['search']:.0f} ms",
+                f"{found['labels']:.2f} s",
+                peak,
             )
+            print(" | ".join(cells), flush=True)
         finally:
             shutil.rmtree(folder)
 

@@ -24,6 +24,7 @@ COMMANDS = (
     "search",
     "duplicates",
     "clusters",
+    "map",
     "organize",
     "labels compile",
     "models",

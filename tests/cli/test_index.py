@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -105,6 +106,23 @@ def test_info_prune_and_export(photos: Path, tmp_path: Path) -> None:
     assert table[0]["path"] == "blue square/0.png" and len(table) == 5
     assert sum(row["error"] is not None for row in table) == 1
     assert {len(row["embedding"]) for row in table if row["error"] is None} == {64}
+
+
+def test_pages(photos: Path, tmp_path: Path) -> None:
+    unseen("index", photos, *SHAPES)
+    page = tmp_path / "page.html"
+    for arguments, words in (
+        (["search", "a red circle", "--index", photos, "--html", page], "red circle"),
+        (["clusters", photos, "--k", 3, "--name-with", "red circle,green star", "--html", page],
+         "Clusters"),
+        (["duplicates", photos, "--threshold", 0.5, "--html", page], "Duplicates"),
+        (["map", page, "--index", photos, "--k", 3], "photos"),
+    ):  # fmt: skip
+        page.unlink(missing_ok=True)
+        unseen(*arguments)
+        text = page.read_text("utf-8")
+        assert words in text and "data:image/" in text and "default-src 'none'" in text
+        assert not re.search(r"(src|href)=[\"']https?:", text)
 
 
 def test_mistakes_are_one_sentence(photos: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from unseen.cli.embed import embed
 from unseen.cli.groups import clusters, duplicates
 from unseen.cli.index import index
 from unseen.cli.labels import labels
+from unseen.cli.map import draw_map
 from unseen.cli.models import models
 from unseen.cli.organize import organize
 from unseen.cli.output import forget_stdout
@@ -42,6 +43,7 @@ app.add_typer(index, name="index", short_help="Look at a folder once; ask it for
 app.command(short_help="Find pictures of an index by words or by example.")(search)
 app.command(short_help="Find pictures of an index that are the same.")(duplicates)
 app.command(short_help="Group the pictures of an index.")(clusters)
+app.command("map", short_help="Draw an index as a map, a page to look at.")(draw_map)
 app.command(short_help="Put pictures into a folder for each label.")(organize)
 app.add_typer(labels, name="labels", short_help="Compile label sets.")
 models.command(short_help="Test a checkpoint in every runtime and precision.")(verify)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 import unseen
-from unseen.cli import options, progress
+from unseen.cli import options, page, progress
 from unseen.cli.index import opened, the_model
 from unseen.cli.organize import done_or_shown
 from unseen.errors import SourceError
+
+if TYPE_CHECKING:
+    from unseen.store.index import Hit
 
 Folder = Annotated[
     Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
@@ -38,6 +42,7 @@ def duplicates(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be moved.")] = False,
     model: Model = None,
+    html: page.Html = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -55,6 +60,9 @@ def duplicates(
             # Their folders are kept: two of one name stay apart, and a reader sees where they were.
             others = ((p, p.parent.name) for group in files for p in group[1:])
             done_or_shown(others, move_to, "move", dry_run=dry_run, quiet=quiet)
+            return
+        if html is not None:
+            _page(found, html, "Duplicates", [f"{len(g)} files" for g in files], groups, "kept")
             return
         if as_json:
             rows = [[asdict(hit) for hit in group] for group in groups]
@@ -80,6 +88,7 @@ def clusters(
         ),
     ] = None,
     model: Model = None,
+    html: page.Html = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -93,21 +102,47 @@ def clusters(
         if not found.has(classifier.encoder):
             raise SourceError(f"{found.root}: that model has not looked at it.")
         groups, centres = found.clusters(classifier.encoder, k)
-        titles = _titles(classifier, name_with, centres)
+        words = titles(classifier, name_with, centres)
+        if html is not None:
+            names = [
+                f"{', '.join(title) or f'Cluster {number}'}: {len(group)} pictures"
+                for number, (title, group) in enumerate(zip(words, groups, strict=True), 1)
+            ]
+            _page(found, html, "Clusters", names, groups)
+            return
         if as_json:
             rows = [
                 {"names": title, "pictures": [asdict(hit) for hit in group]}
-                for title, group in zip(titles, groups, strict=True)
+                for title, group in zip(words, groups, strict=True)
             ]
             typer.echo(json.dumps(rows, indent=1))
             return
-        for number, (title, group) in enumerate(zip(titles, groups, strict=True), 1):
+        for number, (title, group) in enumerate(zip(words, groups, strict=True), 1):
             typer.echo(f"{number}. {', '.join(title) or 'cluster'}: {len(group)} pictures")
             for hit in group[:3]:
                 typer.echo(f"   {found.path(hit.paths[0])}")
 
 
-def _titles(classifier: unseen.Classifier, words: str | None, centres: Any) -> list[list[str]]:
+def _page(
+    index: unseen.Index,
+    html: Path,
+    title: str,
+    names: list[str],
+    groups: Sequence[Sequence[Hit]],
+    first: str = "",
+) -> None:
+    """A section for each group."""
+    from unseen.pages import Section  # noqa: PLC0415 - it loads Pillow
+
+    sections = (
+        Section(name, list(page.items(index, group[: page.SHOWN], html, first=first)))
+        for name, group in zip(names, groups, strict=True)
+    )
+    page.write(html, title, sections, str(index.root))
+
+
+def titles(classifier: unseen.Classifier, words: str | None, centres: Any) -> list[list[str]]:
+    """The labels that name each cluster; none when no words were given."""
     if words is None:
         return [[] for _ in centres]
     from unseen.store import groups  # noqa: PLC0415 - it loads what computes

@@ -155,7 +155,7 @@ def export(
 ) -> None:
     """unseen index export out.parquet --index photos/
 
-    A row a file and model: path, sha256, size, time, width, height, embedding or error.
+    A row a file and model: path, content, size, time, width, height, embedding or error.
     """
     prepare(output, overwrite=overwrite)
     with opened(folder) as found:

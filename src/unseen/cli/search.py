@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 import unseen
-from unseen.cli import options, progress
+from unseen.cli import options, page, progress
 from unseen.cli.index import opened, the_model
 from unseen.errors import SourceError
 
@@ -38,6 +38,7 @@ def search(
         typer.Option("--model", "-m", help="Which model's vectors.", show_default="the only one"),
     ] = None,
     device: options.Device = "auto",
+    html: page.Html = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -54,6 +55,14 @@ def search(
         if length < 1e-6:
             raise SourceError("what is asked for and what is not wanted are the same.")
         hits = found.search(classifier.encoder, np.float32(query / length), top=top)
+        if html is not None:
+            from unseen.pages import Section  # noqa: PLC0415 - it loads Pillow
+
+            title = ", ".join(queries) + "".join(f", not {what}" for what in without or ())
+            full = max((hit.cosine for hit in hits), default=1.0)
+            section = Section(title, list(page.items(found, hits, html)), full=max(full, 1e-6))
+            page.write(html, title, [section], f"{len(hits)} of {found.root}")
+            return
         if as_json:
             typer.echo(json.dumps([asdict(hit) for hit in hits], indent=1))
             return

@@ -257,8 +257,9 @@ class Index:
     def export(self, path: Path) -> int:
         """Every file that is there, a row for each model: to a .parquet file → how many rows.
 
-        Columns: path, content (hex, the first half of the sha256), bytes, modified_ns, width, height, taken, model, revision,
-        fingerprint, precision, embedding (list of float32) or error. MissingExtraError.
+        Columns: path, content (hex, the first half of the sha256), bytes, modified_ns, width,
+        height, taken, model, revision, fingerprint, precision, embedding (list of float32) or
+        error. MissingExtraError.
         """
         parquet = _parquet()
         import pyarrow  # noqa: PLC0415 - an extra

@@ -1,0 +1,68 @@
+"""`unseen map`: a collection in the plane, to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+import unseen
+from unseen.cli import options, page, progress
+from unseen.cli.groups import Model, titles
+from unseen.cli.index import opened, the_model
+from unseen.cli.target import prepare
+
+CELL = 64  # pixels of a picture on the map
+
+
+def draw_map(
+    output: Annotated[Path, typer.Argument(help="The .html file to write.")],
+    folder: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
+        typer.Option("--index", help="The folder of the index.", show_default="here"),
+    ] = None,
+    k: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="How many colours.", show_default="as many as are well apart"),
+    ] = None,
+    name_with: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--name-with", help="Labels, or a label file: its words name them.", show_default=False
+        ),
+    ] = None,
+    model: Model = None,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """unseen map map.html --index photos/
+
+    The pictures of an index in the plane, like beside like, coloured by cluster: one page to zoom
+    into, with thumbnails. With scikit-learn (the extra learn) it is t-SNE, without it PCA.
+    """
+    from unseen.pages import Point, link, scatter  # noqa: PLC0415 - it loads Pillow
+    from unseen.store.layout import layout  # noqa: PLC0415
+
+    prepare(output, overwrite=True)
+    with opened(folder) as found:
+        classifier = unseen.load(the_model(found, model))
+        matrix = found.matrix(classifier.encoder)
+        groups, centres = found.clusters(classifier.encoder, k)
+        places, how = layout(matrix)
+        row_of = {int(i): row for row, i in enumerate(matrix.ids)}
+        words = titles(classifier, name_with, centres)
+        named = [
+            (hit, ", ".join(word) or f"cluster {number}")
+            for number, (word, group) in enumerate(zip(words, groups, strict=True), 1)
+            for hit in group
+        ]
+        files = [found.path(hit.paths[0]) for hit, _ in named]
+        small = page.thumbnails(files, CELL * 2)
+        points = []
+        for (hit, name), file, picture in zip(named, files, small, strict=True):
+            x, y = places[row_of[hit.id]].tolist()
+            points.append(Point(x, y, hit.paths[0], name, picture, link(file, output)))
+        scatter(output, found.root.name, points, note=f"{len(points)} pictures, by {how}")
+    if not quiet:
+        progress.say(f"{output}: {len(points)} pictures, by {how}.")

@@ -1,0 +1,68 @@
+"""What a search or a grouping found, as a page to look at: thumbnails, opened only for these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+import unseen
+from unseen.cli.target import prepare
+from unseen.errors import UnseenError
+
+if TYPE_CHECKING:
+    from unseen.pages import Item, Section
+    from unseen.store.index import Hit
+
+SHOWN = 60  # pictures of a cluster, the most typical
+SIDE = 256  # of a thumbnail, in pixels
+
+Html = Annotated[
+    Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
+    typer.Option("--html", help="Write a page with thumbnails to this file.", show_default=False),
+]
+
+
+def thumbnails(files: Sequence[Path], side: int = SIDE) -> Iterator[bytes | None]:
+    """A small picture of each file, in order; None where it cannot be opened."""
+    from unseen.pages import thumbnail  # noqa: PLC0415 - it loads Pillow
+
+    def make(path: Path) -> bytes | None:
+        try:
+            return thumbnail(unseen.open_image(path, at_least=side), side)
+        except UnseenError:
+            return None
+
+    with ThreadPoolExecutor() as pool:
+        yield from pool.map(make, files)
+
+
+def items(
+    index: unseen.Index, hits: Sequence[Hit], page: Path, *, first: str = ""
+) -> Iterator[Item]:
+    """The pictures of a gallery; `first` marks the first."""
+    from unseen.pages import Item, link  # noqa: PLC0415
+
+    files = [index.path(hit.paths[0]) for hit in hits]
+    for number, (hit, file, small) in enumerate(zip(hits, files, thumbnails(files), strict=True)):
+        size = f"{hit.width} x {hit.height}" if hit.width else ""
+        taken = (hit.taken or "").replace("T", " ")
+        yield Item(
+            hit.paths[0],
+            small,
+            link(file, page),
+            hit.cosine,
+            ", ".join(part for part in (size, taken) if part),
+            first if number == 0 else "",
+        )
+
+
+def write(page: Path, title: str, sections: Iterable[Section], note: str = "") -> None:
+    """The gallery, written over what is there."""
+    from unseen.pages import gallery  # noqa: PLC0415
+
+    prepare(page, overwrite=True)
+    gallery(page, title, sections, note=note)
