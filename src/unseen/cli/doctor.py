@@ -36,6 +36,6 @@ def doctor(as_json: options.AsJson = False, debug: options.Debug = False) -> Non
 
 
 def _show(finding: Finding) -> None:
-    typer.echo(f"{finding.name:<22}{SIGNS[finding.ok]:<5}{finding.value}")
+    typer.echo(f"{finding.name:<28}{SIGNS[finding.ok]:<5}{finding.value}")
     if finding.advice:
-        typer.echo(f"{'':<27}{finding.advice}")
+        typer.echo(f"{'':<33}{finding.advice}")
