@@ -1,22 +1,22 @@
 """Embeddings of a whole collection → probabilities that use what its pictures share, no labels.
 
 Zero-shot asks each picture by itself which text is nearest. Where a collection differs from what
-the model was trained on (a blur, a tint, a scanner), all its pictures are moved alike, and the texts
-are not; but pictures of one thing still lie together. So the zero-shot answers are taken as a first
-guess, each class learns where its pictures lie, and both have a say in the next guess.
+the model was trained on (a blur, a tint, a scanner), all its pictures are moved alike, and the
+texts are not; but pictures of one thing still lie together. So the zero-shot answers are taken as
+a first guess, each class learns where its pictures lie, and both have a say in the next guess.
 
-The idea, and the sum of a Gaussian mixture and a penalty for leaving the texts' answer, are those of
-TransCLIP (Zanella, Gérin & Ben Ayed 2024, arXiv:2406.01837). Setting the gradient of its objective
-to zero gives z ∝ softmax(text logits) · p(picture | class), as here. What differs, because classes
-that no picture belongs to and rare ones brought that method down (docs/transductive.md):
+The idea, and the sum of a Gaussian mixture and a penalty for leaving the texts' answer, are those
+of TransCLIP (Zanella, Gérin & Ben Ayed 2024, arXiv:2406.01837). Without its graph, the gradient of
+its objective is zero at z ∝ softmax(text logits) · p(picture | class), as here. What differs,
+because classes that no picture belongs to brought that method down (docs/transductive.md):
 
 - A class's mean is not a point but known as well as its pictures make it known. Within a class a
   coordinate is normal with variance w around a mean that is itself normal with variance b around
-  the collection's (the two-covariance model of PLDA: Ioffe 2006; Prince & Elder 2007). An empty class
-  then is a broad one, not a wrong one, and a class of one picture stands between.
+  the collection's (the two-covariance model of PLDA: Ioffe 2006; Prince & Elder 2007). An empty
+  class then is a broad one, not a wrong one, and a class of one picture stands between.
 - A picture has no say in the mean that it is compared with, so that it cannot confirm itself.
 - w and b are those of the analysis of variance, one pair a principal axis of the collection.
-- There is no graph of neighbours: it was worth a point at most, in either direction.
+- There is no graph of neighbours: in trials it helped as often as it harmed.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ from unseen.score import cosines, logits, softmax
 Rows = NDArray[np.float32]
 Sums = NDArray[np.float64]
 
-# Fewer different pictures than this say nothing about classes: their zero-shot answers are returned.
+# Fewer different pictures than this say too little of classes: they keep their zero-shot answers.
 FEWEST = 20
 
 # Passes over the collection. Four reach most of what eight do; the last ones change few answers.
 PASSES = 8
 
 # What the collection's say counts for against the texts', once there are many pictures a class:
-# coordinates of a picture are not independent, as the likelihood has it, so it is too sure. 1 gained
-# a little more where zero-shot was bad, and lost up to three points where it was good.
+# coordinates of a picture are not independent, as the likelihood has it, so it is too sure. 1
+# gained a little more where zero-shot was bad, and lost more where it was good.
 TRUST = 0.5
 
-# Pictures' worth of belief that there are no classes to be seen (w is all the variance there is, and
-# b nothing): so many, and so many more a label, since every label has a mean to be estimated.
+# Pictures' worth of belief that there are no classes to be seen (w is all the variance there is,
+# and b nothing): so many, and so many more a label, as each label has a mean to be estimated.
 DOUBT, DOUBT_A_LABEL = 5.0, 0.25
 
 # Principal axes with less of the variance than this, as a part of the first one's, are left out:
-# with fewer pictures than dimensions they are rounding. So are axes along which classes differ less,
-# against w, than NO_DIFFERENCE, as they can say nothing and cost time.
+# with fewer pictures than dimensions they are rounding. So are axes along which classes differ
+# less, against w, than NO_DIFFERENCE, as they can say nothing and cost time.
 FLAT = 1e-4
 NO_DIFFERENCE = 1e-3
 
@@ -68,9 +68,9 @@ BLOCK = 1 << 22
 def transduce(images: Rows, texts: Rows, score: Score, *, progress: Progress | None = None) -> Rows:
     """(n, d) pictures and (k, d) texts, float32 rows of length 1 → (n, k) float32, rows sum to 1.
 
-    The source of the formulas is at the head of this file. Where the rule of `score` is sigmoid, the
-    texts' say is the softmax of the same logits: one label a picture is meant, and n sigmoids do not
-    compete. Pictures with the same embedding count once and get the same row. With fewer than
+    The source of the formulas is at the head of this file. Where the rule of `score` is sigmoid,
+    the texts' say is the softmax of the same logits: one label a picture is meant, and sigmoids do
+    not compete. Pictures with the same embedding count once and get the same row. With fewer than
     `FEWEST` different ones it is the softmax alone.
 
     Deterministic; the order of pictures or labels changes rounding only. `progress` is called with
@@ -224,4 +224,6 @@ class _Classes:
     def _predicted(self, count: Rows, total: Rows) -> tuple[Rows, Rows]:
         """Mean and variance of a further picture of classes with so many, and with this sum."""
         known = self.within + count * self.between
-        return total * self.between / known, self.within + self.between * self.within / known
+        mean = total * self.between / known
+        spread = self.within + self.between * self.within / known
+        return np.asarray(mean, np.float32), np.asarray(spread, np.float32)
