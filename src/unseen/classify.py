@@ -20,6 +20,7 @@ from unseen.models import families, hub
 from unseen.models.model import Model
 from unseen.predictions import Prediction
 from unseen.sources import Source, name_of
+from unseen.transductive import transduce
 
 KEPT_LABEL_SETS = 16  # compiled label sets that a classifier remembers
 
@@ -169,6 +170,29 @@ class Classifier:
         """Pictures already encoded → predictions, in order."""
         while batch := list(islice(stream, batch_size)):
             yield from self._decide(batch, compiled, decision)
+
+    def together(
+        self, stream: Iterable[Encoded], compiled: CompiledLabels, decision: Decision
+    ) -> Iterator[Prediction]:
+        """As `predictions`, each with the help of all others: docs/transductive.md says when that
+        is better. Every picture is encoded before the first answer; memory grows with them.
+
+        Raises LabelError for multi-label, which knows no competition.
+        """
+        if decision.multi_label:
+            raise LabelError("transductive is for one label a picture; leave multi-label out.")
+        encoded = list(stream)
+        good = [e for e in encoded if e.embedding is not None]
+        if not good:
+            yield from self._decide(encoded, compiled, decision)
+            return
+        rows = np.array([e.embedding for e in good], dtype=np.float32)
+        chances = transduce(rows, compiled.matrix, self.model.score)
+        decided = iter(
+            decide([e.name for e in good], rows, compiled, self.model.score, decision, chances)
+        )
+        for e in encoded:
+            yield Prediction(e.name, error=str(e.error)) if e.error else next(decided)
 
     def _decide(
         self, batch: Sequence[Encoded], compiled: CompiledLabels, decision: Decision

@@ -40,25 +40,29 @@ def decide(
     labels: CompiledLabels,
     rule: Score,
     decision: Decision,
+    probabilities: Rows | None = None,
 ) -> list[Prediction]:
     """(n, d) embeddings of `sources` → n predictions.
 
     Background labels compete with the others; their probability, added up, is that of `unknown`.
+    `probabilities` (n, k): of the labels, if they are known better than by the rule.
     """
     cosines = score.cosines(embeddings, labels.matrix)
-    names, shown, probabilities = (
+    names, shown, chances = (
         _several(embeddings, cosines, labels, rule)
         if decision.multi_label
-        else _one(cosines, labels, rule)
+        else _one(
+            cosines,
+            labels,
+            score.single_label(cosines, rule) if probabilities is None else probabilities,
+        )
     )
     wanted = _thresholds(names, labels, decision)
-    ranked = np.argsort(-probabilities, axis=1, kind="stable")
-    passed = np.take_along_axis(probabilities >= wanted, ranked, axis=1)
+    ranked = np.argsort(-chances, axis=1, kind="stable")
+    passed = np.take_along_axis(chances >= wanted, ranked, axis=1)
     return [
         _prediction(source, names, order[kept][: decision.top_k], p, c)
-        for source, order, kept, p, c in zip(
-            sources, ranked, passed, probabilities, shown, strict=True
-        )
+        for source, order, kept, p, c in zip(sources, ranked, passed, chances, shown, strict=True)
     ]
 
 
@@ -69,9 +73,10 @@ def _prediction(
     return Prediction(source, ranking, left_out=len(names) - len(ranking))
 
 
-def _one(cosines: Rows, labels: CompiledLabels, rule: Score) -> tuple[list[str], Rows, Rows]:
+def _one(
+    cosines: Rows, labels: CompiledLabels, probabilities: Rows
+) -> tuple[list[str], Rows, Rows]:
     """Names, cosines and probabilities when one label is wanted."""
-    probabilities = score.single_label(cosines, rule)
     background = np.array([label.background for label in labels.labels])
     names = [label.name for label in labels.labels if not label.background]
     if not background.any():

@@ -108,6 +108,37 @@ def test_info_prune_and_export(photos: Path, tmp_path: Path) -> None:
     assert {len(row["embedding"]) for row in table if row["error"] is None} == {64}
 
 
+def test_transductive_from_the_files_and_from_the_index(tmp_path: Path) -> None:
+    """A picture's answer depends on all of them, however they are read, and wherever one stops."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for label in ("red circle", "blue square", "green star"):
+        for seed in range(10):
+            picture = shapes.draw(shapes.scene(label), seed)
+            picture.resize((14, 14)).resize((64, 64)).save(folder / f"{label} {seed}.png")
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    labels = ("-l", ",".join(shapes.labels()), *SHAPES, "--jsonl")
+    plain = unseen("classify", folder, *labels, code=1).stdout
+    helped = unseen("classify", folder, *labels, "--transductive", code=1).stdout
+    assert helped != plain
+    unseen("index", folder, *SHAPES, code=1)
+    indexed = unseen("classify", folder, *labels, "--transductive", code=1).stdout
+    for mine, other in zip(helped.splitlines(), indexed.splitlines(), strict=True):
+        a, b = json.loads(mine), json.loads(other)
+        assert a["source"] == b["source"] and a.get("label") == b.get("label")
+        assert ("error" in a) == ("error" in b) == a["source"].endswith("broken.jpg")
+        assert a.get("score") == pytest.approx(b.get("score"), abs=0.01)
+    out = tmp_path / "out.jsonl"
+    command = ("classify", folder, *labels[:-1], "--transductive", "-o", out)
+    unseen(*command, code=1)
+    whole = out.read_text()
+    out.write_text("".join(whole.splitlines(keepends=True)[:7]))
+    unseen(*command, "--resume", code=1)
+    assert sorted(out.read_text().splitlines()) == sorted(whole.splitlines())
+    done = unseen("classify", folder, *labels, "--transductive", "--multi", code=2)
+    assert "leave --multi out" in done.stderr
+
+
 def test_pages(photos: Path, tmp_path: Path) -> None:
     unseen("index", photos, *SHAPES)
     page = tmp_path / "page.html"

@@ -6,15 +6,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 import unseen
 from unseen.cli import BATCH_SIZE, options, progress
 from unseen.cli.target import Target, made_by
+from unseen.errors import LabelError
 from unseen.sources import Source, count, expand
 from unseen.store.place import find
+
+if TYPE_CHECKING:
+    from unseen.encode import Encoded
 
 
 def classify(
@@ -37,6 +41,10 @@ def classify(
         typer.Option(min=0.0, max=1.0, help="Only labels as probable.", show_default=False),
     ] = None,
     batch_size: options.BatchSize = BATCH_SIZE,
+    transductive: Annotated[
+        bool,
+        typer.Option("--transductive", help="Let the whole collection help each picture."),
+    ] = False,
     no_index: Annotated[
         bool, typer.Option("--no-index", help="Look at the files, even if there is an index.")
     ] = False,
@@ -69,6 +77,8 @@ def classify(
 
     Say which labels fit each picture. A picture that cannot be read is a row with an error.
     """
+    if transductive and multi:
+        raise LabelError("--transductive is for one label a picture; leave --multi out.")
     target = Target.of(as_json=as_json, jsonl=jsonl, csv=csv, output=output)
     target.check(resume=resume, overwrite=overwrite)
     total = count(sources)
@@ -89,27 +99,29 @@ def classify(
             progress=show,
         )
     how: dict[str, Any] = {"multi": multi, "top": top, "min_score": min_score, "exact": exact}
-    how["precision"] = precision
+    how |= {"precision": precision, "transductive": transductive}
     done = target.finished(made_by(classifier.model, compiled, how), resume=resume)
-    indexed = None if no_index else _indexed(sources, classifier)
-    if indexed is None:
-        predictions = classifier.classify_many(
-            _left(expand(sources), done, target),
-            compiled,
-            batch_size=min(batch_size, total or batch_size),
-            multi_label=multi,
-            top_k=top,
-            min_score=min_score,
-        )
-    else:
-        if not quiet:
-            progress.say(f"from the index of {indexed.root}; --no-index looks at the files.")
-        from unseen.decide import Decision  # noqa: PLC0415 - it loads what computes
+    from unseen.decide import Decision  # noqa: PLC0415 - it loads what computes
 
-        decision = Decision(multi, top, min_score)
-        found = _from_index(indexed, Path(sources[0]), classifier, compiled, decision, quiet)
-        predictions = (p for p in found if _take(done, target.key(p.source)))
-    _run(predictions, target, total, done.total(), quiet, top or 1)
+    decision = Decision(multi, top, min_score)
+    indexed = None if no_index else _indexed(sources, classifier)
+    before = done.total()
+    if indexed is not None and not quiet:
+        progress.say(f"from the index of {indexed.root}; --no-index looks at the files.")
+    size = min(batch_size, total or batch_size)
+    if indexed is not None:
+        stream = _from_index(indexed, Path(sources[0]), classifier, quiet)
+    else:
+        # What is done already need not be looked at, unless each picture's answer needs all.
+        wanted = expand(sources) if transductive else _left(expand(sources), done, target)
+        stream = classifier.encoder.stream_images(wanted, batch_size=size)
+    if transductive:
+        predictions = classifier.together(stream, compiled, decision)
+    else:
+        predictions = classifier.predictions(stream, compiled, decision, batch_size=size)
+    if indexed is not None or transductive:
+        predictions = (p for p in predictions if _take(done, target.key(p.source)))
+    _run(predictions, target, total, before, quiet, top or 1)
 
 
 def predictions_of(
@@ -129,8 +141,8 @@ def predictions_of(
         )
     from unseen.decide import Decision  # noqa: PLC0415 - it loads what computes
 
-    decision = Decision(False, 1, min_score)
-    return _from_index(indexed, Path(sources[0]), classifier, labels, decision, quiet)
+    stream = _from_index(indexed, Path(sources[0]), classifier, quiet)
+    return classifier.predictions(stream, labels, Decision(False, 1, min_score))
 
 
 def _indexed(sources: list[str], classifier: unseen.Classifier) -> unseen.Index | None:
@@ -148,17 +160,15 @@ def _from_index(
     index: unseen.Index,
     folder: Path,
     classifier: unseen.Classifier,
-    labels: unseen.CompiledLabels,
-    decision: Any,
     quiet: bool,
-) -> Iterator[unseen.Prediction]:
-    """Predictions under the names that the files have when they are looked at themselves."""
+) -> Iterator[Encoded]:
+    """The embeddings under the names that the files have when they are looked at themselves."""
     with progress.pictures(quiet) as show:
         index.update(classifier.encoder, [folder], progress=show)
     key = index.name(folder)
     below = "" if key == "." else f"{key}/"
-    for prediction in index.classify(classifier.encoder, labels, decision, below=below):
-        yield replace(prediction, source=str(folder / prediction.source.removeprefix(below)))
+    for encoded in index.encoded(classifier.encoder, below=below):
+        yield replace(encoded, name=str(folder / encoded.name.removeprefix(below)))
 
 
 def _take(done: Counter[str], key: str) -> bool:

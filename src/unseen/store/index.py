@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from unseen import cache, score
 from unseen.compiled_labels import CompiledLabels
 from unseen.decide import Decision, decide
-from unseen.encode import BATCH_SIZE, Encoder
-from unseen.errors import MissingExtraError, SourceError, StoreError
+from unseen.encode import BATCH_SIZE, Encoded, Encoder
+from unseen.errors import ImageError, MissingExtraError, SourceError, StoreError
 from unseen.predictions import Prediction
 from unseen.sources import expand
 from unseen.store import groups, schema, search
@@ -228,22 +229,31 @@ class Index:
 
         `below`: only files whose path in the index begins with it.
         """
+        stream = self.encoded(encoder, below=below)
+        while batch := list(islice(stream, ROWS)):
+            good = [e for e in batch if e.embedding is not None]
+            rows = np.array([e.embedding for e in good], dtype=np.float32)
+            decided = iter(
+                decide([e.name for e in good], rows, labels, encoder.model.score, decision)
+                if good
+                else ()
+            )
+            for e in batch:
+                yield Prediction(e.name, error=str(e.error)) if e.error else next(decided)
+
+    def encoded(self, encoder: Encoder, *, below: str = "") -> Iterator[Encoded]:
+        """What `Encoder.stream_images` would give for the files that are there, in the order of
+        their paths; no file is opened."""
         files = self._database.execute(
             "SELECT path, embedding, error FROM file JOIN picture USING (content) "
             "WHERE missing IS NULL AND model = ? AND substr(path, 1, ?) = ? ORDER BY path",
             (self._model(encoder), len(below), below),
         )
-        while batch := files.fetchmany(ROWS):
-            good = [(path, vector) for path, vector, error in batch if error is None]
-            halves = np.frombuffer(b"".join(vector for _, vector in good), dtype="<f2")
-            rows = halves.reshape(len(good), -1).astype(np.float32) if good else halves
-            decided = iter(
-                decide([p for p, _ in good], rows, labels, encoder.model.score, decision)
-                if good
-                else ()
-            )
-            for path, _, error in batch:
-                yield next(decided) if error is None else Prediction(path, error=error)
+        for path, vector, error in files:
+            if error is not None:
+                yield Encoded(path, None, ImageError(error))
+            else:
+                yield Encoded(path, np.frombuffer(vector, dtype="<f2").astype(np.float32))
 
     def best(self, encoder: Encoder, labels: CompiledLabels) -> tuple[NDArray[np.int64], Floats]:
         """Of every picture in the matrix: the most probable label's place, and its probability."""
