@@ -53,6 +53,24 @@ def label():
 def ask():
     search.nearest(derived.matrix(database, folder, 1), queries[0], 50)
 found = {"made": made, "search": timed(ask), "labels": timed(label)}
+if sys.argv[4] == "True":
+    from unseen.store import approximate
+    start = time.perf_counter()
+    approximate.nearest(rows, folder, 1, queries[0], 10)
+    found["graph made"] = time.perf_counter() - start
+    # New pictures of the same kind: the centres are those that the rows were drawn around.
+    centres = np.random.default_rng(0).standard_normal((1000, int(sys.argv[3])), dtype=np.float32)
+    near = centres[rng.integers(1000, size=100)]
+    near = near + rng.standard_normal(near.shape, dtype=np.float32)
+    near /= np.linalg.norm(near, axis=1, keepdims=True)
+    hits, times = 0, []
+    for query in near:
+        exact, _ = search.nearest(rows, query, 10)
+        start = time.perf_counter()
+        guess, _ = approximate.nearest(rows, folder, 1, query, 10)
+        times.append(time.perf_counter() - start)
+        hits += len({*exact.tolist()} & {*guess.tolist()})
+    found["recall"], found["graph search"] = hits / 1000, statistics.median(times)
 status = Path("/proc/self/status")
 lines = status.read_text().splitlines() if status.exists() else []
 found["peak"] = next((int(l.split()[1]) / 1024 for l in lines if l.startswith("VmHWM")), None)
@@ -103,6 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--folder", type=Path, help="where there is room: 2.5 GB for 1,000,000")
+    parser.add_argument("--approximate", action="store_true", help="the graph of neighbours too")
     options = parser.parse_args()
     print(
         "pictures | writing | database, bytes a picture | matrix, bytes | made in | "
@@ -114,6 +133,7 @@ def main() -> None:
             seconds = fill(folder, count)
             size = (folder / "index.sqlite").stat().st_size / count
             command = [sys.executable, "-c", ASK, str(folder), str(LABELS), str(DIMENSION)]
+            command.append(str(options.approximate))
             done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
             if done.returncode:
                 sys.exit(done.stderr)
@@ -132,6 +152,13 @@ def main() -> None:
                 peak,
             )
             print(" | ".join(cells), flush=True)
+            if options.approximate:
+                print(
+                    f"  a graph of neighbours: made in {found['graph made']:.0f} s, one search "
+                    f"{1000 * found['graph search']:.1f} ms, recall@10 {found['recall']:.3f}, "
+                    f"{(folder / 'vectors-1.graph').stat().st_size / count:.0f} bytes a picture",
+                    flush=True,
+                )
         finally:
             shutil.rmtree(folder)
 

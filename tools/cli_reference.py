@@ -23,6 +23,7 @@ COMMANDS = (
     "index export",
     "search",
     "duplicates",
+    "similar",
     "clusters",
     "map",
     "organize",

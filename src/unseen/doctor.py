@@ -26,7 +26,7 @@ LIBRARIES = (
     "typer",
     "rich",
 )
-EXTRAS = {"pyarrow": "parquet", "torch": "gpu", "scikit-learn": "learn"}
+EXTRAS = {"pyarrow": "parquet", "torch": "gpu", "scikit-learn": "learn", "usearch": "ann"}
 HUB_SECONDS = 3.0
 REINSTALL = 'pip install --force-reinstall "unseen", and report it if that does not help'
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import shapes
-from cli.test_commands import unseen
+from cli.test_commands import ROOT, unseen
 
 SHAPES = ("-m", "tests/fixtures/shapes-clip")
 
@@ -137,6 +141,44 @@ def test_transductive_from_the_files_and_from_the_index(tmp_path: Path) -> None:
     assert sorted(out.read_text().splitlines()) == sorted(whole.splitlines())
     done = unseen("classify", folder, *labels, "--transductive", "--multi", code=2)
     assert "leave --multi out" in done.stderr
+
+
+def test_watching_finds_what_comes_and_ends_at_ctrl_c(photos: Path) -> None:
+    code = (
+        "from unseen.cli import index, app\nindex.WATCH_SECONDS = 0.2\n"
+        f"import sys; sys.argv = ['unseen', 'index', {str(photos)!r}, '--watch', *{SHAPES!r}]\n"
+        "app.main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert process.stderr is not None
+    assert "6 new" in process.stderr.readline()
+    shapes.draw(shapes.scene("red heart"), 1).save(photos / "new.tmp", "PNG")
+    (photos / "new.tmp").rename(photos / "new.png")
+    assert "1 new" in process.stderr.readline()
+    (photos / "new.png").unlink()
+    assert "1 missing" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130 and "Traceback" not in said
+
+
+def test_the_oldest_or_the_best_is_kept(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2020:01:01 00:00:00"
+    picture = shapes.draw(shapes.scene("red circle"), 1)
+    picture.save(tmp_path / "small and old.jpg", exif=exif, quality=95)
+    picture.resize((200, 200)).save(tmp_path / "large.jpg", quality=95)
+    unseen("index", tmp_path, *SHAPES)
+    for keep, first in (("best", "large.jpg"), ("oldest", "small and old.jpg")):
+        found = json.loads(
+            unseen("duplicates", tmp_path, "--keep", keep, "--threshold", 0.9, "--json").stdout
+        )
+        assert found[0][0]["paths"] == [first]
+    done = unseen("duplicates", tmp_path, "--keep", "worst", code=2)
+    assert "best, oldest" in done.stderr
+    assert "large.jpg" in unseen("similar", tmp_path).stdout
 
 
 def test_pages(photos: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from unseen.cli import options, progress
 from unseen.cli.classify import classify
 from unseen.cli.doctor import doctor
 from unseen.cli.embed import embed
-from unseen.cli.groups import clusters, duplicates
+from unseen.cli.groups import clusters, duplicates, similar
 from unseen.cli.index import index
 from unseen.cli.labels import labels
 from unseen.cli.map import draw_map
@@ -42,6 +42,7 @@ app.command(short_help="Write the embedding of each picture to a file.")(embed)
 app.add_typer(index, name="index", short_help="Look at a folder once; ask it for ever.")
 app.command(short_help="Find pictures of an index by words or by example.")(search)
 app.command(short_help="Find pictures of an index that are the same.")(duplicates)
+app.command(short_help="Group pictures of an index that are alike.")(similar)
 app.command(short_help="Group the pictures of an index.")(clusters)
 app.command("map", short_help="Draw an index as a map, a page to look at.")(draw_map)
 app.command(short_help="Put pictures into a folder for each label.")(organize)

@@ -34,10 +34,13 @@ def duplicates(
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="The least cosine of two that are the same.")
     ] = 0.95,
+    keep: Annotated[
+        str, typer.Option(help="Which of a group is the first: best (most pixels) or oldest.")
+    ] = "best",
     move_to: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
-            "--move-to", help="Move all but the best of each group here.", show_default=False
+            "--move-to", help="Move all but the first of each group here.", show_default=False
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be moved.")] = False,
@@ -49,30 +52,65 @@ def duplicates(
 ) -> None:
     """unseen duplicates photos/ --move-to duplicates/ --dry-run
 
-    Groups of pictures that are the same, to the byte or nearly. The first of a group has the most
-    pixels; --move-to keeps it and moves the others, with a file that undoes it.
+    Groups of pictures that are the same, to the byte or nearly. --move-to keeps the first of each
+    group and moves the others, with a file that undoes it.
     """
     with opened(folder) as found:
         classifier = unseen.load(the_model(found, model))
-        groups = found.duplicates(classifier.encoder, threshold)
-        files = [[found.path(path) for hit in group for path in hit.paths] for group in groups]
+        groups = found.duplicates(classifier.encoder, threshold, keep=keep)
         if move_to is not None:
+            files = [[found.path(path) for hit in group for path in hit.paths] for group in groups]
             # Their folders are kept: two of one name stay apart, and a reader sees where they were.
             others = ((p, p.parent.name) for group in files for p in group[1:])
             done_or_shown(others, move_to, "move", dry_run=dry_run, quiet=quiet)
             return
-        if html is not None:
-            _page(found, html, "Duplicates", [f"{len(g)} files" for g in files], groups, "kept")
-            return
-        if as_json:
-            rows = [[asdict(hit) for hit in group] for group in groups]
-            typer.echo(json.dumps(rows, indent=1))
-            return
+        _say(found, "Duplicates", groups, html, as_json=as_json, quiet=quiet)
+
+
+def similar(
+    folder: Folder = None,
+    threshold: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="The least cosine of two that are alike.")
+    ] = 0.8,
+    model: Model = None,
+    html: page.Html = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """unseen similar photos/ --html similar.html
+
+    Groups of pictures that are alike: as duplicates, less strictly, and nothing is moved. What is
+    like one picture: unseen search photo.jpg.
+    """
+    with opened(folder) as found:
+        classifier = unseen.load(the_model(found, model))
+        groups = found.duplicates(classifier.encoder, threshold)
+        _say(found, "Similar", groups, html, as_json=as_json, quiet=quiet)
+
+
+def _say(
+    index: unseen.Index,
+    title: str,
+    groups: list[list[Hit]],
+    html: Path | None,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Groups as a page, as JSON, or as their paths."""
+    if html is not None:
+        counts = [sum(len(hit.paths) for hit in group) for group in groups]
+        _page(index, html, title, [f"{count} files" for count in counts], groups, "first")
+    elif as_json:
+        typer.echo(json.dumps([[asdict(hit) for hit in group] for group in groups], indent=1))
+    else:
+        files = [[index.path(path) for hit in group for path in hit.paths] for group in groups]
         for group in files:
             typer.echo("\n".join(["", *map(str, group)]))
-    if not quiet:
-        spare = sum(len(group) - 1 for group in files)
-        progress.say(f"{len(files)} groups; {spare} pictures could go.")
+        if not quiet:
+            others = sum(len(group) - 1 for group in files)
+            progress.say(f"{len(files)} groups; {others} pictures beside their first.")
 
 
 def clusters(

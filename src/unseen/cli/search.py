@@ -32,12 +32,15 @@ def search(
         Optional[Path],  # noqa: UP045
         typer.Option("--index", help="The folder of the index.", show_default="here"),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="At most so many pictures.")] = 20,
+    top: Annotated[int, typer.Option(min=1, help="At most so many pictures.")] = 50,
     model: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--model", "-m", help="Which model's vectors.", show_default="the only one"),
     ] = None,
     device: options.Device = "auto",
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Look at every vector, however many there are.")
+    ] = False,
     html: page.Html = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -54,7 +57,12 @@ def search(
         length = float(np.linalg.norm(query))
         if length < 1e-6:
             raise SourceError("what is asked for and what is not wanted are the same.")
-        hits = found.search(classifier.encoder, np.float32(query / length), top=top)
+        hits = found.search(
+            classifier.encoder,
+            np.float32(query / length),
+            top=top,
+            approximate=False if exact else None,
+        )
         if html is not None:
             from unseen.pages import Section  # noqa: PLC0415 - it loads Pillow
 

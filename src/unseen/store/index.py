@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from unseen.encode import BATCH_SIZE, Encoded, Encoder
 from unseen.errors import ImageError, MissingExtraError, SourceError, StoreError
 from unseen.predictions import Prediction
 from unseen.sources import expand
+from unseen.store import approximate as graph
 from unseen.store import groups, schema, search
 from unseen.store import matrix as derived
 from unseen.store.matrix import Matrix
@@ -28,6 +30,7 @@ from unseen.store.place import FILE, FOLDER
 from unseen.store.update import Progress, Report, key_of, update
 
 ROWS = 4096  # rows that are classified at once
+LARGE = 3_000_000  # pictures from which exact search takes more than about 0.2 s on two cores
 
 Floats = NDArray[np.float32]
 
@@ -187,13 +190,31 @@ class Index:
             )
         return found
 
-    def search(self, encoder: Encoder, query: Floats, *, top: int = 50) -> list[Hit]:
+    def search(
+        self,
+        encoder: Encoder,
+        query: Floats,
+        *,
+        top: int = 50,
+        approximate: bool | None = None,
+    ) -> list[Hit]:
         """The pictures nearest to a query (d,) of length 1 (`encoder.encode_texts(…)[0]`, or a sum
-        of such), best first. A picture that lies in several places is one hit."""
+        of such), best first. A picture that lies in several places is one hit.
+
+        `approximate`: by a graph of neighbours (the extra `ann`) instead of looking at every
+        vector; None: from `LARGE` pictures on, where that extra is installed.
+        """
         matrix = self.matrix(encoder)
+        if approximate is None:
+            approximate = len(matrix) >= LARGE and find_spec("usearch") is not None
         wanted = top
         while True:
-            places, cosines = search.nearest(matrix, query, min(wanted, len(matrix)))
+            count = min(wanted, len(matrix))
+            if approximate:
+                model = self._model(encoder)
+                places, cosines = graph.nearest(matrix, self._place, model, query, count)
+            else:
+                places, cosines = search.nearest(matrix, query, count)
             hits = self._hits(matrix.ids[places], cosines)
             if len(hits) >= top or wanted >= len(matrix):
                 return hits[:top]
@@ -294,17 +315,24 @@ class Index:
                 count += len(batch)
         return count
 
-    def duplicates(self, encoder: Encoder, threshold: float) -> list[list[Hit]]:
-        """Groups of pictures that are nearly the same: cosine at least `threshold` to the first,
-        which has the most pixels (and of several the first path). A picture with copies, which
-        are the same to the byte, is a group as well."""
+    def duplicates(
+        self, encoder: Encoder, threshold: float, *, keep: str = "best"
+    ) -> list[list[Hit]]:
+        """Groups of pictures that are nearly the same: cosine at least `threshold` to the first.
+
+        `keep`: which is the first: the "best" has the most pixels, the "oldest" was taken first
+        (those without a time come last); of equal ones the first path. A picture with copies,
+        which are the same to the byte, is a group as well.
+        """
+        if keep not in KEEP:
+            raise StoreError(f"{keep!r} says not which to keep; {', '.join(KEEP)} do.")
         matrix = self.matrix(encoder)
         hits = self._hits(matrix.ids, np.ones(len(matrix), dtype=np.float32))
         if not hits:
             return []
         row_of = {int(i): row for row, i in enumerate(matrix.ids)}
         by_row = {row_of[hit.id]: hit for hit in hits}
-        best = sorted(by_row, key=lambda row: (-_pixels(by_row[row]), by_row[row].paths))
+        best = sorted(by_row, key=lambda row: (KEEP[keep](by_row[row]), by_row[row].paths))
         order = np.array(best, dtype=np.int64)
         found = groups.duplicates(matrix, order, threshold)
         grouped = {int(row) for group in found for row in group}
@@ -355,8 +383,11 @@ EXPORTED = [
 ]
 
 
-def _pixels(hit: Hit) -> int:
-    return (hit.width or 0) * (hit.height or 0)
+# Which of a group comes first: the one with the least of this.
+KEEP: dict[str, Callable[[Hit], Any]] = {
+    "best": lambda hit: -(hit.width or 0) * (hit.height or 0),
+    "oldest": lambda hit: (hit.taken is None, hit.taken),
+}
 
 
 def _parquet() -> Any:
