@@ -92,6 +92,10 @@ def test_the_command(tmp_path: Path) -> None:
     into = tmp_path / "sorted"
     shown = unseen("organize", tmp_path, *model, "--into", into, "--dry-run").stdout
     assert len(shown.splitlines()) == 2 and not into.exists()
+    planned = json.loads(
+        unseen("organize", tmp_path, *model, "--into", into, "--dry-run", "--json").stdout
+    )
+    assert planned["undo"] is None and {s["how"] for s in planned["steps"]} == {"copy"}
     said = unseen("organize", tmp_path, *model, "--into", into, "--move").stderr
     assert (into / "red circle" / "red circle.png").is_file()
     assert not (tmp_path / "red circle.png").exists()

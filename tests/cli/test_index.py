@@ -103,7 +103,8 @@ def test_info_prune_and_export(photos: Path, tmp_path: Path) -> None:
     assert facts["files"] == 7 and facts["missing"] == 2
     assert facts["models"][0]["pictures"] == 6 and facts["models"][0]["errors"] == 1
     assert "2 of them are missing" in unseen("index", "info", photos / "red circle").stdout
-    assert "2 files forgotten" in unseen("index", "prune", photos).stderr
+    assert json.loads(unseen("index", "prune", photos, "--json").stdout) == {"forgotten": 2}
+    assert "0 files forgotten" in unseen("index", "prune", photos).stderr
     out = tmp_path / "out.parquet"
     unseen("index", "export", out, "--index", photos)
     table = parquet.read_table(out).to_pylist()
@@ -189,7 +190,7 @@ def test_pages(photos: Path, tmp_path: Path) -> None:
         (["clusters", photos, "--k", 3, "--name-with", "red circle,green star", "--html", page],
          "Clusters"),
         (["duplicates", photos, "--threshold", 0.5, "--html", page], "Duplicates"),
-        (["map", page, "--index", photos, "--k", 3], "photos"),
+        (["map", photos, "--html", page, "--k", 3], "photos"),
     ):  # fmt: skip
         page.unlink(missing_ok=True)
         unseen(*arguments)
@@ -203,6 +204,7 @@ def test_mistakes_are_one_sentence(photos: Path, tmp_path: Path) -> None:
         (["search", "cat", "--index", tmp_path], "no index in it or above it"),
         (["index", "info", tmp_path], "make one: unseen index FOLDER"),
         (["index", tmp_path / "nowhere"], "no such folder"),
+        (["clusters", tmp_path, "--k", "many"], "a number from 1 on, or auto"),
     ):
         done = unseen(*arguments, code=2)
         assert words in done.stderr and "Traceback" not in done.stderr

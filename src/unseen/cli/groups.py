@@ -23,6 +23,10 @@ Folder = Annotated[
     Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
     typer.Argument(help="The folder of an index, or one below it.", show_default="here"),
 ]
+AUTO = "auto"
+Clusters = Annotated[
+    str, typer.Option("--k", help="How many clusters; auto: as many as are well apart.")
+]
 Model = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--model", "-m", help="Which model's vectors.", show_default="the only one"),
@@ -62,7 +66,7 @@ def duplicates(
             files = [[found.path(path) for hit in group for path in hit.paths] for group in groups]
             # Their folders are kept: two of one name stay apart, and a reader sees where they were.
             others = ((p, p.parent.name) for group in files for p in group[1:])
-            done_or_shown(others, move_to, "move", dry_run=dry_run, quiet=quiet)
+            done_or_shown(others, move_to, "move", dry_run=dry_run, as_json=as_json, quiet=quiet)
             return
         _say(found, "Duplicates", groups, html, as_json=as_json, quiet=quiet)
 
@@ -115,10 +119,7 @@ def _say(
 
 def clusters(
     folder: Folder = None,
-    k: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="How many clusters.", show_default="as many as are well apart"),
-    ] = None,
+    k: Clusters = AUTO,
     name_with: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -139,7 +140,7 @@ def clusters(
         classifier = unseen.load(the_model(found, model))
         if not found.has(classifier.encoder):
             raise SourceError(f"{found.root}: that model has not looked at it.")
-        groups, centres = found.clusters(classifier.encoder, k)
+        groups, centres = found.clusters(classifier.encoder, how_many(k))
         words = titles(classifier, name_with, centres)
         if html is not None:
             names = [
@@ -177,6 +178,13 @@ def _page(
         for name, group in zip(names, groups, strict=True)
     )
     page.write(html, title, sections, str(index.root))
+
+
+def how_many(k: str) -> int | None:
+    """A number of clusters, or None for auto."""
+    if k != AUTO and not (k.isascii() and k.isdecimal() and int(k) > 0):
+        raise SourceError(f"--k is {k!r}; a number from 1 on, or auto.")
+    return None if k == AUTO else int(k)
 
 
 def titles(classifier: unseen.Classifier, words: str | None, centres: Any) -> list[list[str]]:

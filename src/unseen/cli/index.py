@@ -130,7 +130,10 @@ def info(
 
 @index.command(short_help="Forget the files that are missing.")
 def prune(
-    folder: Folder = None, quiet: options.Quiet = False, debug: options.Debug = False
+    folder: Folder = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """unseen index prune photos/
 
@@ -138,7 +141,9 @@ def prune(
     """
     with opened(folder) as found:
         forgotten = found.prune()
-    if not quiet:
+    if as_json:
+        typer.echo(json.dumps({"forgotten": forgotten}))
+    elif not quiet:
         progress.say(f"{forgotten} files forgotten.")
 
 
@@ -150,6 +155,7 @@ def export(
         typer.Option("--index", help="The folder of the index.", show_default="here"),
     ] = None,
     overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
@@ -160,7 +166,9 @@ def export(
     prepare(output, overwrite=overwrite)
     with opened(folder) as found:
         rows = found.export(output)
-    if not quiet:
+    if as_json:
+        typer.echo(json.dumps({"file": str(output), "rows": rows}))
+    elif not quiet:
         progress.say(f"{output}: {rows} rows.")
 
 

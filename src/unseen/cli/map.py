@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -9,7 +10,7 @@ import typer
 
 import unseen
 from unseen.cli import options, page, progress
-from unseen.cli.groups import Model, titles
+from unseen.cli.groups import AUTO, Clusters, Folder, Model, how_many, titles
 from unseen.cli.index import opened, the_model
 from unseen.cli.target import prepare
 
@@ -17,26 +18,21 @@ CELL = 64  # pixels of a picture on the map
 
 
 def draw_map(
-    output: Annotated[Path, typer.Argument(help="The .html file to write.")],
-    folder: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
-        typer.Option("--index", help="The folder of the index.", show_default="here"),
-    ] = None,
-    k: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="How many colours.", show_default="as many as are well apart"),
-    ] = None,
+    folder: Folder = None,
+    html: Annotated[Path, typer.Option("--html", help="The file to write.")] = Path("map.html"),
+    k: Clusters = AUTO,
     name_with: Annotated[
-        Optional[str],  # noqa: UP045
+        Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.10
         typer.Option(
             "--name-with", help="Labels, or a label file: its words name them.", show_default=False
         ),
     ] = None,
     model: Model = None,
+    as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """unseen map map.html --index photos/
+    """unseen map photos/ --html map.html
 
     The pictures of an index in the plane, like beside like, coloured by cluster: one page to zoom
     into, with thumbnails. With scikit-learn (the extra learn) it is t-SNE, without it PCA.
@@ -44,11 +40,12 @@ def draw_map(
     from unseen.pages import Point, link, scatter  # noqa: PLC0415 - it loads Pillow
     from unseen.store.layout import layout  # noqa: PLC0415
 
-    prepare(output, overwrite=True)
+    count = how_many(k)
+    prepare(html, overwrite=True)
     with opened(folder) as found:
         classifier = unseen.load(the_model(found, model))
         matrix = found.matrix(classifier.encoder)
-        groups, centres = found.clusters(classifier.encoder, k)
+        groups, centres = found.clusters(classifier.encoder, count)
         places, how = layout(matrix)
         row_of = {int(i): row for row, i in enumerate(matrix.ids)}
         words = titles(classifier, name_with, centres)
@@ -62,7 +59,10 @@ def draw_map(
         points = []
         for (hit, name), file, picture in zip(named, files, small, strict=True):
             x, y = places[row_of[hit.id]].tolist()
-            points.append(Point(x, y, hit.paths[0], name, picture, link(file, output)))
-        scatter(output, found.root.name, points, note=f"{len(points)} pictures, by {how}")
-    if not quiet:
-        progress.say(f"{output}: {len(points)} pictures, by {how}.")
+            points.append(Point(x, y, hit.paths[0], name, picture, link(file, html)))
+        scatter(html, found.root.name, points, note=f"{len(points)} pictures, by {how}")
+    if as_json:
+        rows = [{"path": p.name, "x": p.x, "y": p.y, "group": p.group} for p in points]
+        typer.echo(json.dumps({"page": str(html), "method": how, "pictures": rows}, indent=1))
+    elif not quiet:
+        progress.say(f"{html}: {len(points)} pictures, by {how}.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -14,6 +16,7 @@ from unseen import organize as filing
 from unseen.cli import BATCH_SIZE, options, progress
 from unseen.cli.classify import predictions_of
 from unseen.errors import SourceError
+from unseen.sources import count
 
 
 def organize(
@@ -29,8 +32,9 @@ def organize(
         Optional[Path],  # noqa: UP045
         typer.Option("--into", help="Where a folder for each label is made.", show_default=False),
     ] = None,
-    move: Annotated[bool, typer.Option("--move", help="Move the files; else copy.")] = False,
-    link: Annotated[bool, typer.Option("--link", help="Symbolic links; else copy.")] = False,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the files: the default.")] = False,
+    link: Annotated[bool, typer.Option("--link", help="Make symbolic links.")] = False,
+    move: Annotated[bool, typer.Option("--move", help="Move the files.")] = False,
     min_score: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Leave out what is less probable.")
     ] = 0.0,
@@ -45,6 +49,7 @@ def organize(
     batch_size: options.BatchSize = BATCH_SIZE,
     precision: options.Precision = "fp32",
     device: options.Device = "auto",
+    as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
@@ -58,8 +63,10 @@ def organize(
         undone = sum(done for _, done in steps)
         progress.say(f"{undone} of {len(steps)} undone.")
         raise typer.Exit(0 if undone == len(steps) else 1)
-    if folder is None or labels is None or into is None or (move and link):
-        raise SourceError("organize takes a folder, --labels and --into, and --move or --link.")
+    if folder is None or labels is None or into is None or copy + link + move > 1:
+        raise SourceError(
+            "organize takes a folder, --labels and --into, and one of --copy, --link and --move."
+        )
     classifier = unseen.load(model, precision=precision, device=device)
     with progress.prompts(quiet) as show:
         compiled = classifier.compile(
@@ -72,23 +79,48 @@ def organize(
         classifier, [str(folder)], compiled, batch_size=batch_size, min_score=min_score, quiet=quiet
     )
     chosen = (
-        (Path(p.source), p.label) for p in found if p.ok and p.label is not None and not p.unknown
+        (Path(p.source), p.label)
+        for p in _counted(found, count(str(folder)), quiet)
+        if p.ok and p.label is not None and not p.unknown
     )
     how = "move" if move else "link" if link else "copy"
-    done_or_shown(chosen, into, how, dry_run=dry_run, quiet=quiet)
+    done_or_shown(chosen, into, how, dry_run=dry_run, as_json=as_json, quiet=quiet)
+
+
+def _counted(
+    predictions: Iterable[unseen.Prediction], total: int | None, quiet: bool
+) -> Iterator[unseen.Prediction]:
+    """The same, with a progress bar."""
+    with progress.counting(total, quiet) as counter:
+        for prediction in predictions:
+            counter.picture(prediction.ok)
+            yield prediction
 
 
 def done_or_shown(
-    files: Iterable[tuple[Path, str]], into: Path, how: str, *, dry_run: bool, quiet: bool
+    files: Iterable[tuple[Path, str]],
+    into: Path,
+    how: str,
+    *,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Put files into folders, or say where they would go."""
     steps: Iterator[filing.Step] = filing.plan(files, into, how)
-    if dry_run:
-        for step in steps:
-            typer.echo(f"{step.source} -> {step.target}")
-        return
     undo = into / f"unseen-undo-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
-    count = sum(1 for _ in filing.carry_out(steps, undo))
-    if not quiet:
+    if not dry_run:
+        steps = filing.carry_out(steps, undo)
+    number, rows = 0, []
+    for step in steps:
+        number += 1
+        if as_json:
+            rows.append(asdict(step))
+        elif dry_run:
+            typer.echo(f"{step.source} -> {step.target}")
+    if as_json:
+        facts = {"undo": None if dry_run else str(undo), "steps": rows}
+        typer.echo(json.dumps(facts, indent=1))
+    elif not quiet and not dry_run:
         done = {"copy": "copied", "link": "linked", "move": "moved"}[how]
-        progress.say(f"{count} files {done} to {into}; undo it: unseen organize --undo {undo}")
+        progress.say(f"{number} files {done} to {into}; undo it: unseen organize --undo {undo}")
