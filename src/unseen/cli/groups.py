@@ -136,11 +136,12 @@ def clusters(
 
     Groups of pictures that are alike, the largest first, each with its most typical pictures.
     """
+    count = how_many(k)
     with opened(folder) as found:
         classifier = unseen.load(the_model(found, model))
         if not found.has(classifier.encoder):
             raise SourceError(f"{found.root}: that model has not looked at it.")
-        groups, centres = found.clusters(classifier.encoder, how_many(k))
+        groups, centres = found.clusters(classifier.encoder, count)
         words = titles(classifier, name_with, centres)
         if html is not None:
             names = [
