@@ -43,6 +43,7 @@ def test_there_and_back(how: str, files: list[Path], tmp_path: Path) -> None:
     assert (tree(tmp_path / "in") == before) == (how != "move")
     assert all(done for _, done in organize.take_back(undo))
     assert tree(tmp_path / "in") == before and tree(into) == {}
+    assert not (into / "cat").exists()
 
 
 def test_nothing_is_overwritten(files: list[Path], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -80,7 +81,10 @@ def take_back(undo: Path) -> Iterator[tuple[Step, bool]]:
     except (OSError, ValueError, TypeError) as error:
         raise SourceError(f"{undo}: this is no undo file ({error}).") from None
     for step in reversed(steps):
-        yield step, _undo(step)
+        done = _undo(step)
+        with suppress(OSError):  # a folder that is empty now was made for what is gone
+            Path(step.target).parent.rmdir()
+        yield step, done
 
 
 def _do(step: Step) -> None:
