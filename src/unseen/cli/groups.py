@@ -61,7 +61,8 @@ def duplicates(
     """
     with opened(folder) as found:
         classifier = unseen.load(the_model(found, model))
-        groups = found.duplicates(classifier.encoder, threshold, keep=keep)
+        with progress.pictures(quiet) as show:
+            groups = found.duplicates(classifier.encoder, threshold, keep=keep, progress=show)
         if move_to is not None:
             files = [[found.path(path) for hit in group for path in hit.paths] for group in groups]
             # Their folders are kept: two of one name stay apart, and a reader sees where they were.
@@ -89,7 +90,8 @@ def similar(
     """
     with opened(folder) as found:
         classifier = unseen.load(the_model(found, model))
-        groups = found.duplicates(classifier.encoder, threshold)
+        with progress.pictures(quiet) as show:
+            groups = found.duplicates(classifier.encoder, threshold, progress=show)
         _say(found, "Similar", groups, html, as_json=as_json, quiet=quiet)
 
 
@@ -141,7 +143,8 @@ def clusters(
         classifier = unseen.load(the_model(found, model))
         if not found.has(classifier.encoder):
             raise SourceError(f"{found.root}: that model has not looked at it.")
-        groups, centres = found.clusters(classifier.encoder, count)
+        with progress.working("looking for clusters", quiet):
+            groups, centres = found.clusters(classifier.encoder, count)
         words = titles(classifier, name_with, centres)
         if html is not None:
             names = [

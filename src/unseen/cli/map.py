@@ -45,8 +45,9 @@ def draw_map(
     with opened(folder) as found:
         classifier = unseen.load(the_model(found, model))
         matrix = found.matrix(classifier.encoder)
-        groups, centres = found.clusters(classifier.encoder, count)
-        places, how = layout(matrix)
+        with progress.working(f"laying out {len(matrix)} pictures", quiet):
+            groups, centres = found.clusters(classifier.encoder, count)
+            places, how = layout(matrix)
         row_of = {int(i): row for row, i in enumerate(matrix.ids)}
         words = titles(classifier, name_with, centres)
         named = [

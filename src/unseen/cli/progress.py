@@ -91,6 +91,16 @@ def _late(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
         yield show
 
 
+@contextmanager
+def working(what: str, quiet: bool) -> Iterator[None]:
+    """A sign of life for work whose end nobody can tell; none when quiet or off a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    with Console(stderr=True).status(what):
+        yield
+
+
 def failures(counter: Counter) -> None:
     """The closing line of a run in which pictures failed."""
     if counter.failed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,18 @@ ROUNDS = 30
 STARTS = 5  # each from other seeds; the best is kept, as the end depends on the beginning
 
 
-def duplicates(matrix: Matrix, order: Places, threshold: float) -> list[Places]:
+def duplicates(
+    matrix: Matrix,
+    order: Places,
+    threshold: float,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Places]:
     """Groups of rows, each near its first: the cosine to that one is at least `threshold`.
 
     `order`: the places of the rows, best first: the first of a group is the best. A row is in one
     group at most, and every member is near the first itself, not only near another member, so that
-    a group does not drift. Cost: n²/2 products, in blocks.
+    a group does not drift. Cost: n²/2 products, in blocks. `progress`: rows done, of how many.
     """
     vectors = matrix.vectors[order]  # a copy in memory: 2 bytes a number
     ordered = Matrix(matrix.ids[order], vectors)
@@ -45,6 +51,8 @@ def duplicates(matrix: Matrix, order: Places, threshold: float) -> list[Places]:
             if len(members):
                 free[members] = False
                 groups.append(order[np.concatenate([[leader], members])])
+        if progress is not None:
+            progress(start + len(leaders), len(order))
     return groups
 
 

@@ -316,7 +316,12 @@ class Index:
         return count
 
     def duplicates(
-        self, encoder: Encoder, threshold: float, *, keep: str = "best"
+        self,
+        encoder: Encoder,
+        threshold: float,
+        *,
+        keep: str = "best",
+        progress: Progress | None = None,
     ) -> list[list[Hit]]:
         """Groups of pictures that are nearly the same: cosine at least `threshold` to the first.
 
@@ -334,7 +339,7 @@ class Index:
         by_row = {row_of[hit.id]: hit for hit in hits}
         best = sorted(by_row, key=lambda row: (KEEP[keep](by_row[row]), by_row[row].paths))
         order = np.array(best, dtype=np.int64)
-        found = groups.duplicates(matrix, order, threshold)
+        found = groups.duplicates(matrix, order, threshold, progress=progress)
         grouped = {int(row) for group in found for row in group}
         alone = [by_row[int(r)] for r in order if int(r) not in grouped]
         return [
