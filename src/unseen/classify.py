@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from unseen.compiled_labels import SUFFIX, CompiledLabels, compile_labels
-from unseen.decide import Decision, decide
+from unseen.decide import Decision, decide_encoded
 from unseen.encode import BATCH_SIZE, Embeddings, Encoded, Encoder, Progress
 from unseen.errors import LabelError
 from unseen.images import DEFAULT_LIMITS, Limits
@@ -131,7 +131,7 @@ class Classifier:
         encoded = list(self.encoder.stream_images([one], batch_size=1))
         if encoded[0].error is not None:
             raise encoded[0].error
-        return self._decide(encoded, compiled, decision)[0]
+        return decide_encoded(encoded, compiled, self.model.score, decision)[0]
 
     def classify_many(
         self,
@@ -169,7 +169,7 @@ class Classifier:
     ) -> Iterator[Prediction]:
         """Pictures already encoded → predictions, in order."""
         while batch := list(islice(stream, batch_size)):
-            yield from self._decide(batch, compiled, decision)
+            yield from decide_encoded(batch, compiled, self.model.score, decision)
 
     def together(
         self, stream: Iterable[Encoded], compiled: CompiledLabels, decision: Decision
@@ -182,29 +182,7 @@ class Classifier:
         if decision.multi_label:
             raise LabelError("transductive is for one label a picture; leave multi-label out.")
         encoded = list(stream)
-        good = [e for e in encoded if e.embedding is not None]
-        if not good:
-            yield from self._decide(encoded, compiled, decision)
-            return
-        rows = np.array([e.embedding for e in good], dtype=np.float32)
-        chances = transduce(rows, compiled.matrix, self.model.score)
-        decided = iter(
-            decide([e.name for e in good], rows, compiled, self.model.score, decision, chances)
-        )
-        for e in encoded:
-            yield Prediction(e.name, error=str(e.error)) if e.error else next(decided)
-
-    def _decide(
-        self, batch: Sequence[Encoded], compiled: CompiledLabels, decision: Decision
-    ) -> list[Prediction]:
-        good = [e for e in batch if e.embedding is not None]
-        rows = np.array([e.embedding for e in good], dtype=np.float32)
-        decided = iter(
-            decide([e.name for e in good], rows, compiled, self.model.score, decision)
-            if good
-            else ()
-        )
-        return [
-            Prediction(e.name, error=str(e.error)) if e.error is not None else next(decided)
-            for e in batch
-        ]
+        good = [e.embedding for e in encoded if e.embedding is not None]
+        rows = np.array(good, dtype=np.float32)
+        chances = transduce(rows, compiled.matrix, self.model.score) if good else None
+        yield from decide_encoded(encoded, compiled, self.model.score, decision, chances)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from unseen import score
 from unseen.compiled_labels import CompiledLabels
+from unseen.encode import Encoded
 from unseen.errors import LabelError
 from unseen.models.model import Score
 from unseen.predictions import UNKNOWN, Prediction, Scored
@@ -63,6 +64,29 @@ def decide(
     return [
         _prediction(source, names, order[kept][: decision.top_k], p, c)
         for source, order, kept, p, c in zip(sources, ranked, passed, chances, shown, strict=True)
+    ]
+
+
+def decide_encoded(
+    batch: Sequence[Encoded],
+    labels: CompiledLabels,
+    rule: Score,
+    decision: Decision,
+    probabilities: Rows | None = None,
+) -> list[Prediction]:
+    """As `decide`, a prediction for each of a batch; of what could not be read, one with an error.
+
+    `probabilities`: of those that could be read.
+    """
+    good = [e for e in batch if e.embedding is not None]
+    decided: Iterator[Prediction] = iter(())
+    if good:
+        rows = np.array([e.embedding for e in good], dtype=np.float32)
+        names = [e.name for e in good]
+        decided = iter(decide(names, rows, labels, rule, decision, probabilities))
+    return [
+        Prediction(e.name, error=str(e.error)) if e.error is not None else next(decided)
+        for e in batch
     ]
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from unseen import cache, score
 from unseen.compiled_labels import CompiledLabels
-from unseen.decide import Decision, decide
+from unseen.decide import Decision, decide_encoded
 from unseen.encode import BATCH_SIZE, Encoded, Encoder
 from unseen.errors import ImageError, MissingExtraError, SourceError, StoreError
 from unseen.predictions import Prediction
@@ -252,15 +252,7 @@ class Index:
         """
         stream = self.encoded(encoder, below=below)
         while batch := list(islice(stream, ROWS)):
-            good = [e for e in batch if e.embedding is not None]
-            rows = np.array([e.embedding for e in good], dtype=np.float32)
-            decided = iter(
-                decide([e.name for e in good], rows, labels, encoder.model.score, decision)
-                if good
-                else ()
-            )
-            for e in batch:
-                yield Prediction(e.name, error=str(e.error)) if e.error else next(decided)
+            yield from decide_encoded(batch, labels, encoder.model.score, decision)
 
     def encoded(self, encoder: Encoder, *, below: str = "") -> Iterator[Encoded]:
         """What `Encoder.stream_images` would give for the files that are there, in the order of
