@@ -65,8 +65,9 @@ class Index:
     """The pictures below a folder: their embeddings, sizes, times and errors, in one SQLite file.
 
     >>> index = Index("photos")                                        # doctest: +SKIP
-    >>> index.update(unseen.load("fast").encoder)                      # doctest: +SKIP
-    >>> [hit.paths for hit in index.search("a red bicycle")]           # doctest: +SKIP
+    >>> encoder = unseen.load("fast").encoder                          # doctest: +SKIP
+    >>> index.update(encoder)                                          # doctest: +SKIP
+    >>> index.search(encoder, encoder.encode_texts(["a cat"])[0])      # doctest: +SKIP
     """
 
     def __init__(self, folder: str | Path, *, create: bool = True) -> None:
@@ -131,18 +132,17 @@ class Index:
 
     def prune(self) -> int:
         """Forget the files that are missing, and the pictures that no file shows any more."""
-        self._database.execute("BEGIN IMMEDIATE")
-        forgotten = self._database.execute("DELETE FROM file WHERE missing IS NOT NULL").rowcount
         gone = "content NOT IN (SELECT content FROM file)"
-        self._database.execute(
-            "UPDATE model SET changes = changes + 1 "
-            f"WHERE id IN (SELECT model FROM picture WHERE {gone})"
-        )
-        self._database.execute(f"DELETE FROM picture WHERE {gone}")
-        self._database.execute("COMMIT")
+        with schema.transaction(self._database):
+            forgotten = self._database.execute("DELETE FROM file WHERE missing IS NOT NULL")
+            self._database.execute(
+                "UPDATE model SET changes = changes + 1 "
+                f"WHERE id IN (SELECT model FROM picture WHERE {gone})"
+            )
+            self._database.execute(f"DELETE FROM picture WHERE {gone}")
         self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._database.execute("VACUUM")
-        return forgotten
+        return forgotten.rowcount
 
     def _model(self, encoder: Encoder) -> int:
         """The row of what an encoder makes; made when it is new."""

@@ -7,6 +7,8 @@ user_version` is the number of migrations that a file has had.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from unseen.errors import StoreError
@@ -88,13 +90,20 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _migrate(database: sqlite3.Connection) -> None:
-    database.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(database):
         (version,) = database.execute("PRAGMA user_version").fetchone()
         for script in MIGRATIONS[version:]:
             for statement in script.split(";\n"):
                 database.execute(statement)
         database.execute(f"PRAGMA user_version = {VERSION}")
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """All that is written inside, or none of it; other writers wait from the start."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
         database.execute("COMMIT")
     except BaseException:
         database.execute("ROLLBACK")

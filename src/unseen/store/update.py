@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from unseen.encode import BATCH_SIZE, Encoder
 from unseen.errors import UnseenError
 from unseen.images import Facts, describe
+from unseen.store.schema import transaction
 
 CONTENT_BYTES = 16  # of a sha256: 128 bits tell any number of pictures apart
 COMMIT_PICTURES = 64  # and no longer than
@@ -179,8 +180,7 @@ def _in_time(rows: Iterator[Row]) -> Iterator[list[Row]]:
 
 
 def _commit(database: sqlite3.Connection, model: int, batch: list[Row], report: Report) -> None:
-    database.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(database):
         for looked, result in batch:
             found = looked.found
             if not looked.content:
@@ -197,10 +197,6 @@ def _commit(database: sqlite3.Connection, model: int, batch: list[Row], report: 
                 "size = excluded.size, modified_ns = excluded.modified_ns, missing = NULL",
                 (found.key, looked.content, found.size, found.modified_ns),
             )
-        database.execute("COMMIT")
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
 
 
 def _insert_picture(
@@ -231,8 +227,7 @@ def _insert_picture(
 def _mark_missing(database: sqlite3.Connection, root: Path, scopes: Iterable[Path]) -> int:
     """Marks what was not seen below the scopes; what is back is no longer marked."""
     marked = 0
-    database.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(database):
         for scope in scopes:
             key = key_of(scope, root)
             below = "" if key == "." else f"{key}/"
@@ -246,8 +241,4 @@ def _mark_missing(database: sqlite3.Connection, root: Path, scopes: Iterable[Pat
             "UPDATE file SET missing = NULL WHERE missing IS NOT NULL "
             "AND path IN (SELECT path FROM temp.seen)"
         )
-        database.execute("COMMIT")
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
     return marked
