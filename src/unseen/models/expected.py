@@ -21,7 +21,7 @@ from unseen.models.model import Model
 from unseen.networks.operations import Array, Network
 from unseen.runtimes import reference
 
-# The first picture is for the ranges of int8, the others judge it: it has not seen them.
+# Both judge, and both give int8 its ranges.
 PICTURES = ("kingfisher.jpg", "cat.jpg")
 PROMPTS = ("a photo of a cat", "two red cups of coffee on a wooden table")
 FILE = "expected.npz"
@@ -33,9 +33,8 @@ class Expected:
 
     inputs: tuple[Array, ...]
     output: NDArray[np.float32]
-    ranges: tuple[
-        NDArray[np.float32], ...
-    ]  # of each linear layer, in order, a channel of its input
+    # Of each linear layer, in order: the largest input of each channel; none behind the pooling.
+    ranges: tuple[NDArray[np.float32], ...]
 
     def cosine(self, output: Array) -> float:
         """The least cosine of the rows of `output` to the right ones; NaN counts as -1."""

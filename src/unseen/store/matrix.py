@@ -51,12 +51,7 @@ def matrix(database: sqlite3.Connection, folder: Path, model: int) -> Matrix:
         found = _found(stem)
         if found is None or found.changes != wanted.changes or found.dimension != wanted.dimension:
             found = _State(wanted.changes, 0, 0, wanted.dimension)
-            for suffix in (
-                ".note",
-                ".f16",
-                ".ids",
-            ):  # the note first: without it nothing is trusted
-                stem.with_suffix(suffix).unlink(missing_ok=True)
+            clear(folder, model)
         if found.last < wanted.last:
             found = _append(database, model, stem, found)
         return _map(stem, found)
@@ -119,5 +114,6 @@ def _map(stem: Path, state: _State) -> Matrix:
 
 def clear(folder: Path, model: int) -> None:
     """Throws the derived files of a model away."""
+    # The note first: without it nothing is trusted.
     for suffix in (".note", ".f16", ".ids"):
         (folder / f"vectors-{model}{suffix}").unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,13 @@ Floats = NDArray[np.float32]
 
 def products(matrix: Matrix, queries: Floats) -> Iterator[Floats]:
     """Cosines of all rows to queries (q, d), rows of length 1 → blocks of (rows, q), in order."""
+    yield from _half_products()(matrix.vectors, np.ascontiguousarray(queries.T, dtype=np.float32))
+
+
+@lru_cache(maxsize=1)
+def _half_products() -> onnx.HalfProducts:
     folder = cache.build_folder(f"half-products-opset{onnx.OPSET}", onnx.write_half_products)
-    compute = onnx.HalfProducts(folder / onnx.HALF_PRODUCTS)
-    yield from compute(matrix.vectors, np.ascontiguousarray(queries.T, dtype=np.float32))
+    return onnx.HalfProducts(folder / onnx.HALF_PRODUCTS)
 
 
 def nearest(matrix: Matrix, query: Floats, top: int) -> tuple[NDArray[np.int64], Floats]:
