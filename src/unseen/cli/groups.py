@@ -19,22 +19,14 @@ from unseen.errors import SourceError
 if TYPE_CHECKING:
     from unseen.store.index import Hit
 
-Folder = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
-    typer.Argument(help="The folder of an index, or one below it.", show_default="here"),
-]
 AUTO = "auto"
 Clusters = Annotated[
     str, typer.Option("--k", help="How many clusters; auto: as many as are well apart.")
 ]
-Model = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--model", "-m", help="Which model's vectors.", show_default="the only one"),
-]
 
 
 def duplicates(
-    folder: Folder = None,
+    folder: options.IndexFolder = None,
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="The least cosine of two that are the same.")
     ] = 0.95,
@@ -48,7 +40,7 @@ def duplicates(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be moved.")] = False,
-    model: Model = None,
+    model: options.IndexModel = None,
     html: page.Html = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -73,11 +65,11 @@ def duplicates(
 
 
 def similar(
-    folder: Folder = None,
+    folder: options.IndexFolder = None,
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="The least cosine of two that are alike.")
     ] = 0.8,
-    model: Model = None,
+    model: options.IndexModel = None,
     html: page.Html = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -120,7 +112,7 @@ def _say(
 
 
 def clusters(
-    folder: Folder = None,
+    folder: options.IndexFolder = None,
     k: Clusters = AUTO,
     name_with: Annotated[
         Optional[str],  # noqa: UP045
@@ -128,7 +120,7 @@ def clusters(
             "--name-with", help="Labels, or a label file: its words name them.", show_default=False
         ),
     ] = None,
-    model: Model = None,
+    model: options.IndexModel = None,
     html: page.Html = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,

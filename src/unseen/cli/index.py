@@ -18,10 +18,6 @@ from unseen.errors import StoreError
 from unseen.store.place import find
 
 WATCH_SECONDS = 5.0
-Folder = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
-    typer.Argument(help="The folder of an index, or one below it.", show_default="here"),
-]
 
 
 class Default(TyperGroup):
@@ -107,7 +103,9 @@ def update(
 
 @index.command(short_help="What an index holds.")
 def info(
-    folder: Folder = None, as_json: options.AsJson = False, debug: options.Debug = False
+    folder: options.IndexFolder = None,
+    as_json: options.AsJson = False,
+    debug: options.Debug = False,
 ) -> None:
     """unseen index info photos/
 
@@ -130,7 +128,7 @@ def info(
 
 @index.command(short_help="Forget the files that are missing.")
 def prune(
-    folder: Folder = None,
+    folder: options.IndexFolder = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,

@@ -10,7 +10,7 @@ import typer
 
 import unseen
 from unseen.cli import options, page, progress
-from unseen.cli.groups import AUTO, Clusters, Folder, Model, how_many, titles
+from unseen.cli.groups import AUTO, Clusters, how_many, titles
 from unseen.cli.index import opened, the_model
 from unseen.cli.target import prepare
 
@@ -18,7 +18,7 @@ CELL = 64  # pixels of a picture on the map
 
 
 def draw_map(
-    folder: Folder = None,
+    folder: options.IndexFolder = None,
     html: Annotated[Path, typer.Option("--html", help="The file to write.")] = Path("map.html"),
     k: Clusters = AUTO,
     name_with: Annotated[
@@ -27,7 +27,7 @@ def draw_map(
             "--name-with", help="Labels, or a label file: its words name them.", show_default=False
         ),
     ] = None,
-    model: Model = None,
+    model: options.IndexModel = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,

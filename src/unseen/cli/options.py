@@ -33,8 +33,16 @@ Labels = Annotated[
 Model = Annotated[
     str, typer.Option("--model", "-m", help="builtin, a hub id (org/name[@revision]), a folder.")
 ]
-Revision = Annotated[
+IndexModel = Annotated[
     Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.10
+    typer.Option("--model", "-m", help="Which model's vectors.", show_default="the only one"),
+]
+IndexFolder = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Argument(help="The folder of an index, or one below it.", show_default="here"),
+]
+Revision = Annotated[
+    Optional[str],  # noqa: UP045
     typer.Option(help="Branch, tag or commit of a hub id.", show_default=False),
 ]
 Template = Annotated[

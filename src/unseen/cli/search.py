@@ -33,10 +33,7 @@ def search(
         typer.Option("--index", help="The folder of the index.", show_default="here"),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="At most so many pictures.")] = 50,
-    model: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--model", "-m", help="Which model's vectors.", show_default="the only one"),
-    ] = None,
+    model: options.IndexModel = None,
     device: options.Device = "auto",
     exact: Annotated[
         bool, typer.Option("--exact", help="Look at every vector, however many there are.")
