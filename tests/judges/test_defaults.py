@@ -19,13 +19,13 @@ from transformers import (
     SiglipConfig,
 )
 
-from unseen.models.families import align, altclip, chinese_clip, clip, hf_vision, siglip
+from unseen.models.families import align, altclip, clip, hf_bert, hf_vision, siglip
 
 # Who has them → ours of the two towers.
 TOWERS: dict[type[PreTrainedConfig], tuple[Mapping[str, Any], Mapping[str, Any]]] = {
-    AlignConfig: (align.VISION_DEFAULTS, align.TEXT_DEFAULTS),
+    AlignConfig: (align.VISION_DEFAULTS, hf_bert.DEFAULTS),
     AltCLIPConfig: (hf_vision.DEFAULTS, altclip.TEXT_DEFAULTS),
-    ChineseCLIPConfig: (hf_vision.DEFAULTS, chinese_clip.TEXT_DEFAULTS),
+    ChineseCLIPConfig: (hf_vision.DEFAULTS, hf_bert.DEFAULTS),
     CLIPConfig: (hf_vision.DEFAULTS, clip.TEXT_DEFAULTS),
     CLIPSegConfig: (hf_vision.DEFAULTS, clip.TEXT_DEFAULTS),
     SiglipConfig: (siglip.VISION_DEFAULTS, siglip.TEXT_DEFAULTS),

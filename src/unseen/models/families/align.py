@@ -11,25 +11,15 @@ from typing import Any
 from unseen.errors import ModelError
 from unseen.models import hub
 from unseen.models.families import hf_bert
-from unseen.models.families.hf_config import activation, blocks, check_shapes, tower
+from unseen.models.families.hf_config import activation, check_shapes, tower
 from unseen.models.model import Model, Score
 from unseen.models.tokenizer import Tokenizer
 from unseen.models.weights import Renamed, Weights, folded, open_weights
-from unseen.networks import bert, efficientnet
+from unseen.networks import efficientnet
 from unseen.networks.operations import Network
 from unseen.preprocess import Preprocess
 
-# What transformers takes for a key that a tower's config leaves out.
-TEXT_DEFAULTS = {
-    "hidden_act": "gelu",
-    "layer_norm_eps": 1e-12,
-    "num_hidden_layers": 12,
-    "hidden_size": 768,
-    "num_attention_heads": 12,
-    "max_position_embeddings": 512,
-    "vocab_size": 30522,
-}
-# A value a stage of the net.
+# What transformers takes for a key that the vision_config leaves out; here a value a stage.
 STAGES = {
     "num_block_repeats": (1, 2, 2, 3, 3, 4, 1),
     "strides": (1, 2, 2, 2, 1, 2, 1),
@@ -56,7 +46,7 @@ PLAIN = {"squeeze": "squeeze_excite.reduce", "excite": "squeeze_excite.expand"}
 def read(checkpoint: hub.Checkpoint, config: dict[str, Any]) -> Model:
     """A `Model` from the checkpoint's files; weights are read later, when a network is compiled."""
     vision_config = tower(config, "vision", VISION_DEFAULTS)
-    text_config = tower(config, "text", TEXT_DEFAULTS)
+    text_config = tower(config, "text", hf_bert.DEFAULTS)
     dimension = int(config.get("projection_dim", 640))
     if vision_config["pooling_type"] != "mean":
         raise ModelError(f"config.json pools by {vision_config['pooling_type']!r}: not supported.")
@@ -75,7 +65,9 @@ def read(checkpoint: hub.Checkpoint, config: dict[str, Any]) -> Model:
         text_inputs=hf_bert.text_inputs,
         score=Score("softmax", scale=1 / float(weights["temperature"])),
         image_network=partial(_image_network, weights, vision_config, dimension, preprocess),
-        text_network=partial(_text_network, weights, text_config, dimension),
+        text_network=partial(
+            hf_bert.first_token_network, weights, text_config, dimension, bias=True
+        ),
     )
 
 
@@ -133,20 +125,3 @@ def _padding(kernel: int, stride: int, square: bool) -> efficientnet.Padding:
     high = kernel // 2
     low = high - 1 if stride == 2 and not square else (kernel - 1) // 2
     return low, low, high, high
-
-
-def _text_network(weights: Weights, config: Mapping[str, Any], dimension: int) -> Network[Any]:
-    width = int(config["hidden_size"])
-    # The pooler that is in the weights is not used.
-    names = hf_bert.names("text_model.", int(config["num_hidden_layers"]))
-    names |= {f"projection.{kind}": f"text_projection.{kind}" for kind in ("weight", "bias")}
-    check_shapes(
-        weights,
-        {
-            names["tokens"]: (int(config["vocab_size"]), width),
-            names["positions"]: (int(config["max_position_embeddings"]), width),
-            names["projection.weight"]: (dimension, width),
-        },
-    )
-    text_config = bert.TextConfig(bert.BertConfig(blocks(config)), "first", dimension)
-    return bert.network(text_config, Renamed(weights, names))

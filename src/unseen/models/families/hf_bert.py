@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from unseen.models.families.hf_config import blocks, check_shapes
 from unseen.models.families.hf_vision import layers
-from unseen.networks.operations import Array
+from unseen.models.weights import Renamed, Weights
+from unseen.networks import bert
+from unseen.networks.operations import Array, Network
+
+# What transformers takes for a key that a text_config with a plain BERT leaves out.
+DEFAULTS = {
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+    "num_hidden_layers": 12,
+    "hidden_size": 768,
+    "num_attention_heads": 12,
+    "max_position_embeddings": 512,
+    "vocab_size": 30522,
+}
 
 LAYER = {
     "query": "attention.self.query",
@@ -32,6 +47,27 @@ def names(prefix: str, count: int) -> dict[str, str]:
     """Our names → the checkpoint's, for an encoder of `count` layers under `prefix`."""
     theirs = EMBEDDINGS | layers("encoder.layer.{}", LAYER, count)
     return {ours: prefix + name for ours, name in theirs.items()}
+
+
+def first_token_network(
+    weights: Weights, config: Mapping[str, Any], dimension: int, *, bias: bool
+) -> Network[Any]:
+    """BERT read at its first token, and `text_projection`, with a bias or without. A pooler that
+    is in the weights is not used."""
+    width = int(config["hidden_size"])
+    found = names("text_model.", int(config["num_hidden_layers"]))
+    for kind in ("weight", "bias") if bias else ("weight",):
+        found[f"projection.{kind}"] = f"text_projection.{kind}"
+    check_shapes(
+        weights,
+        {
+            found["tokens"]: (int(config["vocab_size"]), width),
+            found["positions"]: (int(config["max_position_embeddings"]), width),
+            found["projection.weight"]: (dimension, width),
+        },
+    )
+    text_config = bert.TextConfig(bert.BertConfig(blocks(config)), "first", dimension)
+    return bert.network(text_config, Renamed(weights, found))
 
 
 def text_inputs(ids: Sequence[Sequence[int]]) -> tuple[Array, Array]:
