@@ -59,6 +59,10 @@ class CompiledLabels:
         path = Path(path)
         if path.suffix != SUFFIX:
             raise LabelError(f"{path}: a compiled label set is a {SUFFIX} file.")
+        write_atomically(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """What `save` writes."""
         facts = {
             "labels": [
                 {"name": la.name, "threshold": la.threshold, "background": la.background}
@@ -71,7 +75,7 @@ class CompiledLabels:
             "name": self.name,
         }
         metadata = {"format": FORMAT, "facts": json.dumps(facts, ensure_ascii=False)}
-        write_atomically(path, save({"matrix": self.matrix, "neutral": self.neutral}, metadata))
+        return save({"matrix": self.matrix, "neutral": self.neutral}, metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> CompiledLabels:
@@ -115,10 +119,19 @@ def compile_labels(
     encoder: Encoder, label_set: LabelSet, *, progress: Progress | None = None
 ) -> CompiledLabels:
     """Encode every prompt once (or find it in the cache) and average them a label."""
-    model = encoder.model
+    texts = texts_of(encoder.model, label_set)
+    return assemble(encoder.model, label_set, encoder.encode_texts(texts, progress=progress))
+
+
+def texts_of(model: Model, label_set: LabelSet) -> list[str]:
+    """What has to be encoded for a label set: its prompts in order, then the neutral ones."""
     prompts = label_set.prompts(model.template)
-    neutral = tuple(fill(model.template, word) for word in NEUTRAL)
-    rows = encoder.encode_texts([*(p for own in prompts for p in own), *neutral], progress=progress)
+    return [*(p for own in prompts for p in own), *(fill(model.template, w) for w in NEUTRAL)]
+
+
+def assemble(model: Model, label_set: LabelSet, rows: NDArray[np.float32]) -> CompiledLabels:
+    """The embeddings (n, d) of `texts_of` → the compiled set."""
+    prompts = label_set.prompts(model.template)
     sizes = [len(own) for own in prompts]
     return CompiledLabels(
         label_set.labels,

@@ -64,6 +64,16 @@ class LabelSet:
         Duplicates are merged, with a warning.
         """
         label_set = labels if isinstance(labels, LabelSet) else _read(labels)
+        return label_set.extended(template, background)
+
+    @classmethod
+    def from_data(cls, data: Any) -> LabelSet:
+        """As `of`, from a list or a dict alone: no file is opened, whatever stands in it."""
+        return _from_data(data, "labels").extended()
+
+    def extended(self, template: TemplateLike = None, background: Iterable[str] = ()) -> LabelSet:
+        """With other templates, and more background labels; LabelError when no label is left."""
+        label_set = self
         extra = tuple(Label(_clean(name), background=True) for name in background)
         if extra:
             label_set = replace(label_set, labels=_merged(label_set.labels + extra))
