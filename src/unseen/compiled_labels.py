@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from unseen.cache import write_atomically
 from unseen.encode import Encoder, Progress
@@ -81,16 +81,27 @@ class CompiledLabels:
     def load(cls, path: str | Path) -> CompiledLabels:
         """LabelError when the file is missing, damaged, or something else."""
         try:
-            with safe_open(path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
-                    raise LabelError(f"{path}: this is no compiled label set.")
-                matrix, neutral = file.get_tensor("matrix"), file.get_tensor("neutral")
-                return cls._from_facts(json.loads(metadata["facts"]), matrix, neutral)
+            content = Path(path).read_bytes()
         except FileNotFoundError:
             raise LabelError(f"{path}: there is no such compiled label set.") from None
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        except OSError as error:
             raise LabelError(f"{path}: this compiled label set is damaged: {error}.") from None
+        return cls.from_bytes(content, str(path))
+
+    @classmethod
+    def from_bytes(cls, content: bytes, where: str) -> CompiledLabels:
+        """What `to_bytes` gave; `where` it was, for the LabelError of what is damaged."""
+        try:
+            arrays = load(content)
+            # https://huggingface.co/docs/safetensors#format: the header's length, then the header.
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            metadata = header.get("__metadata__", {})
+            if metadata.get("format") != FORMAT:
+                raise LabelError(f"{where}: this is no compiled label set.")
+            facts = json.loads(metadata["facts"])
+            return cls._from_facts(facts, arrays["matrix"], arrays["neutral"])
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise LabelError(f"{where}: this compiled label set is damaged: {error}.") from None
 
     @classmethod
     def _from_facts(

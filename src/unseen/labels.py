@@ -67,9 +67,11 @@ class LabelSet:
         return label_set.extended(template, background)
 
     @classmethod
-    def from_data(cls, data: Any) -> LabelSet:
-        """As `of`, from a list or a dict alone: no file is opened, whatever stands in it."""
-        return _from_data(data, "labels").extended()
+    def from_data(cls, data: Iterable[str] | Mapping[str, Any]) -> LabelSet:
+        """As `of`, from a list or a dict of labels alone: no file is opened, whatever it says."""
+        if isinstance(data, Mapping):
+            return cls(_merged(_from_pairs(data.items(), "labels")))
+        return cls(_merged(_from_names(data)))
 
     def extended(self, template: TemplateLike = None, background: Iterable[str] = ()) -> LabelSet:
         """With other templates, and more background labels; LabelError when no label is left."""
