@@ -19,7 +19,19 @@ from starlette.types import Scope
 
 from unseen import __version__
 from unseen.errors import UnseenError
-from unseen.server import bodies, keys, label_files, operations, page_files, v1
+from unseen.server import (
+    bodies,
+    huggingface,
+    keys,
+    label_files,
+    label_studio,
+    openai_api,
+    operations,
+    page_files,
+    roboflow,
+    v1,
+)
+from unseen.server.api import said
 from unseen.server.door import LOOPBACK, Door, Rules
 from unseen.server.indexed import Indexed
 from unseen.server.logs import LOGGER
@@ -30,14 +42,11 @@ from unseen.server.settings import Settings
 
 logger = logging.getLogger(LOGGER)
 
-ROUTERS = (v1.router, operations.router, page_files.router)
-# Where a foreign API's errors have a shape of their own: the longest match of a path's start.
-SHAPES: dict[str, Shape] = {}
+# Where two have a path, it is the first one's: OpenAI's are below /v1 among our own.
+APIS = (roboflow.api, huggingface.api, openai_api.api, label_studio.api, v1.api)
+ROUTERS = (*(api.router for api in APIS), operations.router, page_files.router)
 # GETs that need no key: a page cannot send one before it is there.
 PUBLIC = ("/healthz", "/readyz", "/readiness", "/health", "/metrics", "/info", "/openapi.json")
-# POSTs that the networks answer.
-WORKING = ("/v1/classify", "/v1/embed", "/v1/search", "/v1/similar")
-KEY_IN_BODY: tuple[str, ...] = ()
 
 
 def create_app(settings: Settings, *, failed: Callable[[], None] | None = None) -> FastAPI:
@@ -90,8 +99,8 @@ def create_app(settings: Settings, *, failed: Callable[[], None] | None = None) 
         rules=Rules(
             shape=shape_of,
             route=_route_of,
-            works=lambda method, path: method == "POST" and path in WORKING,
-            key_in_body=lambda path: path in KEY_IN_BODY,
+            works=lambda method, path: method == "POST" and any(path in a.working for a in APIS),
+            key_in_body=lambda path: any(a.key_in_body and a.has(path) for a in APIS),
             public=_is_public,
         ),
         hosts=_hosts(settings),
@@ -160,15 +169,12 @@ def _route_of(scope: Scope) -> str:
 
 def shape_of(method: str, path: str) -> Shape:
     """How errors of a path look."""
-    for start in sorted(SHAPES, key=len, reverse=True):
-        if path == start or (start.endswith("/") and start != "/" and path.startswith(start)):
-            return SHAPES[start] if not (start == "/" and method != "POST") else rfc9457
-    return rfc9457
+    return next((api.shape for api in APIS if api.has(path)), rfc9457)
 
 
 def _handle_errors(app: FastAPI) -> None:
     def respond(request: Request, problem: Problem) -> Response:
-        v1.said(request, error=problem.code)
+        said(request, error=problem.code)
         return answer(problem, shape_of(request.method, request.url.path))
 
     @app.exception_handler(Problem)

@@ -7,6 +7,7 @@ there, and a client that has gone away is noticed while the route works.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import time
@@ -296,15 +297,26 @@ async def _disconnected(receive: Callable[[], Awaitable[Message]]) -> None:
 
 
 def given_key(headers: dict[bytes, bytes], query: bytes) -> str | None:
-    """The key of a request's head: `Authorization: Bearer KEY`, or `?api_key=KEY`."""
+    """The key of a request's head: `Authorization: Bearer KEY`, or `?api_key=KEY`.
+
+    Or the password of `Authorization: Basic`, which is all that some tools can send.
+    """
     scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
-    if scheme.lower() == b"bearer" and key.strip():
+    if scheme.lower() == b"basic":
+        key = _password(key)
+    if scheme.lower() in (b"bearer", b"basic") and key.strip():
         return key.strip().decode("latin-1")
     try:
         found = parse_qs(query.decode("latin-1"), max_num_fields=100).get("api_key", [])
     except ValueError:  # more fields than that
         return None
     return found[0] if found else None
+
+
+def _password(credentials: bytes) -> bytes:
+    with suppress(ValueError):
+        return base64.b64decode(credentials.strip(), validate=True).partition(b":")[2]
+    return b""
 
 
 def key_of_body(body: bytes) -> str | None:

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from unseen import __version__
 from unseen.labels import template_names
 from unseen.server import metrics
-from unseen.server.v1 import service
+from unseen.server.api import service
 
 router = APIRouter(tags=["operations"])
 

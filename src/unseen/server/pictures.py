@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unseen.errors import ImageError
-from unseen.images import from_base64, from_data_uri
+from unseen.images import SIGNATURES, from_base64, from_data_uri
 from unseen.sources import shortened
 
 URL = re.compile(r"https?://", re.IGNORECASE)
+WHOLE_BASE64 = 32  # characters, of whole groups of four: no file of a picture is shorter
 UNIT = 1e-2  # how far from 1 the length of an embedding may lie
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of a request, not yet looked at: exactly one of the last three."""
+    """One picture of a request, not yet looked at: exactly one of content, text and embedding."""
 
     name: str
     content: bytes | None = None
     text: str | None = None  # base64, a data URI or a URL
     embedding: str | None = None  # base64 of little-endian float32
+    headers: Mapping[str, str] | None = field(default=None, repr=False)  # to fetch its URL with
 
     @property
     def url(self) -> str | None:
@@ -39,6 +42,14 @@ def content_of(picture: Picture) -> bytes:
     if text[:5].lower() == "data:":
         return from_data_uri(text, picture.name)
     return _decoded(text, picture.name)
+
+
+def is_of_a_picture(text: str) -> bool:
+    """Whether what was given as a text is a data URI, or base64 that begins as pictures do."""
+    if text[:5].lower() == "data:":
+        return True
+    start = from_base64(text[:WHOLE_BASE64]) if len(text) >= WHOLE_BASE64 else None
+    return start is not None and start.startswith(SIGNATURES)
 
 
 def _decoded(text: str, name: str) -> bytes:

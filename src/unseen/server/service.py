@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
@@ -177,7 +177,7 @@ class Service:
                 vector = embedding_of(picture.embedding, self.model.dimension, name)
                 return Encoded(name, vector)
             if picture.url is not None:
-                picture = replace(picture, content=await self._fetched(picture.url))
+                picture = replace(picture, content=await self.fetched(picture.url, picture.headers))
         except UnseenError as error:
             return Encoded(name, None, error)
         start = time.perf_counter()
@@ -199,8 +199,11 @@ class Service:
             pixels = self.encoder.pixels(content)
             return _renamed(pixels, picture.name) if isinstance(pixels, UnseenError) else pixels
 
-    async def _fetched(self, url: str) -> bytes:
-        """The bytes at a URL that a client named. Raises SourceError."""
+    async def fetched(self, url: str, headers: Mapping[str, str] | None = None) -> bytes:
+        """The bytes at a URL that a client named. Raises SourceError.
+
+        `headers` go to the origin of that URL alone.
+        """
         if not self.settings.urls:
             raise SourceError(
                 "pictures are not fetched from URLs by this server (`unseen serve --urls` allows "
@@ -209,7 +212,7 @@ class Service:
         from unseen.server.remote import fetched  # noqa: PLC0415 - http and ssl, if asked for
 
         with self.metrics.stage("fetch"):
-            return await self._in(self._fetchers, fetched, url, self.settings)
+            return await self._in(self._fetchers, fetched, url, self.settings, headers)
 
     # texts
 
@@ -248,6 +251,12 @@ class Service:
         each = 4 * self.model.dimension + 512  # and its text, and what Python adds
         while len(self._prompts) * each > KEPT_BYTES:
             self._prompts.popitem(last=False)
+
+    async def count_tokens(self, texts: Sequence[str]) -> int:
+        """How many tokens the network reads of these texts. Raises LabelError."""
+        encode = self.model.tokenizer.encode
+        ids, _ = await self._in(self._decoders, encode, texts, self.model.context_length)
+        return sum(map(len, ids))
 
     def check_texts(self, texts: Sequence[str], most: int, what: str = "texts in a call") -> None:
         """Problem 413 or 422 for too many, one too long, or one that is no Unicode."""

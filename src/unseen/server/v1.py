@@ -11,43 +11,25 @@ from fastapi.responses import JSONResponse, Response
 from unseen.errors import LabelError
 from unseen.predictions import Prediction
 from unseen.server import bodies, wire
+from unseen.server.api import Api, failures, said, service
 from unseen.server.indexed import Indexed
 from unseen.server.labelsets import StoredSet
-from unseen.server.problems import PROBLEM_TYPE, Problem
+from unseen.server.problems import PROBLEM_TYPE, Problem, rfc9457
 from unseen.server.service import Ready, Service
 from unseen.store.index import Hit
 
-FAILURES = {
-    400: "An image, base64 or JSON that cannot be read.",
-    401: "A key is needed, or is not known.",
-    404: "No such thing here.",
-    409: "Not as things are.",
-    413: "Too large, or too many.",
-    415: "A media type that is not read.",
-    421: "The server is not called by that name.",
-    422: "Of another shape.",
-    500: "An error of the server.",
-    503: "Busy, or not warm yet: see Retry-After.",
-}
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": text,
-        "content": {PROBLEM_TYPE: {"schema": {"$ref": bodies.REFERENCE.format(model="Problem")}}},
-    }
-    for status, text in FAILURES.items()
-}
-bodies.SCHEMAS["Problem"] = wire.ProblemAnswer.model_json_schema()
+RESPONSES = failures("Problem", wire.ProblemAnswer, PROBLEM_TYPE)
 
 router = APIRouter(prefix="/v1", tags=["unseen"], responses=RESPONSES)
+api = Api(
+    router,
+    rfc9457,
+    paths=("/v1/",),
+    working=("/v1/classify", "/v1/embed", "/v1/search", "/v1/similar"),
+)
 
 SetNamed = Annotated[str, Path(max_length=64, examples=["animals"])]
 Version = Annotated[int | None, Query(ge=1, lt=2**31)]
-
-
-def service(request: Request) -> Service:
-    """The service of the application."""
-    found: Service = request.app.state.service
-    return found
 
 
 def indexed(request: Request) -> Indexed:
@@ -56,11 +38,6 @@ def indexed(request: Request) -> Indexed:
     if found is None:
         raise Problem(404, "no index is attached: `unseen serve --index FOLDER`.", code="no_index")
     return found
-
-
-def said(request: Request, **fields: Any) -> None:
-    """More for this request's line in the log."""
-    request.scope.setdefault("unseen.log", {}).update(fields)
 
 
 @router.post(

@@ -273,6 +273,13 @@ def picture(image: str | ImageObject, index: int) -> Picture:
     return Picture(named, text=image.base64 if image.url is None else image.url)
 
 
+def shorter(rows: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]:
+    """(n, d) → the first numbers of each row, of length 1 again."""
+    first = rows[:, :dimensions]
+    length = np.linalg.norm(first, axis=1, keepdims=True)
+    return np.asarray(first / np.maximum(length, 1e-12), dtype=np.float32)
+
+
 def written(vector: NDArray[np.float32], encoding: str) -> list[float] | str:
     """An embedding as numbers, or as base64 of its little-endian float32."""
     if encoding == "base64":

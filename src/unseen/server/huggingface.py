@@ -1,0 +1,182 @@
+"""Hugging Face's inference API at POST /, for `InferenceClient(base_url=…)` and its kin.
+
+With candidate labels: zero-shot image classification. Scores are a softmax and sum to 1, for every
+family: of a sigmoid family too, where transformers' own pipeline gives sigmoids. Labels stay
+exactly as they came. Without: the embeddings of texts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+
+from unseen import score
+from unseen.labels import fill
+from unseen.models.model import HYPOTHESIS
+from unseen.server import bodies, wire
+from unseen.server.api import Api, failures, said, service
+from unseen.server.pictures import Picture, is_of_a_picture
+from unseen.server.problems import Problem
+from unseen.server.service import Asked, Service
+
+DEFAULT_SET = "default"  # the stored label set for pictures that come without labels
+NO_LABELS = (
+    "no labels came with this picture: send parameters.candidate_labels (in huggingface_hub, "
+    "zero_shot_image_classification), or keep a label set called default: PUT "
+    "/v1/labelsets/default."
+)
+
+
+class ErrorAnswer(wire.Wire):
+    """What the clients show people of an error."""
+
+    error: str
+
+
+Names = list[str] | str
+
+
+class Parameters(wire.Wire):
+    candidate_labels: Names | None = Field(default=None, description="a list, or names with commas")
+    hypothesis_template: str | None = Field(default=None, description="with {} for the label")
+
+
+class Inputs(wire.Wire):
+    """A picture as JavaScript's client sends it, and with labels as huggingface_hub 0.26 did."""
+
+    image: str
+    candidate_labels: Names | None = Field(default=None, alias="candidateLabels")
+
+
+class HuggingFaceRequest(wire.Wire):
+    """A picture and labels, or texts to embed."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"inputs": wire.PNG, "parameters": {"candidate_labels": ["red", "blue"]}},
+                {"inputs": ["a red square"]},
+            ]
+        }
+    )
+
+    inputs: str | list[str] | Inputs | None = None
+    image: str | None = Field(default=None, description="of huggingface_hub before 0.26")
+    parameters: Parameters | None = None
+    dimensions: int | None = Field(default=None, ge=1, description="the first numbers")
+
+
+class LabelScore(wire.Wire):
+    label: str
+    score: float
+
+
+router = APIRouter(
+    tags=["Hugging Face"], responses=failures("HuggingFaceError", ErrorAnswer, "application/json")
+)
+api = Api(router, lambda problem: {"error": problem.detail}, paths=("/",), working=("/",))
+
+BODY = bodies.described(HuggingFaceRequest)
+BODY["requestBody"]["content"]["application/octet-stream"] = {
+    "schema": {
+        "type": "string",
+        "format": "binary",
+        "description": "a picture (as image/* too), for the label set called default",
+    }
+}
+
+
+@router.post(
+    "/",
+    summary="Which labels fit a picture, best first; or the embeddings of texts",
+    response_model=list[LabelScore] | list[list[float]],
+    openapi_extra=BODY,
+)
+async def infer(request: Request) -> Any:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind.startswith("image/") or kind == "application/octet-stream":
+        picture = Picture("image 0", content=await request.body())
+        return await _by_the_default_set(request, picture)
+    asked, _ = await bodies.read(request, HuggingFaceRequest)
+    nested = asked.inputs if isinstance(asked.inputs, Inputs) else None
+    image = nested.image if nested is not None else asked.image
+    parameters = asked.parameters or Parameters()
+    labels = parameters.candidate_labels
+    if labels is None and nested is not None:
+        labels = nested.candidate_labels
+    if isinstance(labels, str):
+        labels = [label.strip() for label in labels.split(",")]
+    if labels is not None:
+        image = image or (asked.inputs if isinstance(asked.inputs, str) else None)
+        if image is None:
+            raise Problem(422, "inputs: one picture as base64 belongs to candidate_labels.")
+        return await _classify(request, Picture("image 0", text=image), labels, parameters)
+    if image is not None:
+        return await _by_the_default_set(request, Picture("image 0", text=image))
+    return await _embed(request, asked)
+
+
+async def _classify(
+    request: Request, picture: Picture, labels: list[str], parameters: Parameters
+) -> Any:
+    one = service(request)
+    template = parameters.hypothesis_template or HYPOTHESIS
+    if not labels or not all(label.strip() for label in labels):
+        raise Problem(422, "candidate_labels: at least one is needed, and none may be empty.")
+    if "{}" not in template:
+        raise Problem(422, "hypothesis_template: there is no {} in it for the label.")
+    prompts = [fill(template, label) for label in labels]
+    one.check_texts(prompts, one.limits.labels, "labels in a call")
+    encoded = await one.encode_picture(picture)
+    rows = (await one.encode_texts(prompts)).rows
+    return _ranked(request, one, encoded.embedding, rows, labels)
+
+
+async def _by_the_default_set(request: Request, picture: Picture) -> Any:
+    one = service(request)
+    try:
+        compiled = (await one.labels(Asked(labelset=DEFAULT_SET))).compiled
+    except Problem as problem:
+        if problem.status != 404:
+            raise
+        raise Problem(422, NO_LABELS, code="no_labels") from None
+    encoded = await one.encode_picture(picture)
+    names = [label.name for label in compiled.labels]
+    return _ranked(request, one, encoded.embedding, compiled.matrix, names)
+
+
+def _ranked(
+    request: Request,
+    one: Service,
+    embedding: NDArray[np.float32] | None,
+    rows: NDArray[np.float32],
+    labels: list[str],
+) -> JSONResponse:
+    """Every label, best first; a family's bias is the same for all, and falls out."""
+    assert embedding is not None
+    chances = score.softmax(score.logits(score.cosines(embedding[None], rows), one.model.score))[0]
+    said(request, pictures=1)
+    order = np.argsort(-chances, kind="stable")
+    return JSONResponse([{"label": labels[i], "score": float(chances[i])} for i in order])
+
+
+async def _embed(request: Request, asked: HuggingFaceRequest) -> Any:
+    one = service(request)
+    texts = asked.inputs if isinstance(asked.inputs, list) else [asked.inputs]
+    if asked.inputs is None or not texts:
+        raise Problem(422, "inputs: a picture with parameters.candidate_labels, or texts.")
+    given = [text for text in texts if isinstance(text, str)]
+    if any(map(is_of_a_picture, given)):
+        raise Problem(422, NO_LABELS, code="no_labels")
+    dimensions = asked.dimensions or one.model.dimension
+    if dimensions > one.model.dimension:
+        raise Problem(422, f"dimensions: embeddings have {one.model.dimension} numbers here.")
+    one.check_texts(given, one.limits.texts)
+    rows = (await one.encode_texts(given)).rows
+    said(request, texts=len(given))
+    return JSONResponse(wire.shorter(rows, dimensions).tolist())
