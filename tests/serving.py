@@ -79,17 +79,26 @@ def _wait_until_ready(url: str, thread: threading.Thread) -> None:
     raise RuntimeError("the server did not become ready")
 
 
-def ask(url: str, body: Any = None, **headers: str) -> tuple[int, Any, Message]:
-    """POST of JSON (or of bytes), GET without a body → status, JSON, headers."""
+def ask(
+    url: str, body: Any = None, method: str | None = None, **headers: str
+) -> tuple[int, Any, Message]:
+    """POST of JSON or bytes, GET without a body, or `method` → status, JSON or text, headers."""
     content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    request = urllib.request.Request(url, content, {"Content-Type": "application/json", **headers})
+    request = urllib.request.Request(
+        url, content, {"Content-Type": "application/json", **headers}, method=method
+    )
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, json.load(answer), answer.headers
+            return answer.status, _read(answer), answer.headers
     except urllib.error.HTTPError as error:
         with error:
-            return error.code, json.load(error), error.headers
+            return error.code, _read(error), error.headers
+
+
+def _read(answer: Any) -> Any:
+    content = answer.read().decode()
+    return json.loads(content) if "json" in answer.headers["Content-Type"] else content
 
 
 def png(label: str, seed: int = 0) -> bytes:

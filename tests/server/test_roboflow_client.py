@@ -181,7 +181,7 @@ def test_urls_and_paths_are_refused(url: str, value: str) -> None:
 
 def test_what_people_see_of_a_bad_picture(url: str, tmp_path: Path) -> None:
     status, answer = raw(f"{url}/clip/compare", value=base64.b64encode(b"no picture").decode())
-    assert status == 400
+    assert (status, [*answer]) == (400, ["message"])
     path = tmp_path / "cut.png"
     path.write_bytes(png(SUBJECT)[:200])
     with pytest.raises(HTTPCallErrorError) as caught:

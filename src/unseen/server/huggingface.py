@@ -25,6 +25,7 @@ from unseen.server.problems import Problem
 from unseen.server.service import Asked, Service
 
 DEFAULT_SET = "default"  # the stored label set for pictures that come without labels
+BYTES = ("application/octet-stream", "")  # huggingface_hub names no type that it cannot guess
 NO_LABELS = (
     "no labels came with this picture: send parameters.candidate_labels (in huggingface_hub, "
     "zero_shot_image_classification), or keep a label set called default: PUT "
@@ -99,7 +100,7 @@ BODY["requestBody"]["content"]["application/octet-stream"] = {
 )
 async def infer(request: Request) -> Any:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind.startswith("image/") or kind == "application/octet-stream":
+    if kind.startswith("image/") or kind in BYTES:
         picture = Picture("image 0", content=await request.body())
         return await _by_the_default_set(request, picture)
     asked, _ = await bodies.read(request, HuggingFaceRequest)
