@@ -31,7 +31,8 @@ from unseen.server.service import Asked, Service
 
 CONFIG_CHARS = 256 * 1024
 PROJECTS = 1_000  # that are remembered
-OWN_FILE = re.compile(r"/\S*", re.ASCII)
+# A path without blanks, and with no way up in it, however that is written.
+OWN_FILE = re.compile(r"(?!.*(\.|%2e){2})/[!-~]*", re.IGNORECASE)
 # Of "<!", comments and CDATA are harmless. A DOCTYPE could define entities, and is never needed.
 DECLARATION = re.compile(r"<!(?!--|\[CDATA\[)")
 CONFIG = (
@@ -218,7 +219,10 @@ def _picture(given: Any, name: str, project: Project, service: Service) -> Pictu
     if not given.startswith("/"):
         return Picture(name, text=given)
     host = urlsplit(project.hostname or "")
-    if OWN_FILE.fullmatch(given) is None or ".." in given or "/data/" not in given:
+    # A Label Studio below a path writes that path into its own links, or leaves it out.
+    below = host.path.rstrip("/")
+    path = given if below and given.startswith(f"{below}/") else below + given
+    if not path.startswith(f"{below}/data/") or OWN_FILE.fullmatch(path) is None:
         raise SourceError(f"{name}: this is no file of Label Studio's.")
     if not (project.hostname and host.netloc and project.token):
         raise SourceError(
@@ -230,11 +234,8 @@ def _picture(given: Any, name: str, project: Project, service: Service) -> Pictu
             f"{name}: pictures are not fetched from {host.netloc[:100]} "
             f"(`unseen serve --urls --url-host {host.netloc[:100]}` allows it)."
         )
-    # A Label Studio below a path writes that path into its own links.
-    base = f"{host.scheme}://{host.netloc}"
-    below = host.path.rstrip("/")
-    path = given if not below or given.startswith(f"{below}/") else below + given
-    return Picture(name, text=base + path, headers={"Authorization": f"Token {project.token}"})
+    headers = {"Authorization": f"Token {project.token}"}
+    return Picture(name, text=f"{host.scheme}://{host.netloc}{path}", headers=headers)
 
 
 # routes
