@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import random
+import re
 
 import pytest
 
@@ -18,19 +19,45 @@ PUBLIC = [
     "2001:200::1", "2003::1", "2400::1",
 ]  # fmt: skip
 
-PRIVATE = [
-    "0.0.0.0", "10.1.2.3", "100.64.0.1", "100.100.100.200", "100.127.255.255", "127.0.0.1",
-    "127.255.255.255", "169.254.169.254", "169.254.170.2", "172.16.0.1", "172.31.255.255",
-    "192.0.0.192", "192.0.2.1", "192.88.99.1", "192.168.0.1", "198.18.0.1", "198.19.255.255",
-    "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.250", "240.0.0.1",
-    "255.255.255.255", "168.63.129.16",
-    "::", "::1", "::127.0.0.1", "::8.8.8.8", "::ffff:127.0.0.1", "::ffff:169.254.169.254",
-    "::ffff:0:127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::8.8.8.8", "64:ff9b:1::a00:1", "100::1",
-    "2001::1", "2001:0:7f00:1::", "2001:2::1", "2001:10::1", "2001:20::1", "2001:db8::1",
-    "2002:7f00:1::", "2002:808:808::1", "3fff::1", "5f00::1", "4000::1", "9000::1", "fc00::1",
-    "fd00:ec2::254", "fd20:ce::254", "fe80::1", "fe80::1%eth0", "fe80::1%25eth0", "fec0::1",
-    "ff02::1", "2606:4700::5efe:7f00:1", "2606:4700::200:5efe:10.0.0.1",
-]  # fmt: skip
+PRIVATE = {  # the reason that is given → addresses
+    "metadata of a cloud": "169.254.169.254 100.100.100.200 192.0.0.192 fd00:ec2::254 fd20:ce::254"
+    " ::ffff:169.254.169.254 ::ffff:a9fe:a9fe",
+    "a cloud's own services": "168.63.129.16",
+    "this network": "0.0.0.0 0.255.255.255 ::ffff:0.0.0.0",
+    "private": "10.0.0.0 10.255.255.255 172.16.0.0 172.31.255.255 192.168.0.0 192.168.255.255"
+    " ::ffff:10.0.0.1",
+    "shared by carriers": "100.64.0.0 100.127.255.255",
+    "loopback": "127.0.0.0 127.0.0.1 127.255.255.255 ::1 ::ffff:127.0.0.1 ::FFFF:7F00:1",
+    "link-local": "169.254.0.0 169.254.170.2 169.254.255.255 fe80:: fe80::1 fe80::1%eth0"
+    " fe80::1%25eth0 febf:ffff::1",
+    "protocol assignments": "192.0.0.0 192.0.0.255 2001:1::1 2001:1ff:ffff::1",
+    "documentation": "192.0.2.0 192.0.2.255 198.51.100.0 198.51.100.255 203.0.113.0 203.0.113.255"
+    " 2001:db8:: 2001:db8:ffff::1 3fff:: 3fff:fff:ffff::1",
+    "AS112": "192.31.196.1 192.175.48.1 2620:4f:8000::1",
+    "multicast tunnels": "192.52.193.1",
+    "6to4 relays": "192.88.99.0 192.88.99.255",
+    "benchmarks": "198.18.0.0 198.19.255.255 2001:2::1",
+    "multicast, ": "224.0.0.0 224.0.0.1 239.255.255.250 239.255.255.255 ff00:: ff02::1 ffff::1",
+    "broadcast": "255.255.255.255",
+    "reserved": "240.0.0.0 255.255.255.254",
+    "unspecified": "::",
+    "IPv4-compatible": "::127.0.0.1 ::7f00:1 ::8.8.8.8 ::2",
+    "IPv4-translated": "::ffff:0:127.0.0.1 ::ffff:0:8.8.8.8",
+    "NAT64, RFC 6052": "64:ff9b:: 64:ff9b::7f00:1 64:ff9b::8.8.8.8",
+    "local NAT64": "64:ff9b:1:: 64:ff9b:1::a00:1 64:ff9b:1:ffff::1",
+    "discard": "100:: 100::1",
+    "dummy": "100:0:0:1::1",
+    "Teredo": "2001:: 2001::1 2001:0:ffff::1 2001:0:53aa:64c:0:fb8f:80ff:fffe",
+    "ORCHID, ": "2001:10:: 2001:1f:ffff::1",
+    "ORCHIDv2": "2001:20:: 2001:2f:ffff::1",
+    "6to4, ": "2002:: 2002:7f00:1:: 2002:808:808::1 2002:ffff::1",
+    "6bone": "3ffe::1",
+    "segment routing": "5f00::1",
+    "unique local": "fc00:: fc00::1 fd00::1 fdff:ffff::1",
+    "site-local": "fec0:: fec0::1 feff:ffff::1",
+    "not allocated": "1::1 64:ff9b:2::1 1fff:ffff::1 4000:: 7fff::1 8000::1 9000::1 fe00::1",
+    "ISATAP": "2606:4700::5efe:7f00:1 2606:4700::200:5efe:10.0.0.1",
+}
 
 EMBEDDINGS = {  # a form of IPv6 with an IPv4 address in it → how far left that lies
     "IPv4-compatible": (0, 0),
@@ -55,14 +82,18 @@ def test_public_addresses_pass(address: str) -> None:
     refuse_private(address)
 
 
-@pytest.mark.parametrize("address", PRIVATE)
-def test_private_addresses_do_not(address: str) -> None:
-    with pytest.raises(unseen.SourceError, match="only public addresses") as refused:
-        refuse_private(address)
-    assert len(str(refused.value)) < 120
+@pytest.mark.parametrize("why", PRIVATE)
+def test_private_addresses_do_not_and_are_told_why(why: str) -> None:
+    for address in PRIVATE[why].split():
+        with pytest.raises(unseen.SourceError, match=re.escape(f": {why}")) as refused:
+            refuse_private(address)
+        assert str(refused.value).endswith("; only public addresses are asked.")
+        assert len(str(refused.value)) < 120
 
 
-@pytest.mark.parametrize("text", ["", "localhost", "127.1", "0x7f.0.0.1", "%eth0", "1.2.3.4:80"])
+@pytest.mark.parametrize(
+    "text", ["", "localhost", "127.1", "0x7f.0.0.1", "%eth0", "8.8.8.8%a", "1.2.3.4:80"]
+)
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(unseen.SourceError, match="no IP address"):
         refuse_private(text)

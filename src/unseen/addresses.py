@@ -80,11 +80,11 @@ REFUSED = tuple((ip_network(network), why) for network, why in _ROWS)
 def refuse_private(address: str) -> None:
     """Raises SourceError unless this is an IP address on the public internet.
 
-    A scope (`fe80::1%eth0`) is left aside. What a network does with its own addresses cannot be
+    A scope (`fe80::1%eth0`) changes nothing. What a network does with its own addresses cannot be
     seen from here: a NAT64 prefix of its own, or a public address that only the inside reaches.
     """
     try:
-        ip = ip_address(address.partition("%")[0])
+        ip = ip_address(address)
     except ValueError:
         raise SourceError("what is to be asked has no IP address.") from None
     if isinstance(ip, IPv6Address):
