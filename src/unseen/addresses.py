@@ -107,10 +107,12 @@ class PublicHosts:
 
     `allowed_hosts`: "host" (at 80 and 443) or "host:port", an IPv6 address in brackets. Such a host
     is asked whatever its address; what it redirects to is checked like anything else. Names are
-    compared as they are written, but for capitals. `check` is the `check_address` of `fetch`.
+    compared as they are written, but for capitals. `public` False: those hosts, and no others.
+    `check` is the `check_address` of `fetch`.
     """
 
     allowed_hosts: frozenset[str] = frozenset()
+    public: bool = True
     _allowed: frozenset[tuple[str, int]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -121,6 +123,8 @@ class PublicHosts:
         """Raises SourceError when `host`, found at `address`, may not be asked at `port`."""
         if (host.lower(), port) in self._allowed:
             return
+        if not self.public:
+            raise SourceError("only hosts that were allowed by name are asked.")
         if port not in PORTS:
             raise SourceError(f"port {port}: only {PORTS[0]} and {PORTS[1]} are asked.")
         refuse_private(address)
