@@ -1,112 +1,97 @@
-"""A server on a port of loopback, in a thread of this process; and what to ask it."""
+"""Servers for the tests: in a thread of this process, or as the command in a process of its own."""
 
 from __future__ import annotations
 
-import base64
-import io
+import asyncio
+import contextlib
 import json
+import os
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from email.message import Message
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import uvicorn
 
-import shapes
+from unseen.server import process
 from unseen.server.app import create_app
-from unseen.server.connections import Connection
 from unseen.server.settings import Settings
 
-KEY = "a key for tests"
-START_SECONDS = 60.0
+
+@dataclass
+class Served:
+    """A server that is ready."""
+
+    url: str
+    app: Any = None
+    command: subprocess.Popen[bytes] | None = None
+    log: Path | None = None
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What the command has written to its log, as JSON."""
+        text = self.log.read_text("utf-8") if self.log else ""
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+    def client(self, **options: Any) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=30, **options)
 
 
-@contextmanager
-def serving(settings: Settings) -> Iterator[str]:
-    """The address of a server that is ready, http://127.0.0.1:PORT; `settings.port` is not heeded.
-
-    Label sets are kept in a folder of their own unless the settings name a file.
-    """
-    with tempfile.TemporaryDirectory(prefix="unseen-serving-") as folder:
-        if settings.label_store is None:
-            settings = replace(settings, label_store=Path(folder) / "labelsets.sqlite")
-        limits = settings.limits
-        protocol = type(
-            "Connection",
-            (Connection,),
-            {"receive_seconds": limits.receive_seconds, "most": limits.connections},
-        )
-        config = uvicorn.Config(
-            create_app(settings),
-            http=protocol,
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="on",
-            timeout_graceful_shutdown=2,
-        )
-        server = uvicorn.Server(config)
-        listener = socket.create_server(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        try:
-            _wait_until_ready(url, thread)
-            yield url
-        finally:
-            server.should_exit = True
-            thread.join()
-            listener.close()
-
-
-def _wait_until_ready(url: str, thread: threading.Thread) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and thread.is_alive():
-        try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=5):
-                return
-        except OSError:  # refused, or 503: not yet
-            time.sleep(0.05)
-    raise RuntimeError("the server did not become ready")
-
-
-def ask(
-    url: str, body: Any = None, method: str | None = None, **headers: str
-) -> tuple[int, Any, Message]:
-    """POST of JSON or bytes, GET without a body, or `method` → status, JSON or text, headers."""
-    content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-    headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    request = urllib.request.Request(
-        url, content, {"Content-Type": "application/json", **headers}, method=method
-    )
+@contextlib.contextmanager
+def serving(settings: Settings) -> Iterator[Served]:
+    """In a thread, with the connections and limits of the real thing."""
+    app = create_app(settings)
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(process.config_of(app, settings))
+    runner = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
+    runner.start()
+    served = Served(f"http://127.0.0.1:{listener.getsockname()[1]}", app)
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, _read(answer), answer.headers
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, _read(error), error.headers
+        until_ready(served.url)
+        yield served
+    finally:
+        server.should_exit = True
+        runner.join(30)
+        assert not runner.is_alive()
 
 
-def _read(answer: Any) -> Any:
-    content = answer.read().decode()
-    return json.loads(content) if "json" in answer.headers["Content-Type"] else content
+@contextlib.contextmanager
+def commanded(*options: str, **environment: str) -> Iterator[Served]:
+    """`unseen serve` as a process."""
+    log = Path(tempfile.mkstemp(suffix=".log")[1])  # a pipe would be full, and stop it
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with log.open("wb") as file:
+        command = subprocess.Popen(
+            [sys.executable, "-m", "unseen", "serve", "--port", str(port), *options],
+            stderr=file,
+            env={**os.environ, **environment},
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until_ready(url, command, log)
+        yield Served(url, command=command, log=log)
+    finally:
+        if command.poll() is None:
+            command.terminate()
+        command.wait(40)
+        log.unlink()
 
 
-def png(label: str, seed: int = 0) -> bytes:
-    """A picture of "a red circle" and such."""
-    file = io.BytesIO()
-    shapes.draw(shapes.scene(label), seed).save(file, "PNG")
-    return file.getvalue()
-
-
-def b64(label: str, seed: int = 0) -> str:
-    return base64.b64encode(png(label, seed)).decode()
+def until_ready(
+    url: str, command: subprocess.Popen[bytes] | None = None, log: Path | None = None
+) -> None:
+    end = time.monotonic() + 90
+    while time.monotonic() < end:
+        assert command is None or command.poll() is None, log and log.read_text("utf-8")
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}/readyz").status_code == 200:
+                return
+        time.sleep(0.05)
+    raise AssertionError("the server was not ready in time")

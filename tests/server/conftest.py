@@ -1,4 +1,4 @@
-"""What tests of the server share: servers on loopback, and a wall around loopback."""
+"""What the tests of this folder share: servers, and a wall around loopback."""
 
 from __future__ import annotations
 
@@ -7,56 +7,75 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 import unseen
-from serving import KEY, serving
+from asking import KEY
+from serving import Served, serving
 from unseen.server import keys
 from unseen.server.settings import ServerLimits, Settings
 
 
-@pytest.fixture(autouse=True)
-def _nothing_leaves_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients report to nobody: whoever tries fails the test, or at least learns nothing."""
-    connect, look_up = socket.socket.connect, socket.getaddrinfo
+@pytest.fixture(scope="session")
+def server(shapes_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Of the small trained CLIP, open to all."""
+    store = tmp_path_factory.mktemp("served") / "labelsets.sqlite"
+    with serving(Settings(model=str(shapes_clip), label_store=store)) as served:
+        yield served
 
-    def only_loopback(self: socket.socket, address: Any) -> None:
-        if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1"):
-            pytest.fail(f"a connection to {address!r}")
-        connect(self, address)
 
-    def only_known(host: Any, *rest: Any, **named: Any) -> Any:
-        if host not in (None, "", "127.0.0.1", "::1", "localhost", b"127.0.0.1"):
-            pytest.fail(f"a look-up of {host!r}")
-        return look_up(host, *rest, **named)
-
-    monkeypatch.setattr(socket.socket, "connect", only_loopback)
-    monkeypatch.setattr(socket, "getaddrinfo", only_known)
+@pytest.fixture
+def client(server: Served) -> Iterator[httpx.Client]:
+    with server.client() as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
-def url(shapes_clip: Path) -> Iterator[str]:
-    """An open server with the small trained CLIP."""
-    with serving(Settings(model=str(shapes_clip))) as address:
-        yield address
+def url(server: Served) -> str:
+    """Where the open server is."""
+    return server.url
 
 
 @pytest.fixture(scope="session")
-def locked_url(shapes_clip: Path) -> Iterator[str]:
-    """The same behind a key."""
-    with serving(Settings(model=str(shapes_clip), key_hashes=(keys.digest(KEY),))) as address:
-        yield address
+def locked_url(shapes_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where one is behind a key."""
+    store = tmp_path_factory.mktemp("locked") / "labelsets.sqlite"
+    hashes = (keys.digest(KEY),)
+    settings = Settings(model=str(shapes_clip), label_store=store, key_hashes=hashes)
+    with serving(settings) as served:
+        yield served.url
 
 
 @pytest.fixture(scope="session")
-def busy_url(shapes_clip: Path) -> Iterator[str]:
-    """The same, for whose queue every wait is too long: it refuses all work."""
+def busy_url(shapes_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where every wait is too long for one: it refuses all work."""
+    store = tmp_path_factory.mktemp("busy") / "labelsets.sqlite"
     limits = ServerLimits(queue_seconds=-1.0)
-    with serving(Settings(model=str(shapes_clip), limits=limits)) as address:
-        yield address
+    with serving(Settings(model=str(shapes_clip), label_store=store, limits=limits)) as served:
+        yield served.url
 
 
 @pytest.fixture(scope="session")
 def classifier(shapes_clip: Path) -> unseen.Classifier:
     """What the servers must agree with."""
     return unseen.load(shapes_clip)
+
+
+@pytest.fixture
+def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that would report to somebody fails its test."""
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
+
+    def connect_here(self: socket.socket, address: Any) -> None:
+        if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1"):
+            pytest.fail(f"a connection to {address!r}")
+        connect(self, address)
+
+    def look_up_here(host: Any, *rest: Any, **named: Any) -> Any:
+        if host not in (None, "", "127.0.0.1", "::1", "localhost", b"127.0.0.1"):
+            pytest.fail(f"a look-up of {host!r}")
+        return look_up(host, *rest, **named)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_here)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up_here)

@@ -15,8 +15,11 @@ from PIL import Image
 
 import hf_checkpoints
 import unseen
-from serving import KEY, ask, b64, png, serving
+from asking import KEY, ask, b64, png
+from serving import serving
 from unseen.server.settings import Settings
+
+pytestmark = pytest.mark.usefixtures("only_loopback")
 
 LABELS = ["blue square", "red circle", "green star", "a red circle, drawn by hand"]
 
@@ -68,11 +71,12 @@ def siglip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return hf_checkpoints.siglip(tmp_path_factory.mktemp("siglip"))
 
 
-def test_a_sigmoid_family_gives_a_softmax(siglip: Path) -> None:
+def test_a_sigmoid_family_gives_a_softmax(siglip: Path, tmp_path: Path) -> None:
     """Its logits are transformers', and they sum to 1 here."""
     content = png("a red circle")
-    with serving(Settings(model=str(siglip))) as url:
-        found = scores(client(url).zero_shot_image_classification(content, LABELS))
+    settings = Settings(model=str(siglip), label_store=tmp_path / "labelsets.sqlite")
+    with serving(settings) as served:
+        found = scores(client(served.url).zero_shot_image_classification(content, LABELS))
     sigmoids = {r["label"]: r["score"] for r in of_transformers(siglip, content, LABELS)}
     logits = np.array([np.log(sigmoids[label] / (1 - sigmoids[label])) for label in LABELS])
     softmax = np.exp(logits - logits.max())
@@ -137,7 +141,9 @@ def test_a_picture_without_labels_is_not_embedded_as_a_text(url: str) -> None:
 
 
 def test_raw_bytes_need_a_label_set_called_default(shapes_clip: Path, tmp_path: Path) -> None:
-    with serving(Settings(model=str(shapes_clip))) as url:
+    settings = Settings(model=str(shapes_clip), label_store=tmp_path / "labelsets.sqlite")
+    with serving(settings) as served:
+        url = served.url
         with pytest.raises(HfHubHTTPError) as caught:
             client(url).image_classification(png("a red circle"))
         assert caught.value.response.status_code == 422

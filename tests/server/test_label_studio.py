@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import unseen
-from serving import KEY, ask, b64, png, serving
+from asking import KEY, ask, b64, png
+from serving import serving
 from unseen.errors import SourceError
 from unseen.server import label_studio
 from unseen.server.problems import Problem
@@ -187,7 +190,10 @@ def test_a_deep_configuration_does_no_harm() -> None:
 
 
 def test_own_files_need_a_host_that_is_allowed(
-    shapes_clip: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    shapes_clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     asked: list[tuple[str, Mapping[str, str] | None]] = []
 
@@ -201,7 +207,9 @@ def test_own_files_need_a_host_that_is_allowed(
 
     monkeypatch.setattr("unseen.server.remote.fetched", fetched)
     settings = Settings(
-        model=str(shapes_clip), urls=True, url_hosts=frozenset({"labels.example:8080"})
+        model=str(shapes_clip),
+        url_hosts=frozenset({"labels.example:8080"}),
+        label_store=tmp_path / "labelsets.sqlite",
     )
     own = "/data/upload/1/a.png?d=1"
 
@@ -213,10 +221,13 @@ def test_own_files_need_a_host_that_is_allowed(
         found = predict(url, tasks(*pictures), config(), project=project)
         return [result.get("error", "") for result in found]
 
-    with serving(settings) as url, caplog.at_level("DEBUG"):
+    with serving(settings) as served, caplog.at_level("DEBUG"):
+        url = served.url
         assert "/setup" in errors(url, own)[0]
         setup(url, "http://evil.example")
         assert "--url-host evil.example" in errors(url, own)[0]
+        setup(url, "http://labels.example:99999/")
+        assert "--url-host labels.example:99999" in errors(url, own)[0]
         setup(url, "http://labels.example:8080@evil.example/")
         assert "evil.example" in errors(url, own)[0]
         assert asked == []
@@ -240,6 +251,40 @@ def test_own_files_need_a_host_that_is_allowed(
         assert errors(url, "/data/a.png", "/below/data/a.png", project="3.1") == ["", ""]
         assert {address for address, _ in asked} == {"http://labels.example:8080/below/data/a.png"}
     assert "s3cret" not in caplog.text
+
+
+class Studio(BaseHTTPRequestHandler):
+    """Hands out one picture, to those who bring the token."""
+
+    def do_GET(self) -> None:
+        good = self.headers["Authorization"] == "Token s3cret"
+        self.send_response(200 if good and self.path == "/data/upload/1/a.png" else 401)
+        self.end_headers()
+        self.wfile.write(png("a red circle") if good else b"")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""
+
+
+def test_an_own_file_is_fetched_with_the_projects_token(shapes_clip: Path, tmp_path: Path) -> None:
+    studio = ThreadingHTTPServer(("127.0.0.1", 0), Studio)
+    threading.Thread(target=studio.serve_forever, daemon=True).start()
+    host = f"127.0.0.1:{studio.server_port}"
+    settings = Settings(
+        model=str(shapes_clip),
+        url_hosts=frozenset({host}),
+        label_store=tmp_path / "labelsets.sqlite",
+    )
+    with serving(settings) as served:
+        for token, error in (("s3cret", None), ("another", "401")):
+            body = {"project": "1", "hostname": f"http://{host}", "access_token": token}
+            assert ask(f"{served.url}/setup", body)[0] == 200
+            given = tasks("/data/upload/1/a.png")
+            (result,) = predict(served.url, given, config(), project="1")
+            assert (error or "") in result.get("error", ""), result
+            assert bool(result["result"]) == (error is None)
+    studio.shutdown()
+    studio.server_close()
 
 
 def test_basic_authentication(locked_url: str) -> None:

@@ -11,7 +11,9 @@ import openai
 import pytest
 
 import unseen
-from serving import KEY, ask, b64, png
+from asking import KEY, ask, b64, png
+
+pytestmark = pytest.mark.usefixtures("only_loopback")
 
 TEXTS = ["a red circle", "a blue square"]
 

@@ -15,10 +15,13 @@ from inference_sdk import InferenceConfiguration, InferenceHTTPClient
 from inference_sdk.http.errors import HTTPCallErrorError
 
 import shapes
-from serving import KEY, ask, b64, png
+from asking import KEY, ask, b64, png
 from unseen import Classifier
 
-pytestmark = pytest.mark.filterwarnings("ignore::inference_sdk.config.InferenceSDKGuidanceWarning")
+pytestmark = [
+    pytest.mark.usefixtures("only_loopback"),
+    pytest.mark.filterwarnings("ignore::inference_sdk.config.InferenceSDKGuidanceWarning"),
+]
 
 SUBJECT = "a red circle"
 PROMPTS = ["blue square", "a red circle", "red circle"]

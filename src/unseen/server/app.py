@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -205,13 +206,18 @@ PLAIN = {
 
 
 def sentence_of(error: RequestValidationError) -> str:
-    """The first few things that are wrong, and where; nothing of what was sent."""
-    found = [
-        f"{'.'.join(str(part)[:40] for part in one['loc']) or 'the body'}: {one['msg']}"
-        for one in list(error.errors())[:3]
-    ]
-    more = len(error.errors()) - len(found)
-    return "; ".join(found) + (f"; and {more} more." if more > 0 else ".")
+    """The first things that are wrong, one a field, and where; nothing of what was sent."""
+    first: dict[str, str] = {}
+    for one in error.errors():
+        where = [str(part)[:40] for part in one["loc"] if not TYPE.search(str(part))]
+        first.setdefault(where[0] if where else "", f"{'.'.join(where) or 'body'}: {one['msg']}")
+    found = list(first.values())
+    more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
+    return "; ".join(found[:3]) + more + "."
+
+
+# What pydantic puts between the places of an error: which type of several it tried.
+TYPE = re.compile(r"\[|^[A-Z]\w+Object$|^(str|list|dict)$")
 
 
 def _describe(app: FastAPI) -> None:

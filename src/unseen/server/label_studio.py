@@ -12,13 +12,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from xml.etree import ElementTree
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 
+from unseen import fetch
+from unseen.addresses import PublicHosts
 from unseen.decide import Decision, decide_encoded
 from unseen.encode import Encoded
 from unseen.errors import SourceError
@@ -224,18 +226,26 @@ def _picture(given: Any, name: str, project: Project, service: Service) -> Pictu
     path = given if below and given.startswith(f"{below}/") else below + given
     if not path.startswith(f"{below}/data/") or OWN_FILE.fullmatch(path) is None:
         raise SourceError(f"{name}: this is no file of Label Studio's.")
-    if not (project.hostname and host.netloc and project.token):
+    if not (project.hostname and project.token):
         raise SourceError(
             f"{name}: Label Studio has not said where it is: connect the backend again, so that it "
             "calls /setup."
         )
-    if host.netloc.lower() not in {known.lower() for known in service.settings.url_hosts}:
+    if not _is_allowed(host, service):
         raise SourceError(
             f"{name}: pictures are not fetched from {host.netloc[:100]} "
-            f"(`unseen serve --urls --url-host {host.netloc[:100]}` allows it)."
+            f"(`unseen serve --url-host {host.netloc[:100]}` allows it)."
         )
     headers = {"Authorization": f"Token {project.token}"}
     return Picture(name, text=f"{host.scheme}://{host.netloc}{path}", headers=headers)
+
+
+def _is_allowed(host: SplitResult, service: Service) -> bool:
+    try:
+        port = host.port or fetch.PORTS.get(host.scheme, 0)
+        return PublicHosts(service.settings.url_hosts).allows(host.hostname or "", port)
+    except ValueError:  # a port that is no number
+        return False
 
 
 # routes

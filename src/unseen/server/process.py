@@ -19,6 +19,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from unseen.errors import SourceError
 from unseen.server import logs
@@ -91,14 +92,22 @@ def _work(settings: Settings, listener: socket.socket) -> int:
         failures.append(True)
         server.should_exit = True
 
+    config = config_of(create_app(settings, failed=failed), settings)
+    server = _Server(config)
+    server.run(sockets=[listener])
+    return COULD_NOT_START if failures or not server.started else 0
+
+
+def config_of(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    """How uvicorn is to serve it."""
     limits = settings.limits
     protocol = type(
         "Connection",
         (Connection,),
         {"receive_seconds": limits.receive_seconds, "most": limits.connections},
     )
-    config = uvicorn.Config(
-        create_app(settings, failed=failed),
+    return uvicorn.Config(
+        app,
         http=protocol,
         ws="none",
         log_config=None,
@@ -109,9 +118,6 @@ def _work(settings: Settings, listener: socket.socket) -> int:
         timeout_graceful_shutdown=round(limits.drain_seconds),
         backlog=BACKLOG,
     )
-    server = _Server(config)
-    server.run(sockets=[listener])
-    return COULD_NOT_START if failures or not server.started else 0
 
 
 # several workers

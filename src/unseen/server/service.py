@@ -24,6 +24,7 @@ from unseen.compiled_labels import CompiledLabels, assemble, texts_of
 from unseen.decide import Decision, decide_encoded
 from unseen.encode import Encoded
 from unseen.errors import ImageError, LabelError, SourceError, UnseenError
+from unseen.images import DEFAULT_LIMITS
 from unseen.labels import Label, LabelSet
 from unseen.models.model import Model
 from unseen.predictions import Prediction
@@ -124,7 +125,8 @@ class Service:
 
     def warm_up(self) -> None:
         """Loads, compiles and checks both nets, and the first inference of each."""
-        pixels = self.encoder.pixels(np.zeros((64, 64, 3), dtype=np.uint8))
+        grey = np.zeros((64, 64, 3), dtype=np.uint8)
+        pixels = self.encoder.pixels(grey, limits=DEFAULT_LIMITS)
         assert not isinstance(pixels, UnseenError)
         self.encoder.encode_pixels([pixels])
         self.encoder.encode_once(["a"])
@@ -202,9 +204,9 @@ class Service:
     async def fetched(self, url: str, headers: Mapping[str, str] | None = None) -> bytes:
         """The bytes at a URL that a client named. Raises SourceError.
 
-        `headers` go to the origin of that URL alone.
+        `headers`: for the host of the URL alone; never a client's own.
         """
-        if not self.settings.urls:
+        if not (self.settings.urls or self.settings.url_hosts):
             raise SourceError(
                 "pictures are not fetched from URLs by this server (`unseen serve --urls` allows "
                 "it): send the picture itself, as base64."
