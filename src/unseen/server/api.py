@@ -47,8 +47,7 @@ class Api:
 
 def failures(name: str, error: type[BaseModel], kind: str) -> dict[int | str, dict[str, Any]]:
     """`responses` of a router: every error has this body, which the document calls `name`."""
-    bodies.SCHEMAS[name] = error.model_json_schema()
-    reference = {"$ref": bodies.REFERENCE.format(model=name)}
+    reference = bodies.component(error, name)
     return {
         status: {"description": text, "content": {kind: {"schema": reference}}}
         for status, text in FAILURES.items()

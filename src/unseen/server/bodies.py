@@ -137,14 +137,17 @@ def _takes(annotation: Any, kind: type) -> bool:
     return nested and any(_takes(part, kind) for part in get_args(annotation))
 
 
-def described(model: type[BaseModel], *, files: bool = False) -> dict[str, Any]:
-    """`openapi_extra` of a route that reads its body with `read`."""
+def component(model: type[BaseModel], name: str) -> dict[str, Any]:
+    """A reference to the schema of a model, which the document has under that name."""
     schema = model.model_json_schema(ref_template=REFERENCE)
     SCHEMAS.update(schema.pop("$defs", {}))
-    SCHEMAS[model.__name__] = schema
-    content: dict[str, Any] = {
-        "application/json": {"schema": {"$ref": REFERENCE.format(model=model.__name__)}}
-    }
+    SCHEMAS[name] = schema
+    return {"$ref": REFERENCE.format(model=name)}
+
+
+def described(model: type[BaseModel], *, files: bool = False) -> dict[str, Any]:
+    """`openapi_extra` of a route that reads its body with `read`."""
+    content: dict[str, Any] = {"application/json": {"schema": component(model, model.__name__)}}
     if files:
         fields = {
             name: {"type": "array", "items": {"type": "string"}}

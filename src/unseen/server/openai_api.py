@@ -98,7 +98,7 @@ class EmbeddingsRequest(wire.Wire):
     dimensions: int | None = Field(default=None, ge=0, description="0 and null: all")
 
 
-class EmbeddingAnswer(wire.Wire):
+class VectorAnswer(wire.Wire):
     object: Literal["embedding"]
     index: int
     embedding: wire.Embedding
@@ -112,7 +112,7 @@ class Usage(wire.Wire):
 class EmbeddingsAnswer(wire.Wire):
     object: Literal["list"]
     model: str
-    data: list[EmbeddingAnswer]
+    data: list[VectorAnswer]
     usage: Usage
 
 

@@ -77,7 +77,7 @@ class CompareRequest(wire.Wire):
 Row = Annotated[list[float], Field(description="of length 1")]
 
 
-class EmbeddingsAnswer(wire.Wire):
+class RowsAnswer(wire.Wire):
     embeddings: list[Row]
     time: float = Field(description="seconds")
     inference_id: str
@@ -110,7 +110,7 @@ api = Api(
 @router.post(
     "/embed_image",
     summary="The embeddings of pictures",
-    response_model=EmbeddingsAnswer,
+    response_model=RowsAnswer,
     openapi_extra=bodies.described(ImagesRequest),
 )
 async def embed_image(request: Request) -> Any:
@@ -121,7 +121,7 @@ async def embed_image(request: Request) -> Any:
 @router.post(
     "/embed_text",
     summary="The embeddings of texts",
-    response_model=EmbeddingsAnswer,
+    response_model=RowsAnswer,
     openapi_extra=bodies.described(TextsRequest),
 )
 async def embed_text(request: Request) -> Any:
