@@ -1,13 +1,27 @@
 // What every part of the page uses: elements, the status line, the key, and requests.
 
-export const byId = (id) => document.getElementById(id);
+// ui.stage is the element with that id.
+export const ui = new Proxy({}, { get: (_, id) => document.getElementById(id) });
 
 // Text is only ever text: the policy of the page refuses everything else.
 export const make = (tag, className, text) => {
   const element = document.createElement(tag);
   if (className) element.className = className;
   if (text !== undefined) element.textContent = text;
+  if (tag === "button") element.type = "button";
   return element;
+};
+
+// A square for a picture, as the first thing in `parent`: its <img>, or why there is none.
+export const framed = (parent, missing) => {
+  const frame = make("span", "frame");
+  const image = make("img");
+  image.alt = "";
+  image.decoding = "async";
+  image.onerror = () => image.replaceWith(make("span", "muted small", missing));
+  frame.append(image);
+  parent.append(frame);
+  return image;
 };
 
 export const counted = (many, what) =>
@@ -15,20 +29,13 @@ export const counted = (many, what) =>
 
 export const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-// A browser may refuse storage; then nothing is remembered.
-export const remembered = (storage, name) => {
+// What is kept under a name, or with a value: keeps it. A browser may refuse; nothing is kept then.
+export const kept = (storage, name, value) => {
   try {
-    return window[storage].getItem(name);
-  } catch {
-    return null;
-  }
-};
-
-export const remember = (storage, name, value) => {
-  try {
+    if (value === undefined) return window[storage].getItem(name);
     window[storage].setItem(name, value);
   } catch {
-    // as above
+    return null;
   }
 };
 
@@ -96,10 +103,10 @@ const said = new Map();
 
 const showStatus = () => {
   const last = [...said.values()].pop();
-  byId("status").hidden = last === undefined;
+  ui.status.hidden = last === undefined;
   if (last === undefined) return;
-  byId("status-text").textContent = last.text;
-  const button = byId("status-action");
+  ui.statusText.textContent = last.text;
+  const button = ui.statusAction;
   button.hidden = !last.action;
   button.textContent = last.action ? last.action[0] : "";
   button.onclick = last.action ? last.action[1] : null;
@@ -125,21 +132,21 @@ export const note = (text) => {
 
 // The key: asked for when it is missing, once for all that wait for it.
 
-let key = remembered("sessionStorage", "unseen-key");
+let key = kept("sessionStorage", "unseen-key");
 let asked = null;
 
-export const needsKey = () => key === null;
+export const hasKey = () => key !== null;
 
 export const askForKey = () => {
   asked ||= new Promise((resolve, reject) => {
-    const dialog = byId("key-dialog");
-    byId("key-wrong").hidden = key === null;
-    byId("key").value = "";
-    byId("key-later").onclick = () => dialog.close();
-    byId("key-form").onsubmit = (event) => {
+    const dialog = ui.keyDialog;
+    ui.keyWrong.hidden = key === null;
+    ui.key.value = "";
+    ui.keyLater.onclick = () => dialog.close();
+    ui.keyForm.onsubmit = (event) => {
       event.preventDefault();
-      key = byId("key").value.trim();
-      remember("sessionStorage", "unseen-key", key);
+      key = ui.key.value.trim();
+      kept("sessionStorage", "unseen-key", key);
       resolve();
       dialog.close();
     };
@@ -170,26 +177,6 @@ export class Problem extends Error {
   }
 }
 
-const pause = (seconds, signal) =>
-  new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, seconds * 1000);
-    signal?.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    });
-  });
-
-const problemOf = async (response) => {
-  let detail = `The server answered ${response.status} ${response.statusText}`.trim() + ".";
-  try {
-    const problem = await response.json();
-    if (typeof problem.detail === "string") detail = problem.detail;
-  } catch {
-    // not JSON: something between us and the server said it
-  }
-  return new Problem(response.status, detail);
-};
-
 const attempt = async (path, { method, body, signal, as }) => {
   const headers = {};
   const form = body instanceof FormData;
@@ -210,7 +197,10 @@ const attempt = async (path, { method, body, signal, as }) => {
     if (error.name === "AbortError") throw error;
     return { problem: new Problem(0, "The server does not answer."), wait: 0 };
   }
-  const problem = await problemOf(response);
+  // Not JSON, if something between us and the server said it.
+  const { detail } = await response.json().catch(() => ({}));
+  const text = typeof detail === "string" ? detail : `The server answered ${response.status}.`;
+  const problem = new Problem(response.status, text);
   return { problem, used, wait: Number(response.headers.get("Retry-After")) };
 };
 
@@ -219,17 +209,15 @@ const attempt = async (path, { method, body, signal, as }) => {
 export const ask = async (path, options = {}) => {
   for (let tries = 1; ; tries++) {
     const { value, problem, used, wait } = await attempt(path, options);
-    if (!problem) {
-      unsay("server");
-      return value;
-    }
+    unsay("waiting");
+    if (!problem) return value;
     if (problem.status === 401) {
       if (used === key) await askForKey(); // else another request has just got a new one
     } else if (problem.passing && tries < TRIES) {
       const seconds = Math.min(LONGEST_WAIT, Math.max(1, wait || 2 ** (tries - 1)));
       const what = problem.status ? "The server is busy" : "The server does not answer";
-      say("server", `${what}; trying again in ${seconds} s.`);
-      await pause(seconds, options.signal);
+      say("waiting", `${what}; trying again in ${seconds} s.`);
+      await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
     } else {
       throw problem;
     }

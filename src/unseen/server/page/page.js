@@ -1,7 +1,7 @@
 // Pictures, each encoded once; labels, asked for again at each change; and what comes back.
 
 import {
-  ask, askForKey, byId, calm, copyText, counted, make, note, Problem, roving, say, tabs, unsay,
+  ask, askForKey, calm, copyText, framed, hasKey, make, note, Problem, roving, say, tabs, ui, unsay,
 } from "./ask.js";
 import {
   Chips, CUSTOM, fromLink, keep, link, question, restore, settings, snippet, split, tooMany,
@@ -40,7 +40,7 @@ const add = (files) => {
   }));
   if (!added.length) return;
   pictures.push(...added);
-  for (const picture of added) byId("strip").append(tile(picture));
+  for (const picture of added) ui.strip.append(tile(picture));
   select(added[0]);
   pump();
 };
@@ -86,10 +86,8 @@ const encode = async (picture) => {
     const body = await ask("/v1/embed", { body: form, signal: picture.leaving.signal });
     const [row] = body.images;
     if (row.error) return fail(row.error);
-    picture.embedding = row.b64;
-    picture.state = "ready";
-    picture.answered = 0;
-    met(body.model);
+    if (body.model !== info.model.id) await learn();
+    Object.assign(picture, { embedding: row.b64, state: "ready", answered: 0 });
     answer();
   } catch (error) {
     if (error.name === "AbortError") return; // it was removed
@@ -105,9 +103,9 @@ const tooLarge = async (picture) => {
   const { file } = picture;
   const { body_bytes: bytes, pixels } = info.limits;
   const mega = (many) => (many / 1e6).toLocaleString("en", { maximumFractionDigits: 1 });
-  if (bytes && file.size + 2000 > bytes) {
-    return `It has ${mega(file.size)} MB, and this server takes ${mega(bytes)} MB. Make it smaller first.`;
-  }
+  const tell = (has, most, what) =>
+    `It has ${mega(has)} ${what}, and this server takes ${mega(most)}. Make it smaller first.`;
+  if (file.size + 2000 > bytes) return tell(file.size, bytes, "MB");
   try {
     await file.slice(0, 1).arrayBuffer();
   } catch {
@@ -118,10 +116,7 @@ const tooLarge = async (picture) => {
   image.src = picture.url;
   await loaded; // a kind of picture that only the server can read has no size here
   const size = image.naturalWidth * image.naturalHeight;
-  if (pixels && size > pixels) {
-    return `It has ${mega(size)} megapixels, and this server takes ${mega(pixels)}. Make it smaller first.`;
-  }
-  return "";
+  return size > pixels ? tell(size, pixels, "megapixels") : "";
 };
 
 // The server is away or wants a key: nothing is lost, and a button goes on.
@@ -146,32 +141,21 @@ const goOn = async (key = false) => {
   }
 };
 
-// Another model has other vectors: what was encoded for the old one is encoded again.
-let model = null;
-
-const met = (id) => {
-  if (model !== null && model !== id) begin();
-  model = id;
-};
-
-const begin = () => {
-  for (const picture of pictures) {
-    if (picture.state !== "ready") continue;
-    Object.assign(picture, { state: "waiting", embedding: null });
-    showPicture(picture);
-  }
-  learn().catch(() => {});
-};
-
+// Asks what the server is. Has it another model than before, with other vectors, then the
+// pictures are encoded again.
 const learn = async () => {
   const before = info?.model.fingerprint;
   info = await ask("/info");
-  if (before !== undefined && before !== info.model.fingerprint) {
-    model = null;
-    begin();
-  }
   showInfo();
+  if (info.keys && !hasKey()) await askForKey();
+  const other = before !== undefined && before !== info.model.fingerprint;
+  for (const picture of pictures) {
+    if (!other || !picture.embedding) continue;
+    Object.assign(picture, { state: "waiting", embedding: null });
+    showPicture(picture);
+  }
   pump();
+  return other;
 };
 
 // The question: one for all pictures; its answers are dropped when there is a newer question
@@ -188,7 +172,10 @@ const changed = (wait = SOON) => {
   asking?.abort();
   asking = null;
   clearTimeout(timer);
-  timer = setTimeout(answer, typeof wait === "number" ? wait : SOON);
+  timer = setTimeout(answer, wait);
+  if (!settings.labels.length) for (const picture of pictures) picture.result = null;
+  for (const picture of pictures) showTile(picture);
+  if (!selected?.result) showBars();
 };
 
 const answer = async () => {
@@ -207,16 +194,14 @@ const answer = async () => {
     });
     if (mine !== asked) return;
     unsay("question");
-    if (model !== null && body.model !== model) {
-      model = null;
-      return begin();
-    }
-    byId("warnings").textContent = (body.warnings || []).join(" ");
+    const bad = body.predictions.some((prediction) => prediction.error);
+    if ((bad || body.model !== info.model.id) && (await learn())) return;
+    ui.warnings.textContent = (body.warnings || []).join(" ");
     body.predictions.forEach((prediction, i) => {
       const picture = some[i];
       picture.answered = mine;
-      if (prediction.error) return doubt(picture, prediction.error);
-      picture.result = prediction;
+      if (prediction.error) Object.assign(picture, { state: "failed", error: prediction.error });
+      else picture.result = prediction;
       showPicture(picture);
     });
   } catch (error) {
@@ -225,7 +210,7 @@ const answer = async () => {
     if (mine !== asked) return;
     if (error.passing) return rest(error);
     for (const picture of pictures) picture.answered = mine;
-    if ([409, 422].includes(error.status) && (await otherModel())) return;
+    if (await learn().catch(() => false)) return; // the vectors were another model's
     say("question", error.message);
   } finally {
     if (asking === control) {
@@ -233,23 +218,6 @@ const answer = async () => {
       if (!resting) queueMicrotask(answer);
     }
   }
-};
-
-// Is the server another one than the vectors were made by? Then they are made again.
-const otherModel = async () => {
-  const before = info.model.fingerprint;
-  try {
-    await learn();
-  } catch {
-    return false;
-  }
-  return before !== info.model.fingerprint;
-};
-
-const doubt = async (picture, text) => {
-  if (await otherModel()) return;
-  Object.assign(picture, { state: "failed", embedding: null, error: text });
-  showPicture(picture);
 };
 
 // Showing: the chosen picture, the strip, the bars
@@ -279,18 +247,15 @@ const select = (picture) => {
     settleStrip(picture.tile.firstChild);
     picture.tile.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
-  const stage = byId("stage");
-  stage.classList.toggle("empty", !picture);
-  byId("invitation").hidden = Boolean(picture);
-  byId("remove").hidden = !picture;
-  byId("remove-all").hidden = pictures.length < 2;
-  byId("shown-name").hidden = !picture;
-  byId("shown-name").textContent = picture?.name ?? "";
-  const shown = byId("shown");
-  shown.hidden = true;
-  shown.alt = picture?.name ?? "";
-  if (picture) shown.src = picture.url;
-  else shown.removeAttribute("src");
+  ui.stage.classList.toggle("empty", !picture);
+  ui.invitation.hidden = Boolean(picture);
+  ui.about.hidden = !picture;
+  ui.removeAll.hidden = pictures.length < 2;
+  ui.shownName.textContent = picture?.name ?? "";
+  ui.shown.hidden = true; // until it has loaded
+  ui.shown.alt = picture?.name ?? "";
+  if (picture) ui.shown.src = picture.url;
+  else ui.shown.removeAttribute("src");
   showSelected();
 };
 
@@ -301,9 +266,9 @@ const showPicture = (picture) => {
 
 const showSelected = () => {
   const failed = selected?.state === "failed";
-  byId("trouble").hidden = !failed;
-  byId("trouble-text").textContent = failed ? selected.error : "";
-  byId("looking").hidden = !selected || !["waiting", "sent"].includes(selected.state);
+  ui.trouble.hidden = !failed;
+  ui.troubleText.textContent = failed ? selected.error : "";
+  ui.looking.hidden = !selected || !["waiting", "sent"].includes(selected.state);
   showBars();
   showCode();
 };
@@ -311,15 +276,9 @@ const showSelected = () => {
 const tile = (picture) => {
   const item = (picture.tile = make("li"));
   const button = make("button", "tile");
-  button.type = "button";
-  const frame = make("span", "frame");
-  const image = make("img");
-  image.alt = "";
-  image.decoding = "async";
-  image.onerror = () => image.replaceWith(make("span", "muted small", "no preview"));
+  const image = framed(button, "no preview");
   image.src = picture.url;
-  frame.append(image);
-  button.append(frame, make("span", "caption"));
+  button.append(make("span", "caption"));
   button.onclick = () => select(picture);
   button.onkeydown = (event) => {
     if (event.key === "Delete" || event.key === "Backspace") remove(picture);
@@ -343,7 +302,9 @@ const showTile = (picture) => {
   button.setAttribute("aria-label", button.title);
 };
 
-const settleStrip = roving(byId("strip"), ".tile", (button) => select(button.parentElement.picture));
+const settleStrip = roving(ui.strip, ".tile", (button) => select(button.parentElement.picture));
+
+const MOVE = { duration: 320, easing: "cubic-bezier(.2, .8, .2, 1)" };
 
 // Rows by label, kept while the label stays, so that they can move.
 const rows = new Map();
@@ -362,7 +323,7 @@ const row = () => {
 };
 
 const showBars = () => {
-  const list = byId("bars");
+  const list = ui.bars;
   const result = selected?.state === "failed" ? null : selected?.result;
   const ranking =
     result?.ranking ?? settings.labels.map((label) => ({ label, score: null, cosine: null }));
@@ -384,54 +345,48 @@ const showBars = () => {
     item.classList.toggle("open", score === null);
     return item;
   });
-  const kept = new Set(wanted);
+  const now = new Set(wanted);
   for (const [label, item] of rows) {
-    if (kept.has(item)) continue;
+    if (now.has(item)) continue;
     item.remove();
     rows.delete(label);
   }
   wanted.forEach((item, i) => {
     if (list.children[i] !== item) list.insertBefore(item, list.children[i] || null);
   });
-  list.classList.toggle("sure", Boolean(result));
   settleBars();
-  if (kept.has(focused) && document.activeElement !== focused) focused.focus();
-  byId("verdict").textContent = result ? `${best(selected)}, ${percent(ranking[0]?.score ?? null)}` : "";
+  if (now.has(focused) && document.activeElement !== focused) focused.focus();
+  ui.verdict.textContent = result ? `${best(selected)}, ${percent(ranking[0]?.score ?? null)}` : "";
   if (calm.matches) return;
   for (const [label, item] of rows) {
-    const before = places.get(label);
-    if (before === undefined) {
-      item.animate({ opacity: [0, 1] }, 200);
-      continue;
-    }
-    const by = before - item.getBoundingClientRect().top;
-    if (Math.abs(by) < 1) continue;
-    item.animate({ transform: [`translateY(${by}px)`, "none"] }, { duration: 320, easing: "cubic-bezier(.2,.8,.2,1)" });
+    const by = places.get(label) - item.getBoundingClientRect().top;
+    if (Number.isNaN(by)) item.animate({ opacity: [0, 1] }, 200); // it is new
+    else if (by) item.animate({ transform: [`translateY(${by}px)`, "none"] }, MOVE);
   }
 };
 
-const settleBars = roving(byId("bars"), ".bar");
+const settleBars = roving(ui.bars, ".bar");
 
 // Options
 
 const showWords = () => {
   for (const [id, on] of [["multi", settings.multi], ["unknown", settings.unknown]]) {
-    byId(id).setAttribute("aria-pressed", String(on));
+    ui[id].setAttribute("aria-pressed", String(on));
   }
-  byId("background-part").hidden = !settings.unknown;
-  byId("custom-part").hidden = settings.template !== CUSTOM;
+  ui.backgroundPart.hidden = !settings.unknown;
+  ui.customPart.hidden = settings.template !== CUSTOM;
   const wrong = wrongTemplate();
-  byId("custom-wrong").textContent = wrong;
-  byId("custom").setAttribute("aria-invalid", String(wrong !== ""));
-  byId("template").value = settings.template;
-  byId("ideas").hidden = settings.labels.length > 0;
+  ui.customWrong.textContent = wrong;
+  ui.custom.setAttribute("aria-invalid", String(wrong !== ""));
+  ui.template.value = settings.template;
+  ui.ideas.hidden = settings.labels.length > 0;
   showCode();
 };
 
 // What was remembered or came with a link, into the fields.
 const fill = () => {
-  byId("background").value = settings.background.join(", ");
-  byId("custom").value = settings.custom;
+  ui.background.value = settings.background.join(", ");
+  ui.custom.value = settings.custom;
   chips.show();
   changed();
   showBars();
@@ -439,16 +394,16 @@ const fill = () => {
 
 const showInfo = () => {
   const { model: m, templates = [], version } = info;
-  const options = [["", "Prompt: the model’s own"]];
-  options.push(...templates.map((name) => [name, `Prompt: the set ${name}`]), [CUSTOM, "Prompt: your own"]);
-  byId("template").replaceChildren(
+  const options = [["", "Prompt: model’s own"]];
+  options.push(...templates.map((name) => [name, `Prompt: ${name}`]), [CUSTOM, "Prompt: your own"]);
+  ui.template.replaceChildren(
     ...options.map(([value, text]) => Object.assign(make("option", "", text), { value })),
   );
-  byId("template").title = m.template ? `The model’s own: ${m.template}` : "";
+  ui.template.title = m.template ? `The model’s own: ${m.template}` : "";
   if (!options.some(([value]) => value === settings.template)) settings.template = "";
-  const facts = [m.id, m.family, `${m.dimension} dimensions`, `unseen ${version}`];
-  byId("model").textContent = facts.filter(Boolean).join(" · ");
-  byId("views").hidden = !info.index;
+  const facts = new Set([m.id, m.family, `${m.dimension} dimensions`, `unseen ${version}`]);
+  ui.model.textContent = [...facts].join(" · ");
+  ui.views.hidden = !info.index;
   if (info.index && !gallery) {
     gallery = import("./gallery.js").then((module) => module.start(info));
   }
@@ -458,9 +413,9 @@ const showInfo = () => {
 let gallery = null;
 
 const showCode = () => {
-  if (!info || byId("code").hidden) return;
-  byId("snippet").textContent = settings.labels.length
-    ? snippet(language, { name: selected?.name ?? "cat.jpg", model: info.model, keys: info.keys })
+  if (!info || ui.code.hidden) return;
+  ui.snippet.textContent = settings.labels.length
+    ? snippet(language, { ...info, file: selected?.name })
     : "Add a label first.";
 };
 
@@ -478,132 +433,126 @@ const copied = async (button, text) => {
 let stream = null;
 
 const openCamera = async () => {
-  const video = byId("video");
+  const video = ui.video;
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
   } catch {
     return note("The camera could not be used: it is not allowed, or another program has it.");
   }
-  byId("shoot").disabled = true;
+  ui.shoot.disabled = true;
   video.srcObject = stream;
-  video.onloadeddata = () => (byId("shoot").disabled = false);
-  byId("camera-dialog").showModal();
+  video.onloadeddata = () => (ui.shoot.disabled = false);
+  ui.cameraDialog.showModal();
   video.play().catch(() => {});
 };
 
 const closeCamera = () => {
   for (const track of stream?.getTracks() ?? []) track.stop();
   stream = null;
-  byId("video").srcObject = null;
+  ui.video.srcObject = null;
 };
 
 const shoot = () => {
-  const video = byId("video");
+  const video = ui.video;
   const canvas = make("canvas");
   canvas.width = video.videoWidth;
   canvas.height = video.videoHeight;
   canvas.getContext("2d").drawImage(video, 0, 0);
-  byId("camera-dialog").close();
+  ui.cameraDialog.close();
   const name = `camera-${new Date().toTimeString().slice(0, 8).replaceAll(":", "")}.jpg`;
-  canvas.toBlob((blob) => blob && add([new File([blob], name, { type: blob.type })]), "image/jpeg", 0.92);
+  canvas.toBlob((blob) => add([new File([blob], name)]), "image/jpeg", 0.92);
 };
 
 const showCamera = async () => {
-  let there = false;
-  try {
-    const devices = await navigator.mediaDevices.enumerateDevices();
-    there = devices.some((device) => device.kind === "videoinput");
-  } catch {
-    // no such thing here, or not over http
-  }
-  byId("camera").hidden = !there;
+  // There are no mediaDevices where the page came over plain http from another machine.
+  const devices = (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? [];
+  ui.camera.hidden = !devices.some((device) => device.kind === "videoinput");
 };
 
 // Everything a person does
 
 const chips = new Chips(changed);
 
-byId("choose").onclick = () => byId("files").click();
-byId("stage").onclick = () => selected || byId("files").click();
-byId("files").onchange = () => {
-  add(byId("files").files);
-  byId("files").value = ""; // the same file may be chosen again
+ui.choose.onclick = () => ui.files.click();
+ui.stage.onclick = () => selected || ui.files.click();
+ui.files.onchange = () => {
+  add(ui.files.files);
+  ui.files.value = ""; // the same file may be chosen again
 };
-byId("remove").onclick = () => {
+ui.remove.onclick = () => {
   if (selected) remove(selected);
-  if (!selected) byId("choose").focus();
+  if (!selected) ui.choose.focus();
 };
-byId("remove-all").onclick = () => {
+ui.removeAll.onclick = () => {
   while (pictures.length) remove(pictures[pictures.length - 1]);
-  byId("choose").focus();
+  ui.choose.focus();
 };
-byId("shown").onload = () => (byId("shown").hidden = !selected || selected.state === "failed");
-byId("clear").onclick = () => {
+ui.shown.onload = () => (ui.shown.hidden = !selected || selected.state === "failed");
+ui.clear.onclick = () => {
   chips.set([]);
-  byId("label").focus();
+  ui.label.focus();
 };
 for (const [name, words] of Object.entries(IDEAS)) {
   const button = make("button", "action", name);
-  button.type = "button";
   button.title = words;
   button.onclick = () => {
     chips.add(words);
-    byId("label").focus();
+    ui.label.focus();
   };
-  byId("ideas").append(button);
+  ui.ideas.append(button);
 }
 
 for (const id of ["multi", "unknown"]) {
-  byId(id).onclick = () => {
+  ui[id].onclick = () => {
     settings[id] = !settings[id];
     changed();
   };
 }
-byId("background").oninput = () => {
-  const words = split(byId("background").value, 20);
+ui.background.oninput = () => {
+  const words = split(ui.background.value, 20);
   if (words.length) settings.background = words;
   changed(TYPING);
 };
-byId("background").onblur = () => (byId("background").value = settings.background.join(", "));
-byId("template").onchange = () => {
-  settings.template = byId("template").value;
+ui.background.onblur = () => (ui.background.value = settings.background.join(", "));
+ui.template.onchange = () => {
+  settings.template = ui.template.value;
   changed();
 };
-byId("custom").oninput = () => {
-  settings.custom = byId("custom").value;
+ui.custom.oninput = () => {
+  settings.custom = ui.custom.value;
   changed(TYPING);
 };
 
-byId("share").onclick = async () => {
-  if (!(await copied(byId("share"), link()))) say("note", link());
+ui.share.onclick = async () => {
+  if (!(await copied(ui.share, link()))) say("note", link());
 };
-byId("code-open").onclick = () => {
-  const open = byId("code").hidden;
-  byId("code").hidden = !open;
-  byId("code-open").setAttribute("aria-expanded", String(open));
+ui.codeOpen.onclick = () => {
+  const open = ui.code.hidden;
+  ui.code.hidden = !open;
+  ui.codeOpen.setAttribute("aria-expanded", String(open));
   showCode();
 };
-tabs(byId("languages"), (tab) => {
+tabs(ui.languages, (tab) => {
   language = tab.dataset.language;
   showCode();
 });
-byId("copy").onclick = async () => {
-  const code = byId("snippet");
-  if (await copied(byId("copy"), code.textContent)) return;
+ui.copy.onclick = async () => {
+  const code = ui.snippet;
+  if (await copied(ui.copy, code.textContent)) return;
   getSelection().selectAllChildren(code);
   note("The code is selected: copy it with Ctrl C.");
 };
-tabs(byId("views"), (tab) => {
-  const classify = tab.id === "view-classify";
-  byId("classify").hidden = !classify;
-  byId("gallery").hidden = classify;
+tabs(ui.views, (tab) => {
+  const classify = tab.id === "viewClassify";
+  ui.classify.hidden = !classify;
+  ui.gallery.hidden = classify;
   if (!classify) gallery?.then((module) => module.open());
 });
 
-byId("camera").onclick = openCamera;
-byId("shoot").onclick = shoot;
-byId("camera-close").onclick = () => byId("camera-dialog").close();
-byId("camera-dialog").onclose = closeCamera;
+ui.camera.onclick = openCamera;
+ui.shoot.onclick = shoot;
+ui.cameraClose.onclick = () => ui.cameraDialog.close();
+ui.cameraDialog.onclose = closeCamera;
 
 addEventListener("paste", (event) => {
   const files = [...event.clipboardData.files];
@@ -611,20 +560,18 @@ addEventListener("paste", (event) => {
   event.preventDefault();
   add(files);
 });
-let inside = 0; // dragenter and dragleave come for each element on the way
-const dragged = (by) => {
-  inside = by === null ? 0 : Math.max(0, inside + by);
-  byId("stage").classList.toggle("over", inside > 0);
-};
-addEventListener("dragenter", () => dragged(1));
-addEventListener("dragleave", () => dragged(-1));
-addEventListener("dragover", (event) => event.preventDefault());
+const dragged = (over) => ui.stage.classList.toggle("over", over);
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  dragged(true);
+});
+addEventListener("dragleave", (event) => event.relatedTarget || dragged(false));
 addEventListener("drop", (event) => {
   event.preventDefault();
-  dragged(null);
+  dragged(false);
   const { files } = event.dataTransfer;
   if (!files.length) return note("Only files can be dropped here: save the picture first.");
-  if (byId("classify").hidden) byId("view-classify").click();
+  if (ui.classify.hidden) ui.viewClassify.click();
   add(files);
 });
 addEventListener("hashchange", () => fromLink() && fill());

@@ -1,6 +1,6 @@
 // Labels and options: chips, what is remembered, the link that is shared, code to copy.
 
-import { byId, make, note, remember, remembered, roving } from "./ask.js";
+import { kept, make, note, roving, ui } from "./ask.js";
 
 const STORED = "unseen-words";
 const START = ["cat", "dog", "bird", "flower", "food", "building"];
@@ -45,12 +45,12 @@ const adopt = (data) => {
   settings.custom = text(data.custom) || TEMPLATE;
 };
 
-export const keep = () => remember("localStorage", STORED, JSON.stringify(settings));
+export const keep = () => kept("localStorage", STORED, JSON.stringify(settings));
 
 export const restore = () => {
   if (fromLink()) return;
   try {
-    const stored = JSON.parse(remembered("localStorage", STORED));
+    const stored = JSON.parse(kept("localStorage", STORED));
     if (stored) adopt(stored);
   } catch {
     // not what we wrote: begin anew
@@ -107,8 +107,8 @@ export const question = () => {
 
 export class Chips {
   constructor(changed) {
-    this.list = byId("chip-list");
-    this.input = byId("label");
+    this.list = ui.chipList;
+    this.input = ui.label;
     this.changed = changed;
     this.settle = roving(this.list, ".name");
     this.input.addEventListener("keydown", (event) => this.typed(event));
@@ -129,11 +129,7 @@ export class Chips {
       const cross = event.target.closest(".cross");
       if (cross) this.remove(cross.parentElement.label, 0);
     });
-    this.list.addEventListener("dblclick", (event) => {
-      const name = event.target.closest(".name");
-      if (name) this.edit(name.parentElement.label);
-    });
-    byId("chips").addEventListener("click", (event) => {
+    ui.chips.addEventListener("click", (event) => {
       if (event.target.id === "chips" || event.target === this.list) this.input.focus();
     });
     this.show();
@@ -146,21 +142,14 @@ export class Chips {
 
   add(text) {
     const added = split(text);
-    const there = added.filter((label) => settings.labels.includes(label));
-    const fresh = added.filter((label) => !there.includes(label));
+    const fresh = added.filter((label) => !settings.labels.includes(label));
     if (fresh.length) this.set([...settings.labels, ...fresh]);
     for (const chip of this.list.children) {
-      if (there.includes(chip.label)) this.point(chip);
+      // Where one that was given again already is.
+      chip.classList.toggle("again", added.includes(chip.label) && !fresh.includes(chip.label));
     }
-    if (fresh.length) this.list.parentElement.scrollTop = this.list.parentElement.scrollHeight;
-  }
-
-  // Where a label that was given again already is.
-  point(chip) {
-    chip.classList.remove("again");
-    void chip.offsetWidth;
-    chip.classList.add("again");
-    chip.scrollIntoView({ block: "nearest" });
+    const box = ui.chips;
+    if (fresh.length) box.scrollTop = box.scrollHeight;
   }
 
   set(labels) {
@@ -224,19 +213,17 @@ export class Chips {
     );
     this.settle();
     const many = settings.labels.length;
-    byId("label-count").textContent = many > 1 ? `${many}` : "";
-    byId("clear").hidden = many === 0;
+    ui.labelCount.textContent = many > 1 ? `${many}` : "";
+    ui.clear.hidden = many === 0;
   }
 
   chip(label) {
     const chip = make("li", "chip");
     chip.label = label;
     const name = make("button", "name", label);
-    name.type = "button";
     name.title = label;
     name.dir = "auto";
     const cross = make("button", "cross", "×");
-    cross.type = "button";
     cross.tabIndex = -1;
     cross.setAttribute("aria-label", `Remove ${label}`);
     chip.append(name, cross);
@@ -256,15 +243,17 @@ const python = (value) => {
   return value === true ? "True" : JSON.stringify(value);
 };
 
-const isFile = (labels) => /\.(txt|csv|json|ya?ml|safetensors)$/i.test(labels);
+// Which model, where it is not what is loaded without a word.
+const chosen = ({ id, revision, precision }) => {
+  const options = id === "builtin" ? [] : [["model", id]];
+  if (id !== "builtin" && revision) options.push(["revision", revision]);
+  if (precision && precision !== "fp32") options.push(["precision", precision]);
+  return options;
+};
 
 const LANGUAGES = {
   python({ file, model, asked }) {
-    const loaded = model.id === "builtin" ? [] : [python(model.id)];
-    if (model.id !== "builtin" && model.revision) loaded.push(`revision=${python(model.revision)}`);
-    if (model.precision && model.precision !== "fp32") {
-      loaded.push(`precision=${python(model.precision)}`);
-    }
+    const loaded = chosen(model).map(([name, value]) => `${name}=${python(value)}`);
     const { labels, ...options } = asked;
     const lines = Object.entries(options).map(([name, value]) => `    ${name}=${python(value)},\n`);
     return (
@@ -295,17 +284,13 @@ const LANGUAGES = {
     const joined = labels.join(",");
     let before = "";
     let given = joined;
-    if (isFile(joined)) {
-      // It would be taken for the name of a file: so it becomes one.
+    if (/\.(txt|csv|json|ya?ml|safetensors)$/i.test(joined)) {
+      // It would be taken for the name of a file: so one is made.
       before = `printf %s ${shell(JSON.stringify(labels))} > labels.json\n`;
       given = "labels.json";
     }
     const parts = ["unseen classify", shell(file), `--labels=${shell(given)}`];
-    if (model.id !== "builtin") parts.push(`--model=${shell(model.id)}`);
-    if (model.id !== "builtin" && model.revision) parts.push(`--revision=${shell(model.revision)}`);
-    if (model.precision && model.precision !== "fp32") {
-      parts.push(`--precision=${shell(model.precision)}`);
-    }
+    parts.push(...chosen(model).map(([name, value]) => `--${name}=${shell(value)}`));
     if (template) parts.push(`--template=${shell(template)}`);
     parts.push(...background.map((one) => `--unknown=${shell(one)}`));
     if (multi) parts.push("--multi");
@@ -313,10 +298,10 @@ const LANGUAGES = {
   },
 };
 
-// `name`: of the chosen picture. One that a shell or a form would read otherwise is replaced.
-export const snippet = (language, { name, model, keys }) => {
-  const file = /^\w[\w.-]*\.\w+$/.test(name) ? name : "cat.jpg";
-  return LANGUAGES[language]({ file, model, keys, asked: question() });
+// `file`: the name of the chosen picture. One that a shell or a form would read otherwise is replaced.
+export const snippet = (language, { file, model, keys }) => {
+  const plain = /^\w[\w.-]*\.\w+$/.test(file) ? file : "cat.jpg";
+  return LANGUAGES[language]({ file: plain, model, keys, asked: question() });
 };
 
 export const tooMany = (limit) => {
