@@ -24,9 +24,6 @@ export const framed = (parent, missing) => {
   return image;
 };
 
-export const counted = (many, what) =>
-  `${many.toLocaleString("en")} ${what}${many === 1 ? "" : "s"}`;
-
 export const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 // What is kept under a name, or with a value: keeps it. A browser may refuse; nothing is kept then.

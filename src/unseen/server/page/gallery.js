@@ -1,6 +1,6 @@
 // The pictures of the index: all of them, those that words find, those that are like one.
 
-import { ask, counted, framed, hasKey, make, Problem, roving, say, ui, unsay } from "./ask.js";
+import { ask, framed, hasKey, make, Problem, roving, say, ui, unsay } from "./ask.js";
 
 const STEP = 60;
 
@@ -44,7 +44,7 @@ const show = (hits) => {
   const { words, id, name, shown } = view;
   const all = !words && id === undefined;
   ui.found.textContent =
-    all ? counted(total, "picture")
+    all ? `${total.toLocaleString("en")} ${total === 1 ? "picture" : "pictures"}`
     : hits.length === 0 ? "Nothing was found."
     : words ? `Nearest to “${words}”`
     : `Like ${name}`;
@@ -70,7 +70,6 @@ const tile = ({ id, path, copies, cosine, width, height, taken }) => {
   button.title = [path, near && `cosine ${near}`, width && `${width} × ${height}`, taken]
     .filter(Boolean)
     .join("\n");
-  button.setAttribute("aria-label", `${name}${near && `, cosine ${near}`}. More like this`);
   button.onclick = async () => {
     await go({ id, name });
     scrollTo({ top: 0 });

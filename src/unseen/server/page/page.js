@@ -4,7 +4,7 @@ import {
   ask, askForKey, calm, copyText, framed, hasKey, make, note, Problem, roving, say, tabs, ui, unsay,
 } from "./ask.js";
 import {
-  Chips, CUSTOM, fromLink, keep, link, question, restore, settings, snippet, split, tooMany,
+  Chips, CUSTOM, fromLink, keep, link, question, restore, settings, snippet, split,
   wrongTemplate,
 } from "./words.js";
 
@@ -165,7 +165,6 @@ let asking = null;
 let timer;
 
 const changed = (wait = SOON) => {
-  if (tooMany(info?.limits.labels)) chips.show();
   keep();
   showWords();
   asked++;
@@ -299,7 +298,6 @@ const showTile = (picture) => {
     picture.state === "failed" ? `${picture.name}: ${picture.error}`
     : score === undefined ? picture.name
     : `${picture.name}: ${word}, ${percent(score)}`;
-  button.setAttribute("aria-label", button.title);
 };
 
 const settleStrip = roving(ui.strip, ".tile", (button) => select(button.parentElement.picture));

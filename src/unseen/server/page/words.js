@@ -1,6 +1,6 @@
 // Labels and options: chips, what is remembered, the link that is shared, code to copy.
 
-import { kept, make, note, roving, ui } from "./ask.js";
+import { kept, make, roving, ui } from "./ask.js";
 
 const STORED = "unseen-words";
 const START = ["cat", "dog", "bird", "flower", "food", "building"];
@@ -258,7 +258,8 @@ const LANGUAGES = {
     const lines = Object.entries(options).map(([name, value]) => `    ${name}=${python(value)},\n`);
     return (
       `import unseen\n\nclf = unseen.load(${loaded.join(", ")})\n` +
-      `prediction = clf.classify(\n    ${python(file)},\n    ${python(labels)},\n${lines.join("")})\n` +
+      `prediction = clf.classify(\n    ${python(file)},\n    ${python(labels)},\n` +
+      `${lines.join("")})\n` +
       "for scored in prediction.ranking:\n    print(f\"{scored.score:.3f}  {scored.label}\")\n"
     );
   },
@@ -298,15 +299,8 @@ const LANGUAGES = {
   },
 };
 
-// `file`: the name of the chosen picture. One that a shell or a form would read otherwise is replaced.
+// `file`: the name of the chosen picture; one that a shell could read otherwise is replaced.
 export const snippet = (language, { file, model, keys }) => {
   const plain = /^\w[\w.-]*\.\w+$/.test(file) ? file : "cat.jpg";
   return LANGUAGES[language]({ file: plain, model, keys, asked: question() });
-};
-
-export const tooMany = (limit) => {
-  if (!limit || settings.labels.length <= limit) return false;
-  note(`This server takes ${limit} labels at a time; the first ${limit} are kept.`);
-  settings.labels = settings.labels.slice(0, limit);
-  return true;
 };
