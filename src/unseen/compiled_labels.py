@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from unseen.cache import write_atomically
 from unseen.encode import Encoder, Progress
@@ -59,6 +59,10 @@ class CompiledLabels:
         path = Path(path)
         if path.suffix != SUFFIX:
             raise LabelError(f"{path}: a compiled label set is a {SUFFIX} file.")
+        write_atomically(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """What `save` writes."""
         facts = {
             "labels": [
                 {"name": la.name, "threshold": la.threshold, "background": la.background}
@@ -71,22 +75,33 @@ class CompiledLabels:
             "name": self.name,
         }
         metadata = {"format": FORMAT, "facts": json.dumps(facts, ensure_ascii=False)}
-        write_atomically(path, save({"matrix": self.matrix, "neutral": self.neutral}, metadata))
+        return save({"matrix": self.matrix, "neutral": self.neutral}, metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> CompiledLabels:
         """LabelError when the file is missing, damaged, or something else."""
         try:
-            with safe_open(path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
-                    raise LabelError(f"{path}: this is no compiled label set.")
-                matrix, neutral = file.get_tensor("matrix"), file.get_tensor("neutral")
-                return cls._from_facts(json.loads(metadata["facts"]), matrix, neutral)
+            content = Path(path).read_bytes()
         except FileNotFoundError:
             raise LabelError(f"{path}: there is no such compiled label set.") from None
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        except OSError as error:
             raise LabelError(f"{path}: this compiled label set is damaged: {error}.") from None
+        return cls.from_bytes(content, str(path))
+
+    @classmethod
+    def from_bytes(cls, content: bytes, where: str) -> CompiledLabels:
+        """What `to_bytes` gave; `where` it was, for the LabelError of what is damaged."""
+        try:
+            arrays = load(content)
+            # https://huggingface.co/docs/safetensors#format: the header's length, then the header.
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            metadata = header.get("__metadata__", {})
+            if metadata.get("format") != FORMAT:
+                raise LabelError(f"{where}: this is no compiled label set.")
+            facts = json.loads(metadata["facts"])
+            return cls._from_facts(facts, arrays["matrix"], arrays["neutral"])
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise LabelError(f"{where}: this compiled label set is damaged: {error}.") from None
 
     @classmethod
     def _from_facts(
@@ -115,10 +130,19 @@ def compile_labels(
     encoder: Encoder, label_set: LabelSet, *, progress: Progress | None = None
 ) -> CompiledLabels:
     """Encode every prompt once (or find it in the cache) and average them a label."""
-    model = encoder.model
+    texts = texts_of(encoder.model, label_set)
+    return assemble(encoder.model, label_set, encoder.encode_texts(texts, progress=progress))
+
+
+def texts_of(model: Model, label_set: LabelSet) -> list[str]:
+    """What has to be encoded for a label set: its prompts in order, then the neutral ones."""
     prompts = label_set.prompts(model.template)
-    neutral = tuple(fill(model.template, word) for word in NEUTRAL)
-    rows = encoder.encode_texts([*(p for own in prompts for p in own), *neutral], progress=progress)
+    return [*(p for own in prompts for p in own), *(fill(model.template, w) for w in NEUTRAL)]
+
+
+def assemble(model: Model, label_set: LabelSet, rows: NDArray[np.float32]) -> CompiledLabels:
+    """The embeddings (n, d) of `texts_of` → the compiled set."""
+    prompts = label_set.prompts(model.template)
     sizes = [len(own) for own in prompts]
     return CompiledLabels(
         label_set.labels,

@@ -167,9 +167,13 @@ class Encoder:
             decoded = _ahead(pool, decode, items, batch_size + workers)
             while batch := list(islice(decoded, batch_size)):
                 pixels = [result for _, result in batch if isinstance(result, np.ndarray)]
-                rows = iter(self._image(np.stack(pixels)) if pixels else ())
+                rows = iter(self.encode_pixels(pixels) if pixels else ())
                 for item, result in batch:
                     yield item, next(rows) if isinstance(result, np.ndarray) else result
+
+    def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> Embeddings:
+        """What `pixels` gave for n pictures → float32 (n, d), rows of length 1, in one batch."""
+        return self._image(np.stack(pixels))
 
     # prompts
 
@@ -215,15 +219,31 @@ class Encoder:
     def _encode_new_texts(self, texts: list[str]) -> Iterator[dict[str, NDArray[np.float32]]]:
         ids, cut = self.model.tokenizer.encode(texts, self.model.context_length)
         for text in (text for text, was_cut in zip(texts, cut, strict=True) if was_cut):
-            warnings.warn(
-                f"this prompt is longer than the {self.model.context_length} tokens that "
-                f"{self.model.name} reads, and was cut: {text[:80]!r}",
-                UnseenWarning,
-                stacklevel=2,
-            )
-        for batch in batches_of_like_length([len(tokens) for tokens in ids], TEXT_BATCH_TOKENS):
-            rows = self._text(*self.model.text_inputs([ids[i] for i in batch]))
+            warnings.warn(self.cut_short(text), UnseenWarning, stacklevel=2)
+        for batch, rows in self._text_batches(ids):
             yield dict(zip((texts[i] for i in batch), rows, strict=True))
+
+    def _text_batches(self, ids: list[list[int]]) -> Iterator[tuple[list[int], Embeddings]]:
+        for batch in batches_of_like_length([len(tokens) for tokens in ids], TEXT_BATCH_TOKENS):
+            yield batch, self._text(*self.model.text_inputs([ids[i] for i in batch]))
+
+    def cut_short(self, text: str) -> str:
+        """What is said of a text that is longer than the model reads."""
+        return (
+            f"this prompt is longer than the {self.model.context_length} tokens that "
+            f"{self.model.name} reads, and was cut: {text[:80]!r}"
+        )
+
+    def encode_once(self, texts: Sequence[str]) -> tuple[Embeddings, list[bool]]:
+        """Texts → float32 (n, d), and which were cut; without the cache on disk, and no warning.
+
+        For texts of people who are not known: a disk that they could fill is not asked.
+        """
+        ids, cut = self.model.tokenizer.encode(texts, self.model.context_length)
+        rows = np.empty((len(texts), self.model.dimension), dtype=np.float32)
+        for batch, encoded in self._text_batches(ids):
+            rows[batch] = encoded
+        return rows, cut
 
 
 def batches_of_like_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:

@@ -7,14 +7,13 @@ decoders in `FORMATS` are used, and whatever Pillow raises comes out as `ImageEr
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import os
 import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -206,14 +205,14 @@ def _read_text(
             check_address=check_address,
         )
     if scheme.startswith("data:"):
-        return _check_bytes(_read_data_uri(source, name), limits, name)
+        return _check_bytes(from_data_uri(source, name), limits, name)
     try:
         is_file = 0 < len(source) < 4096 and Path(source).exists()
     except ValueError:  # a null byte
         is_file = False
     if is_file:
         return _read_file(Path(source), limits, name)
-    content = _base64(source)
+    content = from_base64(source)
     if content is not None and content.startswith(SIGNATURES):
         return _check_bytes(content, limits, name)
     raise SourceError(f"{shortened(source)!r}: there is no such file.")
@@ -231,23 +230,26 @@ def _read_file(path: Path, limits: Limits, name: str) -> bytes | memoryview:
         raise SourceError(f"{name}: cannot be read: {error.strerror or error}.") from None
 
 
-def _read_data_uri(source: str, name: str) -> bytes:
+def from_data_uri(source: str, name: str) -> bytes:
+    """The bytes in a `data:` URI. Raises ImageError; `name` is what to call it there."""
     head, comma, body = source.partition(",")
     if not comma:
         raise ImageError(f"{shortened(name)}: a data URI has a comma before its data.")
-    content = _base64(body) if head.endswith(";base64") else unquote_to_bytes(body)
+    is_base64 = head.lower().endswith(";base64")
+    content = from_base64(body) if is_base64 else unquote_to_bytes(body)
     if content is None:
         raise ImageError(f"{shortened(name)}: the base64 of this data URI is broken.")
     return content
 
 
-def _base64(text: str) -> bytes | None:
-    """Strict, but for line breaks, missing padding, and the URL-safe alphabet."""
+def from_base64(text: str) -> bytes | None:
+    """Strict, but for line breaks, missing padding, and the URL-safe alphabet; None: it is none."""
+    with suppress(ValueError):
+        return base64.b64decode(text, validate=True)  # the usual kind, ten times as fast
     text = re.sub(r"\s+", "", text).replace("-", "+").replace("_", "/").rstrip("=")
-    try:
+    with suppress(ValueError):
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        return None
+    return None
 
 
 def _check_bytes(content: bytes | memoryview, limits: Limits, name: str) -> bytes | memoryview:

@@ -64,6 +64,18 @@ class LabelSet:
         Duplicates are merged, with a warning.
         """
         label_set = labels if isinstance(labels, LabelSet) else _read(labels)
+        return label_set.extended(template, background)
+
+    @classmethod
+    def from_data(cls, data: Iterable[str] | Mapping[str, Any]) -> LabelSet:
+        """As `of`, from a list or a dict of labels alone: no file is opened, whatever it says."""
+        if isinstance(data, Mapping):
+            return cls(_merged(_from_pairs(data.items(), "labels")))
+        return cls(_merged(_from_names(data)))
+
+    def extended(self, template: TemplateLike = None, background: Iterable[str] = ()) -> LabelSet:
+        """With other templates, and more background labels; LabelError when no label is left."""
+        label_set = self
         extra = tuple(Label(_clean(name), background=True) for name in background)
         if extra:
             label_set = replace(label_set, labels=_merged(label_set.labels + extra))

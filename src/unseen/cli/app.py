@@ -27,6 +27,7 @@ from unseen.cli.models import models
 from unseen.cli.organize import organize
 from unseen.cli.output import forget_stdout
 from unseen.cli.search import search
+from unseen.cli.serve import keys, serve
 from unseen.cli.verify import verify
 from unseen.errors import UnseenError
 
@@ -47,6 +48,8 @@ app.command(short_help="Group the pictures of an index.")(clusters)
 app.command("map", short_help="Draw an index as a map, a page to look at.")(draw_map)
 app.command(short_help="Put pictures into a folder for each label.")(organize)
 app.add_typer(labels, name="labels", short_help="Compile label sets.")
+app.command(short_help="Serve it over HTTP, with a page.")(serve)
+app.add_typer(keys, name="keys", short_help="Keys for the server.")
 models.command(short_help="Test a checkpoint in every runtime and precision.")(verify)
 app.add_typer(models, name="models", short_help="List, describe and fetch the known checkpoints.")
 app.command(short_help="Look at the installation, and test it.")(doctor)

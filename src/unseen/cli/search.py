@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
 import unseen
 from unseen.cli import options, page, progress
@@ -56,7 +57,7 @@ def search(
             raise SourceError("what is asked for and what is not wanted are the same.")
         hits = found.search(
             classifier.encoder,
-            np.float32(query / length),
+            np.asarray(query / length, dtype=np.float32),
             top=top,
             approximate=False if exact else None,
         )
@@ -78,9 +79,9 @@ def search(
         progress.say("nothing is left in this index: every file of it is missing.")
 
 
-def _vectors(classifier: unseen.Classifier, queries: list[str]) -> list[np.ndarray]:
+def _vectors(classifier: unseen.Classifier, queries: list[str]) -> list[NDArray[np.float32]]:
     """Each query as its weight times a vector of length 1; zeros when there is none."""
-    vectors = [np.zeros(classifier.model.dimension, dtype=np.float32)]
+    vectors: list[NDArray[np.float32]] = [np.zeros(classifier.model.dimension, dtype=np.float32)]
     for query in queries:
         weight, what = _weighed(query)
         if Path(what).is_file():

@@ -107,7 +107,8 @@ class NumpyOperations:
         kernel = as_float32(weight)
         n, channels = x.shape[:2]
         out, _, kh, kw = kernel.shape
-        windows = np.lib.stride_tricks.sliding_window_view(x, (kh, kw), axis=(2, 3))
+        view: Any = np.lib.stride_tricks.sliding_window_view  # its types before numpy 2.3 are wrong
+        windows = view(x, (kh, kw), axis=(2, 3))
         windows = windows[:, :, ::stride, ::stride]  # (n, channels, h, w, kh, kw)
         h, w = windows.shape[2:4]
         windows = windows.reshape(n, groups, channels // groups, h, w, kh, kw)

@@ -237,6 +237,25 @@ class Index:
             if i in found
         ]
 
+    def vector(self, encoder: Encoder, picture: int) -> Floats | None:
+        """The embedding (d,) of a picture, by the id of its row; None where there is none."""
+        row = self._database.execute(
+            "SELECT embedding FROM picture WHERE id = ? AND model = ? AND embedding IS NOT NULL",
+            (picture, self._model(encoder)),
+        ).fetchone()
+        return None if row is None else np.frombuffer(row[0], dtype="<f2").astype(np.float32)
+
+    def hit(self, picture: int) -> Hit | None:
+        """A picture by the id of its row, with the cosine 1 to itself; None where it is gone."""
+        found = self._hits(np.array([picture], dtype=np.int64), np.ones(1, dtype=np.float32))
+        return found[0] if found else None
+
+    def page(self, encoder: Encoder, offset: int, limit: int) -> list[Hit]:
+        """Some of the pictures, in the order in which they were added; those whose files are all
+        missing are left out, so there may be fewer."""
+        ids = self.matrix(encoder).ids[offset : offset + limit]
+        return self._hits(np.array(ids), np.ones(len(ids), dtype=np.float32))
+
     def has(self, encoder: Encoder) -> bool:
         """Whether an encoder's model, just so, has looked at pictures here."""
         query = "SELECT 1 FROM picture WHERE model = ? LIMIT 1"

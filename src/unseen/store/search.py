@@ -31,8 +31,8 @@ def nearest(matrix: Matrix, query: Floats, top: int) -> tuple[NDArray[np.int64],
 
     Of equal cosines the earlier row comes first. Memory: one block, whatever the matrix is.
     """
-    places = np.zeros(0, dtype=np.int64)
-    cosines = np.zeros(0, dtype=np.float32)
+    places: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+    cosines: Floats = np.zeros(0, dtype=np.float32)
     start = 0
     for block in products(matrix, query[None]):
         column = block[:, 0]

@@ -1,0 +1,229 @@
+"""The application: one service, the routes over it, and the door in front of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import Scope
+
+from unseen import __version__
+from unseen.errors import UnseenError
+from unseen.server import bodies, keys, label_files, operations, page_files, v1
+from unseen.server.door import LOOPBACK, Door, Rules
+from unseen.server.indexed import Indexed
+from unseen.server.logs import LOGGER
+from unseen.server.metrics import Metrics
+from unseen.server.problems import Problem, Shape, answer, rfc9457
+from unseen.server.service import Service
+from unseen.server.settings import Settings
+
+logger = logging.getLogger(LOGGER)
+
+ROUTERS = (v1.router, operations.router, page_files.router)
+# Where a foreign API's errors have a shape of their own: the longest match of a path's start.
+SHAPES: dict[str, Shape] = {}
+# GETs that need no key: a page cannot send one before it is there.
+PUBLIC = ("/healthz", "/readyz", "/readiness", "/health", "/metrics", "/info", "/openapi.json")
+# POSTs that the networks answer.
+WORKING = ("/v1/classify", "/v1/embed", "/v1/search", "/v1/similar")
+KEY_IN_BODY: tuple[str, ...] = ()
+
+
+def create_app(settings: Settings, *, failed: Callable[[], None] | None = None) -> FastAPI:
+    """The ASGI application. Weights are loaded when it starts, in the background: see /readyz.
+
+    `failed` is called when that comes to nothing. Raises ModelError, StoreError, SourceError.
+    """
+    metrics = Metrics()
+    service = Service(settings, metrics)
+    hashes = [*(keys.read(settings.keys) if settings.keys else ())]
+    hashes += [(f"key{i}", digest) for i, digest in enumerate(settings.key_hashes)]
+    known = keys.Keys(hashes)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(_warm(app, settings, failed))
+        watching = asyncio.create_task(label_files.watch(service, settings.labels))
+        _on_hangup(lambda: asyncio.ensure_future(label_files.reload(service, settings.labels)))
+        yield
+        for task in (warming, watching):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        if app.state.indexed is not None:
+            await app.state.indexed.close()
+        metrics.ready.set(0)
+        await service.close()
+
+    app = FastAPI(
+        title="unseen",
+        version=__version__,
+        summary="Zero-shot image classification: pictures and words in, which words fit out.",
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        docs_url=None,  # their pages load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    app.state.indexed = None
+    app.state.has_keys = bool(known)
+    for router in ROUTERS:
+        app.include_router(router)
+    _handle_errors(app)
+    _describe(app)
+    app.add_middleware(
+        Door,
+        metrics=metrics,
+        limits=settings.limits,
+        keys=known,
+        rules=Rules(
+            shape=shape_of,
+            route=_route_of,
+            works=lambda method, path: method == "POST" and path in WORKING,
+            key_in_body=lambda path: path in KEY_IN_BODY,
+            public=_is_public,
+        ),
+        hosts=_hosts(settings),
+        origins=frozenset(settings.cors),
+        admit=service.admit,
+    )
+    if settings.cors:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors),
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Retry-After", "X-Request-Id"],
+        )
+    return app
+
+
+async def _warm(app: FastAPI, settings: Settings, failed: Callable[[], None] | None) -> None:
+    service: Service = app.state.service
+    loop = asyncio.get_running_loop()
+    try:
+        await loop.run_in_executor(None, service.warm_up)
+        if settings.index is not None:
+            arguments = service.encoder, settings.limits.of_a_picture(), service.metrics
+            app.state.indexed = await loop.run_in_executor(
+                None, Indexed, settings.index, *arguments
+            )
+        service.ready = True
+        await label_files.reload(service, settings.labels)
+    except Exception as error:
+        known = isinstance(error, UnseenError)
+        logger.error("not started", exc_info=not known, extra={"fields": {"error": str(error)}})
+        if failed is not None:
+            failed()
+        return
+    service.metrics.ready.set(1)
+    logger.info("ready", extra={"fields": {"model": service.model.name}})
+
+
+def _on_hangup(act: Callable[[], Any]) -> None:
+    """SIGHUP reads the label files again, where there are signals and this is the main thread."""
+    with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
+
+
+def _hosts(settings: Settings) -> frozenset[str] | None:
+    """Only a server at home minds its name: elsewhere there is a key, or a proxy, or no secret."""
+    at_home = settings.host in ("localhost", "127.0.0.1", "::1")
+    return LOOPBACK | {name.lower() for name in settings.hosts} if at_home else None
+
+
+def _is_public(method: str, path: str) -> bool:
+    if method == "OPTIONS":
+        return True
+    return method in ("GET", "HEAD") and (
+        path in PUBLIC or path in ("/", "/favicon.ico") or path.startswith("/page/")
+    )
+
+
+def _route_of(scope: Scope) -> str:
+    """The template of a route: a bounded set, for metrics and logs."""
+    route = scope.get("route")
+    path = getattr(route, "path", None)
+    return path if isinstance(path, str) else "other"
+
+
+def shape_of(method: str, path: str) -> Shape:
+    """How errors of a path look."""
+    for start in sorted(SHAPES, key=len, reverse=True):
+        if path == start or (start.endswith("/") and start != "/" and path.startswith(start)):
+            return SHAPES[start] if not (start == "/" and method != "POST") else rfc9457
+    return rfc9457
+
+
+def _handle_errors(app: FastAPI) -> None:
+    def respond(request: Request, problem: Problem) -> Response:
+        v1.said(request, error=problem.code)
+        return answer(problem, shape_of(request.method, request.url.path))
+
+    @app.exception_handler(Problem)
+    async def problem(request: Request, error: Problem) -> Response:
+        return respond(request, error)
+
+    @app.exception_handler(UnseenError)
+    async def known(request: Request, error: UnseenError) -> Response:
+        found = Problem.of(error)
+        if found.status == 500:
+            logger.error("error", exc_info=error)
+        return respond(request, found)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return respond(request, Problem(422, sentence_of(error), code="invalid_request"))
+
+    @app.exception_handler(HTTPException)
+    async def plain(request: Request, error: HTTPException) -> Response:
+        detail = PLAIN.get(error.status_code, str(error.detail))
+        return respond(request, Problem(error.status_code, detail, headers=error.headers))
+
+
+PLAIN = {
+    404: "there is nothing at this address; /openapi.json has what there is.",
+    405: "not with this method; see Allow.",
+}
+
+
+def sentence_of(error: RequestValidationError) -> str:
+    """The first few things that are wrong, and where; nothing of what was sent."""
+    found = [
+        f"{'.'.join(str(part)[:40] for part in one['loc']) or 'the body'}: {one['msg']}"
+        for one in list(error.errors())[:3]
+    ]
+    more = len(error.errors()) - len(found)
+    return "; ".join(found) + (f"; and {more} more." if more > 0 else ".")
+
+
+def _describe(app: FastAPI) -> None:
+    """The OpenAPI document, with the schemas that routes describe by hand."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title=app.title,
+                version=app.version,
+                summary=app.summary,
+                license_info=app.license_info,
+                routes=app.routes,
+            )
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            for name, schema in bodies.SCHEMAS.items():
+                schemas.setdefault(name, schema)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

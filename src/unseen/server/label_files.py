@@ -1,0 +1,58 @@
+"""Label files that a server was given: each is a stored set, read again when it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from unseen.errors import UnseenError
+from unseen.labels import LabelSet
+from unseen.server.logs import LOGGER
+from unseen.server.problems import Problem
+from unseen.server.service import Service
+
+logger = logging.getLogger(LOGGER)
+
+SECONDS = 2.0  # between two looks
+
+
+async def watch(service: Service, files: Sequence[Path]) -> None:
+    """Looks at the files for ever; a change is a new version, used as soon as it is compiled."""
+    seen = {file: _stamp(file) for file in files}
+    while files:
+        await asyncio.sleep(SECONDS)
+        changed = [file for file in files if _stamp(file) != seen[file]]
+        seen.update({file: _stamp(file) for file in changed})
+        if changed and service.ready:
+            await reload(service, changed)
+
+
+async def reload(service: Service, files: Sequence[Path]) -> None:
+    """Reads files into the store. One that cannot be read leaves what there was, and is logged."""
+    for file in files:
+        fields = {"file": file.name}
+        try:
+            label_set = await asyncio.get_running_loop().run_in_executor(None, _read, file)
+            stored, _ = await service.put_set(file.stem, label_set)
+        except (UnseenError, Problem) as error:
+            logger.error("label file not used", extra={"fields": {**fields, "error": str(error)}})
+            continue
+        fields |= {"labelset": f"{stored.name}@{stored.version}", "status": stored.status}
+        logger.info("label file", extra={"fields": fields})
+
+
+def _read(file: Path) -> LabelSet:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # merged duplicates are no matter of a log
+        return LabelSet.of(file)
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size

@@ -1,0 +1,70 @@
+"""The web page: a fixed list of files, under a policy that lets nothing else run."""
+
+from __future__ import annotations
+
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from unseen.server.problems import Problem
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-cache",  # asked for again, and answered 304
+}
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+async def page(request: Request) -> Response:
+    return _file(request, "index.html")
+
+
+@router.get("/page/{name}")
+async def part(request: Request, name: str) -> Response:
+    if name not in _files():
+        raise Problem(404, "the page has no such file.")
+    return _file(request, name)
+
+
+@router.get("/favicon.ico")
+async def icon(request: Request) -> Response:
+    return _file(request, "icon.svg") if "icon.svg" in _files() else Response(status_code=204)
+
+
+def _file(request: Request, name: str) -> Response:
+    content, tag = _files()[name]
+    headers = {**HEADERS, "ETag": tag}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    suffix = name[name.rindex(".") :]
+    return Response(content, headers=headers, media_type=TYPES[suffix])
+
+
+@cache
+def _files() -> dict[str, tuple[bytes, str]]:
+    """Name → content and tag, of every file that ships."""
+    found = {}
+    for file in resources.files(__package__).joinpath("page").iterdir():
+        if file.name.endswith(tuple(TYPES)):
+            content = file.read_bytes()
+            found[file.name] = content, f'"{sha256(content).hexdigest()[:16]}"'
+    return found

@@ -1,0 +1,65 @@
+"""A picture as a client sends it → bytes, an embedding, or an error. No path is ever opened."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.errors import ImageError
+from unseen.images import from_base64, from_data_uri
+from unseen.sources import shortened
+
+URL = re.compile(r"https?://", re.IGNORECASE)
+UNIT = 1e-2  # how far from 1 the length of an embedding may lie
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a request, not yet looked at: exactly one of the last three."""
+
+    name: str
+    content: bytes | None = None
+    text: str | None = None  # base64, a data URI or a URL
+    embedding: str | None = None  # base64 of little-endian float32
+
+    @property
+    def url(self) -> str | None:
+        """The URL to fetch, if it is one."""
+        return self.text if self.text is not None and URL.match(self.text) else None
+
+
+def content_of(picture: Picture) -> bytes:
+    """The bytes of a picture that is no URL. Raises ImageError."""
+    if picture.content is not None:
+        return picture.content
+    text = picture.text or ""
+    if text[:5].lower() == "data:":
+        return from_data_uri(text, picture.name)
+    return _decoded(text, picture.name)
+
+
+def _decoded(text: str, name: str) -> bytes:
+    content = from_base64(text)
+    if content is None:
+        raise ImageError(
+            f"{name}: {shortened(text)!r} is no base64 of a picture, no data URI and no URL."
+        )
+    return content
+
+
+def embedding_of(text: str, dimension: int, name: str) -> NDArray[np.float32]:
+    """The embedding (dimension,) that a client kept. Raises ImageError for any other thing."""
+    content = _decoded(text, name)
+    if len(content) != 4 * dimension:
+        raise ImageError(
+            f"{name}: an embedding of this model is {dimension} float32, {4 * dimension} bytes, "
+            f"and this one has {len(content)}; encode the picture with POST /v1/embed."
+        )
+    vector = np.frombuffer(content, dtype="<f4").astype(np.float32)
+    length = float(np.linalg.norm(vector))
+    if not abs(length - 1) <= UNIT:  # NaN fails too
+        raise ImageError(f"{name}: an embedding has the length 1, and this one {length:.3g}.")
+    return vector / np.float32(length)

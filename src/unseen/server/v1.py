@@ -1,0 +1,291 @@
+"""Our own API, below /v1."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from unseen.errors import LabelError
+from unseen.predictions import Prediction
+from unseen.server import bodies, wire
+from unseen.server.indexed import Indexed
+from unseen.server.labelsets import StoredSet
+from unseen.server.problems import PROBLEM_TYPE, Problem
+from unseen.server.service import Ready, Service
+from unseen.store.index import Hit
+
+FAILURES = {
+    400: "An image, base64 or JSON that cannot be read.",
+    401: "A key is needed, or is not known.",
+    404: "No such thing here.",
+    409: "Not as things are.",
+    413: "Too large, or too many.",
+    415: "A media type that is not read.",
+    421: "The server is not called by that name.",
+    422: "Of another shape.",
+    500: "An error of the server.",
+    503: "Busy, or not warm yet: see Retry-After.",
+}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": text,
+        "content": {PROBLEM_TYPE: {"schema": {"$ref": bodies.REFERENCE.format(model="Problem")}}},
+    }
+    for status, text in FAILURES.items()
+}
+bodies.SCHEMAS["Problem"] = wire.ProblemAnswer.model_json_schema()
+
+router = APIRouter(prefix="/v1", tags=["unseen"], responses=RESPONSES)
+
+SetNamed = Annotated[str, Path(max_length=64, examples=["animals"])]
+Version = Annotated[int | None, Query(ge=1, lt=2**31)]
+
+
+def service(request: Request) -> Service:
+    """The service of the application."""
+    found: Service = request.app.state.service
+    return found
+
+
+def indexed(request: Request) -> Indexed:
+    """The index; Problem 404 where none is attached."""
+    found: Indexed | None = request.app.state.indexed
+    if found is None:
+        raise Problem(404, "no index is attached: `unseen serve --index FOLDER`.", code="no_index")
+    return found
+
+
+def said(request: Request, **fields: Any) -> None:
+    """More for this request's line in the log."""
+    request.scope.setdefault("unseen.log", {}).update(fields)
+
+
+@router.post(
+    "/classify",
+    summary="Which labels fit each picture",
+    response_model=wire.ClassifyAnswer,
+    response_model_exclude_unset=True,
+    openapi_extra=bodies.described(wire.ClassifyRequest, files=True),
+)
+async def classify(request: Request) -> Any:
+    asked, uploads = await bodies.read(request, wire.ClassifyRequest, files=True)
+    labels, decision = asked.asked(asked.labelset), asked.decision()
+    if asked.image is not None and not uploads:
+        prediction, ready = await service(request).classify_one(
+            wire.picture(asked.image, 0), labels, decision
+        )
+        predictions = [prediction]
+    else:
+        pictures = uploads or [wire.picture(one, i) for i, one in enumerate(asked.images or ())]
+        predictions, ready = await service(request).classify(pictures, labels, decision)
+    said(request, pictures=len(predictions), failed=sum(not p.ok for p in predictions))
+    return JSONResponse(answer_of(service(request), predictions, ready))
+
+
+def answer_of(service: Service, predictions: list[Prediction], ready: Ready) -> dict[str, Any]:
+    """The body of a classification."""
+    stored = ready.stored
+    return {
+        "model": service.model.name,
+        "labelset": stored and {"name": stored.name, "version": stored.version},
+        "predictions": [prediction.to_dict() for prediction in predictions],
+        "warnings": list(ready.warnings),
+    }
+
+
+@router.post(
+    "/embed",
+    summary="The embeddings of pictures and texts",
+    response_model=wire.EmbedAnswer,
+    response_model_exclude_unset=True,
+    openapi_extra=bodies.described(wire.EmbedRequest, files=True),
+)
+async def embed(request: Request) -> Any:
+    asked, uploads = await bodies.read(request, wire.EmbedRequest, files=True)
+    one = service(request)
+    pictures = uploads or [wire.picture(image, i) for i, image in enumerate(asked.images)]
+    one.check_texts(asked.texts, one.limits.texts)
+    encoded = await one.encode_pictures(pictures)
+    texts = await one.encode_texts(asked.texts)
+    said(request, pictures=len(encoded), texts=len(asked.texts))
+    images: list[dict[str, Any]] = [
+        {"source": e.name, "error": str(e.error)}
+        if e.embedding is None
+        else {"source": e.name, "embedding": wire.written(e.embedding, asked.encoding)}
+        for e in encoded
+    ]
+    return JSONResponse(
+        {
+            "model": one.model.name,
+            "dimension": one.model.dimension,
+            "images": images,
+            "texts": [{"embedding": wire.written(row, asked.encoding)} for row in texts.rows],
+            "warnings": list(texts.warnings),
+        }
+    )
+
+
+# the index
+
+
+@router.post(
+    "/search",
+    summary="Pictures of the index that are nearest to words and pictures",
+    response_model=wire.HitsAnswer,
+    openapi_extra=bodies.described(wire.SearchRequest),
+)
+async def search(request: Request) -> Any:
+    asked, _ = await bodies.read(request, wire.SearchRequest)
+    index, one = indexed(request), service(request)
+    _check_top(one, asked.top)
+    texts = [*asked.texts, *asked.without]
+    one.check_texts(texts, one.limits.texts)
+    if not asked.texts and not asked.images:
+        raise LabelError("nothing was asked for: give texts or images.")
+    rows = (await one.encode_texts(texts)).rows
+    query = rows[: len(asked.texts)].sum(0) - rows[len(asked.texts) :].sum(0)
+    for e in await one.encode_pictures([wire.picture(im, i) for i, im in enumerate(asked.images)]):
+        if e.embedding is None:
+            raise Problem(400, str(e.error), code="bad_image")
+        query = query + e.embedding
+    length = float(np.linalg.norm(query))
+    if length < 1e-6:
+        raise LabelError("what is asked for and what is not wanted are the same.")
+    hits = await index.search(np.asarray(query / length, dtype=np.float32), asked.top)
+    return JSONResponse({"model": one.model.name, "hits": [hit_of(hit) for hit in hits]})
+
+
+@router.post(
+    "/similar",
+    summary="Pictures of the index that are like one picture",
+    response_model=wire.HitsAnswer,
+    openapi_extra=bodies.described(wire.SimilarRequest),
+)
+async def similar(request: Request) -> Any:
+    asked, _ = await bodies.read(request, wire.SimilarRequest)
+    index, one = indexed(request), service(request)
+    _check_top(one, asked.top)
+    if asked.id is not None:
+        query = await index.vector(asked.id)
+    else:
+        encoded = await one.encode_picture(wire.picture(asked.image or "", 0))
+        assert encoded.embedding is not None
+        query = encoded.embedding
+    hits = await index.search(query, asked.top + (asked.id is not None))
+    hits = [hit for hit in hits if hit.id != asked.id][: asked.top]
+    return JSONResponse({"model": one.model.name, "hits": [hit_of(hit) for hit in hits]})
+
+
+@router.get("/pictures", summary="The pictures of the index", response_model=wire.PicturesAnswer)
+async def pictures(
+    request: Request,
+    offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 60,
+) -> Any:
+    total, hits = await indexed(request).page(offset, limit)
+    rows = [{k: v for k, v in hit_of(hit).items() if k != "cosine"} for hit in hits]
+    return JSONResponse({"total": total, "pictures": rows})
+
+
+@router.get(
+    "/pictures/{picture}/thumbnail",
+    summary="A small JPEG of a picture of the index",
+    response_class=Response,
+    responses={200: {"content": {"image/jpeg": {}}, "description": "At most 256 pixels."}},
+)
+async def thumbnail(request: Request, picture: Annotated[int, Path(ge=0, lt=2**63)]) -> Response:
+    content = await indexed(request).thumbnail(picture)
+    return Response(
+        content, headers={"Cache-Control": "private, max-age=3600"}, media_type="image/jpeg"
+    )
+
+
+def hit_of(hit: Hit) -> dict[str, Any]:
+    """A picture of the index; the first of its places is its path."""
+    return {
+        "id": hit.id,
+        "path": hit.paths[0],
+        "copies": list(hit.paths[1:]),
+        "cosine": hit.cosine,
+        "width": hit.width,
+        "height": hit.height,
+        "taken": hit.taken,
+    }
+
+
+def _check_top(service: Service, top: int) -> None:
+    if top > service.limits.hits:
+        raise Problem(413, f"top is {top:,}; at most {service.limits.hits:,} are given.")
+
+
+# label sets
+
+
+@router.get("/labelsets", summary="The label sets kept here", response_model=wire.SetsAnswer)
+async def list_labelsets(request: Request) -> Any:
+    found = await service(request).list_sets()
+    fields = ("name", "version", "created", "labels", "status", "error")
+    return JSONResponse({"labelsets": [{f: getattr(s, f) for f in fields} for s in found]})
+
+
+@router.put(
+    "/labelsets/{name}",
+    summary="Keep labels under a name; other labels are a new version",
+    response_model=wire.SetAnswer,
+    responses={201: {"model": wire.SetAnswer, "description": "The name is new."}},
+    openapi_extra=bodies.described(wire.LabelsRequest),
+)
+async def put_labelset(request: Request, name: SetNamed) -> Any:
+    asked, _ = await bodies.read(request, wire.LabelsRequest)
+    stored, new = await service(request).put(name, asked.asked())
+    return JSONResponse(set_of(service(request), stored), 201 if new else 200)
+
+
+@router.get("/labelsets/{name}", summary="A label set", response_model=wire.SetAnswer)
+async def get_labelset(request: Request, name: SetNamed, version: Version = None) -> Any:
+    stored = await service(request).newest(name, version)
+    return JSONResponse(set_of(service(request), stored))
+
+
+@router.delete(
+    "/labelsets/{name}", summary="Forget a label set, every version of it", status_code=204
+)
+async def delete_labelset(request: Request, name: SetNamed) -> Response:
+    await service(request).delete_set(name)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/labelsets/{name}/compiled",
+    summary="A label set as the file that `unseen classify --labels` takes",
+    response_class=Response,
+    responses={
+        200: {
+            "content": {"application/octet-stream": {"schema": {"type": "string"}}},
+            "description": "safetensors",
+        }
+    },
+)
+async def compiled_labelset(request: Request, name: SetNamed, version: Version = None) -> Response:
+    stored = await service(request).newest(name, version)
+    ready = await service(request).compiled_set(stored)
+    return Response(ready.compiled.to_bytes(), media_type="application/octet-stream")
+
+
+def set_of(service: Service, stored: StoredSet) -> dict[str, Any]:
+    """A label set, in full."""
+    patterns = stored.definition["templates"]
+    return {
+        "name": stored.name,
+        "version": stored.version,
+        "created": stored.created,
+        "status": stored.status,
+        "error": stored.error,
+        "labels": stored.definition["labels"],
+        "templates": patterns,
+        "model": service.model.name,
+        "fingerprint": service.model.fingerprint,
+    }
