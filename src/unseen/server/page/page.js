@@ -87,7 +87,7 @@ const encode = async (picture) => {
     const [row] = body.images;
     if (row.error) return fail(row.error);
     if (body.model !== info.model.id) await learn();
-    Object.assign(picture, { embedding: row.b64, state: "ready", answered: 0 });
+    Object.assign(picture, { embedding: row.embedding, state: "ready", answered: 0 });
     answer();
   } catch (error) {
     if (error.name === "AbortError") return; // it was removed
@@ -101,11 +101,12 @@ const encode = async (picture) => {
 // Why a picture need not be sent: the server would not take it, or it cannot be read here.
 const tooLarge = async (picture) => {
   const { file } = picture;
-  const { body_bytes: bytes, pixels } = info.limits;
+  const { body_bytes: body, image_bytes: bytes = body, pixels } = info.limits;
   const mega = (many) => (many / 1e6).toLocaleString("en", { maximumFractionDigits: 1 });
   const tell = (has, most, what) =>
     `It has ${mega(has)} ${what}, and this server takes ${mega(most)}. Make it smaller first.`;
-  if (file.size + 2000 > bytes) return tell(file.size, bytes, "MB");
+  const most = Math.min(bytes, body - 2000); // a form has a little around it
+  if (file.size > most) return tell(file.size, most, "MB");
   try {
     await file.slice(0, 1).arrayBuffer();
   } catch {
