@@ -65,7 +65,7 @@ export const roving = (container, selector, onMove = () => {}) => {
 
 export const tabs = (list, onChoose) => {
   const choose = (tab) => {
-    for (const one of list.children) one.setAttribute("aria-selected", String(one === tab));
+    for (const one of list.children) one.setAttribute("aria-selected", one === tab);
     settle(tab);
     onChoose(tab);
   };

@@ -229,15 +229,13 @@ const percent = (score) =>
   : `${(100 * score).toFixed(1)} %`;
 
 const NONE = "none of these";
-const wordOf = (label) =>
-  label === "unknown" && !settings.labels.includes(label) ? NONE : label;
+const wordOf = (label) => (label === "unknown" && settings.unknown ? NONE : label);
 
 const best = ({ result, state }) => {
   if (state === "failed") return "not read";
   if (!result) return "…";
-  const first = result.ranking[0];
   if (result.label === null) return result.unknown ? NONE : "none";
-  return wordOf(first?.label ?? result.label);
+  return result.label;
 };
 
 const select = (picture) => {
@@ -292,7 +290,7 @@ const showTile = (picture) => {
   const button = picture.tile.firstChild;
   const word = best(picture);
   const score = picture.state === "ready" ? picture.result?.ranking[0]?.score : undefined;
-  button.setAttribute("aria-current", String(picture === selected));
+  button.setAttribute("aria-current", picture === selected);
   button.className = `tile ${picture.state}`;
   button.lastChild.textContent = word;
   button.title =
@@ -369,14 +367,12 @@ const settleBars = roving(ui.bars, ".bar");
 // Options
 
 const showWords = () => {
-  for (const [id, on] of [["multi", settings.multi], ["unknown", settings.unknown]]) {
-    ui[id].setAttribute("aria-pressed", String(on));
-  }
+  for (const id of ["multi", "unknown"]) ui[id].setAttribute("aria-pressed", settings[id]);
   ui.backgroundPart.hidden = !settings.unknown;
   ui.customPart.hidden = settings.template !== CUSTOM;
   const wrong = wrongTemplate();
   ui.customWrong.textContent = wrong;
-  ui.custom.setAttribute("aria-invalid", String(wrong !== ""));
+  ui.custom.setAttribute("aria-invalid", wrong !== "");
   ui.template.value = settings.template;
   ui.ideas.hidden = settings.labels.length > 0;
   showCode();
@@ -395,9 +391,7 @@ const showInfo = () => {
   const { model: m, templates = [], version } = info;
   const options = [["", "Prompt: model’s own"]];
   options.push(...templates.map((name) => [name, `Prompt: ${name}`]), [CUSTOM, "Prompt: your own"]);
-  ui.template.replaceChildren(
-    ...options.map(([value, text]) => Object.assign(make("option", "", text), { value })),
-  );
+  ui.template.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
   ui.template.title = m.template ? `The model’s own: ${m.template}` : "";
   if (!options.some(([value]) => value === settings.template)) settings.template = "";
   const facts = new Set([m.id, m.family, `${m.dimension} dimensions`, `unseen ${version}`]);
@@ -452,7 +446,7 @@ const closeCamera = () => {
 };
 
 const shoot = () => {
-  const video = ui.video;
+  const { video } = ui;
   const canvas = make("canvas");
   canvas.width = video.videoWidth;
   canvas.height = video.videoHeight;
@@ -528,7 +522,7 @@ ui.share.onclick = async () => {
 ui.codeOpen.onclick = () => {
   const open = ui.code.hidden;
   ui.code.hidden = !open;
-  ui.codeOpen.setAttribute("aria-expanded", String(open));
+  ui.codeOpen.setAttribute("aria-expanded", open);
   showCode();
 };
 tabs(ui.languages, (tab) => {
@@ -536,9 +530,8 @@ tabs(ui.languages, (tab) => {
   showCode();
 });
 ui.copy.onclick = async () => {
-  const code = ui.snippet;
-  if (await copied(ui.copy, code.textContent)) return;
-  getSelection().selectAllChildren(code);
+  if (await copied(ui.copy, ui.snippet.textContent)) return;
+  getSelection().selectAllChildren(ui.snippet);
   note("The code is selected: copy it with Ctrl C.");
 };
 tabs(ui.views, (tab) => {

@@ -212,9 +212,7 @@ export class Chips {
       ...settings.labels.map((label) => chips.get(label) || this.chip(label)),
     );
     this.settle();
-    const many = settings.labels.length;
-    ui.labelCount.textContent = many > 1 ? `${many}` : "";
-    ui.clear.hidden = many === 0;
+    ui.clear.hidden = settings.labels.length === 0;
   }
 
   chip(label) {
