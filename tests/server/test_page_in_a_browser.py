@@ -537,6 +537,7 @@ def test_copying_without_the_clipboard_api(page: Page, url: str) -> None:
     [
         COLOURS,
         'it\'s a "cat" $HOME `id` \\, -x, @/etc/passwd, <b, [1], #c',
+        "@cat.jpg, <cat.jpg, a;type=text/plain, -x",
         "a circle, photo.txt",
         "[1",
     ],
@@ -633,6 +634,13 @@ def test_it_fits_the_screen_in_light_and_dark(
     ground = page.js("return getComputedStyle(document.body).backgroundColor")
     brightness = sum(int(n) for n in re.findall(r"\d+", ground)[:3]) / 3
     assert brightness < 50 if dark else brightness > 200
+    page.until(page.answered)
+    cut = page.js(
+        "const right = (e) => e.getBoundingClientRect().right;"
+        "return [...document.querySelectorAll('.bar .number')]"
+        ".filter((e) => right(e) > right(e.parentElement)).length"
+    )
+    assert cut == 0
     small = page.js(
         "return [...document.querySelectorAll('main button, main input, main select, footer a')]"
         ".filter((e) => e.offsetParent && e.getBoundingClientRect().height < 40)"
