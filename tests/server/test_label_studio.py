@@ -76,8 +76,9 @@ def test_multiple_choice_is_multi_label(url: str, classifier: unseen.Classifier)
     assert region["value"]["choices"] == [scored.label for scored in expected.ranking]
     assert len(region["value"]["choices"]) > 1
     (nothing,) = predict(url, tasks(uri("a red circle")), config("zebra", choice="multiple"))
-    if not classifier.classify(png("a red circle"), ["zebra"], multi_label=True).ranking:
-        assert (nothing["result"], nothing["score"]) == ([], 0.0)
+    assert not classifier.classify(png("a red circle"), ["zebra"], multi_label=True).ranking
+    assert (nothing["result"], nothing["score"]) == ([], 0.0)
+    assert "error" not in nothing
 
 
 def test_several_blocks_aliases_and_nests(url: str) -> None:

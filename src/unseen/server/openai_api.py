@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, model_validator
@@ -267,6 +267,8 @@ async def _rows(
 
 # models
 
+ModelId = Annotated[str, Path(max_length=1000, examples=["builtin"])]
+
 
 @router.get("/v1/models", summary="The model that answers", response_model=ModelsAnswer)
 @router.get("/models", include_in_schema=False)
@@ -276,7 +278,7 @@ async def models(request: Request) -> Any:
 
 @router.get("/v1/models/{model:path}", summary="A model, by its id", response_model=ModelAnswer)
 @router.get("/models/{model:path}", include_in_schema=False)
-async def model(request: Request, model: str) -> Any:
+async def model(request: Request, model: ModelId) -> Any:
     _check_model(service(request), model)
     return JSONResponse(_described(service(request)))
 

@@ -7,7 +7,7 @@ from hashlib import sha256
 from importlib import resources
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import HTMLResponse, Response
 
 from unseen.server.problems import Problem
 
@@ -30,22 +30,27 @@ TYPES = {
     ".svg": "image/svg+xml",
 }
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(tags=["page"])
 
 
-@router.get("/")
+@router.get(
+    "/",
+    summary="The page",
+    response_class=HTMLResponse,
+    responses={304: {"description": "As it was (If-None-Match)."}},
+)
 async def page(request: Request) -> Response:
     return _file(request, "index.html")
 
 
-@router.get("/page/{name}")
+@router.get("/page/{name}", include_in_schema=False)
 async def part(request: Request, name: str) -> Response:
     if name not in _files():
         raise Problem(404, "the page has no such file.")
     return _file(request, name)
 
 
-@router.get("/favicon.ico")
+@router.get("/favicon.ico", include_in_schema=False)
 async def icon(request: Request) -> Response:
     return _file(request, "icon.svg") if "icon.svg" in _files() else Response(status_code=204)
 
