@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,19 @@ pytestmark = pytest.mark.usefixtures("only_loopback")
 TEXTS = ["a red circle", "a blue square"]
 
 
+_made: list[openai.OpenAI] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while _made:
+        _made.pop().close()
+
+
 def client(url: str, key: str = "anything", retries: int = 0) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=retries)
+    _made.append(openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=retries))
+    return _made[-1]
 
 
 def image_row(classifier: unseen.Classifier, label: str) -> Any:
