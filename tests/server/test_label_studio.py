@@ -15,7 +15,7 @@ import unseen
 from asking import KEY, ask, b64, png
 from serving import serving
 from unseen.errors import SourceError
-from unseen.server import label_studio
+from unseen.server import keys, label_studio
 from unseen.server.problems import Problem
 from unseen.server.settings import Settings
 
@@ -158,6 +158,8 @@ BILLION_LAUGHS = (
         (BILLION_LAUGHS, 422),
         ('<!DOCTYPE v SYSTEM "file:///etc/passwd"><View/>', 422),
         ('<!DOCTYPE v [<!ENTITY x SYSTEM "file:///etc/passwd">]><View>&x;</View>', 422),
+        # Well-formed and harmless but for its DOCTYPE.
+        ('<!DOCTYPE View [<!ENTITY x "cat">]>' + config("&x;"), 422),
         ("<View>", 422),
         ("no xml", 422),
         ("<View/>", 422),
@@ -286,6 +288,25 @@ def test_an_own_file_is_fetched_with_the_projects_token(shapes_clip: Path, tmp_p
             assert bool(result["result"]) == (error is None)
     studio.shutdown()
     studio.server_close()
+
+
+def test_a_token_serves_the_key_that_brought_it(
+    shapes_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unseen.server.remote.fetched", lambda *_: png("a red circle"))
+    settings = Settings(
+        model=str(shapes_clip),
+        key_hashes=(keys.digest("one"), keys.digest("two")),
+        url_hosts=frozenset({"labels.example"}),
+        label_store=tmp_path / "labelsets.sqlite",
+    )
+    with serving(settings) as served:
+        body = {"project": "1", "hostname": "http://labels.example", "access_token": "s3cret"}
+        assert ask(f"{served.url}/setup", body, Authorization="Bearer one")[0] == 200
+        body = {"tasks": tasks("/data/a.png"), "label_config": config(), "project": "1"}
+        for key, good in (("one", True), ("two", False)):
+            _, answer, _ = ask(f"{served.url}/predict", body, Authorization=f"Bearer {key}")
+            assert bool(answer["results"][0]["result"]) == good, key
 
 
 def test_basic_authentication(locked_url: str) -> None:
