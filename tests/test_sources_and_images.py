@@ -297,15 +297,17 @@ def test_a_server_that_is_not_there() -> None:
 
 
 def test_the_address_that_is_checked_is_the_one_connected_to(server: str) -> None:
-    seen = []
+    port = int(server.rpartition(":")[2])
+    seen: list[tuple[str, int, str]] = []
 
-    def refuse(address: str) -> None:
-        seen.append(address)
+    def refuse(host: str, port: int, address: str) -> None:
+        seen.append((host, port, address))
         raise unseen.SourceError("not there")
 
-    with pytest.raises(unseen.SourceError, match="not there"):
+    with pytest.raises(unseen.SourceError, match="cannot be fetched from here") as refused:
         open_image(f"{server}/redirect/2", check_address=refuse)
-    assert seen == ["127.0.0.1"]
+    assert str(refused.value.__cause__) == "not there"  # for the log; strangers are not told
+    assert seen == [("127.0.0.1", port, "127.0.0.1")]
     seen.clear()
-    open_image(f"{server}/redirect/2", check_address=seen.append)
-    assert seen == ["127.0.0.1"] * 3  # each redirect is checked again
+    open_image(f"{server}/redirect/2", check_address=lambda *asked: seen.append(asked))
+    assert seen == [("127.0.0.1", port, "127.0.0.1")] * 3  # each redirect is checked again

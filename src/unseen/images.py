@@ -75,6 +75,7 @@ def open_image(
     EXIF orientation is applied, transparency laid on white, 16-bit grey scaled to 8, and of an
     animation the first frame taken. `at_least`: the short side, in pixels, that will be wanted: a
     JPEG is then decoded at a fraction of its size, but at three times that side or more.
+    `check_address`: called with host, port and address before a URL is asked; see `fetch`.
 
     Raises SourceError when there is nothing to read, ImageError when it is no picture that can or
     may be opened.

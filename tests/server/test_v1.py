@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import http.server
 import io
 import json
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import numpy as np
@@ -415,3 +418,63 @@ def test_a_picture_over_the_limit_of_pixels(shapes_clip: Path, tmp_path: Path) -
     with serving(settings) as served, served.client() as client:
         body = {"image": b64(png("red circle")), "labels": LABELS}
         assert "pixels" in problem(client.post("/v1/classify", json=body), 400)["detail"]
+
+
+# URLs
+
+
+class _Files(http.server.SimpleHTTPRequestHandler):
+    content = b""
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        if self.path == "/away":
+            self.send_response(302)
+            self.send_header("Location", f"http://localhost:{self.server.server_port}/a.png")
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.content)
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def files() -> Iterator[int]:
+    """A server of pictures on loopback → its port."""
+    _Files.content = png("blue square")
+    _Files.asked.clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Files) as one:
+        runner = threading.Thread(target=one.serve_forever)
+        runner.start()
+        yield one.server_port
+        one.shutdown()
+        runner.join()
+
+
+def test_urls_are_fetched_from_hosts_that_are_allowed_alone(
+    shapes_clip: Path, tmp_path: Path, files: int, client: httpx.Client
+) -> None:
+    url = f"http://127.0.0.1:{files}/a.png"
+    ask = {"image": url, "labels": LABELS}
+    detail = problem(client.post("/v1/classify", json=ask), 400)["detail"]
+    assert "--urls" in detail and _Files.asked == []
+    for settings, asked in (
+        (Settings(urls=True), []),
+        (Settings(url_hosts=frozenset({f"127.0.0.1:{files}"})), ["/a.png"]),
+    ):
+        settings = replace(settings, model=str(shapes_clip), label_store=tmp_path / "s.sqlite")
+        with serving(settings) as served, served.client() as other:
+            answer = other.post("/v1/classify", json=ask)
+            assert _Files.asked == asked
+            if asked:
+                assert answer.json()["predictions"][0]["label"] == "blue square"
+                # A redirect leads to a name that is not allowed, though it is the same machine.
+                ask = {"images": [url.replace("a.png", "away")], "labels": LABELS}
+                row = other.post("/v1/classify", json=ask).json()["predictions"][0]
+                assert "error" in row and _Files.asked == ["/a.png", "/away"]
+            else:
+                assert "127.0.0.1" in problem(answer, 400)["detail"]

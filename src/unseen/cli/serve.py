@@ -12,6 +12,7 @@ from typing import Annotated, Optional
 import typer
 
 import unseen
+from unseen.addresses import PublicHosts
 from unseen.cli import BATCH_SIZE, options, progress
 from unseen.errors import MissingExtraError, SourceError
 from unseen.labels import LabelSet
@@ -91,6 +92,7 @@ def serve(
         key_files.read(keys)
     for file in labels or ():
         LabelSet.of(file)
+    PublicHosts(frozenset(url_host or ()))
     if index is not None:
         unseen.Index(index, create=False).close()
     settings = Settings(

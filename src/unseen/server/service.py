@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
@@ -179,7 +179,7 @@ class Service:
                 vector = embedding_of(picture.embedding, self.model.dimension, name)
                 return Encoded(name, vector)
             if picture.url is not None:
-                picture = replace(picture, content=await self._fetched(picture.url))
+                picture = replace(picture, content=await self.fetched(picture.url))
         except UnseenError as error:
             return Encoded(name, None, error)
         start = time.perf_counter()
@@ -201,9 +201,12 @@ class Service:
             pixels = self.encoder.pixels(content)
             return _renamed(pixels, picture.name) if isinstance(pixels, UnseenError) else pixels
 
-    async def _fetched(self, url: str) -> bytes:
-        """The bytes at a URL that a client named. Raises SourceError."""
-        if not self.settings.urls:
+    async def fetched(self, url: str, headers: Mapping[str, str] | None = None) -> bytes:
+        """The bytes at a URL that a client named. Raises SourceError.
+
+        `headers`: for the host of the URL alone; never a client's own.
+        """
+        if not (self.settings.urls or self.settings.url_hosts):
             raise SourceError(
                 "pictures are not fetched from URLs by this server (`unseen serve --urls` allows "
                 "it): send the picture itself, as base64."
@@ -211,7 +214,7 @@ class Service:
         from unseen.server.remote import fetched  # noqa: PLC0415 - http and ssl, if asked for
 
         with self.metrics.stage("fetch"):
-            return await self._in(self._fetchers, fetched, url, self.settings)
+            return await self._in(self._fetchers, fetched, url, self.settings, headers)
 
     # texts
 
