@@ -25,7 +25,8 @@ CONNECTIONS = 900  # at most; a server has room for 1024
 
 @dataclass(frozen=True)
 class Job:
-    """Closed loop: `clients` that each ask again when they have their answer. Open loop: `rate`."""
+    """Closed loop: `clients` that each ask again when they have their answer, or, refused, when
+    Retry-After has passed. Open loop: `rate`."""
 
     port: int
     requests: list[bytes]  # sent in turn, heads included
@@ -86,7 +87,8 @@ class _Client(asyncio.Protocol):
         if self._missing == 0:
             self._missing = -1
             status = int(self._head[9:12])
-            self._load.answered(self, status, self._since, b"retry-after: " in self._head)
+            wait = self._head.partition(b"retry-after: ")[2].partition(b"\r")[0]
+            self._load.answered(self, status, self._since, float(wait) if wait else None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._load.lost(self)
@@ -144,21 +146,32 @@ class _Load:
         client.ask(self._job.requests[self._next % len(self._job.requests)], since)
         self._next += 1
 
-    def answered(self, client: _Client, status: int, since: float, retry_after: bool) -> None:
+    def answered(self, client: _Client, status: int, since: float, wait: float | None) -> None:
         self._last = time.perf_counter()
         self._seconds.setdefault(status, []).append(self._last - since)
         if self._last <= self._end:
             self._counts[f"{status} in time"] += 1
-        if status in (429, 503) and not retry_after:
+        if status in (429, 503) and wait is None:
             self._counts["no Retry-After"] += 1
         most = self._job.number
         more = self._last < self._end and (most is None or self._next < most)
         if self._job.rate is None and more:
-            self._ask(client, self._last)
+            if wait is None:
+                self._ask(client, self._last)
+            else:
+                asyncio.get_running_loop().call_later(wait, self._again, client)
             return
         self._busy.discard(client)
         self._idle.append(client)
         self._done.set()
+
+    def _again(self, client: _Client) -> None:
+        now = time.perf_counter()
+        if now < self._end:
+            self._ask(client, now)
+        else:
+            self._busy.discard(client)
+            self._done.set()
 
     def lost(self, client: _Client) -> None:
         if client in self._busy:
