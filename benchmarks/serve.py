@@ -41,23 +41,25 @@ PARTS = ("engine", "clients", "latency", "overload", "soak")
 LABELS = [f"a kind of thing, number {i}" for i in range(100)]
 BOUNDARY = b"0a1b2c3d4e5f"
 
+# Measures each time that it is told for how many seconds.
 ENGINE = """
 import itertools, resource, sys, time, unseen
 from pathlib import Path
 def cpu():
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
-model, seconds, *paths = sys.argv[1:]
+model, *paths = sys.argv[1:]
 pictures = [Path(path).read_bytes() for path in paths]
 encoder = unseen.load(model).encoder
 list(encoder.stream_images(pictures[:32], batch_size=16))
-start, used, done = time.perf_counter(), cpu(), 0
-for encoded in encoder.stream_images(itertools.cycle(pictures), batch_size=16):
-    assert encoded.error is None
-    done += 1
-    if done % 16 == 0 and time.perf_counter() - start > float(seconds):
-        break
-print(done / (time.perf_counter() - start), (cpu() - used) / done)
+for line in sys.stdin:
+    start, used, done = time.perf_counter(), cpu(), 0
+    for encoded in encoder.stream_images(itertools.cycle(pictures), batch_size=16):
+        assert encoded.error is None
+        done += 1
+        if done % 16 == 0 and time.perf_counter() - start > float(line):
+            break
+    print(done / (time.perf_counter() - start), (cpu() - used) / done, flush=True)
 """
 
 
@@ -68,8 +70,8 @@ def main() -> None:
     parser.add_argument("--way", choices=("form", "json"), default="form")
     parser.add_argument("--only", choices=PARTS, action="append", help="repeatable; default: all")
     parser.add_argument("--seconds", type=float, default=20.0, help="of overload")
-    parser.add_argument("--each", type=float, default=8.0, help="seconds of everything else")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--each", type=float, default=5.0, help="seconds of each turn")
+    parser.add_argument("--rounds", type=int, default=5, help="turns")
     parser.add_argument("--soak", type=int, default=10_000, help="requests")
     parser.add_argument("--index", type=Path, help="of an index, for the soak's searches")
     parser.add_argument("--option", action="append", default=[], help="more for `unseen serve`")
@@ -106,13 +108,19 @@ def throughput(
     """Engine and server in turn → the server's capacity, and p99 of a client alone."""
     engine: list[list[float]] = []
     found: dict[int, list[dict[str, Any]]] = {1: [], 8: [], 32: []}
+    command = [sys.executable, "-c", ENGINE, model, *map(str, paths)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdin is not None and child.stdout is not None
     for _ in range(options.rounds):
-        engine.append(child(ENGINE, model, options.each, paths))
+        print(options.each, file=child.stdin, flush=True)
+        engine.append([float(number) for number in child.stdout.readline().split()])
         for clients, results in found.items():
             before = cpu_of(pid)
             result = load.run(load.Job(port, requests, clients=clients, seconds=options.each))
             result["server"] = (cpu_of(pid) - before) / max(1, result["statuses"].get("200", 0))
             results.append(result)
+    child.stdin.close()
+    child.wait()
     rate = statistics.median(rate for rate, _ in engine)
     cpu = statistics.median(cpu for _, cpu in engine)
     print(
@@ -337,13 +345,6 @@ def cpu_of(pid: int) -> float:
     """Seconds of CPU that a process has had."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def child(code: str, model: str, how_much: float, paths: list[Path]) -> list[float]:
-    """What the code prints: numbers."""
-    command = [sys.executable, "-c", code, model, str(how_much), *map(str, paths)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return [float(number) for number in done.stdout.split()]
 
 
 def median_of(results: list[dict[str, Any]], percent: str) -> float:
