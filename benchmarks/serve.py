@@ -107,7 +107,7 @@ def throughput(
 ) -> tuple[float, float]:
     """Engine and server in turn → the server's capacity, and p99 of a client alone."""
     engine: list[list[float]] = []
-    found: dict[int, list[dict[str, Any]]] = {1: [], 8: [], 32: []}
+    found: dict[int, list[dict[str, Any]]] = {32: [], 1: [], 8: []}
     command = [sys.executable, "-c", ENGINE, model, *map(str, paths)]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdin is not None and child.stdout is not None
@@ -128,7 +128,7 @@ def throughput(
         f"{1e3 * cpu:.1f} ms of CPU a picture"
     )
     rates = {}
-    for clients, results in found.items():
+    for clients, results in sorted(found.items()):
         each = [r["counts"].get("200 in time", 0) / options.each for r in results]
         rates[clients] = statistics.median(each)
         middle = {p: median_of(results, p) for p in ("50", "95", "99")}
@@ -145,7 +145,11 @@ def throughput(
         r["counts"].get("200 in time", 0) / options.each / e
         for r, (e, _) in zip(found[32], engine, strict=True)
     )
-    print(f"32 clients / engine: {ratio:.2f}")
+    of_cpu = statistics.median(
+        e / (r["server"] + r["cpu"] / r["statuses"].get("200", 1))
+        for r, (_, e) in zip(found[32], engine, strict=True)
+    )
+    print(f"32 clients / engine: {ratio:.2f}; of CPU, load generator included: {of_cpu:.2f}")
     return rates[32], median_of(found[1], "99")
 
 
