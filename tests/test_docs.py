@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import unseen
+from serving import commanded
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -21,23 +26,49 @@ def blocks(page: Path, language: str) -> list[str]:
     return [body for kind, body in FENCE.findall(page.read_text("utf-8")) if kind == language]
 
 
+SERVER = "http://localhost:8000"  # where pages find one; here it is at another port
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server with an index, for the pages that speak of one."""
+    folder = tmp_path_factory.mktemp("served")
+    shutil.copytree(ROOT / "examples", folder, dirs_exist_ok=True)
+    with unseen.Index(folder) as index:
+        index.update(unseen.load().encoder)
+    with commanded("--index", str(folder), UNSEEN_HOME=str(folder / "home")) as server:
+        yield server.url
+
+
+def ready(block: str, request: pytest.FixtureRequest) -> str:
+    return block.replace(SERVER, request.getfixturevalue("served")) if SERVER in block else block
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python(
+    page: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     monkeypatch.chdir(ROOT)
     space: dict[str, Any] = {}
     for block in blocks(page, "python"):
-        exec(compile(block, page.name, "exec"), space)
+        exec(compile(ready(block, request), page.name, "exec"), space)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_bash(page: Path, tmp_path: Path) -> None:
+def test_bash(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """In a folder where the examples are, and nothing that is written is kept."""
     for name in ("examples", "tests", "benchmarks"):
         (tmp_path / name).symlink_to(ROOT / name)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     for block in blocks(page, "bash"):
         done = subprocess.run(
-            ["bash", "-euc", block],
+            [
+                "bash",
+                "-euo",
+                "pipefail",
+                "-c",
+                ready(block, request).replace("curl -s", "curl -sf"),
+            ],
             cwd=tmp_path,
             env={**os.environ, "PATH": path},
             capture_output=True,

@@ -32,6 +32,9 @@ COMMANDS = (
     "models info",
     "models pull",
     "models verify",
+    "serve",
+    "keys",
+    "keys add",
     "doctor",
 )
 HEAD = "# The command line\n\nMade from `--help` by `tools/cli_reference.py`.\n"

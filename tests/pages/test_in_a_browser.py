@@ -3,105 +3,21 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
-import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+import browsers
+from browsers import DESK, HOSTILE, PHONE, ActionChains, Keys
 from unseen.pages import Item, Point, Section, gallery, link, scatter, thumbnail
 
-selenium = pytest.importorskip("selenium", reason="selenium is not installed")
-from selenium import webdriver  # noqa: E402
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-dev-shm-usage "
-    "--disable-background-networking --disable-component-update --disable-sync"
-)
-PHONE = (390, 844)
-DESK = (1400, 900)
-HOSTILE = [
-    '<img src=x onerror="document.title=String(1)">.jpg',
-    "</script><script>document.title='owned'</script>",
-    "<!--<script>document.title='owned'",
-    "naïve 猫 фото.jpg",
-]
-
-
-class Browser:
-    """What the tests do with Chromium."""
-
-    def __init__(self, driver: Any) -> None:
-        self.driver = driver
-
-    def open(
-        self, page: Path, size: tuple[int, int] = DESK, *, dark: bool = False, quiet: bool = True
-    ) -> Browser:
-        self.driver.get_log("browser")  # what was said before is another test's
-        devtools = self.driver.execute_cdp_cmd
-        devtools(
-            "Emulation.setDeviceMetricsOverride",
-            {
-                "width": size[0],
-                "height": size[1],
-                "deviceScaleFactor": 1,
-                "mobile": size == PHONE,
-            },
-        )
-        theme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        calm = {"name": "prefers-reduced-motion", "value": "reduce"}
-        devtools("Emulation.setEmulatedMedia", {"features": [theme, calm]})
-        self.driver.get(page.as_uri())
-        if quiet:
-            assert self.log() == []
-        return self
-
-    def log(self) -> list[str]:
-        return [entry["message"] for entry in self.driver.get_log("browser")]
-
-    def js(self, code: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(code, *arguments)
-
-    def one(self, selector: str) -> Any:
-        return self.driver.find_element("css selector", selector)
-
-    def all(self, selector: str) -> list[Any]:
-        found: list[Any] = self.driver.find_elements("css selector", selector)
-        return found
-
-    def shown(self, selector: str) -> list[str]:
-        """Texts of what is not hidden."""
-        code = (
-            "return [...document.querySelectorAll(arguments[0])]"
-            ".filter((e) => e.offsetParent).map((e) => e.textContent)"
-        )
-        texts: list[str] = self.js(code, selector)
-        return texts
-
-    def keys(self, *keys: str) -> None:
-        for key in keys:
-            ActionChains(self.driver).send_keys(key).perform()
-
-    def until(self, what: Callable[[], Any]) -> Any:
-        end = time.monotonic() + 10
-        while not (found := what()):
-            assert time.monotonic() < end, "waited for in vain"
-            time.sleep(0.05)
-        return found
-
-    def has_no_sideways_scroll(self) -> bool:
-        fits: bool = self.js("return document.documentElement.scrollWidth <= innerWidth")
-        return fits
-
-    # the map
+class Browser(browsers.Browser):
+    """The same, and what only the map has."""
 
     def map(self) -> Image.Image:
         """What is drawn, once nothing moves."""
@@ -131,18 +47,8 @@ class Browser:
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or chromedriver is None:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in [*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(chromedriver))
-    yield driver
-    with contextlib.suppress(Exception):
-        driver.quit()
+    with browsers.chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 @pytest.fixture

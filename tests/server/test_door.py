@@ -121,6 +121,16 @@ def test_a_server_at_home_is_called_by_its_name(
         "": 421,
     }.items():
         assert inside.get("/info", headers={"host": host}).status_code == status, host
+        assert inside.get("/healthz", headers={"host": host}).status_code == 200, "a probe"
+
+
+def test_head_is_get_without_its_body(client: httpx.Client) -> None:
+    for path in ("/healthz", "/info", "/"):
+        head, get = client.head(path), client.get(path)
+        assert head.status_code == get.status_code == 200
+        assert head.content == b"" and get.content
+        assert head.headers["content-length"] == get.headers["content-length"]
+    assert client.head("/v1/classify").status_code == 405
 
 
 def test_pages_of_other_sites_may_not_ask(

@@ -24,6 +24,7 @@ import pytest
 
 import hostile
 from serving import Served, commanded, serving
+from unseen.server import keys
 from unseen.server.settings import ServerLimits, Settings
 from unseen.server.wire import PNG
 
@@ -464,7 +465,7 @@ def _children(pid: int) -> list[int]:
     return sorted(found)
 
 
-# label files
+# files
 
 
 def test_a_label_file_is_a_set_and_is_read_again(shapes_clip: Path, tmp_path: Path) -> None:
@@ -516,3 +517,27 @@ def test_the_png_of_the_examples_is_red() -> None:
 
     image = Image.open(io.BytesIO(base64.b64decode(PNG)))
     assert image.size == (8, 8) and image.getpixel((3, 3)) == (255, 0, 0)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_keys_are_read_again_on_sighup(shapes_clip: Path, tmp_path: Path) -> None:
+    file = tmp_path / "keys.txt"
+    alice = keys.add(file, "alice")
+    with (
+        commanded("-m", str(shapes_clip), "--keys", str(file)) as served,
+        served.client() as client,
+    ):
+
+        def status(key: str) -> int:
+            bearer = {"authorization": f"Bearer {key}"}
+            return client.get("/v1/labelsets", headers=bearer).status_code
+
+        assert status(alice) == 200
+        bob = keys.add(file, "bob")
+        assert status(bob) == 401
+        served.command.send_signal(signal.SIGHUP)
+        until(lambda: status(bob) == 200)
+        file.write_text("nonsense")
+        served.command.send_signal(signal.SIGHUP)
+        until(lambda: any(line["event"] == "keys not used" for line in served.lines()))
+        assert status(alice) == status(bob) == 200

@@ -48,15 +48,21 @@ def create_app(settings: Settings, *, failed: Callable[[], None] | None = None) 
     """
     metrics = Metrics()
     service = Service(settings, metrics)
-    hashes = [*(keys.read(settings.keys) if settings.keys else ())]
-    hashes += [(f"key{i}", digest) for i, digest in enumerate(settings.key_hashes)]
-    known = keys.Keys(hashes)
+    known = keys.Keys(_hashes(settings))
+
+    async def reload() -> None:
+        """What SIGHUP asks for: the keys and the label files, read again."""
+        try:
+            known.replace(_hashes(settings))
+        except UnseenError as error:
+            logger.error("keys not used", extra={"fields": {"error": str(error)}})
+        await label_files.reload(service, settings.labels)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         warming = asyncio.create_task(_warm(app, settings, failed))
         watching = asyncio.create_task(label_files.watch(service, settings.labels))
-        _on_hangup(lambda: asyncio.ensure_future(label_files.reload(service, settings.labels)))
+        _on_hangup(lambda: asyncio.ensure_future(reload()))
         yield
         for task in (warming, watching):
             task.cancel()
@@ -110,6 +116,12 @@ def create_app(settings: Settings, *, failed: Callable[[], None] | None = None) 
     return app
 
 
+def _hashes(settings: Settings) -> list[tuple[str, str]]:
+    """The names and hashes of all keys, of the file and of the environment."""
+    own = [(f"key{i}", digest) for i, digest in enumerate(settings.key_hashes)]
+    return own + (keys.read(settings.keys) if settings.keys else [])
+
+
 async def _warm(app: FastAPI, settings: Settings, failed: Callable[[], None] | None) -> None:
     service: Service = app.state.service
     loop = asyncio.get_running_loop()
@@ -133,15 +145,16 @@ async def _warm(app: FastAPI, settings: Settings, failed: Callable[[], None] | N
 
 
 def _on_hangup(act: Callable[[], Any]) -> None:
-    """SIGHUP reads the label files again, where there are signals and this is the main thread."""
+    """On SIGHUP, where there are signals and this is the main thread."""
     with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
 
 
 def _hosts(settings: Settings) -> frozenset[str] | None:
-    """Only a server at home minds its name: elsewhere there is a key, or a proxy, or no secret."""
+    """A server at home minds its name; elsewhere it does if it was told one."""
     at_home = settings.host in ("localhost", "127.0.0.1", "::1")
-    return LOOPBACK | {name.lower() for name in settings.hosts} if at_home else None
+    minds = at_home or settings.hosts
+    return LOOPBACK | {name.lower() for name in settings.hosts} if minds else None
 
 
 def _is_public(method: str, path: str) -> bool:

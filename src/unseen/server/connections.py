@@ -24,6 +24,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._deadline: asyncio.TimerHandle | None = None
+        self._last = False  # whether the next request is the last one
 
     def _expect(self, seconds: float) -> None:
         self._relax()
@@ -54,6 +55,11 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._expect(self.receive_seconds)
 
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self._last:
+            self.cycle.keep_alive = False
+
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._relax()
@@ -71,7 +77,11 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """When the server ends: an idle connection stays a moment, for what is on its way."""
+        """When the server ends: an idle connection stays a moment, for what is on its way.
+
+        That is answered with `Connection: close`, so that its client knows not to send more.
+        """
+        self._last = True
         if self.cycle is None or self.cycle.response_complete:
             self._unset_keepalive_if_required()
             self.loop.call_later(LINGER_SECONDS, self._end)

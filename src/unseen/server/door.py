@@ -28,6 +28,7 @@ from unseen.server.settings import ServerLimits
 logger = logging.getLogger(LOGGER)
 
 METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})  # asked by whatever name, or address
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SHOWN = 200  # characters of a path that is no route's, in the log
 GONE = 499  # what the log calls a request whose client went away
@@ -89,6 +90,8 @@ class Door:
             return
         method, path = scope["method"], scope["path"]
         record = _Record(method if method in METHODS else "other")
+        if method == "HEAD":  # a GET whose body is left out
+            scope = {**scope, "method": "GET"}
         request_id = uuid.uuid4().hex[:16]
         started = False
 
@@ -103,6 +106,8 @@ class Door:
                     (b"x-content-type-options", b"nosniff"),
                     (b"cross-origin-resource-policy", b"same-origin"),
                 ]
+            elif method == "HEAD":
+                message["body"] = b""
             await send(message)
 
         try:
@@ -128,7 +133,8 @@ class Door:
     async def _let_in(self, scope: Scope, receive: Receive, send: Send, record: _Record) -> None:
         method, path = scope["method"], scope["path"]
         headers = dict(scope["headers"])
-        self._check_host(headers.get(b"host", b"").decode("latin-1"))
+        if path not in PROBES:
+            self._check_host(headers.get(b"host", b"").decode("latin-1"))
         self._check_origin(method, headers)
         if self._rules.works(method, path):
             self._admit()

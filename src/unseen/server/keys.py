@@ -23,6 +23,10 @@ class Keys:
     """The keys that open a server; none: it is open."""
 
     def __init__(self, hashes: Iterable[tuple[str, str]]) -> None:
+        self.replace(hashes)
+
+    def replace(self, hashes: Iterable[tuple[str, str]]) -> None:
+        """Other keys from now on."""
         self._hashes = [(name, bytes.fromhex(digest)) for name, digest in hashes]
 
     def __bool__(self) -> bool:

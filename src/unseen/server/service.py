@@ -261,7 +261,8 @@ class Service:
 
     def _encode_texts(self, texts: list[str]) -> list[tuple[Floats, bool]]:
         rows, cut = self.encoder.encode_once(texts)
-        return list(zip(rows, cut, strict=True))
+        # Copies: a row that is kept must not keep its whole batch.
+        return [(row.copy(), was_cut) for row, was_cut in zip(rows, cut, strict=True)]
 
     def _remember(self, prompts: dict[str, tuple[Floats, bool]]) -> None:
         self._prompts.update(prompts)
