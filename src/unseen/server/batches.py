@@ -23,6 +23,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 SMOOTHING = 0.3  # of the newest batch, in the running mean of seconds an item
+LEAST = 2  # that may wait however slow the network is, so that it is never without work
 
 
 @dataclass(eq=False)
@@ -71,9 +72,13 @@ class Batches(Generic[T, R]):
     def check(self, longest: float) -> None:
         """Raises the Problem of an overloaded server where the wait is longer than that."""
         wait = self.wait()
-        if wait > longest:
+        if wait > longest and self.pending - self._working >= LEAST:
             self._metrics.rejected.labels("queue").inc()
             raise overloaded(wait)
+
+    def assume(self, seconds: float) -> None:
+        """What an item takes, until there is a batch to learn it from."""
+        self._seconds = seconds
 
     def expect(self, number: int) -> None:
         """So many are on their way (or, negative, are not any more)."""
@@ -127,12 +132,17 @@ class Batches(Generic[T, R]):
                 answers = await loop.run_in_executor(
                     self._thread, self._run, [waiting.item for waiting in batch]
                 )
+                answered = list(zip(batch, answers, strict=True))
             except Exception as error:
                 for waiting in batch:
                     if not waiting.answer.done():
                         waiting.answer.set_exception(error)
+            except asyncio.CancelledError:
+                for waiting in batch:
+                    waiting.answer.cancel()
+                raise
             else:
-                for waiting, answer in zip(batch, answers, strict=True):
+                for waiting, answer in answered:
                     if not waiting.answer.done():
                         waiting.answer.set_result(answer)
             finally:

@@ -29,7 +29,7 @@ class ServerLimits:
     seconds: float = 60.0  # a whole request, from its first byte to its answer
     receive_seconds: float = 30.0  # until the last byte of it has come
     fetch_seconds: float = 10.0  # for a URL
-    queue_seconds: float = 1.5  # expected wait from which new work is refused
+    queue_seconds: float = 1.2  # expected wait from which new work is refused
     drain_seconds: float = 20.0  # after SIGTERM
 
     def of_a_picture(self) -> Limits:

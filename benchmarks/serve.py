@@ -1,0 +1,375 @@
+"""`unseen serve` under load, against its own engine: what HTTP, queues and JSON cost.
+
+python benchmarks/serve.py                                    # builtin, small pictures
+python benchmarks/serve.py --model b32 --pictures large       # a full-size CLIP, 3 megapixels
+python benchmarks/serve.py --way json                         # base64 in JSON instead of a form
+python benchmarks/serve.py --only overload --seconds 60
+python benchmarks/serve.py --only soak --soak 10000
+
+Load comes from a process of its own (load.py) on the same cores, over loopback; its share of them
+is printed. The engine, and a classifier that is called directly, run in turn with the server, in
+processes of their own; medians are taken. Where others use the machine too, rates drift and the
+CPU time of a picture holds: it is printed beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import random
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import load
+from side_by_side import ROOT, b32, photographs
+
+import unseen
+
+PARTS = ("engine", "clients", "latency", "overload", "soak")
+LABELS = [f"a kind of thing, number {i}" for i in range(100)]
+BOUNDARY = b"0a1b2c3d4e5f"
+
+# Measures each time that it is told for how many seconds.
+ENGINE = """
+import itertools, resource, sys, time, unseen
+from pathlib import Path
+def cpu():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+model, *paths = sys.argv[1:]
+pictures = [Path(path).read_bytes() for path in paths]
+encoder = unseen.load(model).encoder
+list(encoder.stream_images(pictures[:32], batch_size=16))
+for line in sys.stdin:
+    start, used, done = time.perf_counter(), cpu(), 0
+    for encoded in encoder.stream_images(itertools.cycle(pictures), batch_size=16):
+        assert encoded.error is None
+        done += 1
+        if done % 16 == 0 and time.perf_counter() - start > float(line):
+            break
+    print(done / (time.perf_counter() - start), (cpu() - used) / done, flush=True)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--model", default="builtin", help="builtin, b32, or what `load` takes")
+    parser.add_argument("--pictures", choices=("small", "large"), default="small")
+    parser.add_argument("--way", choices=("form", "json"), default="form")
+    parser.add_argument("--only", choices=PARTS, action="append", help="repeatable; default: all")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of overload")
+    parser.add_argument("--each", type=float, default=5.0, help="seconds of each turn")
+    parser.add_argument("--rounds", type=int, default=5, help="turns")
+    parser.add_argument("--soak", type=int, default=10_000, help="requests")
+    parser.add_argument("--index", type=Path, help="of an index, for the soak's searches")
+    parser.add_argument("--option", action="append", default=[], help="more for `unseen serve`")
+    options = parser.parse_args()
+    parts = options.only or PARTS
+    model = str(b32()) if options.model == "b32" else options.model
+    paths = pictures_of(options.pictures)
+    requests = [classify_request(path.read_bytes(), options.way) for path in paths]
+    size = statistics.mean(map(len, requests)) / 1e3
+    print(f"{options.model}, {len(paths)} pictures, {size:.0f} kB a request ({options.way})")
+    print(f"{os.cpu_count()} cores, load average before: {os.getloadavg()[0]:.1f}")
+    index = [] if options.index is None else ["--index", str(options.index)]
+    with server(model, [*index, *options.option]) as (port, pid):
+        load.run(load.Job(port, requests, clients=4, number=64))  # labels, first inferences
+        idle_p99 = 0.0
+        capacity = None
+        if "engine" in parts or "clients" in parts or "overload" in parts:
+            capacity, idle_p99 = throughput(model, paths, port, pid, requests, options)
+        if "latency" in parts:
+            latency(model, paths, port, requests)
+        if "overload" in parts and capacity is not None:
+            overload(port, requests, capacity, idle_p99, options.seconds)
+        if "soak" in parts:
+            soak(port, pid, paths, options.soak, searches=options.index is not None)
+    print(f"load average after: {os.getloadavg()[0]:.1f}")
+
+
+# what is measured
+
+
+def throughput(
+    model: str, paths: list[Path], port: int, pid: int, requests: list[bytes], options: Any
+) -> tuple[float, float]:
+    """Engine and server in turn → the server's capacity, and p99 of a client alone."""
+    engine: list[list[float]] = []
+    found: dict[int, list[dict[str, Any]]] = {32: [], 1: [], 8: []}
+    command = [sys.executable, "-c", ENGINE, model, *map(str, paths)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdin is not None and child.stdout is not None
+    for _ in range(options.rounds):
+        print(options.each, file=child.stdin, flush=True)
+        engine.append([float(number) for number in child.stdout.readline().split()])
+        for clients, results in found.items():
+            before = cpu_of(pid)
+            result = load.run(load.Job(port, requests, clients=clients, seconds=options.each))
+            result["server"] = (cpu_of(pid) - before) / max(1, result["statuses"].get("200", 0))
+            results.append(result)
+    child.stdin.close()
+    child.wait()
+    rate = statistics.median(rate for rate, _ in engine)
+    cpu = statistics.median(cpu for _, cpu in engine)
+    print(
+        f"engine, batches of 16: {rate:.1f} pictures/s ({spread([rate for rate, _ in engine])}), "
+        f"{1e3 * cpu:.1f} ms of CPU a picture"
+    )
+    rates = {}
+    for clients, results in sorted(found.items()):
+        each = [r["counts"].get("200 in time", 0) / options.each for r in results]
+        rates[clients] = statistics.median(each)
+        middle = {p: median_of(results, p) for p in ("50", "95", "99")}
+        asking = statistics.median(r["cpu"] / sum(r["statuses"].values()) for r in results)
+        serving = statistics.median(r["server"] for r in results)
+        print(
+            f"{clients:3} clients: {rates[clients]:.1f}/s ({spread(each)}), p50 "
+            f"{1e3 * middle['50']:.1f} p95 {1e3 * middle['95']:.1f} p99 "
+            f"{1e3 * middle['99']:.1f} ms; CPU {1e3 * serving:.1f} ms a picture, and "
+            f"{1e3 * asking:.1f} to ask; "
+            f"{answers(results)}"
+        )
+    ratio = statistics.median(
+        r["counts"].get("200 in time", 0) / options.each / e
+        for r, (e, _) in zip(found[32], engine, strict=True)
+    )
+    of_cpu = statistics.median(
+        e / (r["server"] + r["cpu"] / r["statuses"].get("200", 1))
+        for r, (_, e) in zip(found[32], engine, strict=True)
+    )
+    print(f"32 clients / engine: {ratio:.2f}; of CPU, load generator included: {of_cpu:.2f}")
+    return rates[32], median_of(found[1], "99")
+
+
+def latency(
+    model: str, paths: list[Path], port: int, requests: list[bytes], pairs: int = 300
+) -> None:
+    """What a client alone waits more than a caller in the same process: picture by picture."""
+    classifier = unseen.load(model)
+    labels = classifier.compile(LABELS)
+    contents = [path.read_bytes() for path in paths]
+    direct, served = [], []
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for i in range(10 + pairs):
+            start = time.perf_counter()
+            classifier.classify(contents[i % len(contents)], labels)
+            middle = time.perf_counter()
+            ask(connection, requests[i % len(requests)])
+            direct.append(middle - start)
+            served.append(time.perf_counter() - middle)
+    direct, served = direct[10:], served[10:]
+    a, b = statistics.median(direct), statistics.median(served)
+    more = [b - a for a, b in zip(direct, served, strict=True)]
+    quarters = [1e3 * q for q in statistics.quantiles(more, n=4)]
+    print(
+        f"a client alone, medians of {pairs} in turn: called {1e3 * a:.2f} ms, over HTTP "
+        f"{1e3 * b:.2f} ms; difference {quarters[1]:+.2f} ms ({quarters[0]:+.2f} to "
+        f"{quarters[2]:+.2f})"
+    )
+
+
+def ask(connection: socket.socket, request: bytes) -> None:
+    """One request, and all of its answer, which has to be 200."""
+    connection.sendall(request)
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        answer += connection.recv(65536)
+    first, _, rest = answer.partition(b"\r\n\r\n")
+    missing = int(first.lower().partition(b"content-length: ")[2].split()[0]) - len(rest)
+    while missing > 0:
+        missing -= len(connection.recv(65536))
+    assert first.startswith(b"HTTP/1.1 200"), first
+
+
+def overload(
+    port: int, requests: list[bytes], capacity: float, idle_p99: float, seconds: float
+) -> None:
+    """Three times as many as can be answered, for a while, whatever the answers."""
+    job = load.Job(port, requests, clients=32, seconds=seconds, rate=3 * capacity)
+    result = load.run(job)
+    good = result["counts"].get("200 in time", 0) / seconds
+    print(f"overload, {3 * capacity:.0f}/s for {seconds:.0f} s: {answers([result])}")
+    print(f"  goodput {good:.1f}/s, {good / capacity:.2f} of capacity")
+    for status, times in result["percentiles"].items():
+        bound = 2 + 2 * idle_p99 if status == "200" else 0.1
+        print(
+            f"  {status}: p50 {1e3 * times['50']:.0f} p99 {1e3 * times['99']:.0f} ms "
+            f"(bound {1e3 * bound:.0f})"
+        )
+    share = result["cpu"] / result["seconds"]
+    print(f"  load generator {100 * share:.0f} % of a core; {result['counts']}")
+
+
+def soak(port: int, pid: int, paths: list[Path], number: int, *, searches: bool) -> None:
+    """Memory, files and threads of the server, before and after many requests of every kind."""
+    mixed = mixed_requests(paths, searches)
+    load.run(load.Job(port, mixed, clients=8, number=500))
+    before = state(pid)
+    result = load.run(load.Job(port, mixed, clients=8, number=number))
+    time.sleep(1)
+    after = state(pid)
+    print(f"soak, {number} requests in {result['seconds']:.0f} s: {answers([result])}")
+    for what, value in after.items():
+        growth = 100 * (value / before[what] - 1)
+        print(f"  {what}: {before[what]:.0f} -> {value:.0f} ({growth:+.1f} %)")
+
+
+# requests
+
+
+def pictures_of(size: str) -> list[Path]:
+    """32 of 3 megapixels, or 64 small ones, of every kind."""
+    if size == "large":
+        return photographs(32)
+    paths = sorted((ROOT / "tests" / "photographs").rglob("*.jpg"))
+    return random.Random(0).sample(paths, min(64, len(paths)))
+
+
+def classify_request(picture: bytes, way: str, labels: list[str] = LABELS) -> bytes:
+    if way == "form":
+        return form("/v1/classify", picture, {"labels": json.dumps(labels)})
+    image = base64.b64encode(picture).decode()
+    return body("/v1/classify", {"image": image, "labels": labels})
+
+
+def body(path: str, data: Any) -> bytes:
+    return head(path, "application/json", json.dumps(data).encode())
+
+
+def form(path: str, picture: bytes, fields: dict[str, str]) -> bytes:
+    parts = [
+        b'--%s\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n'
+        b"Content-Type: image/jpeg\r\n\r\n%s\r\n" % (BOUNDARY, picture)
+    ]
+    for name, value in fields.items():
+        parts.append(
+            b'--%s\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+            % (BOUNDARY, name.encode(), value.encode())
+        )
+    content = b"".join(parts) + b"--%s--\r\n" % BOUNDARY
+    return head(path, f"multipart/form-data; boundary={BOUNDARY.decode()}", content)
+
+
+def head(path: str, kind: str, content: bytes) -> bytes:
+    lines = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\n"
+        f"Content-Length: {len(content)}\r\n\r\n"
+    )
+    return lines.encode() + content
+
+
+def mixed_requests(paths: list[Path], searches: bool) -> list[bytes]:
+    """Every kind of work, labels that are always new among it, and every kind of mistake."""
+    chance = random.Random(1)
+    contents = [path.read_bytes() for path in paths]
+    found = []
+    for i in range(4000):
+        picture = contents[i % len(contents)]
+        image = base64.b64encode(picture).decode()
+        new = [f"thing {chance.random()}" for _ in range(3)]
+        kinds = [
+            lambda p=picture: classify_request(p, "form"),
+            lambda p=picture: classify_request(p, "json"),
+            lambda p=picture, n=new: classify_request(p, "form", n),
+            lambda m=image: body("/v1/embed", {"images": [m, m]}),
+            lambda n=new: body("/v1/embed", {"texts": n, "encoding": "base64"}),
+            lambda m=image: body("/v1/classify", {"images": [m, "!"], "labels": LABELS[:5]}),
+            lambda p=picture: classify_request(p[: len(p) // 3], "form"),
+            lambda: head("/v1/classify", "application/json", b'{"image":'),
+            lambda: body("/v1/classify", {"labels": 3}),
+            lambda i=i: b"GET /nothing/%d HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % i,
+            lambda: b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        ]
+        if searches:
+            kinds.append(lambda n=new: body("/v1/search", {"texts": n, "top": 10}))
+            kinds.append(lambda m=image: body("/v1/similar", {"image": m, "top": 10}))
+        found.append(kinds[i % len(kinds)]())
+    return found
+
+
+# the server, and what is known of it
+
+
+@contextmanager
+def server(model: str, more: list[str]) -> Iterator[tuple[int, int]]:
+    """`unseen serve` on a free port, warm → its port and process id."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with tempfile.TemporaryFile() as log:
+        command = [sys.executable, "-m", "unseen", "serve", "--model", model]
+        process = subprocess.Popen([*command, "--port", str(port), *more], stderr=log)
+        try:
+            wait_until_ready(port, process)
+            yield port, process.pid
+        finally:
+            process.send_signal(signal.SIGTERM)
+            status = process.wait(30)
+            if status != 0:
+                log.seek(0)
+                sys.stderr.write(log.read().decode()[-3000:])
+                print(f"the server ended with status {status}")
+
+
+def wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 120
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit("the server has not become ready.")
+
+
+def state(pid: int) -> dict[str, float]:
+    """Memory, files and threads of a process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    status = dict(line.split(":", 1) for line in lines)
+    return {
+        "resident MB": int(status["VmRSS"].split()[0]) / 1024,
+        "open files": len(list(Path(f"/proc/{pid}/fd").iterdir())),
+        "threads": int(status["Threads"]),
+    }
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of CPU that a process has had."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def median_of(results: list[dict[str, Any]], percent: str) -> float:
+    return statistics.median(r["percentiles"]["200"][percent] for r in results)
+
+
+def spread(values: list[float]) -> str:
+    return f"{min(values):.1f}-{max(values):.1f}"
+
+
+def answers(results: list[dict[str, Any]]) -> str:
+    """How many of each status, and what else there was to say."""
+    counts: dict[str, int] = {}
+    for result in results:
+        for status, number in result["statuses"].items():
+            counts[status] = counts.get(status, 0) + number
+        for what, number in result["counts"].items():
+            if not what.endswith("in time"):
+                counts[what] = counts.get(what, 0) + number
+    return ", ".join(f"{status}: {number}" for status, number in sorted(counts.items()))
+
+
+if __name__ == "__main__":
+    main()
