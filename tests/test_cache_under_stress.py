@@ -145,6 +145,20 @@ def test_a_temporary_home_goes_with_its_process(tmp_path: Path) -> None:
     assert run.stdout.strip() and not Path(run.stdout.strip()).exists()
 
 
+def test_nowhere_to_write_at_all_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(**_: str) -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in …")
+
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("UNSEEN_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr("tempfile.mkdtemp", nowhere)
+    with (
+        pytest.warns(unseen.UnseenWarning),
+        pytest.raises(unseen.StoreError, match=r"temporary files. Set UNSEEN_HOME"),
+    ):
+        cache.home()
+
+
 # vectors of prompts
 
 

@@ -30,7 +30,7 @@ import platformdirs
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from unseen.errors import UnseenWarning
+from unseen.errors import StoreError, UnseenWarning
 
 MANIFEST = "manifest.json"  # written last: a folder without one was never finished
 STALE_SECONDS = 24 * 3600  # older leftovers of killed processes are swept away
@@ -43,7 +43,10 @@ _homes: dict[str, Path] = {}  # what was asked for → what can be written to
 
 
 def home() -> Path:
-    """`$UNSEEN_HOME`, or the platform's cache folder; made when it is missing."""
+    """`$UNSEEN_HOME`, or the platform's cache folder; made when it is missing.
+
+    StoreError where nothing can be written to at all.
+    """
     wanted = os.environ.get("UNSEEN_HOME") or platformdirs.user_cache_dir("unseen", appauthor=False)
     if wanted not in _homes:
         folder = Path(wanted).expanduser().absolute()
@@ -63,7 +66,13 @@ def _temporary_home(folder: Path, error: OSError) -> Path:
         UnseenWarning,
         stacklevel=3,
     )
-    temporary = tempfile.mkdtemp(prefix="unseen-")
+    try:
+        temporary = tempfile.mkdtemp(prefix="unseen-")
+    except FileNotFoundError:
+        raise StoreError(
+            f"{folder} cannot be written to ({error.strerror}), and neither can any folder for "
+            "temporary files. Set UNSEEN_HOME to a folder of your own, with room in it."
+        ) from None
     atexit.register(shutil.rmtree, temporary, ignore_errors=True)
     return Path(temporary)
 

@@ -541,3 +541,14 @@ def test_keys_are_read_again_on_sighup(shapes_clip: Path, tmp_path: Path) -> Non
         served.command.send_signal(signal.SIGHUP)
         until(lambda: any(line["event"] == "keys not used" for line in served.lines()))
         assert status(alice) == status(bob) == 200
+
+
+def test_workers_share_a_home_that_cannot_be_written_to(shapes_clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with commanded(
+        "-m", str(shapes_clip), "--workers", "2", UNSEEN_HOME=str(tmp_path / "file")
+    ) as served:
+        until(lambda: sum(line["event"] == "ready" for line in served.lines()) == 2, 60)
+        address = f"{served.url}/v1/labelsets/colours"
+        assert httpx.put(address, json={"labels": ["red", "blue"]}).status_code == 201
+        assert {httpx.get(address).status_code for _ in range(30)} == {200}

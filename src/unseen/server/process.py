@@ -22,6 +22,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from unseen import cache
 from unseen.errors import SourceError
 from unseen.server import logs
 from unseen.server.connections import Connection
@@ -135,6 +136,7 @@ def _mind(settings: Settings, listener: socket.socket) -> int:
     logging.config.dictConfig(logs.CONFIG)
     folder = tempfile.mkdtemp(prefix="unseen-metrics-")
     os.environ[SHARED_METRICS] = folder  # before prometheus_client is imported
+    os.environ["UNSEEN_HOME"] = str(cache.home())  # a temporary one is to be the same for all
     try:
         return _Minder(settings, listener).run()
     finally:
