@@ -25,7 +25,8 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/unseen
 ENV PATH=/opt/unseen/bin:$PATH \
     HOME=/var/lib/unseen \
     UNSEEN_HOME=/var/lib/unseen \
-    HF_HOME=/var/lib/unseen/huggingface
+    HF_HOME=/var/lib/unseen/huggingface \
+    ORT_DISABLE_TELEMETRY=1
 USER 10001:10001
 # Models whose networks are compiled already when a container starts: a volume that is new and has
 # no other contents begins with them. --build-arg COMPILED= leaves that to the first start.

@@ -217,14 +217,18 @@ def soak(port: int, pid: int, paths: list[Path], number: int, *, searches: bool)
     """Memory, files and threads of the server, before and after many requests of every kind."""
     mixed = mixed_requests(paths, searches)
     load.run(load.Job(port, mixed, clients=8, number=500))
-    before = state(pid)
-    result = load.run(load.Job(port, mixed, clients=8, number=number))
-    time.sleep(1)
-    after = state(pid)
-    print(f"soak, {number} requests in {result['seconds']:.0f} s: {answers([result])}")
-    for what, value in after.items():
-        growth = 100 * (value / before[what] - 1)
-        print(f"  {what}: {before[what]:.0f} -> {value:.0f} ({growth:+.1f} %)")
+    states = [state(pid)]
+    results = []
+    for turn in range(5):
+        part = mixed[turn * 800 :] + mixed[: turn * 800]
+        results.append(load.run(load.Job(port, part, clients=8, number=number // 5)))
+        states.append(state(pid))
+    print(
+        f"soak, {number} requests, {sum(r['seconds'] for r in results):.0f} s: {answers(results)}"
+    )
+    for what, before in states[0].items():
+        growth = 100 * (states[-1][what] / before - 1)
+        print(f"  {what}: {' '.join(f'{one[what]:.0f}' for one in states)} ({growth:+.1f} %)")
 
 
 # requests
