@@ -93,7 +93,7 @@ def main() -> None:
         if "latency" in parts:
             latency(model, paths, port, requests)
         if "overload" in parts and capacity is not None:
-            overload(port, requests, capacity, idle_p99, options.seconds)
+            overload(port, pid, requests, capacity, idle_p99, options.seconds)
         if "soak" in parts:
             soak(port, pid, paths, options.soak, searches=options.index is not None)
     print(f"load average after: {os.getloadavg()[0]:.1f}")
@@ -195,14 +195,26 @@ def ask(connection: socket.socket, request: bytes) -> None:
 
 
 def overload(
-    port: int, requests: list[bytes], capacity: float, idle_p99: float, seconds: float
+    port: int,
+    pid: int,
+    requests: list[bytes],
+    capacity: float,
+    idle_p99: float,
+    seconds: float,
 ) -> None:
     """Three times as many as can be answered, for a while, whatever the answers."""
     job = load.Job(port, requests, clients=32, seconds=seconds, rate=3 * capacity)
+    before = cpu_of(pid)
     result = load.run(job)
+    used = cpu_of(pid) - before
+    each = used / max(1, result["statuses"].get("200", 0))
     good = result["counts"].get("200 in time", 0) / seconds
     print(f"overload, {3 * capacity:.0f}/s for {seconds:.0f} s: {answers([result])}")
     print(f"  goodput {good:.1f}/s, {good / capacity:.2f} of capacity")
+    print(
+        f"  the server had {used / result['seconds']:.2f} cores, {1e3 * each:.1f} ms of CPU for "
+        "each picture that was answered, refusals included"
+    )
     for status, times in result["percentiles"].items():
         bound = 2 + 2 * idle_p99 if status == "200" else 0.1
         print(

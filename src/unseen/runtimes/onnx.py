@@ -92,6 +92,9 @@ class OnnxNetwork:
         options.intra_op_num_threads = threads or 0
         # Spinning threads would take the cores from the threads that decode pictures.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # It plans one block for all of a run, anew for each shape: batches of many sizes then need
+        # a third more memory (660 MB for 490, after a thousand), and are at most 2 % faster.
+        options.enable_mem_pattern = False
         providers: list[Any] = ["CPUExecutionProvider"]
         if provider != providers[0]:
             settings = {"device_id": str(number)} if number else {}
