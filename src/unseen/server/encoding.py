@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,7 @@ Decoding = asyncio.Future[NDArray[np.uint8] | UnseenError]
 TEXTS_AT_ONCE = 64  # texts in a batch
 TEXTS_IN_TURN = 64  # texts of one request before others have their turn
 KEPT_BYTES = 64 * 1024 * 1024  # of prompts
+ADVICE = re.compile(r"; raise max_\w+ to allow it")
 FETCHERS = 16  # threads that wait for URLs
 
 
@@ -259,5 +261,5 @@ def at_most(number: int, most: int, what: str) -> None:
 
 
 def _renamed(error: UnseenError, name: str) -> UnseenError:
-    """An error of bytes has no name of its own: it calls them image 0."""
-    return type(error)(str(error).replace("image 0", name, 1))
+    """For a client: bytes are called image 0, and no client can raise a limit."""
+    return type(error)(ADVICE.sub("", str(error)).replace("image 0", name, 1))
