@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,14 @@ def commanded(*options: str, **environment: str) -> Iterator[Served]:
             command.terminate()
         command.wait(40)
         log.unlink()
+
+
+def until(what: Callable[[], Any], seconds: float = 20) -> None:
+    """Waits for something to be so."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "waited for in vain"
+        time.sleep(0.02)
 
 
 def until_ready(

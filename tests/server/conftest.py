@@ -49,10 +49,11 @@ def locked_url(shapes_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="session")
 def busy_url(shapes_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where every wait is too long for one: it refuses all work."""
+    """Where a thousand pictures are on their way already: it refuses all work."""
     store = tmp_path_factory.mktemp("busy") / "labelsets.sqlite"
-    limits = ServerLimits(queue_seconds=-1.0)
+    limits = ServerLimits(queue_seconds=0.0)
     with serving(Settings(model=str(shapes_clip), label_store=store, limits=limits)) as served:
+        served.app.state.service.images.expect(1000)
         yield served.url
 
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving import Served, serving
+from serving import Served, serving, until
 from unseen.errors import SourceError
 from unseen.server import keys
 from unseen.server.settings import Settings
@@ -201,6 +201,7 @@ def test_a_request_is_one_line_of_json_with_no_picture_in_it(
 ) -> None:
     _, alice, _ = key_file
     answer = inside.post(f"/v1/classify?api_key={alice}", json=ASK)
+    until(lambda: log)  # it is written after the answer
     (line,) = log
     said = json.loads(line)
     assert said["event"] == "request" and said["status"] == 200 and said["pictures"] == 1
@@ -216,6 +217,7 @@ def test_what_a_client_sends_cannot_write_a_line_of_the_log(
     client.get("/nothing%0a%7b%22event%22%3a%22forged%22%7d%0d%0a" + "x" * 500)
     client.put("/v1/labelsets/a%0ab", json={"labels": ["a"]})
     client.post("/v1/classify", files={"image": ('a"\n{"event":1}', b"x")}, data={"labels": "a\nb"})
+    until(lambda: len(log) >= 3)
     assert len(log) == 3
     for line in log:
         assert "\n" not in line and "\r" not in line

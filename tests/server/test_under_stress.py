@@ -23,20 +23,13 @@ import httpx
 import pytest
 
 import hostile
-from serving import Served, commanded, serving
+from serving import Served, commanded, serving, until
 from unseen.server import keys
 from unseen.server.settings import ServerLimits, Settings
 from unseen.server.wire import PNG
 
 ASK: dict[str, Any] = {"image": PNG, "labels": ["red", "blue"]}
 BODY = json.dumps(ASK).encode()
-
-
-def until(what: Callable[[], Any], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "waited for in vain"
-        time.sleep(0.02)
 
 
 def connected(url: str) -> socket.socket:

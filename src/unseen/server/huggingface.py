@@ -20,9 +20,10 @@ from unseen.labels import fill
 from unseen.models.model import HYPOTHESIS
 from unseen.server import bodies, wire
 from unseen.server.api import Api, failures, said, service
+from unseen.server.labelling import Asked
 from unseen.server.pictures import Picture, is_of_a_picture
 from unseen.server.problems import Problem
-from unseen.server.service import Asked, Service
+from unseen.server.service import Service
 
 DEFAULT_SET = "default"  # the stored label set for pictures that come without labels
 BYTES = ("application/octet-stream", "")  # huggingface_hub names no type that it cannot guess
@@ -141,7 +142,7 @@ async def _classify(
 async def _by_the_default_set(request: Request, picture: Picture) -> Any:
     one = service(request)
     try:
-        compiled = (await one.labels(Asked(labelset=DEFAULT_SET))).compiled
+        compiled = (await one.labelling.of(Asked(labelset=DEFAULT_SET))).compiled
     except Problem as problem:
         if problem.status != 404:
             raise

@@ -36,7 +36,7 @@ async def reload(service: Service, files: Sequence[Path]) -> None:
         fields = {"file": file.name}
         try:
             label_set = await asyncio.get_running_loop().run_in_executor(None, _read, file)
-            stored, _ = await service.put_set(file.stem, label_set)
+            stored, _ = await service.labelling.put_set(file.stem, label_set)
         except (UnseenError, Problem) as error:
             logger.error("label file not used", extra={"fields": {**fields, "error": str(error)}})
             continue

@@ -27,9 +27,10 @@ from unseen.errors import SourceError
 from unseen.predictions import Prediction
 from unseen.server import bodies, wire
 from unseen.server.api import Api, failures, said, service
+from unseen.server.labelling import Asked
 from unseen.server.pictures import Picture
 from unseen.server.problems import Problem
-from unseen.server.service import Asked, Service
+from unseen.server.service import Service
 
 CONFIG_CHARS = 256 * 1024
 PROJECTS = 1_000  # that are remembered
@@ -290,7 +291,7 @@ async def predict(request: Request) -> Any:
     encoded = await _encoded(one, asked.tasks, found, project)
     answers = []
     for block in found:
-        ready = await one.labels(Asked([*block.written]))
+        ready = await one.labelling.of(Asked([*block.written]))
         decision = Decision(multi_label=block.several, top_k=None if block.several else 1)
         rows = encoded[block.key]
         answers.append(decide_encoded(rows, ready.compiled, one.model.score, decision))

@@ -13,9 +13,10 @@ from unseen.predictions import Prediction
 from unseen.server import bodies, wire
 from unseen.server.api import Api, failures, said, service
 from unseen.server.indexed import Indexed
+from unseen.server.labelling import Ready
 from unseen.server.labelsets import StoredSet
 from unseen.server.problems import PROBLEM_TYPE, Problem, rfc9457
-from unseen.server.service import Ready, Service
+from unseen.server.service import Service
 from unseen.store.index import Hit
 
 RESPONSES = failures("Problem", wire.ProblemAnswer, PROBLEM_TYPE)
@@ -203,7 +204,7 @@ def _check_top(service: Service, top: int) -> None:
 
 @router.get("/labelsets", summary="The label sets kept here", response_model=wire.SetsAnswer)
 async def list_labelsets(request: Request) -> Any:
-    found = await service(request).list_sets()
+    found = await service(request).labelling.list()
     fields = ("name", "version", "created", "labels", "status", "error")
     return JSONResponse({"labelsets": [{f: getattr(s, f) for f in fields} for s in found]})
 
@@ -217,13 +218,13 @@ async def list_labelsets(request: Request) -> Any:
 )
 async def put_labelset(request: Request, name: SetNamed) -> Any:
     asked, _ = await bodies.read(request, wire.LabelsRequest)
-    stored, new = await service(request).put(name, asked.asked())
+    stored, new = await service(request).labelling.put(name, asked.asked())
     return JSONResponse(set_of(service(request), stored), 201 if new else 200)
 
 
 @router.get("/labelsets/{name}", summary="A label set", response_model=wire.SetAnswer)
 async def get_labelset(request: Request, name: SetNamed, version: Version = None) -> Any:
-    stored = await service(request).newest(name, version)
+    stored = await service(request).labelling.newest(name, version)
     return JSONResponse(set_of(service(request), stored))
 
 
@@ -231,7 +232,7 @@ async def get_labelset(request: Request, name: SetNamed, version: Version = None
     "/labelsets/{name}", summary="Forget a label set, every version of it", status_code=204
 )
 async def delete_labelset(request: Request, name: SetNamed) -> Response:
-    await service(request).delete_set(name)
+    await service(request).labelling.delete(name)
     return Response(status_code=204)
 
 
@@ -247,8 +248,8 @@ async def delete_labelset(request: Request, name: SetNamed) -> Response:
     },
 )
 async def compiled_labelset(request: Request, name: SetNamed, version: Version = None) -> Response:
-    stored = await service(request).newest(name, version)
-    ready = await service(request).compiled_set(stored)
+    stored = await service(request).labelling.newest(name, version)
+    ready = await service(request).labelling.compiled(stored)
     return Response(ready.compiled.to_bytes(), media_type="application/octet-stream")
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from unseen.decide import Decision
+from unseen.server.labelling import Asked
 from unseen.server.pictures import Picture
-from unseen.server.service import Asked
 
 # A red square of 8 by 8 pixels.
 PNG = (
