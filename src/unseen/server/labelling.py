@@ -118,10 +118,10 @@ class Labelling:
         if task.cancelled() or task.exception() is not None:
             return
         self._compiled[key] = task.result()
-        self._compiled_bytes += task.result().compiled.matrix.nbytes
+        self._compiled_bytes += _bytes_of(task.result())
         while self._compiled_bytes > KEPT_BYTES and len(self._compiled) > 1:
             _, old = self._compiled.popitem(last=False)
-            self._compiled_bytes -= old.compiled.matrix.nbytes
+            self._compiled_bytes -= _bytes_of(old)
 
     async def _compile(self, label_set: LabelSet) -> Ready:
         texts = await self._encoding.encode_texts(texts_of(self._encoding.model, label_set))
@@ -205,7 +205,13 @@ class Labelling:
         if not await in_pool(self._clerk, self._store.delete, name):
             raise Problem(404, f"there is no label set {name!r}.", code="no_such_labelset")
         for key in [k for k in self._compiled if isinstance(k, tuple) and k[0] == name]:
-            self._compiled_bytes -= self._compiled.pop(key).compiled.matrix.nbytes
+            self._compiled_bytes -= _bytes_of(self._compiled.pop(key))
+
+
+def _bytes_of(ready: Ready) -> int:
+    """What compiled labels keep, about: their vectors, and what Python makes of a label."""
+    compiled = ready.compiled
+    return compiled.matrix.nbytes + compiled.neutral.nbytes + 4096 + 1024 * len(compiled.labels)
 
 
 def _definition(label_set: LabelSet) -> dict[str, Any]:
