@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +198,17 @@ def test_a_batch_that_onnx_runtime_has_no_memory_for_is_halved(tmp_path: Path) -
     np.testing.assert_allclose(classifier.encode_images(pictures), wanted, atol=1e-6)
     assert sizes == [7, 3, 1, 2, 4, 2, 2]
     classifier.encoder._image._checked._session = session
+
+
+def test_nothing_is_written_into_the_home_of_the_user(tmp_path: Path, shapes_clip: Path) -> None:
+    """ONNX Runtime 1.31 keeps a device's id and a log of use there, if it is let."""
+    code = "import sys, unseen; unseen.load(sys.argv[1]).encode_texts(['a'])"
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {**os.environ, "HOME": str(home), "UNSEEN_HOME": str(tmp_path / "unseen")}
+    environment.pop("XDG_CACHE_HOME", None)
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run(
+        [sys.executable, "-c", code, str(shapes_clip)], env=environment, check=True, timeout=120
+    )
+    assert list(home.rglob("*")) == []

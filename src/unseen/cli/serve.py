@@ -13,7 +13,7 @@ import typer
 
 import unseen
 from unseen.addresses import PublicHosts
-from unseen.cli import BATCH_SIZE, options, progress
+from unseen.cli import options, progress
 from unseen.errors import MissingExtraError, SourceError
 from unseen.labels import LabelSet
 
@@ -65,7 +65,14 @@ def serve(
     workers: Annotated[
         int, typer.Option(min=1, max=64, envvar="UNSEEN_WORKERS", help="Processes.")
     ] = 1,
-    batch_size: options.BatchSize = BATCH_SIZE,
+    batch_size: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=1,
+            help="Pictures that the network takes at once.",
+            show_default="2 or 16: the faster",
+        ),
+    ] = None,
     revision: options.Revision = None,
     commercial: options.Commercial = False,
     exact: options.Exact = False,

@@ -7,6 +7,7 @@ that compiling needs no more memory than the largest of them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -85,9 +86,8 @@ class OnnxNetwork:
 
         `provider`: who computes; what it cannot do the CPU does. `number`: of its device.
         """
-        import onnxruntime  # noqa: PLC0415 - 0.15 s, and only needed to run
-
-        options = onnxruntime.SessionOptions()
+        library = _library()
+        options = library.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or 0
         # Spinning threads would take the cores from the threads that decode pictures.
@@ -100,7 +100,7 @@ class OnnxNetwork:
             settings = {"device_id": str(number)} if number else {}
             providers.insert(0, (provider, settings))
         try:
-            self._session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
+            self._session: onnxruntime.InferenceSession = library.InferenceSession(
                 str(path), options, providers=providers
             )
         except Exception as error:  # ONNX Runtime's own errors share no base class
@@ -167,19 +167,24 @@ class HalfProducts:
             yield self._network(rows[start : start + self.BLOCK], queries)
 
 
+def _library() -> Any:
+    """ONNX Runtime, silenced: 1.31 would write a device's id and a log of use into the user's home,
+    for its maker."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported
+    import onnxruntime  # noqa: PLC0415 - 0.15 s, and only needed to run
+
+    return onnxruntime
+
+
 def version() -> str:
     """The release of ONNX Runtime."""
-    import onnxruntime  # noqa: PLC0415
-
-    found: str = onnxruntime.__version__
+    found: str = _library().__version__
     return found
 
 
 def available_providers() -> list[str]:
     """The execution providers that ONNX Runtime offers here."""
-    import onnxruntime  # noqa: PLC0415
-
-    found: list[str] = onnxruntime.get_available_providers()
+    found: list[str] = _library().get_available_providers()
     return found
 
 

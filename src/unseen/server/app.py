@@ -137,7 +137,7 @@ async def _warm(app: FastAPI, settings: Settings, failed: Callable[[], None] | N
     try:
         await loop.run_in_executor(None, service.warm_up)
         if settings.index is not None:
-            arguments = service.encoder, settings.limits.of_a_picture(), service.metrics
+            arguments = service.encoder, settings.limits, service.metrics
             app.state.indexed = await loop.run_in_executor(
                 None, Indexed, settings.index, *arguments
             )

@@ -76,9 +76,10 @@ class Batches(Generic[T, R]):
             self._metrics.rejected.labels("queue").inc()
             raise overloaded(wait)
 
-    def assume(self, seconds: float) -> None:
-        """What an item takes, until there is a batch to learn it from."""
+    def assume(self, seconds: float, *, size: int | None = None) -> None:
+        """What an item takes, until there is a batch to learn it from; `size`: of batches, now."""
         self._seconds = seconds
+        self._size = size or self._size
 
     def expect(self, number: int) -> None:
         """So many are on their way (or, negative, are not any more)."""

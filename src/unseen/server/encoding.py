@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -35,7 +36,8 @@ Decoding = asyncio.Future[NDArray[np.uint8] | UnseenError]
 
 TEXTS_AT_ONCE = 64  # texts in a batch
 TEXTS_IN_TURN = 64  # texts of one request before others have their turn
-KEPT_BYTES = 64 * 1024 * 1024  # of prompts
+BATCH_SIZES = (2, 16)  # pictures: convolutions are fastest in small batches, transformers in large
+LONG_TEXTS = ["a " * 200] * 24  # as much as a batch may hold
 ADVICE = re.compile(r"; raise max_\w+ to allow it")
 FETCHERS = 16  # threads that wait for URLs
 
@@ -75,7 +77,7 @@ class Encoding:
             "image",
             lambda pixels: self.encoder.encode_pixels(pixels),
             metrics,
-            size=settings.batch_size,
+            size=settings.batch_size or BATCH_SIZES[-1],
             patience=settings.batch_seconds,
         )
         self.texts: Batches[str, tuple[Floats, bool]] = Batches(
@@ -89,17 +91,20 @@ class Encoding:
         return self.encoder.model
 
     def warm_up(self) -> None:
-        """Loads, compiles and checks both nets, and the first inference of each."""
+        """Loads, compiles and checks both nets; finds the batch size that is fastest here, unless
+        it was given, and what a picture and a text take."""
         grey = np.zeros((64, 64, 3), dtype=np.uint8)
         pixels = self.encoder.pixels(grey, limits=DEFAULT_LIMITS)
         assert not isinstance(pixels, UnseenError)
-        for _ in range(2):  # the second time tells what it takes
-            start = time.perf_counter()
-            self.encoder.encode_pixels([pixels])
-            middle = time.perf_counter()
-            self.encoder.encode_once(["a"])
-            self.images.assume(middle - start)
-            self.texts.assume(time.perf_counter() - middle)
+        given = self.settings.batch_size
+        sizes = (given,) if given else BATCH_SIZES
+        # The largest batches first: what they need of memory is then there from the start.
+        self.encoder.encode_pixels([pixels] * max(sizes))
+        self.encoder.encode_once(LONG_TEXTS)
+        seconds = {n: _least(partial(self.encoder.encode_pixels, [pixels] * n)) / n for n in sizes}
+        best = min(sizes, key=seconds.__getitem__)
+        self.images.assume(seconds[best], size=best)
+        self.texts.assume(_least(partial(self.encoder.encode_once, ["a"])))
 
     async def close(self) -> None:
         """Ends the threads."""
@@ -227,7 +232,7 @@ class Encoding:
     def _remember(self, prompts: dict[str, tuple[Floats, bool]]) -> None:
         self._prompts.update(prompts)
         each = 4 * self.model.dimension + 512  # and its text, and what Python adds
-        while len(self._prompts) * each > KEPT_BYTES:
+        while len(self._prompts) * each > self.limits.cache_bytes:
             self._prompts.popitem(last=False)
 
     async def count_tokens(self, texts: Sequence[str]) -> int:
@@ -247,6 +252,16 @@ class Encoding:
                 f"{self.limits.prompt_chars:,} are read.",
                 code="text_too_long",
             )
+
+
+def _least(work: Callable[[], Any]) -> float:
+    """Seconds that it takes, the quicker of two times."""
+    times = []
+    for _ in range(2):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 async def in_pool(pool: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any) -> T:

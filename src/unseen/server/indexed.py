@@ -14,27 +14,30 @@ from numpy.typing import NDArray
 
 from unseen.encode import Encoder
 from unseen.errors import UnseenError
-from unseen.images import Limits, open_image
+from unseen.images import open_image
 from unseen.pages import thumbnail
 from unseen.server.metrics import Metrics
 from unseen.server.problems import Problem
+from unseen.server.settings import ServerLimits
 from unseen.store.index import Hit, Index
 
 T = TypeVar("T")
 Floats = NDArray[np.float32]
 
 SIDE = 256  # pixels of a thumbnail
-KEPT_BYTES = 64 * 1024 * 1024  # of thumbnails
 
 
 class Indexed:
     """Search, neighbours and thumbnails of an index."""
 
-    def __init__(self, folder: Path, encoder: Encoder, limits: Limits, metrics: Metrics) -> None:
+    def __init__(
+        self, folder: Path, encoder: Encoder, limits: ServerLimits, metrics: Metrics
+    ) -> None:
         """StoreError where there is no index, or none that this model has looked at."""
         self._index = Index(folder, create=False)
         self._encoder = encoder
-        self._limits = limits
+        self._limits = limits.of_a_picture()
+        self._kept_bytes = limits.cache_bytes
         self._metrics = metrics
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="unseen-index")
         self._painters = ThreadPoolExecutor(1, thread_name_prefix="unseen-thumbnails")
@@ -91,7 +94,7 @@ class Indexed:
             raise _no_such(picture)
         self._thumbnails[picture] = made
         self._thumbnail_bytes += len(made)
-        while self._thumbnail_bytes > KEPT_BYTES:
+        while self._thumbnail_bytes > self._kept_bytes:
             self._thumbnail_bytes -= len(self._thumbnails.popitem(last=False)[1])
         return made
 

@@ -18,7 +18,6 @@ from unseen.server.encoding import Encoding, at_most, in_pool
 from unseen.server.labelsets import LabelStore, StoredSet
 from unseen.server.problems import Problem
 
-KEPT_BYTES = 64 * 1024 * 1024  # of compiled sets
 COMPILE_SECONDS = 5.0  # that a PUT waits for its set
 NAME = re.compile(r"[\w][\w .-]{0,63}")
 WITH_VERSION = re.compile(r"(.+)@(\d{1,9})")
@@ -119,7 +118,7 @@ class Labelling:
             return
         self._compiled[key] = task.result()
         self._compiled_bytes += _bytes_of(task.result())
-        while self._compiled_bytes > KEPT_BYTES and len(self._compiled) > 1:
+        while self._compiled_bytes > self._encoding.limits.cache_bytes and len(self._compiled) > 1:
             _, old = self._compiled.popitem(last=False)
             self._compiled_bytes -= _bytes_of(old)
 
