@@ -70,7 +70,7 @@ def serve(
         typer.Option(
             min=1,
             help="Pictures that the network takes at once.",
-            show_default="2 or 16: the faster",
+            show_default="2 or 16, as is faster",
         ),
     ] = None,
     revision: options.Revision = None,

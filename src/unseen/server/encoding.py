@@ -36,7 +36,8 @@ Decoding = asyncio.Future[NDArray[np.uint8] | UnseenError]
 
 TEXTS_AT_ONCE = 64  # texts in a batch
 TEXTS_IN_TURN = 64  # texts of one request before others have their turn
-BATCH_SIZES = (2, 16)  # pictures: convolutions are fastest in small batches, transformers in large
+TRIED = (1, 4)  # pictures in a batch, to see whether more are faster
+SMALL, LARGE = 2, 16  # what is then taken
 LONG_TEXTS = ["a " * 200] * 24  # as much as a batch may hold
 ADVICE = re.compile(r"; raise max_\w+ to allow it")
 FETCHERS = 16  # threads that wait for URLs
@@ -77,7 +78,7 @@ class Encoding:
             "image",
             lambda pixels: self.encoder.encode_pixels(pixels),
             metrics,
-            size=settings.batch_size or BATCH_SIZES[-1],
+            size=settings.batch_size or SMALL,
             patience=settings.batch_seconds,
         )
         self.texts: Batches[str, tuple[Floats, bool]] = Batches(
@@ -96,15 +97,17 @@ class Encoding:
         grey = np.zeros((64, 64, 3), dtype=np.uint8)
         pixels = self.encoder.pixels(grey, limits=DEFAULT_LIMITS)
         assert not isinstance(pixels, UnseenError)
-        given = self.settings.batch_size
-        sizes = (given,) if given else BATCH_SIZES
-        # The largest batches first: what they need of memory is then there from the start.
-        self.encoder.encode_pixels([pixels] * max(sizes))
+        size = self.settings.batch_size
+        if size is None:  # convolutions are fastest in small batches, transformers in large ones
+            few, several = (self._seconds_a_picture(pixels, n) for n in TRIED)
+            size = LARGE if several < few else SMALL
+        # The largest batches now: what they need of memory is then there from the start.
+        self.images.assume(self._seconds_a_picture(pixels, size), size=size)
         self.encoder.encode_once(LONG_TEXTS)
-        seconds = {n: _least(partial(self.encoder.encode_pixels, [pixels] * n)) / n for n in sizes}
-        best = min(sizes, key=seconds.__getitem__)
-        self.images.assume(seconds[best], size=best)
         self.texts.assume(_least(partial(self.encoder.encode_once, ["a"])))
+
+    def _seconds_a_picture(self, pixels: NDArray[np.uint8], number: int) -> float:
+        return _least(partial(self.encoder.encode_pixels, [pixels] * number)) / number
 
     async def close(self) -> None:
         """Ends the threads."""
