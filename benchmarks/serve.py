@@ -226,9 +226,12 @@ def overload(
 
 
 def soak(port: int, pid: int, paths: list[Path], number: int, *, searches: bool) -> None:
-    """Memory, files and threads of the server, before and after many requests of every kind."""
+    """Memory, files and threads of the server, before and after many requests of every kind.
+
+    Before: when its caches of prompts and label sets are full, which are bounded (16 MB each).
+    """
     mixed = mixed_requests(paths, searches)
-    load.run(load.Job(port, mixed, clients=8, number=500))
+    load.run(load.Job(port, mixed, clients=8, number=3500))
     states = [state(pid)]
     results = []
     for turn in range(5):

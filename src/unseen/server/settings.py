@@ -26,7 +26,7 @@ class ServerLimits:
     prompt_chars: int = 2_000
     texts: int = 1_000  # to embed, in a call
     hits: int = 1_000
-    cache_bytes: int = 32 * 1024 * 1024  # of prompts, of label sets, of thumbnails: each
+    cache_bytes: int = 16 * 1024 * 1024  # of prompts, of label sets, of thumbnails: each
     seconds: float = 60.0  # a whole request, from its first byte to its answer
     receive_seconds: float = 30.0  # until the last byte of it has come
     fetch_seconds: float = 10.0  # for a URL
