@@ -153,6 +153,16 @@ def test_a_metric_on_resamples_is_the_metric_on_the_pictures_drawn() -> None:
         )
 
 
+def test_terms_are_what_a_figure_is_the_mean_of() -> None:
+    p, truth = answers(80, 6, 0)
+    q, many = several(80, 4, 0)
+    every = [*evaluate.single(p, truth).values(), *evaluate.multi(q, many, q >= 0.5).values()]
+    means = [metric for metric in every if metric.terms is not None]
+    assert len(means) == 8
+    for metric in means:
+        assert metric.terms.mean() == pytest.approx(float(metric.of(None)), abs=CLOSE)
+
+
 def test_scores_that_are_no_distribution_have_no_likelihood() -> None:
     p, truth = answers(50, 4, 0)
     assert "nll" in evaluate.single(p, truth)

@@ -203,13 +203,17 @@ def retrieval_ranks(queries: Array, gallery: Array, pairs: Array) -> Places:
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure: `of` gives it from `times`; `terms` (n,), if it is the mean of these."""
+    """A figure: `of` gives it from `times`; `terms` (n,), if it is the mean of these.
+
+    `weighted`: the terms hold weights that are of just these pictures, and mean nothing of others.
+    """
 
     title: str
     of: Callable[[Array | None], Floats]
     terms: Floats | None = None
     higher: bool = True  # is better
     percent: bool = True  # is how people read it
+    weighted: bool = False
 
 
 def single(probabilities: Array, truth: Array, ks: Sequence[int] = (1, 5)) -> dict[str, Metric]:
@@ -217,7 +221,9 @@ def single(probabilities: Array, truth: Array, ks: Sequence[int] = (1, 5)) -> di
     p = probabilities
     found = {f"top{k}": _mean_metric(f"top-{k}", right(p, truth, k)) for k in ks}
     found |= {
-        "mean_recall": Metric("mean recall", partial(_last, mean_recall, p, truth)),
+        "mean_recall": Metric(
+            "mean recall", partial(_last, mean_recall, p, truth), _shares(p, truth), weighted=True
+        ),
         "macro_f1": Metric("macro F1", partial(_last, macro_f1, p, truth)),
         "ece": Metric("ECE", partial(_last, ece, p, truth), higher=False),
     }
@@ -267,6 +273,12 @@ def retrieval(
 
 def _last(function: Callable[..., Floats], a: Array, b: Array, times: Array | None) -> Floats:
     return function(a, b, times=times)
+
+
+def _shares(probabilities: Array, truth: Array) -> Floats:
+    """(n,) whose mean is `mean_recall`."""
+    count = np.bincount(truth, minlength=probabilities.shape[1])
+    return right(probabilities, truth) * len(truth) / (count[truth] * np.count_nonzero(count))
 
 
 def _mean_metric(title: str, terms: Floats, *, higher: bool = True, percent: bool = True) -> Metric:

@@ -73,7 +73,7 @@ def estimate(
 def difference(first: Estimate, other: Estimate) -> Difference:
     """Other - first, both of the same pictures and seed: paired bootstrap.
 
-    Noise when the interval has 0 in it. For a mean over pictures a second test has to agree, as few
+    Noise when the interval has 0 in it. Of a mean over pictures a second test has to agree, as few
     pictures that differ look surer than they are in a bootstrap: signs of the differences flipped
     at random (Fisher 1935) give as much in fewer than 5 %.
     """
@@ -149,7 +149,9 @@ def audit(
     names, place = np.unique(np.asarray(groups), return_inverse=True)
     sizes = np.bincount(place)
     everything = metrics_of(np.arange(len(place)))
-    terms = {name: m.terms for name, m in everything.items() if m.terms is not None}
+    terms = {
+        name: m.terms for name, m in everything.items() if m.terms is not None and not m.weighted
+    }
     told = np.flatnonzero(sizes >= least) if len(names) > 1 else np.array([], dtype=np.intp)
     gaps = _gaps(np.stack([*terms.values()]), place, told, seed) if len(told) else []
     found = []

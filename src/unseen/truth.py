@@ -34,26 +34,27 @@ class Example:
 class Match:
     """Examples held against the names of a label set.
 
-    `places`: for each example the places of its labels among the names. `unnamed`: the labels that
-    no name stands for, and how many pictures have them; `idle`: the names that no picture has.
+    `places`: for each example the places of its labels among the names; None where it has some and
+    no name stands for any. `unnamed`: the labels that no name stands for, and how many pictures
+    have them; `idle`: the names that no picture has.
     """
 
-    places: list[tuple[int, ...]]
+    places: list[tuple[int, ...] | None]
     unnamed: dict[str, int]
     idle: list[str]
 
-    def rows(self, several: bool) -> NDArray[np.bool_]:
-        """Which examples can be judged (n,): with a label, or, where there may be several, all but
-        those of which every label is unnamed."""
-        return np.array([bool(p) or (several and p == ()) for p in self.places], dtype=bool)
+    def judged(self, several: bool) -> NDArray[np.bool_]:
+        """Which examples can be judged (n,). Where there may be several, having none is a truth."""
+        return np.array([bool(p) or (several and p is not None) for p in self.places], dtype=bool)
 
     def truth(self, rows: Sequence[int], several: bool, k: int) -> NDArray[Any]:
         """Of these examples: int (n,), or bool (n, k)."""
+        places = [self.places[row] or () for row in rows]
         if not several:
-            return np.array([self.places[row][0] for row in rows], dtype=np.intp)
+            return np.array([one for one, *_ in places], dtype=np.intp)
         table = np.zeros((len(rows), k), dtype=bool)
-        for i, row in enumerate(rows):
-            table[i, list(self.places[row])] = True
+        for i, own in enumerate(places):
+            table[i, list(own)] = True
         return table
 
 
@@ -87,8 +88,8 @@ def match(examples: Sequence[Example], names: Sequence[str]) -> Match:
     for i, name in enumerate(names):
         alike.setdefault(_key(name), []).append(i)
     unnamed: Counter[str] = Counter()
-    found = []
-    seen = set()
+    found: list[tuple[int, ...] | None] = []
+    seen: set[int] = set()
     for example in examples:
         places = []
         for label in example.labels:
@@ -99,7 +100,7 @@ def match(examples: Sequence[Example], names: Sequence[str]) -> Match:
             else:
                 places.append(one)
         seen.update(places)
-        found.append(tuple(places))
+        found.append(tuple(places) if places or not example.labels else None)
     idle = [name for i, name in enumerate(names) if i not in seen]
     return Match(found, dict(unnamed), idle)
 
