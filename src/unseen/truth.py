@@ -69,6 +69,9 @@ def read(source: Path, *, several: bool = False) -> list[Example]:
     if source.is_dir():
         return _read_folder(source)
     rows = read_table(source, "label")
+    doubled = next((label for _, label, _ in rows if BETWEEN in label), None)
+    if doubled is not None and not several:
+        raise SourceError(f"{source}: {doubled!r} is several labels; they need --multi.")
     return [
         Example(path, tuple(_split(label)) if several else tuple(filter(None, [label])), columns)
         for path, label, columns in rows
