@@ -115,7 +115,7 @@ def exact(yes: Array, truth: Array, times: Array | None = None) -> Floats:
 def macro_f1_multi(yes: Array, truth: Array, times: Array | None = None) -> Floats:
     """F1 of each label that is true or said of any picture, averaged."""
     times = _times(times, len(truth))
-    counted = times.astype(np.float32)  # counts are exact in it, and half the work
+    counted = times.astype(np.float32)  # exact for counts, and half the work
     true, said, both = (
         np.asarray(part.astype(np.float32).T @ counted, dtype=np.float64)
         for part in (truth, yes, truth.astype(bool) & yes)
@@ -140,9 +140,9 @@ def average_precisions(
     """Of each label, sum of precision · gain in recall, from the surest picture down (k,) or
     (k, b), and how many pictures have it. No interpolation; equal probabilities are one step.
     """
-    times = _times(times, len(truth))
+    counted = _times(times, len(truth)).astype(np.float32)  # exact for counts, and half the work
     found = [
-        _average_precision(p, t, times)
+        _average_precision(p, t, counted)
         for p, t in zip(probabilities.T, truth.T.astype(bool), strict=True)
     ]
     return np.stack([a for a, _ in found]), np.stack([t for _, t in found])
@@ -156,22 +156,23 @@ def mean_average_precision(
     return _mean_ratio(each * there, there)
 
 
-def _average_precision(p: Array, truth: Array, times: Floats) -> tuple[Floats, Floats]:
+def _average_precision(p: Array, truth: Array, times: Array) -> tuple[Floats, Floats]:
     """One label: (n,), (n,), and (n,) or (n, b) → its average precision and its pictures."""
     order = np.argsort(-p, kind="stable")
     p, truth = p[order], truth[order]
+    total = times[order[truth]].sum(0, dtype=np.float64)
+    if not truth.any():
+        return np.zeros_like(total), total
     # Precision counts only where recall grows: at the last of equal values, if one of them is true.
     ends = np.flatnonzero(np.append(p[1:] != p[:-1], True))
     trues = np.add.reduceat(truth.astype(np.int64), np.append(0, ends[:-1] + 1))
     ends = ends[trues > 0]
-    total = truth.astype(np.float64) @ times[order]
-    if not len(ends):
-        return np.zeros_like(total), total
     starts = np.append(0, ends[:-1] + 1)
-    seen = np.add.reduceat(times[order[: ends[-1] + 1]], starts, axis=0).cumsum(0)
+    steps = np.add.reduceat(times[order[: ends[-1] + 1]], starts, axis=0)
+    seen = steps.cumsum(0, dtype=np.float64)
     hits = np.flatnonzero(truth)
     firsts = np.searchsorted(hits, starts)  # every step has one
-    gained = np.add.reduceat(times[order[hits]], firsts, axis=0)
+    gained = np.add.reduceat(times[order[hits]], firsts, axis=0).astype(np.float64)
     precision = np.divide(gained.cumsum(0), seen, out=np.zeros_like(seen), where=seen > 0)
     area = (gained * precision).sum(0)
     return np.divide(area, total, out=np.zeros_like(area), where=total > 0), total
