@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest
 from sklearn import metrics as sk
 from torchmetrics.functional.classification import multiclass_calibration_error
 
@@ -210,6 +211,44 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         assert found.low <= found.value <= found.high
         covered += found.low <= 0.8 <= found.high
     assert 178 <= covered <= 200
+
+
+def test_an_interval_of_a_figure_that_resampling_biases_is_moved() -> None:
+    """Calibration error of 100 pictures out of 20,000: every resample has a larger one, so that a
+    plain percentile interval often lies wholly above what is true of all."""
+    p, truth = answers(20_000, 5, 0)
+    true = float(evaluate.ece(p, truth))
+    rng = np.random.default_rng(0)
+    held = plain = 0
+    for _ in range(100):
+        rows = rng.integers(20_000, size=100)
+        metrics = evaluate.single(p[rows], truth[rows])
+        found = resampling.estimate({"ece": metrics["ece"]}, 100, resamples=200)["ece"]
+        low, high = np.percentile(found.draws, [2.5, 97.5])
+        plain += low <= true <= high
+        held += found.low <= true <= found.high
+    assert held >= plain + 20
+
+
+@pytest.mark.parametrize("n", [1, 10, 300])
+def test_all_right_is_not_certain(n: int) -> None:
+    p, truth = np.eye(3)[np.arange(n) % 3], np.arange(n) % 3
+    exact = binomtest(n, n).proportion_ci(0.95, "exact")
+    found = resampling.estimate(evaluate.single(p, truth, (1,)), n)
+    for name in ("top1", "mean_recall", "macro_f1"):
+        assert found[name].low == pytest.approx(exact.low) and found[name].high == 1
+    none = resampling.estimate(evaluate.single(p, (truth + 1) % 3, (1,)), n)["top1"]
+    assert none.low == 0 and none.high == pytest.approx(1 - exact.low)
+
+
+@pytest.mark.parametrize("n", [2, 5, 40])
+def test_an_interval_has_its_figure_in_it(n: int) -> None:
+    for seed in range(10):
+        p, truth = answers(n, 12, seed)
+        q, many = several(n, 12, seed)
+        for metrics in (evaluate.single(p, truth), evaluate.multi(q, many, q >= 0.5)):
+            for one in resampling.estimate(metrics, n, resamples=100).values():
+                assert np.isnan(one.value) or one.low <= one.value <= one.high
 
 
 def test_the_same_seed_is_the_same_interval_and_another_is_not() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist
 
 import numpy as np
 
@@ -17,6 +18,7 @@ LEVEL = 0.95
 SEED = 0
 BLOCK = 250  # resamples at once: 20 MB for 10,000 pictures
 SMALL_GROUP = 30  # pictures; nothing is claimed of fewer
+NORMAL = NormalDist()
 NOISE = 0.05  # how often a flag may be raised where there is nothing
 
 
@@ -56,6 +58,11 @@ def estimate(
 ) -> dict[str, Estimate]:
     """Each figure on all n pictures, and the middle 95 % of what it is on resamples of them.
 
+    That middle is moved by Efron's bias correction (1981) for figures that are no mean: of pictures
+    drawn twice F1 is less and a calibration error more than of the pictures themselves. Where every
+    resample gives 0, or 1, the other end is what n pictures cannot rule out (Clopper & Pearson
+    1934).
+
     The same n and seed draw the same resamples: two estimates can be compared draw by draw.
     """
     blocks: dict[str, list[Floats]] = {name: [] for name in metrics}
@@ -64,9 +71,13 @@ def estimate(
             blocks[name].append(metric.of(times))
     found = {}
     for name, metric in metrics.items():
-        draws = np.concatenate(blocks[name])
-        low, high = _middle(draws)
-        found[name] = Estimate(float(metric.of(None)), low, high, draws, metric.terms)
+        value, draws = float(metric.of(None)), np.concatenate(blocks[name])
+        low, high = _middle(draws, 0.0 if metric.terms is not None else _bias(draws, value))
+        if low == high and value in (0, 1):
+            least = ((1 - LEVEL) / 2) ** (1 / n)
+            low, high = (least, 1.0) if value else (0.0, 1 - least)
+        low, high = np.fmin(low, value), np.fmax(high, value)
+        found[name] = Estimate(value, float(low), float(high), draws, metric.terms)
     return found
 
 
@@ -98,12 +109,22 @@ def _flipped(differences: Floats, count: int = 5 * RESAMPLES) -> float:
     return (far + 1) / (count + 1)
 
 
-def _middle(draws: Floats) -> tuple[float, float]:
-    """The middle 95 %: percentiles."""
+def _bias(draws: Floats, value: float) -> float:
+    """By how many deviations of a normal law the value lies above the middle of its draws; at most
+    one, so that half of the draws stay within."""
+    below = float(np.mean(draws < value) + np.mean(draws == value) / 2)
+    edge = NORMAL.cdf(1)
+    return NORMAL.inv_cdf(min(max(below, 1 - edge), edge))
+
+
+def _middle(draws: Floats, bias: float = 0.0) -> tuple[float, float]:
+    """The middle 95 %: percentiles, moved by twice the bias."""
     known = draws[np.isfinite(draws)]
     if not len(known):
         return float("nan"), float("nan")
-    low, high = np.percentile(known, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    wide = NORMAL.inv_cdf((1 + LEVEL) / 2)
+    ends = [100 * NORMAL.cdf(2 * bias + end) for end in (-wide, wide)]
+    low, high = np.percentile(known, ends)
     return float(low), float(high)
 
 
