@@ -28,6 +28,7 @@ COMMANDS = (
     "map",
     "organize",
     "labels compile",
+    "eval",
     "models",
     "models info",
     "models pull",

@@ -90,6 +90,20 @@ def decide_encoded(
     ]
 
 
+def chances(
+    embeddings: Rows, labels: CompiledLabels, rule: Score, decision: Decision
+) -> tuple[list[str], Rows, Rows]:
+    """(n, d) embeddings → the names that may be said, `unknown` among them where there are
+    background labels, their probabilities (n, k), and the threshold of each (k,)."""
+    cosines = score.cosines(embeddings, labels.matrix)
+    names, _, found = (
+        _several(embeddings, cosines, labels, rule)
+        if decision.multi_label
+        else _one(cosines, labels, score.single_label(cosines, rule))
+    )
+    return names, found, _thresholds(names, labels, decision)
+
+
 def _prediction(
     source: str, names: Sequence[str], order: NDArray[np.intp], p: Rows, cosine: Rows
 ) -> Prediction:

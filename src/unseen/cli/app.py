@@ -19,6 +19,7 @@ from unseen.cli import options, progress
 from unseen.cli.classify import classify
 from unseen.cli.doctor import doctor
 from unseen.cli.embed import embed
+from unseen.cli.evaluate import evaluate
 from unseen.cli.groups import clusters, duplicates, similar
 from unseen.cli.index import index
 from unseen.cli.labels import labels
@@ -48,6 +49,7 @@ app.command(short_help="Group the pictures of an index.")(clusters)
 app.command("map", short_help="Draw an index as a map, a page to look at.")(draw_map)
 app.command(short_help="Put pictures into a folder for each label.")(organize)
 app.add_typer(labels, name="labels", short_help="Compile label sets.")
+app.command("eval", short_help="Say how often it is right, on labelled pictures.")(evaluate)
 app.command(short_help="Serve it over HTTP, with a page.")(serve)
 app.add_typer(keys, name="keys", short_help="Keys for the server.")
 models.command(short_help="Test a checkpoint in every runtime and precision.")(verify)

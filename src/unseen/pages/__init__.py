@@ -1,12 +1,14 @@
 """Pictures → one HTML file to look at: no network, no server, nothing beside it.
 
-`gallery` shows sections of thumbnails, `scatter` a map of a collection. HTML, CSS and JS lie here
-as files; Python joins them, and the data goes in as JSON that the page's script shows as text.
+`gallery` shows sections of thumbnails, `scatter` a map of a collection, `report` what an evaluation
+found. HTML, CSS and JS lie here as files; Python joins them, and the data goes in as JSON that the
+page's script shows as text.
 """
 
 from unseen.pages.assembly import link
 from unseen.pages.gallery_page import Item, Section, gallery
+from unseen.pages.report_page import report
 from unseen.pages.scatter_page import Point, scatter
 from unseen.pages.thumbnails import thumbnail
 
-__all__ = ["Item", "Point", "Section", "gallery", "link", "scatter", "thumbnail"]
+__all__ = ["Item", "Point", "Section", "gallery", "link", "report", "scatter", "thumbnail"]

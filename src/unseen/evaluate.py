@@ -1,0 +1,384 @@
+"""How good answers are: metrics, and what they are made of.
+
+Throughout: n pictures, k labels, b resamples. `probabilities` are (n, k); `truth` is int (n,), the
+place of each picture's label, or bool (n, k) where a picture may have several. `times` says how
+often each picture counts, (n,) or (n, b); None is once each. A metric gives one number, or b: so a
+bootstrap is the metric itself on b columns. It may not keep what it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Places = NDArray[np.intp]
+Array = NDArray[Any]
+
+BINS = 15  # of a calibration error, as Guo et al. 2017
+BLOCK = 256  # queries that are compared with everything at once
+TINY = float(np.finfo(np.float64).eps)  # the least probability that a logarithm is taken of
+
+
+# one label a picture
+
+
+def ranks(probabilities: Array, truth: Array) -> Places:
+    """How many labels stand before the right one (n,); of equal ones the first stands first."""
+    own = np.take_along_axis(probabilities, truth[:, None], axis=1)
+    earlier = np.arange(probabilities.shape[1]) < truth[:, None]
+    before = (probabilities > own) | ((probabilities == own) & earlier)
+    return np.asarray(before.sum(1), dtype=np.intp)
+
+
+def right(probabilities: Array, truth: Array, k: int = 1) -> Floats:
+    """1 where the right label is among the first k, else 0: (n,)."""
+    return (ranks(probabilities, truth) < k).astype(np.float64)
+
+
+def top_k(probabilities: Array, truth: Array, k: int = 1, times: Array | None = None) -> Floats:
+    """The part of the pictures whose label is among the first k."""
+    return _mean(right(probabilities, truth, k), times)
+
+
+def mean_recall(probabilities: Array, truth: Array, times: Array | None = None) -> Floats:
+    """Recall of each label that has pictures, averaged: balanced accuracy."""
+    times, k = _times(times, len(truth)), probabilities.shape[1]
+    hit = probabilities.argmax(1) == truth
+    return _mean_ratio(_tally(truth[hit], k, times[hit]), _tally(truth, k, times))
+
+
+def macro_f1(probabilities: Array, truth: Array, times: Array | None = None) -> Floats:
+    """F1 of each label that is true or said of any picture, averaged."""
+    times, k = _times(times, len(truth)), probabilities.shape[1]
+    said = probabilities.argmax(1)
+    hit = said == truth
+    both = _tally(truth, k, times) + _tally(said, k, times)
+    return _mean_ratio(2 * _tally(truth[hit], k, times[hit]), both)
+
+
+def log_losses(probabilities: Array, truth: Array) -> Floats:
+    """-log of the right label's probability (n,)."""
+    own = np.take_along_axis(probabilities, truth[:, None], axis=1)[:, 0]
+    return np.asarray(-np.log(np.maximum(own.astype(np.float64), TINY)))
+
+
+def nll(probabilities: Array, truth: Array, times: Array | None = None) -> Floats:
+    """The mean of `log_losses`: negative log-likelihood, log loss."""
+    return _mean(log_losses(probabilities, truth), times)
+
+
+def squares(probabilities: Array, truth: Array) -> Floats:
+    """Squared distance of the probabilities to the answer (n,): Brier 1950, from 0 to 2."""
+    p = probabilities.astype(np.float64)
+    own = np.take_along_axis(p, truth[:, None], axis=1)[:, 0]
+    return np.asarray((p**2).sum(1) - own**2 + (1 - own) ** 2)
+
+
+def brier(probabilities: Array, truth: Array, times: Array | None = None) -> Floats:
+    """The mean of `squares`, summed over labels."""
+    return _mean(squares(probabilities, truth), times)
+
+
+def ece(probabilities: Array, truth: Array, times: Array | None = None) -> Floats:
+    """Expected calibration error of the best label: 15 bins of equal width (Guo et al. 2017).
+
+    Of a bool truth (n, k): of each label's own probability, over all pictures and labels.
+    """
+    sure, hit = _surety(probabilities, truth)
+    n, times = len(truth), _times(times, len(truth))
+    cell = _bin(sure) + BINS * np.arange(n)[:, None]
+    gaps = np.bincount(cell.ravel(), (hit - sure).ravel(), n * BINS).reshape(n, BINS)
+    return np.asarray(np.abs(gaps.T @ times).sum(0) / (times.sum(0) * sure.shape[1]))
+
+
+def confusion(probabilities: Array, truth: Array) -> NDArray[np.int64]:
+    """(k, k): how often a label (row) was answered with another (column)."""
+    k = probabilities.shape[1]
+    cells = truth * k + probabilities.argmax(1)
+    return np.bincount(cells, minlength=k * k).reshape(k, k).astype(np.int64)
+
+
+# several labels a picture: truth and `yes` bool (n, k)
+
+
+def exact(yes: Array, truth: Array, times: Array | None = None) -> Floats:
+    """The part of the pictures of which every label is answered rightly."""
+    return _mean((yes == truth).all(1).astype(np.float64), times)
+
+
+def macro_f1_multi(yes: Array, truth: Array, times: Array | None = None) -> Floats:
+    """F1 of each label that is true or said of any picture, averaged."""
+    times = _times(times, len(truth))
+    counted = times.astype(np.float32)  # exact for counts, and half the work
+    true, said, both = (
+        np.asarray(part.astype(np.float32).T @ counted, dtype=np.float64)
+        for part in (truth, yes, truth.astype(bool) & yes)
+    )
+    return _mean_ratio(2 * both, true + said)
+
+
+def binary_log_losses(probabilities: Array, truth: Array) -> Floats:
+    """-log of the probability of the right answer, yes or no, averaged over labels (n,)."""
+    answer = np.where(truth, probabilities, 1 - probabilities.astype(np.float64))
+    return np.asarray(-np.log(np.maximum(answer, TINY)).mean(1))
+
+
+def binary_squares(probabilities: Array, truth: Array) -> Floats:
+    """(probability - answer)², averaged over labels (n,): from 0 to 1."""
+    return np.asarray(((probabilities.astype(np.float64) - truth) ** 2).mean(1))
+
+
+def average_precisions(
+    probabilities: Array, truth: Array, times: Array | None = None
+) -> tuple[Floats, Floats]:
+    """Of each label, sum of precision · gain in recall, from the surest picture down (k,) or
+    (k, b), and how many pictures have it. No interpolation; equal probabilities are one step.
+    """
+    counted = _times(times, len(truth)).astype(np.float32)  # exact for counts, and half the work
+    found = [
+        _average_precision(p, t, counted)
+        for p, t in zip(probabilities.T, truth.T.astype(bool), strict=True)
+    ]
+    return np.stack([a for a, _ in found]), np.stack([t for _, t in found])
+
+
+def mean_average_precision(
+    probabilities: Array, truth: Array, times: Array | None = None
+) -> Floats:
+    """mAP: `average_precisions`, averaged over the labels that any picture has."""
+    each, there = average_precisions(probabilities, truth, times)
+    return _mean_ratio(each * there, there)
+
+
+def _average_precision(p: Array, truth: Array, times: Array) -> tuple[Floats, Floats]:
+    """One label: (n,), (n,), and (n,) or (n, b) → its average precision and its pictures."""
+    order = np.argsort(-p, kind="stable")
+    p, truth = p[order], truth[order]
+    total = times[order[truth]].sum(0, dtype=np.float64)
+    if not truth.any():
+        return np.zeros_like(total), total
+    # Precision counts only where recall grows: at the last of equal values, if one of them is true.
+    ends = np.flatnonzero(np.append(p[1:] != p[:-1], True))
+    trues = np.add.reduceat(truth.astype(np.int64), np.append(0, ends[:-1] + 1))
+    ends = ends[trues > 0]
+    starts = np.append(0, ends[:-1] + 1)
+    steps = np.add.reduceat(times[order[: ends[-1] + 1]], starts, axis=0)
+    seen = steps.cumsum(0, dtype=np.float64)
+    hits = np.flatnonzero(truth)
+    firsts = np.searchsorted(hits, starts)  # every step has one
+    gained = np.add.reduceat(times[order[hits]], firsts, axis=0).astype(np.float64)
+    precision = np.divide(gained.cumsum(0), seen, out=np.zeros_like(seen), where=seen > 0)
+    area = (gained * precision).sum(0)
+    return np.divide(area, total, out=np.zeros_like(area), where=total > 0), total
+
+
+# pairs of pictures and captions
+
+
+def retrieval_ranks(queries: Array, gallery: Array, pairs: Array) -> Places:
+    """How many strangers are as near to each query as the nearest of its own, or nearer (n,).
+
+    `queries` (n, d) and `gallery` (m, d): rows of length 1; `pairs` (r, 2): the places of a query
+    and of what belongs to it.
+    """
+    found = np.empty(len(queries), dtype=np.intp)
+    by_query = pairs[np.argsort(pairs[:, 0], kind="stable")]
+    for start in range(0, len(queries), BLOCK):
+        cosine = queries[start : start + BLOCK] @ gallery.T
+        low, high = np.searchsorted(by_query[:, 0], [start, start + len(cosine)])
+        own = np.zeros(cosine.shape, dtype=bool)
+        own[by_query[low:high, 0] - start, by_query[low:high, 1]] = True
+        best = np.where(own, cosine, -np.inf).max(1, keepdims=True)
+        found[start : start + len(cosine)] = ((cosine >= best) & ~own).sum(1)
+    return found
+
+
+# metrics by name
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure: `of` gives it from `times`; `terms` (n,), if it is the mean of these.
+
+    `weighted`: the terms hold weights that are of just these pictures, and mean nothing of others.
+    """
+
+    title: str
+    of: Callable[[Array | None], Floats]
+    terms: Floats | None = None
+    higher: bool = True  # is better
+    percent: bool = True  # is how people read it
+    weighted: bool = False
+
+
+def single(probabilities: Array, truth: Array, ks: Sequence[int] = (1, 5)) -> dict[str, Metric]:
+    """The metrics of one label a picture. `nll` only where rows sum to 1: elsewhere it is none."""
+    p = probabilities
+    found = {f"top{k}": _mean_metric(f"top-{k}", right(p, truth, k)) for k in ks}
+    found |= {
+        "mean_recall": Metric(
+            "mean recall", partial(_last, mean_recall, p, truth), _shares(p, truth), weighted=True
+        ),
+        "macro_f1": Metric("macro F1", partial(_last, macro_f1, p, truth)),
+        "ece": Metric("ECE", partial(_last, ece, p, truth), higher=False),
+    }
+    if np.allclose(p.sum(1), 1, atol=1e-3):
+        found["nll"] = _mean_metric("NLL", log_losses(p, truth), higher=False, percent=False)
+    found["brier"] = _mean_metric("Brier", squares(p, truth), higher=False, percent=False)
+    return found
+
+
+def multi(probabilities: Array, truth: Array, yes: Array) -> dict[str, Metric]:
+    """The metrics where each label is a yes or no of its own; `yes` (n, k) is what is said."""
+    p = probabilities
+    every = (yes == truth).all(1).astype(np.float64)
+    losses, distances = binary_log_losses(p, truth), binary_squares(p, truth)
+    return {
+        "map": Metric("mAP", partial(_last, mean_average_precision, p, truth)),
+        "macro_f1": Metric("macro F1", partial(_last, macro_f1_multi, yes, truth)),
+        "exact": _mean_metric("all labels right", every),
+        "ece": Metric("ECE", partial(_last, ece, p, truth), higher=False),
+        "nll": _mean_metric("NLL", losses, higher=False, percent=False),
+        "brier": _mean_metric("Brier", distances, higher=False, percent=False),
+    }
+
+
+def retrieval(
+    images: Array, captions: Array, pairs: Array, ks: Sequence[int] = (1, 5, 10)
+) -> dict[str, Metric]:
+    """Recall@k both ways. `pairs` (r, 2): the places of a picture and of a caption of it.
+
+    Pictures are what is resampled, each with its captions; what is searched stays the same.
+    """
+    to_text = retrieval_ranks(images, captions, pairs)
+    to_image = retrieval_ranks(captions, images, pairs[:, ::-1])
+
+    def of_captions(k: int, times: Array | None) -> Floats:
+        counted = _times(times, len(images))[pairs[:, 0]]
+        return _mean((to_image[pairs[:, 1]] < k).astype(np.float64), counted)
+
+    found = {
+        f"image_to_text_{k}": _mean_metric(f"image to text @{k}", (to_text < k).astype(np.float64))
+        for k in ks
+    }
+    return found | {
+        f"text_to_image_{k}": Metric(f"text to image @{k}", partial(of_captions, k)) for k in ks
+    }
+
+
+def _last(function: Callable[..., Floats], a: Array, b: Array, times: Array | None) -> Floats:
+    return function(a, b, times=times)
+
+
+def _shares(probabilities: Array, truth: Array) -> Floats:
+    """(n,) whose mean is `mean_recall`."""
+    count = np.bincount(truth, minlength=probabilities.shape[1])
+    return right(probabilities, truth) * len(truth) / (count[truth] * np.count_nonzero(count))
+
+
+def _mean_metric(title: str, terms: Floats, *, higher: bool = True, percent: bool = True) -> Metric:
+    return Metric(title, partial(_mean, terms), terms, higher, percent)
+
+
+# what a figure is made of
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Pictures whose best label is about as sure: how many, how sure, how often right."""
+
+    low: float
+    high: float
+    count: int
+    sure: float
+    right: float
+
+
+def reliability(probabilities: Array, truth: Array) -> list[Bin]:
+    """The bins of `ece` that have anything in them."""
+    sure, hit = (part.ravel() for part in _surety(probabilities, truth))
+    cell = _bin(sure)
+    count = np.bincount(cell, minlength=BINS)
+    total, hits = (np.bincount(cell, part, BINS) for part in (sure, hit))
+    return [
+        Bin(i / BINS, (i + 1) / BINS, int(n), float(total[i] / n), float(hits[i] / n))
+        for i, n in enumerate(count)
+        if n
+    ]
+
+
+def confused(counts: Array) -> list[tuple[int, int, int]]:
+    """(true, said, how often) of each two labels that were confused, most often first."""
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    true, said = np.nonzero(wrong)
+    order = np.lexsort((said, true, -wrong[true, said]))
+    return [(int(true[i]), int(said[i]), int(wrong[true[i], said[i]])) for i in order]
+
+
+def side_by_side(counts: Array) -> list[int]:
+    """An order of the labels in which those that are confused stand near one another.
+
+    Each next one is the most confused with those before it, the nearest of which counts most.
+    """
+    wrong = (counts + counts.T).astype(np.float64)
+    np.fill_diagonal(wrong, 0)
+    left = set(range(len(counts)))
+    order: list[int] = []
+    near = np.zeros(len(counts))
+    while left:
+        best = max(sorted(left), key=lambda i: (near[i], wrong[i].sum()))
+        order.append(best)
+        left.remove(best)
+        near = near / 2 + wrong[best]
+    return order
+
+
+# parts
+
+
+def _times(times: Array | None, n: int) -> Floats:
+    return np.ones(n) if times is None else np.asarray(times, dtype=np.float64)
+
+
+def _mean(terms: Floats, times: Array | None) -> Floats:
+    times = _times(times, len(terms))
+    return np.asarray(terms @ times / times.sum(0))
+
+
+def _mean_ratio(part: Floats, whole: Floats) -> Floats:
+    """(k,) or (k, b): the ratios, averaged over those whose whole is not 0; NaN if all are."""
+    there = whole > 0
+    ratio = np.divide(part, whole, out=np.zeros_like(whole), where=there)
+    many = there.sum(0).astype(np.float64)
+    return np.asarray(np.divide(ratio.sum(0), many, out=np.full_like(many, np.nan), where=many > 0))
+
+
+def _tally(places: Array, k: int, times: Floats) -> Floats:
+    """How often each of k places occurs, (k,) or (k, b)."""
+    total = np.zeros((k, *times.shape[1:]))
+    if len(places):
+        order = np.argsort(places, kind="stable")
+        there, starts = np.unique(places[order], return_index=True)
+        total[there] = np.add.reduceat(times[order], starts, axis=0)
+    return total
+
+
+def _surety(probabilities: Array, truth: Array) -> tuple[Floats, Floats]:
+    """How sure, and 1 where it is so: (n, 1) of the best label, or (n, k) of each."""
+    p = probabilities.astype(np.float64)
+    if truth.ndim == 2:
+        return p, truth.astype(np.float64)
+    hit = p.argmax(1) == truth
+    return p.max(1, keepdims=True), hit[:, None].astype(np.float64)
+
+
+def _bin(sure: Array) -> Places:
+    """Which of the bins (0, 1/15], (1/15, 2/15] …"""
+    return np.asarray(np.clip(np.ceil(sure * BINS).astype(np.intp) - 1, 0, BINS - 1))
