@@ -27,6 +27,7 @@ COMMANDS = (
     "clusters",
     "map",
     "organize",
+    "diff",
     "labels compile",
     "eval",
     "models",

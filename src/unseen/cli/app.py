@@ -17,6 +17,7 @@ import typer
 from unseen import __version__
 from unseen.cli import options, progress
 from unseen.cli.classify import classify
+from unseen.cli.diff import diff
 from unseen.cli.doctor import doctor
 from unseen.cli.embed import embed
 from unseen.cli.evaluate import evaluate
@@ -48,6 +49,7 @@ app.command(short_help="Group pictures of an index that are alike.")(similar)
 app.command(short_help="Group the pictures of an index.")(clusters)
 app.command("map", short_help="Draw an index as a map, a page to look at.")(draw_map)
 app.command(short_help="Put pictures into a folder for each label.")(organize)
+app.command(short_help="Compare two runs of classify.")(diff)
 app.add_typer(labels, name="labels", short_help="Compile label sets.")
 app.command("eval", short_help="Say how often it is right, on labelled pictures.")(evaluate)
 app.command(short_help="Serve it over HTTP, with a page.")(serve)

@@ -12,8 +12,9 @@ import typer
 
 import unseen
 from unseen.cli import BATCH_SIZE, options, progress
-from unseen.cli.target import Target, made_by
+from unseen.cli.target import Target
 from unseen.errors import LabelError
+from unseen.runs import manifest
 from unseen.sources import Source, count, expand
 from unseen.store.place import find
 
@@ -100,7 +101,8 @@ def classify(
         )
     how: dict[str, Any] = {"multi": multi, "top": top, "min_score": min_score, "exact": exact}
     how |= {"precision": precision, "transductive": transductive}
-    done = target.finished(made_by(classifier.model, compiled, how), resume=resume)
+    makers = manifest(classifier.model, compiled, how)
+    done = target.finished(makers, resume=resume)
     from unseen.decide import Decision  # noqa: PLC0415 - it loads what computes
 
     decision = Decision(multi, top, min_score)
@@ -121,7 +123,7 @@ def classify(
         predictions = classifier.predictions(stream, compiled, decision, batch_size=size)
     if indexed is not None or transductive:
         predictions = (p for p in predictions if _take(done, target.key(p.source)))
-    _run(predictions, target, total, before, quiet, top or 1)
+    _run(predictions, target, makers, classifier, total, before, quiet, top or 1)
 
 
 def predictions_of(
@@ -191,6 +193,8 @@ def _left(sources: Iterable[Source], done: Counter[str], target: Target) -> Iter
 def _run(
     predictions: Iterator[Any],
     target: Target,
+    makers: dict[str, Any],
+    classifier: unseen.Classifier,
     total: int | None,
     before: int,
     quiet: bool,
@@ -207,6 +211,11 @@ def _run(
         else:
             stopped = False
     writer.close()
+    if counter.done:
+        # What auto came to; by now that is known, and not looked for.
+        makers["precision"] = classifier.encoder.precision
+        makers["device"] = str(classifier.encoder.place.device)
+    target.ended(makers, counter.done, counter.failed, complete=not stopped)
     if stopped:
         kept = f", kept in {target.path}" if target.path else ""
         go_on = "; go on with --resume" if target.path and target.format != "json" else ""

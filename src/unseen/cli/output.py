@@ -21,11 +21,10 @@ from rich.cells import cell_len
 from unseen.cache import write_atomically
 from unseen.errors import SourceError
 from unseen.predictions import Prediction
+from unseen.runs import harmless
 
 BAR_WIDTH = 24
 EIGHTHS = " ▏▎▍▌▋▊▉"
-# What a spreadsheet would run; some read the full-width forms alike.
-FORMULA_STARTS = tuple("=+-@＝＋－＠")
 
 
 class Lines:
@@ -187,12 +186,6 @@ class CsvWriter:
 
     def close(self) -> None:
         return None
-
-
-def harmless(cell: str) -> str:
-    """A cell that a spreadsheet reads as text: `=HYPERLINK(…)` gets an apostrophe before it."""
-    risky = cell.startswith(("\t", "\r")) or cell.lstrip().startswith(FORMULA_STARTS)
-    return f"'{cell}" if risky else cell
 
 
 def csv_name(source: str) -> str:

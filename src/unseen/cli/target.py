@@ -1,20 +1,19 @@
 """Where predictions go, and going on with a file that an earlier run left.
 
-Beside a JSON lines or CSV file lies NAME.run.json, which says what made it: only the same model,
-labels and options go on with it.
+Beside it lies NAME.run.json, which says what made it (unseen/runs.py): only the same model, labels
+and options go on with a JSON lines or CSV file.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,25 +29,10 @@ from unseen.cli.output import (
     unwritable,
 )
 from unseen.errors import SourceError
+from unseen.runs import manifest_path, now
 
 # What must be the same to go on, and what the user calls it.
 COMPARED = {"fingerprint": "model", "labels_sha256": "labels or templates", "options": "options"}
-
-
-def made_by(model: Any, compiled: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """What makes a row what it is, for NAME.run.json."""
-    # Of the words, not of the matrix: its last bits depend on how prompts were batched.
-    words = [
-        {**asdict(label), "prompts": own}
-        for label, own in zip(compiled.labels, compiled.prompts, strict=True)
-    ]
-    return {
-        "model": model.name,
-        "fingerprint": model.fingerprint,
-        "labels": [label.name for label in compiled.labels],
-        "labels_sha256": hashlib.sha256(json.dumps(words).encode()).hexdigest(),
-        "options": options,
-    }
 
 
 def prepare(path: Path, *, overwrite: bool) -> None:
@@ -90,7 +74,7 @@ class Target:
 
     @property
     def manifest(self) -> Path | None:
-        return self.path and self.path.with_name(self.path.name + ".run.json")
+        return self.path and manifest_path(self.path)
 
     def check(self, *, resume: bool, overwrite: bool) -> None:
         """SourceError, before any work, when the file cannot be written or must not be."""
@@ -108,6 +92,7 @@ class Target:
     def finished(self, makers: dict[str, Any], *, resume: bool) -> Counter[str]:
         """The rows that an earlier run finished, by `key`; makes the file ready to be gone on with.
 
+        `makers` is written beside it, and gets in `kept` which earlier runs made these rows.
         SourceError when another model, other labels or other options made them.
         """
         done: Counter[str] = Counter()
@@ -115,17 +100,42 @@ class Target:
             return done
         try:
             if self.path.exists() and resume:
-                self._same(self.manifest, makers)
-                done = self._read_done(self.path)
+                before = self._same(self.manifest, makers)
+                done, failed = self._read_done(self.path)
+                earlier = {key: before[key] for key in ("started", "versions") if key in before}
+                makers["kept"] = {
+                    "pictures": done.total(),
+                    "errors": failed,
+                    "runs": [*before.get("kept", {}).get("runs", []), earlier],
+                }
             else:
                 self.path.unlink(missing_ok=True)
-            content = json.dumps(makers, ensure_ascii=False, indent=1)
-            write_atomically(self.manifest, content.encode("utf-8", "backslashreplace"))
+            self._write_manifest(makers)
         except OSError as error:
             raise unwritable(self.path, error) from None
         return done
 
-    def _same(self, manifest: Path, makers: dict[str, Any]) -> None:
+    def ended(self, makers: dict[str, Any], pictures: int, errors: int, *, complete: bool) -> None:
+        """Completes the manifest: how many rows there are, those kept included."""
+        if self.path is None:
+            return
+        kept = makers.get("kept", {})
+        makers["pictures"] = kept.get("pictures", 0) + pictures
+        makers["errors"] = kept.get("errors", 0) + errors
+        makers["complete"] = complete
+        makers["ended"] = now()
+        try:
+            self._write_manifest(makers)
+        except OSError as error:
+            raise unwritable(self.manifest, error) from None
+
+    def _write_manifest(self, makers: dict[str, Any]) -> None:
+        assert self.manifest is not None
+        content = json.dumps(makers, ensure_ascii=False, indent=1)
+        write_atomically(self.manifest, content.encode("utf-8", "backslashreplace"))
+
+    def _same(self, manifest: Path, makers: dict[str, Any]) -> dict[str, Any]:
+        """The manifest of the earlier run, when it is of the same."""
         try:
             before: dict[str, Any] = json.loads(manifest.read_text("utf-8"))
             changed = [name for key, name in COMPARED.items() if before[key] != makers[key]]
@@ -139,30 +149,36 @@ class Target:
                 f"{self.path} was made with another model, other labels, templates or options "
                 f"(here: {', '.join(changed)}); --overwrite begins it anew, or give another file."
             )
+        return before
 
     def key(self, source: str) -> str:
         """What the file calls a source."""
         return csv_name(source) if self.format == "csv" else source
 
-    def _read_done(self, path: Path) -> Counter[str]:
-        """The sources of whole records; half of one at the end is cut off, to be done again."""
+    def _read_done(self, path: Path) -> tuple[Counter[str], int]:
+        """The sources of whole records, and how many are errors; half of one at the end is cut
+        off, to be done again."""
         done: Counter[str] = Counter()
-        end = 0
+        end = failed = 0
         with path.open("rb+") as file:
             for record in _records(file, quoted=self.format == "csv"):
-                source = self._source(path, record)
+                source, error = self._source(path, record)
                 if not (self.format == "csv" and end == 0):  # the header
                     done[source] += 1
+                    failed += bool(error)
                 end += len(record)
             file.truncate(end)
-        return done
+        return done, failed
 
-    def _source(self, path: Path, record: bytes) -> str:
+    def _source(self, path: Path, record: bytes) -> tuple[str, str | None]:
+        """The source of a record, and its error if it is one."""
         try:
             text = record.decode("utf-8")
             if self.format == "jsonl":
-                return str(json.loads(text)["source"])
-            return next(csv.reader(io.StringIO(text, newline="")))[0]
+                row = json.loads(text)
+                return str(row["source"]), row.get("error")
+            cells = next(csv.reader(io.StringIO(text, newline="")))
+            return cells[0], cells[4] if len(cells) > 4 else None
         except (ValueError, KeyError, TypeError, IndexError, StopIteration, csv.Error):
             raise SourceError(
                 f"{path}: this line is none of ours: {record[:60]!r}; --overwrite begins it anew."

@@ -1,0 +1,129 @@
+"""`unseen diff` and the manifests beside outputs, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import shapes
+
+ROOT = Path(__file__).parent.parent.parent
+SHAPES = ["-m", "tests/fixtures/shapes-clip"]
+LABELS = "a red circle,a blue star,a green square"
+
+
+def unseen(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "unseen", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, encoding="utf-8")
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def made(output: Path) -> dict[str, Any]:
+    text = output.with_name(output.name + ".run.json").read_text("utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for i, label in enumerate(["red circle", "blue star", "green square", "red circle"]):
+        shapes.draw(shapes.scene(label), i).save(folder / f"{i}.png")
+    (folder / "broken.png").write_bytes(b"broken")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """With three labels, and with another in place of the first; the broken picture is mended."""
+    out = tmp_path_factory.mktemp("runs")
+    a, b = out / "a.jsonl", out / "b.csv"
+    unseen("classify", folder, "-l", LABELS, *SHAPES, "-o", a, code=1)
+    shapes.draw(shapes.scene("blue star"), 9).save(folder / "broken.png")
+    labels = LABELS.replace("red circle", "pink heart")
+    unseen("classify", folder, "-l", labels, *SHAPES, "-o", b, "--top", 2)
+    (folder / "broken.png").write_bytes(b"broken")
+    return [a, b]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "json"])
+def test_every_output_has_a_manifest_that_is_complete(
+    kind: str, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / f"o.{kind}"
+    run = ["classify", folder, "-l", LABELS, *SHAPES, "-o", out, "--precision", "auto"]
+    unseen(*run, code=1)
+    found = made(out)
+    assert (found["pictures"], found["errors"], found["complete"]) == (5, 1, True)
+    assert [label["name"] for label in found["labels"]] == LABELS.split(",")
+    assert found["templates"] == ["This is a photo of {}."]
+    assert found["precision"] in ("fp32", "int8") and found["options"]["precision"] == "auto"
+    assert found["started"] <= found["ended"] and found["versions"]["onnxruntime"]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_going_on_keeps_the_count_and_says_who_made_the_rest(
+    kind: str, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / f"o.{kind}"
+    run = ["classify", folder, "-l", LABELS, *SHAPES, "-o", out]
+    unseen(*run, code=1)
+    whole, before = out.read_bytes(), made(out)
+    out.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))  # the broken one is the last
+    unseen(*run, "--resume", code=1)
+    found = made(out)
+    assert out.read_bytes() == whole
+    assert (found["pictures"], found["errors"]) == (5, 1)
+    assert found["kept"]["pictures"] == 4 and found["kept"]["errors"] == 0
+    assert found["kept"]["runs"] == [{"started": before["started"], "versions": before["versions"]}]
+    unseen(*run, "--resume")  # nothing is left, and nothing is counted twice
+    found = made(out)
+    assert (found["pictures"], found["errors"]) == (5, 1) and len(found["kept"]["runs"]) == 2
+
+
+def test_flips_errors_and_reasons(runs: list[Path], folder: Path) -> None:
+    said = unseen("diff", *runs).stdout
+    assert "5 pictures in both, 3 with another answer (60.0%)" in said
+    assert "errors: 0 came, 1 went" in said
+    assert re.search(r"label added +none → \[\"a pink heart\"\]", said)
+    assert "label removed: a red circle" in said
+    data = json.loads(unseen("diff", *runs, "--json").stdout)
+    assert data["changed"] == 3 and data["errors_went"] == [str(folder / "broken.png")]
+    flipped = {Path(flip["source"]).name: flip for flip in data["flips"]}
+    assert set(flipped) == {"0.png", "3.png", "broken.png"}
+    assert flipped["0.png"]["a"]["answer"] == "a red circle"
+    assert flipped["0.png"]["a"]["margin"] > 0.5 and flipped["0.png"]["b"]["margin"] is not None
+    assert sum(cell["pictures"] for cell in data["matrix"]) == 5
+    assert {d["what"] for d in data["differences"]} >= {"label added", "label removed"}
+
+
+def test_the_gate_decides_the_exit_status(runs: list[Path]) -> None:
+    assert "allows fewer" in unseen("diff", *runs, "--max-flips", "59%", code=1).stderr
+    unseen("diff", *runs, "--max-flips", "60%")
+    unseen("diff", *runs, "--max-flips", 3)
+    unseen("diff", runs[0], runs[0], "--max-flips", 0)
+    data = json.loads(unseen("diff", *runs, "--max-flips", 2, "--json", code=1).stdout)
+    assert data["passed"] is False
+    assert "max-flips" in unseen("diff", *runs, "--max-flips", "few", code=2).stderr
+    assert "no such file" in unseen("diff", runs[0], "no.jsonl", code=2).stderr
+
+
+def test_a_page_shows_what_flipped(runs: list[Path], tmp_path: Path) -> None:
+    page = tmp_path / "flips.html"
+    unseen("diff", *runs, "--html", page)
+    blocks = dict(
+        re.findall(r'<script type="application/json" id="([\w-]+)">(.*?)</script>',
+                   page.read_text("utf-8"), re.DOTALL)
+    )  # fmt: skip
+    sections = json.loads(blocks["data"])["sections"]
+    assert sum(len(section["items"]) for section in sections) == 3
+    assert len(json.loads(blocks["pictures-0"])) == 2  # the third cannot be opened (any more)
+    assert any(s["title"].startswith("(error) → a blue star") for s in sections)
