@@ -28,6 +28,7 @@ COMMANDS = (
     "map",
     "organize",
     "labels compile",
+    "calibrate",
     "models",
     "models info",
     "models pull",

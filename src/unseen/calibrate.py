@@ -30,9 +30,10 @@ from unseen.sources import expand
 
 FEWEST = 5  # pictures: fewer say nothing
 
-# What is believed beforehand, as a normal distribution around "nothing to put right": the log of
-# the temperature, and the shift in multi-label mode. Five pictures outweigh it where they agree.
-TEMPERATURE_SPREAD = 1.0
+# What is believed beforehand, as normal distributions around "nothing to put right": of the log of
+# the temperature; in multi-label mode, of 1 / temperature and of the shift.
+TEMPERATURE_SPREAD = 0.5
+STEEPNESS_SPREAD = 1.0
 SHIFT_SPREAD = 3.0
 COLDEST, HOTTEST = 0.05, 20.0  # where the temperature is looked for
 
@@ -92,6 +93,14 @@ def calibrate(
     temperature, shift = fit_line(logits, known)
     made = _made(compiled, len(rows), multi_label=True, temperature=temperature, shift=shift)
     found = thresholds(made.several(logits), known, precision)
+    never = sum(t >= 1 for t in found)
+    if never:
+        warnings.warn(
+            f"these pictures cannot show that precision for {never} of {len(found)} labels, which "
+            "will never be said: give more pictures, or ask for less.",
+            UnseenWarning,
+            stacklevel=2,
+        )
     return _made(
         compiled,
         len(rows),
@@ -212,23 +221,30 @@ def _likely(
 def fit_line(logits: NDArray[Any], yes: Bools) -> tuple[float, float]:
     """(n, k) logits and truths → temperature and shift of sigmoid(logit / T + shift).
 
-    Logistic regression over all labels at once, with what is believed beforehand of both.
+    Logistic regression over all labels at once, with what is believed beforehand of 1 / T and the
+    shift; by Newton's method, each step halved until it is one down.
     """
-    exact = np.asarray(logits, dtype=np.float64)
+    x = np.asarray(logits, dtype=np.float64).ravel()
+    sign = np.where(yes.ravel(), 1.0, -1.0)
+    beliefs, spreads = np.array([1.0, 0.0]), np.array([STEEPNESS_SPREAD, SHIFT_SPREAD])
 
-    def shifted(log_t: float) -> tuple[float, float]:
-        scaled = exact / math.exp(log_t)
+    def loss(at: Exact) -> float:
+        missed = np.logaddexp(0, -sign * (at[0] * x + at[1])).sum()
+        return float(missed + 0.5 * (((at - beliefs) / spreads) ** 2).sum())
 
-        def loss(shift: float) -> float:
-            z = scaled + shift
-            missed = np.logaddexp(0, np.where(yes, -z, z)).sum()
-            return float(missed) + 0.5 * (shift / SHIFT_SPREAD) ** 2
-
-        best = _least(loss, -20.0, 20.0)
-        return loss(best) + 0.5 * (log_t / TEMPERATURE_SPREAD) ** 2, best
-
-    log_t = _least(lambda x: shifted(x)[0], math.log(COLDEST), math.log(HOTTEST))
-    return math.exp(log_t), shifted(log_t)[1]
+    at = beliefs
+    for _ in range(50):
+        p = 0.5 * (1 + np.tanh((at[0] * x + at[1]) / 2))
+        off, weight = p - (sign > 0), p * (1 - p)
+        slope = np.array([off @ x, off.sum()]) + (at - beliefs) / spreads**2
+        bend = np.array([[weight @ x**2, weight @ x], [weight @ x, weight.sum()]])
+        step = np.linalg.solve(bend + np.diag(1 / spreads**2), slope)
+        while loss(at - step) > loss(at) and np.abs(step).max() > 1e-9:
+            step = step / 2
+        at = at - step
+        if np.abs(step).max() < 1e-9:
+            break
+    return float(1 / max(at[0], 1 / HOTTEST)), float(at[1])
 
 
 def thresholds(p: NDArray[Any], yes: Bools, precision: float | None = None) -> list[float]:

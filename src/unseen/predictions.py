@@ -10,7 +10,7 @@ UNKNOWN = "unknown"  # the label under which background labels are reported
 
 # A picture with less evidence than this is unknown when `unknown="auto"` asks: one number for every
 # model, chosen on the shapes of the tests and checked on photographs (docs/unknown.md).
-LEAST_EVIDENCE = 2.2
+LEAST_EVIDENCE = 2.3
 
 
 @dataclass(frozen=True)
