@@ -2,12 +2,12 @@
 
     python benchmarks/calibrate.py            # about three minutes
 
-Each line is the mean over 100 draws of n labelled pictures from the pool (thresholds and priors: 30);
-the others of the pool are what it is judged by. NLL: mean negative log-likelihood of the right label.
-ECE: expected calibration error, 15 bins of equal width. `worse`: draws in which the NLL rose. P, R,
-F1 are over all yes and no of all labels. Priors: the change of top-1 in points, with that of the
-worst draw, and the NLL afterwards. Shapes: 80 labels, 10 pictures of each; photographs: 117 pictures,
-69 labels.
+Each line is the mean over 100 draws of n labelled pictures from the pool (30 for thresholds and
+priors); the others of the pool are what it is judged by. NLL: mean negative log-likelihood of the
+right label. ECE: expected calibration error, 15 bins of equal width. `worse`: draws where the NLL
+rose. P, R, F1 are over all yes and no of all labels. Priors: the change of top-1 in points, with
+that of the worst draw, and the NLL afterwards. Shapes: 80 labels, 10 pictures of each; photographs:
+117 pictures, 69 labels.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ SCORES: dict[str, Callable[..., np.ndarray]] = {
     "z, nothing": z_nothing,
     "evidence": lambda x, labels, ground, scale: evidence(x, labels, ground),
 }
-ONE_THRESHOLD = ("z, bank", "z, nothing", "evidence")  # those that do not depend on the model
+ONE_THRESHOLD = ("max cosine", "z, bank", "z, nothing", "evidence")
 
 
 # pictures
