@@ -30,6 +30,7 @@ COMMANDS = (
     "diff",
     "labels compile",
     "eval",
+    "calibrate",
     "models",
     "models info",
     "models pull",

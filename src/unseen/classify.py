@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from unseen.calibration import Calibration
 from unseen.compiled_labels import SUFFIX, CompiledLabels, compile_labels
 from unseen.decide import Decision, decide_encoded
 from unseen.encode import BATCH_SIZE, Embeddings, Encoded, Encoder, Progress
@@ -21,6 +22,7 @@ from unseen.models.model import Model
 from unseen.predictions import Prediction
 from unseen.sources import Source, name_of
 from unseen.transductive import transduce
+from unseen.unknown import Ground
 
 KEPT_LABEL_SETS = 16  # compiled label sets that a classifier remembers
 
@@ -63,6 +65,7 @@ class Classifier:
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
         self._compiled: OrderedDict[LabelSet, CompiledLabels] = OrderedDict()
+        self._ground: Ground | None = None
 
     @property
     def model(self) -> Model:
@@ -120,12 +123,14 @@ class Classifier:
         multi_label: bool = False,
         top_k: int | None = None,
         min_score: float | None = None,
+        unknown: str | None = None,
+        calibration: Calibration | str | Path | None = None,
     ) -> Prediction:
         """One picture; the options are those of `classify_many`.
 
         Raises the ImageError or SourceError of a picture that cannot be read.
         """
-        decision = Decision(multi_label, top_k, min_score)
+        decision = self.decision(multi_label, top_k, min_score, unknown, calibration)
         compiled = self.compile(labels, template=template, background=background)
         one = Source(name_of(source, 0), source)  # a folder is then refused, not walked
         encoded = list(self.encoder.stream_images([one], batch_size=1))
@@ -144,6 +149,8 @@ class Classifier:
         multi_label: bool = False,
         top_k: int | None = None,
         min_score: float | None = None,
+        unknown: str | None = None,
+        calibration: Calibration | str | Path | None = None,
     ) -> Iterator[Prediction]:
         """A prediction for each picture, in order, while they come; memory is bounded.
 
@@ -152,12 +159,39 @@ class Classifier:
         `labels`, `template`, `background`: as `LabelSet.of` takes them, or a compiled set.
         `multi_label`: each label is a yes or no of its own, yes from its threshold on (`min_score`,
         or 0.5, where it has none). `top_k`: at most so many labels. `min_score`: only labels with
-        at least this probability; when none has, the prediction is *unknown*.
+        at least this probability; when none has, the prediction is *unknown*. `unknown`: "auto" to
+        measure the evidence that any label is there, and say *unknown* where it is too little.
+        `calibration`: what `unseen.calibrate` gave for just these labels, or its file.
         """
-        decision = Decision(multi_label, top_k, min_score)
+        decision = self.decision(multi_label, top_k, min_score, unknown, calibration)
         compiled = self.compile(labels, template=template, background=background)
         stream = self.encoder.stream_images(sources, batch_size=batch_size)
         return self.predictions(stream, compiled, decision, batch_size=batch_size)
+
+    def decision(
+        self,
+        multi_label: bool = False,
+        top_k: int | None = None,
+        min_score: float | None = None,
+        unknown: str | None = None,
+        calibration: Calibration | str | Path | None = None,
+    ) -> Decision:
+        """The options of `classify_many` as one thing. LabelError for those that are none."""
+        if unknown not in (None, "auto"):
+            raise LabelError(
+                f"unknown is {unknown!r}; it is 'auto' or nothing. Labels that mean none of these "
+                "are given as background."
+            )
+        if isinstance(calibration, (str, Path)):
+            calibration = Calibration.load(calibration)
+        ground = self.ground() if unknown else None
+        return Decision(multi_label, top_k, min_score, calibration, ground)
+
+    def ground(self) -> Ground:
+        """What evidence is measured against; encoded once."""
+        if self._ground is None:
+            self._ground = Ground.of(self.encoder)
+        return self._ground
 
     def predictions(
         self,
@@ -177,10 +211,12 @@ class Classifier:
         """As `predictions`, each with the help of all others: docs/transductive.md says when that
         is better. Every picture is encoded before the first answer; memory grows with them.
 
-        Raises LabelError for multi-label, which knows no competition.
+        Raises LabelError for multi-label, which knows no competition, and for a calibration.
         """
         if decision.multi_label:
             raise LabelError("transductive is for one label a picture; leave multi-label out.")
+        if decision.calibration is not None:
+            raise LabelError("a calibration is of scores that are not transductive: leave one out.")
         encoded = list(stream)
         good = [e.embedding for e in encoded if e.embedding is not None]
         rows = np.array(good, dtype=np.float32)

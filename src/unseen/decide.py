@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen import score
+from unseen.calibration import Calibration, answers, likely_answers, plain, together
 from unseen.compiled_labels import CompiledLabels
 from unseen.encode import Encoded
 from unseen.errors import LabelError
 from unseen.models.model import Score
-from unseen.predictions import UNKNOWN, Prediction, Scored
+from unseen.predictions import Prediction, Scored
+from unseen.unknown import Ground, evidence
 
 YES = 0.5  # the threshold of a label in multi-label mode that has none of its own
 
@@ -27,6 +29,8 @@ class Decision:
     multi_label: bool = False
     top_k: int | None = None
     min_score: float | None = None
+    calibration: Calibration | None = None
+    ground: Ground | None = None  # evidence is measured against it
 
     def __post_init__(self) -> None:
         if self.top_k is not None and self.top_k < 1:
@@ -49,21 +53,21 @@ def decide(
     `probabilities` (n, k): of the labels, if they are known better than by the rule.
     """
     cosines = score.cosines(embeddings, labels.matrix)
-    names, shown, chances = (
-        _several(embeddings, cosines, labels, rule)
-        if decision.multi_label
-        else _one(
-            cosines,
-            labels,
-            score.single_label(cosines, rule) if probabilities is None else probabilities,
-        )
-    )
+    calibration = decision.calibration
+    names, shown, chances = _answers(embeddings, cosines, labels, rule, decision, probabilities)
     wanted = _thresholds(names, labels, decision)
     ranked = np.argsort(-chances, axis=1, kind="stable")
     passed = np.take_along_axis(chances >= wanted, ranked, axis=1)
+    likely: list[tuple[str, ...] | None] = [None] * len(sources)
+    if calibration is not None and calibration.likely is not None:
+        unlearnt = plain(score.logits(cosines, rule), labels)
+        likely = [*likely_answers(unlearnt, names, calibration.likely)]
+    speaks = _evidence(embeddings, labels, decision.ground)
     return [
-        _prediction(source, names, order[kept][: decision.top_k], p, c)
-        for source, order, kept, p, c in zip(sources, ranked, passed, chances, shown, strict=True)
+        _prediction(source, names, order[kept][: decision.top_k], p, c, among, much)
+        for source, order, kept, p, c, among, much in zip(
+            sources, ranked, passed, chances, shown, likely, speaks, strict=True
+        )
     ]
 
 
@@ -96,60 +100,103 @@ def chances(
     """(n, d) embeddings → the names that may be said, `unknown` among them where there are
     background labels, their probabilities (n, k), and the threshold of each (k,)."""
     cosines = score.cosines(embeddings, labels.matrix)
-    names, _, found = (
-        _several(embeddings, cosines, labels, rule)
-        if decision.multi_label
-        else _one(cosines, labels, score.single_label(cosines, rule))
-    )
+    names, _, found = _answers(embeddings, cosines, labels, rule, decision, None)
     return names, found, _thresholds(names, labels, decision)
 
 
+def _answers(
+    embeddings: Rows,
+    cosines: Rows,
+    labels: CompiledLabels,
+    rule: Score,
+    decision: Decision,
+    probabilities: Rows | None,
+) -> tuple[list[str], Rows, Rows]:
+    """The names that may be said, their cosines and their probabilities."""
+    calibration = decision.calibration
+    if calibration is not None:
+        calibration.check(labels, multi_label=decision.multi_label)
+        if probabilities is not None:
+            raise LabelError("a calibration is of the model's own rule: leave it or the other out.")
+    if decision.multi_label:
+        return _several(embeddings, cosines, labels, rule, calibration)
+    if probabilities is None:
+        probabilities = _single(cosines, rule, calibration)
+    return answers(labels), _shown(cosines, labels), together(probabilities, labels)
+
+
 def _prediction(
-    source: str, names: Sequence[str], order: NDArray[np.intp], p: Rows, cosine: Rows
+    source: str,
+    names: Sequence[str],
+    order: NDArray[np.intp],
+    p: Rows,
+    cosine: Rows,
+    likely: tuple[str, ...] | None,
+    evidence: float | None,
 ) -> Prediction:
     ranking = tuple(Scored(names[i], float(p[i]), float(cosine[i])) for i in order)
-    return Prediction(source, ranking, left_out=len(names) - len(ranking))
+    left_out = len(names) - len(ranking)
+    return Prediction(source, ranking, left_out, likely=likely, evidence=evidence)
 
 
-def _one(
-    cosines: Rows, labels: CompiledLabels, probabilities: Rows
-) -> tuple[list[str], Rows, Rows]:
-    """Names, cosines and probabilities when one label is wanted."""
-    background = np.array([label.background for label in labels.labels])
-    names = [label.name for label in labels.labels if not label.background]
+def _single(cosines: Rows, rule: Score, calibration: Calibration | None) -> Rows:
+    """Probabilities of every label, background too, when one is wanted."""
+    if calibration is None:
+        return score.single_label(cosines, rule)
+    return calibration.single(score.logits(cosines, rule))
+
+
+def _shown(cosines: Rows, labels: CompiledLabels) -> Rows:
+    """The cosines behind the answers: of background, the largest."""
+    background = _background(labels)
     if not background.any():
-        return names, cosines, probabilities
-    if UNKNOWN in names:
-        raise LabelError(
-            f"with background labels, {UNKNOWN!r} is the name of their answer: rename that label."
-        )
-    unknown = probabilities[:, background].sum(1, keepdims=True)
-    nearest = cosines[:, background].max(1, keepdims=True)
-    return (
-        [*names, UNKNOWN],
-        np.hstack([cosines[:, ~background], nearest]),
-        np.hstack([probabilities[:, ~background], unknown]),
-    )
+        return cosines
+    return np.hstack([cosines[:, ~background], cosines[:, background].max(1, keepdims=True)])
 
 
 def _several(
-    embeddings: Rows, cosines: Rows, labels: CompiledLabels, rule: Score
+    embeddings: Rows,
+    cosines: Rows,
+    labels: CompiledLabels,
+    rule: Score,
+    calibration: Calibration | None,
 ) -> tuple[list[str], Rows, Rows]:
-    """The same when each label is a question of its own; background labels are neutral ground."""
-    background = np.array([label.background for label in labels.labels])
+    """Names, cosines and probabilities when each label is a question of its own."""
     names = [label.name for label in labels.labels if not label.background]
+    own = cosines[:, ~_background(labels)]
+    logits = several_logits(embeddings, cosines, labels, rule)
+    chances = score.sigmoid(logits) if calibration is None else calibration.several(logits)
+    return names, own, chances
+
+
+def several_logits(embeddings: Rows, cosines: Rows, labels: CompiledLabels, rule: Score) -> Rows:
+    """(n, labels that are not background) logits in multi-label mode: those are neutral ground."""
+    background = _background(labels)
     neutral = (
         cosines[:, background] if background.any() else score.cosines(embeddings, labels.neutral)
     )
-    own = cosines[:, ~background]
-    return names, own, score.multi_label(own, neutral, rule)
+    return score.multi_label_logits(cosines[:, ~background], neutral, rule)
+
+
+def _background(labels: CompiledLabels) -> NDArray[np.bool_]:
+    return np.array([label.background for label in labels.labels])
+
+
+def _evidence(
+    embeddings: Rows, labels: CompiledLabels, ground: Ground | None
+) -> Sequence[float | None]:
+    if ground is None:
+        return [None] * len(embeddings)
+    return [float(e) for e in evidence(embeddings, labels.matrix[~_background(labels)], ground)]
 
 
 def _thresholds(names: Sequence[str], labels: CompiledLabels, decision: Decision) -> Rows:
     if not decision.multi_label:
         return np.full(len(names), decision.min_score or 0.0, dtype=np.float32)
     default = YES if decision.min_score is None else decision.min_score
-    own = {label.name: label.threshold for label in labels.labels}
+    own: dict[str, float | None] = {label.name: label.threshold for label in labels.labels}
+    if decision.calibration is not None:  # its scores are others than those of the label file
+        own = dict.fromkeys(own) | (decision.calibration.thresholds or {})
     return np.array(
         [default if own[name] is None else own[name] for name in names], dtype=np.float32
     )

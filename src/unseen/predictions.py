@@ -8,6 +8,10 @@ from typing import Any, overload
 
 UNKNOWN = "unknown"  # the label under which background labels are reported
 
+# A picture with less evidence than this is unknown when `unknown="auto"` asks: one number for every
+# model, chosen on the shapes of the tests and checked on photographs (docs/unknown.md).
+LEAST_EVIDENCE = 2.3
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -27,13 +31,16 @@ class Prediction:
 
     Iterating gives the Hugging Face pipeline's own shape, `{"score": …, "label": …}`, so code
     written for its output reads this too. `left_out` counts the labels that `top_k`, `min_score`
-    or a threshold kept out of the ranking.
+    or a threshold kept out of the ranking. `likely`: the labels one of which is right as often as
+    the calibration was asked for. `evidence`: that any label is to be seen, where it was asked for.
     """
 
     source: str
     ranking: tuple[Scored, ...] = ()
     left_out: int = 0
     error: str | None = None
+    likely: tuple[str, ...] | None = None
+    evidence: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -47,8 +54,14 @@ class Prediction:
 
     @property
     def unknown(self) -> bool:
-        """None of these: a background label won, or no label reached its score."""
-        return self.ok and (self.best is None or self.best.label == UNKNOWN)
+        """None of these: a background label won, no label reached its score, or too little
+        evidence that any label is there."""
+        return self.ok and (self.best is None or self.best.label == UNKNOWN or self.rejected)
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the evidence was asked for, and is too little."""
+        return self.evidence is not None and self.evidence < LEAST_EVIDENCE
 
     @property
     def label(self) -> str | None:
@@ -85,4 +98,8 @@ class Prediction:
             {"label": s.label, "score": s.score, "cosine": s.cosine} for s in self.ranking
         ]
         row["left_out"] = self.left_out
+        if self.likely is not None:
+            row["likely"] = list(self.likely)
+        if self.evidence is not None:
+            row["evidence"] = self.evidence
         return row

@@ -56,7 +56,12 @@ def multi_label(cosine: Rows, neutral: Rows, score: Score) -> Rows:
     logits, label and mean neutral, which is sigmoid(scale · (cosine - neutral)). It is
     uncalibrated.
     """
+    return sigmoid(multi_label_logits(cosine, neutral, score))
+
+
+def multi_label_logits(cosine: Rows, neutral: Rows, score: Score) -> Rows:
+    """What the sigmoid of `multi_label` is taken of."""
     if score.rule == "sigmoid":
-        return single_label(cosine, score)
+        return logits(cosine, score)
     against = neutral.mean(-1, keepdims=True)
-    return sigmoid(np.asarray((cosine - against) * np.float32(score.scale), dtype=np.float32))
+    return np.asarray((cosine - against) * np.float32(score.scale), dtype=np.float32)

@@ -23,7 +23,11 @@ import httpx
 import pytest
 
 import hostile
+import shapes
+import unseen
 from serving import Served, commanded, serving, until
+from unseen.calibrate import calibrate
+from unseen.calibration import beside
 from unseen.server import keys
 from unseen.server.settings import ServerLimits, Settings
 from unseen.server.wire import PNG
@@ -485,6 +489,40 @@ def test_a_label_file_is_a_set_and_is_read_again(shapes_clip: Path, tmp_path: Pa
             until(lambda: client.get(url).json()["version"] == 3)
         said = client.post("/v1/classify", json={"image": PNG, "labelset": "things"})
         assert said.json()["labelset"]["version"] == 3
+
+
+def test_what_lies_beside_a_label_file_calibrates_its_set(
+    shapes_clip: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "things.txt"
+    file.write_text("red circle\nblue square\ngreen star\n")
+    classifier = unseen.load(shapes_clip)
+    pairs = [
+        (shapes.draw(shapes.scene(name), seed), name if seed else "green star")
+        for name in ("red circle", "blue square", "green star")
+        for seed in range(4)
+    ]
+    made = calibrate(classifier, pairs, file)
+    assert made.temperature > 1.5  # for two of the labels are wrong
+    home = {"UNSEEN_HOME": str(tmp_path / "home")}
+    command = ("-m", str(shapes_clip), "--labels", str(file))
+    body = {"image": PNG, "labelset": "things"}
+    with commanded(*command, **home) as served, served.client() as client:
+        url = "/v1/labelsets/things"
+        until(lambda: client.get(url).status_code == 200)
+        (before,) = client.post("/v1/classify", json=body).json()["predictions"]
+        made.save(beside(file))
+        until(lambda: client.get(url).json()["version"] == 2)
+        (after,) = client.post("/v1/classify", json=body).json()["predictions"]
+        assert "likely" not in before and after["likely"][0] == after["label"]
+        assert after["ranking"][-1]["score"] != before["ranking"][-1]["score"]
+        several = client.post("/v1/classify", json={**body, "multi_label": True}).json()
+        assert "likely" not in several["predictions"][0]  # it is of the other mode
+        file.write_text("red circle\nblue square\n")
+        until(lambda: client.get(url).json()["version"] == 3)
+        until(lambda: any(line["event"] == "calibration not used" for line in served.lines()))
+        (other,) = client.post("/v1/classify", json=body).json()["predictions"]
+        assert "likely" not in other
 
 
 def test_what_is_wrong_with_the_command_is_said_in_a_line(

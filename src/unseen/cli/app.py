@@ -16,6 +16,7 @@ import typer
 
 from unseen import __version__
 from unseen.cli import options, progress
+from unseen.cli.calibrate import calibrate
 from unseen.cli.classify import classify
 from unseen.cli.diff import diff
 from unseen.cli.doctor import doctor
@@ -52,6 +53,7 @@ app.command(short_help="Put pictures into a folder for each label.")(organize)
 app.command(short_help="Compare two runs of classify.")(diff)
 app.add_typer(labels, name="labels", short_help="Compile label sets.")
 app.command("eval", short_help="Say how often it is right, on labelled pictures.")(evaluate)
+app.command(short_help="Learn from a few labelled pictures how far to trust scores.")(calibrate)
 app.command(short_help="Serve it over HTTP, with a page.")(serve)
 app.add_typer(keys, name="keys", short_help="Keys for the server.")
 models.command(short_help="Test a checkpoint in every runtime and precision.")(verify)

@@ -19,6 +19,7 @@ from unseen.sources import Source, count, expand
 from unseen.store.place import find
 
 if TYPE_CHECKING:
+    from unseen.calibration import Calibration
     from unseen.encode import Encoded
 
 
@@ -29,7 +30,7 @@ def classify(
     revision: options.Revision = None,
     commercial: options.Commercial = False,
     template: options.Template = None,
-    unknown: options.Unknown = None,
+    unknown: options.UnknownOrAuto = None,
     multi: Annotated[
         bool, typer.Option("--multi", help="Each label is a yes or no of its own.")
     ] = False,
@@ -42,6 +43,8 @@ def classify(
         typer.Option(min=0.0, max=1.0, help="Only labels as probable.", show_default=False),
     ] = None,
     batch_size: options.BatchSize = BATCH_SIZE,
+    calibration: options.CalibrationFile = None,
+    no_calibration: options.NoCalibration = False,
     transductive: Annotated[
         bool,
         typer.Option("--transductive", help="Let the whole collection help each picture."),
@@ -80,6 +83,9 @@ def classify(
     """
     if transductive and multi:
         raise LabelError("--transductive is for one label a picture; leave --multi out.")
+    if transductive and calibration is not None:
+        raise LabelError("a calibration is of scores that are not transductive: leave one out.")
+    background, auto = options.unknown_argument(unknown)
     target = Target.of(as_json=as_json, jsonl=jsonl, csv=csv, output=output)
     target.check(resume=resume, overwrite=overwrite)
     total = count(sources)
@@ -96,16 +102,25 @@ def classify(
         compiled = classifier.compile(
             options.labels_argument(labels),
             template=options.template_argument(template),
-            background=unknown or (),
+            background=background,
             progress=show,
         )
+    learnt = (
+        None
+        if transductive
+        else calibration_of(
+            labels, compiled, calibration, none=no_calibration, multi=multi, quiet=quiet
+        )
+    )
     how: dict[str, Any] = {"multi": multi, "top": top, "min_score": min_score, "exact": exact}
     how |= {"precision": precision, "transductive": transductive}
+    if auto is not None:
+        how["unknown"] = auto
+    if learnt is not None:
+        how["calibration"] = learnt.to_data()
     makers = manifest(classifier.model, compiled, how)
     done = target.finished(makers, resume=resume)
-    from unseen.decide import Decision  # noqa: PLC0415 - it loads what computes
-
-    decision = Decision(multi, top, min_score)
+    decision = classifier.decision(multi, top, min_score, auto, learnt)
     indexed = None if no_index else _indexed(sources, classifier)
     before = done.total()
     if indexed is not None and not quiet:
@@ -124,6 +139,38 @@ def classify(
     if indexed is not None or transductive:
         predictions = (p for p in predictions if _take(done, target.key(p.source)))
     _run(predictions, target, makers, classifier, total, before, quiet, top or 1)
+
+
+def calibration_of(
+    labels: str,
+    compiled: unseen.CompiledLabels,
+    given: Path | None,
+    *,
+    none: bool,
+    multi: bool,
+    quiet: bool,
+) -> Calibration | None:
+    """What is given, or lies beside the label file and fits; which of them is said."""
+    from unseen.calibration import Calibration, beside  # noqa: PLC0415 - it loads what computes
+
+    if given is not None:
+        if none:
+            raise LabelError("give one of --calibration and --no-calibration.")
+        found = Calibration.load(given)
+        found.check(compiled, multi_label=multi)
+        return found
+    source = options.labels_argument(labels)
+    if none or not isinstance(source, Path) or not beside(source).exists():
+        return None
+    path = beside(source)
+    found = Calibration.load(path)
+    reason = found.misfit(compiled, multi_label=multi)
+    if reason is not None:
+        progress.say(f"{path} is not used: {reason}.")
+        return None
+    if not quiet:
+        progress.say(f"calibrated by {path}; --no-calibration leaves it alone.")
+    return found
 
 
 def predictions_of(

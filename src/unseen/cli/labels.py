@@ -41,6 +41,8 @@ def compile_labels(
     """
     if output.suffix != ".safetensors":
         raise LabelError(f"{output}: a compiled label set is a .safetensors file.")
+    if unknown and "auto" in unknown:
+        raise LabelError("--unknown auto is no label; give it to unseen classify.")
     prepare(output, overwrite=overwrite)
     classifier = unseen.load(model, revision=revision, device=device, commercial=commercial)
     with progress.prompts(quiet) as show:

@@ -56,6 +56,26 @@ Unknown = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(help="A label that means none of these. Repeatable.", show_default=False),
 ]
+UnknownOrAuto = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        "--unknown",
+        help="A label that means none of these; or auto: where too little speaks for any label. "
+        "Repeatable.",
+        show_default=False,
+    ),
+]
+CalibrationFile = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--calibration",
+        help="What unseen calibrate made of these labels.",
+        show_default="the file beside the label file",
+    ),
+]
+NoCalibration = Annotated[
+    bool, typer.Option("--no-calibration", help="Leave the calibration beside the labels alone.")
+]
 BatchSize = Annotated[int, typer.Option(min=1, help="Pictures that the network takes at once.")]
 Exact = Annotated[bool, typer.Option("--exact", help="Decode JPEGs in full before resizing.")]
 Threads = Annotated[
@@ -97,6 +117,12 @@ def _is_file(given: str) -> bool:
         return Path(given).is_file()
     except (OSError, ValueError):  # far too long for a path
         return False
+
+
+def unknown_argument(given: list[str] | None) -> tuple[list[str], str | None]:
+    """Background labels, and "auto" where it is among them."""
+    named = [one for one in given or () if one != "auto"]
+    return named, "auto" if given and "auto" in given else None
 
 
 def template_argument(given: list[str] | None) -> str | list[str] | None:

@@ -110,8 +110,16 @@ class TableWriter:
                 self._line(f"  {label}{pad}  {self._bar(s.score)} {s.score:6.1%}")
             if not prediction.ranking:
                 self._line("  unknown: no label reached its score")
+            if prediction.rejected:
+                self._line(f"  unknown: too little evidence ({prediction.evidence:.1f})")
+            if prediction.likely is not None:
+                self._line(f"  likely: {', '.join(map(printable, prediction.likely))}")
         else:
             said = [f"{printable(s.label)} {s.score:.1%}" for s in prediction.ranking[:3]]
+            if prediction.rejected:
+                said = [f"unknown (evidence {prediction.evidence:.1f})", *said[:1]]
+            if prediction.likely is not None:
+                said.append(f"likely: {', '.join(map(printable, prediction.likely))}")
             self._line(f"{name}  {', '.join(said) or 'unknown'}")
 
     def _line(self, text: str) -> None:

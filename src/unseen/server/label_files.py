@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from unseen.calibration import Calibration, beside
 from unseen.errors import UnseenError
 from unseen.labels import LabelSet
 from unseen.server.logs import LOGGER
@@ -35,8 +36,9 @@ async def reload(service: Service, files: Sequence[Path]) -> None:
     for file in files:
         fields = {"file": file.name}
         try:
-            label_set = await asyncio.get_running_loop().run_in_executor(None, _read, file)
-            stored, _ = await service.labelling.put_set(file.stem, label_set)
+            loop = asyncio.get_running_loop()
+            label_set, calibration = await loop.run_in_executor(None, _read, file)
+            stored, _ = await service.labelling.put_set(file.stem, label_set, calibration)
         except (UnseenError, Problem) as error:
             logger.error("label file not used", extra={"fields": {**fields, "error": str(error)}})
             continue
@@ -44,13 +46,20 @@ async def reload(service: Service, files: Sequence[Path]) -> None:
         logger.info("label file", extra={"fields": fields})
 
 
-def _read(file: Path) -> LabelSet:
+def _read(file: Path) -> tuple[LabelSet, Calibration | None]:
+    """The labels, and what `unseen calibrate` left beside them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # merged duplicates are no matter of a log
-        return LabelSet.of(file)
+        label_set = LabelSet.of(file)
+    found = beside(file)
+    return label_set, Calibration.load(found) if found.exists() else None
 
 
-def _stamp(file: Path) -> tuple[int, int] | None:
+def _stamp(file: Path) -> tuple[tuple[int, int] | None, ...]:
+    return tuple(_stamp_of(path) for path in (file, beside(file)))
+
+
+def _stamp_of(file: Path) -> tuple[int, int] | None:
     try:
         stat = file.stat()
     except OSError:

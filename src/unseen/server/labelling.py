@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable, Sequence
@@ -11,12 +12,17 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from unseen import cache
+from unseen.calibration import Calibration
 from unseen.compiled_labels import CompiledLabels, assemble, texts_of
+from unseen.decide import Decision
 from unseen.errors import LabelError, UnseenError
 from unseen.labels import Label, LabelSet
 from unseen.server.encoding import Encoding, at_most, in_pool
 from unseen.server.labelsets import LabelStore, StoredSet
+from unseen.server.logs import LOGGER
 from unseen.server.problems import Problem
+
+logger = logging.getLogger(LOGGER)
 
 COMPILE_SECONDS = 5.0  # that a PUT waits for its set
 NAME = re.compile(r"[\w][\w .-]{0,63}")
@@ -40,6 +46,14 @@ class Ready:
     compiled: CompiledLabels
     warnings: tuple[str, ...] = ()
     stored: StoredSet | None = None
+    calibration: Calibration | None = None
+
+    def calibrated(self, decision: Decision) -> Decision:
+        """With the calibration of the stored set, where it is of this mode."""
+        mode = decision.multi_label
+        if self.calibration is None or self.calibration.multi_label != mode:
+            return decision
+        return replace(decision, calibration=self.calibration)
 
 
 class Labelling:
@@ -164,14 +178,16 @@ class Labelling:
         where = (stored.name, stored.version)
         file = await in_pool(self._clerk, self._store.compiled, *where)
         if file is not None:
-            return Ready(CompiledLabels.from_bytes(file, stored.name), stored=stored)
+            compiled = CompiledLabels.from_bytes(file, stored.name)
+            return Ready(compiled, stored=stored, calibration=_calibration(stored, compiled))
         try:
             ready = await self._compile(_defined(stored))
         except UnseenError as error:
             await in_pool(self._clerk, self._store.keep, *where, None, str(error))
             raise
         await in_pool(self._clerk, self._store.keep, *where, ready.compiled.to_bytes())
-        return replace(ready, stored=replace(stored, status="ready"))
+        calibration = _calibration(stored, ready.compiled)
+        return replace(ready, stored=replace(stored, status="ready"), calibration=calibration)
 
     async def put(self, name: str, asked: Asked) -> tuple[StoredSet, bool]:
         """Keeps a set, and compiles it → it, and whether its name is new.
@@ -180,8 +196,10 @@ class Labelling:
         """
         return await self.put_set(name, self.label_set(asked, stored=True))
 
-    async def put_set(self, name: str, label_set: LabelSet) -> tuple[StoredSet, bool]:
-        """As `put`, of labels already read."""
+    async def put_set(
+        self, name: str, label_set: LabelSet, calibration: Calibration | None = None
+    ) -> tuple[StoredSet, bool]:
+        """As `put`, of labels already read, and what was learnt of them."""
         if NAME.fullmatch(name) is None:
             raise Problem(422, "a label set's name has 1 to 64 letters, digits, _, ., - or spaces.")
         known = await in_pool(self._clerk, self._store.get, name, None)
@@ -189,7 +207,11 @@ class Labelling:
             number = await in_pool(self._clerk, self._store.count)
             at_most(number + 1, self._encoding.limits.label_sets, "label sets")
         stored, new = await in_pool(
-            self._clerk, self._store.put, name, _definition(label_set), len(label_set.labels)
+            self._clerk,
+            self._store.put,
+            name,
+            _definition(label_set, calibration),
+            len(label_set.labels),
         )
         await asyncio.wait([_in_the_background(self.compiled(stored))], timeout=COMPILE_SECONDS)
         found = await in_pool(self._clerk, self._store.get, name, stored.version)
@@ -213,12 +235,28 @@ def _bytes_of(ready: Ready) -> int:
     return compiled.matrix.nbytes + compiled.neutral.nbytes + 4096 + 1024 * len(compiled.labels)
 
 
-def _definition(label_set: LabelSet) -> dict[str, Any]:
+def _definition(label_set: LabelSet, calibration: Calibration | None) -> dict[str, Any]:
     """What is kept of a set: enough to make it again."""
     return {
         "labels": [asdict(label) for label in label_set.labels],
         "templates": label_set.templates,
+        **({} if calibration is None else {"calibration": calibration.to_data()}),
     }
+
+
+def _calibration(stored: StoredSet, compiled: CompiledLabels) -> Calibration | None:
+    """That of a stored set; one that is not of this model and these labels is logged, and left."""
+    data = stored.definition.get("calibration")
+    if data is None:
+        return None
+    try:
+        found = Calibration.from_data(data, f"{stored.name}@{stored.version}")
+        found.check(compiled, multi_label=found.multi_label)
+    except LabelError as error:
+        fields = {"labelset": f"{stored.name}@{stored.version}", "error": str(error)}
+        logger.error("calibration not used", extra={"fields": fields})
+        return None
+    return found
 
 
 def _defined(stored: StoredSet) -> LabelSet:

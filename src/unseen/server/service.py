@@ -36,6 +36,7 @@ class Service(Encoding):
     ) -> tuple[list[Prediction], Ready]:
         """A prediction for each picture; labels and pictures are encoded side by side."""
         labels, encoded = await _both(self.labelling.of(asked), self.encode_pictures(pictures))
+        decision = labels.calibrated(decision)
         return decide_encoded(encoded, labels.compiled, self.model.score, decision), labels
 
     async def classify_one(
@@ -43,6 +44,7 @@ class Service(Encoding):
     ) -> tuple[Prediction, Ready]:
         """As `classify`; Problem 400 when it is no picture."""
         labels, encoded = await _both(self.labelling.of(asked), self.encode_picture(picture))
+        decision = labels.calibrated(decision)
         (prediction,) = decide_encoded([encoded], labels.compiled, self.model.score, decision)
         return prediction, labels
 

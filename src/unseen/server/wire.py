@@ -167,6 +167,7 @@ class PredictionAnswer(Wire):
     unknown: bool | None = None
     ranking: list[ScoredAnswer] | None = None
     left_out: int | None = None
+    likely: list[str] | None = None
     error: str | None = None
 
 

@@ -1,0 +1,404 @@
+"""From 5 to 200 labelled pictures → a `Calibration`; from unlabelled ones, a prior of the labels.
+
+What is learnt is little, as there is little to learn from: one temperature (Guo et al. 2017,
+arXiv:1706.04599), or with several labels a picture a temperature and a shift (Platt 1999) and a
+threshold a label; and one number for sets that hold the right label as often as is wanted (split
+conformal prediction: Vovk et al. 2005). docs/calibrate.md has what each is worth.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen import score
+from unseen.calibration import METHODS, Calibration, Exact, Likely, answers, plain, words_sha256
+from unseen.classify import Classifier
+from unseen.compiled_labels import CompiledLabels
+from unseen.decide import several_logits
+from unseen.encode import BATCH_SIZE
+from unseen.errors import LabelError, SourceError, UnseenWarning
+from unseen.labels import LabelsLike, TemplateLike
+from unseen.sources import expand
+
+FEWEST = 5  # pictures: fewer say nothing
+
+# What is believed beforehand, as normal distributions around "nothing to put right": of the log of
+# the temperature; in multi-label mode, of 1 / temperature and of the shift.
+TEMPERATURE_SPREAD = 0.5
+STEEPNESS_SPREAD = 1.0
+SHIFT_SPREAD = 3.0
+COLDEST, HOTTEST = 0.05, 20.0  # where the temperature is looked for
+
+FEWEST_YES = 3  # pictures of a label, from which on it may have a threshold of its own
+
+# Unlabelled pictures: how many of each label are believed to be there beforehand.
+PSEUDO_PICTURES = 1.0
+PASSES = 100
+
+Bools = NDArray[np.bool_]
+Labelled = Iterable[tuple[Any, "str | Iterable[str]"]]
+
+
+def calibrate(
+    classifier: Classifier,
+    pictures: str | Path | Labelled,
+    labels: LabelsLike | CompiledLabels,
+    *,
+    template: TemplateLike = None,
+    background: Iterable[str] = (),
+    multi_label: bool = False,
+    precision: float | None = None,
+    coverage: float | None = 0.9,
+    method: str = "lac",
+    batch_size: int = BATCH_SIZE,
+) -> Calibration:
+    """What labelled pictures teach of a label set.
+
+    `pictures`: a folder with a folder a label, a CSV of path and label (a picture on several lines
+    has several labels), or pairs of a source and its label or labels. One label a picture: the
+    temperature, and sets of likely labels with `coverage` (None: no sets) by `method`, lac or aps.
+    `multi_label`: the labels of a picture are all that are true of it; thresholds are for the best
+    F1, or for a wanted `precision`. Raises LabelError for fewer than five pictures, and the error
+    of a picture that cannot be read.
+    """
+    for name, value in (("coverage", coverage), ("precision", precision)):
+        if value is not None and not 0 < value < 1:
+            raise LabelError(f"{name} is {value}; it lies between 0 and 1.")
+    if method not in METHODS:
+        raise LabelError(f"{method!r} is no method for sets; {', '.join(METHODS)} are.")
+    compiled = classifier.compile(labels, template=template, background=background)
+    names = answers(compiled)
+    sources, truth = _truth(pictures, names, several=multi_label)
+    rows = classifier.encode_images(sources, batch_size=batch_size)
+    cosines = score.cosines(rows, compiled.matrix)
+    rule = classifier.model.score
+    if not multi_label:
+        logits = score.logits(cosines, rule)
+        return _made(
+            compiled,
+            len(rows),
+            temperature=fit_temperature(logits, _columns(truth, compiled)),
+            likely=None if coverage is None else _likely(logits, compiled, truth, coverage, method),
+        )
+    known = truth[:, : sum(not label.background for label in compiled.labels)]
+    logits = several_logits(rows, cosines, compiled, rule)
+    temperature, shift = fit_line(logits, known)
+    made = _made(compiled, len(rows), multi_label=True, temperature=temperature, shift=shift)
+    found = thresholds(made.several(logits), known, precision)
+    never = sum(t >= 1 for t in found)
+    if never:
+        warnings.warn(
+            f"these pictures cannot show that precision for {never} of {len(found)} labels, which "
+            "will never be said: give more pictures, or ask for less.",
+            UnseenWarning,
+            stacklevel=2,
+        )
+    return _made(
+        compiled,
+        len(rows),
+        multi_label=True,
+        temperature=temperature,
+        shift=shift,
+        thresholds=dict(zip(names, found, strict=False)),
+        wanted="f1" if precision is None else f"precision {precision:g}",
+    )
+
+
+def calibrate_unlabelled(
+    classifier: Classifier,
+    sources: Any,
+    labels: LabelsLike | CompiledLabels,
+    *,
+    template: TemplateLike = None,
+    background: Iterable[str] = (),
+    prior: str = "mean",
+    batch_size: int = BATCH_SIZE,
+) -> Calibration:
+    """A correction from pictures without labels: `prior` is one of `PRIORS`.
+
+    docs/calibrate.md says when each helps and when it harms. Pictures that cannot be read are left
+    out. Raises LabelError for fewer than five.
+    """
+    if prior not in PRIORS:
+        raise LabelError(f"{prior!r} is no prior correction; {', '.join(PRIORS)} are.")
+    compiled = classifier.compile(labels, template=template, background=background)
+    stream = classifier.encoder.stream_images(sources, batch_size=batch_size)
+    good = [e.embedding for e in stream if e.embedding is not None]
+    _enough(len(good))
+    rows = np.array(good, dtype=np.float32)
+    logits = score.logits(score.cosines(rows, compiled.matrix), classifier.model.score)
+    moved = [float(x) for x in PRIORS[prior](logits)]
+    names = [label.name for label in compiled.labels]
+    return _made(compiled, len(rows), prior=dict(zip(names, moved, strict=True)))
+
+
+def _made(compiled: CompiledLabels, pictures: int, **learnt: Any) -> Calibration:
+    return Calibration(
+        model=compiled.model,
+        fingerprint=compiled.fingerprint,
+        labels=tuple(label.name for label in compiled.labels),
+        words_sha256=words_sha256(compiled),
+        pictures=pictures,
+        **{"multi_label": False, **learnt},
+    )
+
+
+# one label a picture
+
+
+def fit_temperature(logits: NDArray[Any], right: Bools) -> float:
+    """(n, k) logits, and which labels are right of each → the temperature.
+
+    The least negative log-likelihood over the pictures, and (log T)² / 2 for what is believed
+    beforehand: so with few pictures it stays near 1.
+    """
+    exact = np.asarray(logits, dtype=np.float64)
+
+    def loss(log_t: float) -> float:
+        scaled = exact / math.exp(log_t)
+        missed = _log_sum(scaled) - _log_sum(np.where(right, scaled, -np.inf))
+        return float(missed.sum()) + 0.5 * (log_t / TEMPERATURE_SPREAD) ** 2
+
+    return math.exp(_least(loss, math.log(COLDEST), math.log(HOTTEST)))
+
+
+def _log_sum(rows: Exact) -> Exact:
+    top = rows.max(1, keepdims=True)
+    return np.asarray(np.log(np.exp(rows - top).sum(1)) + top[:, 0])
+
+
+def _least(loss: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function is least: on a grid first, as it may have two valleys, then golden."""
+    grid = np.linspace(low, high, 61)
+    middle = int(np.argmin([loss(float(x)) for x in grid]))
+    a, b = float(grid[max(middle - 1, 0)]), float(grid[min(middle + 1, 60)])
+    golden = (math.sqrt(5) - 1) / 2
+    while b - a > 1e-5:
+        left, right = b - golden * (b - a), a + golden * (b - a)
+        a, b = (a, right) if loss(left) < loss(right) else (left, b)
+    return (a + b) / 2
+
+
+def reach(strange: NDArray[Any], coverage: float) -> float | None:
+    """How strange the right labels were, of n pictures → how strange one in a set may be.
+
+    The ⌈(n + 1) · coverage⌉-th smallest: a further picture of the same kind has its right label in
+    the set with at least this probability, whatever the model. None when n is too small for it.
+    """
+    n = len(strange)
+    rank = math.ceil((n + 1) * coverage - 1e-9)
+    return None if rank > n else float(np.sort(strange)[rank - 1])
+
+
+def _likely(
+    logits: NDArray[Any], compiled: CompiledLabels, truth: Bools, coverage: float, method: str
+) -> Likely | None:
+    strange = METHODS[method](plain(logits, compiled))[truth]
+    found = reach(strange, coverage)
+    if found is None:
+        least = math.ceil(coverage / (1 - coverage) - 1e-9)
+        warnings.warn(
+            f"{len(strange)} pictures are too few for sets with {coverage:.0%} coverage: they need "
+            f"{least}; none are made.",
+            UnseenWarning,
+            stacklevel=3,
+        )
+        return None
+    return Likely(coverage, method, found)
+
+
+# several labels a picture
+
+
+def fit_line(logits: NDArray[Any], yes: Bools) -> tuple[float, float]:
+    """(n, k) logits and truths → temperature and shift of sigmoid(logit / T + shift).
+
+    Logistic regression over all labels at once, with what is believed beforehand of 1 / T and the
+    shift; by Newton's method, each step halved until it is one down.
+    """
+    x = np.asarray(logits, dtype=np.float64).ravel()
+    sign = np.where(yes.ravel(), 1.0, -1.0)
+    beliefs, spreads = np.array([1.0, 0.0]), np.array([STEEPNESS_SPREAD, SHIFT_SPREAD])
+
+    def loss(at: Exact) -> float:
+        missed = np.logaddexp(0, -sign * (at[0] * x + at[1])).sum()
+        return float(missed + 0.5 * (((at - beliefs) / spreads) ** 2).sum())
+
+    at = beliefs
+    for _ in range(50):
+        p = 0.5 * (1 + np.tanh((at[0] * x + at[1]) / 2))
+        off, weight = p - (sign > 0), p * (1 - p)
+        slope = np.array([off @ x, off.sum()]) + (at - beliefs) / spreads**2
+        bend = np.array([[weight @ x**2, weight @ x], [weight @ x, weight.sum()]])
+        step = np.linalg.solve(bend + np.diag(1 / spreads**2), slope)
+        while loss(at - step) > loss(at) and np.abs(step).max() > 1e-9:
+            step = step / 2
+        at = at - step
+        if np.abs(step).max() < 1e-9:
+            break
+    return float(1 / max(at[0], 1 / HOTTEST)), float(at[1])
+
+
+def thresholds(p: NDArray[Any], yes: Bools, precision: float | None = None) -> list[float]:
+    """(n, k) scores and truths → a threshold a label: for the best F1, or for a precision.
+
+    A label with few pictures, or whose pictures cannot show that precision, takes the threshold of
+    all labels together; where these cannot either, it is 1.
+    """
+    common = _threshold(p.ravel(), yes.ravel(), precision)
+    fallback = 1.0 if common is None else common
+    found = []
+    for scores, truth in zip(p.T, yes.T, strict=True):
+        own = _threshold(scores, truth, precision) if truth.sum() >= FEWEST_YES else None
+        found.append(fallback if own is None else own)
+    return found
+
+
+def _threshold(p: NDArray[Any], yes: Bools, precision: float | None) -> float | None:
+    """Between two scores where F1 is best, or where the precision is first kept; None: nowhere.
+
+    One more wrong yes is counted than was seen, as the threshold is chosen on what it is judged by.
+    """
+    order = np.argsort(-p, kind="stable")
+    sorted_p = p[order].astype(np.float64)
+    last = np.flatnonzero(np.append(sorted_p[1:] != sorted_p[:-1], True))  # of each score
+    values = sorted_p[last]
+    right = np.cumsum(yes[order])[last]
+    said = last + 1
+    if precision is None:
+        if not yes.any():
+            return None
+        place = int(np.argmax(2 * right / (said + yes.sum())))
+    else:
+        kept = np.flatnonzero((said - right + 1) <= (1 - precision) * (said + 1) + 1e-12)
+        if not len(kept):
+            return None
+        place = int(kept[-1])
+    below = values[place + 1] if place + 1 < len(values) else 0.0
+    return float((values[place] + below) / 2)
+
+
+# without labels
+
+
+def em_prior(logits: NDArray[Any]) -> Exact:
+    """Saerens, Latinne & Decaestecker 2002: how frequent the labels are here → log of k · that.
+
+    With `PSEUDO_PICTURES` of each label beforehand, so that none is ruled out.
+    """
+    p = np.asarray(score.softmax(np.asarray(logits, np.float32)), dtype=np.float64)
+    n, k = p.shape
+    part = np.full(k, 1 / k)
+    for _ in range(PASSES):
+        joint = p * part
+        count = (joint / np.maximum(joint.sum(1, keepdims=True), 1e-300)).sum(0)
+        part = (count + PSEUDO_PICTURES) / (n + PSEUDO_PICTURES * k)
+    return np.asarray(np.log(part * k))
+
+
+def mean_prior(logits: NDArray[Any]) -> Exact:
+    """What takes from each label the mean logit that it has over the collection, above the others'.
+
+    Shrunk by n / (n + k): as few pictures as labels say half. It assumes that no label is much more
+    frequent than others.
+    """
+    exact = np.asarray(logits, dtype=np.float64)
+    n, k = exact.shape
+    mean = exact.mean(0)
+    return np.asarray((mean.mean() - mean) * n / (n + k))
+
+
+PRIORS = {"mean": mean_prior, "em": em_prior}
+
+
+# labelled pictures
+
+
+def _truth(
+    pictures: str | Path | Labelled, names: Sequence[str], *, several: bool
+) -> tuple[list[Any], Bools]:
+    """The sources, and which of the answers are right of each (n, answers)."""
+    if isinstance(pictures, (str, Path)):
+        path = Path(pictures)
+        pairs = _from_csv(path) if path.suffix.lower() == ".csv" else _from_folder(path)
+    else:
+        pairs = [(s, [own] if isinstance(own, str) else [*own]) for s, own in pictures]
+    place = {_plain_name(name): i for i, name in enumerate(names)}
+    strangers = {own: None for _, owns in pairs for own in owns if _plain_name(own) not in place}
+    if strangers:
+        some = ", ".join([*map(repr, strangers)][:5])
+        warnings.warn(
+            f"{len(strangers)} names are none of the labels, and their pictures were left out: "
+            f"{some}{' …' if len(strangers) > 5 else ''}",
+            UnseenWarning,
+            stacklevel=3,
+        )
+    kept = [(s, owns) for s, owns in pairs if owns and not any(own in strangers for own in owns)]
+    _enough(len(kept))
+    truth = np.zeros((len(kept), len(names)), dtype=bool)
+    for row, (source, owns) in zip(truth, kept, strict=True):
+        row[[place[_plain_name(own)] for own in owns]] = True
+        if not several and row.sum() != 1:
+            raise LabelError(f"{source} has several labels: calibrate with multi_label (--multi).")
+    return [source for source, _ in kept], truth
+
+
+def _enough(pictures: int) -> None:
+    if pictures < FEWEST:
+        raise LabelError(f"{pictures} pictures are too few to learn from: give at least {FEWEST}.")
+
+
+def _plain_name(name: str) -> str:
+    """As a folder may have it: `polar_bear` is "polar bear"."""
+    return " ".join(name.replace("_", " ").split()).casefold()
+
+
+def _from_folder(folder: Path) -> list[tuple[Any, list[str]]]:
+    if not folder.is_dir():
+        raise SourceError(f"{folder}: this is no folder with a folder a label, and no .csv file.")
+    inside = sorted(path for path in folder.iterdir() if path.is_dir())
+    if not inside:
+        raise SourceError(f"{folder}: no folders in it; each label has one with its pictures.")
+    return [(s.name, [path.name]) for path in inside for s in _pictures(path)]
+
+
+def _pictures(folder: Path) -> list[Any]:
+    try:
+        return list(expand(str(folder)))
+    except SourceError:  # no pictures in it
+        return []
+
+
+def _from_csv(path: Path) -> list[tuple[Any, list[str]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"{path}: it cannot be read: {error}.") from None
+    found: dict[str, list[str]] = {}
+    for number, row in enumerate(rows):
+        if len(row) < 2:
+            raise SourceError(f"{path}: line {number + 1} has no label: path,label is wanted.")
+        if number == 0 and row[1].strip().lower() in ("label", "labels"):
+            continue  # a header
+        where = str(path.parent / row[0].strip())
+        found.setdefault(where, []).extend(cell.strip() for cell in row[1:] if cell.strip())
+    return [*found.items()]
+
+
+def _columns(truth: Bools, compiled: CompiledLabels) -> Bools:
+    """(n, answers) → (n, labels): `unknown` is right where any background label would be."""
+    background = np.array([label.background for label in compiled.labels])
+    right = np.zeros((len(truth), len(background)), dtype=bool)
+    right[:, ~background] = truth[:, : (~background).sum()]
+    if background.any():
+        right[:, background] = truth[:, -1:]
+    return right

@@ -1,0 +1,131 @@
+"""`unseen calibrate`, and `classify` with what it leaves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageFilter
+
+import shapes
+
+ROOT = Path(__file__).parent.parent.parent
+MODEL = ["-m", str(ROOT / "tests" / "fixtures" / "shapes-clip")]
+LABELS = shapes.labels()[:10]
+
+
+def unseen(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "unseen", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, encoding="utf-8")
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """labels.txt, and labelled/ with a folder a label."""
+    place = tmp_path_factory.mktemp("calibrate")
+    (place / "labels.txt").write_text("\n".join(LABELS), "utf-8")
+    for label in LABELS:
+        (place / "labelled" / label).mkdir(parents=True)
+        for seed in range(3):
+            image = shapes.draw(shapes.scene(label), 60 + seed)
+            blurred = image.filter(ImageFilter.GaussianBlur(3.5))
+            blurred.save(place / "labelled" / label / f"{seed}.png")
+    Image.new("RGB", (64, 64), "grey").save(place / "grey.png")
+    return place
+
+
+def test_what_is_learnt_lies_beside_the_labels_and_is_used(place: Path) -> None:
+    labels = place / "labels.txt"
+    picture = place / "labelled" / LABELS[0] / "0.png"
+    plain = json.loads(unseen("classify", picture, "-l", labels, *MODEL, "--json").stdout)[0]
+    done = unseen("calibrate", place / "labelled", "-l", labels, *MODEL)
+    assert done.stdout == "" and "30 pictures, temperature" in done.stderr
+    file = place / "labels.calibration.json"
+    learnt = json.loads(file.read_text("utf-8"))
+    done = unseen("classify", picture, "-l", labels, *MODEL, "--json")
+    assert "calibrated by" in done.stderr
+    said = json.loads(done.stdout)[0]
+    assert said["likely"][0] == said["label"] and said["score"] != plain["score"]
+    given = unseen("classify", picture, "-l", labels, *MODEL, "--json", "--calibration", file)
+    assert json.loads(given.stdout)[0] == said
+    done = unseen("classify", picture, "-l", labels, *MODEL, "--json", "--no-calibration")
+    assert json.loads(done.stdout)[0] == plain and done.stderr == ""
+    table = unseen("classify", picture, "-l", labels, *MODEL).stdout
+    assert f"likely: {', '.join(said['likely'])}" in table
+    # Again is refused, and as JSON it is the file.
+    assert "--overwrite" in unseen(
+        "calibrate", place / "labelled", "-l", labels, *MODEL, code=2
+    ).stderr  # fmt: skip
+    again = unseen(
+        "calibrate", place / "labelled", "-l", labels, *MODEL, "--overwrite", "--json"
+    )  # fmt: skip
+    assert json.loads(again.stdout) == learnt
+
+
+def test_one_that_does_not_fit_is_said_and_one_that_is_given_is_refused(place: Path) -> None:
+    file = place / "other.calibration.json"
+    unseen("calibrate", place / "labelled", "-l", place / "labels.txt", *MODEL, "-o", file)
+    (place / "other.txt").write_text("\n".join(LABELS[:5]), "utf-8")
+    picture = place / "labelled" / LABELS[0] / "0.png"
+    done = unseen("classify", picture, "-l", place / "other.txt", *MODEL, "--json")
+    assert "is not used" in done.stderr and "likely" not in json.loads(done.stdout)[0]
+    done = unseen(
+        "classify", picture, "-l", place / "other.txt", *MODEL, "--calibration", file, code=2
+    )  # fmt: skip
+    assert "does not fit" in done.stderr
+    for wrong, reason in {
+        ("--calibration", file, "--no-calibration"): "give one of",
+        ("--calibration", file, "--transductive"): "leave one out",
+        ("--calibration", place / "missing.json"): "no such calibration",
+    }.items():
+        done = unseen("classify", picture, "-l", place / "labels.txt", *MODEL, *wrong, code=2)
+        assert reason in done.stderr
+
+
+def test_several_labels_and_pictures_without_labels(place: Path) -> None:
+    common = ["-l", place / "labels.txt", *MODEL]
+    made = place / "multi.json"
+    unseen("calibrate", place / "labelled", *common, "--multi", "-o", made)
+    picture = place / "labelled" / LABELS[1] / "1.png"
+    rows = json.loads(
+        unseen("classify", picture, *common, "--multi", "--calibration", made, "--json").stdout
+    )
+    thresholds = json.loads(made.read_text("utf-8"))["thresholds"]
+    assert all(s["score"] >= thresholds[s["label"]] for s in rows[0]["ranking"])
+    assert rows[0]["left_out"] == len(LABELS) - len(rows[0]["ranking"]) > 0
+    prior = place / "prior.json"
+    done = unseen("calibrate", place / "labelled", *common, "--unlabelled", "mean", "-o", prior)
+    assert "a prior of the labels" in done.stderr
+    assert set(json.loads(prior.read_text("utf-8"))["prior"]) == set(LABELS)
+    for wrong, reason in {
+        ("--unlabelled", "mean", "--multi"): "leave --multi out",
+        ("--unlabelled", "x"): "no prior correction",
+        ("--precision", "0.9"): "--multi",
+        ("--sets", "x"): "no method",
+        ("--unknown", "auto"): "no label",
+    }.items():
+        done = unseen(
+            "calibrate", place / "labelled", *common, *wrong, "-o", place / "no.json", code=2
+        )  # fmt: skip
+        assert reason in done.stderr
+    done = unseen("calibrate", place / "labelled", "-l", "a,b", *MODEL, code=2)
+    assert "-o FILE" in done.stderr
+
+
+def test_what_fits_no_label_is_unknown(place: Path) -> None:
+    common = ["-l", LABELS[0], *MODEL, "--unknown", "auto"]
+    row = json.loads(unseen("classify", place / "grey.png", *common, "--json").stdout)[0]
+    assert row["unknown"] and row["label"] is None and row["evidence"] < 2.3
+    assert "too little evidence" in unseen("classify", place / "grey.png", *common).stdout
+    both = unseen("classify", place, *common, "--unknown", "a grey wall").stdout
+    assert "unknown" in both
+    done = unseen(
+        "labels", "compile", "a,b", "-o", place / "x.safetensors", "--unknown", "auto", code=2
+    )  # fmt: skip
+    assert "unseen classify" in done.stderr
