@@ -183,8 +183,10 @@ def test_the_confusion_and_the_bars_say_what_they_are(browser: Browser, page: Pa
 
 def test_gaps_that_are_flagged_stand_out(browser: Browser, page: Path) -> None:
     browser.open(page)
-    (flag,) = browser.all("#groups .flagged")
+    (flag,) = browser.all("#groups .flagged.worse")
     assert flag.text == "-30.0 (-40.0 … -20.0), p = 0.010"
+    first = browser.one("#groups tbody th")
+    assert first.size["width"] > 80  # wide tables squash it to a letter
     assert "fewer than 30 pictures" in browser.one("#groups").text
     assert browser.one("#groups-note").text.startswith("1 gap to the rest, in colour, is more")
 
