@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -183,8 +185,10 @@ def test_the_confusion_and_the_bars_say_what_they_are(browser: Browser, page: Pa
 
 def test_gaps_that_are_flagged_stand_out(browser: Browser, page: Path) -> None:
     browser.open(page)
-    (flag,) = browser.all("#groups .flagged")
+    (flag,) = browser.all("#groups .flagged.worse")
     assert flag.text == "-30.0 (-40.0 … -20.0), p = 0.010"
+    first = browser.one("#groups tbody th")
+    assert first.size["width"] > 80  # wide tables squash it to a letter
     assert "fewer than 30 pictures" in browser.one("#groups").text
     assert browser.one("#groups-note").text.startswith("1 gap to the rest, in colour, is more")
 
@@ -217,3 +221,33 @@ def test_a_link_or_a_thumbnail_that_is_none_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"is no link|thumbnail is a"):
             report(tmp_path / "r.html", "x", document(HOSTILE), {"a": bad})
     assert not (tmp_path / "r.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "says"),
+    [
+        ("path,caption\n{0},a red ring\n{1},a photo of a cat\n", ["--retrieval"], "own caption"),
+        (
+            "path,label\n{0},a blue star\n{0},\n",
+            ["--multi", "-l", "a blue star"],
+            "said: a blue star",
+        ),
+        ("path,label\n{0},a blue star\n{0},a red ring\n", [], "said: a "),
+    ],
+    ids=["retrieval", "multi", "single"],
+)
+def test_the_command_makes_one_of_each_kind(
+    browser: Browser, tmp_path: Path, photographs: Path, rows: str, more: list[str], says: str
+) -> None:
+    """What is said twice of one picture is wrong once."""
+    files = sorted(photographs.glob("*/*.jpg"))[:2]
+    table = tmp_path / "t.csv"
+    table.write_text(rows.format(*files))
+    model = photographs.parent / "fixtures" / "shapes-clip"
+    command = [sys.executable, "-m", "unseen", "eval", str(table), "-m", str(model), *more]
+    done = subprocess.run([*command, "--html", str(tmp_path / "r.html")], capture_output=True)
+    assert done.returncode == 0, done.stderr
+    browser.open(tmp_path / "r.html", PHONE)
+    assert browser.has_no_sideways_scroll()
+    assert any(says in text for text in browser.shown("#mistakes .tile"))
+    assert browser.one("#reliability-part").is_displayed() == ("--retrieval" not in more)

@@ -78,7 +78,7 @@ const showFigures = () => {
   }
   table.append(body);
   byId("legend").textContent =
-    `In brackets: 95 % intervals, from ${found.resamples.toLocaleString("en")} resamples of the pictures. ↓: less is better.` +
+    `Beside each figure its 95 % interval, from ${found.resamples.toLocaleString("en")} resamples of the pictures. ↓: less is better.` +
     (several ? " ★: best. Small: the difference to A." : "");
 };
 
@@ -184,7 +184,7 @@ const showPairs = (one) => {
 
 const showReliability = (one) => {
   const [left, top, side, below] = [36, 8, 320, 56];
-  const svg = chart(byId("reliability"), left + side + 8, top + side + below + 26, "Score against how often it was right");
+  const svg = chart(byId("reliability"), left + side + 16, top + side + below + 26, "Score against how often it was right");
   const most = Math.max(...one.reliability.map((bin) => bin.count));
   for (let tenth = 0; tenth <= 10; tenth += 2) {
     const y = top + side * (1 - tenth / 10);
@@ -276,7 +276,8 @@ const showGroups = (one) => {
         if (!gap) continue;
         const text = `${shown(gap.value, metric.percent, true)} (${interval(gap, metric.percent, true)})`;
         const mark = gap.flagged ? `${text}, p = ${gap.p.toFixed(3)}` : text;
-        box.append(make("span", gap.flagged ? "against flagged" : "against", mark));
+        const worse = gap.value < 0 === metric.higher ? " worse" : "";
+        box.append(make("span", gap.flagged ? `against flagged${worse}` : "against", mark));
         flags += gap.flagged;
       }
     }
@@ -294,7 +295,7 @@ const showLabels = (one) => {
   const table = byId("labels");
   table.replaceChildren();
   const average = found.kind === "multi";
-  const columns = [["label", ""], ["pictures", "number"], ["found", "number"], ["precision", "number"], ["F1", "number"]];
+  const columns = [["label", ""], ["pictures", "number"], ["recall", "number"], ["precision", "number"], ["F1", "number"]];
   if (average) columns.push(["average precision", "number"]);
   head(table, columns);
   const body = make("tbody");
