@@ -48,7 +48,7 @@ def decide(
     Background labels compete with the others; their probability, added up, is that of `unknown`.
     `probabilities` (n, k): of the labels, if they are known better than by the rule.
     """
-    cosines = score.cosines(embeddings, labels.matrix)
+    cosines, rule = labels.similarities(embeddings), labels.rule(rule)
     names, shown, chances = (
         _several(embeddings, cosines, labels, rule)
         if decision.multi_label
