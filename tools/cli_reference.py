@@ -27,6 +27,7 @@ COMMANDS = (
     "clusters",
     "map",
     "organize",
+    "adapt",
     "labels compile",
     "models",
     "models info",

@@ -16,6 +16,7 @@ import typer
 
 from unseen import __version__
 from unseen.cli import options, progress
+from unseen.cli.adapt import adapt
 from unseen.cli.classify import classify
 from unseen.cli.doctor import doctor
 from unseen.cli.embed import embed
@@ -47,6 +48,7 @@ app.command(short_help="Group pictures of an index that are alike.")(similar)
 app.command(short_help="Group the pictures of an index.")(clusters)
 app.command("map", short_help="Draw an index as a map, a page to look at.")(draw_map)
 app.command(short_help="Put pictures into a folder for each label.")(organize)
+app.command(short_help="Learn from a few labelled pictures.")(adapt)
 app.add_typer(labels, name="labels", short_help="Compile label sets.")
 app.command(short_help="Serve it over HTTP, with a page.")(serve)
 app.add_typer(keys, name="keys", short_help="Keys for the server.")

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 def classify(
     sources: options.Sources,
-    labels: options.Labels,
+    labels: options.LabelsOrAdapters = None,
     model: options.Model = "builtin",
     revision: options.Revision = None,
     commercial: options.Commercial = False,
+    adapter: options.Adapter = None,
     template: options.Template = None,
     unknown: options.Unknown = None,
     multi: Annotated[
@@ -79,6 +80,8 @@ def classify(
     """
     if transductive and multi:
         raise LabelError("--transductive is for one label a picture; leave --multi out.")
+    if labels is None and adapter is None:
+        raise LabelError("no labels were given: --labels cat,dog, or --adapter that brings some.")
     target = Target.of(as_json=as_json, jsonl=jsonl, csv=csv, output=output)
     target.check(resume=resume, overwrite=overwrite)
     total = count(sources)
@@ -90,10 +93,11 @@ def classify(
         precision=precision,
         device=device,
         commercial=commercial,
+        adapter=adapter,
     )
     with progress.prompts(quiet) as show:
         compiled = classifier.compile(
-            options.labels_argument(labels),
+            None if labels is None else options.labels_argument(labels),
             template=options.template_argument(template),
             background=unknown or (),
             progress=show,
