@@ -28,6 +28,7 @@ COMMANDS = (
     "map",
     "organize",
     "diff",
+    "adapt",
     "labels compile",
     "eval",
     "calibrate",

@@ -78,8 +78,7 @@ def calibrate(
     names = answers(compiled)
     sources, truth = _truth(pictures, names, several=multi_label)
     rows = classifier.encode_images(sources, batch_size=batch_size)
-    cosines = score.cosines(rows, compiled.matrix)
-    rule = classifier.model.score
+    cosines, rule = compiled.similarities(rows), compiled.rule(classifier.model.score)
     if not multi_label:
         logits = score.logits(cosines, rule)
         return _made(
@@ -134,7 +133,7 @@ def calibrate_unlabelled(
     good = [e.embedding for e in stream if e.embedding is not None]
     _enough(len(good))
     rows = np.array(good, dtype=np.float32)
-    logits = score.logits(score.cosines(rows, compiled.matrix), classifier.model.score)
+    logits = score.logits(compiled.similarities(rows), compiled.rule(classifier.model.score))
     moved = [float(x) for x in PRIORS[prior](logits)]
     names = [label.name for label in compiled.labels]
     return _made(compiled, len(rows), prior=dict(zip(names, moved, strict=True)))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from unseen.adapter import Adapter
 from unseen.calibration import Calibration
 from unseen.compiled_labels import SUFFIX, CompiledLabels, compile_labels
 from unseen.decide import Decision, decide_encoded
@@ -37,6 +38,7 @@ def load(
     precision: str = "fp32",
     device: str = "auto",
     commercial: bool = False,
+    adapter: str | Path | Adapter | None = None,
 ) -> Classifier:
     """A classifier of the built-in model, a hub id (`org/name`, `org/name@revision`) or a folder.
 
@@ -45,8 +47,11 @@ def load(
     the networks on a CPU (default: every core). `precision`: fp32, fp16, int8 or auto, `device`:
     auto, cpu, cuda, cuda:1 or mps; docs/speed.md says what they do. `commercial` refuses a hub id
     whose licence is not known to allow commercial use. Short names (`fast`, `best`, …) are listed
-    by `unseen models`. Raises ModelError.
+    by `unseen models`. `adapter`: what `unseen adapt` made for this model. Raises ModelError, and
+    LabelError for the adapter.
     """
+    if adapter is not None and not isinstance(adapter, Adapter):
+        adapter = Adapter.load(adapter)
     checkpoint = hub.locate(str(model), revision=revision, commercial=commercial)
     encoder = Encoder(
         families.read(checkpoint),
@@ -56,14 +61,18 @@ def load(
         precision=precision,
         device=device,
     )
-    return Classifier(encoder)
+    return Classifier(encoder, adapter)
 
 
 class Classifier:
     """Says which words fit a picture. Make one with `load` and keep it."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, adapter: Adapter | None = None) -> None:
+        """LabelError for an adapter that was made for another model."""
+        if adapter is not None:
+            adapter.check(encoder.model)
         self.encoder = encoder
+        self.adapter = adapter
         self._compiled: OrderedDict[LabelSet, CompiledLabels] = OrderedDict()
         self._ground: Ground | None = None
 
@@ -82,7 +91,7 @@ class Classifier:
 
     def compile(
         self,
-        labels: LabelsLike | CompiledLabels,
+        labels: LabelsLike | CompiledLabels | None = None,
         *,
         template: TemplateLike = None,
         background: Iterable[str] = (),
@@ -90,10 +99,14 @@ class Classifier:
     ) -> CompiledLabels:
         """A label set encoded for this model, for reuse and for `save`; remembered.
 
-        `labels`: what `LabelSet.of` takes, a compiled set, or the path of a saved one. LabelError
-        when a compiled set belongs to another model. `progress` is called with how many prompts
-        are encoded, and of how many, for those that are new.
+        `labels`: what `LabelSet.of` takes, a compiled set, or the path of a saved one; None: those
+        of the adapter. LabelError when a compiled set belongs to another model. `progress` is
+        called with how many prompts are encoded, and of how many, for those that are new.
         """
+        if labels is None:
+            if self.adapter is None:
+                raise LabelError("no labels were given, and there is no adapter that brings some.")
+            labels = self.adapter.labels
         if isinstance(labels, (str, Path)) and Path(labels).suffix == SUFFIX:
             labels = CompiledLabels.load(labels)
         if isinstance(labels, CompiledLabels):
@@ -103,20 +116,24 @@ class Classifier:
                     "labels are fixed; give them to `unseen labels compile`."
                 )
             labels.check(self.model)
-            return labels
+            return self.adapted(labels)
         label_set = LabelSet.of(labels, template=template, background=background)
-        compiled = self._compiled.pop(label_set, None) or compile_labels(
-            self.encoder, label_set, progress=progress
+        compiled = self._compiled.pop(label_set, None) or self.adapted(
+            compile_labels(self.encoder, label_set, progress=progress)
         )
         self._compiled[label_set] = compiled
         if len(self._compiled) > KEPT_LABEL_SETS:
             self._compiled.popitem(last=False)
         return compiled
 
+    def adapted(self, compiled: CompiledLabels) -> CompiledLabels:
+        """The set as the adapter has it, if there is one; twice is the same as once."""
+        return compiled if self.adapter is None else self.adapter.apply(compiled)
+
     def classify(
         self,
         source: Any,
-        labels: LabelsLike | CompiledLabels,
+        labels: LabelsLike | CompiledLabels | None = None,
         *,
         template: TemplateLike = None,
         background: Iterable[str] = (),
@@ -141,7 +158,7 @@ class Classifier:
     def classify_many(
         self,
         sources: Any,
-        labels: LabelsLike | CompiledLabels,
+        labels: LabelsLike | CompiledLabels | None = None,
         *,
         batch_size: int = BATCH_SIZE,
         template: TemplateLike = None,
@@ -156,7 +173,8 @@ class Classifier:
 
         `sources`: a folder, a glob, or any iterable (a generator too). A picture that cannot be
         read is a prediction with an `error`.
-        `labels`, `template`, `background`: as `LabelSet.of` takes them, or a compiled set.
+        `labels`, `template`, `background`: as `LabelSet.of` takes them, or a compiled set; None:
+        the labels of the adapter.
         `multi_label`: each label is a yes or no of its own, yes from its threshold on (`min_score`,
         or 0.5, where it has none). `top_k`: at most so many labels. `min_score`: only labels with
         at least this probability; when none has, the prediction is *unknown*. `unknown`: "auto" to
@@ -217,8 +235,11 @@ class Classifier:
             raise LabelError("transductive is for one label a picture; leave multi-label out.")
         if decision.calibration is not None:
             raise LabelError("a calibration is of scores that are not transductive: leave one out.")
+        if compiled.adapted is not None and compiled.adapted.cache is not None:
+            raise LabelError("transductive cannot use an adapter that is a cache of examples.")
         encoded = list(stream)
         good = [e.embedding for e in encoded if e.embedding is not None]
         rows = np.array(good, dtype=np.float32)
-        chances = transduce(rows, compiled.matrix, self.model.score) if good else None
+        rule = compiled.rule(self.model.score)
+        chances = transduce(rows, compiled.matrix, rule) if good else None
         yield from decide_encoded(encoded, compiled, self.model.score, decision, chances)

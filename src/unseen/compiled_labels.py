@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from unseen.cache import write_atomically
 from unseen.encode import Encoder, Progress
 from unseen.errors import LabelError
 from unseen.labels import Label, LabelSet, fill
-from unseen.models.model import Model
+from unseen.models.model import Model, Score
 
 FORMAT = "unseen-labels-1"
 
@@ -27,12 +27,50 @@ NEUTRAL = ("something", "a thing", "an object", "a scene", "a picture")
 
 SUFFIX = ".safetensors"
 
+Rows = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Cache:
+    """Example pictures that have a say of their own (Zhang et al. 2022, arXiv:2207.09519).
+
+    A label's say is alpha times the mean of exp(-beta · (1 - cosine)) over its examples, less the
+    mean of that over all labels with examples, which then stand level with those that have none.
+    Examples of labels that are not in the set have places behind its end, and count in that mean.
+    """
+
+    support: Rows  # (m, d), rows of length 1
+    owners: NDArray[np.int32]  # (m,) the place of each one's label, ascending
+    alpha: float
+    beta: float
+
+    def say(self, cosines: Rows, k: int) -> Rows:
+        """(n, m) cosines to the examples → (n, k), to be added to those of the labels."""
+        there, first, count = np.unique(self.owners, return_index=True, return_counts=True)
+        near = np.exp(-np.float32(self.beta) * (1 - cosines))
+        each = np.add.reduceat(near, first, axis=1) / count.astype(np.float32)
+        each -= each.mean(1, keepdims=True)
+        said = np.zeros((len(cosines), k), dtype=np.float32)
+        inside = there < k
+        said[:, there[inside]] = np.float32(self.alpha) * each[:, inside]
+        return said
+
+
+@dataclass(frozen=True, eq=False)
+class Adapted:
+    """What an adapter changed beside rows of the matrix: see unseen.adapter."""
+
+    adapter: str  # which
+    score: Score  # in place of the model's
+    cache: Cache | None = None
+
 
 @dataclass(frozen=True, eq=False)
 class CompiledLabels:
     """`matrix` float32 (k, d): a row of length 1 a label; `neutral` (m, d): the neutral prompts.
 
-    Tied to the model whose fingerprint it carries: any other refuses it.
+    Tied to the model whose fingerprint it carries: any other refuses it. Where it is `adapted`,
+    rows have any length: `similarities` and `rule` are right in both cases.
     """
 
     labels: tuple[Label, ...]
@@ -43,6 +81,32 @@ class CompiledLabels:
     revision: str | None
     fingerprint: str
     name: str = "labels"
+    adapted: Adapted | None = None
+
+    @property
+    def compared(self) -> Rows:
+        """(k + m, d): all that a picture is multiplied with: the matrix, and m examples."""
+        if self.adapted is None or self.adapted.cache is None:
+            return self.matrix
+        return np.vstack([self.matrix, self.adapted.cache.support])
+
+    def similar(self, products: Rows) -> Rows:
+        """(n, k + m) products with `compared` → (n, k): cosines, or what an adapter made of them.
+
+        Either way the logits are scale · this + bias, of `rule`.
+        """
+        if self.adapted is None or self.adapted.cache is None:
+            return products
+        k = len(self.labels)
+        return products[:, :k] + self.adapted.cache.say(products[:, k:], k)
+
+    def similarities(self, embeddings: Rows) -> Rows:
+        """(n, d) → (n, k), as `similar`."""
+        return self.similar(np.asarray(embeddings @ self.compared.T, dtype=np.float32))
+
+    def rule(self, score: Score) -> Score:
+        """How these become probabilities: `score`, the model's own, unless it is adapted."""
+        return score if self.adapted is None else self.adapted.score
 
     def check(self, model: Model) -> None:
         """LabelError unless it was compiled for exactly this model."""
@@ -63,7 +127,7 @@ class CompiledLabels:
 
     def to_bytes(self) -> bytes:
         """What `save` writes."""
-        facts = {
+        facts: dict[str, Any] = {
             "labels": [
                 {"name": la.name, "threshold": la.threshold, "background": la.background}
                 for la in self.labels
@@ -74,8 +138,15 @@ class CompiledLabels:
             "fingerprint": self.fingerprint,
             "name": self.name,
         }
+        arrays: dict[str, NDArray[Any]] = {"matrix": self.matrix, "neutral": self.neutral}
+        if self.adapted is not None:
+            cache = self.adapted.cache
+            facts["adapted"] = {"adapter": self.adapted.adapter, **asdict(self.adapted.score)}
+            if cache is not None:
+                facts["adapted"] |= {"alpha": cache.alpha, "beta": cache.beta}
+                arrays |= {"support": cache.support, "owners": cache.owners}
         metadata = {"format": FORMAT, "facts": json.dumps(facts, ensure_ascii=False)}
-        return save({"matrix": self.matrix, "neutral": self.neutral}, metadata)
+        return save(arrays, metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> CompiledLabels:
@@ -99,14 +170,13 @@ class CompiledLabels:
             if metadata.get("format") != FORMAT:
                 raise LabelError(f"{where}: this is no compiled label set.")
             facts = json.loads(metadata["facts"])
-            return cls._from_facts(facts, arrays["matrix"], arrays["neutral"])
+            return cls._from_facts(facts, arrays)
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise LabelError(f"{where}: this compiled label set is damaged: {error}.") from None
 
     @classmethod
-    def _from_facts(
-        cls, facts: dict[str, Any], matrix: NDArray[np.float32], neutral: NDArray[np.float32]
-    ) -> CompiledLabels:
+    def _from_facts(cls, facts: dict[str, Any], arrays: dict[str, Any]) -> CompiledLabels:
+        matrix = arrays["matrix"]
         prompts = tuple(tuple(p) for p in facts["prompts"])
         labels = tuple(
             Label(la["name"], own, la["threshold"], la["background"])
@@ -118,12 +188,21 @@ class CompiledLabels:
             labels,
             prompts,
             matrix,
-            neutral,
+            arrays["neutral"],
             facts["model"],
             facts["revision"],
             facts["fingerprint"],
             facts["name"],
+            None if facts.get("adapted") is None else _adapted(facts["adapted"], arrays),
         )
+
+
+def _adapted(facts: dict[str, Any], arrays: dict[str, Any]) -> Adapted:
+    cache = None
+    if "alpha" in facts:
+        cache = Cache(arrays["support"], arrays["owners"], facts["alpha"], facts["beta"])
+    score = Score(facts["rule"], facts["scale"], facts["bias"])
+    return Adapted(facts["adapter"], score, cache)
 
 
 def compile_labels(

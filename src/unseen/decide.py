@@ -52,7 +52,7 @@ def decide(
     Background labels compete with the others; their probability, added up, is that of `unknown`.
     `probabilities` (n, k): of the labels, if they are known better than by the rule.
     """
-    cosines = score.cosines(embeddings, labels.matrix)
+    cosines, rule = labels.similarities(embeddings), labels.rule(rule)
     calibration = decision.calibration
     names, shown, chances = _answers(embeddings, cosines, labels, rule, decision, probabilities)
     wanted = _thresholds(names, labels, decision)
@@ -99,7 +99,7 @@ def chances(
 ) -> tuple[list[str], Rows, Rows]:
     """(n, d) embeddings → the names that may be said, `unknown` among them where there are
     background labels, their probabilities (n, k), and the threshold of each (k,)."""
-    cosines = score.cosines(embeddings, labels.matrix)
+    cosines, rule = labels.similarities(embeddings), labels.rule(rule)
     names, _, found = _answers(embeddings, cosines, labels, rule, decision, None)
     return names, found, _thresholds(names, labels, decision)
 
@@ -187,6 +187,10 @@ def _evidence(
 ) -> Sequence[float | None]:
     if ground is None:
         return [None] * len(embeddings)
+    if labels.adapted is not None:
+        raise LabelError(
+            "evidence is measured by what words say: leave unknown auto, or the adapter."
+        )
     return [float(e) for e in evidence(embeddings, labels.matrix[~_background(labels)], ground)]
 
 

@@ -16,6 +16,7 @@ import typer
 
 from unseen import __version__
 from unseen.cli import options, progress
+from unseen.cli.adapt import adapt
 from unseen.cli.calibrate import calibrate
 from unseen.cli.classify import classify
 from unseen.cli.diff import diff
@@ -51,6 +52,7 @@ app.command(short_help="Group the pictures of an index.")(clusters)
 app.command("map", short_help="Draw an index as a map, a page to look at.")(draw_map)
 app.command(short_help="Put pictures into a folder for each label.")(organize)
 app.command(short_help="Compare two runs of classify.")(diff)
+app.command(short_help="Learn from a few labelled pictures.")(adapt)
 app.add_typer(labels, name="labels", short_help="Compile label sets.")
 app.command("eval", short_help="Say how often it is right, on labelled pictures.")(evaluate)
 app.command(short_help="Learn from a few labelled pictures how far to trust scores.")(calibrate)

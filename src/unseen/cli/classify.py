@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 def classify(
     sources: options.Sources,
-    labels: options.Labels,
+    labels: options.LabelsOrAdapters = None,
     model: options.Model = "builtin",
     revision: options.Revision = None,
     commercial: options.Commercial = False,
+    adapter: options.Adapter = None,
     template: options.Template = None,
     unknown: options.UnknownOrAuto = None,
     multi: Annotated[
@@ -86,6 +87,8 @@ def classify(
     if transductive and calibration is not None:
         raise LabelError("a calibration is of scores that are not transductive: leave one out.")
     background, auto = options.unknown_argument(unknown)
+    if labels is None and adapter is None:
+        raise LabelError("no labels were given: --labels cat,dog, or --adapter that brings some.")
     target = Target.of(as_json=as_json, jsonl=jsonl, csv=csv, output=output)
     target.check(resume=resume, overwrite=overwrite)
     total = count(sources)
@@ -97,10 +100,11 @@ def classify(
         precision=precision,
         device=device,
         commercial=commercial,
+        adapter=adapter,
     )
     with progress.prompts(quiet) as show:
         compiled = classifier.compile(
-            options.labels_argument(labels),
+            None if labels is None else options.labels_argument(labels),
             template=options.template_argument(template),
             background=background,
             progress=show,
@@ -142,7 +146,7 @@ def classify(
 
 
 def calibration_of(
-    labels: str,
+    labels: str | None,
     compiled: unseen.CompiledLabels,
     given: Path | None,
     *,
@@ -159,7 +163,7 @@ def calibration_of(
         found = Calibration.load(given)
         found.check(compiled, multi_label=multi)
         return found
-    source = options.labels_argument(labels)
+    source = None if labels is None else options.labels_argument(labels)
     if none or not isinstance(source, Path) or not beside(source).exists():
         return None
     path = beside(source)

@@ -30,6 +30,19 @@ Labels = Annotated[
         show_default=False,
     ),
 ]
+LabelsOrAdapters = Annotated[
+    Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.10
+    typer.Option(
+        "--labels",
+        "-l",
+        help="Labels with commas between them, or a .txt, .csv, .json, .yaml or compiled file.",
+        show_default="those of the adapter",
+    ),
+]
+Adapter = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="A file that `unseen adapt` made for the model.", show_default=False),
+]
 Model = Annotated[
     str, typer.Option("--model", "-m", help="builtin, a hub id (org/name[@revision]), a folder.")
 ]

@@ -78,6 +78,11 @@ def pictures(quiet: bool = False) -> AbstractContextManager[Callable[[int, int],
     return _late("pictures", quiet)
 
 
+def folds(quiet: bool = False) -> AbstractContextManager[Callable[[int, int], None]]:
+    """What `adapt` reports to."""
+    return _late("folds", quiet)
+
+
 @contextmanager
 def _late(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     with _bar(quiet) as progress:

@@ -39,6 +39,10 @@ def serve(
         Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
         typer.Option(envvar="UNSEEN_INDEX", help="The folder of an index, for search."),
     ] = None,
+    adapter: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(envvar="UNSEEN_ADAPTER", help="A file that `unseen adapt` made."),
+    ] = None,
     labels: Annotated[
         Optional[list[Path]],  # noqa: UP045
         typer.Option("--labels", "-l", help="A label file: a label set of its name. Repeatable."),
@@ -110,6 +114,7 @@ def serve(
         threads=threads,
         precision=precision,
         device=device,
+        adapter=adapter,
         index=index,
         labels=tuple(labels or ()),
         keys=keys,
@@ -124,7 +129,14 @@ def serve(
         batch_size=batch_size,
     )
     # Read here once: what is wrong with it is said now, and workers download nothing twice.
-    unseen.load(model, revision=revision, precision=precision, device=device, commercial=commercial)
+    unseen.load(
+        model,
+        revision=revision,
+        precision=precision,
+        device=device,
+        commercial=commercial,
+        adapter=adapter,
+    )
     if not quiet:
         progress.say(f"unseen serves {model} at http://{_shown(host)}:{port}  (Ctrl-C ends it)")
         if not (keys or hashes) and not _is_loopback(host):

@@ -60,7 +60,7 @@ class Encoding:
         self.settings = settings
         self.limits = settings.limits
         self.metrics = metrics
-        self.encoder = load(
+        classifier = load(
             settings.model,
             revision=settings.revision,
             limits=settings.limits.of_a_picture(),
@@ -69,7 +69,10 @@ class Encoding:
             precision=settings.precision,
             device=settings.device,
             commercial=settings.commercial,
-        ).encoder
+            adapter=settings.adapter,
+        )
+        self.encoder = classifier.encoder
+        self.adapted = classifier.adapted
         self.started = time.time()
         self.ready = False
         threads = settings.threads or os.cpu_count() or 1

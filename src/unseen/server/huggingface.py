@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
 from unseen import score
-from unseen.labels import fill
+from unseen.compiled_labels import CompiledLabels
+from unseen.labels import Label, fill
 from unseen.models.model import HYPOTHESIS
 from unseen.server import bodies, wire
 from unseen.server.api import Api, failures, said, service
@@ -136,7 +137,17 @@ async def _classify(
     one.check_texts(prompts, one.limits.labels, "labels in a call")
     encoded = await one.encode_picture(picture)
     rows = (await one.encode_texts(prompts)).rows
-    return _ranked(request, one, encoded.embedding, rows, labels)
+    model = one.model
+    compiled = CompiledLabels(
+        tuple(map(Label, labels)),
+        tuple((prompt,) for prompt in prompts),
+        rows,
+        rows,  # nobody asks for several labels here
+        model.name,
+        model.revision,
+        model.fingerprint,
+    )
+    return _ranked(request, one, encoded.embedding, one.adapted(compiled))
 
 
 async def _by_the_default_set(request: Request, picture: Picture) -> Any:
@@ -148,23 +159,25 @@ async def _by_the_default_set(request: Request, picture: Picture) -> Any:
             raise
         raise Problem(422, NO_LABELS, code="no_labels") from None
     encoded = await one.encode_picture(picture)
-    names = [label.name for label in compiled.labels]
-    return _ranked(request, one, encoded.embedding, compiled.matrix, names)
+    return _ranked(request, one, encoded.embedding, compiled)
 
 
 def _ranked(
     request: Request,
     one: Service,
     embedding: NDArray[np.float32] | None,
-    rows: NDArray[np.float32],
-    labels: list[str],
+    compiled: CompiledLabels,
 ) -> JSONResponse:
     """Every label, best first; a family's bias is the same for all, and falls out."""
     assert embedding is not None
-    chances = score.softmax(score.logits(score.cosines(embedding[None], rows), one.model.score))[0]
+    rule = compiled.rule(one.model.score)
+    similar = compiled.similarities(embedding[None])
+    chances = score.softmax(score.logits(similar, rule))[0]
     said(request, pictures=1)
     order = np.argsort(-chances, kind="stable")
-    return JSONResponse([{"label": labels[i], "score": float(chances[i])} for i in order])
+    return JSONResponse(
+        [{"label": compiled.labels[i].name, "score": float(chances[i])} for i in order]
+    )
 
 
 async def _embed(request: Request, asked: HuggingFaceRequest) -> Any:

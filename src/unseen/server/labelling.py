@@ -121,10 +121,15 @@ class Labelling:
             return found
         task = self._compiling.get(key)
         if task is None:
-            task = self._compiling[key] = asyncio.create_task(make())
+            task = self._compiling[key] = asyncio.create_task(self._adapted(make()))
             task.add_done_callback(lambda done: self._keep(key, done))
         # Shielded: one who goes away takes nothing from the others.
         return await asyncio.shield(task)
+
+    async def _adapted(self, made: Coroutine[Any, Any, Ready]) -> Ready:
+        """As the server's adapter has it; the store keeps it as it was."""
+        ready = await made
+        return replace(ready, compiled=self._encoding.adapted(ready.compiled))
 
     def _keep(self, key: Hashable, task: asyncio.Task[Ready]) -> None:
         self._compiling.pop(key, None)

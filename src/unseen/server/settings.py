@@ -49,6 +49,7 @@ class Settings:
     threads: int | None = None
     precision: str = "fp32"
     device: str = "auto"
+    adapter: Path | None = None
     index: Path | None = None
     labels: tuple[Path, ...] = ()  # label files, each a set of the name of its file
     label_store: Path | None = None  # the SQLite file of label sets; None: in $UNSEEN_HOME

@@ -290,8 +290,9 @@ class Index:
     def best(self, encoder: Encoder, labels: CompiledLabels) -> tuple[NDArray[np.int64], Floats]:
         """Of every picture in the matrix: the most probable label's place, and its probability."""
         first, chance = [], []
-        for cosines in search.products(self.matrix(encoder), labels.matrix):
-            chances = score.single_label(cosines, encoder.model.score)
+        rule = labels.rule(encoder.model.score)
+        for products in search.products(self.matrix(encoder), labels.compared):
+            chances = score.single_label(labels.similar(products), rule)
             first.append(chances.argmax(1))
             chance.append(chances.max(1))
         return np.concatenate(first), np.concatenate(chance)
