@@ -1,7 +1,7 @@
 """What `unseen diff` costs: two made-up runs of many rows, compared in a process of its own.
 
-    python benchmarks/diff.py                  # 1,000,000 rows, CSV
-    python benchmarks/diff.py --rows 100000 --format jsonl
+python benchmarks/diff.py                  # 1,000,000 rows, CSV
+python benchmarks/diff.py --rows 100000 --format jsonl
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ start = time.perf_counter()
 found = diff(Path(sys.argv[1]), Path(sys.argv[2]))
 seconds = time.perf_counter() - start
 more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-print(f"{found.both:,} pictures in both, {len(found.flips):,} flips: {seconds:.1f} s, {more:,.0f} MB")
+print(f"{found.both:,} pictures, {len(found.flips):,} flips: {seconds:.1f} s, {more:,.0f} MB")
 """
 
 

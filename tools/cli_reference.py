@@ -29,6 +29,7 @@ COMMANDS = (
     "organize",
     "diff",
     "labels compile",
+    "labels doctor",
     "models",
     "models info",
     "models pull",
