@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 SHOWN = 10  # findings of one kind
+SEVERITIES = ("error", "warning", "note")
 INDENT = " " * 9
 
 
@@ -117,7 +118,7 @@ def _report(findings: list[Finding], labels: int) -> Iterator[str]:
         if count > SHOWN:
             yield f"{kind}: {count - SHOWN} more (--json has all)"
     counts = Counter(finding.severity for finding in findings)
-    said = [f"{counts[s]} {s}s" for s in ("error", "warning", "note")]
+    said = [f"{counts[s]} {s}{'' if counts[s] == 1 else 's'}" for s in SEVERITIES]
     yield f"{labels} labels: {', '.join(said)}"
 
 

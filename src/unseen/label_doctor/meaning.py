@@ -129,7 +129,7 @@ def pairs(subject: Subject, wanted: list[int]) -> Iterator[Finding]:
         if count > PAIRS:
             yield Finding(
                 f"more-{kind}", NOTE, (), f"{count - PAIRS} more pairs of this kind: {kind}",
-                "mend the first ones, and look again.", figures={"pairs": count},
+                "mend the first ones, and look again.", figures={"pairs": count - PAIRS},
             )  # fmt: skip
 
 

@@ -32,8 +32,8 @@ def look_at(subject: Subject, rows: Rows, names: Sequence[str]) -> list[Finding]
         return []
     cosines = rows @ subject.compiled.matrix.T
     chances = single_label(cosines, subject.classifier.model.score)
-    texts, words = _other_words(subject)
-    fits = _fits(subject, rows, texts)
+    texts, words = other_words(subject)
+    fits = fits_some(subject, rows, texts)
     found = [
         *_never(subject, chances, names),
         *_ties(subject, chances[fits], [names[i] for i in np.flatnonzero(fits)]),
@@ -42,14 +42,14 @@ def look_at(subject: Subject, rows: Rows, names: Sequence[str]) -> list[Finding]
     return by_severity(found)
 
 
-def _other_words(subject: Subject) -> tuple[Rows, list[str]]:
+def other_words(subject: Subject) -> tuple[Rows, list[str]]:
     """The vocabulary without words that are nearly a label: they are no better than that label."""
     texts = subject.filled(vocabulary())
     other = (texts @ subject.vectors.T).max(1) < subject.at(SYNONYM)
     return texts[other], [vocabulary()[i] for i in np.flatnonzero(other)]
 
 
-def _fits(subject: Subject, rows: Rows, texts: Rows) -> NDArray[np.bool_]:
+def fits_some(subject: Subject, rows: Rows, texts: Rows) -> NDArray[np.bool_]:
     """Which pictures the best label fits about as well as the best other words do."""
     best = (rows @ subject.vectors.T).max(1)
     better = ((rows @ texts.T) > best[:, None]).sum(1)
@@ -122,8 +122,9 @@ def _nothing_fits(
     for group in groups:
         places = lost[group]
         centre = rows[places].mean(0)
-        # A word that is near every picture says nothing of these.
-        order = np.argsort(-(texts @ (centre - mean)), kind="stable")[:SUGGESTED]
+        # A word that is near every picture says less of these. Only half of that is taken off: all
+        # pictures may be such.
+        order = np.argsort(-(texts @ (centre - mean / 2)), kind="stable")[:SUGGESTED]
         suggested = [words[i] for i in order]
         yield _cluster(subject, rows, names, fits, places, suggested, texts[order])
     alone = len(lost) - sum(map(len, groups))

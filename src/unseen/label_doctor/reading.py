@@ -53,7 +53,7 @@ def too_long(subject: Subject) -> Iterator[Finding]:
 
 
 def kept_of(subject: Subject, prompt: str) -> str:
-    """The longest beginning of a prompt that fits the context."""
+    """The longest beginning of a prompt that fits the context, in whole words if it has any."""
     context = subject.classifier.model.context_length
     low, high = 0, len(prompt)  # low fits, high does not
     while high - low > 1:
@@ -62,7 +62,10 @@ def kept_of(subject: Subject, prompt: str) -> str:
             low = middle
         else:
             high = middle
-    return prompt[:low]
+    inside_a_word = not prompt[low - 1 : low].isspace() and not prompt[low : low + 1].isspace()
+    if inside_a_word and " " in prompt[:low]:
+        low = prompt.rfind(" ", 0, low)
+    return prompt[:low].rstrip()
 
 
 def _shortened(

@@ -1,7 +1,7 @@
 """A label set as one model sees it: its vectors, and what is usual for that model.
 
-Cosines of families differ: of two unrelated words it is 0.3 for one model and 0.8 for another. So
-no cosine is judged by itself, but by its place among those of pairs of everyday words.
+Cosines of families differ: what is near for one model is usual for another. So no cosine is judged
+by itself, but by its place among those of pairs of everyday words.
 """
 
 from __future__ import annotations
