@@ -27,8 +27,7 @@ start = time.perf_counter()
 found = diff(Path(sys.argv[1]), Path(sys.argv[2]))
 seconds = time.perf_counter() - start
 more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-more_text = f"{seconds:.1f} s, {more:,.0f} MB"
-print(f"{found.both:,} pictures in both, {len(found.flips):,} flips: {more_text}")
+print(f"{found.both:,} pictures, {len(found.flips):,} flips: {seconds:.1f} s, {more:,.0f} MB")
 """
 
 

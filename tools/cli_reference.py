@@ -32,6 +32,7 @@ COMMANDS = (
     "labels compile",
     "eval",
     "calibrate",
+    "labels doctor",
     "models",
     "models info",
     "models pull",

@@ -198,6 +198,14 @@ def predictions_of(
     return classifier.predictions(stream, labels, Decision(False, 1, min_score))
 
 
+def encoded(classifier: unseen.Classifier, sources: list[str], *, quiet: bool) -> Iterator[Encoded]:
+    """The embedding of each picture, from the index where there is one."""
+    indexed = _indexed(sources, classifier)
+    if indexed is None:
+        return classifier.encoder.stream_images(expand(sources), batch_size=BATCH_SIZE)
+    return _from_index(indexed, Path(sources[0]), classifier, quiet)
+
+
 def _indexed(sources: list[str], classifier: unseen.Classifier) -> unseen.Index | None:
     """The index that knows these pictures: of one folder, and of just this model."""
     if len(sources) != 1 or not Path(sources[0]).is_dir():

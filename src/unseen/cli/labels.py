@@ -9,6 +9,7 @@ import typer
 
 import unseen
 from unseen.cli import options, progress
+from unseen.cli.label_doctor import doctor
 from unseen.cli.output import unwritable
 from unseen.cli.target import prepare
 from unseen.errors import LabelError
@@ -59,3 +60,6 @@ def compile_labels(
     if not quiet:
         prompts = sum(len(own) for own in compiled.prompts)
         progress.say(f"{output}: {len(compiled.labels)} labels, {prompts} prompts, {model}.")
+
+
+labels.command("doctor")(doctor)
