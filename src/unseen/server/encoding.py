@@ -147,12 +147,15 @@ class Encoding:
         ]
         return list(await asyncio.gather(*map(self._encode, pictures, begun)))
 
-    async def encode_picture(self, picture: Picture) -> Encoded:
-        """One picture, which has to be one: Problem 400 when it is none."""
-        (encoded,) = await self.encode_pictures([picture])
-        if encoded.error is not None:
-            raise Problem(400, str(encoded.error), code="bad_image")
-        return encoded
+    async def embed_pictures(self, pictures: Sequence[Picture]) -> Floats:
+        """(n, d) float32 rows of pictures that all have to be some: Problem 400 for one that is
+        none."""
+        rows = np.zeros((len(pictures), self.model.dimension), dtype=np.float32)
+        for row, encoded in zip(rows, await self.encode_pictures(pictures), strict=True):
+            if encoded.embedding is None:
+                raise Problem(400, str(encoded.error), code="bad_image")
+            row[:] = encoded.embedding
+        return rows
 
     async def _encode(self, picture: Picture, begun: Decoding | None) -> Encoded:
         name = picture.name

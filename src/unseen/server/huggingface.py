@@ -135,7 +135,7 @@ async def _classify(
         raise Problem(422, "hypothesis_template: there is no {} in it for the label.")
     prompts = [fill(template, label) for label in labels]
     one.check_texts(prompts, one.limits.labels, "labels in a call")
-    encoded = await one.encode_picture(picture)
+    embedding = await one.embed_pictures([picture])
     rows = (await one.encode_texts(prompts)).rows
     model = one.model
     compiled = CompiledLabels(
@@ -147,7 +147,7 @@ async def _classify(
         model.revision,
         model.fingerprint,
     )
-    return _ranked(request, one, encoded.embedding, one.adapted(compiled))
+    return _ranked(request, one, embedding, one.adapted(compiled))
 
 
 async def _by_the_default_set(request: Request, picture: Picture) -> Any:
@@ -158,20 +158,19 @@ async def _by_the_default_set(request: Request, picture: Picture) -> Any:
         if problem.status != 404:
             raise
         raise Problem(422, NO_LABELS, code="no_labels") from None
-    encoded = await one.encode_picture(picture)
-    return _ranked(request, one, encoded.embedding, compiled)
+    return _ranked(request, one, await one.embed_pictures([picture]), compiled)
 
 
 def _ranked(
     request: Request,
     one: Service,
-    embedding: NDArray[np.float32] | None,
+    embedding: NDArray[np.float32],
     compiled: CompiledLabels,
 ) -> JSONResponse:
-    """Every label, best first; a family's bias is the same for all, and falls out."""
-    assert embedding is not None
+    """Of a picture (1, d) every label, best first; a family's bias is the same for all, and falls
+    out."""
     rule = compiled.rule(one.model.score)
-    similar = compiled.similarities(embedding[None])
+    similar = compiled.similarities(embedding)
     chances = score.softmax(score.logits(similar, rule))[0]
     said(request, pictures=1)
     order = np.argsort(-chances, kind="stable")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +13,12 @@ from unseen.encode import Encoder
 from unseen.errors import UnseenError
 from unseen.images import open_image
 from unseen.pages import thumbnail
+from unseen.server.encoding import in_pool
 from unseen.server.metrics import Metrics
 from unseen.server.problems import Problem
 from unseen.server.settings import ServerLimits
 from unseen.store.index import Hit, Index
 
-T = TypeVar("T")
 Floats = NDArray[np.float32]
 
 SIDE = 256  # pixels of a thumbnail
@@ -59,25 +56,21 @@ class Indexed:
     async def search(self, query: Floats, top: int) -> list[Hit]:
         """The nearest to a query (d,) of length 1."""
         with self._metrics.stage("search"):
-            return await self._in(self._thread, self._search, query, top)
+            return await in_pool(self._thread, self._search, query, top)
 
     def _search(self, query: Floats, top: int) -> list[Hit]:
         return self._index.search(self._encoder, query, top=top)
 
     async def vector(self, picture: int) -> Floats:
         """The embedding of one of its pictures. Problem 404."""
-        found = await self._in(self._thread, self._index.vector, self._encoder, picture)
+        found = await in_pool(self._thread, self._index.vector, self._encoder, picture)
         if found is None:
             raise _no_such(picture)
         return found
 
     async def page(self, offset: int, limit: int) -> tuple[int, list[Hit]]:
         """How many pictures there are, and some of them, in the order in which they were added."""
-        return await self._in(self._thread, self._page, offset, limit)
-
-    def _page(self, offset: int, limit: int) -> tuple[int, list[Hit]]:
-        matrix = self._index.matrix(self._encoder)
-        return len(matrix), self._index.page(self._encoder, offset, limit)
+        return await in_pool(self._thread, self._index.page, self._encoder, offset, limit)
 
     async def thumbnail(self, picture: int) -> bytes:
         """A JPEG of one of its pictures. Problem 404 where it is gone, or can no longer be read."""
@@ -86,10 +79,10 @@ class Indexed:
         if known is not None:
             self._thumbnails.move_to_end(picture)
             return known
-        hit = await self._in(self._thread, self._index.hit, picture)
+        hit = await in_pool(self._thread, self._index.hit, picture)
         if hit is None:
             raise _no_such(picture)
-        made = await self._in(self._painters, self._paint, self._index.path(hit.paths[0]))
+        made = await in_pool(self._painters, self._paint, self._index.path(hit.paths[0]))
         if made is None:
             raise _no_such(picture)
         self._thumbnails[picture] = made
@@ -103,9 +96,6 @@ class Indexed:
             return thumbnail(open_image(path, limits=self._limits, at_least=SIDE // 2), SIDE)
         except UnseenError:
             return None
-
-    async def _in(self, pool: ThreadPoolExecutor, work: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
 
 
 def _no_such(picture: int) -> Problem:

@@ -50,10 +50,16 @@ class StoredSet:
     name: str
     version: int
     created: str
-    definition: dict[str, Any]
+    text: str  # JSON, of the definition
     labels: int
     status: str  # ready, compiling (or not begun), failed
     error: str | None
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """Labels, templates and the like. Parsed when asked for, which most requests do not."""
+        found: dict[str, Any] = json.loads(self.text)
+        return found
 
 
 class LabelStore:
@@ -160,9 +166,9 @@ class LabelStore:
             f") WHERE {where}"
         )
         for row in self._database.execute(query, (self._fingerprint, *values)):
-            name, version, created, definition, labels, ready, error = row
+            name, version, created, text, labels, ready, error = row
             status = "ready" if ready else "failed" if error else "compiling"
-            yield StoredSet(name, version, created, json.loads(definition), labels, status, error)
+            yield StoredSet(name, version, created, text, labels, status, error)
 
     def _one(self, query: str, *values: Any) -> Any:
         return self._database.execute(query, values).fetchone()

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess
 from prometheus_client.exposition import generate_latest
 
+from unseen.server.settings import SHARED_METRICS
+
 # Readable by every version of Prometheus; the client's own constant asks for 3.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-# Set before prometheus_client is imported, it makes several processes write into one folder.
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -93,7 +93,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """The exposition, of every worker."""
-        if os.environ.get(SHARED) is None:
+        if os.environ.get(SHARED_METRICS) is None:
             return generate_latest(self._registry)
         together = CollectorRegistry()
         multiprocess.MultiProcessCollector(together)  # type: ignore[no-untyped-call]
@@ -102,5 +102,5 @@ class Metrics:
 
 def forget(pid: int) -> None:
     """A worker has ended: its gauges count no more."""
-    if os.environ.get(SHARED) is not None:
+    if os.environ.get(SHARED_METRICS) is not None:
         multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]

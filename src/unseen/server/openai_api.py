@@ -255,13 +255,9 @@ async def _rows(
 ) -> NDArray[np.float32]:
     """(n, d), in order."""
     pictures = [thing for thing in things if isinstance(thing, Picture)]
-    encoded = await one.encode_pictures(pictures)
-    for e in encoded:
-        if e.error is not None:
-            raise Problem(400, str(e.error), code="bad_image")
-    of_pictures = iter(encoded)
+    of_pictures = iter(await one.embed_pictures(pictures))
     of_texts = iter((await one.encode_texts(texts)).rows)
-    rows = [next(of_texts) if isinstance(t, str) else next(of_pictures).embedding for t in things]
+    rows = [next(of_texts) if isinstance(t, str) else next(of_pictures) for t in things]
     return np.array(rows, dtype=np.float32)
 
 

@@ -58,7 +58,7 @@ async def info(request: Request) -> Any:
     one = service(request)
     model, limits = one.model, one.limits
     index = request.app.state.indexed
-    pictures = (await index.page(0, 1))[0] if index is not None else 0
+    pictures = (await index.page(0, 0))[0] if index is not None else 0
     return JSONResponse(
         {
             "name": "unseen",

@@ -26,11 +26,10 @@ from unseen import cache
 from unseen.errors import SourceError
 from unseen.server import logs
 from unseen.server.connections import Connection
-from unseen.server.settings import Settings
+from unseen.server.settings import SHARED_METRICS, Settings
 
 logger = logging.getLogger(logs.LOGGER)
 
-SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 LOOK_SECONDS = 0.2  # between two looks at the workers
 REST_SECONDS = 1.0  # before a worker that ended at once is started again
 BACKLOG = 2048

@@ -186,11 +186,7 @@ async def _rows(
         one.check_texts(texts, one.limits.texts)
         return (await one.encode_texts(texts)).rows
     pictures = [_picture(thing, f"{called} {i}") for i, thing in enumerate(things)]
-    encoded = await one.encode_pictures(pictures)
-    for e in encoded:
-        if e.error is not None:
-            raise Problem(400, str(e.error), code="bad_image")
-    return np.array([e.embedding for e in encoded], dtype=np.float32)
+    return await one.embed_pictures(pictures)
 
 
 def _picture(thing: Thing, name: str) -> Picture:

@@ -12,6 +12,7 @@ from unseen.server.encoding import Encoding
 from unseen.server.labelling import Asked, Labelling, Ready
 from unseen.server.metrics import Metrics
 from unseen.server.pictures import Picture
+from unseen.server.problems import Problem
 from unseen.server.settings import Settings
 
 T = TypeVar("T")
@@ -43,9 +44,9 @@ class Service(Encoding):
         self, picture: Picture, asked: Asked, decision: Decision
     ) -> tuple[Prediction, Ready]:
         """As `classify`; Problem 400 when it is no picture."""
-        labels, encoded = await _both(self.labelling.of(asked), self.encode_picture(picture))
-        decision = labels.calibrated(decision)
-        (prediction,) = decide_encoded([encoded], labels.compiled, self.model.score, decision)
+        (prediction,), labels = await self.classify([picture], asked, decision)
+        if prediction.error is not None:
+            raise Problem(400, prediction.error, code="bad_image")
         return prediction, labels
 
 

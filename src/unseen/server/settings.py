@@ -7,6 +7,10 @@ from pathlib import Path
 
 from unseen.images import Limits
 
+# The variable that prometheus_client reads when it is imported: then several processes write into
+# one folder.
+SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
+
 
 @dataclass(frozen=True)
 class ServerLimits:

@@ -124,11 +124,9 @@ async def search(request: Request) -> Any:
     if not asked.texts and not asked.images:
         raise LabelError("nothing was asked for: give texts or images.")
     rows = (await one.encode_texts(texts)).rows
+    pictures = [wire.picture(image, i) for i, image in enumerate(asked.images)]
     query = rows[: len(asked.texts)].sum(0) - rows[len(asked.texts) :].sum(0)
-    for e in await one.encode_pictures([wire.picture(im, i) for i, im in enumerate(asked.images)]):
-        if e.embedding is None:
-            raise Problem(400, str(e.error), code="bad_image")
-        query = query + e.embedding
+    query = query + (await one.embed_pictures(pictures)).sum(0)
     length = float(np.linalg.norm(query))
     if length < 1e-6:
         raise LabelError("what is asked for and what is not wanted are the same.")
@@ -149,9 +147,7 @@ async def similar(request: Request) -> Any:
     if asked.id is not None:
         query = await index.vector(asked.id)
     else:
-        encoded = await one.encode_picture(wire.picture(asked.image or "", 0))
-        assert encoded.embedding is not None
-        query = encoded.embedding
+        (query,) = await one.embed_pictures([wire.picture(asked.image or "", 0)])
     hits = await index.search(query, asked.top + (asked.id is not None))
     hits = [hit for hit in hits if hit.id != asked.id][: asked.top]
     return JSONResponse({"model": one.model.name, "hits": [hit_of(hit) for hit in hits]})
@@ -255,15 +251,15 @@ async def compiled_labelset(request: Request, name: SetNamed, version: Version =
 
 def set_of(service: Service, stored: StoredSet) -> dict[str, Any]:
     """A label set, in full."""
-    patterns = stored.definition["templates"]
+    definition = stored.definition
     return {
         "name": stored.name,
         "version": stored.version,
         "created": stored.created,
         "status": stored.status,
         "error": stored.error,
-        "labels": stored.definition["labels"],
-        "templates": patterns,
+        "labels": definition["labels"],
+        "templates": definition["templates"],
         "model": service.model.name,
         "fingerprint": service.model.fingerprint,
     }

@@ -250,11 +250,14 @@ class Index:
         found = self._hits(np.array([picture], dtype=np.int64), np.ones(1, dtype=np.float32))
         return found[0] if found else None
 
-    def page(self, encoder: Encoder, offset: int, limit: int) -> list[Hit]:
-        """Some of the pictures, in the order in which they were added; those whose files are all
-        missing are left out, so there may be fewer."""
-        ids = self.matrix(encoder).ids[offset : offset + limit]
-        return self._hits(np.array(ids), np.ones(len(ids), dtype=np.float32))
+    def page(self, encoder: Encoder, offset: int, limit: int) -> tuple[int, list[Hit]]:
+        """How many pictures there are, and some of them, in the order in which they were added.
+
+        Those whose files are all missing are left out of these, so there may be fewer.
+        """
+        every = self.matrix(encoder).ids
+        ids = np.array(every[offset : offset + limit])
+        return len(every), self._hits(ids, np.ones(len(ids), dtype=np.float32))
 
     def has(self, encoder: Encoder) -> bool:
         """Whether an encoder's model, just so, has looked at pictures here."""
