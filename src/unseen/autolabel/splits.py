@@ -130,8 +130,8 @@ def split(
     if len(drawn) != len(ids):
         raise ValueError("an id stands twice.")
     members: dict[Hashable, list[int]] = defaultdict(list)
-    for place, group in enumerate(groups):
-        members[group].append(place)
+    for place, whose in enumerate(groups):
+        members[whose].append(place)
     found = [
         _Group(tuple(own), Counter(labels[i] for i in own), min(drawn[ids[i]] for i in own))
         for own in members.values()
