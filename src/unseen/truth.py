@@ -115,7 +115,8 @@ def read_table(path: Path, second: str) -> list[tuple[Path, str, dict[str, str]]
     path, its value, all columns. A cell made harmless for spreadsheets is read as it was."""
     kind = "JSON lines" if path.suffix.lower() == ".jsonl" else "CSV"
     try:
-        text = path.read_text("utf-8-sig")  # spreadsheets write a byte-order mark
+        # Spreadsheets write a byte-order mark. Line ends stay: one may be part of a file's name.
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise SourceError(f"{path}: there is no such folder or file.") from None
     except (OSError, UnicodeDecodeError) as error:

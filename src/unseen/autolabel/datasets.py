@@ -41,7 +41,6 @@ class Form:
     place: Callable[[str, str], str] | None
     write: Callable[[Path, Sequence[Row], Sequence[str]], None]
     sized: bool = False  # it cannot do without a picture's width and height
-    utf8: bool = False  # it cannot name a file whose name is no UTF-8
 
 
 def _folders(folder: Path, rows: Sequence[Row], labels: Sequence[str]) -> None:
@@ -172,7 +171,7 @@ def _imagefolder(folder: Path, rows: Sequence[Row], labels: Sequence[str]) -> No
 
 FORMS = {
     "folders": Form(lambda split, label: f"{split}/{label}", _folders),
-    "csv": Form(None, _csv, utf8=True),
+    "csv": Form(None, _csv),
     "jsonl": Form(None, _jsonl),
     "coco": Form(lambda split, label: split, _coco, sized=True),
     "imagefolder": Form(lambda split, label: split, _imagefolder),

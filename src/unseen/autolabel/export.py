@@ -118,7 +118,7 @@ def export(
         counts: dict[str, Counter[str]] = {name: Counter() for name in shares}
         for row in rows:
             counts[row.split][row.label] += 1
-        report = Report(str(place), counts, left_out, failed, folders, splits)
+        report = Report(str(folder), counts, left_out, failed, folders, splits)
         facts = {
             "near": near,
             "seed": seed,
@@ -241,10 +241,11 @@ class _Work:
         found = [path for path in picture.paths if (self.root / path).is_file()]
         if not found:
             raise ImageError("it is not there any more")
-        if self.form.utf8:
+        if self.form.place is None:
+            # JSON could escape such a name, but one of them makes pandas refuse the whole file.
             found = [path for path in found if _is_utf8(path)]
         if not found:
-            raise ImageError("its name is not UTF-8, which a CSV file cannot hold; jsonl can")
+            raise ImageError("its name is no UTF-8; export a form that copies, or rename it")
         return found[0]
 
     def _score(self, picture: Picture) -> float | None:

@@ -136,8 +136,8 @@ def split(
         _Group(tuple(own), Counter(labels[i] for i in own), min(drawn[ids[i]] for i in own))
         for own in members.values()
     ]
-    wanted = _quotas(Counter(labels), shares, seed)
-    total = {label: sum(row.values()) for label, row in wanted.items()}
+    quotas = _quotas(Counter(labels), shares, seed)
+    wanted = {label: dict(row) for label, row in quotas.items()}
     of: dict[str, str] = {}
 
     def put(group: _Group, name: str) -> None:
@@ -151,7 +151,7 @@ def split(
     for group in sorted(several, key=lambda g: (-len(g.members), g.key)):
         left.subtract(group.labels)
         last = any(not left[label] and label not in taught for label in group.labels)
-        name = names[0] if last else max(names, key=lambda n: _lack(group, n, wanted, total))
+        name = names[0] if last else max(names, key=lambda n: _gain(group, n, wanted, quotas))
         put(group, name)
         if name == names[0]:
             taught.update(group.labels)
@@ -162,7 +162,9 @@ def split(
         for group, name in zip(own, _fill(wanted[label], len(own)), strict=True):
             put(group, name)
     there = {(label, of[id]) for id, label in zip(ids, labels, strict=True)}
-    lacking = {n: tuple(label for label in sorted(total) if (label, n) not in there) for n in names}
+    lacking = {
+        n: tuple(label for label in sorted(quotas) if (label, n) not in there) for n in names
+    }
     return Splits(of, lacking, len(several), max(map(len, members.values()), default=0))
 
 
@@ -198,19 +200,21 @@ def _quotas(
     return quotas
 
 
-def _lack(
+def _gain(
     group: _Group,
     name: str,
     wanted: Mapping[str, Mapping[str, int]],
-    total: Mapping[str, int],
-) -> float:
-    """How much better off the labels of a group are when it goes into a split: what it fills there,
-    less what is too much, as parts of each label."""
-    gain = 0.0
-    for label, count in group.labels.items():
+    quotas: Mapping[str, Mapping[str, int]],
+) -> tuple[float, float]:
+    """How well a group fits into a split: what of its labels it fills there less what is too much,
+    as parts of each label; among equals, what part of the split's share is still open, so that
+    groups go to all splits and not to the largest alone."""
+    gain = still = 0.0
+    for label, count in sorted(group.labels.items()):  # a sum depends on its order
         fills = min(count, max(wanted[label][name], 0))
-        gain += (2 * fills - count) / total[label]
-    return gain
+        gain += (2 * fills - count) / sum(quotas[label].values())
+        still += count * wanted[label][name] / max(quotas[label][name], 1)
+    return round(gain, 9), round(still, 9)
 
 
 def _fill(wanted: Mapping[str, int], count: int) -> list[str]:
