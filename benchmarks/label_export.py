@@ -2,7 +2,7 @@
 
 python benchmarks/label_export.py              # which cosine: copies against other photographs
 python benchmarks/label_export.py --stability  # how many pictures one more picture moves
-python benchmarks/label_export.py --scale 20000  # seconds and memory of finding the groups
+python benchmarks/label_export.py --scale 20000  # seconds of finding the groups
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import io
 import random
-import resource
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -116,12 +115,10 @@ def scale(count: int, dimension: int = 512) -> None:
     vectors[9::10] = vectors[8::10][: len(vectors[9::10])]
     vectors[9::10] += 0.1 * rng.standard_normal(vectors[9::10].shape, dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     groups = near_duplicates(vectors, NEAR)
     seconds = time.perf_counter() - start
-    more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - held) / 1024
-    print(f"{count:,} vectors: {len(np.unique(groups)):,} groups, {seconds:.1f} s, {more:.0f} MB")
+    print(f"{count:,} vectors: {len(np.unique(groups)):,} groups, {seconds:.1f} s")
 
 
 def main() -> None:

@@ -297,6 +297,20 @@ def test_imagefolder(plain: Labelling, tmp_path: Path) -> None:
     assert not known
 
 
+def test_imagefolder_without_scores_in_a_split(tmp_path: Path) -> None:
+    """The library refuses splits of which one has only nulls in a column."""
+    made = labelling(tmp_path / "photos", [Made(f"{n}.png", "cat") for n in range(3)], NAMES)
+    export(made, tmp_path / "a", "imagefolder", fractions("50/50"))
+    made.add_label("yak")
+    for path in ("0.png", "1.png"):  # one of them is in valid, and the only cat in train
+        made.decide(id_of(made, path), "label", "yak")
+    export(made, tmp_path / "b", "imagefolder", fractions("50/50"))
+    for folder, scored in (("a", True), ("b", False)):
+        for file in (tmp_path / folder).rglob("metadata.jsonl"):
+            rows = [json.loads(line) for line in file.read_text().splitlines()]
+            assert rows and all(("score" in row) == scored for row in rows)
+
+
 def test_the_manifest(plain: Labelling, tmp_path: Path) -> None:
     report = export(plain, tmp_path / "out", "csv", SHARES, seed=3, near=0.93)
     made = json.loads((tmp_path / "out" / "export.json").read_text())

@@ -154,14 +154,17 @@ def _numbers(ids: Iterable[str]) -> dict[str, int]:
 def _imagefolder(folder: Path, rows: Sequence[Row], labels: Sequence[str]) -> None:
     """JSON lines, as of a CSV the library guesses types: a label `007` or `NA` would not survive.
     No folders of labels: it would take one called *train* or *test* for a split."""
-    for split, own in _by_split(rows).items():
+    splits = _by_split(rows)
+    # A column that is empty in one split has no type there, and the library refuses the whole.
+    scored = all(any(row.score is not None for row in own) for own in splits.values())
+    for split, own in splits.items():
         _write_lines(
             folder / split / METADATA_FILE,
             (
                 {
                     "file_name": Path(row.file).name,
                     "label": row.label,
-                    "score": row.score,
+                    **({"score": row.score} if scored else {}),
                     "reviewed": row.reviewed,
                 }
                 for row in own

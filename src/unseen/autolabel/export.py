@@ -120,11 +120,14 @@ def export(
             counts[row.split][row.label] += 1
         report = Report(str(folder), counts, left_out, failed, folders, splits)
         facts = {
-            "near": near,
-            "seed": seed,
-            "shares": dict(shares),
-            "reviewed_only": reviewed_only,
-            "unsure": unsure,
+            "split": {
+                "shares": dict(shares),
+                "seed": seed,
+                "near": near,
+                "groups": splits.groups,
+                "largest_group": splits.largest,
+            },
+            "chosen": {"reviewed_only": reviewed_only, "unsure": unsure},
         }
         work.describe(temporary, report, rows, facts)
         _put(temporary, place, overwrite)
@@ -212,6 +215,7 @@ class _Work:
         """Put the pictures there → their rows, those that failed, and the labels' folders."""
         folders = _folders({str(picture.label) for picture in pictures})
         names = _Names()
+        asked = self.labelling.asked
         rows, failed = [], []
         for done, picture in enumerate(sorted(pictures, key=lambda p: p.paths), 1):
             label, part = str(picture.label), self.splits.of[picture.id]
@@ -227,7 +231,7 @@ class _Work:
             else:
                 reviewed = picture.verdict is not None
                 sizes = picture.width, picture.height
-                score = self._score(picture)
+                score = self._score(picture, asked)
                 rows.append(Row(file, path, picture.id, label, part, score, reviewed, *sizes))
             if progress is not None:
                 progress(done, len(pictures))
@@ -248,13 +252,12 @@ class _Work:
             raise ImageError("its name is no UTF-8; export a form that copies, or rename it")
         return found[0]
 
-    def _score(self, picture: Picture) -> float | None:
+    def _score(self, picture: Picture, asked: Sequence[str]) -> float | None:
         """The model's probability of the label that a picture has; None where it was not asked."""
         known = dict(picture.ranking)
         label = str(picture.label)
-        if label not in known and label in self.labelling.asked:  # beyond the ranking
-            place = self.labelling.asked.index(label)
-            return float(self.labelling.scores([picture.id])[0, place])
+        if label not in known and label in asked:  # beyond the ranking
+            return float(self.labelling.scores([picture.id])[0, asked.index(label)])
         return known.get(label)
 
     def _bring(self, source: Path, target: Path, id: str) -> None:
@@ -276,8 +279,6 @@ class _Work:
         self, folder: Path, report: Report, rows: Sequence[Row], facts: dict[str, Any]
     ) -> None:
         """The files of the form, the list of what was copied, and the manifest, last."""
-        for name in {row.split for row in rows} if self.form.place else ():
-            (folder / name).mkdir(exist_ok=True)
         self.form.write(folder, rows, self.labelling.names)
         if self.form.place is not None:
             lines = []
@@ -299,12 +300,7 @@ class _Work:
             "labels": self.labelling.names,
             "folders": report.folders,
             "lacking": self.splits.lacking,
-            "split": {
-                **{key: facts.pop(key) for key in ("shares", "seed", "near")},
-                "groups": self.splits.groups,
-                "largest_group": self.splits.largest,
-            },
-            "chosen": facts,
+            **facts,
             "left_out": report.left_out,
             "failed": report.failed,
             "labelling": self.labelling.manifest,
