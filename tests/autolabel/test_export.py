@@ -635,6 +635,20 @@ def test_a_folder_without_a_manifest_is_nobodys(
         export(plain, tmp_path / "out", "csv", SHARES, overwrite=True)
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_comes_while_it_is_made_is_left_alone(
+    overwrite: bool, plain: Labelling, tmp_path: Path
+) -> None:
+    def put(done: int, total: int) -> None:
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out" / "mine.txt").write_text("mine")
+
+    with pytest.raises(SourceError):
+        export(plain, tmp_path / "out", "folders", SHARES, overwrite=overwrite, progress=put)
+    assert tree(tmp_path / "out") == {"mine.txt": b"mine"}
+    assert {p.name for p in tmp_path.iterdir()} == {"photos", "out"}
+
+
 def test_what_comes_while_it_is_replaced_is_kept(
     plain: Labelling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
