@@ -31,6 +31,7 @@ COMMANDS = (
     "label",
     "label propose",
     "label info",
+    "label review",
     "adapt",
     "labels compile",
     "eval",
