@@ -58,7 +58,7 @@ def propose(
             help="The probability from which a proposal is sure, unless the label file gives its "
             "label a threshold.",
         ),
-    ] = 0.8,
+    ] = 0.9,
     calibration: options.CalibrationFile = None,
     no_calibration: options.NoCalibration = False,
     name: Name = "labels",
