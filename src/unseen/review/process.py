@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 import socket
 
+import uvicorn
+
 from unseen.errors import SourceError
 from unseen.review.app import create_app
 from unseen.review.desk import Desk
@@ -13,7 +15,7 @@ from unseen.server.settings import ServerLimits, Settings
 
 HOST = "127.0.0.1"
 PORT = 8010  # the same each time where it is free, as what a browser keeps belongs to a port
-DRAIN_SECONDS = 3.0
+LIMITS = ServerLimits(drain_seconds=3.0, connections=64)
 
 
 class Page:
@@ -21,17 +23,20 @@ class Page:
 
     def __init__(self, desk: Desk, port: int | None = None) -> None:
         """`port`: 0 is any; None: PORT, or any. SourceError where there is none to have."""
-        self._desk = desk
-        self._token = secrets.token_urlsafe(24)
-        self._listener = _listen(port)
-        self.address = f"http://{HOST}:{self._listener.getsockname()[1]}/?token={self._token}"
+        self.listener = _listen(port)
+        token = secrets.token_urlsafe(24)
+        self.address = f"http://{HOST}:{self.listener.getsockname()[1]}/?token={token}"
+        self._app = create_app(desk, token)
+
+    @property
+    def config(self) -> uvicorn.Config:
+        """How uvicorn is to serve it."""
+        return process.config_of(self._app, Settings(limits=LIMITS))
 
     def serve(self) -> None:
         """Until Ctrl-C or SIGTERM. Requests that came before are answered."""
-        limits = ServerLimits(drain_seconds=DRAIN_SECONDS, connections=64)
-        with self._listener:
-            config = process.config_of(create_app(self._desk, self._token), Settings(limits=limits))
-            process.Server(config).run(sockets=[self._listener])
+        with self.listener:
+            process.Server(self.config).run(sockets=[self.listener])
 
 
 def _listen(port: int | None) -> socket.socket:
