@@ -14,7 +14,7 @@ export class Outbox {
     this.operations = [];
     this.state = "saved"; // saving, unreachable, ended
     this.prefix = `unseen-review ${labelling} `;
-    this.key = this.prefix + crypto.randomUUID();
+    this.key = this.prefix + Math.random();
     this.sending = 0; // operations that are on their way
     this.failures = 0;
     // Held for as long as this page lives: what other pages left is taken over, not what is theirs.

@@ -84,7 +84,8 @@ const undo = async () => {
   }
   for (const { picture, before } of [...entry].reverse()) {
     const matches = (one) => one.kind === "decide" && one.id === picture.id;
-    if (!outbox.withdraw(matches)) outbox.add({ kind: "undo", id: picture.id });
+    const was = { verdict: picture.verdict, chosen: picture.chosen };
+    if (!outbox.withdraw(matches)) outbox.add({ kind: "undo", id: picture.id, was });
     Object.assign(picture, { verdict: before?.verdict || null, chosen: before?.label || null });
   }
   if (view === "grid") {
@@ -106,7 +107,8 @@ const onResult = (operation, result) => {
     return;
   }
   if (operation.kind === "undo") {
-    if (picture) refresh(picture);
+    if (picture) Object.assign(picture, operation.was);
+    if (picture && picture === deck.current) draw();
     return tell(`Not undone: ${result.problem.detail}`);
   }
   if (operation.kind === "label") {
@@ -132,15 +134,6 @@ const onResult = (operation, result) => {
     tell(`Not saved, ${name}: ${result.problem.detail}`, picture && "Look", () => visit(picture));
   }
   if (picture && picture === deck.current) draw();
-};
-
-const refresh = async (picture) => {
-  try {
-    const { pictures } = await get("next", { count: 1 });
-    Object.assign(picture, pictures.find((p) => p.id === picture.id));
-  } catch {
-    // it is shown as it was
-  }
 };
 
 const SIGNS = {
@@ -198,7 +191,7 @@ const next = async (said = "") => {
   }
   waiting(true);
   await fill();
-  if (deck.current) return; // something was gone back to meanwhile
+  if (deck.current || view === "grid") return; // something else is looked at meanwhile
   if (deck.advance()) return show(deck.current, said);
   if (deck.over) finish();
 };
@@ -236,7 +229,11 @@ const finish = async () => {
     // the last status stands
   }
   const empty = known.total === 0;
-  ui.finishedTitle.textContent = empty ? "There are no pictures in this labelling" : "All is reviewed";
+  ui.finishedTitle.textContent = empty
+    ? "There are no pictures in this labelling"
+    : outbox.operations.length
+      ? "All is looked at, and not all is saved"
+      : "All is reviewed";
   const skipped = known.verdicts.skip;
   ui.finishedSays.textContent = empty
     ? "unseen label looks at the pictures of a folder and proposes labels."
@@ -538,6 +535,10 @@ ui.forth.onclick = () => step(1);
 ui.finishedBack.onclick = () => step(-1);
 ui.gridToggle.onclick = toggleGrid;
 ui.helpOpen.onclick = help;
+// Else Enter would press the button again that had opened it.
+for (const dialog of [ui.choose, ui.help]) {
+  dialog.addEventListener("close", () => view === "one" && ui.stage.focus({ preventScroll: true }));
+}
 
 // Two windows: what one has saved is not asked in the other.
 news?.addEventListener("message", ({ data }) => {
