@@ -410,8 +410,9 @@ def test_a_screen_reader_hears_what_happened_and_what_comes(page: Review, served
     assert page.one("#live").get_attribute("aria-live") == "polite"
     assert page.one("#shown").get_attribute("alt") == f"The picture to label: {page.picture()}"
     unnamed = page.js(
-        "return [...document.querySelectorAll('button, input, select, img')].filter((e) =>"
-        "e.offsetParent && !(e.textContent.trim() || e.ariaLabel || e.labels?.length || e.alt)).length"
+        "return [...document.querySelectorAll('button, input, select, img')]"
+        ".filter((e) => e.offsetParent)"
+        ".filter((e) => !(e.textContent.trim() || e.ariaLabel || e.labels?.length || e.alt)).length"
     )
     assert unnamed == 0
     # The focus is where Enter accepts, and presses no button again.
