@@ -32,6 +32,7 @@ COMMANDS = (
     "label propose",
     "label info",
     "label export",
+    "label review",
     "adapt",
     "labels compile",
     "eval",

@@ -27,6 +27,7 @@ from unseen.cli.groups import clusters, duplicates, similar
 from unseen.cli.index import index
 from unseen.cli.label import label
 from unseen.cli.label_export import export
+from unseen.cli.label_review import review
 from unseen.cli.labels import labels
 from unseen.cli.map import draw_map
 from unseen.cli.models import models
@@ -55,6 +56,7 @@ app.command("map", short_help="Draw an index as a map, a page to look at.")(draw
 app.command(short_help="Put pictures into a folder for each label.")(organize)
 app.command(short_help="Compare two runs of classify.")(diff)
 label.command(short_help="Write a data set, with train, valid and test.")(export)
+label.command(short_help="Look the proposals over, on a page in the browser.")(review)
 app.add_typer(label, name="label", short_help="Label a folder, and make a data set of it.")
 app.command(short_help="Learn from a few labelled pictures.")(adapt)
 app.command("eval", short_help="Say how often it is right, on labelled pictures.")(evaluate)

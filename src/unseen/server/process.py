@@ -63,7 +63,7 @@ def listen(settings: Settings) -> socket.socket:
         ) from None
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Ends with status 0 on SIGTERM, and twice asked at once."""
 
     @contextlib.contextmanager
@@ -100,7 +100,7 @@ def _work(settings: Settings, listener: socket.socket) -> int:
         server.should_exit = True
 
     config = config_of(create_app(settings, failed=failed), settings)
-    server = _Server(config)
+    server = Server(config)
     server.run(sockets=[listener])
     return COULD_NOT_START if failures or not server.started else 0
 
