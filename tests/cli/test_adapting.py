@@ -9,8 +9,9 @@ import pytest
 from PIL import ImageFilter
 
 import shapes
-from cli.test_commands import SHAPES, unseen
+from running import unseen
 
+SHAPES = ["-m", "tests/fixtures/shapes-clip"]
 LABELS = [f"a {colour} {shape}" for colour in ("red", "blue", "green") for shape in shapes.SHAPES]
 
 

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageFilter
 
 import shapes
+from running import ROOT, unseen
 
-ROOT = Path(__file__).parent.parent.parent
 MODEL = ["-m", str(ROOT / "tests" / "fixtures" / "shapes-clip")]
 LABELS = shapes.labels()[:10]
-
-
-def unseen(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "unseen", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, encoding="utf-8")
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import shapes
+from running import unseen
 
-ROOT = Path(__file__).parent.parent.parent
 SHAPES = ["-m", "tests/fixtures/shapes-clip"]
 LABELS = "a red circle,a blue star,a green square"
-
-
-def unseen(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "unseen", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, encoding="utf-8")
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 def made(output: Path) -> dict[str, Any]:
