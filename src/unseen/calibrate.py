@@ -116,7 +116,6 @@ def learn(
     """
     _check(precision, coverage, method)
     _enough(len(rows))
-    names = answers(compiled)
     cosines, rule = compiled.similarities(rows), compiled.rule(rule)
     if not multi_label:
         logits = score.logits(cosines, rule)
@@ -141,7 +140,7 @@ def learn(
         )
     return replace(
         made,
-        thresholds=dict(zip(names, found, strict=False)),
+        thresholds=dict(zip(answers(compiled), found, strict=False)),
         wanted="f1" if precision is None else f"precision {precision:g}",
     )
 
@@ -375,7 +374,8 @@ def _read(pictures: str | Path | Labelled, *, several: bool) -> tuple[list[Any],
     if isinstance(pictures, (str, Path)):
         examples = read(Path(pictures), several=several)
         return [example.path for example in examples], examples
-    sources, examples = [], []
+    sources: list[Any] = []
+    examples = []
     for source, own in pictures:
         name, owns = name_of(source, len(sources)), (own,) if isinstance(own, str) else (*own,)
         if len(set(owns)) > 1 and not several:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,34 @@ def test_several_labels_and_pictures_without_labels(place: Path) -> None:
         assert reason in done.stderr
     done = unseen("calibrate", place / "labelled", "-l", "a,b", *MODEL, code=2)
     assert "-o FILE" in done.stderr
+
+
+def test_an_index_is_used_and_what_cannot_be_read_is_named(place: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "labelled"
+    shutil.copytree(place / "labelled", folder)
+    broken = folder / LABELS[0] / "broken.png"
+    broken.write_bytes(b"no picture")
+    common = ["-l", place / "labels.txt", *MODEL, "--json"]
+    done = unseen("calibrate", folder, *common, "-o", tmp_path / "a.json", code=1)
+    plain = json.loads(done.stdout)
+    assert plain["pictures"] == 30 and "1 of 31 pictures could not be read" in done.stderr
+    assert str(broken) in done.stderr
+    broken.unlink()
+    unseen("index", folder, *MODEL)
+    for path in folder.rglob("*.png"):  # rubbish of the same size and time
+        was = path.stat()
+        path.write_bytes(bytes(was.st_size))
+        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    done = unseen("calibrate", folder, *common, "-o", tmp_path / "b.json")
+    again = json.loads(done.stdout)
+    assert "from the index" in done.stderr and again["pictures"] == 30
+    assert again["temperature"] == pytest.approx(plain["temperature"], rel=0.01)
+    done = unseen("calibrate", folder, *common, "--unlabelled", "mean", "-o", tmp_path / "c.json")
+    assert json.loads(done.stdout)["pictures"] == 30
+    done = unseen(
+        "calibrate", folder, *common, "--no-index", "-o", tmp_path / "d.json", code=2
+    )  # fmt: skip
+    assert "0 pictures are too few" in done.stderr
 
 
 def test_what_fits_no_label_is_unknown(place: Path) -> None:

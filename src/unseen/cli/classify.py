@@ -50,9 +50,7 @@ def classify(
         bool,
         typer.Option("--transductive", help="Let the whole collection help each picture."),
     ] = False,
-    no_index: Annotated[
-        bool, typer.Option("--no-index", help="Look at the files, even if there is an index.")
-    ] = False,
+    no_index: options.NoIndex = False,
     exact: options.Exact = False,
     threads: options.Threads = None,
     precision: options.Precision = "fp32",

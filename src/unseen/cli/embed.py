@@ -6,7 +6,6 @@ import typer
 
 import unseen
 from unseen.cli import BATCH_SIZE, options, progress
-from unseen.cli.output import named
 from unseen.cli.target import prepare
 from unseen.sources import count
 from unseen.vectors import beside, check_suffix, writing_vectors
@@ -56,12 +55,8 @@ def embed(
         writing_vectors(output, known.dimension, facts) as file,
     ):
         try:
-            for encoded in stream:
-                if encoded.embedding is None:
-                    progress.say(named(encoded.name, str(encoded.error)))
-                else:
-                    file.add(encoded.name, encoded.embedding)
-                counter.picture(encoded.error is None)
+            for name, row in counter.readable(stream):
+                file.add(name, row)
         except KeyboardInterrupt:
             stopped = True
     kept = counter.done - counter.failed

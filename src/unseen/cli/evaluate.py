@@ -47,6 +47,20 @@ def evaluate(
             show_default="the model's own",
         ),
     ] = None,
+    adapter: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="A file of `unseen adapt`; none: without one. Repeatable: compares.",
+            show_default=False,
+        ),
+    ] = None,
+    calibration: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="A file of `unseen calibrate`; none: without one. Repeatable: compares.",
+            show_default=False,
+        ),
+    ] = None,
     unknown: options.Unknown = None,
     commercial: options.Commercial = False,
     multi: Annotated[
@@ -84,9 +98,7 @@ def evaluate(
         Optional[Path],  # noqa: UP045
         typer.Option("--html", help="Write a report to this file.", show_default=False),
     ] = None,
-    no_index: Annotated[
-        bool, typer.Option("--no-index", help="Look at the files, even if there is an index.")
-    ] = False,
+    no_index: options.NoIndex = False,
     batch_size: options.BatchSize = BATCH_SIZE,
     exact: options.Exact = False,
     threads: options.Threads = None,
@@ -113,6 +125,8 @@ def evaluate(
         model or ["builtin"],
         labels or [],
         template or [],
+        adapter or [],
+        calibration or [],
         unknown or [],
         top_k,
         group,
