@@ -193,6 +193,12 @@ def test_eval_and_calibrate_know_adapters(examples: Path, pictures: Path, tmp_pa
     before, after = json.loads(found.stdout)["candidates"]
     assert before["figures"]["top1"] == {**after["figures"]["top1"], "best": True}
     assert after["figures"]["nll"]["value"] < before["figures"]["nll"]["value"]
+    into = ("--into", tmp_path / "out", "--dry-run", "--json")
+    steps = json.loads(unseen("organize", pictures, *SHAPES, "--adapter", mine, *into).stdout)
+    found = rows(unseen("classify", pictures, *SHAPES, "--adapter", mine, "--jsonl", "-q").stdout)
+    assert {s["source"]: Path(s["target"]).parent.name for s in steps["steps"]} == {
+        source: row["label"] for source, row in found.items()
+    }
     picture = next(pictures.rglob("*.png"))
     done = unseen("classify", picture, *SHAPES, *with_both, "--calibration", learnt, "--json")
     assert json.loads(done.stdout)[0]["likely"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -108,6 +109,53 @@ def test_several_labels_and_pictures_without_labels(place: Path) -> None:
         assert reason in done.stderr
     done = unseen("calibrate", place / "labelled", "-l", "a,b", *MODEL, code=2)
     assert "-o FILE" in done.stderr
+
+
+def test_a_csv_has_what_the_json_has(place: Path, tmp_path: Path) -> None:
+    made = tmp_path / "made.json"
+    common = ["-l", place / "labels.txt", *MODEL]
+    unseen("calibrate", place / "labelled", *common, "-o", made)
+    asked = [place, *common, "--calibration", made, "--unknown", "auto", "--top", "2"]
+    said = json.loads(unseen("classify", *asked, "--json", "-q").stdout)
+    out = tmp_path / "out.csv"
+    unseen("classify", *asked, "-o", out, "-q")
+    text = out.read_text("utf-8")
+    assert text.startswith("source,label,score,unknown,error,label_2,score_2,likely,evidence\n")
+    rows = [*csv.DictReader(text.splitlines())]
+    assert len(rows) == len(said) == 31
+    for row, one in zip(rows, said, strict=True):
+        assert row["likely"].split(";") == one["likely"]
+        assert float(row["evidence"]) == pytest.approx(one["evidence"], abs=1e-3)
+    assert any(";" in row["likely"] for row in rows)
+    # It is gone on with where it stopped.
+    out.write_text("".join(text.splitlines(keepends=True)[:20]), "utf-8")
+    unseen("classify", *asked, "-o", out, "-q", "--resume")
+    assert out.read_text("utf-8") == text
+    unseen("classify", place / "grey.png", *common, "--no-calibration", "-o", tmp_path / "b.csv")
+    head = (tmp_path / "b.csv").read_text("utf-8").splitlines()[0]
+    assert head == "source,label,score,unknown,error"
+
+
+def test_organize_takes_a_calibration_and_auto(place: Path, tmp_path: Path) -> None:
+    """Scores that are less sure leave more pictures out; so does evidence."""
+    labels = ["-l", place / "labels.txt", *MODEL]
+    made, wrong = tmp_path / "made.json", tmp_path / "wrong.csv"
+    pictures = sorted((place / "labelled").rglob("*.png"))
+    # Half of the labels are those of others, so that scores had better be small.
+    rows = [f"{p},{LABELS[0] if i % 2 else p.parent.name}" for i, p in enumerate(pictures)]
+    wrong.write_text("\n".join(["path,label", *rows]), "utf-8")
+    unseen("calibrate", wrong, *labels, "-o", made)
+
+    def filed(*more: object) -> set[str]:
+        common = ["--into", tmp_path / "out", "--dry-run", "--json", "--min-score", "0.9"]
+        steps = json.loads(unseen("organize", place, *labels, *common, *more).stdout)["steps"]
+        return {step["source"] for step in steps}
+
+    plain = filed("--no-calibration")
+    calibrated = filed("--calibration", made)
+    assert calibrated < plain and len(calibrated) < len(plain) - 5
+    some = filed("--no-calibration", "--unknown", "auto")
+    assert some <= plain and str(place / "grey.png") not in some
 
 
 def test_an_index_is_used_and_what_cannot_be_read_is_named(place: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import typer
 import unseen
 from unseen import organize as filing
 from unseen.cli import BATCH_SIZE, options, progress
-from unseen.cli.classify import predictions_of
+from unseen.cli.classify import calibration_of, predictions_of
 from unseen.errors import SourceError
 from unseen.sources import count
 
@@ -26,7 +26,7 @@ def organize(
     ] = None,
     labels: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--labels", "-l", help="As of classify.", show_default=False),
+        typer.Option("--labels", "-l", help="As of classify.", show_default="those of the adapter"),
     ] = None,
     into: Annotated[
         Optional[Path],  # noqa: UP045
@@ -44,8 +44,11 @@ def organize(
         typer.Option("--undo", help="Undo a run by the file it wrote.", show_default=False),
     ] = None,
     model: options.Model = "builtin",
+    adapter: options.Adapter = None,
     template: options.Template = None,
-    unknown: options.Unknown = None,
+    unknown: options.UnknownOrAuto = None,
+    calibration: options.CalibrationFile = None,
+    no_calibration: options.NoCalibration = False,
     batch_size: options.BatchSize = BATCH_SIZE,
     precision: options.Precision = "fp32",
     device: options.Device = "auto",
@@ -63,20 +66,28 @@ def organize(
         undone = sum(done for _, done in steps)
         progress.say(f"{undone} of {len(steps)} undone.")
         raise typer.Exit(0 if undone == len(steps) else 1)
-    if folder is None or labels is None or into is None or copy + link + move > 1:
+    nameless = labels is None and adapter is None
+    if folder is None or nameless or into is None or copy + link + move > 1:
         raise SourceError(
-            "organize takes a folder, --labels and --into, and one of --copy, --link and --move."
+            "organize takes a folder, --labels or --adapter, --into, and one of --copy, --link and "
+            "--move."
         )
-    classifier = unseen.load(model, precision=precision, device=device)
+    background, auto = options.unknown_argument(unknown)
+    classifier = unseen.load(model, precision=precision, device=device, adapter=adapter)
     with progress.prompts(quiet) as show:
         compiled = classifier.compile(
-            options.labels_argument(labels),
+            None if labels is None else options.labels_argument(labels),
             template=options.template_argument(template),
-            background=unknown or (),
+            background=background,
             progress=show,
         )
+    learnt = calibration_of(
+        labels, compiled, calibration, none=no_calibration, multi=False, quiet=quiet
+    )
+    decision = classifier.decision(False, 1, min_score, auto, learnt)
+    sources = [str(folder)]
     found = predictions_of(
-        classifier, [str(folder)], compiled, batch_size=batch_size, min_score=min_score, quiet=quiet
+        classifier, sources, compiled, decision, batch_size=batch_size, quiet=quiet
     )
     chosen = (
         (Path(p.source), p.label)

@@ -12,7 +12,7 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,9 +136,10 @@ class Target:
 
     def _same(self, manifest: Path, makers: dict[str, Any]) -> dict[str, Any]:
         """The manifest of the earlier run, when it is of the same."""
+        these = json.loads(json.dumps(makers))  # a tuple is a list there
         try:
             before: dict[str, Any] = json.loads(manifest.read_text("utf-8"))
-            changed = [name for key, name in COMPARED.items() if before[key] != makers[key]]
+            changed = [name for key, name in COMPARED.items() if before[key] != these[key]]
         except (OSError, ValueError, KeyError, TypeError):
             raise SourceError(
                 f"{manifest} is missing or damaged, so nobody knows what made {self.path}; "
@@ -184,15 +185,17 @@ class Target:
                 f"{path}: this line is none of ours: {record[:60]!r}; --overwrite begins it anew."
             ) from None
 
-    def writer(self, *, single: bool, top: int) -> Writer:
-        """Opens the file at its end, or takes standard output."""
+    def writer(self, *, single: bool, top: int, more: Sequence[str] = ()) -> Writer:
+        """Opens the file at its end, or takes standard output. `more`: columns of a CSV."""
         if self.format == "table":
             return TableWriter(sys.stdout, single)
         if self.format == "json":
             return JsonWriter(self.path)
         fresh = self.path is None or not self.path.exists() or self.path.stat().st_size == 0
         lines = Lines(self.path)
-        return CsvWriter(lines, top, fresh) if self.format == "csv" else JsonLinesWriter(lines)
+        if self.format == "csv":
+            return CsvWriter(lines, top, fresh, more)
+        return JsonLinesWriter(lines)
 
 
 def _records(file: Any, *, quoted: bool) -> Iterator[bytes]:
