@@ -16,6 +16,7 @@ from unseen.cli.output import unwritable
 from unseen.cli.target import prepare
 from unseen.errors import LabelError, SourceError
 from unseen.labels import LabelSet
+from unseen.runs import manifest, write_ended
 from unseen.truth import classes, match, read
 
 
@@ -88,6 +89,8 @@ def adapt(
         compiled = classifier.compile(
             label_set, template=options.template_argument(template), progress=show
         )
+    how = {"shots": shots, "seed": seed, "by_pictures": by_pictures or [], "exact": exact}
+    makers = manifest(classifier.model, compiled, {**how, "precision": precision})
     from unseen.adapt import adapt as made_of  # noqa: PLC0415 - it loads what computes
     from unseen.cli import labelled  # noqa: PLC0415
 
@@ -118,6 +121,7 @@ def adapt(
         adapter.save(output)
     except OSError as error:
         raise unwritable(output, error) from None
+    write_ended(output, makers, len(paths), len(failed))
     size = output.stat().st_size
     if as_json:
         summary = {"method": adapter.method, "labels": adapter.labels, "bytes": size}

@@ -13,6 +13,7 @@ from unseen.cli import BATCH_SIZE, options, progress
 from unseen.cli.output import unwritable
 from unseen.cli.target import prepare
 from unseen.errors import LabelError, SourceError
+from unseen.runs import manifest, write_ended
 from unseen.sources import expand
 from unseen.truth import match, read
 
@@ -98,15 +99,18 @@ def calibrate(
             progress=show,
         )
     reading = {"index": not no_index, "batch_size": batch_size, "quiet": quiet}
+    how = {"multi": multi, "precision": precision, "coverage": coverage, "sets": sets}
+    makers = manifest(classifier.model, compiled, {**how, "unlabelled": unlabelled})
     if unlabelled is not None:
         made, failed = _prior(classifier, pictures, compiled, unlabelled, reading)
     else:
-        how = {"precision": precision, "coverage": coverage or None, "method": sets}
-        made, failed = _learnt(classifier, pictures, compiled, multi, how, reading)
+        wanted = {"precision": precision, "coverage": coverage or None, "method": sets}
+        made, failed = _learnt(classifier, pictures, compiled, multi, wanted, reading)
     try:
         made.save(output)
     except OSError as error:
         raise unwritable(output, error) from None
+    write_ended(output, makers, made.pictures + len(failed), len(failed))
     if as_json:
         typer.echo(json.dumps(made.to_data(), ensure_ascii=False))
     elif not quiet:

@@ -7,6 +7,7 @@ import typer
 import unseen
 from unseen.cli import BATCH_SIZE, options, progress
 from unseen.cli.target import prepare
+from unseen.runs import manifest, write_ended
 from unseen.sources import count
 from unseen.vectors import beside, check_suffix, writing_vectors
 
@@ -49,6 +50,7 @@ def embed(
     if known.revision:
         facts["revision"] = known.revision
     stream = classifier.encoder.stream_images(sources, batch_size=batch_size)
+    makers = manifest(known, None, {"exact": exact, "precision": precision})
     stopped = False
     with (
         progress.counting(total, quiet) as counter,
@@ -59,6 +61,7 @@ def embed(
                 file.add(name, row)
         except KeyboardInterrupt:
             stopped = True
+    write_ended(output, makers, counter.done, counter.failed, complete=not stopped)
     kept = counter.done - counter.failed
     if stopped:
         progress.say(f"stopped: {counter.done} done, {kept} embeddings kept in {output}.")

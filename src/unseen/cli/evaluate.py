@@ -12,6 +12,7 @@ from unseen.cli import BATCH_SIZE, options, progress
 from unseen.cli.output import Lines
 from unseen.cli.target import prepare
 from unseen.errors import LabelError
+from unseen.runs import write_ended
 
 
 def evaluate(
@@ -152,6 +153,9 @@ def evaluate(
         from unseen.cli.report import write  # noqa: PLC0415 - it loads Pillow
 
         write(html, found)
+        runs = [one["run"] for one in found["candidates"]]
+        unreadable = len(found["left_out"]["unreadable"])
+        write_ended(html, {"runs": runs}, found["pictures"] + unreadable, unreadable)
     if as_json:
         Lines().write(json.dumps(found, ensure_ascii=False, indent=1) + "\n")
     else:

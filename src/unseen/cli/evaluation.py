@@ -23,6 +23,7 @@ from unseen.decide import Decision, chances
 from unseen.errors import LabelError, SourceError
 from unseen.evaluate import Metric
 from unseen.resampling import Group, audit
+from unseen.runs import manifest
 from unseen.truth import Example, Match, classes, match, read, read_table
 
 ROUGH = 30  # pictures below which an interval is not worth much
@@ -155,6 +156,7 @@ def _ask(question: Question, examples: Sequence[Example]) -> tuple[list[Asked], 
     templates: list[str | None] = [*question.templates] or [None]
     adapters = {one: Adapter.load(one) for one in question.adapters if one != NONE}
     calibrations = {one: Calibration.load(one) for one in question.calibrations if one != NONE}
+    how = {"kind": question.kind, **question.loading}
     for name in question.models:
         classifier = unseen.load(name, **question.loading)
         for one in adapters.values():
@@ -173,6 +175,7 @@ def _ask(question: Question, examples: Sequence[Example]) -> tuple[list[Asked], 
                 adapted = compiled if adapter is None else adapter.apply(compiled)
                 decision = Decision(question.several, calibration=learnt)
                 found = chances(images, adapted, classifier.model.score, decision)
+                data = None if learnt is None else learnt.to_data()
                 about = {
                     **_of(classifier),
                     "template": template,
@@ -180,6 +183,7 @@ def _ask(question: Question, examples: Sequence[Example]) -> tuple[list[Asked], 
                     "adapter": chosen[0] if adapter is not None else None,
                     "calibration": chosen[1] if learnt is not None else None,
                     "label_count": len(found[0]),
+                    "run": manifest(classifier.model, adapted, {**how, "calibration": data}),
                 }
                 asked.append((about, *found))
     return asked, failed
@@ -297,7 +301,9 @@ def _retrieval(question: Question) -> dict[str, Any]:
         with progress.prompts(question.quiet) as show:
             captions = classifier.encoder.encode_texts(texts, progress=show)
         metrics = evaluate.retrieval(images, captions, places, question.ks or RETRIEVED)
+        how = {"kind": question.kind, **question.loading}
         about = {**_of(classifier), "template": None, "captions": len(texts)}
+        about["run"] = manifest(classifier.model, None, how)
         nothing = np.zeros((0, 0))
         c = Candidate(about, texts, [], nothing, nothing, None, metrics)
         c.measure(len(kept))

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unseen.cache import write_atomically
 from unseen.cli.output import (
     CsvWriter,
     JsonLinesWriter,
@@ -29,7 +28,7 @@ from unseen.cli.output import (
     unwritable,
 )
 from unseen.errors import SourceError
-from unseen.runs import manifest_path, now
+from unseen.runs import manifest_path, now, write_manifest
 
 # What must be the same to go on, and what the user calls it.
 COMPARED = {"fingerprint": "model", "labels_sha256": "labels or templates", "options": "options"}
@@ -130,9 +129,8 @@ class Target:
             raise unwritable(self.manifest, error) from None
 
     def _write_manifest(self, makers: dict[str, Any]) -> None:
-        assert self.manifest is not None
-        content = json.dumps(makers, ensure_ascii=False, indent=1)
-        write_atomically(self.manifest, content.encode("utf-8", "backslashreplace"))
+        assert self.path is not None
+        write_manifest(self.path, makers)
 
     def _same(self, manifest: Path, makers: dict[str, Any]) -> dict[str, Any]:
         """The manifest of the earlier run, when it is of the same."""
