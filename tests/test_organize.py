@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import shapes
-from cli.test_commands import unseen
+from running import unseen
 from unseen import organize
 from unseen.errors import SourceError
 

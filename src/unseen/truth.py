@@ -65,19 +65,23 @@ def read(source: Path, *, several: bool = False) -> list[Example]:
 
     In a folder each folder is a class, its underscores read as spaces, and what lies in it at any
     depth belongs to it; a picture that lies in none has no label. Paths in a CSV file are relative
-    to it, and every other column is kept; `several`: `;` stands between the labels of a picture.
-    SourceError.
+    to it, and every other column is kept. A path on several rows is one picture; with `several` it
+    may have several labels, on rows of their own or with `;` between them. SourceError.
     """
     if source.is_dir():
         return _read_folder(source)
-    rows = read_table(source, "label")
-    doubled = next((label for _, label, _ in rows if BETWEEN in label), None)
+    found: dict[Path, Example] = {}
+    for path, label, columns in read_table(source, "label"):
+        before = found.get(path, Example(path, (), columns))
+        labels = tuple(dict.fromkeys([*before.labels, *_split(label)]))
+        found[path] = Example(path, labels, before.columns)
+    doubled = next((e for e in found.values() if len(e.labels) > 1), None)
     if doubled is not None and not several:
-        raise SourceError(f"{source}: {doubled!r} is several labels; they need --multi.")
-    return [
-        Example(path, tuple(_split(label)) if several else tuple(filter(None, [label])), columns)
-        for path, label, columns in rows
-    ]
+        raise SourceError(
+            f"{source}: {doubled.path.name} has the labels {', '.join(doubled.labels)}; several "
+            "labels a picture need --multi (multi_label in Python)."
+        )
+    return [*found.values()]
 
 
 def classes(examples: Iterable[Example]) -> list[str]:
@@ -174,10 +178,14 @@ def _read_folder(folder: Path) -> list[Example]:
     for source in expand(folder):
         path = Path(source.content)
         first, *rest = path.relative_to(folder).parts
-        examples.append(Example(path, (first.replace("_", " "),) if rest else ()))
+        examples.append(Example(path, (_spaced(first),) if rest else ()))
     if not any(example.labels for example in examples):
         raise SourceError(f"{folder}: no picture lies in a folder of it; each folder is a class.")
     return examples
+
+
+def _spaced(name: str) -> str:
+    return " ".join(name.replace("_", " ").split())
 
 
 def _split(labels: str) -> Iterable[str]:

@@ -103,6 +103,36 @@ def test_classify_says_what_the_library_says(
         assert theirs["cosine"] == pytest.approx(ours.cosine, abs=CLOSE)
 
 
+@pytest.mark.parametrize("form", [False, True])
+def test_unknown_auto_gives_the_evidence_and_says_what_the_library_says(
+    client: httpx.Client, classifier: unseen.Classifier, form: bool
+) -> None:
+    grey = io.BytesIO()
+    Image.new("RGB", (64, 64), "grey").save(grey, "PNG")
+    contents = [png("blue square"), grey.getvalue()]
+    for labels in (LABELS, LABELS[:1]):
+        if form:
+            answer = client.post(
+                "/v1/classify",
+                files=[("image", (f"{i}.png", content)) for i, content in enumerate(contents)],
+                data={"labels": ",".join(labels), "unknown": "auto"},
+            )
+        else:
+            body = {"images": [b64(content) for content in contents], "labels": labels}
+            answer = client.post("/v1/classify", json={**body, "unknown": "auto"})
+            plain = client.post("/v1/classify", json=body).json()["predictions"]
+            assert not any("evidence" in one for one in plain)
+        assert answer.status_code == 200, answer.text
+        for said, content in zip(answer.json()["predictions"], contents, strict=True):
+            own = classifier.classify(content, labels, unknown="auto")
+            assert said["evidence"] == pytest.approx(own.evidence, abs=1e-3)
+            assert (said["label"], said["unknown"]) == (own.label, own.unknown)
+        assert said["unknown"] and said["label"] is None
+    wrong = client.post("/v1/classify", json={**body, "unknown": "other"}) if not form else None
+    if wrong is not None:
+        assert "unknown" in problem(wrong, 422)["detail"]
+
+
 OPTIONS: list[dict[str, Any]] = [
     {"template": "a picture of a {}."},
     {"template": ["a {}", "one {}"]},

@@ -89,6 +89,9 @@ CalibrationFile = Annotated[
 NoCalibration = Annotated[
     bool, typer.Option("--no-calibration", help="Leave the calibration beside the labels alone.")
 ]
+NoIndex = Annotated[
+    bool, typer.Option("--no-index", help="Look at the files, even if there is an index.")
+]
 BatchSize = Annotated[int, typer.Option(min=1, help="Pictures that the network takes at once.")]
 Exact = Annotated[bool, typer.Option("--exact", help="Decode JPEGs in full before resizing.")]
 Threads = Annotated[

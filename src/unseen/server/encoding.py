@@ -29,6 +29,7 @@ from unseen.server.metrics import Metrics
 from unseen.server.pictures import Picture, content_of, embedding_of
 from unseen.server.problems import Problem
 from unseen.server.settings import Settings
+from unseen.unknown import NOTHINGS, Ground, picture_of_nothing, prompts
 
 T = TypeVar("T")
 Floats = NDArray[np.float32]
@@ -89,6 +90,7 @@ class Encoding:
             "text", self._encode_texts, metrics, size=TEXTS_AT_ONCE
         )
         self._prompts: OrderedDict[str, tuple[Floats, bool]] = OrderedDict()
+        self._ground: asyncio.Task[Ground] | None = None
 
     @property
     def model(self) -> Model:
@@ -116,6 +118,8 @@ class Encoding:
     async def close(self) -> None:
         """Ends the threads."""
         self.ready = False
+        if self._ground is not None:
+            self._ground.cancel()
         for batches in (self.images, self.texts):
             await batches.close()
         for pool in (self._decoders, self._fetchers):
@@ -244,6 +248,27 @@ class Encoding:
         each = 4 * self.model.dimension + 512  # and its text, and what Python adds
         while len(self._prompts) * each > self.limits.cache_bytes:
             self._prompts.popitem(last=False)
+
+    async def ground(self) -> Ground:
+        """What evidence is measured against: encoded once, in the queues of everything else."""
+        if self._ground is None or (self._ground.done() and self._ground.exception() is not None):
+            self._ground = asyncio.create_task(self._encode_ground())
+            self._ground.add_done_callback(lambda done: done.cancelled() or done.exception())
+        # Shielded: one who goes away takes nothing from the others.
+        return await asyncio.shield(self._ground)
+
+    async def _encode_ground(self) -> Ground:
+        self.admit()
+        texts = await self.encode_texts(prompts(self.model))
+        noise = [in_pool(self._decoders, self._nothing, number) for number in range(NOTHINGS)]
+        rows = [self.images.submit(pixels) for pixels in await asyncio.gather(*noise)]
+        return Ground(texts.rows, np.stack(await asyncio.gather(*rows)))
+
+    def _nothing(self, number: int) -> NDArray[np.uint8]:
+        pixels = self.encoder.pixels(picture_of_nothing(number))
+        if isinstance(pixels, UnseenError):
+            raise pixels
+        return pixels
 
     async def count_tokens(self, texts: Sequence[str]) -> int:
         """How many tokens the network reads of these texts. Raises LabelError."""

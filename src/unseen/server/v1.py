@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -51,6 +52,8 @@ def indexed(request: Request) -> Indexed:
 async def classify(request: Request) -> Any:
     asked, uploads = await bodies.read(request, wire.ClassifyRequest, files=True)
     labels, decision = asked.asked(asked.labelset), asked.decision()
+    if asked.unknown is not None:
+        decision = replace(decision, ground=await service(request).ground())
     if asked.image is not None and not uploads:
         prediction, ready = await service(request).classify_one(
             wire.picture(asked.image, 0), labels, decision

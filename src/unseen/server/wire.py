@@ -99,6 +99,9 @@ class ClassifyRequest(LabelsRequest):
     multi_label: bool = False
     top_k: int | None = Field(None, ge=1)
     min_score: Probability | None = None
+    unknown: Literal["auto"] | None = Field(
+        None, description="auto: unknown where too little speaks for any label; gives the evidence"
+    )
 
     @model_validator(mode="after")
     def _one(self) -> ClassifyRequest:
@@ -168,6 +171,7 @@ class PredictionAnswer(Wire):
     ranking: list[ScoredAnswer] | None = None
     left_out: int | None = None
     likely: list[str] | None = None
+    evidence: float | None = Field(None, description="that any label is there, if asked for")
     error: str | None = None
 
 
