@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 import unseen
-from unseen.cli import BATCH_SIZE, options, progress
+from unseen.cli import options, progress
 from unseen.cli.output import named, unwritable
 from unseen.cli.target import prepare
 from unseen.errors import LabelError, SourceError
@@ -46,7 +46,7 @@ def adapt(
         int, typer.Option(min=1, help="At most so many pictures a label, drawn by the seed.")
     ] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Of what is drawn, and held out.")] = 0,
-    batch_size: options.BatchSize = BATCH_SIZE,
+    batch_size: options.BatchSize = None,
     exact: options.Exact = False,
     threads: options.Threads = None,
     precision: options.Precision = "fp32",

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import unseen
-from unseen.cli import BATCH_SIZE, options, progress
+from unseen.cli import options, progress
 from unseen.cli.target import prepare
 from unseen.errors import StoreError
 from unseen.store.place import find
@@ -51,7 +51,7 @@ def update(
     model: options.Model = "builtin",
     revision: options.Revision = None,
     commercial: options.Commercial = False,
-    batch_size: options.BatchSize = BATCH_SIZE,
+    batch_size: options.BatchSize = None,
     exact: options.Exact = False,
     threads: options.Threads = None,
     precision: options.Precision = "fp32",

@@ -89,7 +89,12 @@ CalibrationFile = Annotated[
 NoCalibration = Annotated[
     bool, typer.Option("--no-calibration", help="Leave the calibration beside the labels alone.")
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Pictures that the network takes at once.")]
+BatchSize = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        min=1, help="Pictures that the network takes at once.", show_default="the model's own"
+    ),
+]
 Exact = Annotated[bool, typer.Option("--exact", help="Decode JPEGs in full before resizing.")]
 Threads = Annotated[
     Optional[int],  # noqa: UP045

@@ -13,7 +13,7 @@ import typer
 
 import unseen
 from unseen import organize as filing
-from unseen.cli import BATCH_SIZE, options, progress
+from unseen.cli import options, progress
 from unseen.cli.classify import predictions_of
 from unseen.errors import SourceError
 from unseen.sources import count
@@ -46,7 +46,7 @@ def organize(
     model: options.Model = "builtin",
     template: options.Template = None,
     unknown: options.Unknown = None,
-    batch_size: options.BatchSize = BATCH_SIZE,
+    batch_size: options.BatchSize = None,
     precision: options.Precision = "fp32",
     device: options.Device = "auto",
     as_json: options.AsJson = False,
