@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +19,7 @@ from unseen.errors import LabelError, ModelError, UnseenError, UnseenWarning
 from unseen.images import DEFAULT_LIMITS, Limits, open_image
 from unseen.models.compiled import PRECISIONS, CompiledNetwork
 from unseen.models.model import LARGE_BATCH, Model
+from unseen.processors import usable
 from unseen.runtimes.devices import Place, place
 from unseen.sources import Source, expand
 
@@ -57,8 +57,9 @@ class Encoder:
         device: str = "auto",
     ) -> None:
         """`exact` decodes JPEGs in full; by default a decoder may stop at three times the size
-        that is wanted (cosine ≥ 0.999 to exact). `threads`: of the networks; None is all.
-        `precision`: one of `PRECISIONS`; int8 is for the image net, and the text net is then fp32.
+        that is wanted (cosine ≥ 0.999 to exact). `threads`: of the networks; None: as many as
+        may be used. `precision`: one of `PRECISIONS`; int8 is for the image net, and the text net
+        is then fp32.
         `device`: as runtimes/devices has it. ModelError for any other, and for a device that is not
         here.
         """
@@ -170,7 +171,7 @@ class Encoder:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
         # A network that takes few at once needs no fewer threads to feed it.
-        workers = min(os.cpu_count() or 1, max(batch_size, LARGE_BATCH))
+        workers = min(usable(), max(batch_size, LARGE_BATCH))
         with ThreadPoolExecutor(workers, thread_name_prefix="unseen-decode") as pool:
             decoded = _ahead(pool, decode, items, batch_size + workers)
             while batch := list(islice(decoded, batch_size)):

@@ -6,7 +6,6 @@ For one event loop. Work is done in threads: decoders, one for each network, som
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import time
 from collections import OrderedDict
@@ -24,6 +23,7 @@ from unseen.encode import Encoded
 from unseen.errors import ImageError, SourceError, UnseenError
 from unseen.images import DEFAULT_LIMITS
 from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
+from unseen.processors import usable
 from unseen.server.batches import Batches
 from unseen.server.metrics import Metrics
 from unseen.server.pictures import Picture, content_of, embedding_of
@@ -74,7 +74,7 @@ class Encoding:
         self.adapted = classifier.adapted
         self.started = time.time()
         self.ready = False
-        threads = settings.threads or os.cpu_count() or 1
+        threads = settings.threads or usable()
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="unseen-decode")
         self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="unseen-fetch")
         self.images: Batches[NDArray[np.uint8], Floats] = Batches(
