@@ -176,8 +176,14 @@ class SetName(Wire):
     version: int
 
 
-class ClassifyAnswer(Wire):
-    model: str
+class ModelAnswer(Wire):
+    """Whose answer it is."""
+
+    model: str = Field(description="its name")
+    fingerprint: str = Field(description="of its files; vectors of one fingerprint are comparable")
+
+
+class ClassifyAnswer(ModelAnswer):
     labelset: SetName | None
     predictions: list[PredictionAnswer]
     warnings: list[str]
@@ -189,8 +195,7 @@ class EmbeddingAnswer(Wire):
     error: str | None = None
 
 
-class EmbedAnswer(Wire):
-    model: str
+class EmbedAnswer(ModelAnswer):
     dimension: int
     images: list[EmbeddingAnswer]
     texts: list[EmbeddingAnswer]
@@ -209,8 +214,7 @@ class HitAnswer(Wire):
     taken: str | None
 
 
-class HitsAnswer(Wire):
-    model: str
+class HitsAnswer(ModelAnswer):
     hits: list[HitAnswer]
 
 
@@ -239,7 +243,7 @@ class SetsAnswer(Wire):
     labelsets: list[SetSummary]
 
 
-class SetAnswer(Wire):
+class SetAnswer(ModelAnswer):
     """One version of a label set."""
 
     name: str
@@ -249,8 +253,6 @@ class SetAnswer(Wire):
     error: str | None
     labels: list[LabelAnswer]
     templates: list[str] | None
-    model: str
-    fingerprint: str
 
 
 class ProblemAnswer(Wire):
