@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from unseen.adapter import Adapter
+from unseen.bundle import SUFFIX
 from unseen.calibration import Calibration
-from unseen.compiled_labels import SUFFIX, CompiledLabels, compile_labels
+from unseen.compiled_labels import CompiledLabels, compile_labels
 from unseen.decide import Decision, decide_encoded
 from unseen.encode import Embeddings, Encoded, Encoder, Progress
 from unseen.errors import LabelError
