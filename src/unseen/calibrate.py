@@ -23,7 +23,6 @@ from unseen.calibration import METHODS, Calibration, Exact, Likely, answers, pla
 from unseen.classify import Classifier
 from unseen.compiled_labels import CompiledLabels
 from unseen.decide import several_logits
-from unseen.encode import BATCH_SIZE
 from unseen.errors import LabelError, UnseenWarning
 from unseen.labels import LabelsLike, TemplateLike
 from unseen.models.model import Score
@@ -61,7 +60,7 @@ def calibrate(
     precision: float | None = None,
     coverage: float | None = 0.9,
     method: str = "lac",
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
 ) -> Calibration:
     """What labelled pictures teach of a label set.
 
@@ -161,7 +160,7 @@ def calibrate_unlabelled(
     template: TemplateLike = None,
     background: Iterable[str] = (),
     prior: str = "mean",
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
 ) -> Calibration:
     """A correction from pictures without labels: `prior` is one of `PRIORS`.
 

@@ -294,6 +294,27 @@ def test_search_and_similar_are_those_of_the_index(
         assert without.status_code == 200
 
 
+def test_every_answer_of_a_model_says_whose_it_is(
+    with_index: Served, classifier: unseen.Classifier
+) -> None:
+    image = b64(png(LABELS[0]))
+    asked = {
+        "classify": {"image": image, "labels": LABELS},
+        "embed": {"images": [image]},
+        "search": {"texts": ["a star"]},
+        "similar": {"image": image},
+    }
+    whose = {"model": classifier.model.name, "fingerprint": classifier.model.fingerprint}
+    with with_index.client() as client:
+        answers = {name: client.post(f"/v1/{name}", json=body) for name, body in asked.items()}
+        answers["set"] = client.put("/v1/labelsets/whose", json={"labels": LABELS})
+        described = client.get("/openapi.json").json()["components"]["schemas"]
+    for name, answer in answers.items():
+        assert answer.json().items() >= whose.items(), name
+    for name in ("ClassifyAnswer", "EmbedAnswer", "HitsAnswer", "SetAnswer"):
+        assert {"model", "fingerprint"} <= set(described[name]["required"]), name
+
+
 def test_pictures_of_the_index_are_listed_and_shown(with_index: Served, album: Path) -> None:
     with with_index.client() as client:
         assert client.get("/info").json()["index"] == {"name": album.name, "pictures": 24}

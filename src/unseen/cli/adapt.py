@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 import unseen
-from unseen.cli import BATCH_SIZE, options, progress
+from unseen.cli import options, progress
 from unseen.cli.output import unwritable
 from unseen.cli.target import prepare
 from unseen.errors import LabelError, SourceError
@@ -51,7 +51,7 @@ def adapt(
     ] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Of what is drawn, and held out.")] = 0,
     no_index: options.NoIndex = False,
-    batch_size: options.BatchSize = BATCH_SIZE,
+    batch_size: options.BatchSize = None,
     exact: options.Exact = False,
     threads: options.Threads = None,
     precision: options.Precision = "fp32",

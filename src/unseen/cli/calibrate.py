@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 import unseen
-from unseen.cli import BATCH_SIZE, options, progress
+from unseen.cli import options, progress
 from unseen.cli.output import unwritable
 from unseen.cli.target import prepare
 from unseen.errors import LabelError, SourceError
@@ -58,7 +58,7 @@ def calibrate(
         typer.Option(help="Pictures without labels: correct by mean or em.", show_default=False),
     ] = None,
     no_index: options.NoIndex = False,
-    batch_size: options.BatchSize = BATCH_SIZE,
+    batch_size: options.BatchSize = None,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 import unseen
-from unseen.cli import BATCH_SIZE, options, progress
+from unseen.cli import options, progress
 from unseen.cli.target import Target
 from unseen.errors import LabelError
 from unseen.runs import manifest
@@ -44,7 +44,7 @@ def classify(
         Optional[float],  # noqa: UP045
         typer.Option(min=0.0, max=1.0, help="Only labels as probable.", show_default=False),
     ] = None,
-    batch_size: options.BatchSize = BATCH_SIZE,
+    batch_size: options.BatchSize = None,
     calibration: options.CalibrationFile = None,
     no_calibration: options.NoCalibration = False,
     transductive: Annotated[
@@ -128,17 +128,16 @@ def classify(
     before = done.total()
     if indexed is not None and not quiet:
         progress.say(f"from the index of {indexed.root}; --no-index looks at the files.")
-    size = min(batch_size, total or batch_size)
     if indexed is not None:
         stream = _from_index(indexed, Path(sources[0]), classifier, quiet)
     else:
         # What is done already need not be looked at, unless each picture's answer needs all.
         wanted = expand(sources) if transductive else _left(expand(sources), done, target)
-        stream = classifier.encoder.stream_images(wanted, batch_size=size)
+        stream = classifier.encoder.stream_images(wanted, batch_size=batch_size)
     if transductive:
         predictions = classifier.together(stream, compiled, decision)
     else:
-        predictions = classifier.predictions(stream, compiled, decision, batch_size=size)
+        predictions = classifier.predictions(stream, compiled, decision, batch_size=batch_size)
     if indexed is not None or transductive:
         predictions = (p for p in predictions if _take(done, target.key(p.source)))
     columns = ["likely"] if learnt is not None and learnt.likely is not None else []
@@ -184,7 +183,7 @@ def predictions_of(
     labels: unseen.CompiledLabels,
     decision: Decision,
     *,
-    batch_size: int,
+    batch_size: int | None,
     quiet: bool,
 ) -> Iterator[unseen.Prediction]:
     """A prediction for each picture, from the index where there is one."""
@@ -196,7 +195,7 @@ def encoded(
     classifier: unseen.Classifier,
     sources: list[str],
     *,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     quiet: bool,
 ) -> Iterator[Encoded]:
     """The embedding of each picture, from the index where there is one."""

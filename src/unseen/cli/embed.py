@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import unseen
-from unseen.cli import BATCH_SIZE, options, progress
+from unseen.cli import options, progress
 from unseen.cli.target import prepare
 from unseen.runs import manifest, write_ended
 from unseen.sources import count
@@ -18,7 +18,7 @@ def embed(
     model: options.Model = "builtin",
     revision: options.Revision = None,
     commercial: options.Commercial = False,
-    batch_size: options.BatchSize = BATCH_SIZE,
+    batch_size: options.BatchSize = None,
     exact: options.Exact = False,
     threads: options.Threads = None,
     precision: options.Precision = "fp32",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from unseen.cli import BATCH_SIZE, options, progress
+from unseen.cli import options, progress
 from unseen.cli.output import Lines
 from unseen.cli.target import prepare
 from unseen.errors import LabelError
@@ -100,7 +100,7 @@ def evaluate(
         typer.Option("--html", help="Write a report to this file.", show_default=False),
     ] = None,
     no_index: options.NoIndex = False,
-    batch_size: options.BatchSize = BATCH_SIZE,
+    batch_size: options.BatchSize = None,
     exact: options.Exact = False,
     threads: options.Threads = None,
     precision: options.Precision = "fp32",

@@ -49,7 +49,7 @@ class Question:
     group: str | None
     least: int
     index: bool
-    batch_size: int
+    batch_size: int | None
     quiet: bool
     loading: Mapping[str, Any]
 

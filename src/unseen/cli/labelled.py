@@ -28,7 +28,7 @@ def encode(
     failed: dict[Path, str],
     *,
     index: bool,
-    batch_size: int,
+    batch_size: int | None,
     quiet: bool,
 ) -> Rows:
     """(n, d), a row of zeros for what cannot be read, which `failed` is told of.

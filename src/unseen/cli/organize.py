@@ -13,7 +13,7 @@ import typer
 
 import unseen
 from unseen import organize as filing
-from unseen.cli import BATCH_SIZE, options, progress
+from unseen.cli import options, progress
 from unseen.cli.classify import calibration_of, predictions_of
 from unseen.cli.output import named
 from unseen.errors import SourceError
@@ -51,7 +51,7 @@ def organize(
     unknown: options.UnknownOrAuto = None,
     calibration: options.CalibrationFile = None,
     no_calibration: options.NoCalibration = False,
-    batch_size: options.BatchSize = BATCH_SIZE,
+    batch_size: options.BatchSize = None,
     precision: options.Precision = "fp32",
     device: options.Device = "auto",
     as_json: options.AsJson = False,

@@ -6,7 +6,6 @@ For one event loop. Work is done in threads: decoders, one for each network, som
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import time
 from collections import OrderedDict
@@ -23,7 +22,8 @@ from unseen.classify import load
 from unseen.encode import Encoded
 from unseen.errors import ImageError, SourceError, UnseenError
 from unseen.images import DEFAULT_LIMITS
-from unseen.models.model import Model
+from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
+from unseen.processors import usable
 from unseen.server.batches import Batches
 from unseen.server.metrics import Metrics
 from unseen.server.pictures import Picture, content_of, embedding_of
@@ -37,8 +37,7 @@ Decoding = asyncio.Future[NDArray[np.uint8] | UnseenError]
 
 TEXTS_AT_ONCE = 64  # texts in a batch
 TEXTS_IN_TURN = 64  # texts of one request before others have their turn
-TRIED = (1, 4)  # pictures in a batch, to see whether more are faster
-SMALL, LARGE = 2, 16  # what is then taken
+TRIED = (1, 4)  # pictures in a batch, to see which of the two sizes is faster here
 CLEARLY = 0.9  # times the seconds; a ViT-B/32 in fours takes 0.65 of what it takes alone
 LONG_TEXTS = ["a " * 200] * 24  # as much as a batch may hold
 ADVICE = re.compile(r"; raise max_\w+ to allow it")
@@ -76,14 +75,14 @@ class Encoding:
         self.adapted = classifier.adapted
         self.started = time.time()
         self.ready = False
-        threads = settings.threads or os.cpu_count() or 1
+        threads = settings.threads or usable()
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="unseen-decode")
         self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="unseen-fetch")
         self.images: Batches[NDArray[np.uint8], Floats] = Batches(
             "image",
             lambda pixels: self.encoder.encode_pixels(pixels),
             metrics,
-            size=settings.batch_size or SMALL,
+            size=settings.batch_size or SMALL_BATCH,
             patience=settings.batch_seconds,
         )
         self.texts: Batches[str, tuple[Floats, bool]] = Batches(
@@ -106,7 +105,7 @@ class Encoding:
         size = self.settings.batch_size
         if size is None:  # convolutions are fastest in small batches, transformers in large ones
             few, several = (self._seconds_a_picture(pixels, n) for n in TRIED)
-            size = LARGE if several < CLEARLY * few else SMALL
+            size = LARGE_BATCH if several < CLEARLY * few else SMALL_BATCH
         # The largest batches now: what they need of memory is then there from the start.
         self.images.assume(self._seconds_a_picture(pixels, size), size=size)
         self.encoder.encode_once(LONG_TEXTS)

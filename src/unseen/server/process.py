@@ -24,6 +24,7 @@ from starlette.types import ASGIApp
 
 from unseen import cache
 from unseen.errors import SourceError
+from unseen.processors import usable
 from unseen.server import logs
 from unseen.server.connections import Connection
 from unseen.server.settings import SHARED_METRICS, Settings
@@ -144,7 +145,7 @@ def _mind(settings: Settings, listener: socket.socket) -> int:
 
 class _Minder:
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
-        threads = settings.threads or max(1, (os.cpu_count() or 1) // settings.workers)
+        threads = settings.threads or max(1, usable() // settings.workers)
         self._settings = replace(settings, threads=threads)
         self._listener = listener
         self._context = multiprocessing.get_context("spawn")

@@ -180,8 +180,14 @@ class SetName(Wire):
     version: int
 
 
-class ClassifyAnswer(Wire):
-    model: str
+class ModelAnswer(Wire):
+    """Whose answer it is."""
+
+    model: str = Field(description="its name")
+    fingerprint: str = Field(description="of its files; vectors of one fingerprint are comparable")
+
+
+class ClassifyAnswer(ModelAnswer):
     labelset: SetName | None
     predictions: list[PredictionAnswer]
     warnings: list[str]
@@ -193,8 +199,7 @@ class EmbeddingAnswer(Wire):
     error: str | None = None
 
 
-class EmbedAnswer(Wire):
-    model: str
+class EmbedAnswer(ModelAnswer):
     dimension: int
     images: list[EmbeddingAnswer]
     texts: list[EmbeddingAnswer]
@@ -213,8 +218,7 @@ class HitAnswer(Wire):
     taken: str | None
 
 
-class HitsAnswer(Wire):
-    model: str
+class HitsAnswer(ModelAnswer):
     hits: list[HitAnswer]
 
 
@@ -243,7 +247,7 @@ class SetsAnswer(Wire):
     labelsets: list[SetSummary]
 
 
-class SetAnswer(Wire):
+class SetAnswer(ModelAnswer):
     """One version of a label set."""
 
     name: str
@@ -253,8 +257,6 @@ class SetAnswer(Wire):
     error: str | None
     labels: list[LabelAnswer]
     templates: list[str] | None
-    model: str
-    fingerprint: str
 
 
 class ProblemAnswer(Wire):
