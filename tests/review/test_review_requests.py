@@ -132,6 +132,7 @@ def test_what_is_no_request_of_the_page_is_a_problem(client: httpx.Client, birds
         assert "count" in problem(client.get(path), 422)
     problem(client.get("/api/next?without=../x"), 422)
     problem(client.get("/api/pile?pile=best"), 422)
+    problem(client.get("/api/labels?pile=best"), 422)
     problem(client.get("/api/other"), 404)
     problem(client.get("/page/..%2Fapp.py"), 404)
     problem(client.get("/page/__init__.py"), 404)
@@ -256,7 +257,8 @@ def test_a_pile_has_the_least_sure_first_and_shrinks(client: httpx.Client, birds
         pile = client.get("/api/pile?label=heron&pile=sure&count=3").json()
         return pile["total"], [picture["name"] for picture in pile["pictures"]]
 
-    counts = {one["name"]: one["sure"] for one in client.get("/api/labels").json()["labels"]}
+    labels = client.get("/api/labels?pile=sure").json()["labels"]
+    counts = {one["name"]: one["open"] for one in labels}
     assert counts == {"heron": 5, "crane": 3, "stork": 0}
     assert herons() == (5, ["sure0.png", "sure1.png", "sure2.png"])
     decide(client, decision(birds.ids["sure1.png"], "label", "heron"))

@@ -94,7 +94,8 @@ async def _next(review: Review, request: Request) -> Response:
 
 
 async def _labels(review: Review, request: Request) -> Response:
-    return _json(await review.ask(review.desk.labels))
+    pile = request.query_params.get("pile")
+    return _json(await review.ask(review.desk.labels, None if pile is None else _pile_of(pile)))
 
 
 async def _status(review: Review, request: Request) -> Response:
@@ -103,9 +104,7 @@ async def _status(review: Review, request: Request) -> Response:
 
 async def _pile(review: Review, request: Request) -> Response:
     query = request.query_params
-    label, pile = query.get("label", ""), query.get("pile", "sure")
-    if pile not in PILES:
-        raise Problem(422, f"there is no such pile; {', '.join(PILES)} are.")
+    label, pile = query.get("label", ""), _pile_of(query.get("pile", "sure"))
     return _json(await review.ask(review.desk.pile, label, pile, _count(query.get("count"))))
 
 
@@ -192,6 +191,12 @@ def _verdict(given: dict[str, Any]) -> tuple[str, str | None]:
 def _id(given: Any) -> str:
     if not isinstance(given, str) or not ID.fullmatch(given):
         raise Problem(422, "an id is 32 hexadecimal digits.")
+    return given
+
+
+def _pile_of(given: str) -> str:
+    if given not in PILES:
+        raise Problem(422, f"there is no such pile; {', '.join(PILES)} are.")
     return given
 
 

@@ -48,10 +48,14 @@ class Desk:
             raise Problem(404, "there is no such picture in the labelling.", code="no_such_picture")
         return found
 
-    def labels(self) -> dict[str, Any]:
-        """The labels in order, each with how many pictures are open in its sure pile."""
-        sure = self._pile("sure")
-        return {"labels": [{"name": n, "sure": len(sure.get(n, ()))} for n in self.labelling.names]}
+    def labels(self, pile: str | None = None) -> dict[str, Any]:
+        """The labels in order; of a pile with how many pictures are open there, which at first
+        takes a look at all of them."""
+        names = self.labelling.names
+        if pile is None:
+            return {"labels": [{"name": name} for name in names]}
+        there = self._pile(pile)
+        return {"labels": [{"name": n, "open": len(there.get(n, ()))} for n in names]}
 
     def pile(self, label: str, pile: str, count: int) -> dict[str, Any]:
         """The open pictures of a pile that the model proposes a label for, the least sure first."""

@@ -28,15 +28,15 @@ export class Grid {
   // Shows a label, or the one with the most sure pictures.
   async open(label) {
     try {
-      const { labels } = await get("labels");
+      const { labels } = await get("labels", { pile: "sure" });
       const marked = (name) => [...this.off.values()].filter((p) => p.proposed === name).length;
-      const open = labels
-        .map(({ name, sure }) => ({ name, sure: sure - marked(name) }))
+      const some = labels
+        .map(({ name, open: sure }) => ({ name, sure: sure - marked(name) }))
         .filter((one) => one.sure > 0)
         .sort((a, b) => b.sure - a.sure);
-      const here = open.find((one) => one.name === label) || open[0];
+      const here = some.find((one) => one.name === label) || some[0];
       ui.gridLabel.replaceChildren(
-        ...open.map(({ name, sure }) => {
+        ...some.map(({ name, sure }) => {
           const chosen = name === here?.name;
           return new Option(`${name} (${sure.toLocaleString("en")})`, name, chosen, chosen);
         }),

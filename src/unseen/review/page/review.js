@@ -413,6 +413,7 @@ ui.shown.addEventListener("click", (event) => {
 const setView = (wanted) => {
   view = wanted;
   for (const name of ["one", "grid", "finished"]) ui[name].hidden = name !== wanted;
+  ui.hints.hidden = wanted !== "one";
   ui.gridToggle.setAttribute("aria-pressed", String(wanted === "grid"));
 };
 
