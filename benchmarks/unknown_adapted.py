@@ -2,9 +2,10 @@
 
     python benchmarks/unknown_adapted.py     # about two minutes
 
-Some labels have examples and an adapter made of them; pictures of the other labels are *near*, those
-of another kind *far*. The evidence is measured in two ways: by the rows of the texts, as without an
-adapter, and by the adapter's own, with the everyday words moved as it moves other labels' texts.
+Some labels have examples, and an adapter made of them; pictures of the other labels are *near*,
+those of another kind *far*. The evidence is measured in two ways: by the rows of the texts, as
+without an adapter, and by the adapter's own, with the everyday words moved as it moves the texts of
+other labels.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from sklearn.metrics import roc_auc_score
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
-import shapes  # noqa: E402
 from adapt import SPOILED  # noqa: E402
 
+import shapes  # noqa: E402
 import unseen  # noqa: E402
 from unseen.adapt import adapt  # noqa: E402
 from unseen.adapter import ZERO_SHOT  # noqa: E402
 from unseen.predictions import LEAST_EVIDENCE  # noqa: E402
 from unseen.truth import read  # noqa: E402
-from unseen.unknown import Ground, evidence  # noqa: E402
+from unseen.unknown import evidence  # noqa: E402
 
 DRAWS = 10
 
