@@ -24,7 +24,7 @@ class Page:
     def __init__(self, desk: Desk, port: int | None = None) -> None:
         """`port`: 0 is any; None: PORT, or any. SourceError where there is none to have."""
         self.listener = _listen(port)
-        token = secrets.token_urlsafe(24)
+        token = secrets.token_hex(16)  # a terminal ends a link before a -
         self.address = f"http://{HOST}:{self.listener.getsockname()[1]}/?token={token}"
         self._app = create_app(desk, token)
 
