@@ -171,7 +171,7 @@ class Labelling:
             run = self._database.execute
             run("DELETE FROM picture")
             for proposal in proposals:
-                run("INSERT INTO picture VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", _row(proposal))
+                run("INSERT INTO picture VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _row(proposal))
             added = [name for name, old in run("SELECT name, added FROM label") if old]
             used = [name for (name,) in run("SELECT DISTINCT chosen FROM verdict") if name]
             run("DELETE FROM label")
@@ -280,7 +280,7 @@ class Labelling:
         """
         gone = {_content(id) for id in leaving}
         wanted = limit + len(gone)
-        audits = [content for content in self._draw() if content not in gone]
+        audits = [content for content in self._draw(wanted) if content not in gone]
         doubtful = [c for c in self._doubtful(wanted) if c not in gone]
         found: list[tuple[bytes, bool]] = []
         while len(found) < limit and (audits or doubtful):
@@ -321,41 +321,35 @@ class Labelling:
         a gap; skipped pictures do not count. Wilson's interval (1927).
         """
         names = self._asked()
-        rows = self._all(f"{SELECT} WHERE pile = 'sure' AND verdict IS NOT NULL")
-        decided = {row[0]: _picture(row, names) for row in rows}
-        sure = self._all("SELECT content FROM picture WHERE pile = 'sure'")
         outcomes = []
-        for content in queue.drawn(content for (content,) in sure):
-            picture = decided.get(content)
-            if picture is None:
-                break
+        for row in self._all(f"{SELECT} WHERE pile = 'sure' AND draw < ({GAP})"):
+            picture = _picture(row, names)
             if picture.verdict != "skip" and (picture.score or 0.0) >= least:
                 outcomes.append(picture.chosen == picture.proposed)
         if not outcomes:
             return None
         return Audit(sum(outcomes), len(outcomes), *proportion(sum(outcomes), len(outcomes)))
 
-    def _draw(self) -> list[bytes]:
+    def _draw(self, count: int) -> list[bytes]:
         """What of the sure pile was not decided, in a random order."""
-        undecided = self._all(f"{UNDECIDED} AND pile = 'sure'")
-        return queue.drawn(content for (content,) in undecided)
+        query = f"{UNDECIDED} AND pile = 'sure' ORDER BY draw LIMIT ?"
+        return [content for content, _ in self._all(query, (count,))]
 
     def _doubtful(self, count: int) -> list[bytes]:
         """What of the other piles was not decided, the most useful first."""
-        rows = self._all(f"{UNDECIDED} AND pile IN ('unsure', 'none')")
-        ids = [content for (content,) in rows]
-        if not ids:
+        query = f"{UNDECIDED} AND pile IN ('unsure', 'none') ORDER BY doubt DESC LIMIT ?"
+        most = self._all(query, (max(queue.CANDIDATES, count),))
+        if not most:
             return []
-        doubts = queue.uncertainty(self.scores([content.hex() for content in ids]))
-        most = np.argsort(-doubts, kind="stable")[: max(queue.CANDIDATES, count)]
-        ids, doubts = [ids[i] for i in most], doubts[most]
+        ids, doubts = zip(*most, strict=True)
         vectors = self.vectors([content.hex() for content in ids])
         seen = self._all(
             "SELECT DISTINCT content FROM decision JOIN picture USING (content) "
             "WHERE embedding IS NOT NULL"
         )
         before = self.vectors([content.hex() for (content,) in seen])
-        return [ids[i] for i in queue.order(doubts, vectors, before, count)]
+        order = queue.order(np.array(doubts, dtype=np.float32), vectors, before, count)
+        return [ids[i] for i in order]
 
     # the file
 
@@ -398,7 +392,12 @@ COLUMNS = "content, paths, first, width, height, scores, pile, error, verdict, c
 FIRST = 2
 SELECT = f"SELECT {COLUMNS} FROM picture LEFT JOIN verdict USING (content)"
 PAGE = f"ORDER BY first LIMIT {ROWS}"
-UNDECIDED = "SELECT content FROM picture WHERE content NOT IN (SELECT content FROM decision)"
+UNDECIDED = "SELECT content, doubt FROM picture WHERE content NOT IN (SELECT content FROM decision)"
+# Where the draw was first left out: after all of it, where it never was.
+GAP = """
+    SELECT coalesce(min(draw), x'ffffffffffffffffffffffffffffffffff') FROM picture
+    WHERE pile = 'sure' AND content NOT IN (SELECT content FROM decision)
+"""
 KNOWN_LABEL = "SELECT 1 FROM label WHERE name = ?"
 
 
@@ -412,6 +411,8 @@ def _row(proposal: Proposal) -> tuple[Any, ...]:
         p.height,
         None if p.embedding is None else p.embedding.astype("<f2").tobytes(),
         None if p.scores is None else p.scores.astype("<f4").tobytes(),
+        None if p.scores is None else float(queue.uncertainty(p.scores[None])[0]),
+        queue.draw(p.content),
         p.pile,
         p.error,
     )

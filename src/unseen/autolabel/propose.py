@@ -20,7 +20,7 @@ from unseen.predictions import UNKNOWN, Prediction
 from unseen.runs import manifest
 from unseen.store.index import ROWS, Content, Index
 
-SURE_FROM = 0.8  # the probability from which a proposal is sure, where its label says nothing else
+SURE_FROM = 0.9  # the probability from which a proposal is sure, where its label says nothing else
 
 
 def propose(

@@ -30,11 +30,15 @@ MIGRATIONS = (
         height INTEGER,
         embedding BLOB,                 -- float16, little-endian, of length 1
         scores BLOB,                    -- float32, little-endian, of the labels that were asked
+        doubt REAL,                     -- 0…1: how little the first label leads
+        draw BLOB NOT NULL,             -- of a random order
         pile TEXT NOT NULL,             -- sure, unsure, none, error
         error TEXT,
         CHECK ((embedding IS NULL) = (error IS NOT NULL))
     ) WITHOUT ROWID;
     CREATE INDEX picture_pile ON picture (pile, first);
+    CREATE INDEX picture_doubt ON picture (doubt) WHERE pile IN ('unsure', 'none');
+    CREATE INDEX picture_draw ON picture (draw) WHERE pile = 'sure';
     CREATE TABLE decision (
         id INTEGER PRIMARY KEY,         -- the last one of a picture counts
         content BLOB NOT NULL,
