@@ -31,6 +31,7 @@ COMMANDS = (
     "label",
     "label propose",
     "label info",
+    "distil",
     "adapt",
     "labels compile",
     "eval",

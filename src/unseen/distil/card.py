@@ -64,7 +64,7 @@ def share(yes: NDArray[np.bool_]) -> dict[str, Any] | None:
 def figures(lessons: Class, trial: Trial, drawn: NDArray[np.bool_]) -> dict[str, Any]:
     """What the heads of a trial said of the pictures that were held out of them.
 
-    `drawn` (n,): reviewed pictures that were drawn at random, and not for being doubtful.
+    `drawn` (n,): reviewed pictures that were drawn at random from those that it was sure of.
     """
     said, places = trial.logits.argmax(1), trial.places
     truth, teacher = lessons.truth[places], lessons.teacher[places]
@@ -129,18 +129,15 @@ def markdown(card: dict[str, Any], name: str) -> str:
         *_row("agrees with its teacher", figures["agreement"]),
         *_row("right, of reviewed pictures", figures["accuracy"]),
         *_row("its teacher, of the same", figures["teacher_accuracy"]),
-        *_row("right, of reviewed pictures drawn at random", figures["drawn"]),
+        *_row("right, of sure ones that were drawn for review", figures["drawn"]),
     ]
     if figures["ece"] is not None:
         lines += ["", f"Of reviewed pictures: ECE {figures['ece']:.3f}, NLL {figures['nll']:.3f}."]
-    if (
-        figures["drawn"] is None
-        or figures["drawn"]["of"] < (figures["accuracy"] or {"of": 0})["of"]
-    ):
+    if figures["accuracy"] is not None and card["pictures"]["proposed"]:
         lines += [
             "",
-            "Reviewed pictures are mostly those that the teacher was unsure of: both are better on "
-            "pictures as they come.",
+            "The review shows doubtful pictures first, so both are likely to be right more often "
+            "on pictures as they come.",
         ]
     lines += ["", "## How fast", "", *_speed(card["latency"])]
     lines += ["", "## What it learnt from", "", *_lessons(card)]

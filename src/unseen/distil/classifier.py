@@ -33,7 +33,7 @@ IMAGE_NET = "EfficientNet-Lite2 (Apache-2.0), trained on ImageNet"
 class Lesson:
     """A picture to learn from. `teacher` (k,): its probabilities of the labels; `label`: the place
     of what a person said. One of them at least. `group`: near-duplicates have the same; None is a
-    group of its own. `drawn`: reviewed because it was drawn at random."""
+    group of its own. `drawn`: at random, of those that the teacher was sure of, for review."""
 
     source: Any
     teacher: NDArray[np.float32] | None = None
