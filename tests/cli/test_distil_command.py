@@ -99,14 +99,14 @@ def test_it_classifies_with_labels_of_its_own_and_says_none_of_these(
 def test_an_index_of_it_answers_the_same(model: Path, photos: Path, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     shutil.copytree(photos / "fish", folder)
-    direct = rows(unseen("classify", folder, "-m", model, "--jsonl", "--exact").stdout)
-    unseen("index", folder, "-m", model, "--exact", "-q")
-    kept = unseen("classify", folder, "-m", model, "--jsonl", "--exact")
+    direct = rows(unseen("classify", folder, "-m", model, "--jsonl").stdout)
+    unseen("index", folder, "-m", model, "-q")
+    kept = unseen("classify", folder, "-m", model, "--jsonl")
     assert "from the index" in kept.stderr
     for source, row in rows(kept.stdout).items():
         assert row["label"] == direct[source]["label"]
         assert row["score"] == pytest.approx(direct[source]["score"], abs=5e-3)
-    assert "fish_" in unseen("search", "fish", folder, "-m", model).stdout
+    assert "fish_" in unseen("search", "fish", "--index", folder).stdout
 
 
 def test_eval_asks_for_all_of_its_labels(model: Path, photos: Path, tmp_path: Path) -> None:
