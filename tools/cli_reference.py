@@ -33,6 +33,7 @@ COMMANDS = (
     "label info",
     "label export",
     "label review",
+    "distil",
     "adapt",
     "labels compile",
     "eval",

@@ -265,10 +265,13 @@ class Choice:
 def _beginnings(labels: CompiledLabels, by_pictures: Iterable[str]) -> Rows:
     """The rows of the texts; of a name that says nothing, what the texts for anything have."""
     names = [label.name for label in labels.labels]
+    by_pictures = tuple(by_pictures)
     unknown = sorted(set(by_pictures) - set(names))
     if unknown:
         raise LabelError(f"there is no label {unknown[0]!r} to know by its pictures.")
     rows = labels.matrix.copy()
+    if by_pictures and not len(labels.neutral):
+        raise LabelError(f"{labels.model} was taught its labels by pictures: no by_pictures here.")
     rows[[names.index(name) for name in by_pictures]] = labels.neutral.mean(0)
     return rows
 

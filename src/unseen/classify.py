@@ -18,7 +18,7 @@ from unseen.decide import Decision, decide_encoded
 from unseen.encode import Embeddings, Encoded, Encoder, Progress
 from unseen.errors import LabelError
 from unseen.images import DEFAULT_LIMITS, Limits
-from unseen.labels import LabelSet, LabelsLike, TemplateLike
+from unseen.labels import Label, LabelSet, LabelsLike, TemplateLike
 from unseen.models import families, hub
 from unseen.models.model import Model
 from unseen.predictions import Prediction
@@ -41,7 +41,8 @@ def load(
     commercial: bool = False,
     adapter: str | Path | Adapter | None = None,
 ) -> Classifier:
-    """A classifier of the built-in model, a hub id (`org/name`, `org/name@revision`) or a folder.
+    """A classifier of the built-in model, a hub id (`org/name`, `org/name@revision`), a folder, or
+    an .onnx file of `unseen distil`, which brings its labels.
 
     Weights are downloaded now if they are not here; networks are compiled when first needed, once.
     `exact` decodes JPEGs in full; `limits` bound what a picture may cost; `threads` are those of
@@ -82,6 +83,16 @@ class Classifier:
         """The checkpoint: name, family, dimension, score."""
         return self.encoder.model
 
+    @property
+    def labels(self) -> LabelSet:
+        """Those that the adapter or the model brings. LabelError where neither does."""
+        if self.adapter is not None:
+            return LabelSet.of(self.adapter.labels)
+        if not self.model.labels:
+            raise LabelError("no labels were given, and neither model nor adapter brings some.")
+        own = set(self.model.background)
+        return LabelSet(tuple(Label(name, background=name in own) for name in self.model.labels))
+
     def encode_images(self, sources: Any, *, batch_size: int | None = None) -> Embeddings:
         """Any source or sources → float32 (n, d), rows of length 1."""
         return self.encoder.encode_images(sources, batch_size=batch_size)
@@ -101,13 +112,12 @@ class Classifier:
         """A label set encoded for this model, for reuse and for `save`; remembered.
 
         `labels`: what `LabelSet.of` takes, a compiled set, or the path of a saved one; None: those
-        of the adapter. LabelError when a compiled set belongs to another model. `progress` is
-        called with how many prompts are encoded, and of how many, for those that are new.
+        of the adapter, or of the model, where it has its own. LabelError when a compiled set
+        belongs to another model. `progress` is called with how many prompts are encoded, and of how
+        many, for those that are new.
         """
         if labels is None:
-            if self.adapter is None:
-                raise LabelError("no labels were given, and there is no adapter that brings some.")
-            labels = self.adapter.labels
+            labels = self.labels
         if isinstance(labels, (str, Path)) and Path(labels).suffix == SUFFIX:
             labels = CompiledLabels.load(labels)
         if isinstance(labels, CompiledLabels):
@@ -175,7 +185,7 @@ class Classifier:
         `sources`: a folder, a glob, or any iterable (a generator too). A picture that cannot be
         read is a prediction with an `error`.
         `labels`, `template`, `background`: as `LabelSet.of` takes them, or a compiled set; None:
-        the labels of the adapter.
+        the labels of the adapter, or of the model.
         `multi_label`: each label is a yes or no of its own, yes from its threshold on (`min_score`,
         or 0.5, where it has none). `top_k`: at most so many labels. `min_score`: only labels with
         at least this probability; when none has, the prediction is *unknown*. `unknown`: "auto" to
@@ -208,7 +218,12 @@ class Classifier:
         return Decision(multi_label, top_k, min_score, calibration, ground)
 
     def ground(self) -> Ground:
-        """What evidence is measured against; encoded once."""
+        """What evidence is measured against; encoded once. LabelError where words say nothing."""
+        if self.model.labels:
+            raise LabelError(
+                f"evidence is measured by what words say, and {self.model.name} knows its labels "
+                "alone: leave unknown auto out; min_score says unknown below a probability."
+            )
         if self._ground is None:
             self._ground = Ground.of(self.encoder)
         return self._ground

@@ -189,9 +189,13 @@ def compile_labels(
 
 
 def texts_of(model: Model, label_set: LabelSet) -> list[str]:
-    """What has to be encoded for a label set: its prompts in order, then the neutral ones."""
+    """What has to be encoded for a label set: its prompts in order, then the neutral ones.
+
+    Those are left out where a model knows its own labels alone.
+    """
     prompts = label_set.prompts(model.template)
-    return [*(p for own in prompts for p in own), *(fill(model.template, w) for w in NEUTRAL)]
+    neutral = () if model.labels else NEUTRAL
+    return [*(p for own in prompts for p in own), *(fill(model.template, w) for w in neutral)]
 
 
 def assemble(model: Model, label_set: LabelSet, rows: NDArray[np.float32]) -> CompiledLabels:

@@ -172,6 +172,11 @@ def _several(
 def several_logits(embeddings: Rows, cosines: Rows, labels: CompiledLabels, rule: Score) -> Rows:
     """(n, labels that are not background) logits in multi-label mode: those are neutral ground."""
     background = _background(labels)
+    if not background.any() and not len(labels.neutral):
+        raise LabelError(
+            f"{labels.model} was taught one label a picture: leave multi-label out, or let one of "
+            "its labels be background, to set the others against."
+        )
     neutral = (
         cosines[:, background] if background.any() else score.cosines(embeddings, labels.neutral)
     )

@@ -26,6 +26,9 @@ def rand(*shape: int) -> Any:
 # Inputs of a recorded network are ids or pixels, so floats come in through a table: row i is x[i].
 IDS = np.arange(3)[:, None]
 TABLE, OTHER, THIRD = rand(3, 60), rand(3, 60), rand(3, 60)
+# Rows as long as these: the second and the third are longer than 1 allows.
+COSINES = torch.tensor([[0.6], [1.0], [1.0]])
+LENGTHS = (TABLE / np.linalg.norm(TABLE, axis=1, keepdims=True) * [[0.6], [1.5], [40]]).astype("f4")
 W, B = rand(8, 12), rand(8)
 WEIGHT, BIAS = rand(12), rand(12)
 KERNEL, OFFSET = rand(4, 3, 2, 2), rand(4)
@@ -121,6 +124,10 @@ CASES: dict[str, tuple[Callable[[Any, Any], Any], torch.Tensor]] = {
         (X * torch.tensor(MASK)[..., None]).sum(1) / torch.tensor(MASK).sum(1, keepdim=True),
     ),
     "l2_normalise": (lambda o, i: o.l2_normalise(tokens(o, i)), F.normalize(X, dim=-1)),
+    "complete": (
+        lambda o, i: o.complete(o.embedding(LENGTHS, o.reshape(i, (-1,)))),
+        torch.cat([F.normalize(t(LENGTHS, 3, 60)) * COSINES, (1 - COSINES**2).sqrt()], 1),
+    ),
     "transpose": (lambda o, i: o.transpose(square(o, i), (0, 2, 3, 1)), S.permute(0, 2, 3, 1)),
     "slice to the end": (lambda o, i: o.slice(tokens(o, i), 1, 2, None), X[:, 2:]),
     "concat": (lambda o, i: o.concat([tokens(o, i)] * 2, 1), torch.cat([X, X], 1)),

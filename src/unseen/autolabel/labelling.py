@@ -332,6 +332,11 @@ class Labelling:
             return None
         return Audit(sum(outcomes), len(outcomes), *proportion(sum(outcomes), len(outcomes)))
 
+    def drawn(self) -> set[str]:
+        """The pictures that `audit` counts, and those of the draw that were skipped."""
+        query = f"SELECT content FROM picture WHERE pile = 'sure' AND draw < ({GAP})"
+        return {content.hex() for (content,) in self._all(query)}
+
     def _draw(self, count: int) -> list[bytes]:
         """What of the sure pile was not decided, in a random order."""
         query = f"{UNDECIDED.format(by='draw')} AND pile = 'sure' ORDER BY draw LIMIT ?"

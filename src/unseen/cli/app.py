@@ -20,6 +20,7 @@ from unseen.cli.adapt import adapt
 from unseen.cli.calibrate import calibrate
 from unseen.cli.classify import classify
 from unseen.cli.diff import diff
+from unseen.cli.distil import distil
 from unseen.cli.doctor import doctor
 from unseen.cli.embed import embed
 from unseen.cli.evaluate import evaluate
@@ -58,6 +59,7 @@ app.command(short_help="Compare two runs of classify.")(diff)
 label.command(short_help="Write a data set, with train, valid and test.")(export)
 label.command(short_help="Look the proposals over, on a page in the browser.")(review)
 app.add_typer(label, name="label", short_help="Label a folder, and make a data set of it.")
+app.command(short_help="Make a small classifier of a labelled folder.")(distil)
 app.command(short_help="Learn from a few labelled pictures.")(adapt)
 app.command("eval", short_help="Say how often it is right, on labelled pictures.")(evaluate)
 app.command(short_help="Learn from a few labelled pictures how far to trust scores.")(calibrate)

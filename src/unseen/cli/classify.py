@@ -86,8 +86,7 @@ def classify(
     if transductive and calibration is not None:
         raise LabelError("a calibration is of scores that are not transductive: leave one out.")
     background, auto = options.unknown_argument(unknown)
-    if labels is None and adapter is None:
-        raise LabelError("no labels were given: --labels cat,dog, or --adapter that brings some.")
+    options.check_labels(labels, model, adapter)
     target = Target.of(as_json=as_json, jsonl=jsonl, csv=csv, output=output)
     target.check(resume=resume, overwrite=overwrite)
     total = count(sources)

@@ -164,8 +164,9 @@ def _ask(question: Question, examples: Sequence[Example]) -> tuple[list[Asked], 
         images = _encode(classifier, paths, question, failed)
         for labels, template in product(label_sets, templates):
             with progress.prompts(question.quiet) as show:
+                named = None if classifier.model.labels else own
                 compiled = classifier.compile(
-                    own if labels is None else options.labels_argument(labels),
+                    named if labels is None else options.labels_argument(labels),
                     template=template,
                     background=question.background,
                     progress=show,

@@ -15,7 +15,6 @@ from unseen.cli import options, progress
 from unseen.cli.classify import calibration_of
 from unseen.cli.default import defaulting
 from unseen.cli.output import named, printable
-from unseen.errors import LabelError
 from unseen.store.place import find
 
 if TYPE_CHECKING:
@@ -80,8 +79,7 @@ def propose(
     from unseen.autolabel.propose import propose as put  # noqa: PLC0415
 
     background, auto = options.unknown_argument(unknown)
-    if labels is None and adapter is None:
-        raise LabelError("no labels were given: --labels cat,dog, or --adapter that brings some.")
+    options.check_labels(labels, model, adapter)
     root = find(folder) or folder
     with unseen.Index(root) as index:
         classifier = unseen.load(

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from unseen.cli import options, progress
+from unseen.cli.output import printable
 from unseen.errors import ModelError
 from unseen.models import hub, table
 
@@ -81,8 +82,11 @@ def list_models(
 def info(model: options.Id, as_json: options.AsJson = False, debug: options.Debug = False) -> None:
     """unseen models info fast
 
-    Everything that is known of a checkpoint.
+    Everything that is known of a checkpoint; of an .onnx file of unseen distil, its card.
     """
+    if model.endswith(".onnx"):
+        typer.echo(_card(model, as_json))
+        return
     known = table.find(table.resolve(model))
     if known is None:
         near = table.suggest(model)
@@ -113,6 +117,20 @@ def info(model: options.Id, as_json: options.AsJson = False, debug: options.Debu
     for alias in table.aliases():
         if alias.id == known.id:
             typer.echo(f"{'short name':<15}  {alias.name}: {alias.reason}")
+
+
+def _card(file: str, as_json: bool) -> str:
+    from unseen.distil.card import markdown  # noqa: PLC0415 - it loads what computes
+    from unseen.models import families  # noqa: PLC0415
+
+    card = families.read(hub.locate(file)).card
+    if as_json:
+        return json.dumps(card, indent=1)
+    try:
+        lines = markdown(card, Path(file).name).splitlines()
+    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise ModelError(f"{file}: its card is none: {error!r}.") from None
+    return "\n".join(printable(line) for line in lines)
 
 
 @models.command(short_help="Download a checkpoint.")

@@ -7,6 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from unseen.errors import LabelError
 from unseen.labels import templates
 
 
@@ -36,7 +37,7 @@ LabelsOrAdapters = Annotated[
         "--labels",
         "-l",
         help="Labels with commas between them, or a .txt, .csv, .json, .yaml or compiled file.",
-        show_default="those of the adapter",
+        show_default="those of the adapter, or of the model",
     ),
 ]
 Adapter = Annotated[
@@ -44,7 +45,10 @@ Adapter = Annotated[
     typer.Option(help="A file that `unseen adapt` made for the model.", show_default=False),
 ]
 Model = Annotated[
-    str, typer.Option("--model", "-m", help="builtin, a hub id (org/name[@revision]), a folder.")
+    str,
+    typer.Option(
+        "--model", "-m", help="builtin, a hub id (org/name[@revision]), a folder, an .onnx."
+    ),
 ]
 IndexModel = Annotated[
     Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.10
@@ -126,6 +130,12 @@ Commercial = Annotated[
         "--commercial", help="Only a model whose licence is known to allow commercial use."
     ),
 ]
+
+
+def check_labels(labels: str | None, model: str, adapter: Path | None) -> None:
+    """LabelError, before a model is loaded, when nothing brings labels."""
+    if labels is None and adapter is None and not model.endswith(".onnx"):
+        raise LabelError("no labels were given: --labels cat,dog, or --adapter that brings some.")
 
 
 def labels_argument(given: str) -> str | Path:

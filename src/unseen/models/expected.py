@@ -94,5 +94,6 @@ def _image_inputs(model: Model) -> tuple[Array, ...]:
 
 
 def _text_inputs(model: Model) -> tuple[Array, ...]:
-    ids, _ = model.tokenizer.encode(PROMPTS, model.context_length)
+    prompts = model.labels[: len(PROMPTS)] or PROMPTS
+    ids, _ = model.tokenizer.encode(prompts, model.context_length)
     return model.text_inputs(ids)

@@ -65,11 +65,12 @@ MODEL_TYPES = (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The files of one model, all in `folder`."""
+    """The files of one model, all in `folder`; or one `file`, which `unseen distil` made."""
 
     name: str
     folder: Path
     revision: str | None = None
+    file: Path | None = None
 
     @property
     def commit(self) -> str | None:
@@ -89,7 +90,8 @@ class Checkpoint:
 
 
 def locate(model: str, *, revision: str | None = None, commercial: bool = False) -> Checkpoint:
-    """`builtin`, a local folder, `org/name` or `org/name@revision` → its files, fetched if need be.
+    """`builtin`, a local folder, an ONNX file of `unseen distil`, `org/name` or `org/name@revision`
+    → its files, fetched if need be.
 
     A short name (`fast`) stands for its id, `./fast` for a folder of that name. A licence for
     research only is warned of before a download; `commercial` refuses every hub id whose licence
@@ -102,6 +104,8 @@ def locate(model: str, *, revision: str | None = None, commercial: bool = False)
     folder = Path(model).expanduser()
     if model and folder.is_dir():
         return Checkpoint(model, folder)
+    if model and folder.is_file() and folder.suffix.lower() == ".onnx":
+        return Checkpoint(model, folder.parent, file=folder)
     if model and folder.is_file():
         raise ModelError(f"{model} is a file; give the folder that holds it and its config.json.")
     name, _, pinned = model.partition("@")

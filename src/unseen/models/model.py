@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unseen.models.tokenizer import Tokenizer
 from unseen.networks.operations import Array, Network
 
 # Pictures at once, when nobody says. Convolutions are fastest, and need least memory, in small
@@ -33,6 +32,18 @@ class Preprocessing(Protocol):
     def __call__(self, image: Image.Image) -> NDArray[np.uint8]: ...
 
 
+class Tokens(Protocol):
+    """Texts → ids; `models/tokenizer.py` for all but one family."""
+
+    def encode(
+        self, texts: Sequence[str], context_length: int | None = None
+    ) -> tuple[list[list[int]], list[bool]]:
+        """Ids of each text, at most `context_length` of them, and which texts were cut."""
+
+    def token_id(self, token: str) -> int | None:
+        """The id of one token of the vocabulary; None when it has none such."""
+
+
 @dataclass(frozen=True)
 class Score:
     """How a family turns cosines into probabilities: `rule` is a row of `score.RULES`.
@@ -47,7 +58,11 @@ class Score:
 
 @dataclass(frozen=True)
 class Model:
-    """What a family reads out of a checkpoint. The two networks read weights only when called."""
+    """What a family reads out of a checkpoint. The two networks read weights only when called.
+
+    `labels`: all that it knows, where it takes no other words; of these, `background` mean none of
+    the others. `card`: what is known of how such a one was made.
+    """
 
     name: str
     revision: str | None
@@ -55,7 +70,7 @@ class Model:
     fingerprint: str
     dimension: int
     preprocess: Preprocessing
-    tokenizer: Tokenizer
+    tokenizer: Tokens
     context_length: int
     text_inputs: Callable[[Sequence[Sequence[int]]], tuple[Array, ...]]
     score: Score
@@ -63,3 +78,6 @@ class Model:
     text_network: Callable[[], Network[Any]]
     template: str = HYPOTHESIS
     batch_size: int = LARGE_BATCH  # pictures; what suits the image net on a CPU
+    labels: tuple[str, ...] = ()
+    background: tuple[str, ...] = ()
+    card: dict[str, Any] = field(default_factory=dict, compare=False)

@@ -23,6 +23,17 @@ Padding = tuple[int, int, int, int]  # zeros: top, left, bottom, right
 NO_PADDING = (0, 0, 0, 0)
 # (blocks, stride of the first) of each stage of Lite2; widths and kernels are in the weights.
 LITE2_STAGES = ((1, 1), (3, 2), (3, 2), (4, 2), (4, 1), (5, 2), (1, 1))
+# (width, side of the kernels, how much a block widens) of the same stages.
+LITE2_WIDTHS = (
+    (16, 3, 1),
+    (24, 3, 6),
+    (48, 5, 6),
+    (88, 3, 6),
+    (120, 5, 6),
+    (208, 5, 6),
+    (352, 3, 6),
+)
+LITE2_ENDS = (32, 1280)  # widths of the stem and of the head
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,24 @@ def features(
             side = math.ceil(side / stride)
             index += 1
     return ops.mean(ops.activation(_conv(ops, p, "head", x), "relu6"), (2, 3))
+
+
+def lite2_shapes() -> dict[str, tuple[int, ...]]:
+    """The parameters that `features` wants for Lite2, and their shapes."""
+    before, last = LITE2_ENDS
+    layers = {"stem": (before, 3, 3, 3)}
+    index = 0
+    for (blocks, _), (width, kernel, wider) in zip(LITE2_STAGES, LITE2_WIDTHS, strict=True):
+        for _ in range(blocks):
+            wide = before * wider
+            if wider > 1:
+                layers[f"blocks.{index}.expand"] = (wide, before, 1, 1)
+            layers[f"blocks.{index}.depthwise"] = (wide, 1, kernel, kernel)
+            layers[f"blocks.{index}.project"] = (width, wide, 1, 1)
+            before, index = width, index + 1
+    layers["head"] = (last, before, 1, 1)
+    weights = {f"{name}.weight": shape for name, shape in layers.items()}
+    return weights | {f"{name}.bias": shape[:1] for name, shape in layers.items()}
 
 
 def _lite(p: Parameters, prefix: str, side: int, stride: int) -> Block:

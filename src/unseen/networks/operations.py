@@ -111,6 +111,12 @@ class Operations(Protocol[T]):
     def l2_normalise(self, x: T) -> T:
         """Rows of the last axis to length 1."""
 
+    def complete(self, x: T) -> T:
+        """(n, m) → (n, m + 1): one number more, not below zero, which makes rows as long as 1.
+
+        Rows longer than 1 are first cut to it: their number is 0.
+        """
+
 
 # `gelu` is exact (erf); `quick_gelu` is x·sigmoid(1.702 x), OpenAI's own; `gelu_tanh` the
 # approximation; `relu6` is min(max(x, 0), 6).

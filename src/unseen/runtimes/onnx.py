@@ -386,6 +386,12 @@ class OnnxOperations:
         length = self.emit("ReduceL2", x, self._integers(-1), keepdims=1)
         return self.emit("Div", x, self.emit("Max", length, self._number(1e-12)))
 
+    def complete(self, x: Value) -> Value:
+        length, one = self.emit("ReduceL2", x, self._integers(-1), keepdims=1), self._number(1)
+        short = self.emit("Min", length, one)
+        left = self.emit("Sqrt", self.emit("Sub", one, self.mul(short, short)))
+        return self.concat([self.emit("Div", x, self.emit("Max", length, one)), left], -1)
+
 
 class HalfOperations(OnnxOperations):
     """Stores the large parameters in float16, and computes in float32 all the same."""

@@ -174,3 +174,8 @@ class NumpyOperations:
     def l2_normalise(self, x: Tensor) -> Tensor:
         # 1e-12 keeps a row of zeros a row of zeros instead of NaN.
         return np.asarray(x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12))
+
+    def complete(self, x: Tensor) -> Tensor:
+        length = np.linalg.norm(x, axis=-1, keepdims=True)
+        left = np.sqrt(1 - np.minimum(length, 1) ** 2)
+        return np.concatenate([x / np.maximum(length, 1), left], -1)

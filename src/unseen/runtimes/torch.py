@@ -422,3 +422,12 @@ class TorchOperations:
 
     def l2_normalise(self, x: Value) -> Value:
         return self._step(lambda x: F.normalize(x.float(), dim=-1), x)
+
+    def complete(self, x: Value) -> Value:
+        def call(x: torch.Tensor) -> torch.Tensor:
+            x = x.float()
+            length = x.norm(dim=-1, keepdim=True)
+            left = (1 - length.clamp(max=1).square()).sqrt()
+            return torch.cat([x / length.clamp(min=1), left], -1)
+
+        return self._step(call, x)

@@ -108,8 +108,9 @@ class Encoding:
             size = LARGE_BATCH if several < CLEARLY * few else SMALL_BATCH
         # The largest batches now: what they need of memory is then there from the start.
         self.images.assume(self._seconds_a_picture(pixels, size), size=size)
-        self.encoder.encode_once(LONG_TEXTS)
-        self.texts.assume(_least(partial(self.encoder.encode_once, ["a"])))
+        own = self.model.labels[:1]  # of a model that knows no other words
+        self.encoder.encode_once([*own] or LONG_TEXTS)
+        self.texts.assume(_least(partial(self.encoder.encode_once, [*own] or ["a"])))
 
     def _seconds_a_picture(self, pixels: NDArray[np.uint8], number: int) -> float:
         return _least(partial(self.encoder.encode_pixels, [pixels] * number)) / number

@@ -82,6 +82,11 @@ class Labelling:
     def label_set(self, asked: Asked, *, stored: bool = False) -> LabelSet:
         """The labels that came with a request. Raises LabelError, and Problem for too many."""
         limits = self._encoding.limits
+        model = self._encoding.model
+        if asked.labels is None and model.labels:
+            none = (*model.background, *asked.background)
+            names = [name for name in model.labels if name not in none]
+            asked = replace(asked, labels=names, background=none)
         if asked.labels is None:
             raise LabelError("no labels were given: labels, or the name of a labelset.")
         most = limits.stored_labels if stored else limits.labels

@@ -16,6 +16,7 @@ from unseen.models.families import (
     clipseg,
     openclip,
     siglip,
+    student,
 )
 from unseen.models.model import Model
 
@@ -34,6 +35,8 @@ FAMILIES: dict[str, Callable[[hub.Checkpoint, dict[str, Any]], Model]] = {
 
 def read(checkpoint: hub.Checkpoint) -> Model:
     """What the checkpoint's own config says it is; ModelError when no family reads it."""
+    if checkpoint.file is not None:
+        return student.read(checkpoint.file, checkpoint.name)
     config = hub.read_json(checkpoint, checkpoint.config_file)
     if checkpoint.config_file == hub.OPEN_CLIP_CONFIG:
         return openclip.read(checkpoint, config)

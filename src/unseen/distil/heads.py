@@ -1,0 +1,232 @@
+"""Features → logits: a linear head, or one with a hidden layer, fitted to soft and hard targets.
+
+A row's loss is T² · cross-entropy(target, softmax(logits / T)): T is 1 for what a person said, and
+above 1 for a teacher's probabilities, softened alike (Hinton, Vinyals & Dean 2015,
+arXiv:1503.02531). What is least is the weighted mean of that, and λ/2 · |weights|², biases free,
+of features that are standardised first. By L-BFGS (Liu & Nocedal 1989), in numpy.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+Parameters = dict[str, Floats]
+
+STEPS = 300
+TOLERANCE = 1e-4  # of the largest slope, against the first
+MEMORY = 10  # steps that L-BFGS remembers
+DEEP = "hidden.weight"
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What a head is fitted to: features (n, d), targets (n, k) that sum to 1, a weight and a
+    temperature a row."""
+
+    features: Floats
+    targets: Floats
+    weights: Floats
+    temperatures: Floats
+
+    def of(self, chosen: NDArray[Any]) -> Lessons:
+        """Those rows."""
+        return Lessons(
+            self.features[chosen],
+            self.targets[chosen],
+            self.weights[chosen],
+            self.temperatures[chosen],
+        )
+
+
+def logits(head: Parameters, features: Floats) -> Floats:
+    """(n, d) → (n, k)."""
+    x = features
+    if DEEP in head:
+        x = np.maximum(x @ head[DEEP].T + head["hidden.bias"], 0)
+    return np.asarray(x @ head["output.weight"].T + head["output.bias"])
+
+
+def fit(
+    lessons: Lessons,
+    *,
+    penalty: float,
+    hidden: int = 0,
+    seed: int = 0,
+    steps: int = STEPS,
+    tolerance: float = TOLERANCE,
+) -> Parameters:
+    """A head whose logits are centred over the labels. `hidden`: how wide its layer is, 0 for none.
+
+    `penalty` is λ; the seed is of where a hidden layer begins.
+    """
+    mean, spread = _standard(lessons)
+    x = np.asarray((lessons.features - mean) / spread, dtype=lessons.features.dtype)
+    axes = None
+    if x.shape[0] < x.shape[1]:  # weights lie in the space of the rows, where there is less to do
+        u, s, axes = np.linalg.svd(x, full_matrices=False)
+        x = u * s
+    start = _beginning(x.shape[1], lessons.targets.shape[1], hidden, seed)
+    problem = _Problem(lessons, x, penalty, start)
+    head = problem.unpacked(least(problem, problem.packed(start), steps, tolerance))
+    if axes is not None:
+        first = _first(head)
+        head[first] = head[first] @ axes
+    return _centred(_unstandardised(head, mean, spread))
+
+
+def _first(head: Parameters) -> str:
+    """The weights that take the features."""
+    return DEEP if DEEP in head else "output.weight"
+
+
+def _standard(lessons: Lessons) -> tuple[Floats, Floats]:
+    """What is taken off each feature, and what it is divided by."""
+    spread = lessons.features.std(0)
+    return lessons.features.mean(0), np.maximum(spread, 1e-3 * max(spread.max(), 1e-6))
+
+
+def _beginning(width: int, k: int, hidden: int, seed: int) -> Parameters:
+    """Zeros; for a hidden layer He's (2015, arXiv:1502.01852) draws."""
+    head: Parameters = {"output.weight": np.zeros((k, hidden or width)), "output.bias": np.zeros(k)}
+    if hidden:
+        draw = np.random.default_rng(seed).standard_normal
+        head[DEEP] = draw((hidden, width)) * np.sqrt(2 / width)
+        head["hidden.bias"] = np.zeros(hidden)
+        head["output.weight"] = draw((k, hidden)) * np.sqrt(1 / hidden)
+    return head
+
+
+def _unstandardised(head: Parameters, mean: Floats, spread: Floats) -> Parameters:
+    """The same of features as they are."""
+    first = _first(head)
+    weight, bias = head[first] / spread, first.replace("weight", "bias")
+    return head | {first: weight, bias: head[bias] - weight @ mean}
+
+
+def _centred(head: Parameters) -> Parameters:
+    """The same probabilities, from logits whose mean over the labels is 0."""
+    return head | {
+        name: head[name] - head[name].mean(0) for name in ("output.weight", "output.bias")
+    }
+
+
+class _Problem:
+    """What is to be least, and its slope, at parameters laid out in one row."""
+
+    def __init__(self, lessons: Lessons, x: Floats, penalty: float, like: Parameters) -> None:
+        self._x = x
+        self._targets = lessons.targets
+        self._warmth = lessons.temperatures[:, None]
+        self._weights = (lessons.weights / lessons.weights.sum())[:, None]
+        self._penalty = penalty
+        self._shapes = {name: value.shape for name, value in like.items()}
+
+    def packed(self, head: Parameters) -> Floats:
+        return np.concatenate([head[name].ravel() for name in self._shapes])
+
+    def unpacked(self, row: Floats) -> Parameters:
+        head, start = {}, 0
+        for name, shape in self._shapes.items():
+            size = int(np.prod(shape))
+            head[name] = row[start : start + size].reshape(shape)
+            start += size
+        return head
+
+    def __call__(self, row: Floats) -> tuple[float, Floats]:
+        head = self.unpacked(row)
+        kind = self._x.dtype
+        narrow = {name: value.astype(kind) for name, value in head.items()}
+        x = self._x
+        if DEEP in head:
+            x = np.maximum(x @ narrow[DEEP].T + narrow["hidden.bias"], 0)
+        said = (x @ narrow["output.weight"].T + narrow["output.bias"]) / self._warmth
+        said -= said.max(1, keepdims=True)
+        total = np.log(np.exp(said).sum(1, keepdims=True))
+        missed = total - (self._targets * said).sum(1, keepdims=True)
+        loss = float((self._weights * self._warmth**2 * missed).sum())
+        off = (np.exp(said - total) - self._targets) * self._weights * self._warmth
+        off = off.astype(kind)
+        slope = {"output.weight": off.T @ x, "output.bias": off.sum(0)}
+        if DEEP in head:
+            back = (off @ narrow["output.weight"]) * (x > 0)
+            slope |= {DEEP: back.T @ self._x, "hidden.bias": back.sum(0)}
+        for name in head:
+            if name.endswith(".weight"):
+                loss += self._penalty / 2 * float((head[name] ** 2).sum())
+                slope[name] = slope[name] + self._penalty * head[name]
+        return loss, self.packed(slope).astype(np.float64)
+
+
+def least(
+    problem: Callable[[Floats], tuple[float, Floats]],
+    start: Floats,
+    steps: int = STEPS,
+    tolerance: float = TOLERANCE,
+) -> Floats:
+    """Where a smooth function is least, near `start`: L-BFGS with Wolfe's conditions by bisection
+    (Lewis & Overton 2013)."""
+    at: Floats = start.astype(np.float64)
+    value, slope = problem(at)
+    first = float(np.abs(slope).max())
+    known: deque[tuple[Floats, Floats]] = deque(maxlen=MEMORY)
+    for _ in range(steps):
+        if float(np.abs(slope).max()) <= tolerance * first:
+            break
+        way = -_scaled(slope, known)
+        step = 1.0 if known else min(1.0, 1.0 / float(np.abs(slope).sum()))
+        found = _along(problem, at, value, slope, way, step)
+        if found is None:  # nothing less is to be found with these digits
+            break
+        new, value, slope_there = found
+        moved, turned = new - at, slope_there - slope
+        if moved @ turned > 0:
+            known.append((moved, turned))
+        at, slope = new, slope_there
+    return at
+
+
+def _scaled(slope: Floats, known: deque[tuple[Floats, Floats]]) -> Floats:
+    """The slope times what is known of the inverse curvature: the two loops of L-BFGS."""
+    row = slope.copy()
+    shares = []
+    for moved, turned in reversed(known):
+        share = (moved @ row) / (moved @ turned)
+        row -= share * turned
+        shares.append(share)
+    if known:
+        moved, turned = known[-1]
+        row *= (moved @ turned) / (turned @ turned)
+    for (moved, turned), share in zip(known, reversed(shares), strict=True):
+        row += (share - (turned @ row) / (moved @ turned)) * moved
+    return row
+
+
+def _along(
+    problem: Callable[[Floats], tuple[float, Floats]],
+    at: Floats,
+    value: float,
+    slope: Floats,
+    way: Floats,
+    step: float,
+) -> tuple[Floats, float, Floats] | None:
+    """A point on the way that is low enough and flat enough."""
+    steep = float(slope @ way)
+    low, high = 0.0, np.inf
+    for _ in range(30):
+        new = at + step * way
+        there, slope_there = problem(new)
+        if not there <= value + 1e-4 * step * steep:
+            high = step
+        elif float(slope_there @ way) < 0.9 * steep:
+            low = step
+        else:
+            return new, there, slope_there
+        step = (low + high) / 2 if np.isfinite(high) else 2 * low
+    return None
