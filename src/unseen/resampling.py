@@ -109,6 +109,14 @@ def _flipped(differences: Floats, count: int = 5 * RESAMPLES) -> float:
     return (far + 1) / (count + 1)
 
 
+def proportion(yes: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share of n > 0 that are independent (Wilson 1927)."""
+    z = NORMAL.inv_cdf((1 + LEVEL) / 2)
+    middle = (yes + z**2 / 2) / (n + z**2)
+    wide = z / (n + z**2) * (yes * (n - yes) / n + z**2 / 4) ** 0.5
+    return max(middle - wide, 0.0), min(middle + wide, 1.0)
+
+
 def _bias(draws: Floats, value: float) -> float:
     """By how many deviations of a normal law the value lies above the middle of its draws; at most
     one, so that half of the draws stay within."""

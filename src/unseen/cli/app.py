@@ -25,6 +25,7 @@ from unseen.cli.embed import embed
 from unseen.cli.evaluate import evaluate
 from unseen.cli.groups import clusters, duplicates, similar
 from unseen.cli.index import index
+from unseen.cli.label import label
 from unseen.cli.labels import labels
 from unseen.cli.map import draw_map
 from unseen.cli.models import models
@@ -52,6 +53,7 @@ app.command(short_help="Group the pictures of an index.")(clusters)
 app.command("map", short_help="Draw an index as a map, a page to look at.")(draw_map)
 app.command(short_help="Put pictures into a folder for each label.")(organize)
 app.command(short_help="Compare two runs of classify.")(diff)
+app.add_typer(label, name="label", short_help="Label a folder, and make a data set of it.")
 app.command(short_help="Learn from a few labelled pictures.")(adapt)
 app.command("eval", short_help="Say how often it is right, on labelled pictures.")(evaluate)
 app.command(short_help="Learn from a few labelled pictures how far to trust scores.")(calibrate)

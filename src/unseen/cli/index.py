@@ -6,13 +6,13 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Optional
 
 import typer
-from typer.core import TyperGroup
 
 import unseen
 from unseen.cli import BATCH_SIZE, options, progress
+from unseen.cli.default import defaulting
 from unseen.cli.target import prepare
 from unseen.errors import StoreError
 from unseen.store.place import find
@@ -20,16 +20,7 @@ from unseen.store.place import find
 WATCH_SECONDS = 5.0
 
 
-class Default(TyperGroup):
-    """`unseen index photos/` is `unseen index update photos/`: a folder is no command."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
-            args = ["update", *args]
-        return super().parse_args(ctx, args)
-
-
-index = typer.Typer(cls=Default, no_args_is_help=True)
+index = typer.Typer(cls=defaulting("update"), no_args_is_help=True)
 
 
 @index.callback()

@@ -25,6 +25,7 @@ from unseen.sources import expand
 from unseen.store import approximate as graph
 from unseen.store import groups, schema, search
 from unseen.store import matrix as derived
+from unseen.store.database import transaction
 from unseen.store.matrix import Matrix
 from unseen.store.place import FILE, FOLDER
 from unseen.store.update import Progress, Report, key_of, update
@@ -59,6 +60,18 @@ class Info:
     missing: int
     bytes: int  # of the database and of what is derived from it
     models: tuple[Mapping[str, Any], ...]  # name, revision, precision, dimension, pictures, errors
+
+
+@dataclass(frozen=True)
+class Content:
+    """One picture of an index, wherever it lies: its embedding (d,), or the error in its place."""
+
+    id: bytes  # the first 16 bytes of the sha256 of its file
+    paths: tuple[str, ...]
+    width: int | None
+    height: int | None
+    embedding: Floats | None
+    error: str | None
 
 
 class Index:
@@ -133,7 +146,7 @@ class Index:
     def prune(self) -> int:
         """Forget the files that are missing, and the pictures that no file shows any more."""
         gone = "content NOT IN (SELECT content FROM file)"
-        with schema.transaction(self._database):
+        with transaction(self._database):
             forgotten = self._database.execute("DELETE FROM file WHERE missing IS NOT NULL")
             self._database.execute(
                 "UPDATE model SET changes = changes + 1 "
@@ -243,7 +256,7 @@ class Index:
             "SELECT embedding FROM picture WHERE id = ? AND model = ? AND embedding IS NOT NULL",
             (picture, self._model(encoder)),
         ).fetchone()
-        return None if row is None else np.frombuffer(row[0], dtype="<f2").astype(np.float32)
+        return None if row is None else _vector(row[0])
 
     def hit(self, picture: int) -> Hit | None:
         """A picture by the id of its row, with the cosine 1 to itself; None where it is gone."""
@@ -288,7 +301,19 @@ class Index:
             if error is not None:
                 yield Encoded(path, None, ImageError(error))
             else:
-                yield Encoded(path, np.frombuffer(vector, dtype="<f2").astype(np.float32))
+                yield Encoded(path, _vector(vector))
+
+    def contents(self, encoder: Encoder, *, below: str = "") -> Iterator[Content]:
+        """Each picture that is there, once, with all its paths that begin with `below`."""
+        rows = self._database.execute(
+            "SELECT content, json_group_array(path), width, height, embedding, error "
+            "FROM file JOIN picture USING (content) "
+            "WHERE missing IS NULL AND model = ? AND substr(path, 1, ?) = ? GROUP BY content",
+            (self._model(encoder), len(below), below),
+        )
+        for content, paths, width, height, vector, error in rows:
+            embedding = None if vector is None else _vector(vector)
+            yield Content(content, tuple(sorted(_json(paths))), width, height, embedding, error)
 
     def best(self, encoder: Encoder, labels: CompiledLabels) -> tuple[NDArray[np.int64], Floats]:
         """Of every picture in the matrix: the most probable label's place, and its probability."""
@@ -324,8 +349,7 @@ class Index:
                 records = [dict(zip(schema.names, row, strict=True)) for row in batch]
                 for record in records:
                     if record["embedding"] is not None:
-                        half = np.frombuffer(record["embedding"], dtype="<f2")
-                        record["embedding"] = half.astype(np.float32)
+                        record["embedding"] = _vector(record["embedding"])
                 file.write_table(pyarrow.Table.from_pylist(records, schema))
                 count += len(batch)
         return count
@@ -426,6 +450,10 @@ def _files(folders: Iterable[Path]) -> Iterator[Path]:
             if folder.is_dir():
                 continue  # empty: what was in it is missing
             raise
+
+
+def _vector(half: bytes) -> Floats:
+    return np.frombuffer(half, dtype="<f2").astype(np.float32)
 
 
 def _json(text: str) -> list[str]:

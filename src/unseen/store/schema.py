@@ -7,14 +7,9 @@ user_version` is the number of migrations that a file has had.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from unseen.errors import StoreError
-
-PAGE_BYTES = 16384  # rows are a little over a kilobyte: smaller pages would be a sixth air
-BUSY_SECONDS = 60.0
+from unseen.store import database
 
 # Each takes a file from its place in this tuple to the next.
 MIGRATIONS = (
@@ -58,53 +53,5 @@ VERSION = len(MIGRATIONS)
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """The database at `path`, made or migrated if need be. Raises StoreError."""
-    try:
-        return _connect(path)
-    except sqlite3.DatabaseError as error:
-        raise StoreError(f"{path}: this is no index, or it is damaged ({error}).") from None
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # Transactions are written out (BEGIN IMMEDIATE), so the module shall begin none of its own.
-    database = sqlite3.connect(
-        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
-    try:
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise StoreError(
-                f"{path}: a later version of unseen made this index (format {version}, this one "
-                f"knows {VERSION}): upgrade, or make another with --index."
-            )
-        if version == 0:
-            database.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
-        database.execute("PRAGMA foreign_keys = ON")
-        _migrate(database)
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _migrate(database: sqlite3.Connection) -> None:
-    with transaction(database):
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        for script in MIGRATIONS[version:]:
-            for statement in script.split(";\n"):
-                database.execute(statement)
-        database.execute(f"PRAGMA user_version = {VERSION}")
-
-
-@contextmanager
-def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """All that is written inside, or none of it; other writers wait from the start."""
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        database.execute("COMMIT")
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
+    """The index at `path`, made or migrated if need be. Raises StoreError."""
+    return database.connect(path, MIGRATIONS, "index")
