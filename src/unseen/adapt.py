@@ -268,7 +268,7 @@ def _beginnings(labels: CompiledLabels, by_pictures: Iterable[str]) -> Rows:
     unknown = sorted(set(by_pictures) - set(names))
     if unknown:
         raise LabelError(f"there is no label {unknown[0]!r} to know by its pictures.")
-    rows = labels.matrix.copy()
+    rows: Rows = labels.matrix.copy()
     rows[[names.index(name) for name in by_pictures]] = labels.neutral.mean(0)
     return rows
 
