@@ -20,7 +20,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-if Path(sys.argv[0]).name != "gpu.py":
+if Path(sys.argv[0]).name not in ("batches.py", "gpu.py"):
     # transformers is measured as it is without torchvision, which only the judges in tests/ need.
     sys.modules["torchvision"] = None  # type: ignore[assignment]
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

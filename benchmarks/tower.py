@@ -7,7 +7,6 @@ python benchmarks/tower.py --precision int8
 from __future__ import annotations
 
 import argparse
-import os
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from side_by_side import b32, paired, report
 from transformers import CLIPModel
 
 import unseen
+from unseen.processors import usable
 
 BATCH = 8
 
@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--precision", default="fp32")
     precision = parser.parse_args().precision
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(usable())
     model = CLIPModel.from_pretrained(b32(), dtype=torch.float32).eval()
     ours = unseen.load(b32(), precision=precision).encoder._image
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 224, 224, 3), dtype=np.uint8)

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import broken_torchvision
 
 # Set before anything is imported, for this process and for those that tests start.
 _HOME = tempfile.TemporaryDirectory(prefix="unseen-tests-")
 os.environ["UNSEEN_HOME"] = str(Path(_HOME.name) / "home")
+if "UNSEEN_TESTS_RUN" not in os.environ:  # shared with the workers of this run, and gone with it
+    _RUN = tempfile.TemporaryDirectory(prefix="unseen-tests-run-")
+    os.environ["UNSEEN_TESTS_RUN"] = _RUN.name
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 broken_torchvision.mend()
 
+SDK = "inference-sdk==1.8.3"  # it wants Pillow before 13, and numpy before 2.4
 REPOSITORY = Path(__file__).parent.parent
 
 
@@ -41,6 +48,23 @@ def shapes_clip() -> Path:
 def photographs() -> Path:
     """Labelled photographs: a folder a label."""
     return REPOSITORY / "tests" / "photographs"
+
+
+@pytest.fixture(scope="session")
+def sdk_python() -> Path:
+    """Python of an environment that has Roboflow's SDK; skips where it cannot be installed."""
+    folder = Path(os.environ["UNSEEN_TESTS_RUN"]) / "inference-sdk"
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    outcome = folder.with_suffix(".outcome")
+    with FileLock(folder.with_suffix(".lock")):
+        if not outcome.exists():
+            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+            pip = [python, "-m", "pip", "install", "--quiet", "--retries", "1", SDK]
+            done = subprocess.run(pip, capture_output=True, text=True)
+            outcome.write_text(done.stderr.strip() if done.returncode else "", "utf-8")
+    if reason := outcome.read_text("utf-8"):
+        pytest.skip(f"{SDK} cannot be installed: {reason.splitlines()[-1]}")
+    return python
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,13 +19,14 @@ from sklearn.linear_model import LogisticRegression
 import shapes
 import unseen
 from unseen import adapt as fitting
-from unseen.adapt import Examples, adapt, fitted_score, folds, probe, prototypes
+from unseen.adapt import Examples, adapt, folds, probe, prototypes
 from unseen.adapter import ZERO_SHOT, Adapter
 from unseen.compiled_labels import Cache, CompiledLabels
 from unseen.encode import Encoded
 from unseen.errors import LabelError
 from unseen.labels import Label
 from unseen.models.model import Score
+from unseen.scaling import fitted_score
 from unseen.score import single_label, softmax
 
 CLIP = Score("softmax", 50.0)

@@ -274,7 +274,7 @@ def test_several_labels_from_a_csv(clf: unseen.Classifier, tmp_path: Path) -> No
         said = {s.label for s in prediction.ranking}
         right.append(said == {labels[seed % 3], labels[(seed + 1) % 3]})
     assert np.mean(right) >= 0.7
-    with pytest.raises(unseen.LabelError, match="several labels"):
+    with pytest.raises(unseen.SourceError, match="several labels"):
         calibrate(clf, tmp_path / "truth.csv", labels)
 
 
@@ -324,7 +324,7 @@ def test_what_does_not_fit_is_refused(clf: unseen.Classifier, folder: Path, tmp_
         assert calibrate(clf, pairs, LABELS, coverage=0.95).likely is None
     with pytest.raises(unseen.LabelError, match="coverage"):
         calibrate(clf, pairs, LABELS, coverage=1.0)
-    with pytest.raises(unseen.SourceError, match="no folder"):
+    with pytest.raises(unseen.SourceError, match="no such folder"):
         calibrate(clf, tmp_path / "missing", LABELS)
     data = made.to_data()
     for name, change in {

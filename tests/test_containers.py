@@ -204,9 +204,9 @@ def test_options_and_variables_exist(
     instructions: list[tuple[str, str]], service: dict[str, Any], container: dict[str, Any]
 ) -> None:
     compose, kubernetes = options_of(service["command"]), options_of(container["args"])
-    # The networks count the cores of the machine: they have to be told.
-    assert compose["--threads"] == str(service["cpus"])
-    assert kubernetes["--threads"] == container["resources"]["limits"]["cpu"]
+    # They find out by themselves how many processors they may use.
+    assert {*compose, *kubernetes} == {"--model"}
+    assert service["cpus"] and container["resources"]["limits"]["cpu"]
     named = {*service["environment"], *(one["name"] for one in container["env"])}
     named |= set(re.findall(r"(UNSEEN_\w+)", (ROOT / "Dockerfile").read_text("utf-8")))
     assert named <= variables()

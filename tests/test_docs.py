@@ -26,6 +26,7 @@ def blocks(page: Path, language: str) -> list[str]:
     return [body for kind, body in FENCE.findall(page.read_text("utf-8")) if kind == language]
 
 
+SDK = "inference_sdk"
 SERVER = "http://localhost:8000"  # where pages find one; here it is at another port
 
 
@@ -54,7 +55,19 @@ def test_python(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY", True)
     space: dict[str, Any] = {}
     for block in blocks(page, "python"):
+        if SDK in block:
+            continue  # it has an environment of its own, and the test below
         exec(compile(ready(block, request), page.name, "exec"), space)
+
+
+@pytest.mark.network
+def test_python_of_the_roboflow_sdk(sdk_python: Path, request: pytest.FixtureRequest) -> None:
+    found = [block for page in PAGES for block in blocks(page, "python") if SDK in block]
+    assert found
+    for block in found:
+        run = [sdk_python, "-I", "-c", ready(block, request)]
+        done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import shapes
-from cli.test_commands import unseen
+from running import unseen
 from unseen import organize
 from unseen.errors import SourceError
 
@@ -78,12 +78,33 @@ def test_what_stopped_can_be_undone_as_far_as_it_came(files: list[Path], tmp_pat
         ("", "_"),
         ("x" * 300, "x" * 100),
         ("name.", "name"),
+        ("x" * 99 + " y", "x" * 99),
+        ("con", "_con"),
+        ("Aux.2", "_Aux.2"),
+        ("console", "console"),
+        ("猫" * 100, "猫" * 66),  # a name has at most 255 bytes
     ],
 )
 def test_a_label_is_never_a_path(label: str, name: str, tmp_path: Path) -> None:
     assert organize.folder_name(label) == name
     (step,) = organize.plan([(tmp_path / "a.png", label)], tmp_path / "out", "copy")
     assert Path(step.target).parent.parent == tmp_path / "out"
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("a.jpg", "a.jpg"),
+        (" a b.tar.jpg", " a b.tar.jpg"),
+        ("a\nb:c.jpg", "a_b_c.jpg"),
+        ("nul.png", "_nul.png"),
+        ("\udcff.png", "_.png"),
+        ("x" * 250 + ".jpeg", "x" * 200 + ".jpeg"),
+        ("猫" * 80 + ".jpg", "猫" * 66 + ".jpg"),
+    ],
+)
+def test_a_file_name_for_every_system(given: str, name: str) -> None:
+    assert organize.file_name(given) == name
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -56,13 +56,17 @@ def levels(image: Image.Image, config: dict[str, Any]) -> float:
     return float((np.abs(mine - theirs(image, config)) / scale).max())
 
 
-# Before Pillow 13 a window of a tall picture is off by some levels, in half a percent of noise.
-TALL = 1.001 if int(PIL.__version__.split(".")[0]) >= 13 else 16.0
+OLD_PILLOW = int(PIL.__version__.split(".")[0]) < 13
+
+
+def most_levels(size: tuple[int, int]) -> float:
+    """Old Pillow resizes tall pictures in the other order: in noise, a few pixels are off by 12."""
+    return 12.001 if OLD_PILLOW and size[1] >= 4 * size[0] else 1.001
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_every_odd_size_within_one_level(size: tuple[int, int]) -> None:
-    assert levels(noise(size), {}) <= (1.001 if size[1] < 4 * size[0] else TALL)
+    assert levels(noise(size), {}) <= most_levels(size)
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -98,7 +102,7 @@ def test_a_window_is_the_whole_resized_and_cropped(size: tuple[int, int]) -> Non
     whole = np.asarray(image.resize(new, bicubic).crop(window)).astype(int)
     ours = np.asarray(resize_window(image, new, window, bicubic)).astype(int)
     off = np.abs(whole - ours)
-    assert off.max() <= (1 if size[1] < 4 * size[0] else TALL)
+    assert off.max() <= most_levels(size)
     assert (off > 1).mean() < 0.01
 
 

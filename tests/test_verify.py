@@ -11,7 +11,7 @@ from PIL import Image
 
 import checkpoints
 import unseen
-from cli.test_commands import unseen as command
+from running import unseen as command
 from unseen import verify
 from unseen.models import table
 

@@ -31,6 +31,8 @@ COMMANDS = (
     "label",
     "label propose",
     "label info",
+    "label export",
+    "label review",
     "distil",
     "adapt",
     "labels compile",

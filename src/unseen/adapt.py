@@ -31,7 +31,8 @@ from unseen.compiled_labels import Cache, CompiledLabels
 from unseen.encode import Progress
 from unseen.errors import LabelError
 from unseen.models.model import Score
-from unseen.score import sigmoid, softmax
+from unseen.scaling import best_factor, fitted_score
+from unseen.score import softmax
 
 Rows = NDArray[np.float32]
 Places = NDArray[np.int64]
@@ -47,7 +48,6 @@ UNSEEN: tuple[str, Settings] = ("prototypes", {"w": 1 / 3})
 
 STEPS = 100  # of the probe
 SMALL = 1e-4  # of a step, against the first, that ends it
-WIDEST = 64.0  # how much a temperature may change a scale, either way
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def probe(
     target = np.eye(k, dtype=np.float32)[examples.owners]
     u, s, axes = np.linalg.svd(examples.images, full_matrices=False)
     x = np.asarray(u * s, dtype=np.float32)  # the examples in the space that they span
-    scale = np.float32(examples.scale * min(1.0, _zero_shot_temperature(examples)))
+    scale = np.float32(examples.scale * min(1.0, _zero_shot_factor(examples)))
     said = scale * (examples.images @ examples.texts.T)
     # The loss in v = scale · (rows - texts) has this curvature at most, the penalty this.
     curvature = float(np.linalg.norm(x * np.sqrt(weight), 2) ** 2) / 2
@@ -143,9 +143,9 @@ def _pace(largest: float, smallest: float) -> tuple[np.float32, np.float32]:
     return np.float32(1 / largest), np.float32((1 - root) / (1 + root))
 
 
-def _zero_shot_temperature(examples: Examples) -> float:
+def _zero_shot_factor(examples: Examples) -> float:
     said = examples.scale * (examples.images @ examples.texts.T)
-    return _temperature(np.asarray(said, dtype=np.float32), examples.owners)[0]
+    return best_factor(np.asarray(said, dtype=np.float32), examples.owners)[0]
 
 
 METHODS: dict[str, tuple[Callable[..., Fitted], tuple[Settings, ...]]] = {
@@ -288,7 +288,7 @@ def _validated(
     owners = examples.owners[held_out]
     best: dict[str, tuple[float, Settings, Rows]] = {}
     for name, settings, said in _cross_validated(examples, held_out, score, seed, progress):
-        loss = _temperature(said, owners)[1]
+        loss = best_factor(said, owners)[1]
         if name not in best or loss < best[name][0]:
             best[name] = (loss, settings, said)
     tried = [_tried(ZERO_SHOT, {}, zero[held_out], owners)]
@@ -347,72 +347,5 @@ def _said(score: Score, similarities: Rows) -> Rows:
 
 def _tried(name: str, settings: Settings, said: Rows, owners: Places) -> dict[str, Any]:
     right = int((said.argmax(1) == owners).sum())
-    loss = _temperature(said, owners)[1]
+    loss = best_factor(said, owners)[1]
     return {"method": name, "settings": settings, "right": right, "loss": round(loss, 4)}
-
-
-# temperature
-
-
-def _temperature(said: Rows, owners: Places) -> tuple[float, float]:
-    """What the logits (n, k) are best multiplied with, and the mean loss then.
-
-    The right label is aimed at with (n + 1) / (n + 2), not with certainty (Platt 1999): else a few
-    pictures that are all right would make every answer sure.
-    """
-    n, k = said.shape
-    own = said[np.arange(n), owners]
-    missing = 1 / (n + 2)
-    others = (said.sum(1) - own) / max(k - 1, 1)
-    top = said.max(1)
-    centred = said - top[:, None]
-    short = top - ((1 - missing) * own + missing * others)
-
-    def loss(t: float) -> float:
-        return float((np.log(np.exp(np.float32(t) * centred).sum(1)) + t * short).mean())
-
-    return _least(loss)
-
-
-def _least(loss: Callable[[float], float]) -> tuple[float, float]:
-    """Where a convex function of a factor is least, and how little: golden section."""
-    golden = (np.sqrt(5) - 1) / 2
-    low, high = -np.log(WIDEST), np.log(WIDEST)
-    for _ in range(24):
-        left, right = high - golden * (high - low), low + golden * (high - low)
-        if loss(float(np.exp(left))) < loss(float(np.exp(right))):
-            high = right
-        else:
-            low = left
-    best = float(np.exp((low + high) / 2))
-    return best, loss(best)
-
-
-def fitted_score(said: Rows, owners: Places, score: Score) -> Score:
-    """The family's rule, with the scale (and for sigmoids the bias) that fits these logits.
-
-    `said`: scale · similarity, without the bias. A softmax has no use for a bias.
-    """
-    if score.rule == "softmax":
-        return replace(score, scale=score.scale * _temperature(said, owners)[0])
-    right = np.zeros(said.shape, dtype=bool)
-    right[np.arange(len(owners)), owners] = True
-    factor, _ = _least(lambda t: _yes_no_loss(t * said + _bias(t * said, right), right))
-    return replace(score, scale=score.scale * factor, bias=_bias(factor * said, right))
-
-
-def _bias(said: NDArray[Any], right: NDArray[np.bool_]) -> float:
-    """With which the sigmoids add up to as many as are right: that is where the loss is least."""
-    low, high = -float(said.max()) - 40, -float(said.min()) + 40
-    for _ in range(60):
-        middle = (low + high) / 2
-        few = sigmoid(np.asarray(said + middle, dtype=np.float32)).sum() < right.sum()
-        low, high = (middle, high) if few else (low, middle)
-    return (low + high) / 2
-
-
-def _yes_no_loss(logits: NDArray[Any], right: NDArray[np.bool_]) -> float:
-    """Mean loss, aimed a little short of certainty on both sides, as above."""
-    yes, no = (right.sum() + 1) / (right.sum() + 2), 1 / ((~right).sum() + 2)
-    aim = np.where(right, yes, no)
-    return float((np.logaddexp(0, logits) - aim * logits).mean())

@@ -17,15 +17,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
-from unseen.cache import write_atomically
-from unseen.compiled_labels import SUFFIX, Adapted, Cache, CompiledLabels
+from unseen.bundle import Kind
+from unseen.compiled_labels import Adapted, Cache, CompiledLabels
 from unseen.errors import LabelError
 from unseen.models.model import Model, Score
 
-FORMAT = "unseen-adapter-1"
+KIND = Kind("unseen-adapter-1", "adapter", "; unseen adapt makes one")
 ZERO_SHOT = "zero-shot"
 
 Rows = NDArray[np.float32]
@@ -136,10 +134,7 @@ class Adapter:
 
     def save(self, path: str | Path) -> None:
         """One safetensors file, written whole or not at all."""
-        path = Path(path)
-        if path.suffix != SUFFIX:
-            raise LabelError(f"{path}: an adapter is a {SUFFIX} file.")
-        write_atomically(path, self.to_bytes())
+        KIND.write(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
         """What `save` writes."""
@@ -155,8 +150,7 @@ class Adapter:
         }
         if self.cache is not None:
             facts["cache"] = {"alpha": self.cache.alpha, "beta": self.cache.beta}
-        metadata = {"format": FORMAT, "facts": json.dumps(facts, ensure_ascii=False)}
-        return save(self._arrays(), metadata)
+        return KIND.to_bytes(self._arrays(), facts)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         arrays: dict[str, NDArray[Any]] = {
@@ -171,43 +165,32 @@ class Adapter:
     @classmethod
     def load(cls, path: str | Path) -> Adapter:
         """LabelError when the file is missing, damaged, or something else."""
-        try:
-            content = Path(path).read_bytes()
-        except FileNotFoundError:
-            raise LabelError(f"{path}: there is no such adapter.") from None
-        except OSError as error:
-            raise LabelError(f"{path}: this adapter cannot be read: {error}.") from None
-        return cls.from_bytes(content, str(path))
+        return cls.from_bytes(KIND.read(path), str(path))
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str) -> Adapter:
         """What `to_bytes` gave; `where` it was, for the LabelError of what is damaged."""
-        try:
-            arrays = load(content)
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            metadata = header.get("__metadata__", {})
-            if metadata.get("format") != FORMAT:
-                raise LabelError(f"{where}: this is no adapter; unseen adapt makes one.")
-            facts = json.loads(metadata["facts"])
-            made = cls(
-                tuple(facts["labels"]),
-                arrays["rows"],
-                Score(**facts["score"]),
-                facts["method"],
-                facts["model"],
-                facts["revision"],
-                facts["fingerprint"],
-                arrays["level"],
-                facts["contrast"],
-                Cache(arrays["support"], arrays["owners"], **facts["cache"])
-                if "cache" in facts
-                else None,
-                facts["facts"],
-            )
-            made._check_shapes()
-            return made
-        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise LabelError(f"{where}: this adapter is damaged: {error}.") from None
+        return KIND.from_bytes(content, where, cls._made)
+
+    @classmethod
+    def _made(cls, facts: dict[str, Any], arrays: dict[str, Any]) -> Adapter:
+        made = cls(
+            tuple(facts["labels"]),
+            arrays["rows"],
+            Score(**facts["score"]),
+            facts["method"],
+            facts["model"],
+            facts["revision"],
+            facts["fingerprint"],
+            arrays["level"],
+            facts["contrast"],
+            Cache(arrays["support"], arrays["owners"], **facts["cache"])
+            if "cache" in facts
+            else None,
+            facts["facts"],
+        )
+        made._check_shapes()
+        return made
 
     def _check_shapes(self) -> None:
         """ValueError where parts do not fit together."""

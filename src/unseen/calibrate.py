@@ -8,10 +8,10 @@ conformal prediction: Vovk et al. 2005). docs/calibrate.md has what each is wort
 
 from __future__ import annotations
 
-import csv
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,11 @@ from unseen.calibration import METHODS, Calibration, Exact, Likely, answers, pla
 from unseen.classify import Classifier
 from unseen.compiled_labels import CompiledLabels
 from unseen.decide import several_logits
-from unseen.encode import BATCH_SIZE
-from unseen.errors import LabelError, SourceError, UnseenWarning
+from unseen.errors import LabelError, UnseenWarning
 from unseen.labels import LabelsLike, TemplateLike
-from unseen.sources import expand
+from unseen.models.model import Score
+from unseen.sources import name_of
+from unseen.truth import Example, match, read
 
 FEWEST = 5  # pictures: fewer say nothing
 
@@ -44,6 +45,7 @@ PSEUDO_PICTURES = 1.0
 PASSES = 100
 
 Bools = NDArray[np.bool_]
+Rows = NDArray[np.float32]
 Labelled = Iterable[tuple[Any, "str | Iterable[str]"]]
 
 
@@ -58,27 +60,62 @@ def calibrate(
     precision: float | None = None,
     coverage: float | None = 0.9,
     method: str = "lac",
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
 ) -> Calibration:
     """What labelled pictures teach of a label set.
 
-    `pictures`: a folder with a folder a label, a CSV of path and label (a picture on several lines
-    has several labels), or pairs of a source and its label or labels. One label a picture: the
+    `pictures`: what `unseen.truth.read` takes (a folder with a folder a label, or a CSV file of
+    path and label), or pairs of a source and its label or labels. One label a picture: the
     temperature, and sets of likely labels with `coverage` (None: no sets) by `method`, lac or aps.
     `multi_label`: the labels of a picture are all that are true of it; thresholds are for the best
     F1, or for a wanted `precision`. Raises LabelError for fewer than five pictures, and the error
     of a picture that cannot be read.
     """
-    for name, value in (("coverage", coverage), ("precision", precision)):
-        if value is not None and not 0 < value < 1:
-            raise LabelError(f"{name} is {value}; it lies between 0 and 1.")
-    if method not in METHODS:
-        raise LabelError(f"{method!r} is no method for sets; {', '.join(METHODS)} are.")
+    _check(precision, coverage, method)
     compiled = classifier.compile(labels, template=template, background=background)
-    names = answers(compiled)
-    sources, truth = _truth(pictures, names, several=multi_label)
-    rows = classifier.encode_images(sources, batch_size=batch_size)
-    cosines, rule = compiled.similarities(rows), compiled.rule(classifier.model.score)
+    sources, examples = _read(pictures, several=multi_label)
+    matched = match(examples, answers(compiled))
+    if matched.unnamed:
+        some = ", ".join([*map(repr, matched.unnamed)][:5])
+        warnings.warn(
+            f"{len(matched.unnamed)} names are none of the labels, and their pictures were left "
+            f"out: {some}{' …' if len(matched.unnamed) > 5 else ''}",
+            UnseenWarning,
+            stacklevel=2,
+        )
+    used = np.flatnonzero(matched.judged(multi_label))
+    _enough(len(used))
+    rows = classifier.encode_images([sources[i] for i in used], batch_size=batch_size)
+    return learn(
+        rows,
+        matched.truth(used.tolist(), True, len(answers(compiled))),
+        compiled,
+        classifier.model.score,
+        multi_label=multi_label,
+        precision=precision,
+        coverage=coverage,
+        method=method,
+    )
+
+
+def learn(
+    rows: Rows,
+    truth: Bools,
+    compiled: CompiledLabels,
+    rule: Score,
+    *,
+    multi_label: bool = False,
+    precision: float | None = None,
+    coverage: float | None = 0.9,
+    method: str = "lac",
+) -> Calibration:
+    """As `calibrate`, of embeddings (n, d), and which of the answers are right of each (n, k).
+
+    `rule`: of the model that compiled the labels.
+    """
+    _check(precision, coverage, method)
+    _enough(len(rows))
+    cosines, rule = compiled.similarities(rows), compiled.rule(rule)
     if not multi_label:
         logits = score.logits(cosines, rule)
         return _made(
@@ -100,15 +137,19 @@ def calibrate(
             UnseenWarning,
             stacklevel=2,
         )
-    return _made(
-        compiled,
-        len(rows),
-        multi_label=True,
-        temperature=temperature,
-        shift=shift,
-        thresholds=dict(zip(names, found, strict=False)),
+    return replace(
+        made,
+        thresholds=dict(zip(answers(compiled), found, strict=False)),
         wanted="f1" if precision is None else f"precision {precision:g}",
     )
+
+
+def _check(precision: float | None, coverage: float | None, method: str) -> None:
+    for name, value in (("coverage", coverage), ("precision", precision)):
+        if value is not None and not 0 < value < 1:
+            raise LabelError(f"{name} is {value}; it lies between 0 and 1.")
+    if method not in METHODS:
+        raise LabelError(f"{method!r} is no method for sets; {', '.join(METHODS)} are.")
 
 
 def calibrate_unlabelled(
@@ -119,21 +160,27 @@ def calibrate_unlabelled(
     template: TemplateLike = None,
     background: Iterable[str] = (),
     prior: str = "mean",
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
 ) -> Calibration:
     """A correction from pictures without labels: `prior` is one of `PRIORS`.
 
     docs/calibrate.md says when each helps and when it harms. Pictures that cannot be read are left
     out. Raises LabelError for fewer than five.
     """
-    if prior not in PRIORS:
-        raise LabelError(f"{prior!r} is no prior correction; {', '.join(PRIORS)} are.")
     compiled = classifier.compile(labels, template=template, background=background)
     stream = classifier.encoder.stream_images(sources, batch_size=batch_size)
     good = [e.embedding for e in stream if e.embedding is not None]
-    _enough(len(good))
-    rows = np.array(good, dtype=np.float32)
-    logits = score.logits(compiled.similarities(rows), compiled.rule(classifier.model.score))
+    return learn_prior(np.array(good, dtype=np.float32), compiled, classifier.model.score, prior)
+
+
+def learn_prior(
+    rows: Rows, compiled: CompiledLabels, rule: Score, prior: str = "mean"
+) -> Calibration:
+    """As `calibrate_unlabelled`, of embeddings (n, d)."""
+    if prior not in PRIORS:
+        raise LabelError(f"{prior!r} is no prior correction; {', '.join(PRIORS)} are.")
+    _enough(len(rows))
+    logits = score.logits(compiled.similarities(rows), compiled.rule(rule))
     moved = [float(x) for x in PRIORS[prior](logits)]
     names = [label.name for label in compiled.labels]
     return _made(compiled, len(rows), prior=dict(zip(names, moved, strict=True)))
@@ -321,76 +368,25 @@ PRIORS = {"mean": mean_prior, "em": em_prior}
 # labelled pictures
 
 
-def _truth(
-    pictures: str | Path | Labelled, names: Sequence[str], *, several: bool
-) -> tuple[list[Any], Bools]:
-    """The sources, and which of the answers are right of each (n, answers)."""
+def _read(pictures: str | Path | Labelled, *, several: bool) -> tuple[list[Any], list[Example]]:
+    """The sources, and what is known of each."""
     if isinstance(pictures, (str, Path)):
-        path = Path(pictures)
-        pairs = _from_csv(path) if path.suffix.lower() == ".csv" else _from_folder(path)
-    else:
-        pairs = [(s, [own] if isinstance(own, str) else [*own]) for s, own in pictures]
-    place = {_plain_name(name): i for i, name in enumerate(names)}
-    strangers = {own: None for _, owns in pairs for own in owns if _plain_name(own) not in place}
-    if strangers:
-        some = ", ".join([*map(repr, strangers)][:5])
-        warnings.warn(
-            f"{len(strangers)} names are none of the labels, and their pictures were left out: "
-            f"{some}{' …' if len(strangers) > 5 else ''}",
-            UnseenWarning,
-            stacklevel=3,
-        )
-    kept = [(s, owns) for s, owns in pairs if owns and not any(own in strangers for own in owns)]
-    _enough(len(kept))
-    truth = np.zeros((len(kept), len(names)), dtype=bool)
-    for row, (source, owns) in zip(truth, kept, strict=True):
-        row[[place[_plain_name(own)] for own in owns]] = True
-        if not several and row.sum() != 1:
-            raise LabelError(f"{source} has several labels: calibrate with multi_label (--multi).")
-    return [source for source, _ in kept], truth
+        examples = read(Path(pictures), several=several)
+        return [example.path for example in examples], examples
+    sources: list[Any] = []
+    examples = []
+    for source, own in pictures:
+        name, owns = name_of(source, len(sources)), (own,) if isinstance(own, str) else (*own,)
+        if len(set(owns)) > 1 and not several:
+            raise LabelError(f"{name} has several labels: calibrate with multi_label (--multi).")
+        sources.append(source)
+        examples.append(Example(Path(name), owns))
+    return sources, examples
 
 
 def _enough(pictures: int) -> None:
     if pictures < FEWEST:
         raise LabelError(f"{pictures} pictures are too few to learn from: give at least {FEWEST}.")
-
-
-def _plain_name(name: str) -> str:
-    """As a folder may have it: `polar_bear` is "polar bear"."""
-    return " ".join(name.replace("_", " ").split()).casefold()
-
-
-def _from_folder(folder: Path) -> list[tuple[Any, list[str]]]:
-    if not folder.is_dir():
-        raise SourceError(f"{folder}: this is no folder with a folder a label, and no .csv file.")
-    inside = sorted(path for path in folder.iterdir() if path.is_dir())
-    if not inside:
-        raise SourceError(f"{folder}: no folders in it; each label has one with its pictures.")
-    return [(s.name, [path.name]) for path in inside for s in _pictures(path)]
-
-
-def _pictures(folder: Path) -> list[Any]:
-    try:
-        return list(expand(str(folder)))
-    except SourceError:  # no pictures in it
-        return []
-
-
-def _from_csv(path: Path) -> list[tuple[Any, list[str]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"{path}: it cannot be read: {error}.") from None
-    found: dict[str, list[str]] = {}
-    for number, row in enumerate(rows):
-        if len(row) < 2:
-            raise SourceError(f"{path}: line {number + 1} has no label: path,label is wanted.")
-        if number == 0 and row[1].strip().lower() in ("label", "labels"):
-            continue  # a header
-        where = str(path.parent / row[0].strip())
-        found.setdefault(where, []).extend(cell.strip() for cell in row[1:] if cell.strip())
-    return [*found.items()]
 
 
 def _columns(truth: Bools, compiled: CompiledLabels) -> Bools:

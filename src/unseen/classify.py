@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from unseen.adapter import Adapter
+from unseen.bundle import SUFFIX
 from unseen.calibration import Calibration
-from unseen.compiled_labels import SUFFIX, CompiledLabels, compile_labels
+from unseen.compiled_labels import CompiledLabels, compile_labels
 from unseen.decide import Decision, decide_encoded
-from unseen.encode import BATCH_SIZE, Embeddings, Encoded, Encoder, Progress
+from unseen.encode import Embeddings, Encoded, Encoder, Progress
 from unseen.errors import LabelError, ModelError
 from unseen.images import DEFAULT_LIMITS, Limits
 from unseen.labels import Label, LabelSet, LabelsLike, TemplateLike
@@ -98,7 +99,7 @@ class Classifier:
         own = set(self.model.background)
         return LabelSet(tuple(Label(name, background=name in own) for name in self.model.labels))
 
-    def encode_images(self, sources: Any, *, batch_size: int = BATCH_SIZE) -> Embeddings:
+    def encode_images(self, sources: Any, *, batch_size: int | None = None) -> Embeddings:
         """Any source or sources → float32 (n, d), rows of length 1."""
         return self.encoder.encode_images(sources, batch_size=batch_size)
 
@@ -176,7 +177,7 @@ class Classifier:
         sources: Any,
         labels: LabelsLike | CompiledLabels | None = None,
         *,
-        batch_size: int = BATCH_SIZE,
+        batch_size: int | None = None,
         template: TemplateLike = None,
         background: Iterable[str] = (),
         multi_label: bool = False,
@@ -196,6 +197,7 @@ class Classifier:
         at least this probability; when none has, the prediction is *unknown*. `unknown`: "auto" to
         measure the evidence that any label is there, and say *unknown* where it is too little.
         `calibration`: what `unseen.calibrate` gave for just these labels, or its file.
+        `batch_size`: pictures that the network takes at once; None: as many as suit the model.
         """
         decision = self.decision(multi_label, top_k, min_score, unknown, calibration)
         compiled = self.compile(labels, template=template, background=background)
@@ -238,9 +240,11 @@ class Classifier:
         compiled: CompiledLabels,
         decision: Decision,
         *,
-        batch_size: int = BATCH_SIZE,
+        batch_size: int | None = None,
     ) -> Iterator[Prediction]:
         """Pictures already encoded → predictions, in order."""
+        if batch_size is None:
+            batch_size = self.encoder.batch_size
         while batch := list(islice(stream, batch_size)):
             yield from decide_encoded(batch, compiled, self.model.score, decision)
 

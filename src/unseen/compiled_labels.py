@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,22 +9,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
-from unseen.cache import write_atomically
+from unseen.bundle import Kind
 from unseen.encode import Encoder, Progress
 from unseen.errors import LabelError
 from unseen.labels import Label, LabelSet, fill
 from unseen.models.model import Model, Score
 
-FORMAT = "unseen-labels-1"
+KIND = Kind("unseen-labels-1", "compiled label set")
 
 # What a picture shows when none of the labels is meant; the mean of them is the neutral ground
 # that multi-label mode of a softmax family sets each label against.
 NEUTRAL = ("something", "a thing", "an object", "a scene", "a picture")
-
-SUFFIX = ".safetensors"
 
 Rows = NDArray[np.float32]
 
@@ -120,10 +115,7 @@ class CompiledLabels:
 
     def save(self, path: str | Path) -> None:
         """One safetensors file, written whole or not at all."""
-        path = Path(path)
-        if path.suffix != SUFFIX:
-            raise LabelError(f"{path}: a compiled label set is a {SUFFIX} file.")
-        write_atomically(path, self.to_bytes())
+        KIND.write(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
         """What `save` writes."""
@@ -145,34 +137,17 @@ class CompiledLabels:
             if cache is not None:
                 facts["adapted"] |= {"alpha": cache.alpha, "beta": cache.beta}
                 arrays |= {"support": cache.support, "owners": cache.owners}
-        metadata = {"format": FORMAT, "facts": json.dumps(facts, ensure_ascii=False)}
-        return save(arrays, metadata)
+        return KIND.to_bytes(arrays, facts)
 
     @classmethod
     def load(cls, path: str | Path) -> CompiledLabels:
         """LabelError when the file is missing, damaged, or something else."""
-        try:
-            content = Path(path).read_bytes()
-        except FileNotFoundError:
-            raise LabelError(f"{path}: there is no such compiled label set.") from None
-        except OSError as error:
-            raise LabelError(f"{path}: this compiled label set is damaged: {error}.") from None
-        return cls.from_bytes(content, str(path))
+        return cls.from_bytes(KIND.read(path), str(path))
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str) -> CompiledLabels:
         """What `to_bytes` gave; `where` it was, for the LabelError of what is damaged."""
-        try:
-            arrays = load(content)
-            # https://huggingface.co/docs/safetensors#format: the header's length, then the header.
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            metadata = header.get("__metadata__", {})
-            if metadata.get("format") != FORMAT:
-                raise LabelError(f"{where}: this is no compiled label set.")
-            facts = json.loads(metadata["facts"])
-            return cls._from_facts(facts, arrays)
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise LabelError(f"{where}: this compiled label set is damaged: {error}.") from None
+        return KIND.from_bytes(content, where, cls._from_facts)
 
     @classmethod
     def _from_facts(cls, facts: dict[str, Any], arrays: dict[str, Any]) -> CompiledLabels:

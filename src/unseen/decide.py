@@ -194,7 +194,8 @@ def _evidence(
         return [None] * len(embeddings)
     if labels.adapted is not None:
         raise LabelError(
-            "evidence is measured by what words say: leave unknown auto, or the adapter."
+            "evidence is measured by what words say, and an adapter goes beyond them: leave "
+            "unknown auto, or the adapter. Background labels may be given with an adapter."
         )
     return [float(e) for e in evidence(embeddings, labels.matrix[~_background(labels)], ground)]
 

@@ -12,6 +12,7 @@ from importlib import metadata
 
 import unseen
 from unseen import cache
+from unseen.processors import usable
 from unseen.runtimes import devices, onnx, onnx_int8
 from unseen.verify import verify
 
@@ -86,9 +87,7 @@ def _providers() -> Iterator[Finding]:
 
 def _threads() -> Iterator[Finding]:
     total = os.cpu_count() or 1
-    # What a container or taskset leaves of them; not every platform can say.
-    ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else total
-    yield Finding("threads", f"{ours} of {total} processors; --threads chooses fewer")
+    yield Finding("threads", f"{usable()} of {total} processors; --threads chooses fewer")
 
 
 def _home() -> Iterator[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +18,8 @@ from unseen.cache import VectorCache
 from unseen.errors import LabelError, ModelError, UnseenError, UnseenWarning
 from unseen.images import DEFAULT_LIMITS, Limits, open_image
 from unseen.models.compiled import PRECISIONS, CompiledNetwork
-from unseen.models.model import Model
+from unseen.models.model import LARGE_BATCH, Model
+from unseen.processors import usable
 from unseen.runtimes.devices import Place, place
 from unseen.sources import Source, expand
 
@@ -30,7 +30,6 @@ T = TypeVar("T")
 S = TypeVar("S")
 R = TypeVar("R")
 
-BATCH_SIZE = 16  # pictures: on two cores 15 % faster than 4, and no slower than 32
 TEXT_BATCH_TOKENS = 2048  # tokens in a text batch: enough to fill the cores, little to pad
 TEXT_CHUNK = 4096  # prompts between two writes to the cache: what a killed process can lose
 
@@ -58,8 +57,9 @@ class Encoder:
         device: str = "auto",
     ) -> None:
         """`exact` decodes JPEGs in full; by default a decoder may stop at three times the size
-        that is wanted (cosine ≥ 0.999 to exact). `threads`: of the networks; None is all.
-        `precision`: one of `PRECISIONS`; int8 is for the image net, and the text net is then fp32.
+        that is wanted (cosine ≥ 0.999 to exact). `threads`: of the networks; None: as many as
+        may be used. `precision`: one of `PRECISIONS`; int8 is for the image net, and the text net
+        is then fp32.
         `device`: as runtimes/devices has it. ModelError for any other, and for a device that is not
         here.
         """
@@ -103,13 +103,19 @@ class Encoder:
         """Of the image net: what auto came to. To learn that, it compiles and checks."""
         return self._image.precision
 
+    @property
+    def batch_size(self) -> int:
+        """Pictures that the image net takes at once when nobody says: the model's own."""
+        return self.model.batch_size if self.place.is_cpu else LARGE_BATCH  # few leave a GPU idle
+
     # pictures
 
-    def encode_images(self, sources: Any, *, batch_size: int = BATCH_SIZE) -> Embeddings:
+    def encode_images(self, sources: Any, *, batch_size: int | None = None) -> Embeddings:
         """Any source or sources → float32 (n, d), rows of length 1.
 
         Raises the ImageError or SourceError of the first picture that cannot be read;
-        `stream_images` goes on past it.
+        `stream_images` goes on past it. `batch_size`: pictures that the network takes at
+        once; None: as many as suit the model, here and wherever it can be given.
         """
         rows = []
         for encoded in self.stream_images(sources, batch_size=batch_size):
@@ -121,7 +127,7 @@ class Encoder:
         return np.stack(rows)  # type: ignore[arg-type]
 
     def stream_images(
-        self, sources: Any, *, batch_size: int = BATCH_SIZE, limits: Limits | None = None
+        self, sources: Any, *, batch_size: int | None = None, limits: Limits | None = None
     ) -> Iterator[Encoded]:
         """`Encoded` for each picture, in order, a broken one included; memory is bounded.
 
@@ -154,15 +160,18 @@ class Encoder:
         items: Iterable[T],
         decode: Callable[[T], tuple[S, NDArray[np.uint8] | R]],
         *,
-        batch_size: int = BATCH_SIZE,
+        batch_size: int | None = None,
     ) -> Iterator[tuple[S, NDArray[np.float32] | R]]:
         """`decode` of each item in threads, its pixels through the net, anything else as it is.
 
         In order; memory is bounded.
         """
+        if batch_size is None:
+            batch_size = self.batch_size
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
-        workers = min(os.cpu_count() or 1, batch_size)
+        # A network that takes few at once needs no fewer threads to feed it.
+        workers = min(usable(), max(batch_size, LARGE_BATCH))
         with ThreadPoolExecutor(workers, thread_name_prefix="unseen-decode") as pool:
             decoded = _ahead(pool, decode, items, batch_size + workers)
             while batch := list(islice(decoded, batch_size)):

@@ -18,7 +18,9 @@ from pathlib import Path
 from unseen.errors import SourceError
 
 HOW = ("copy", "link", "move")
-NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # on some system or other
+NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]')  # on some system or other
+DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # no files on Windows
+LONGEST = 200  # bytes of a name: systems take 255, and a number may follow
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,19 @@ class Step:
 
 def folder_name(label: str) -> str:
     """A label as the name of a folder, on every system."""
-    name = NOT_IN_NAMES.sub("_", label).strip(" .")[:100]
-    return name if name not in ("", ".", "..") else "_"
+    return _safe(label.strip(" .")[:100]).strip(" .") or "_"
+
+
+def file_name(name: str) -> str:
+    """The name of a file, as it is but for what some system refuses; its suffix is kept."""
+    suffix = _safe(Path(name).suffix)
+    return f"{_safe(name.removesuffix(Path(name).suffix)) or '_'}{suffix}"
+
+
+def _safe(name: str) -> str:
+    clean = NOT_IN_NAMES.sub("_", name)
+    clean = clean.encode("utf-8")[:LONGEST].decode("utf-8", "ignore")
+    return f"_{clean}" if DEVICES.fullmatch(clean) else clean
 
 
 def plan(files: Iterable[tuple[Path, str]], into: Path, how: str) -> Iterator[Step]:

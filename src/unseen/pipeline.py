@@ -10,7 +10,7 @@ from typing import Any
 from unseen.classify import Classifier, load
 from unseen.compiled_labels import CompiledLabels
 from unseen.decide import Decision
-from unseen.encode import BATCH_SIZE, Encoded
+from unseen.encode import Encoded
 from unseen.errors import LabelError, SourceError, UnseenError
 from unseen.sources import Source, name_of
 
@@ -82,7 +82,7 @@ class ZeroShotImageClassification:
         rankings = self._stream(
             image if several else [image],
             self.classifier.compile(candidate_labels, template=hypothesis_template),
-            batch_size or self.batch_size or BATCH_SIZE,
+            batch_size or self.batch_size,
             timeout,
         )
         if isinstance(image, Iterator):
@@ -90,7 +90,7 @@ class ZeroShotImageClassification:
         return list(rankings) if several else next(rankings)
 
     def _stream(
-        self, images: Any, labels: CompiledLabels, batch_size: int, timeout: float | None
+        self, images: Any, labels: CompiledLabels, batch_size: int | None, timeout: float | None
     ) -> Iterator[Ranking]:
         encoder = self.classifier.encoder
         limits = encoder.limits

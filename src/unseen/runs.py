@@ -1,6 +1,7 @@
 """What `classify` leaves in files: the rows, read back, and the manifest that says what made them.
 
-Beside NAME lies NAME.run.json, written when a run begins and completed when it ends.
+Beside NAME lies NAME.run.json, written when a run begins and completed when it ends. Other outputs
+have one too, written with them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unseen.cache import write_atomically
 from unseen.errors import SourceError
 from unseen.labels import fill
 
@@ -43,8 +45,42 @@ def manifest_path(output: Path) -> Path:
     return output.with_name(output.name + ".run.json")
 
 
-def manifest(model: Model, compiled: CompiledLabels, options: dict[str, Any]) -> dict[str, Any]:
-    """What makes a row what it is, as plain data."""
+def manifest(
+    model: Model, compiled: CompiledLabels | None, options: dict[str, Any]
+) -> dict[str, Any]:
+    """What makes a row what it is, as plain data. Without labels: what makes an embedding that."""
+    return {
+        "format": FORMAT,
+        "model": model.name,
+        "revision": model.revision,
+        "fingerprint": model.fingerprint,
+        "score": asdict(model.score),
+        **({} if compiled is None else _words(compiled)),
+        "options": options,
+        "versions": versions(),
+        "started": now(),
+    }
+
+
+def write_manifest(output: Path, made: dict[str, Any]) -> None:
+    """Beside an output. OSError."""
+    content = json.dumps(made, ensure_ascii=False, indent=1)
+    write_atomically(manifest_path(output), content.encode("utf-8", "backslashreplace"))
+
+
+def write_ended(
+    output: Path, made: dict[str, Any], pictures: int, errors: int, *, complete: bool = True
+) -> None:
+    """The manifest of an output that is written when it is all there. SourceError."""
+    ended = {"pictures": pictures, "errors": errors, "complete": complete, "ended": now()}
+    try:
+        write_manifest(output, {**made, **ended})
+    except OSError as error:
+        path = manifest_path(output)
+        raise SourceError(f"{path}: it cannot be written: {error.strerror or error}.") from None
+
+
+def _words(compiled: CompiledLabels) -> dict[str, Any]:
     # Of the words, not of the matrix: its last bits depend on how prompts were batched.
     words = [
         {**asdict(label), "prompts": own}
@@ -52,17 +88,9 @@ def manifest(model: Model, compiled: CompiledLabels, options: dict[str, Any]) ->
     ]
     templates = _templates(compiled)
     return {
-        "format": FORMAT,
-        "model": model.name,
-        "revision": model.revision,
-        "fingerprint": model.fingerprint,
-        "score": asdict(model.score),
         "labels": [_label(compiled, place, templates) for place in range(len(compiled.labels))],
         "templates": templates,
         "labels_sha256": hashlib.sha256(json.dumps(words).encode()).hexdigest(),
-        "options": options,
-        "versions": versions(),
-        "started": now(),
     }
 
 

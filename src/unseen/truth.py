@@ -1,12 +1,13 @@
-"""What pictures show, as people said: a folder a class, or a CSV file → labelled pictures."""
+"""What pictures show, as people said: a folder a class, CSV or JSON lines → labelled pictures."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.errors import SourceError
+from unseen.runs import plain
 from unseen.sources import expand
 
 BETWEEN = ";"  # labels of one picture in a CSV file
@@ -59,23 +61,27 @@ class Match:
 
 
 def read(source: Path, *, several: bool = False) -> list[Example]:
-    """The labelled pictures of a folder, or of a CSV file with the columns path and label.
+    """The labelled pictures of a folder, or of a .csv or .jsonl file with path and label.
 
     In a folder each folder is a class, its underscores read as spaces, and what lies in it at any
     depth belongs to it; a picture that lies in none has no label. Paths in a CSV file are relative
-    to it, and every other column is kept; `several`: `;` stands between the labels of a picture.
-    SourceError.
+    to it, and every other column is kept. A path on several rows is one picture; with `several` it
+    may have several labels, on rows of their own or with `;` between them. SourceError.
     """
     if source.is_dir():
         return _read_folder(source)
-    rows = read_table(source, "label")
-    doubled = next((label for _, label, _ in rows if BETWEEN in label), None)
+    found: dict[Path, Example] = {}
+    for path, label, columns in read_table(source, "label"):
+        before = found.get(path, Example(path, (), columns))
+        labels = tuple(dict.fromkeys([*before.labels, *_split(label)]))
+        found[path] = Example(path, labels, before.columns)
+    doubled = next((e for e in found.values() if len(e.labels) > 1), None)
     if doubled is not None and not several:
-        raise SourceError(f"{source}: {doubled!r} is several labels; they need --multi.")
-    return [
-        Example(path, tuple(_split(label)) if several else tuple(filter(None, [label])), columns)
-        for path, label, columns in rows
-    ]
+        raise SourceError(
+            f"{source}: {doubled.path.name} has the labels {', '.join(doubled.labels)}; several "
+            "labels a picture need --multi (multi_label in Python)."
+        )
+    return [*found.values()]
 
 
 def classes(examples: Iterable[Example]) -> list[str]:
@@ -109,13 +115,27 @@ def match(examples: Sequence[Example], names: Sequence[str]) -> Match:
 
 
 def read_table(path: Path, second: str) -> list[tuple[Path, str, dict[str, str]]]:
-    """The rows of a CSV file with the columns path and `second`: path, its value, all columns."""
+    """The rows of a file (.jsonl: JSON lines; any other: CSV) with the columns path and `second`:
+    path, its value, all columns. A cell made harmless for spreadsheets is read as it was."""
+    kind = "JSON lines" if path.suffix.lower() == ".jsonl" else "CSV"
     try:
-        text = path.read_text("utf-8-sig")  # spreadsheets write a byte-order mark
+        # Spreadsheets write a byte-order mark. Line ends stay: one may be part of a file's name.
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise SourceError(f"{path}: there is no such folder or file.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path}: it cannot be read as a CSV file: {error}.") from None
+        raise SourceError(f"{path}: it cannot be read as a {kind} file: {error}.") from None
+    rows = []
+    for line, columns in (_json_lines if kind == "JSON lines" else _csv)(path, text, second):
+        if not columns["path"]:
+            raise SourceError(f"{path}: line {line} has no path.")
+        rows.append((path.parent / columns["path"], columns[second], columns))
+    if not rows:
+        raise SourceError(f"{path}: there are no rows in it.")
+    return rows
+
+
+def _csv(path: Path, text: str, second: str) -> Iterator[tuple[int, dict[str, str]]]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
     header = [name.strip() for name in reader.fieldnames or []]
     if not {"path", second} <= set(header):
@@ -124,15 +144,33 @@ def read_table(path: Path, second: str) -> list[tuple[Path, str, dict[str, str]]
             f"and {second}."
         )
     reader.fieldnames = header
-    rows = []
     for row in reader:
-        columns = {name: (row[name] or "").strip() for name in header}
-        if not columns["path"]:
-            raise SourceError(f"{path}: line {reader.line_num} has no path.")
-        rows.append((path.parent / columns["path"], columns[second], columns))
-    if not rows:
-        raise SourceError(f"{path}: there are no rows in it.")
-    return rows
+        cells = {name: (row[name] or "").strip() for name in header}
+        yield (
+            reader.line_num,
+            {name: cell if name == "path" else plain(cell) for name, cell in cells.items()},
+        )
+
+
+def _json_lines(path: Path, text: str, second: str) -> Iterator[tuple[int, dict[str, str]]]:
+    for line, one in enumerate(text.split("\n"), 1):
+        if not one.strip():
+            continue
+        try:
+            row = json.loads(one)
+            columns = {name: _said(value) for name, value in row.items()}
+            if not {"path", second} <= set(columns):
+                raise ValueError(f"it must have path and {second}")
+        except (ValueError, AttributeError) as error:
+            raise SourceError(f"{path}: line {line} is no row: {error}.") from None
+        yield line, columns
+
+
+def _said(value: object) -> str:
+    """A value as the cell of a CSV file says it."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value)
 
 
 def _read_folder(folder: Path) -> list[Example]:
@@ -140,10 +178,14 @@ def _read_folder(folder: Path) -> list[Example]:
     for source in expand(folder):
         path = Path(source.content)
         first, *rest = path.relative_to(folder).parts
-        examples.append(Example(path, (first.replace("_", " "),) if rest else ()))
+        examples.append(Example(path, (_spaced(first),) if rest else ()))
     if not any(example.labels for example in examples):
         raise SourceError(f"{folder}: no picture lies in a folder of it; each folder is a class.")
     return examples
+
+
+def _spaced(name: str) -> str:
+    return " ".join(name.replace("_", " ").split())
 
 
 def _split(labels: str) -> Iterable[str]:

@@ -24,6 +24,7 @@ from PIL import Image
 from unseen.cache import VectorCache
 from unseen.encode import Encoder
 from unseen.labels import fill
+from unseen.models.model import Model
 from unseen.score import cosines
 
 Rows = NDArray[np.float32]
@@ -45,8 +46,7 @@ class Ground:
     @classmethod
     def of(cls, encoder: Encoder) -> Ground:
         """Encoded once and kept on disk: some hundred words and 32 small pictures."""
-        words = [fill(encoder.model.template, word) for word in concepts()]
-        return cls(encoder.encode_texts(words), _nothing(encoder))
+        return cls(encoder.encode_texts(prompts(encoder.model)), _nothing(encoder))
 
 
 def evidence(images: Rows, labels: Rows, ground: Ground) -> Rows:
@@ -71,6 +71,11 @@ def concepts() -> tuple[str, ...]:
     """The everyday words that are shipped."""
     text = resources.files("unseen").joinpath("data/concepts.txt").read_text("utf-8")
     return tuple(line for line in text.splitlines() if line and not line.startswith("#"))
+
+
+def prompts(model: Model) -> list[str]:
+    """The everyday words, as a model is asked for them."""
+    return [fill(model.template, word) for word in concepts()]
 
 
 def _nothing(encoder: Encoder) -> Rows:

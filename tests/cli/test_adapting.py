@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from PIL import ImageFilter
 
 import shapes
-from cli.test_commands import SHAPES, unseen
+from running import unseen
 
+SHAPES = ["-m", "tests/fixtures/shapes-clip"]
 LABELS = [f"a {colour} {shape}" for colour in ("red", "blue", "green") for shape in shapes.SHAPES]
 
 
@@ -125,6 +127,92 @@ def test_zero_shot_is_kept_where_it_is_right(tmp_path: Path) -> None:
     assert_same(rows(unseen(*command, "--adapter", mine).stdout), plain, 1e-5)
 
 
+def spoil(folder: Path) -> None:
+    """Every picture becomes rubbish of the same size and time: only an index knows them now."""
+    for path in folder.rglob("*.png"):
+        was = path.stat()
+        path.write_bytes(bytes(was.st_size))
+        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+
+
+def test_a_csv_and_an_index_teach_the_same_as_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "examples"
+    table = ["path,label,by"]
+    for label in LABELS[:5]:
+        for seed in range(3):
+            path = save(folder, label, seed)
+            table.append(f"{path.relative_to(tmp_path)},{label.replace('a ', 'A_')},me")
+    table += [f"examples/a_red_ring/{seed}.png,a dragon,me" for seed in range(2)]
+    (tmp_path / "examples.csv").write_text("\n".join(table), "utf-8")
+    labels = ("-l", ",".join(LABELS[:6]), *SHAPES, "--json")
+
+    def learnt(source: Path, name: str) -> tuple[dict, str]:
+        done = unseen("adapt", source, "-o", tmp_path / f"{name}.safetensors", *labels)
+        facts = json.loads(done.stdout)
+        facts.pop("date")
+        return facts, done.stderr
+
+    from_folder, said = learnt(folder, "a")
+    assert said == "" and from_folder["pictures"] == 15 and len(from_folder["labels"]) == 5
+    from_table, said = learnt(tmp_path / "examples.csv", "b")
+    assert from_table == from_folder
+    assert said.splitlines() == [
+        "warning: classes that no label stands for are left out with their pictures: "
+        "a dragon (2 pictures)."
+    ]
+    unseen("index", folder, *SHAPES)
+    spoil(folder)
+    indexed, said = learnt(folder, "c")
+    assert "from the index" in said and indexed["method"] == from_folder["method"]
+    for one, other in zip(indexed["tried"], from_folder["tried"], strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], abs=0.01)
+    table = tmp_path / "examples" / "inside.csv"
+    lines = [f"{p.relative_to(folder)},{p.parent.name}" for p in sorted(folder.rglob("*.png"))]
+    table.write_text("\n".join(["path,label", *lines]), "utf-8")
+    assert learnt(table, "d")[0]["tried"] == indexed["tried"]
+    done = unseen(
+        "adapt", folder, "-o", tmp_path / "e.safetensors", *labels, "--no-index", code=2
+    )  # fmt: skip
+    assert "none of its pictures could be read" in done.stderr
+
+
+def test_eval_and_calibrate_know_adapters(examples: Path, pictures: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.safetensors"
+    unseen("adapt", examples, "-o", mine, *SHAPES, "-q")
+    common = (pictures, *SHAPES, "--json")
+    both = unseen("eval", *common, "--adapter", "none", "--adapter", mine, "-q", code=0)
+    plain, own = json.loads(both.stdout)["candidates"]
+    assert (plain["adapter"], own["adapter"]) == (None, str(mine))
+    assert own["figures"]["top1"]["value"] > plain["figures"]["top1"]["value"]
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(LABELS), "utf-8")
+    learnt = tmp_path / "learnt.json"
+    with_both = ("-l", labels, "--adapter", mine)
+    unseen("calibrate", pictures, *SHAPES, *with_both, "-o", learnt, "-q")
+    found = unseen("eval", *common, *with_both, "--calibration", "none", "--calibration", learnt)
+    before, after = json.loads(found.stdout)["candidates"]
+    assert before["figures"]["top1"] == {**after["figures"]["top1"], "best": True}
+    assert after["figures"]["nll"]["value"] < before["figures"]["nll"]["value"]
+    into = ("--into", tmp_path / "out", "--dry-run", "--json")
+    steps = json.loads(unseen("organize", pictures, *SHAPES, "--adapter", mine, *into).stdout)
+    found = rows(unseen("classify", pictures, *SHAPES, "--adapter", mine, "--jsonl", "-q").stdout)
+    assert {s["source"]: Path(s["target"]).parent.name for s in steps["steps"]} == {
+        source: row["label"] for source, row in found.items()
+    }
+    picture = next(pictures.rglob("*.png"))
+    done = unseen("classify", picture, *SHAPES, *with_both, "--calibration", learnt, "--json")
+    assert json.loads(done.stdout)[0]["likely"]
+    # What is learnt of adapted labels is not for others, and the other way round.
+    done = unseen("eval", *common, "-l", labels, "--calibration", learnt, code=2)
+    assert "does not fit" in done.stderr
+    done = unseen("eval", "tests/photographs", "--adapter", mine, code=2)
+    assert "was made for" in done.stderr
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(f"path,caption\n{picture},a red circle\n", "utf-8")
+    done = unseen("eval", pairs, "--retrieval", "--adapter", mine, code=2)
+    assert "--adapter" in done.stderr
+
+
 def test_a_broken_picture_is_named_and_the_rest_is_learnt(examples: Path, tmp_path: Path) -> None:
     folder = tmp_path / "some"
     for label in LABELS[:4]:
@@ -164,9 +252,12 @@ def test_a_label_by_its_pictures_and_labels_from_a_file(examples: Path, tmp_path
     ("arguments", "expected"),
     [
         (("missing", "-o", "x.safetensors"), "there is no such folder"),
-        (("examples", "-o", "x.safetensors"), "no folders in it"),
+        (("examples", "-o", "x.safetensors"), "each folder is a class"),
         (("tests/photographs", "-o", "x.bin"), "is a .safetensors file"),
-        (("tests/photographs", "-o", "x.safetensors", "-l", "cat,dog"), "no such label"),
+        (
+            ("tests/photographs", "-o", "x.safetensors", "-l", "unicorn,dragon"),
+            "no picture has one",
+        ),
     ],
 )
 def test_what_is_refused(arguments: tuple[str, ...], expected: str, tmp_path: Path) -> None:

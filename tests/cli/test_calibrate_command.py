@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import json
-import subprocess
-import sys
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageFilter
 
 import shapes
+from running import ROOT, unseen
 
-ROOT = Path(__file__).parent.parent.parent
 MODEL = ["-m", str(ROOT / "tests" / "fixtures" / "shapes-clip")]
 LABELS = shapes.labels()[:10]
-
-
-def unseen(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "unseen", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, encoding="utf-8")
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +109,81 @@ def test_several_labels_and_pictures_without_labels(place: Path) -> None:
         assert reason in done.stderr
     done = unseen("calibrate", place / "labelled", "-l", "a,b", *MODEL, code=2)
     assert "-o FILE" in done.stderr
+
+
+def test_a_csv_has_what_the_json_has(place: Path, tmp_path: Path) -> None:
+    made = tmp_path / "made.json"
+    common = ["-l", place / "labels.txt", *MODEL]
+    unseen("calibrate", place / "labelled", *common, "-o", made)
+    asked = [place, *common, "--calibration", made, "--unknown", "auto", "--top", "2"]
+    said = json.loads(unseen("classify", *asked, "--json", "-q").stdout)
+    out = tmp_path / "out.csv"
+    unseen("classify", *asked, "-o", out, "-q")
+    text = out.read_text("utf-8")
+    assert text.startswith("source,label,score,unknown,error,label_2,score_2,likely,evidence\n")
+    rows = [*csv.DictReader(text.splitlines())]
+    assert len(rows) == len(said) == 31
+    for row, one in zip(rows, said, strict=True):
+        assert row["likely"].split(";") == one["likely"]
+        assert float(row["evidence"]) == pytest.approx(one["evidence"], abs=1e-3)
+    assert any(";" in row["likely"] for row in rows)
+    # It is gone on with where it stopped.
+    out.write_text("".join(text.splitlines(keepends=True)[:20]), "utf-8")
+    unseen("classify", *asked, "-o", out, "-q", "--resume")
+    assert out.read_text("utf-8") == text
+    unseen("classify", place / "grey.png", *common, "--no-calibration", "-o", tmp_path / "b.csv")
+    head = (tmp_path / "b.csv").read_text("utf-8").splitlines()[0]
+    assert head == "source,label,score,unknown,error"
+
+
+def test_organize_takes_a_calibration_and_auto(place: Path, tmp_path: Path) -> None:
+    """Scores that are less sure leave more pictures out; so does evidence."""
+    labels = ["-l", place / "labels.txt", *MODEL]
+    made, wrong = tmp_path / "made.json", tmp_path / "wrong.csv"
+    pictures = sorted((place / "labelled").rglob("*.png"))
+    # Half of the labels are those of others, so that scores had better be small.
+    rows = [f"{p},{LABELS[0] if i % 2 else p.parent.name}" for i, p in enumerate(pictures)]
+    wrong.write_text("\n".join(["path,label", *rows]), "utf-8")
+    unseen("calibrate", wrong, *labels, "-o", made)
+
+    def filed(*more: object) -> set[str]:
+        common = ["--into", tmp_path / "out", "--dry-run", "--json", "--min-score", "0.9"]
+        steps = json.loads(unseen("organize", place, *labels, *common, *more).stdout)["steps"]
+        return {step["source"] for step in steps}
+
+    plain = filed("--no-calibration")
+    calibrated = filed("--calibration", made)
+    assert calibrated < plain and len(calibrated) < len(plain) - 5
+    some = filed("--no-calibration", "--unknown", "auto")
+    assert some <= plain and str(place / "grey.png") not in some
+
+
+def test_an_index_is_used_and_what_cannot_be_read_is_named(place: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "labelled"
+    shutil.copytree(place / "labelled", folder)
+    broken = folder / LABELS[0] / "broken.png"
+    broken.write_bytes(b"no picture")
+    common = ["-l", place / "labels.txt", *MODEL, "--json"]
+    done = unseen("calibrate", folder, *common, "-o", tmp_path / "a.json", code=1)
+    plain = json.loads(done.stdout)
+    assert plain["pictures"] == 30 and "1 of 31 pictures could not be read" in done.stderr
+    assert str(broken) in done.stderr
+    broken.unlink()
+    unseen("index", folder, *MODEL)
+    for path in folder.rglob("*.png"):  # rubbish of the same size and time
+        was = path.stat()
+        path.write_bytes(bytes(was.st_size))
+        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    done = unseen("calibrate", folder, *common, "-o", tmp_path / "b.json")
+    again = json.loads(done.stdout)
+    assert "from the index" in done.stderr and again["pictures"] == 30
+    assert again["temperature"] == pytest.approx(plain["temperature"], rel=0.01)
+    done = unseen("calibrate", folder, *common, "--unlabelled", "mean", "-o", tmp_path / "c.json")
+    assert json.loads(done.stdout)["pictures"] == 30
+    done = unseen(
+        "calibrate", folder, *common, "--no-index", "-o", tmp_path / "d.json", code=2
+    )  # fmt: skip
+    assert "0 pictures are too few" in done.stderr
 
 
 def test_what_fits_no_label_is_unknown(place: Path) -> None:

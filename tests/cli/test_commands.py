@@ -18,18 +18,10 @@ from PIL import Image
 from safetensors import safe_open
 
 import shapes
+from running import ROOT, unseen
 from unseen.cli.output import harmless, printable
 
-ROOT = Path(__file__).parent.parent.parent
 SHAPES = ["-m", "tests/fixtures/shapes-clip"]
-
-
-def unseen(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "unseen", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, encoding="utf-8")
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import shapes
+from running import unseen
 
-ROOT = Path(__file__).parent.parent.parent
 SHAPES = ["-m", "tests/fixtures/shapes-clip"]
 LABELS = "a red circle,a blue star,a green square"
-
-
-def unseen(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "unseen", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, encoding="utf-8")
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 def made(output: Path) -> dict[str, Any]:
@@ -127,3 +117,38 @@ def test_a_page_shows_what_flipped(runs: list[Path], tmp_path: Path) -> None:
     assert sum(len(section["items"]) for section in sections) == 3
     assert len(json.loads(blocks["pictures-0"])) == 2  # the third cannot be opened (any more)
     assert any(s["title"].startswith("(error) → a blue star") for s in sections)
+
+
+def test_every_output_has_a_manifest(tmp_path: Path) -> None:
+    """What is made with a model says with which, of what labels and how, and how much failed."""
+    folder = tmp_path / "pictures"
+    for label in LABELS.split(","):
+        (folder / label).mkdir(parents=True)
+        for seed in range(2):
+            shapes.draw(shapes.scene(label), seed).save(folder / label / f"{seed}.png")
+    (folder / "a blue star" / "broken.png").write_bytes(b"no picture")
+    labels = ("-l", LABELS, *SHAPES)
+    outputs = {
+        tmp_path / "rows.jsonl": ("classify", folder, *labels, "-o"),
+        tmp_path / "vectors.npy": ("embed", folder, *SHAPES, "-o"),
+        tmp_path / "learnt.json": ("calibrate", folder, *labels, "-o"),
+        tmp_path / "mine.safetensors": ("adapt", folder, *labels, "-o"),
+        tmp_path / "report.html": ("eval", folder, *labels, "--html"),
+        tmp_path / "sorted": ("organize", folder, *labels, "--into"),
+    }
+    found = {}
+    for output, command in outputs.items():
+        unseen(*command, output, code=1)
+        (output,) = output.glob("*.jsonl") if output.is_dir() else [output]
+        found[command[0]] = made(output)
+    for name, run in found.items():
+        assert (run["pictures"], run["errors"], run["complete"]) == (7, 1, True), name
+    (found["eval"],) = found["eval"]["runs"]
+    for name, run in found.items():
+        assert run["fingerprint"] == found["classify"]["fingerprint"], name
+        assert run["versions"] == found["classify"]["versions"] and run["options"], name
+        if name != "embed":
+            assert run["labels_sha256"] == found["classify"]["labels_sha256"], name
+            assert [label["name"] for label in run["labels"]] == LABELS.split(","), name
+    assert found["calibrate"]["options"]["sets"] == "lac"
+    assert found["adapt"]["options"]["shots"] == 64

@@ -17,9 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 import shapes
-from unseen.cli import BATCH_SIZE
 from unseen.cli.app import app
-from unseen.encode import BATCH_SIZE as LIBRARY_BATCH_SIZE
 
 ROOT = Path(__file__).parent.parent.parent
 SHAPES = ["-m", ROOT / "tests/fixtures/shapes-clip"]
@@ -321,10 +319,6 @@ print(_hub_folder() == Path(constants.HF_HUB_CACHE).expanduser())
         [sys.executable, "-c", code], capture_output=True, text=True, env={**clean, **environment}
     )
     assert done.stdout.strip() == "True", done.stderr
-
-
-def test_the_batch_size_is_that_of_the_library() -> None:
-    assert BATCH_SIZE == LIBRARY_BATCH_SIZE
 
 
 def test_quiet_before_and_after_the_command(picture: Path, tmp_path: Path) -> None:

@@ -6,8 +6,6 @@ import csv
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,20 +16,12 @@ from PIL import Image
 from sklearn import metrics as sk
 
 import shapes
+from running import ROOT, unseen
 from unseen import load
 
-ROOT = Path(__file__).parent.parent.parent
 SHAPES = ("-m", "tests/fixtures/shapes-clip")
 KINDS = ["red circle", "red square", "red star", "blue circle"]
 EACH = 10
-
-
-def unseen(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "unseen", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, encoding="utf-8")
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 def judged(*arguments: object, code: int = 0) -> dict[str, Any]:

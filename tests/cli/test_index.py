@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import shapes
-from cli.test_commands import ROOT, unseen
+from running import ROOT, unseen
 
 SHAPES = ("-m", "tests/fixtures/shapes-clip")
 

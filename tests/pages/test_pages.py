@@ -118,8 +118,11 @@ def test_nothing_is_asked_of_anybody(tmp_path: Path, small: bytes) -> None:
 
 def test_the_parts_are_in_the_package() -> None:
     folder = Path(unseen.pages.__file__).parent
-    for kind in ("gallery", "scatter"):
+    for kind in ("base", "gallery", "report", "scatter"):
         assert {p.suffix for p in folder.glob(f"{kind}.*")} == {".html", ".css", ".js"}
+    # A page's own part is its body: what all have, the policy above all, is written once.
+    (head,) = [p.name for p in folder.glob("*.html") if "{{" in p.read_text("utf-8")]
+    assert head == "base.html"
     for script in folder.glob("*.js"):
         assert "</script" not in script.read_text("utf-8")
 

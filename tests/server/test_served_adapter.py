@@ -12,9 +12,11 @@ from PIL import Image, ImageFilter
 
 import shapes
 import unseen
-from serving import serving
+from serving import serving, until
 from unseen.adapt import adapt
 from unseen.adapter import ZERO_SHOT, Adapter
+from unseen.calibrate import calibrate
+from unseen.calibration import beside
 from unseen.server.settings import Settings
 
 LABELS = [f"a {colour} {shape}" for colour in ("red", "blue") for shape in shapes.SHAPES]
@@ -81,6 +83,45 @@ def test_requests_sets_and_hugging_faces_way(
     # What it kept of the set is the texts: without the adapter it is zero-shot again.
     for answer in said(Settings(model=str(shapes_clip), label_store=store)):
         assert answer == pytest.approx(zero_shot, abs=CLOSE)
+
+
+def test_evidence_is_refused_for_adapted_labels_alone(
+    shapes_clip: Path, adapter: Path, tmp_path: Path
+) -> None:
+    image = base64.b64encode(png(blurred(LABELS[2], 60))).decode()
+    settings = Settings(model=str(shapes_clip), label_store=tmp_path / "s.sqlite", adapter=adapter)
+    with serving(settings) as served, served.client() as client:
+        body = {"image": image, "unknown": "auto"}
+        answer = client.post("/v1/classify", json={**body, "labels": LABELS})
+        assert answer.status_code == 422 and "Background labels" in answer.json()["detail"]
+        answer = client.post("/v1/classify", json={**body, "labels": ["a green ring", "a wall"]})
+        assert "evidence" in answer.json()["predictions"][0]
+
+
+@pytest.mark.parametrize("of_adapted", [True, False])
+def test_a_label_file_is_calibrated_as_the_adapter_has_it(
+    of_adapted: bool, shapes_clip: Path, adapter: Path, tmp_path: Path
+) -> None:
+    labels = tmp_path / "things.txt"
+    labels.write_text("\n".join(LABELS), "utf-8")
+    clf = unseen.load(shapes_clip, adapter=adapter if of_adapted else None)
+    pairs = [(blurred(label, 70 + seed), label) for label in LABELS for seed in range(2)]
+    made = calibrate(clf, pairs, labels)
+    made.save(beside(labels))
+    content = png(blurred(LABELS[2], 60))
+    body = {"image": base64.b64encode(content).decode(), "labelset": "things"}
+    settings = Settings(
+        model=str(shapes_clip), label_store=tmp_path / "s.sqlite", adapter=adapter, labels=(labels,)
+    )
+    own = unseen.load(shapes_clip, adapter=adapter)
+    expected = own.classify(content, labels, calibration=made if of_adapted else None)
+    with serving(settings) as served, served.client() as client:
+        until(lambda: client.get("/v1/labelsets/things").status_code == 200)
+        answer = client.post("/v1/classify", json=body)
+        assert answer.status_code == 200, answer.text
+        (said,) = answer.json()["predictions"]
+    assert ("likely" in said) == of_adapted
+    assert said["score"] == pytest.approx(expected.score, abs=CLOSE)
 
 
 def test_the_adapter_of_another_model_is_refused(shapes_clip: Path, adapter: Path) -> None:

@@ -518,6 +518,11 @@ def test_what_lies_beside_a_label_file_calibrates_its_set(
         assert after["ranking"][-1]["score"] != before["ranking"][-1]["score"]
         several = client.post("/v1/classify", json={**body, "multi_label": True}).json()
         assert "likely" not in several["predictions"][0]  # it is of the other mode
+        beside(file).write_text("{", "utf-8")
+        until(lambda: any(line.get("used") == "the one before" for line in served.lines()))
+        assert client.post("/v1/classify", json=body).json()["predictions"] == [after]
+        assert client.get(url).json()["version"] == 2
+        made.save(beside(file))
         file.write_text("red circle\nblue square\n")
         until(lambda: client.get(url).json()["version"] == 3)
         until(lambda: any(line["event"] == "calibration not used" for line in served.lines()))

@@ -103,6 +103,36 @@ def test_classify_says_what_the_library_says(
         assert theirs["cosine"] == pytest.approx(ours.cosine, abs=CLOSE)
 
 
+@pytest.mark.parametrize("form", [False, True])
+def test_unknown_auto_gives_the_evidence_and_says_what_the_library_says(
+    client: httpx.Client, classifier: unseen.Classifier, form: bool
+) -> None:
+    grey = io.BytesIO()
+    Image.new("RGB", (64, 64), "grey").save(grey, "PNG")
+    contents = [png("blue square"), grey.getvalue()]
+    for labels in (LABELS, LABELS[:1]):
+        if form:
+            answer = client.post(
+                "/v1/classify",
+                files=[("image", (f"{i}.png", content)) for i, content in enumerate(contents)],
+                data={"labels": ",".join(labels), "unknown": "auto"},
+            )
+        else:
+            body = {"images": [b64(content) for content in contents], "labels": labels}
+            answer = client.post("/v1/classify", json={**body, "unknown": "auto"})
+            plain = client.post("/v1/classify", json=body).json()["predictions"]
+            assert not any("evidence" in one for one in plain)
+        assert answer.status_code == 200, answer.text
+        for said, content in zip(answer.json()["predictions"], contents, strict=True):
+            own = classifier.classify(content, labels, unknown="auto")
+            assert said["evidence"] == pytest.approx(own.evidence, abs=1e-3)
+            assert (said["label"], said["unknown"]) == (own.label, own.unknown)
+        assert said["unknown"] and said["label"] is None
+    wrong = client.post("/v1/classify", json={**body, "unknown": "other"}) if not form else None
+    if wrong is not None:
+        assert "unknown" in problem(wrong, 422)["detail"]
+
+
 OPTIONS: list[dict[str, Any]] = [
     {"template": "a picture of a {}."},
     {"template": ["a {}", "one {}"]},
@@ -262,6 +292,27 @@ def test_search_and_similar_are_those_of_the_index(
             "/v1/search", json={"texts": ["a circle"], "without": ["red"], "images": [], "top": 3}
         )
         assert without.status_code == 200
+
+
+def test_every_answer_of_a_model_says_whose_it_is(
+    with_index: Served, classifier: unseen.Classifier
+) -> None:
+    image = b64(png(LABELS[0]))
+    asked = {
+        "classify": {"image": image, "labels": LABELS},
+        "embed": {"images": [image]},
+        "search": {"texts": ["a star"]},
+        "similar": {"image": image},
+    }
+    whose = {"model": classifier.model.name, "fingerprint": classifier.model.fingerprint}
+    with with_index.client() as client:
+        answers = {name: client.post(f"/v1/{name}", json=body) for name, body in asked.items()}
+        answers["set"] = client.put("/v1/labelsets/whose", json={"labels": LABELS})
+        described = client.get("/openapi.json").json()["components"]["schemas"]
+    for name, answer in answers.items():
+        assert answer.json().items() >= whose.items(), name
+    for name in ("ClassifyAnswer", "EmbedAnswer", "HitsAnswer", "SetAnswer"):
+        assert {"model", "fingerprint"} <= set(described[name]["required"]), name
 
 
 def test_pictures_of_the_index_are_listed_and_shown(with_index: Served, album: Path) -> None:

@@ -300,7 +300,7 @@ class Labelling:
         verdicts.update(
             dict(
                 self._all(
-                    "SELECT verdict, count(*) FROM verdict JOIN picture USING (content) "
+                    "SELECT verdict, count(*) FROM verdict CROSS JOIN picture USING (content) "
                     "GROUP BY verdict"
                 )
             )
@@ -308,7 +308,9 @@ class Labelling:
         names = self._asked()
         judged = [
             _picture(row, names)
-            for row in self._all(f"{SELECT} WHERE verdict IN ('label', 'none') AND pile <> 'error'")
+            for row in self._all(
+                f"{DECIDED} WHERE verdict IN ('label', 'none') AND pile <> 'error'"
+            )
         ]
         right = sum(picture.chosen == picture.proposed for picture in judged)
         return Status(piles, sum(verdicts.values()), verdicts, right, len(judged), self.audit())
@@ -322,7 +324,7 @@ class Labelling:
         """
         names = self._asked()
         outcomes = []
-        for row in self._all(f"{SELECT} WHERE pile = 'sure' AND draw < ({GAP})"):
+        for row in self._all(BEFORE_GAP):
             picture = _picture(row, names)
             if picture.verdict != "skip" and (picture.score or 0.0) >= least:
                 outcomes.append(picture.chosen == picture.proposed)
@@ -337,12 +339,13 @@ class Labelling:
 
     def _draw(self, count: int) -> list[bytes]:
         """What of the sure pile was not decided, in a random order."""
-        query = f"{UNDECIDED} AND pile = 'sure' ORDER BY draw LIMIT ?"
+        query = f"{UNDECIDED.format(by='draw')} AND pile = 'sure' ORDER BY draw LIMIT ?"
         return [content for content, _ in self._all(query, (count,))]
 
     def _doubtful(self, count: int) -> list[bytes]:
         """What of the other piles was not decided, the most useful first."""
-        query = f"{UNDECIDED} AND pile IN ('unsure', 'none') ORDER BY doubt DESC LIMIT ?"
+        open_ones = UNDECIDED.format(by="doubt")
+        query = f"{open_ones} AND pile IN ('unsure', 'none') ORDER BY doubt DESC LIMIT ?"
         most = self._all(query, (max(queue.CANDIDATES, count),))
         if not most:
             return []
@@ -396,13 +399,21 @@ class Labelling:
 COLUMNS = "content, paths, first, width, height, scores, pile, error, verdict, chosen"
 FIRST = 2
 SELECT = f"SELECT {COLUMNS} FROM picture LEFT JOIN verdict USING (content)"
+DECIDED = f"SELECT {COLUMNS} FROM verdict CROSS JOIN picture USING (content)"  # in this order
 PAGE = f"ORDER BY first LIMIT {ROWS}"
-UNDECIDED = "SELECT content, doubt FROM picture WHERE content NOT IN (SELECT content FROM decision)"
+# The index is named, as SQLite would rather read a whole pile and sort it.
+UNDECIDED = (
+    "SELECT content, doubt FROM picture INDEXED BY picture_{by} "
+    "WHERE content NOT IN (SELECT content FROM decision)"
+)
 # Where the draw was first left out: after all of it, where it never was.
-GAP = """
-    SELECT coalesce(min(draw), x'ffffffffffffffffffffffffffffffffff') FROM picture
-    WHERE pile = 'sure' AND content NOT IN (SELECT content FROM decision)
-"""
+GAP = """coalesce((
+    SELECT draw FROM picture INDEXED BY picture_draw
+    WHERE pile = 'sure' AND content NOT IN (SELECT content FROM decision) ORDER BY draw LIMIT 1
+), x'ffffffffffffffffffffffffffffffffff')"""
+BEFORE_GAP = f"{SELECT} WHERE pile = 'sure' AND draw < {GAP}".replace(
+    "FROM picture LEFT", "FROM picture INDEXED BY picture_draw LEFT"
+)
 KNOWN_LABEL = "SELECT 1 FROM label WHERE name = ?"
 
 

@@ -50,7 +50,7 @@ MIGRATIONS = (
     CREATE INDEX decision_content ON decision (content);
     CREATE VIEW verdict AS
         SELECT content, verdict, label AS chosen FROM decision
-        WHERE id IN (SELECT max(id) FROM decision GROUP BY content);
+        WHERE id = (SELECT max(id) FROM decision AS other WHERE other.content = decision.content);
     """,
 )
 

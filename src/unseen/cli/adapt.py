@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
 import unseen
-from unseen.cli import BATCH_SIZE, options, progress
-from unseen.cli.output import named, unwritable
+from unseen.cli import options, progress
+from unseen.cli.output import unwritable
 from unseen.cli.target import prepare
 from unseen.errors import LabelError, SourceError
 from unseen.labels import LabelSet
-from unseen.sources import Source, expand
+from unseen.runs import manifest, write_ended
+from unseen.truth import classes, match, read
 
 
 def adapt(
-    folder: Annotated[Path, typer.Argument(help="A folder of folders: one a label.")],
+    examples: Annotated[
+        Path,
+        typer.Argument(help="A folder with a folder a label, or a .csv of path,label."),
+    ],
     output: options.OutFile,
     labels: Annotated[
         Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.10
         typer.Option(
             "--labels",
             "-l",
-            help="Labels or a label file; a folder is of the label of its name.",
-            show_default="the names of the folders",
+            help="Labels, or a label file.",
+            show_default="those of the examples",
         ),
     ] = None,
     model: options.Model = "builtin",
@@ -46,7 +50,8 @@ def adapt(
         int, typer.Option(min=1, help="At most so many pictures a label, drawn by the seed.")
     ] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Of what is drawn, and held out.")] = 0,
-    batch_size: options.BatchSize = BATCH_SIZE,
+    no_index: options.NoIndex = False,
+    batch_size: options.BatchSize = None,
     exact: options.Exact = False,
     threads: options.Threads = None,
     precision: options.Precision = "fp32",
@@ -58,24 +63,19 @@ def adapt(
 ) -> None:
     """unseen adapt examples/ -o mine.safetensors
 
-    Learn from a few labelled pictures, a folder a label, if pictures held out show that it helps.
+    Learn from a few labelled pictures, if pictures held out show that it helps.
     classify --adapter and serve --adapter take the file: docs/adapt.md.
     """
     if output.suffix != ".safetensors":
         raise LabelError(f"{output}: an adapter is a .safetensors file.")
     prepare(output, overwrite=overwrite)
-    examples = _examples(folder)
-    if labels is None:
-        label_set = LabelSet.of([*examples])
-    else:
-        label_set = LabelSet.of(options.labels_argument(labels))
-    strangers = [name for name in examples if name not in label_set.names]
-    if strangers:
-        raise LabelError(
-            f"{folder}: there is a folder for {strangers[0]!r}, and no such label; add it to the "
-            "labels, or rename the folder."
-        )
-    chosen = [*_drawn(examples, shots, random.Random(seed))]
+    known = read(examples)
+    given = classes(known) if labels is None else options.labels_argument(labels)
+    label_set = LabelSet.of(given)
+    matched = match(known, label_set.names)
+    chosen = [*_drawn(matched.places, shots, random.Random(seed))]
+    if not chosen:
+        raise SourceError(f"{examples}: no picture has one of the labels that were given.")
     classifier = unseen.load(
         model,
         revision=revision,
@@ -89,26 +89,28 @@ def adapt(
         compiled = classifier.compile(
             label_set, template=options.template_argument(template), progress=show
         )
-    rows, owners = [], []
-    stream = classifier.encoder.stream_images((s for _, s in chosen), batch_size=batch_size)
-    with progress.counting(len(chosen), quiet) as counter:
-        for (name, _), encoded in zip(chosen, stream, strict=True):
-            if encoded.embedding is None:
-                progress.say(named(encoded.name, str(encoded.error)))
-            else:
-                rows.append(encoded.embedding)
-                owners.append(label_set.names.index(name))
-            counter.picture(encoded.error is None)
-    import numpy as np  # noqa: PLC0415 - it loads what computes
+    how = {"shots": shots, "seed": seed, "by_pictures": by_pictures or [], "exact": exact}
+    makers = manifest(classifier.model, compiled, {**how, "precision": precision})
+    from unseen.adapt import adapt as made_of  # noqa: PLC0415 - it loads what computes
+    from unseen.cli import labelled  # noqa: PLC0415
 
-    from unseen.adapt import adapt as made_of  # noqa: PLC0415
-
-    if not rows:
-        raise SourceError(f"{folder}: none of its pictures could be read.")
+    failed: dict[Path, str] = {}
+    paths = [known[row].path for row, _ in chosen]
+    reading: dict[str, Any] = {"index": not no_index, "batch_size": batch_size, "quiet": quiet}
+    rows = labelled.encode(classifier, paths, examples, failed, **reading)
+    left_out = {
+        "unreadable": labelled.unreadable(failed),
+        "unlabelled": sum(not example.labels for example in known),
+        "unnamed": matched.unnamed,
+    }
+    labelled.say_left_out(left_out, len(paths))
+    kept = [i for i, path in enumerate(paths) if path not in failed]
+    if not kept:
+        raise SourceError(f"{examples}: none of its pictures could be read.")
     with progress.folds(quiet) as show:
         adapter = made_of(
-            np.stack(rows),
-            np.array(owners),
+            rows[kept],
+            [chosen[i][1] for i in kept],
             compiled,
             classifier.model.score,
             by_pictures=by_pictures or (),
@@ -119,6 +121,7 @@ def adapt(
         adapter.save(output)
     except OSError as error:
         raise unwritable(output, error) from None
+    write_ended(output, makers, len(paths), len(failed))
     size = output.stat().st_size
     if as_json:
         summary = {"method": adapter.method, "labels": adapter.labels, "bytes": size}
@@ -126,30 +129,20 @@ def adapt(
     else:
         for line in _report(adapter, output, size):
             typer.echo(line)
-    progress.failures(counter)
-    if counter.failed:
+    if failed:
         raise typer.Exit(1)
 
 
-def _examples(folder: Path) -> dict[str, list[Source]]:
-    """The pictures of each folder, under the name of its label: underscores are spaces."""
-    if not folder.is_dir():
-        raise SourceError(f"{folder}: there is no such folder.")
-    found: dict[str, list[Source]] = {}
-    for inner in sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."):
-        name = " ".join(inner.name.replace("_", " ").split())
-        found.setdefault(name, []).extend(expand(inner))
-    if not found:
-        raise SourceError(f"{folder}: no folders in it; give a folder with one for each label.")
-    return found
-
-
 def _drawn(
-    examples: dict[str, list[Source]], shots: int, rng: random.Random
-) -> Iterator[tuple[str, Source]]:
-    for name, pictures in examples.items():
-        drawn = sorted(rng.sample(range(len(pictures)), min(shots, len(pictures))))
-        yield from ((name, pictures[i]) for i in drawn)
+    places: Sequence[Sequence[int] | None], shots: int, rng: random.Random
+) -> Iterator[tuple[int, int]]:
+    """Rows, and the place of each one's label: at most so many a label."""
+    rows: dict[int, list[int]] = {}
+    for row, own in enumerate(places):
+        for place in own or ():
+            rows.setdefault(place, []).append(row)
+    for place, those in sorted(rows.items()):
+        yield from ((row, place) for row in sorted(rng.sample(those, min(shots, len(those)))))
 
 
 def _report(adapter: Any, output: Path, size: int) -> Iterable[str]:

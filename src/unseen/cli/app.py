@@ -27,6 +27,8 @@ from unseen.cli.evaluate import evaluate
 from unseen.cli.groups import clusters, duplicates, similar
 from unseen.cli.index import index
 from unseen.cli.label import label
+from unseen.cli.label_export import export
+from unseen.cli.label_review import review
 from unseen.cli.labels import labels
 from unseen.cli.map import draw_map
 from unseen.cli.models import models
@@ -54,6 +56,8 @@ app.command(short_help="Group the pictures of an index.")(clusters)
 app.command("map", short_help="Draw an index as a map, a page to look at.")(draw_map)
 app.command(short_help="Put pictures into a folder for each label.")(organize)
 app.command(short_help="Compare two runs of classify.")(diff)
+label.command(short_help="Write a data set, with train, valid and test.")(export)
+label.command(short_help="Look the proposals over, on a page in the browser.")(review)
 app.add_typer(label, name="label", short_help="Label a folder, and make a data set of it.")
 app.command(short_help="Make a small classifier of a labelled folder.")(distil)
 app.command(short_help="Learn from a few labelled pictures.")(adapt)

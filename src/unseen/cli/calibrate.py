@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 import unseen
-from unseen.cli import BATCH_SIZE, options, progress
+from unseen.cli import options, progress
 from unseen.cli.output import unwritable
 from unseen.cli.target import prepare
-from unseen.errors import LabelError
+from unseen.errors import LabelError, SourceError
+from unseen.runs import manifest, write_ended
+from unseen.sources import expand
+from unseen.truth import match, read
 
 if TYPE_CHECKING:
     from unseen.calibration import Calibration
@@ -20,10 +23,10 @@ if TYPE_CHECKING:
 
 def calibrate(
     pictures: Annotated[
-        str,
+        Path,
         typer.Argument(help="A folder with a folder a label, or a .csv of path,label."),
     ],
-    labels: options.Labels,
+    labels: options.LabelsOrAdapters = None,
     output: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
         typer.Option(
@@ -36,6 +39,7 @@ def calibrate(
     model: options.Model = "builtin",
     revision: options.Revision = None,
     commercial: options.Commercial = False,
+    adapter: options.Adapter = None,
     template: options.Template = None,
     unknown: options.Unknown = None,
     multi: Annotated[
@@ -53,7 +57,8 @@ def calibrate(
         Optional[str],  # noqa: UP045
         typer.Option(help="Pictures without labels: correct by mean or em.", show_default=False),
     ] = None,
-    batch_size: options.BatchSize = BATCH_SIZE,
+    no_index: options.NoIndex = False,
+    batch_size: options.BatchSize = None,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
@@ -64,14 +69,15 @@ def calibrate(
 
     Learn from 5 to 200 labelled pictures how far to trust the scores; classify then uses it.
     """
-    from unseen.calibrate import calibrate as learn  # noqa: PLC0415 - it loads what computes
-    from unseen.calibrate import calibrate_unlabelled  # noqa: PLC0415
-    from unseen.calibration import beside  # noqa: PLC0415
+    from unseen.calibration import beside  # noqa: PLC0415 - it loads what computes
 
-    source = options.labels_argument(labels)
+    if labels is None and adapter is None:
+        raise LabelError("no labels were given: --labels cat,dog, or --adapter that brings some.")
+    source = None if labels is None else options.labels_argument(labels)
     if output is None:
         if not isinstance(source, Path):
-            raise LabelError(f"{labels!r} is no label file: say where it goes with -o FILE.")
+            given = "the adapter's labels are" if labels is None else f"{labels!r} is"
+            raise LabelError(f"{given} no label file: say where it goes with -o FILE.")
         output = beside(source)
     if unknown and "auto" in unknown:
         raise LabelError("--unknown auto is no label; give it to unseen classify.")
@@ -80,7 +86,11 @@ def calibrate(
     if unlabelled is not None and multi:
         raise LabelError("--unlabelled is for one label a picture; leave --multi out.")
     prepare(output, overwrite=overwrite)
-    classifier = unseen.load(model, revision=revision, device=device, commercial=commercial)
+    if not pictures.exists():
+        raise SourceError(f"{pictures}: there is no such folder or file.")
+    classifier = unseen.load(
+        model, revision=revision, device=device, commercial=commercial, adapter=adapter
+    )
     with progress.prompts(quiet) as show:
         compiled = classifier.compile(
             source,
@@ -88,29 +98,79 @@ def calibrate(
             background=unknown or (),
             progress=show,
         )
+    reading = {"index": not no_index, "batch_size": batch_size, "quiet": quiet}
+    how = {"multi": multi, "precision": precision, "coverage": coverage, "sets": sets}
+    makers = manifest(classifier.model, compiled, {**how, "unlabelled": unlabelled})
     if unlabelled is not None:
-        made = calibrate_unlabelled(
-            classifier, pictures, compiled, prior=unlabelled, batch_size=batch_size
-        )
+        made, failed = _prior(classifier, pictures, compiled, unlabelled, reading)
     else:
-        made = learn(
-            classifier,
-            pictures,
-            compiled,
-            multi_label=multi,
-            precision=precision,
-            coverage=coverage or None,
-            method=sets,
-            batch_size=batch_size,
-        )
+        wanted = {"precision": precision, "coverage": coverage or None, "method": sets}
+        made, failed = _learnt(classifier, pictures, compiled, multi, wanted, reading)
     try:
         made.save(output)
     except OSError as error:
         raise unwritable(output, error) from None
+    write_ended(output, makers, made.pictures + len(failed), len(failed))
     if as_json:
         typer.echo(json.dumps(made.to_data(), ensure_ascii=False))
     elif not quiet:
         progress.say(f"{output}: {_summary(made)}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _learnt(
+    classifier: unseen.Classifier,
+    source: Path,
+    compiled: unseen.CompiledLabels,
+    multi: bool,
+    how: dict[str, Any],
+    reading: dict[str, Any],
+) -> tuple[Calibration, dict[Path, str]]:
+    """From labelled pictures; those that take no part are said."""
+    import numpy as np  # noqa: PLC0415 - it loads what computes
+
+    from unseen.calibrate import learn  # noqa: PLC0415
+    from unseen.calibration import answers  # noqa: PLC0415
+    from unseen.cli import labelled  # noqa: PLC0415
+
+    examples = read(source, several=multi)
+    matched = match(examples, answers(compiled))
+    used = np.flatnonzero(matched.judged(multi))
+    failed: dict[Path, str] = {}
+    paths = [examples[i].path for i in used]
+    rows = labelled.encode(classifier, paths, source, failed, **reading)
+    left_out = {
+        "unreadable": labelled.unreadable(failed),
+        "unlabelled": sum(not example.labels for example in examples),
+        "unnamed": matched.unnamed,
+    }
+    labelled.say_left_out(left_out, len(paths), several=multi)
+    kept = np.array([path not in failed for path in paths], dtype=bool)
+    truth = matched.truth(used[kept].tolist(), True, len(answers(compiled)))
+    score = classifier.model.score
+    return learn(rows[kept], truth, compiled, score, multi_label=multi, **how), failed
+
+
+def _prior(
+    classifier: unseen.Classifier,
+    source: Path,
+    compiled: unseen.CompiledLabels,
+    prior: str,
+    reading: dict[str, Any],
+) -> tuple[Calibration, dict[Path, str]]:
+    """From pictures without labels."""
+    import numpy as np  # noqa: PLC0415 - it loads what computes
+
+    from unseen.calibrate import learn_prior  # noqa: PLC0415
+    from unseen.cli import labelled  # noqa: PLC0415
+
+    paths = [Path(one.content) for one in expand(source)]
+    failed: dict[Path, str] = {}
+    rows = labelled.encode(classifier, paths, source, failed, **reading)
+    labelled.say_left_out({"unreadable": labelled.unreadable(failed)}, len(paths))
+    kept = np.array([path not in failed for path in paths], dtype=bool)
+    return learn_prior(rows[kept], compiled, classifier.model.score, prior), failed
 
 
 def _summary(made: Calibration) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 import unseen
-from unseen.cli import BATCH_SIZE, options, progress
+from unseen.cli import options, progress
 from unseen.cli.target import Target
 from unseen.errors import LabelError
 from unseen.runs import manifest
@@ -20,6 +20,7 @@ from unseen.store.place import find
 
 if TYPE_CHECKING:
     from unseen.calibration import Calibration
+    from unseen.decide import Decision
     from unseen.encode import Encoded
 
 
@@ -43,16 +44,14 @@ def classify(
         Optional[float],  # noqa: UP045
         typer.Option(min=0.0, max=1.0, help="Only labels as probable.", show_default=False),
     ] = None,
-    batch_size: options.BatchSize = BATCH_SIZE,
+    batch_size: options.BatchSize = None,
     calibration: options.CalibrationFile = None,
     no_calibration: options.NoCalibration = False,
     transductive: Annotated[
         bool,
         typer.Option("--transductive", help="Let the whole collection help each picture."),
     ] = False,
-    no_index: Annotated[
-        bool, typer.Option("--no-index", help="Look at the files, even if there is an index.")
-    ] = False,
+    no_index: options.NoIndex = False,
     exact: options.Exact = False,
     threads: options.Threads = None,
     precision: options.Precision = "fp32",
@@ -128,20 +127,21 @@ def classify(
     before = done.total()
     if indexed is not None and not quiet:
         progress.say(f"from the index of {indexed.root}; --no-index looks at the files.")
-    size = min(batch_size, total or batch_size)
     if indexed is not None:
         stream = _from_index(indexed, Path(sources[0]), classifier, quiet)
     else:
         # What is done already need not be looked at, unless each picture's answer needs all.
         wanted = expand(sources) if transductive else _left(expand(sources), done, target)
-        stream = classifier.encoder.stream_images(wanted, batch_size=size)
+        stream = classifier.encoder.stream_images(wanted, batch_size=batch_size)
     if transductive:
         predictions = classifier.together(stream, compiled, decision)
     else:
-        predictions = classifier.predictions(stream, compiled, decision, batch_size=size)
+        predictions = classifier.predictions(stream, compiled, decision, batch_size=batch_size)
     if indexed is not None or transductive:
         predictions = (p for p in predictions if _take(done, target.key(p.source)))
-    _run(predictions, target, makers, classifier, total, before, quiet, top or 1)
+    columns = ["likely"] if learnt is not None and learnt.likely is not None else []
+    columns += ["evidence"] if auto is not None else []
+    _run(predictions, target, makers, classifier, total, before, quiet, top or 1, columns)
 
 
 def calibration_of(
@@ -180,28 +180,27 @@ def predictions_of(
     classifier: unseen.Classifier,
     sources: list[str],
     labels: unseen.CompiledLabels,
+    decision: Decision,
     *,
-    batch_size: int,
-    min_score: float,
+    batch_size: int | None,
     quiet: bool,
 ) -> Iterator[unseen.Prediction]:
-    """The best label of each picture, from the index where there is one."""
-    indexed = _indexed(sources, classifier)
-    if indexed is None:
-        return classifier.classify_many(
-            sources, labels, batch_size=batch_size, top_k=1, min_score=min_score
-        )
-    from unseen.decide import Decision  # noqa: PLC0415 - it loads what computes
-
-    stream = _from_index(indexed, Path(sources[0]), classifier, quiet)
-    return classifier.predictions(stream, labels, Decision(False, 1, min_score))
+    """A prediction for each picture, from the index where there is one."""
+    stream = encoded(classifier, sources, batch_size=batch_size, quiet=quiet)
+    return classifier.predictions(stream, labels, decision, batch_size=batch_size)
 
 
-def encoded(classifier: unseen.Classifier, sources: list[str], *, quiet: bool) -> Iterator[Encoded]:
+def encoded(
+    classifier: unseen.Classifier,
+    sources: list[str],
+    *,
+    batch_size: int | None = None,
+    quiet: bool,
+) -> Iterator[Encoded]:
     """The embedding of each picture, from the index where there is one."""
     indexed = _indexed(sources, classifier)
     if indexed is None:
-        return classifier.encoder.stream_images(expand(sources), batch_size=BATCH_SIZE)
+        return classifier.encoder.stream_images(expand(sources), batch_size=batch_size)
     return _from_index(indexed, Path(sources[0]), classifier, quiet)
 
 
@@ -257,8 +256,9 @@ def _run(
     before: int,
     quiet: bool,
     top: int,
+    columns: Sequence[str],
 ) -> None:
-    writer = target.writer(single=total == 1, top=top)
+    writer = target.writer(single=total == 1, top=top, more=columns)
     with progress.counting(total and max(total - before, 0), quiet) as counter:
         try:
             for prediction in predictions:

@@ -11,7 +11,7 @@ import typer
 
 import unseen
 from unseen.cache import write_atomically
-from unseen.cli import BATCH_SIZE, options, progress
+from unseen.cli import options, progress
 from unseen.cli.output import named, printable, unwritable
 from unseen.cli.target import prepare
 from unseen.errors import SourceError, UnseenError
@@ -50,7 +50,7 @@ def distil(
         ),
     ] = True,
     seed: Annotated[int, typer.Option(min=0, help="Of what is held out.")] = 0,
-    batch_size: options.BatchSize = BATCH_SIZE,
+    batch_size: options.BatchSize = None,
     threads: options.Threads = None,
     overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import typer
 
 import unseen
-from unseen.cli import BATCH_SIZE, options, progress
-from unseen.cli.output import named
+from unseen.cli import options, progress
 from unseen.cli.target import prepare
+from unseen.runs import manifest, write_ended
 from unseen.sources import count
 from unseen.vectors import beside, check_suffix, writing_vectors
 
@@ -18,7 +18,7 @@ def embed(
     model: options.Model = "builtin",
     revision: options.Revision = None,
     commercial: options.Commercial = False,
-    batch_size: options.BatchSize = BATCH_SIZE,
+    batch_size: options.BatchSize = None,
     exact: options.Exact = False,
     threads: options.Threads = None,
     precision: options.Precision = "fp32",
@@ -50,20 +50,18 @@ def embed(
     if known.revision:
         facts["revision"] = known.revision
     stream = classifier.encoder.stream_images(sources, batch_size=batch_size)
+    makers = manifest(known, None, {"exact": exact, "precision": precision})
     stopped = False
     with (
         progress.counting(total, quiet) as counter,
         writing_vectors(output, known.dimension, facts) as file,
     ):
         try:
-            for encoded in stream:
-                if encoded.embedding is None:
-                    progress.say(named(encoded.name, str(encoded.error)))
-                else:
-                    file.add(encoded.name, encoded.embedding)
-                counter.picture(encoded.error is None)
+            for name, row in counter.readable(stream):
+                file.add(name, row)
         except KeyboardInterrupt:
             stopped = True
+    write_ended(output, makers, counter.done, counter.failed, complete=not stopped)
     kept = counter.done - counter.failed
     if stopped:
         progress.say(f"stopped: {counter.done} done, {kept} embeddings kept in {output}.")

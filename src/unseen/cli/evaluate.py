@@ -8,10 +8,11 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from unseen.cli import BATCH_SIZE, options, progress
+from unseen.cli import options, progress
 from unseen.cli.output import Lines
 from unseen.cli.target import prepare
 from unseen.errors import LabelError
+from unseen.runs import write_ended
 
 
 def evaluate(
@@ -45,6 +46,20 @@ def evaluate(
         typer.Option(
             help="A prompt with {}, or a named set. Repeatable: compares.",
             show_default="the model's own",
+        ),
+    ] = None,
+    adapter: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="A file of `unseen adapt`; none: without one. Repeatable: compares.",
+            show_default=False,
+        ),
+    ] = None,
+    calibration: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="A file of `unseen calibrate`; none: without one. Repeatable: compares.",
+            show_default=False,
         ),
     ] = None,
     unknown: options.Unknown = None,
@@ -84,10 +99,8 @@ def evaluate(
         Optional[Path],  # noqa: UP045
         typer.Option("--html", help="Write a report to this file.", show_default=False),
     ] = None,
-    no_index: Annotated[
-        bool, typer.Option("--no-index", help="Look at the files, even if there is an index.")
-    ] = False,
-    batch_size: options.BatchSize = BATCH_SIZE,
+    no_index: options.NoIndex = False,
+    batch_size: options.BatchSize = None,
     exact: options.Exact = False,
     threads: options.Threads = None,
     precision: options.Precision = "fp32",
@@ -113,6 +126,8 @@ def evaluate(
         model or ["builtin"],
         labels or [],
         template or [],
+        adapter or [],
+        calibration or [],
         unknown or [],
         top_k,
         group,
@@ -138,6 +153,9 @@ def evaluate(
         from unseen.cli.report import write  # noqa: PLC0415 - it loads Pillow
 
         write(html, found)
+        runs = [one["run"] for one in found["candidates"]]
+        unreadable = len(found["left_out"]["unreadable"])
+        write_ended(html, {"runs": runs}, found["pictures"] + unreadable, unreadable)
     if as_json:
         Lines().write(json.dumps(found, ensure_ascii=False, indent=1) + "\n")
     else:

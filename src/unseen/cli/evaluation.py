@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 
 import unseen
 from unseen import evaluate
-from unseen.cli import figures, options, progress
+from unseen.adapter import Adapter
+from unseen.calibration import Calibration
+from unseen.cli import figures, labelled, options, progress
 from unseen.cli.figures import MISTAKES, Candidate
-from unseen.cli.output import named, printable
+from unseen.cli.labelled import listed, say_left_out, unreadable
 from unseen.decide import Decision, chances
-from unseen.encode import Encoded
 from unseen.errors import LabelError, SourceError
 from unseen.evaluate import Metric
 from unseen.resampling import Group, audit
-from unseen.sources import Source
-from unseen.store.place import find
+from unseen.runs import manifest
 from unseen.truth import Example, Match, classes, match, read, read_table
 
-NAMED = 10  # pictures or labels that a message lists
 ROUGH = 30  # pictures below which an interval is not worth much
 NO_GROUP = "(none)"  # where the column is empty
+NONE = "none"  # in the place of an adapter or a calibration: without one, to compare with
 
 Rows = NDArray[np.float32]
 
@@ -42,21 +42,24 @@ class Question:
     models: Sequence[str]
     labels: Sequence[str]
     templates: Sequence[str]
+    adapters: Sequence[str]
+    calibrations: Sequence[str]
     background: Sequence[str]
     ks: Sequence[int] | None
     group: str | None
     least: int
     index: bool
-    batch_size: int
+    batch_size: int | None
     quiet: bool
     loading: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        fixed = self.labels or self.templates or self.background or self.group is not None
+        learnt = self.adapters or self.calibrations
+        fixed = self.labels or self.templates or self.background or learnt or self.group is not None
         if self.kind == "retrieval" and fixed:
             raise LabelError(
                 "--retrieval compares pictures with captions as they are: leave out --labels, "
-                "--template, --unknown and --group."
+                "--template, --unknown, --adapter, --calibration and --group."
             )
 
     @property
@@ -151,8 +154,13 @@ def _ask(question: Question, examples: Sequence[Example]) -> tuple[list[Asked], 
     own = classes(examples)
     label_sets: list[str | None] = [*question.labels] or [None]
     templates: list[str | None] = [*question.templates] or [None]
+    adapters = {one: Adapter.load(one) for one in question.adapters if one != NONE}
+    calibrations = {one: Calibration.load(one) for one in question.calibrations if one != NONE}
+    how = {"kind": question.kind, **question.loading}
     for name in question.models:
         classifier = unseen.load(name, **question.loading)
+        for one in adapters.values():
+            one.check(classifier.model)
         images = _encode(classifier, paths, question, failed)
         for labels, template in product(label_sets, templates):
             with progress.prompts(question.quiet) as show:
@@ -163,15 +171,22 @@ def _ask(question: Question, examples: Sequence[Example]) -> tuple[list[Asked], 
                     background=question.background,
                     progress=show,
                 )
-            decision = Decision(multi_label=question.several)
-            names, p, thresholds = chances(images, compiled, classifier.model.score, decision)
-            about = {
-                **_of(classifier),
-                "template": template,
-                "labels_from": labels,
-                "label_count": len(names),
-            }
-            asked.append((about, names, p, thresholds))
+            for chosen in product(question.adapters or [NONE], question.calibrations or [NONE]):
+                adapter, learnt = adapters.get(chosen[0]), calibrations.get(chosen[1])
+                adapted = compiled if adapter is None else adapter.apply(compiled)
+                decision = Decision(question.several, calibration=learnt)
+                found = chances(images, adapted, classifier.model.score, decision)
+                data = None if learnt is None else learnt.to_data()
+                about = {
+                    **_of(classifier),
+                    "template": template,
+                    "labels_from": labels,
+                    "adapter": chosen[0] if adapter is not None else None,
+                    "calibration": chosen[1] if learnt is not None else None,
+                    "label_count": len(found[0]),
+                    "run": manifest(classifier.model, adapted, {**how, "calibration": data}),
+                }
+                asked.append((about, *found))
     return asked, failed
 
 
@@ -186,49 +201,15 @@ def _encode(
     question: Question,
     failed: dict[Path, str],
 ) -> Rows:
-    """(n, d), a row of zeros for what cannot be read, which `failed` is told of."""
-    wanted = list(dict.fromkeys(paths))
-    known: dict[Path, Encoded] = {}
-    if question.index:
-        known = _from_index(classifier, wanted, question)
-    rest = [path for path in wanted if path not in known]
-    stream = classifier.encoder.stream_images(
-        (Source(str(path), path) for path in rest), batch_size=question.batch_size
+    return labelled.encode(
+        classifier,
+        paths,
+        question.source,
+        failed,
+        index=question.index,
+        batch_size=question.batch_size,
+        quiet=question.quiet,
     )
-    with progress.counting(len(rest), question.quiet or not rest) as counter:
-        for path, encoded in zip(rest, stream, strict=True):
-            counter.picture(encoded.error is None)
-            known[path] = encoded
-    rows = np.zeros((len(paths), classifier.model.dimension), dtype=np.float32)
-    for i, path in enumerate(paths):
-        encoded = known[path]
-        if encoded.embedding is None:
-            failed[path] = str(encoded.error)
-        else:
-            rows[i] = encoded.embedding
-    return rows
-
-
-def _from_index(
-    classifier: unseen.Classifier, paths: Sequence[Path], question: Question
-) -> dict[Path, Encoded]:
-    """What an index of the folder, or of the one where the CSV file lies, knows of the pictures."""
-    source = question.source
-    folder = source if source.is_dir() else source.parent
-    root = find(folder)
-    if root is None:
-        return {}
-    with unseen.Index(root, create=False) as index:
-        if not index.has(classifier.encoder):
-            return {}
-        if not question.quiet:
-            progress.say(f"from the index of {index.root}; --no-index looks at the files.")
-        with progress.pictures(question.quiet) as show:
-            there = [folder] if source.is_dir() else [path for path in paths if path.is_file()]
-            index.update(classifier.encoder, there, progress=show)
-        found = {encoded.name: encoded for encoded in index.encoded(classifier.encoder)}
-        names = {path: index.name(path) for path in paths}
-    return {path: found[name] for path, name in names.items() if name in found}
 
 
 def _candidate(
@@ -304,8 +285,8 @@ def _retrieval(question: Question) -> dict[str, Any]:
         classifier = unseen.load(name, **question.loading)
         encoded.append((classifier, _encode(classifier, paths, question, failed)))
     pairs = [(path, text) for path, text in table if text and path not in failed]
-    left_out = {"unreadable": _unreadable(failed), "unlabelled": sum(not t for _, t in table)}
-    _say_left_out(left_out, len(paths))
+    left_out = {"unreadable": unreadable(failed), "unlabelled": sum(not t for _, t in table)}
+    say_left_out(left_out, len(paths))
     if not pairs:
         raise SourceError(f"{question.source}: no picture with a caption is left to judge.")
     texts = list(dict.fromkeys(text for _, text in pairs))
@@ -321,7 +302,9 @@ def _retrieval(question: Question) -> dict[str, Any]:
         with progress.prompts(question.quiet) as show:
             captions = classifier.encoder.encode_texts(texts, progress=show)
         metrics = evaluate.retrieval(images, captions, places, question.ks or RETRIEVED)
+        how = {"kind": question.kind, **question.loading}
         about = {**_of(classifier), "template": None, "captions": len(texts)}
+        about["run"] = manifest(classifier.model, None, how)
         nothing = np.zeros((0, 0))
         c = Candidate(about, texts, [], nothing, nothing, None, metrics)
         c.measure(len(kept))
@@ -368,40 +351,13 @@ def _left_out(
     for one in matches:
         unnamed |= one.unnamed
     found = {
-        "unreadable": _unreadable(failed),
+        "unreadable": unreadable(failed),
         "unlabelled": unlabelled,
         "unnamed": dict(sorted(unnamed.items(), key=lambda item: (-item[1], item[0]))),
     }
-    _say_left_out(found, len(examples), several=question.several)
+    say_left_out(found, len(examples), several=question.several)
     said = Counter(tuple(one.idle) for one in matches)
     for idle in said:
         if idle:
-            progress.say(f"warning: {len(idle)} labels have no picture: {_listed(idle)}.")
+            progress.say(f"warning: {len(idle)} labels have no picture: {listed(idle)}.")
     return found
-
-
-def _unreadable(failed: Mapping[Path, str]) -> list[dict[str, str]]:
-    return [{"path": str(path), "error": error} for path, error in failed.items()]
-
-
-def _say_left_out(found: Mapping[str, Any], of: int, *, several: bool = False) -> None:
-    """Always, --quiet or not: a figure without it would say something else."""
-    if found["unreadable"]:
-        progress.say(f"warning: {len(found['unreadable'])} of {of} pictures could not be read:")
-        for one in found["unreadable"][:NAMED]:
-            progress.say(f"  {named(one['path'], one['error'])}")
-        if len(found["unreadable"]) > NAMED:
-            progress.say("  …")
-    if found["unlabelled"]:
-        count = "count as having none" if several else "are left out"
-        progress.say(f"warning: {found['unlabelled']} pictures have no label and {count}.")
-    unnamed = found.get("unnamed")
-    if unnamed:
-        listed = _listed(f"{name} ({many} pictures)" for name, many in unnamed.items())
-        what = "are not asked for" if several else "are left out with their pictures"
-        progress.say(f"warning: classes that no label stands for {what}: {listed}.")
-
-
-def _listed(names: Iterable[str]) -> str:
-    known = [printable(name) for name in names]
-    return ", ".join(known[:NAMED]) + (f" and {len(known) - NAMED} more" if known[NAMED:] else "")

@@ -215,6 +215,7 @@ def described(candidate: Mapping[str, Any]) -> str:
         parts.append(f"template {candidate['template']}")
     if candidate.get("labels_from"):
         parts.append(f"labels {candidate['labels_from']}")
+    parts += [f"{key} {candidate[key]}" for key in ("adapter", "calibration") if candidate.get(key)]
     if candidate.get("label_count"):
         parts.append(f"{candidate['label_count']} labels")
     return ", ".join(parts)

@@ -11,7 +11,7 @@ from typing import Annotated, Optional
 import typer
 
 import unseen
-from unseen.cli import BATCH_SIZE, options, progress
+from unseen.cli import options, progress
 from unseen.cli.default import defaulting
 from unseen.cli.target import prepare
 from unseen.errors import StoreError
@@ -42,7 +42,7 @@ def update(
     model: options.Model = "builtin",
     revision: options.Revision = None,
     commercial: options.Commercial = False,
-    batch_size: options.BatchSize = BATCH_SIZE,
+    batch_size: options.BatchSize = None,
     exact: options.Exact = False,
     threads: options.Threads = None,
     precision: options.Precision = "fp32",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import unseen
-from unseen.cli import BATCH_SIZE, options, progress
+from unseen.cli import options, progress
 from unseen.cli.classify import calibration_of
 from unseen.cli.default import defaulting
 from unseen.cli.output import named, printable
@@ -61,7 +61,7 @@ def propose(
     calibration: options.CalibrationFile = None,
     no_calibration: options.NoCalibration = False,
     name: Name = "labels",
-    batch_size: options.BatchSize = BATCH_SIZE,
+    batch_size: options.BatchSize = None,
     exact: options.Exact = False,
     threads: options.Threads = None,
     precision: options.Precision = "fp32",

@@ -14,7 +14,7 @@ import typer
 import unseen
 from unseen.cli import options, progress
 from unseen.cli.classify import encoded
-from unseen.cli.output import Lines, named, printable
+from unseen.cli.output import Lines, printable
 
 if TYPE_CHECKING:
     from unseen.label_doctor import Finding
@@ -87,13 +87,9 @@ def _looked(
 
     rows, names = [], []
     with progress.counting(None, quiet) as counter:
-        for one in encoded(classifier, sources, quiet=quiet):
-            counter.picture(one.error is None)
-            if one.embedding is None:
-                progress.say(f"error: {named(one.name, str(one.error))}")
-            else:
-                rows.append(one.embedding)
-                names.append(one.name)
+        for name, row in counter.readable(encoded(classifier, sources, quiet=quiet)):
+            rows.append(row)
+            names.append(name)
     matrix = np.array(rows, dtype=np.float32).reshape(-1, classifier.model.dimension)
     return matrix, names
 

@@ -93,11 +93,19 @@ CalibrationFile = Annotated[
 NoCalibration = Annotated[
     bool, typer.Option("--no-calibration", help="Leave the calibration beside the labels alone.")
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Pictures that the network takes at once.")]
+NoIndex = Annotated[
+    bool, typer.Option("--no-index", help="Look at the files, even if there is an index.")
+]
+BatchSize = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        min=1, help="Pictures that the network takes at once.", show_default="the model's own"
+    ),
+]
 Exact = Annotated[bool, typer.Option("--exact", help="Decode JPEGs in full before resizing.")]
 Threads = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option(min=1, help="Threads of the networks.", show_default="all cores"),
+    typer.Option(min=1, help="Threads of the networks.", show_default="all that may be used"),
 ]
 Precision = Annotated[
     str, typer.Option(help="fp32, fp16, int8, or auto: the fastest that stays near fp32 here.")

@@ -7,15 +7,17 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
 import unseen
 from unseen import organize as filing
-from unseen.cli import BATCH_SIZE, options, progress
-from unseen.cli.classify import predictions_of
+from unseen.cli import options, progress
+from unseen.cli.classify import calibration_of, predictions_of
+from unseen.cli.output import named
 from unseen.errors import SourceError
+from unseen.runs import manifest, write_ended
 from unseen.sources import count
 
 
@@ -26,7 +28,7 @@ def organize(
     ] = None,
     labels: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--labels", "-l", help="As of classify.", show_default=False),
+        typer.Option("--labels", "-l", help="As of classify.", show_default="those of the adapter"),
     ] = None,
     into: Annotated[
         Optional[Path],  # noqa: UP045
@@ -44,9 +46,12 @@ def organize(
         typer.Option("--undo", help="Undo a run by the file it wrote.", show_default=False),
     ] = None,
     model: options.Model = "builtin",
+    adapter: options.Adapter = None,
     template: options.Template = None,
-    unknown: options.Unknown = None,
-    batch_size: options.BatchSize = BATCH_SIZE,
+    unknown: options.UnknownOrAuto = None,
+    calibration: options.CalibrationFile = None,
+    no_calibration: options.NoCalibration = False,
+    batch_size: options.BatchSize = None,
     precision: options.Precision = "fp32",
     device: options.Device = "auto",
     as_json: options.AsJson = False,
@@ -63,38 +68,57 @@ def organize(
         undone = sum(done for _, done in steps)
         progress.say(f"{undone} of {len(steps)} undone.")
         raise typer.Exit(0 if undone == len(steps) else 1)
-    if folder is None or labels is None or into is None or copy + link + move > 1:
+    nameless = labels is None and adapter is None
+    if folder is None or nameless or into is None or copy + link + move > 1:
         raise SourceError(
-            "organize takes a folder, --labels and --into, and one of --copy, --link and --move."
+            "organize takes a folder, --labels or --adapter, --into, and one of --copy, --link and "
+            "--move."
         )
-    classifier = unseen.load(model, precision=precision, device=device)
+    background, auto = options.unknown_argument(unknown)
+    classifier = unseen.load(model, precision=precision, device=device, adapter=adapter)
     with progress.prompts(quiet) as show:
         compiled = classifier.compile(
-            options.labels_argument(labels),
+            None if labels is None else options.labels_argument(labels),
             template=options.template_argument(template),
-            background=unknown or (),
+            background=background,
             progress=show,
         )
-    found = predictions_of(
-        classifier, [str(folder)], compiled, batch_size=batch_size, min_score=min_score, quiet=quiet
+    learnt = calibration_of(
+        labels, compiled, calibration, none=no_calibration, multi=False, quiet=quiet
     )
-    chosen = (
-        (Path(p.source), p.label)
-        for p in _counted(found, count(str(folder)), quiet)
-        if p.ok and p.label is not None and not p.unknown
+    decision = classifier.decision(False, 1, min_score, auto, learnt)
+    asked: dict[str, Any] = {"min_score": min_score, "precision": precision}
+    asked |= {} if auto is None else {"unknown": auto}
+    asked |= {} if learnt is None else {"calibration": learnt.to_data()}
+    makers = manifest(classifier.model, compiled, asked)
+    sources = [str(folder)]
+    found = predictions_of(
+        classifier, sources, compiled, decision, batch_size=batch_size, quiet=quiet
     )
     how = "move" if move else "link" if link else "copy"
-    done_or_shown(chosen, into, how, dry_run=dry_run, as_json=as_json, quiet=quiet)
+    unread: list[str] = []
+    total = count(str(folder)) or 0
+    chosen = _chosen(found, total, unread, quiet)
+    undo_file = done_or_shown(chosen, into, how, dry_run=dry_run, as_json=as_json, quiet=quiet)
+    if undo_file is not None:
+        write_ended(undo_file, makers, total, len(unread))
+    if unread:
+        progress.say(f"{len(unread)} of {total} pictures could not be read.")
+        raise typer.Exit(1)
 
 
-def _counted(
-    predictions: Iterable[unseen.Prediction], total: int | None, quiet: bool
-) -> Iterator[unseen.Prediction]:
-    """The same, with a progress bar."""
+def _chosen(
+    predictions: Iterable[unseen.Prediction], total: int, unread: list[str], quiet: bool
+) -> Iterator[tuple[Path, str]]:
+    """Files and their labels; none of what is unknown. `unread` is told of what has an error."""
     with progress.counting(total, quiet) as counter:
         for prediction in predictions:
             counter.picture(prediction.ok)
-            yield prediction
+            if prediction.error is not None:
+                progress.say(named(prediction.source, prediction.error))
+                unread.append(prediction.source)
+            elif prediction.label is not None:
+                yield Path(prediction.source), prediction.label
 
 
 def done_or_shown(
@@ -105,8 +129,8 @@ def done_or_shown(
     dry_run: bool,
     as_json: bool,
     quiet: bool,
-) -> None:
-    """Put files into folders, or say where they would go."""
+) -> Path | None:
+    """Put files into folders, or say where they would go → the file that undoes it, if any."""
     steps: Iterator[filing.Step] = filing.plan(files, into, how)
     undo = into / f"unseen-undo-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
     if not dry_run:
@@ -124,3 +148,4 @@ def done_or_shown(
     elif not quiet and not dry_run:
         done = {"copy": "copied", "link": "linked", "move": "moved"}[how]
         progress.say(f"{number} files {done} to {into}; undo it: unseen organize --undo {undo}")
+    return None if dry_run else undo

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -161,16 +162,20 @@ class JsonLinesWriter:
 
 @dataclass
 class CsvWriter:
-    """source, label, score, unknown, error; then label_2, score_2 … up to `top`."""
+    """source, label, score, unknown, error; then label_2, score_2 … up to `top`; then `more`.
+
+    That is likely (with `;` between its labels) and evidence, where they were asked for.
+    """
 
     lines: Lines
     top: int
     fresh: bool = True
+    more: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         more = [f"{part}_{i}" for i in range(2, self.top + 1) for part in ("label", "score")]
         if self.fresh:
-            self._row(["source", "label", "score", "unknown", "error", *more])
+            self._row(["source", "label", "score", "unknown", "error", *more, *self.more])
 
     def write(self, prediction: Prediction) -> None:
         best = prediction.best
@@ -185,7 +190,12 @@ class CsvWriter:
         for i in range(1, self.top):
             one = prediction.ranking[i] if i < len(prediction.ranking) else None
             row += ["", ""] if one is None else [harmless(one.label), f"{one.score:.6f}"]
-        self._row(row)
+        evidence = prediction.evidence
+        last = {
+            "likely": harmless(";".join(prediction.likely or ())),
+            "evidence": "" if evidence is None else f"{evidence:.4f}",
+        }
+        self._row([*row, *(last[name] for name in self.more)])
 
     def _row(self, cells: list[str]) -> None:
         line = io.StringIO()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -21,7 +22,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from unseen.cli.output import named
 from unseen.errors import UnseenWarning
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from unseen.encode import Encoded
 
 
 class RateColumn(ProgressColumn):
@@ -45,6 +53,15 @@ class Counter:
         self.failed += not ok
         errors = f"{self.failed} failed" if self.failed else ""
         self._progress.update(self._task, advance=1, errors=errors)
+
+    def readable(self, stream: Iterable[Encoded]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """Names and embeddings, counted; what could not be read is said, and left out."""
+        for encoded in stream:
+            self.picture(encoded.error is None)
+            if encoded.embedding is None:
+                say(named(encoded.name, str(encoded.error)))
+            else:
+                yield encoded.name, encoded.embedding
 
 
 def _bar(disable: bool) -> Progress:

@@ -12,12 +12,11 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unseen.cache import write_atomically
 from unseen.cli.output import (
     CsvWriter,
     JsonLinesWriter,
@@ -29,7 +28,7 @@ from unseen.cli.output import (
     unwritable,
 )
 from unseen.errors import SourceError
-from unseen.runs import manifest_path, now
+from unseen.runs import manifest_path, now, write_manifest
 
 # What must be the same to go on, and what the user calls it.
 COMPARED = {"fingerprint": "model", "labels_sha256": "labels or templates", "options": "options"}
@@ -130,15 +129,15 @@ class Target:
             raise unwritable(self.manifest, error) from None
 
     def _write_manifest(self, makers: dict[str, Any]) -> None:
-        assert self.manifest is not None
-        content = json.dumps(makers, ensure_ascii=False, indent=1)
-        write_atomically(self.manifest, content.encode("utf-8", "backslashreplace"))
+        assert self.path is not None
+        write_manifest(self.path, makers)
 
     def _same(self, manifest: Path, makers: dict[str, Any]) -> dict[str, Any]:
         """The manifest of the earlier run, when it is of the same."""
+        these = json.loads(json.dumps(makers))  # a tuple is a list there
         try:
             before: dict[str, Any] = json.loads(manifest.read_text("utf-8"))
-            changed = [name for key, name in COMPARED.items() if before[key] != makers[key]]
+            changed = [name for key, name in COMPARED.items() if before[key] != these[key]]
         except (OSError, ValueError, KeyError, TypeError):
             raise SourceError(
                 f"{manifest} is missing or damaged, so nobody knows what made {self.path}; "
@@ -184,15 +183,17 @@ class Target:
                 f"{path}: this line is none of ours: {record[:60]!r}; --overwrite begins it anew."
             ) from None
 
-    def writer(self, *, single: bool, top: int) -> Writer:
-        """Opens the file at its end, or takes standard output."""
+    def writer(self, *, single: bool, top: int, more: Sequence[str] = ()) -> Writer:
+        """Opens the file at its end, or takes standard output. `more`: columns of a CSV."""
         if self.format == "table":
             return TableWriter(sys.stdout, single)
         if self.format == "json":
             return JsonWriter(self.path)
         fresh = self.path is None or not self.path.exists() or self.path.stat().st_size == 0
         lines = Lines(self.path)
-        return CsvWriter(lines, top, fresh) if self.format == "csv" else JsonLinesWriter(lines)
+        if self.format == "csv":
+            return CsvWriter(lines, top, fresh, more)
+        return JsonLinesWriter(lines)
 
 
 def _records(file: Any, *, quoted: bool) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from unseen.distil import card as cards
 from unseen.distil import features, heads, latency, training
 from unseen.distil.training import Choice, Class, Teaching
-from unseen.encode import BATCH_SIZE, Encoder, Progress
+from unseen.encode import Encoder, Progress
 from unseen.errors import LabelError, UnseenError
 from unseen.models.families import student
 from unseen.models.families.student import Student
@@ -65,7 +65,7 @@ def distil(
     measure: Encoder | None = None,
     seed: int = 0,
     threads: int | None = None,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     each: Callable[[UnseenError | None], None] | None = None,
     progress: Progress | None = None,
     made: str | None = None,

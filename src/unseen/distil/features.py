@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.encode import BATCH_SIZE, Encoder
+from unseen.encode import Encoder
 from unseen.errors import UnseenError
 from unseen.models import families, hub
 from unseen.models.families import builtin, student
@@ -60,7 +60,7 @@ def features(
     encoder: Encoder,
     sources: Sequence[Any],
     *,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     each: Callable[[UnseenError | None], None] | None = None,
 ) -> tuple[Floats, list[UnseenError | None]]:
     """(n, d), zeros where a picture could not be read, and why it could not. `each` is called with
@@ -77,7 +77,7 @@ def features(
 
 
 def _rows(
-    encoder: Encoder, sources: Sequence[Any], batch_size: int
+    encoder: Encoder, sources: Sequence[Any], batch_size: int | None
 ) -> Iterator[NDArray[np.float32] | UnseenError]:
     for encoded in encoder.stream_images(iter(sources), batch_size=batch_size):
         if encoded.embedding is None:

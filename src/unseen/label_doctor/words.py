@@ -5,8 +5,9 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+from unseen.bundle import SUFFIX
 from unseen.classify import Classifier
-from unseen.compiled_labels import SUFFIX, CompiledLabels
+from unseen.compiled_labels import CompiledLabels
 from unseen.encode import Progress
 from unseen.errors import UnseenWarning
 from unseen.label_doctor import meaning, reading

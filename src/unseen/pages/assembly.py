@@ -32,7 +32,7 @@ ODD = re.compile(r"[\x00-\x20\x7f\\]")  # browsers drop some of these, and read 
 
 
 def write_page(path: Path, kind: str, title: str, data: Iterable[tuple[str, Any]]) -> None:
-    """`kind`.html with its style, its script and `data` (element id, value) in their places.
+    """base.html with `kind`.html, its style, its script and `data` (element id, value) in it.
 
     `data` is written as it comes, so that pictures need not be held all at once. Whatever is raised
     on the way leaves the file that was at `path`.
@@ -44,10 +44,11 @@ def write_page(path: Path, kind: str, title: str, data: Iterable[tuple[str, Any]
         b"policy": policy.encode(),
         b"title": html.escape(title).encode("utf-8", "replace"),
         b"style": style,
+        b"body": _part(f"{kind}.html"),
         b"script": script,
     }
     with replacing(path) as temporary, temporary.open("wb") as file:
-        for i, piece in enumerate(PLACE.split(_part(f"{kind}.html"))):
+        for i, piece in enumerate(PLACE.split(_part("base.html"))):
             if i % 2 == 0:
                 file.write(piece)
             elif piece == b"data":

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from unseen.errors import ModelError
 from unseen.networks.operations import Array, Network, as_float32
+from unseen.processors import restricted
 
 if TYPE_CHECKING:
     import onnx
@@ -82,14 +83,14 @@ class OnnxNetwork:
         number: int = 0,
         threads: int | None = None,
     ) -> None:
-        """`threads`: how many a call uses on a CPU; None leaves it to ONNX Runtime (one a core).
+        """`threads`: how many a call uses on a CPU; None: one a core, or as many as may be used.
 
         `provider`: who computes; what it cannot do the CPU does. `number`: of its device.
         """
         library = _library()
         options = library.SessionOptions()
         options.log_severity_level = 3
-        options.intra_op_num_threads = threads or 0
+        options.intra_op_num_threads = threads or restricted() or 0
         # Spinning threads would take the cores from the threads that decode pictures.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # It plans one block for all of a run, anew for each shape: batches of many sizes then need

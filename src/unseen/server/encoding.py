@@ -6,7 +6,6 @@ For one event loop. Work is done in threads: decoders, one for each network, som
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import time
 from collections import OrderedDict
@@ -23,12 +22,14 @@ from unseen.classify import load
 from unseen.encode import Encoded
 from unseen.errors import ImageError, SourceError, UnseenError
 from unseen.images import DEFAULT_LIMITS
-from unseen.models.model import Model
+from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
+from unseen.processors import usable
 from unseen.server.batches import Batches
 from unseen.server.metrics import Metrics
 from unseen.server.pictures import Picture, content_of, embedding_of
 from unseen.server.problems import Problem
 from unseen.server.settings import Settings
+from unseen.unknown import NOTHINGS, Ground, picture_of_nothing, prompts
 
 T = TypeVar("T")
 Floats = NDArray[np.float32]
@@ -36,8 +37,7 @@ Decoding = asyncio.Future[NDArray[np.uint8] | UnseenError]
 
 TEXTS_AT_ONCE = 64  # texts in a batch
 TEXTS_IN_TURN = 64  # texts of one request before others have their turn
-TRIED = (1, 4)  # pictures in a batch, to see whether more are faster
-SMALL, LARGE = 2, 16  # what is then taken
+TRIED = (1, 4)  # pictures in a batch, to see which of the two sizes is faster here
 CLEARLY = 0.9  # times the seconds; a ViT-B/32 in fours takes 0.65 of what it takes alone
 LONG_TEXTS = ["a " * 200] * 24  # as much as a batch may hold
 ADVICE = re.compile(r"; raise max_\w+ to allow it")
@@ -75,20 +75,21 @@ class Encoding:
         self.adapted = classifier.adapted
         self.started = time.time()
         self.ready = False
-        threads = settings.threads or os.cpu_count() or 1
+        threads = settings.threads or usable()
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="unseen-decode")
         self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="unseen-fetch")
         self.images: Batches[NDArray[np.uint8], Floats] = Batches(
             "image",
             lambda pixels: self.encoder.encode_pixels(pixels),
             metrics,
-            size=settings.batch_size or SMALL,
+            size=settings.batch_size or SMALL_BATCH,
             patience=settings.batch_seconds,
         )
         self.texts: Batches[str, tuple[Floats, bool]] = Batches(
             "text", self._encode_texts, metrics, size=TEXTS_AT_ONCE
         )
         self._prompts: OrderedDict[str, tuple[Floats, bool]] = OrderedDict()
+        self._ground: asyncio.Task[Ground] | None = None
 
     @property
     def model(self) -> Model:
@@ -104,7 +105,7 @@ class Encoding:
         size = self.settings.batch_size
         if size is None:  # convolutions are fastest in small batches, transformers in large ones
             few, several = (self._seconds_a_picture(pixels, n) for n in TRIED)
-            size = LARGE if several < CLEARLY * few else SMALL
+            size = LARGE_BATCH if several < CLEARLY * few else SMALL_BATCH
         # The largest batches now: what they need of memory is then there from the start.
         self.images.assume(self._seconds_a_picture(pixels, size), size=size)
         own = self.model.labels[:1]  # of a model that knows no other words
@@ -117,6 +118,8 @@ class Encoding:
     async def close(self) -> None:
         """Ends the threads."""
         self.ready = False
+        if self._ground is not None:
+            self._ground.cancel()
         for batches in (self.images, self.texts):
             await batches.close()
         for pool in (self._decoders, self._fetchers):
@@ -245,6 +248,27 @@ class Encoding:
         each = 4 * self.model.dimension + 512  # and its text, and what Python adds
         while len(self._prompts) * each > self.limits.cache_bytes:
             self._prompts.popitem(last=False)
+
+    async def ground(self) -> Ground:
+        """What evidence is measured against: encoded once, in the queues of everything else."""
+        if self._ground is None or (self._ground.done() and self._ground.exception() is not None):
+            self._ground = asyncio.create_task(self._encode_ground())
+            self._ground.add_done_callback(lambda done: done.cancelled() or done.exception())
+        # Shielded: one who goes away takes nothing from the others.
+        return await asyncio.shield(self._ground)
+
+    async def _encode_ground(self) -> Ground:
+        self.admit()
+        texts = await self.encode_texts(prompts(self.model))
+        noise = [in_pool(self._decoders, self._nothing, number) for number in range(NOTHINGS)]
+        rows = [self.images.submit(pixels) for pixels in await asyncio.gather(*noise)]
+        return Ground(texts.rows, np.stack(await asyncio.gather(*rows)))
+
+    def _nothing(self, number: int) -> NDArray[np.uint8]:
+        pixels = self.encoder.pixels(picture_of_nothing(number))
+        if isinstance(pixels, UnseenError):
+            raise pixels
+        return pixels
 
     async def count_tokens(self, texts: Sequence[str]) -> int:
         """How many tokens the network reads of these texts. Raises LabelError."""

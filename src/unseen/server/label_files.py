@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unseen.calibration import Calibration, beside
-from unseen.errors import UnseenError
+from unseen.errors import LabelError, UnseenError
 from unseen.labels import LabelSet
 from unseen.server.logs import LOGGER
 from unseen.server.problems import Problem
@@ -32,12 +32,20 @@ async def watch(service: Service, files: Sequence[Path]) -> None:
 
 
 async def reload(service: Service, files: Sequence[Path]) -> None:
-    """Reads files into the store. One that cannot be read leaves what there was, and is logged."""
+    """Reads files into the store. One that cannot be read leaves what there was, and is logged; so
+    does a calibration, as long as the labels are the same."""
     for file in files:
         fields = {"file": file.name}
         try:
             loop = asyncio.get_running_loop()
-            label_set, calibration = await loop.run_in_executor(None, _read, file)
+            label_set = await loop.run_in_executor(None, _read, file)
+            try:
+                calibration = await loop.run_in_executor(None, _learnt, file)
+            except LabelError as error:
+                calibration = await service.labelling.learnt(file.stem, label_set)
+                instead = "none" if calibration is None else "the one before"
+                damage = {**fields, "error": str(error), "used": instead}
+                logger.error("calibration not used", extra={"fields": damage})
             stored, _ = await service.labelling.put_set(file.stem, label_set, calibration)
         except (UnseenError, Problem) as error:
             logger.error("label file not used", extra={"fields": {**fields, "error": str(error)}})
@@ -46,13 +54,16 @@ async def reload(service: Service, files: Sequence[Path]) -> None:
         logger.info("label file", extra={"fields": fields})
 
 
-def _read(file: Path) -> tuple[LabelSet, Calibration | None]:
-    """The labels, and what `unseen calibrate` left beside them."""
+def _read(file: Path) -> LabelSet:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # merged duplicates are no matter of a log
-        label_set = LabelSet.of(file)
+        return LabelSet.of(file)
+
+
+def _learnt(file: Path) -> Calibration | None:
+    """What `unseen calibrate` left beside the labels."""
     found = beside(file)
-    return label_set, Calibration.load(found) if found.exists() else None
+    return Calibration.load(found) if found.exists() else None
 
 
 def _stamp(file: Path) -> tuple[tuple[int, int] | None, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 from collections import OrderedDict
@@ -134,7 +135,10 @@ class Labelling:
     async def _adapted(self, made: Coroutine[Any, Any, Ready]) -> Ready:
         """As the server's adapter has it; the store keeps it as it was."""
         ready = await made
-        return replace(ready, compiled=self._encoding.adapted(ready.compiled))
+        compiled = self._encoding.adapted(ready.compiled)
+        # What was learnt is of labels as they are answered, adapted or not.
+        learnt = None if ready.stored is None else _calibration(ready.stored, compiled)
+        return replace(ready, compiled=compiled, calibration=learnt)
 
     def _keep(self, key: Hashable, task: asyncio.Task[Ready]) -> None:
         self._compiling.pop(key, None)
@@ -188,16 +192,14 @@ class Labelling:
         where = (stored.name, stored.version)
         file = await in_pool(self._clerk, self._store.compiled, *where)
         if file is not None:
-            compiled = CompiledLabels.from_bytes(file, stored.name)
-            return Ready(compiled, stored=stored, calibration=_calibration(stored, compiled))
+            return Ready(CompiledLabels.from_bytes(file, stored.name), stored=stored)
         try:
             ready = await self._compile(_defined(stored))
         except UnseenError as error:
             await in_pool(self._clerk, self._store.keep, *where, None, str(error))
             raise
         await in_pool(self._clerk, self._store.keep, *where, ready.compiled.to_bytes())
-        calibration = _calibration(stored, ready.compiled)
-        return replace(ready, stored=replace(stored, status="ready"), calibration=calibration)
+        return replace(ready, stored=replace(stored, status="ready"))
 
     async def put(self, name: str, asked: Asked) -> tuple[StoredSet, bool]:
         """Keeps a set, and compiles it → it, and whether its name is new.
@@ -226,6 +228,16 @@ class Labelling:
         await asyncio.wait([_in_the_background(self.compiled(stored))], timeout=COMPILE_SECONDS)
         found = await in_pool(self._clerk, self._store.get, name, stored.version)
         return found or stored, new
+
+    async def learnt(self, name: str, label_set: LabelSet) -> Calibration | None:
+        """What is kept for a set of that name, where its newest version has just these labels."""
+        stored = await in_pool(self._clerk, self._store.get, name, None)
+        if stored is None or "calibration" not in stored.definition:
+            return None
+        same = json.loads(json.dumps(_definition(label_set, None)))
+        if any(stored.definition[key] != value for key, value in same.items()):
+            return None
+        return Calibration.from_data(stored.definition["calibration"], name)
 
     async def list(self) -> list[StoredSet]:
         """The newest version of each."""

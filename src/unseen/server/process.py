@@ -24,6 +24,7 @@ from starlette.types import ASGIApp
 
 from unseen import cache
 from unseen.errors import SourceError
+from unseen.processors import usable
 from unseen.server import logs
 from unseen.server.connections import Connection
 from unseen.server.settings import SHARED_METRICS, Settings
@@ -63,7 +64,7 @@ def listen(settings: Settings) -> socket.socket:
         ) from None
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Ends with status 0 on SIGTERM, and twice asked at once."""
 
     @contextlib.contextmanager
@@ -100,7 +101,7 @@ def _work(settings: Settings, listener: socket.socket) -> int:
         server.should_exit = True
 
     config = config_of(create_app(settings, failed=failed), settings)
-    server = _Server(config)
+    server = Server(config)
     server.run(sockets=[listener])
     return COULD_NOT_START if failures or not server.started else 0
 
@@ -144,7 +145,7 @@ def _mind(settings: Settings, listener: socket.socket) -> int:
 
 class _Minder:
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
-        threads = settings.threads or max(1, (os.cpu_count() or 1) // settings.workers)
+        threads = settings.threads or max(1, usable() // settings.workers)
         self._settings = replace(settings, threads=threads)
         self._listener = listener
         self._context = multiprocessing.get_context("spawn")

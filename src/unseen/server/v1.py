@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -51,6 +52,8 @@ def indexed(request: Request) -> Indexed:
 async def classify(request: Request) -> Any:
     asked, uploads = await bodies.read(request, wire.ClassifyRequest, files=True)
     labels, decision = asked.asked(asked.labelset), asked.decision()
+    if asked.unknown is not None:
+        decision = replace(decision, ground=await service(request).ground())
     if asked.image is not None and not uploads:
         prediction, ready = await service(request).classify_one(
             wire.picture(asked.image, 0), labels, decision
@@ -63,11 +66,16 @@ async def classify(request: Request) -> Any:
     return JSONResponse(answer_of(service(request), predictions, ready))
 
 
+def made_by(service: Service) -> dict[str, str]:
+    """What of an answer says whose it is: another model may have the same name."""
+    return {"model": service.model.name, "fingerprint": service.model.fingerprint}
+
+
 def answer_of(service: Service, predictions: list[Prediction], ready: Ready) -> dict[str, Any]:
     """The body of a classification."""
     stored = ready.stored
     return {
-        "model": service.model.name,
+        **made_by(service),
         "labelset": stored and {"name": stored.name, "version": stored.version},
         "predictions": [prediction.to_dict() for prediction in predictions],
         "warnings": list(ready.warnings),
@@ -97,7 +105,7 @@ async def embed(request: Request) -> Any:
     ]
     return JSONResponse(
         {
-            "model": one.model.name,
+            **made_by(one),
             "dimension": one.model.dimension,
             "images": images,
             "texts": [{"embedding": wire.written(row, asked.encoding)} for row in texts.rows],
@@ -131,7 +139,7 @@ async def search(request: Request) -> Any:
     if length < 1e-6:
         raise LabelError("what is asked for and what is not wanted are the same.")
     hits = await index.search(np.asarray(query / length, dtype=np.float32), asked.top)
-    return JSONResponse({"model": one.model.name, "hits": [hit_of(hit) for hit in hits]})
+    return JSONResponse({**made_by(one), "hits": [hit_of(hit) for hit in hits]})
 
 
 @router.post(
@@ -150,7 +158,7 @@ async def similar(request: Request) -> Any:
         (query,) = await one.embed_pictures([wire.picture(asked.image or "", 0)])
     hits = await index.search(query, asked.top + (asked.id is not None))
     hits = [hit for hit in hits if hit.id != asked.id][: asked.top]
-    return JSONResponse({"model": one.model.name, "hits": [hit_of(hit) for hit in hits]})
+    return JSONResponse({**made_by(one), "hits": [hit_of(hit) for hit in hits]})
 
 
 @router.get("/pictures", summary="The pictures of the index", response_model=wire.PicturesAnswer)
@@ -260,6 +268,5 @@ def set_of(service: Service, stored: StoredSet) -> dict[str, Any]:
         "error": stored.error,
         "labels": definition["labels"],
         "templates": definition["templates"],
-        "model": service.model.name,
-        "fingerprint": service.model.fingerprint,
+        **made_by(service),
     }

@@ -99,6 +99,9 @@ class ClassifyRequest(LabelsRequest):
     multi_label: bool = False
     top_k: int | None = Field(None, ge=1)
     min_score: Probability | None = None
+    unknown: Literal["auto"] | None = Field(
+        None, description="auto: unknown where too little speaks for any label; gives the evidence"
+    )
 
     @model_validator(mode="after")
     def _one(self) -> ClassifyRequest:
@@ -168,6 +171,7 @@ class PredictionAnswer(Wire):
     ranking: list[ScoredAnswer] | None = None
     left_out: int | None = None
     likely: list[str] | None = None
+    evidence: float | None = Field(None, description="that any label is there, if asked for")
     error: str | None = None
 
 
@@ -176,8 +180,14 @@ class SetName(Wire):
     version: int
 
 
-class ClassifyAnswer(Wire):
-    model: str
+class ModelAnswer(Wire):
+    """Whose answer it is."""
+
+    model: str = Field(description="its name")
+    fingerprint: str = Field(description="of its files; vectors of one fingerprint are comparable")
+
+
+class ClassifyAnswer(ModelAnswer):
     labelset: SetName | None
     predictions: list[PredictionAnswer]
     warnings: list[str]
@@ -189,8 +199,7 @@ class EmbeddingAnswer(Wire):
     error: str | None = None
 
 
-class EmbedAnswer(Wire):
-    model: str
+class EmbedAnswer(ModelAnswer):
     dimension: int
     images: list[EmbeddingAnswer]
     texts: list[EmbeddingAnswer]
@@ -209,8 +218,7 @@ class HitAnswer(Wire):
     taken: str | None
 
 
-class HitsAnswer(Wire):
-    model: str
+class HitsAnswer(ModelAnswer):
     hits: list[HitAnswer]
 
 
@@ -239,7 +247,7 @@ class SetsAnswer(Wire):
     labelsets: list[SetSummary]
 
 
-class SetAnswer(Wire):
+class SetAnswer(ModelAnswer):
     """One version of a label set."""
 
     name: str
@@ -249,8 +257,6 @@ class SetAnswer(Wire):
     error: str | None
     labels: list[LabelAnswer]
     templates: list[str] | None
-    model: str
-    fingerprint: str
 
 
 class ProblemAnswer(Wire):

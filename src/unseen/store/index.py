@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from unseen import cache, score
 from unseen.compiled_labels import CompiledLabels
 from unseen.decide import Decision, decide_encoded
-from unseen.encode import BATCH_SIZE, Encoded, Encoder
+from unseen.encode import Encoded, Encoder
 from unseen.errors import ImageError, MissingExtraError, SourceError, StoreError
 from unseen.predictions import Prediction
 from unseen.sources import expand
@@ -116,7 +116,7 @@ class Index:
         encoder: Encoder,
         sources: Sequence[str | Path] = (),
         *,
-        batch_size: int = BATCH_SIZE,
+        batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> Report:
         """Look at what is new or changed below `sources`, by default below the index's folder.

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.encode import BATCH_SIZE, Encoder
+from unseen.encode import Encoder
 from unseen.errors import UnseenError
 from unseen.images import Facts, describe
 from unseen.store.database import transaction
@@ -71,7 +71,7 @@ def update(
     scopes: Iterable[Path],
     encoder: Encoder,
     *,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Bring the index up to date with `files`. What lies below `scopes` and is not among them is

@@ -12,7 +12,7 @@ from unseen.errors import ModelError
 from unseen.models import hub
 from unseen.models.families import hf_bert
 from unseen.models.families.hf_config import activation, check_shapes, tower
-from unseen.models.model import Model, Score
+from unseen.models.model import SMALL_BATCH, Model, Score
 from unseen.models.tokenizer import Tokenizer
 from unseen.models.weights import Renamed, Weights, folded, open_weights
 from unseen.networks import efficientnet
@@ -68,6 +68,7 @@ def read(checkpoint: hub.Checkpoint, config: dict[str, Any]) -> Model:
         text_network=partial(
             hf_bert.first_token_network, weights, text_config, dimension, bias=True
         ),
+        batch_size=SMALL_BATCH,
     )
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from unseen.models import hub
 from unseen.models.families import hf_bert
-from unseen.models.model import Model, Score
+from unseen.models.model import SMALL_BATCH, Model, Score
 from unseen.models.tokenizer import Tokenizer
 from unseen.models.weights import Weights, open_weights
 from unseen.networks import bert, efficientnet
@@ -76,6 +76,7 @@ def read(checkpoint: hub.Checkpoint, config: dict[str, Any]) -> Model:
         image_network=partial(image_network, weights, config),
         text_network=partial(text_network, weights, config),
         template=config["template"],
+        batch_size=SMALL_BATCH,
     )
 
 

@@ -18,7 +18,7 @@ from unseen.models import cleaning, hub
 from unseen.models.families import clip, hf_bert, siglip
 from unseen.models.families.hf_config import check_shapes
 from unseen.models.families.hf_vision import layers
-from unseen.models.model import Model, Score
+from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model, Score
 from unseen.models.tokenizer import Tokenizer
 from unseen.models.weights import (
     OPEN_CLIP_FILES,
@@ -144,6 +144,7 @@ def read(checkpoint: hub.Checkpoint, config: dict[str, Any]) -> Model:
             _image_network, weights, vision_config, dimension, activation, preprocess
         ),
         text_network=text_network,
+        batch_size=SMALL_BATCH if _is_resnet(vision_config) else LARGE_BATCH,
     )
 
 
@@ -201,6 +202,11 @@ def _joined(stem: str, count: int, stored: str) -> Names:
 # image nets
 
 
+def _is_resnet(config: Mapping[str, Any]) -> bool:
+    """By its layers, a count a stage; a tower of timm's is a ViT, and has its own."""
+    return not config["timm_model_name"] and isinstance(config["layers"], list)
+
+
 def _image_network(
     weights: Weights,
     config: Mapping[str, Any],
@@ -210,7 +216,7 @@ def _image_network(
 ) -> Network[Any]:
     if config["timm_model_name"]:
         return _timm_vit(weights, config, dimension, preprocess)
-    if isinstance(config["layers"], list):
+    if _is_resnet(config):
         return _resnet(weights, config, dimension, preprocess)
     return _vit(weights, config, dimension, activation, preprocess)
 

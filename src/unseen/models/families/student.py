@@ -25,7 +25,7 @@ from PIL import Image
 
 from unseen.cache import file_sha256
 from unseen.errors import LabelError, ModelError
-from unseen.models.model import Model, Score
+from unseen.models.model import SMALL_BATCH, Model, Score
 from unseen.networks import efficientnet
 from unseen.networks.operations import Array, Input, Network, Operations
 from unseen.preprocess import Preprocess
@@ -194,6 +194,7 @@ def read(path: Path, name: str) -> Model:
         labels=student.labels,
         background=student.background,
         card=student.card,
+        batch_size=SMALL_BATCH,
     )
 
 

@@ -1,0 +1,135 @@
+"""Can the evidence of docs/unknown.md be measured for labels that an adapter changed?
+
+    python benchmarks/unknown_adapted.py     # about two minutes
+
+Some labels have examples, and an adapter made of them; pictures of the other labels are *near*,
+those of another kind *far*. The evidence is measured in two ways: by the rows of the texts, as
+without an adapter, and by the adapter's own, with the everyday words moved as it moves the texts of
+other labels.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
+
+from adapt import SPOILED  # noqa: E402
+
+import shapes  # noqa: E402
+import unseen  # noqa: E402
+from unseen.adapt import adapt  # noqa: E402
+from unseen.adapter import ZERO_SHOT  # noqa: E402
+from unseen.predictions import LEAST_EVIDENCE  # noqa: E402
+from unseen.truth import read  # noqa: E402
+from unseen.unknown import evidence  # noqa: E402
+
+DRAWS = 10
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Labels with examples; what is classified, and its labels; pictures of none of them."""
+
+    labels: list[str]
+    examples: np.ndarray
+    owners: list[int]
+    known: np.ndarray
+    truth: list[int]
+    unknown: dict[str, np.ndarray]
+
+
+def of_photographs(classifier: unseen.Classifier) -> Iterator[Draw]:
+    """Eight of the labels with three photographs or more: half of each are examples."""
+    pictures = read(ROOT / "tests" / "photographs")
+    rows = classifier.encode_images([one.path for one in pictures])
+    label = np.array([one.labels[0] for one in pictures])
+    far = classifier.encode_images(shapes.draw(shapes.scene(name), 1) for name in shapes.labels())
+    names, count = np.unique(label, return_counts=True)
+    for seed in range(DRAWS):
+        rng = np.random.default_rng(seed)
+        known = sorted(rng.choice(names[count >= 3], 8, replace=False).tolist())
+        learn, rest = [], []
+        for name in known:
+            mine = rng.permutation(np.flatnonzero(label == name))
+            half = max(2, len(mine) // 2)
+            learn, rest = [*learn, *mine[:half]], [*rest, *mine[half:]]
+        owners, truth = ([known.index(label[i]) for i in some] for some in (learn, rest))
+        near = rows[~np.isin(label, known)]
+        yield Draw(known, rows[learn], owners, rows[rest], truth, {"near": near, "far": far})
+
+
+def of_shapes(classifier: unseen.Classifier, kind: str) -> Iterator[Draw]:
+    """Twenty of the labels, with four examples each."""
+    names, rng = shapes.labels(), np.random.default_rng(0)
+    rows = classifier.encode_images(
+        SPOILED[kind](shapes.draw(shapes.scene(name), 30_000 + seed), rng)
+        for name in names
+        for seed in range(10)
+    )
+    far = classifier.encode_images(str(ROOT / "tests" / "photographs"))
+    label, number = np.repeat(np.arange(len(names)), 10), np.tile(np.arange(10), len(names))
+    for seed in range(DRAWS):
+        known = np.random.default_rng(seed).choice(len(names), 20, replace=False).tolist()
+        mine = np.isin(label, known)
+        learn, rest = mine & (number < 4), mine & (number >= 4)
+        owners, truth = ([known.index(i) for i in label[some]] for some in (learn, rest))
+        named = [names[i] for i in known]
+        unknown = {"near": rows[~mine], "far": far}
+        yield Draw(named, rows[learn], owners, rows[rest], truth, unknown)
+
+
+def line(name: str, classifier: unseen.Classifier, draws: Iterator[Draw]) -> None:
+    """AUROC, the known kept and the unknown passed, by texts and by the adapter; the mean."""
+    ground, found, kept_zero = classifier.ground(), {"near": [], "far": []}, 0
+    score = classifier.model.score
+    for seed, draw in enumerate(draws):
+        compiled = classifier.compile(draw.labels)
+        adapter = adapt(draw.examples, draw.owners, compiled, score, seed=seed)
+        kept_zero += adapter.method == ZERO_SHOT
+        adapted = adapter.apply(compiled)
+
+        def by_texts(rows: np.ndarray, texts: np.ndarray = compiled.matrix) -> np.ndarray:
+            return evidence(rows, texts, ground)
+
+        def by_adapter(rows: np.ndarray, of=adapted, by=adapter) -> np.ndarray:  # type: ignore[no-untyped-def]
+            if of.adapted is None:
+                return by_texts(rows)
+            best, usual = of.similarities(rows).max(1), of.similarities(ground.nothing).max(1)
+            words = rows @ by._text(ground.concepts).T
+            return ((best - words.mean(1)) / words.std(1) + (best - usual.mean()) / usual.std()) / 2
+
+        right = (adapted.similarities(draw.known).argmax(1) == draw.truth).mean()
+        for what, others in draw.unknown.items():
+            row = [right]
+            for way in (by_texts, by_adapter):
+                known, unknown = way(draw.known), way(others)
+                there = np.repeat([1, 0], [len(known), len(unknown)])
+                row.append(roc_auc_score(there, np.concatenate([known, unknown])))
+                row += [(known >= LEAST_EVIDENCE).mean(), (unknown >= LEAST_EVIDENCE).mean()]
+            found[what].append(row)
+    for what, rows in found.items():
+        right, *means = (100 * np.mean(rows, axis=0)).round().astype(int)
+        texts, own = (" / ".join(map(str, part)) for part in (means[:3], means[3:]))
+        print(f"| {name}, {what} | {right} | {kept_zero} | {texts} | {own} |")
+
+
+def main() -> None:
+    print("| pictures | right | zero-shot kept | by texts | by the adapter |")
+    print("|---|---|---|---|---|")
+    built_in = unseen.load()
+    line("photographs", built_in, of_photographs(built_in))
+    small = unseen.load(ROOT / "tests" / "fixtures" / "shapes-clip")
+    for kind in SPOILED:
+        line(f"shapes, {kind}", small, of_shapes(small, kind))
+
+
+if __name__ == "__main__":
+    main()

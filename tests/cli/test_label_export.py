@@ -1,0 +1,98 @@
+"""`unseen label export`, as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.test_commands import unseen
+from labelled import Made, labelling
+from unseen import truth
+from unseen.autolabel.labelling import Labelling
+
+NAMES = ["cat", "dog", "a/b", "a:b"]
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Labelling:
+    pictures = [Made(f"{n}.png", NAMES[n % 4], like=n % 4 if 4 <= n < 24 else None)
+                for n in range(40)]  # fmt: skip
+    pictures += [Made("u.png", "cat", "unsure"), Made("e.png", "cat", "error")]
+    return labelling(tmp_path / "photos", pictures, NAMES)
+
+
+def test_a_data_set_of_folders(made: Labelling, tmp_path: Path) -> None:
+    done = unseen("label", "export", made.root, "-o", tmp_path / "out")
+    assert done.stdout == ""
+    said = done.stderr
+    assert "40 pictures, train " in said and "left out: 1 unsure, 1 unreadable." in said
+    assert "4 groups of near-duplicates were kept together, the largest of 6." in said
+    assert "warning: the folder of a:b is called a_b (2)." in said
+    assert len(truth.read(tmp_path / "out" / "train")) == sum(
+        json.loads((tmp_path / "out" / "export.json").read_text())["counts"]["train"].values()
+    )
+    again = unseen("label", "export", made.root, "-o", tmp_path / "out", code=2)
+    assert "--overwrite" in again.stderr
+    quiet = unseen("label", "export", made.root, "-o", tmp_path / "out", "--overwrite", "-q")
+    assert quiet.stderr == ""
+
+
+def test_as_json_with_a_picture_that_is_gone(made: Labelling, tmp_path: Path) -> None:
+    (made.root / "30.png").unlink()
+    options = ("--format", "csv", "--split", "50/50", "--seed", 3, "--include", "unsure", "--json")
+    done = unseen("label", "export", made.root, "-o", tmp_path / "out", *options, code=1)
+    facts = json.loads(done.stdout)
+    assert facts["pictures"] == 40 and list(facts["counts"]) == ["train", "valid"]
+    assert facts["failed"] == [["30.png", "it is not there any more"]]
+    assert facts["left_out"]["unsure"] == 0 and facts["largest"] == 6
+    assert "1 of 41 pictures could not be exported." in done.stderr
+    table = tmp_path / "out" / "labels.csv"
+    assert len(truth.read(table)) == 40
+
+
+def test_a_chain_is_warned_of(made: Labelling, tmp_path: Path) -> None:
+    done = unseen("label", "export", made.root, "-o", tmp_path / "out", "--near", 0)
+    assert "warning: one group holds 40 of 40 pictures" in done.stderr
+    assert "valid has no picture of 4 labels: a/b, a:b, cat, dog." in done.stderr
+
+
+def test_eval_reads_an_export(tmp_path: Path) -> None:
+    import shapes
+
+    labels = ["red circle", "blue square"]
+    for number in range(8):
+        label = labels[number % 2]
+        path = tmp_path / "photos" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        shapes.draw(shapes.scene(label), number).save(path)
+    model = ("-m", "tests/fixtures/shapes-clip", "-l", ",".join(labels))
+    unseen("label", tmp_path / "photos", *model, "--sure", 0, "-q")
+    for form in ("csv", "jsonl", "folders"):
+        split = ("--format", form, "--split", "50/50", "--near", 1)
+        unseen("label", "export", tmp_path / "photos", "-o", tmp_path / form, *split, "-q")
+        given = tmp_path / form / ("train" if form == "folders" else f"labels.{form}")
+        facts = json.loads(unseen("eval", given, *model, "--json").stdout)
+        assert facts["pictures"] == (4 if form == "folders" else 8)
+        assert facts["left_out"] == {"unreadable": [], "unlabelled": 0, "unnamed": {}}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--format", "voc"), "'voc' is no form"),
+        (("--split", "80-20"), "80/10/10 is one"),
+        (("--include", "all"), "unsure is what can be included"),
+        (("--include", "unsure", "--reviewed-only"), "give one of"),
+        (("--format", "csv", "--how", "link"), "copies none"),
+        (("--how", "move"), "'move' is no way"),
+        (("--reviewed-only",), "no picture of the labelling has a label to export"),
+        (("--name", "other"), "there is no labelling 'other'"),
+    ],
+)
+def test_what_is_refused(
+    options: tuple[str, ...], said: str, made: Labelling, tmp_path: Path
+) -> None:
+    done = unseen("label", "export", made.root, "-o", tmp_path / "out", *options, code=2)
+    assert said in done.stderr and not (tmp_path / "out").exists()
