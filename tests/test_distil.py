@@ -317,6 +317,20 @@ def test_the_teachers_licence_is_said_plainly(model: str, words: str) -> None:
     assert words in Teacher.of(model, None, None).licence_line()
 
 
+def test_commercial_asks_for_the_licence_of_the_teacher(file: Path, tmp_path: Path) -> None:
+    assert unseen.load(file, commercial=True).model.labels == NAMES
+    for teacher in ("facebook/metaclip-b32-400m", "nobody/knows-this"):
+        content = onnx_file.read(file)
+        like = Student.of(content.metadata, "it")
+        licence = {"commercial": Teacher.of(teacher, None, None).commercial}
+        path = tmp_path / "small.onnx"
+        other = replace(like, card={"teacher": licence})
+        path.write_bytes(student.to_bytes(other, content.parameters))
+        with pytest.raises(ModelError, match="licence of its teacher"):
+            unseen.load(path, commercial=True)
+        unseen.load(path)
+
+
 def test_a_label_is_no_markup() -> None:
     card = taught().card
     card["labels"][0]["label"] = "<script>a|b"
@@ -361,6 +375,7 @@ def signed(file: Path, path: Path, **metadata: str) -> Path:
         {"radius": "-1"},
         {"radius": "[]"},
         {"card": "[]"},
+        {"card": '{"teacher": "me"}'},
         {"preprocess": "null"},
         {"preprocess": '{"resize": [1e9, 1e9]}'},
         {"preprocess": '{"resize": [100000, 100000]}'},

@@ -16,7 +16,7 @@ from unseen.calibration import Calibration
 from unseen.compiled_labels import CompiledLabels, compile_labels
 from unseen.decide import Decision, decide_encoded
 from unseen.encode import Embeddings, Encoded, Encoder, Progress
-from unseen.errors import LabelError
+from unseen.errors import LabelError, ModelError
 from unseen.images import DEFAULT_LIMITS, Limits
 from unseen.labels import Label, LabelSet, LabelsLike, TemplateLike
 from unseen.models import families, hub
@@ -47,16 +47,22 @@ def load(
     Weights are downloaded now if they are not here; networks are compiled when first needed, once.
     `exact` decodes JPEGs in full; `limits` bound what a picture may cost; `threads` are those of
     the networks on a CPU (default: every core). `precision`: fp32, fp16, int8 or auto, `device`:
-    auto, cpu, cuda, cuda:1 or mps; docs/speed.md says what they do. `commercial` refuses a hub id
-    whose licence is not known to allow commercial use. Short names (`fast`, `best`, …) are listed
-    by `unseen models`. `adapter`: what `unseen adapt` made for this model. Raises ModelError, and
-    LabelError for the adapter.
+    auto, cpu, cuda, cuda:1 or mps; docs/speed.md says what they do. `commercial` refuses a hub id,
+    and a file whose teacher has a licence, that is not known to allow commercial use. Short names
+    (`fast`, `best`, …) are listed by `unseen models`. `adapter`: what `unseen adapt` made for this
+    model. Raises ModelError, and LabelError for the adapter.
     """
     if adapter is not None and not isinstance(adapter, Adapter):
         adapter = Adapter.load(adapter)
     checkpoint = hub.locate(str(model), revision=revision, commercial=commercial)
+    found = families.read(checkpoint)
+    if commercial and found.labels and found.card.get("teacher", {}).get("commercial") is not True:
+        raise ModelError(
+            f"{found.name}: the licence of its teacher is not known to allow commercial use; read "
+            "its card (unseen models info), and leave commercial out when that allows your use."
+        )
     encoder = Encoder(
-        families.read(checkpoint),
+        found,
         limits=limits,
         exact=exact,
         threads=threads,

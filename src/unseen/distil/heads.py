@@ -70,8 +70,8 @@ def fit(
     x = np.asarray((lessons.features - mean) / spread, dtype=lessons.features.dtype)
     axes = None
     if x.shape[0] < x.shape[1]:  # weights lie in the space of the rows, where there is less to do
-        u, s, axes = np.linalg.svd(x, full_matrices=False)
-        x = u * s
+        q, r = np.linalg.qr(x.T)
+        x, axes = r.T, q.T
     start = _beginning(x.shape[1], lessons.targets.shape[1], hidden, seed)
     problem = _Problem(lessons, x, penalty, start)
     head = problem.unpacked(least(problem, problem.packed(start), steps, tolerance))

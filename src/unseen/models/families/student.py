@@ -108,7 +108,7 @@ class Student:
             raise ValueError(f"pictures of {self.side!r} pixels")
         if not 0 < self.radius < 1e4:
             raise ValueError(f"a radius of {self.radius!r}")
-        if not isinstance(self.card, dict):
+        if not isinstance(self.card, dict) or not isinstance(self.card.get("teacher", {}), dict):
             raise TypeError("the card is none")
 
 
