@@ -118,7 +118,7 @@ def test_eval_asks_for_all_of_its_labels(model: Path, photos: Path, tmp_path: Pa
 
 
 def test_other_commands_take_its_labels(model: Path, photos: Path, tmp_path: Path) -> None:
-    for name in ("cat", "fish", "bird"):
+    for name in ("cat", "fish", "castle"):
         shutil.copytree(photos / name, tmp_path / "photos" / name)
     learnt = tmp_path / "learnt.json"
     assert "say where it goes" in unseen("calibrate", tmp_path, "-m", model, code=2).stderr
