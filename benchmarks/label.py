@@ -24,7 +24,8 @@ import numpy as np
 
 import unseen
 from unseen.autolabel import queue
-from unseen.autolabel.labelling import Labelling, Proposal
+from unseen.autolabel.labelling import Labelling
+from unseen.autolabel.pictures import Proposal
 from unseen.autolabel.propose import propose
 from unseen.resampling import proportion
 

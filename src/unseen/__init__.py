@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     )
     from unseen.images import Limits, open_image
     from unseen.labels import LabelSet
-    from unseen.pipeline import pipeline
+    from unseen.pipelines import pipeline
     from unseen.predictions import Prediction, Scored
     from unseen.store.index import Index
 
@@ -53,7 +53,7 @@ _HOMES = {
     "UnseenWarning": "errors",
     "load": "classify",
     "open_image": "images",
-    "pipeline": "pipeline",
+    "pipeline": "pipelines",
 }
 
 __all__ = [

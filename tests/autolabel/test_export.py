@@ -655,7 +655,7 @@ def test_what_comes_while_it_is_replaced_is_kept(
     """A file that is put there after the last look."""
     out = tmp_path / "out"
     export(plain, out, "folders", SHARES)
-    monkeypatch.setattr(exporting, "_check", lambda *_: None)
+    monkeypatch.setattr("unseen.autolabel.folder.check", lambda *_: None)
     add_file(out)
     with pytest.warns(UserWarning, match="was kept here"):
         export(plain, out, "folders", SHARES, overwrite=True)

@@ -11,7 +11,6 @@ import os
 import shutil
 import unicodedata
 import uuid
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -20,15 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from unseen.autolabel.datasets import FORMS, Form, Row
-from unseen.autolabel.labelling import ERROR, NONE, UNSURE, Labelling, Picture
+from unseen.autolabel.folder import FORMAT, LIST, MANIFEST, check, files_of, put
+from unseen.autolabel.labelling import Labelling
+from unseen.autolabel.pictures import ERROR, NONE, UNSURE, Picture
 from unseen.autolabel.splits import NEAR, Splits, near_duplicates, split
-from unseen.errors import ImageError, SourceError, UnseenWarning
+from unseen.errors import ImageError, SourceError
 from unseen.organize import file_name, folder_name
 from unseen.runs import now, versions
 from unseen.truth import BETWEEN
 
-FORMAT = "unseen-export-1"
-MANIFEST, LIST = "export.json", "pictures.jsonl"
 HOW = ("copy", "link", "hardlink")
 CHUNK = 1 << 20
 
@@ -89,7 +88,7 @@ def export(
             f"{folder}: this lies among the pictures of the labelling, which would take up the "
             "exported ones; name a folder elsewhere."
         )
-    _check(place, overwrite)
+    check(place, overwrite)
     pictures, left_out = chosen(labelling, reviewed_only=reviewed_only, unsure=unsure)
     if not pictures:
         raise SourceError(_nothing(labelling, left_out))
@@ -130,7 +129,7 @@ def export(
             "chosen": {"reviewed_only": reviewed_only, "unsure": unsure},
         }
         work.describe(temporary, report, rows, facts)
-        _put(temporary, place, overwrite)
+        put(temporary, place, overwrite)
     except OSError as error:
         raise _unwritable(place, error) from None
     finally:
@@ -288,7 +287,7 @@ class _Work:
                 lines.append(json.dumps({**asdict(row), "bytes": size}) + "\n")
             (folder / LIST).write_text("".join(lines), "utf-8")
         copied = {row.file for row in rows} if self.form.place else set()
-        files = {name: size for name, size in _files(folder) if name not in copied}
+        files = {name: size for name, size in files_of(folder) if name not in copied}
         manifest = {
             "format": FORMAT,
             "form": self.kind,
@@ -393,89 +392,3 @@ def _is_utf8(path: str) -> bool:
 def _unwritable(place: Path, error: OSError) -> SourceError:
     said = error.strerror or str(error)
     return SourceError(f"{place}: it cannot be written: {said}.")
-
-
-# the folder
-
-
-def _check(place: Path, overwrite: bool) -> None:
-    """SourceError where something lies in the way that may not be taken away."""
-    if not place.exists():
-        return
-    if not place.is_dir():
-        raise SourceError(f"{place}: this is a file; an export is a folder.")
-    if not any(place.iterdir()):
-        return
-    if not overwrite:
-        raise SourceError(f"{place} is there already: --overwrite, or another name?")
-    own = _made(place)
-    if own is None:
-        raise SourceError(
-            f"{place}: no export made this folder ({MANIFEST} is missing or damaged), so it is "
-            "left alone; name another."
-        )
-    strange = [name for name, size in _files(place) if not _same(own, name, size)]
-    if strange:
-        raise SourceError(
-            f"{place}: the export that made this folder did not make {', '.join(strange[:3])}"
-            f"{f' and {len(strange) - 3} more' if len(strange) > 3 else ''}, or not as it is now; "
-            "take it away, or name another folder."
-        )
-
-
-def _made(place: Path) -> dict[str, int | None] | None:
-    """The files that an export made, with their sizes (None: a link); None where none did."""
-    try:
-        manifest = json.loads((place / MANIFEST).read_text("utf-8"))
-        own: dict[str, int | None] = dict(manifest["files"])
-        if manifest["format"] != FORMAT:
-            return None
-        if LIST in own:
-            for line in (place / LIST).read_text("utf-8").splitlines():
-                row = json.loads(line)
-                own[row["file"]] = row["bytes"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return own
-
-
-def _same(own: Mapping[str, int | None], name: str, size: int | None) -> bool:
-    return name == MANIFEST or (name in own and own[name] == size)
-
-
-def _files(folder: Path) -> Iterator[tuple[str, int | None]]:
-    """Everything below a folder that is no folder, by its path with /, and its size; None: a link.
-    An empty folder is named, too."""
-    for parent, folders, files in os.walk(folder):
-        for name in [*files, *(name for name in folders if Path(parent, name).is_symlink())]:
-            path = Path(parent, name)
-            size = None if path.is_symlink() else path.stat().st_size
-            yield path.relative_to(folder).as_posix(), size
-        if not files and not folders and Path(parent) != folder:
-            yield Path(parent).relative_to(folder).as_posix() + "/", None
-
-
-def _put(temporary: Path, place: Path, overwrite: bool) -> None:
-    """The finished folder takes its place; of an earlier export, what that made is deleted."""
-    _check(place, overwrite)  # once more, as this took its time
-    if not place.exists() or not any(place.iterdir()):
-        if place.exists():
-            place.rmdir()
-        temporary.rename(place)
-        return
-    aside = place.with_name(f".{place.name}.{uuid.uuid4().hex}.old")
-    place.rename(aside)
-    try:
-        temporary.rename(place)
-    except OSError:
-        aside.rename(place)
-        raise
-    own = _made(aside) or {}
-    for name, size in list(_files(aside)):
-        if _same(own, name, size):
-            (aside / name).unlink()
-    for parent, _, _ in os.walk(aside, topdown=False):
-        with suppress(OSError):
-            Path(parent).rmdir()
-    if aside.exists():
-        warnings.warn(f"{aside}: what no export made was kept here.", UnseenWarning, stacklevel=3)

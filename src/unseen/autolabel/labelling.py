@@ -18,8 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.autolabel import queue, schema
+from unseen.autolabel.pictures import (
+    COLUMNS,
+    FIRST,
+    PILES,
+    VERDICTS,
+    Picture,
+    Proposal,
+    content_of,
+    picture_of,
+    row_of,
+)
 from unseen.errors import LabelError, SourceError, StoreError
-from unseen.predictions import UNKNOWN
 from unseen.resampling import proportion
 from unseen.runs import now
 from unseen.store.database import transaction
@@ -27,66 +37,11 @@ from unseen.store.place import FOLDER
 
 NAME = "labels"  # of the labelling of a folder, where there is only one
 NAMES = re.compile(r"[\w-]{1,60}")
-SHOWN = 10  # labels of a ranking
 ROWS = 1000  # rows of a statement
 AUDIT_EVERY = 5  # each fifth picture of the queue is drawn at random from those that are sure
 
-SURE, UNSURE, NONE, ERROR = PILES = ("sure", "unsure", "none", "error")
-VERDICTS = ("label", "none", "skip")
 
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """What a model says of one picture: `scores` (k,) of the labels, and the pile that it is in.
-
-    `paths` are below the folder of the labelling, with /; `embedding` (d,) of length 1.
-    """
-
-    content: bytes
-    paths: tuple[str, ...]
-    width: int | None
-    height: int | None
-    embedding: Floats | None
-    scores: Floats | None
-    pile: str
-    error: str | None = None
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture of a labelling, wherever it lies.
-
-    `ranking`: (label, score), best first, at most ten. `verdict`: what was decided of it, if
-    anything was: label, none (none of these) or skip. `audit`: a draw at random.
-    """
-
-    id: str
-    paths: tuple[str, ...]
-    width: int | None
-    height: int | None
-    ranking: tuple[tuple[str, float], ...]
-    pile: str
-    error: str | None = None
-    verdict: str | None = None
-    chosen: str | None = None
-    audit: bool = False
-
-    @property
-    def proposed(self) -> str | None:
-        """The label that the model proposes; None for none of these, and for an error."""
-        return self.ranking[0][0] if self.pile in (SURE, UNSURE) else None
-
-    @property
-    def label(self) -> str | None:
-        """The label that it has now: as decided, else as proposed."""
-        return self.chosen if self.verdict is not None else self.proposed
-
-    @property
-    def score(self) -> float | None:
-        """The probability of the best label."""
-        return self.ranking[0][1] if self.ranking else None
 
 
 @dataclass(frozen=True)
@@ -171,22 +126,23 @@ class Labelling:
             run = self._database.execute
             run("DELETE FROM picture")
             for proposal in proposals:
-                run("INSERT INTO picture VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _row(proposal))
+                run(
+                    "INSERT INTO picture VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row_of(proposal)
+                )
             added = [name for name, old in run("SELECT name, added FROM label") if old]
             used = [name for (name,) in run("SELECT DISTINCT chosen FROM verdict") if name]
             run("DELETE FROM label")
             run("DELETE FROM fact")
-            run("INSERT INTO fact VALUES ('manifest', ?)", (json.dumps(manifest),))
+            for name in ("manifest", "asked"):
+                value = manifest if name == "manifest" else manifest[name]
+                run("INSERT INTO fact VALUES (?, ?)", (name, json.dumps(value)))
             for name in dict.fromkeys([*names, *added, *sorted(used)]):
                 run("INSERT INTO label (name, added) VALUES (?, ?)", (name, name not in names))
 
     @property
     def manifest(self) -> dict[str, Any]:
         """What proposed: model, fingerprint, labels, prompts, options, versions, time."""
-        row = self._one("SELECT value FROM fact WHERE name = 'manifest'")
-        if row is None:
-            raise StoreError(f"{self.path}: nothing was proposed yet: unseen label {self.root}.")
-        found: dict[str, Any] = json.loads(row[0])
+        found: dict[str, Any] = self._fact("manifest")
         return found
 
     @property
@@ -209,20 +165,20 @@ class Labelling:
 
     def pictures(self, *, pile: str | None = None, label: str | None = None) -> Iterator[Picture]:
         """Every picture, by path; only those of a pile, and only those that have a label now."""
-        names = self._asked()
+        names = self.asked
         where, values = ("pile = ?", (pile,)) if pile else ("1", ())
         after = ""
         while rows := self._all(f"{SELECT} WHERE {where} AND first > ? {PAGE}", (*values, after)):
             for row in rows:
-                picture = _picture(row, names)
+                picture = picture_of(row, names)
                 if label is None or picture.label == label:
                     yield picture
             after = rows[-1][FIRST]
 
     def picture(self, id: str) -> Picture | None:
         """One picture; None where there is no such."""
-        row = self._one(f"{SELECT} WHERE content = ?", (_content(id),))
-        return None if row is None else _picture(row, self._asked())
+        row = self._one(f"{SELECT} WHERE content = ?", (content_of(id),))
+        return None if row is None else picture_of(row, self.asked)
 
     def vectors(self, ids: Sequence[str]) -> Floats:
         """float32 (n, d): the embeddings of pictures that could be read. StoreError for others."""
@@ -236,7 +192,7 @@ class Labelling:
     @property
     def asked(self) -> tuple[str, ...]:
         """What `scores` are of: the labels that the model was asked for, and perhaps `unknown`."""
-        return self._asked()
+        return tuple(self._fact("asked"))
 
     # decisions
 
@@ -252,13 +208,13 @@ class Labelling:
         with self._lock, transaction(self._database):
             run = self._database.execute
             known = "SELECT 1 FROM picture WHERE content = ?"
-            if run(known, (_content(id),)).fetchone() is None:
+            if run(known, (content_of(id),)).fetchone() is None:
                 raise LabelError(f"{id!r}: there is no such picture in this labelling.")
             if label is not None and not run(KNOWN_LABEL, (label,)).fetchone():
                 raise LabelError(f"{label!r} is none of the labels; add it first.")
             run(
                 "INSERT INTO decision (content, verdict, label, at) VALUES (?, ?, ?, ?)",
-                (_content(id), verdict, label, now()),
+                (content_of(id), verdict, label, now()),
             )
 
     def undo(self) -> str | None:
@@ -278,7 +234,7 @@ class Labelling:
         Doubtful and unlike first (`autolabel/queue.py`). Each fifth is drawn at random from the
         sure pile, so that its accuracy can be said: see `status`.
         """
-        gone = {_content(id) for id in leaving}
+        gone = {content_of(id) for id in leaving}
         wanted = limit + len(gone)
         audits = [content for content in self._draw(wanted) if content not in gone]
         doubtful = [c for c in self._doubtful(wanted) if c not in gone]
@@ -286,9 +242,9 @@ class Labelling:
         while len(found) < limit and (audits or doubtful):
             audit = not doubtful or (bool(audits) and len(found) % AUDIT_EVERY == AUDIT_EVERY - 1)
             found.append(((audits if audit else doubtful).pop(0), audit))
-        names = self._asked()
+        names = self.asked
         return [
-            _picture(self._one(f"{SELECT} WHERE content = ?", (content,)), names, audit)
+            picture_of(self._one(f"{SELECT} WHERE content = ?", (content,)), names, audit)
             for content, audit in found
         ]
 
@@ -305,9 +261,9 @@ class Labelling:
                 )
             )
         )
-        names = self._asked()
+        names = self.asked
         judged = [
-            _picture(row, names)
+            picture_of(row, names)
             for row in self._all(
                 f"{DECIDED} WHERE verdict IN ('label', 'none') AND pile <> 'error'"
             )
@@ -322,10 +278,10 @@ class Labelling:
         The draw is the beginning of a random order of that pile, as far as it was reviewed without
         a gap; skipped pictures do not count. Wilson's interval (1927).
         """
-        names = self._asked()
+        names = self.asked
         outcomes = []
         for row in self._all(BEFORE_GAP):
-            picture = _picture(row, names)
+            picture = picture_of(row, names)
             if picture.verdict != "skip" and (picture.score or 0.0) >= least:
                 outcomes.append(picture.chosen == picture.proposed)
         if not outcomes:
@@ -361,12 +317,15 @@ class Labelling:
 
     # the file
 
-    def _asked(self) -> tuple[str, ...]:
-        return tuple(self.manifest["asked"])
+    def _fact(self, name: str) -> Any:
+        row = self._one("SELECT value FROM fact WHERE name = ?", (name,))
+        if row is None:
+            raise StoreError(f"{self.path}: nothing was proposed yet: unseen label {self.root}.")
+        return json.loads(row[0])
 
     def _arrays(self, column: str, dtype: str, ids: Sequence[str]) -> Floats:
         found: dict[bytes, Any] = {}
-        contents = [_content(id) for id in ids]
+        contents = [content_of(id) for id in ids]
         for start in range(0, len(contents), ROWS):
             some = contents[start : start + ROWS]
             marks = ",".join("?" * len(some))
@@ -396,8 +355,6 @@ class Labelling:
             return self._database.execute(query, values).fetchone()
 
 
-COLUMNS = "content, paths, first, width, height, scores, pile, error, verdict, chosen"
-FIRST = 2
 SELECT = f"SELECT {COLUMNS} FROM picture LEFT JOIN verdict USING (content)"
 DECIDED = f"SELECT {COLUMNS} FROM verdict CROSS JOIN picture USING (content)"  # in this order
 PAGE = f"ORDER BY first LIMIT {ROWS}"
@@ -415,49 +372,3 @@ BEFORE_GAP = f"{SELECT} WHERE pile = 'sure' AND draw < {GAP}".replace(
     "FROM picture LEFT", "FROM picture INDEXED BY picture_draw LEFT"
 )
 KNOWN_LABEL = "SELECT 1 FROM label WHERE name = ?"
-
-
-def _row(proposal: Proposal) -> tuple[Any, ...]:
-    p = proposal
-    return (
-        p.content,
-        json.dumps(p.paths),
-        json.dumps(p.paths[0]),
-        p.width,
-        p.height,
-        None if p.embedding is None else p.embedding.astype("<f2").tobytes(),
-        None if p.scores is None else p.scores.astype("<f4").tobytes(),
-        None if p.scores is None else float(queue.uncertainty(p.scores[None])[0]),
-        queue.draw(p.content),
-        p.pile,
-        p.error,
-    )
-
-
-def _picture(row: Any, names: Sequence[str], audit: bool = False) -> Picture:
-    content, paths, _, width, height, scores, pile, error, verdict, chosen = row
-    ranking: tuple[tuple[str, float], ...] = ()
-    if scores is not None:
-        chances = np.frombuffer(scores, dtype="<f4")
-        best = [i for i in np.argsort(-chances, kind="stable") if names[i] != UNKNOWN]
-        ranking = tuple((names[i], float(chances[i])) for i in best[:SHOWN])
-    return Picture(
-        content.hex(),
-        tuple(json.loads(paths)),
-        width,
-        height,
-        ranking,
-        pile,
-        error,
-        verdict,
-        chosen,
-        audit,
-    )
-
-
-def _content(id: str) -> bytes:
-    """LabelError for what is no id."""
-    try:
-        return bytes.fromhex(id)
-    except ValueError:
-        raise LabelError(f"{id[:60]!r}: there is no such picture in this labelling.") from None

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from unseen.autolabel.labelling import ERROR, NONE, SURE, UNSURE, Labelling, Proposal
+from unseen.autolabel.labelling import Labelling
+from unseen.autolabel.pictures import ERROR, NONE, SURE, UNSURE, Proposal
 from unseen.classify import Classifier
 from unseen.compiled_labels import CompiledLabels
 from unseen.decide import Decision, chances, decide_encoded

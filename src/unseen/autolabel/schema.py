@@ -14,7 +14,8 @@ from unseen.store import database
 MIGRATIONS = (
     """
     CREATE TABLE fact (
-        name TEXT PRIMARY KEY,          -- manifest: what proposed, and how (unseen/runs.py)
+        name TEXT PRIMARY KEY,          -- manifest: what proposed, and how (unseen/runs.py),
+                                        -- asked: the names that scores are of
         value TEXT NOT NULL             -- JSON
     ) WITHOUT ROWID;
     CREATE TABLE label (

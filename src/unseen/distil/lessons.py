@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.autolabel.labelling import ERROR, SURE, UNSURE, Labelling, Picture
+from unseen.autolabel.labelling import Labelling
+from unseen.autolabel.pictures import ERROR, SURE, UNSURE, Picture
 from unseen.autolabel.splits import NEAR, near_duplicates
 from unseen.distil.classifier import Lesson
 from unseen.encode import Progress

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from unseen.autolabel.labelling import PILES, VERDICTS
+from unseen.autolabel.pictures import PILES, VERDICTS
 from unseen.errors import UnseenError
 from unseen.review.desk import Decided, Desk
 from unseen.review.door import Door

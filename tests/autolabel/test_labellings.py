@@ -15,7 +15,8 @@ from scipy.stats import binomtest
 import shapes
 import unseen
 from unseen.autolabel import queue
-from unseen.autolabel.labelling import Labelling, Proposal
+from unseen.autolabel.labelling import Labelling
+from unseen.autolabel.pictures import Proposal
 from unseen.autolabel.propose import propose
 from unseen.errors import LabelError, SourceError, StoreError
 from unseen.resampling import proportion
