@@ -49,7 +49,9 @@ class Counting:
             self.pictures += len(pixels)
             return net(pixels)
 
+        place = classifier.encoder.place
         monkeypatch.setattr(classifier.encoder, "_image", counted)
+        monkeypatch.setattr(type(classifier.encoder), "place", place)
         monkeypatch.setattr(type(classifier.encoder), "precision", "fp32")
 
 

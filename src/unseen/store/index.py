@@ -15,18 +15,19 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from unseen import cache, score
+from unseen import score
 from unseen.compiled_labels import CompiledLabels
 from unseen.decide import Decision, decide_encoded
 from unseen.encode import Encoded, Encoder
-from unseen.errors import ImageError, MissingExtraError, SourceError, StoreError
+from unseen.errors import ImageError, SourceError, StoreError
 from unseen.predictions import Prediction
 from unseen.sources import expand
 from unseen.store import approximate as graph
 from unseen.store import groups, schema, search
 from unseen.store import matrix as derived
 from unseen.store.database import transaction
-from unseen.store.matrix import Matrix
+from unseen.store.matrix import Matrix, vector_of
+from unseen.store.parquet import write_parquet
 from unseen.store.place import FILE, FOLDER
 from unseen.store.update import Progress, Report, key_of, update
 
@@ -256,7 +257,7 @@ class Index:
             "SELECT embedding FROM picture WHERE id = ? AND model = ? AND embedding IS NOT NULL",
             (picture, self._model(encoder)),
         ).fetchone()
-        return None if row is None else _vector(row[0])
+        return None if row is None else vector_of(row[0])
 
     def hit(self, picture: int) -> Hit | None:
         """A picture by the id of its row, with the cosine 1 to itself; None where it is gone."""
@@ -301,7 +302,7 @@ class Index:
             if error is not None:
                 yield Encoded(path, None, ImageError(error))
             else:
-                yield Encoded(path, _vector(vector))
+                yield Encoded(path, vector_of(vector))
 
     def contents(self, encoder: Encoder, *, below: str = "") -> Iterator[Content]:
         """Each picture that is there, once, with all its paths that begin with `below`."""
@@ -312,7 +313,7 @@ class Index:
             (self._model(encoder), len(below), below),
         )
         for content, paths, width, height, vector, error in rows:
-            embedding = None if vector is None else _vector(vector)
+            embedding = None if vector is None else vector_of(vector)
             yield Content(content, tuple(sorted(_json(paths))), width, height, embedding, error)
 
     def best(self, encoder: Encoder, labels: CompiledLabels) -> tuple[NDArray[np.int64], Floats]:
@@ -332,27 +333,7 @@ class Index:
         height, taken, model, revision, fingerprint, precision, embedding (list of float32) or
         error. MissingExtraError.
         """
-        parquet = _parquet()
-        import pyarrow  # noqa: PLC0415 - an extra
-
-        rows = self._database.execute(
-            "SELECT path, lower(hex(content)), picture.bytes, modified_ns, width, height, taken, "
-            "name, revision, fingerprint, precision, embedding, error FROM file "
-            "JOIN picture USING (content) JOIN model ON model.id = picture.model "
-            "WHERE missing IS NULL ORDER BY path, model.id"
-        )
-        types = {"list<float>": pyarrow.list_(pyarrow.float32())}
-        schema = pyarrow.schema([(name, types.get(kind, kind)) for name, kind in EXPORTED])
-        count = 0
-        with cache.replacing(path) as temporary, parquet.ParquetWriter(temporary, schema) as file:
-            while batch := rows.fetchmany(ROWS):
-                records = [dict(zip(schema.names, row, strict=True)) for row in batch]
-                for record in records:
-                    if record["embedding"] is not None:
-                        record["embedding"] = _vector(record["embedding"])
-                file.write_table(pyarrow.Table.from_pylist(records, schema))
-                count += len(batch)
-        return count
+        return write_parquet(self._database, path)
 
     def duplicates(
         self,
@@ -409,37 +390,11 @@ class Index:
         return key_of(Path(path), self.root)
 
 
-# The columns of an export, and their types in Arrow.
-EXPORTED = [
-    ("path", "string"),
-    ("content", "string"),
-    ("bytes", "int64"),
-    ("modified_ns", "int64"),
-    ("width", "int32"),
-    ("height", "int32"),
-    ("taken", "string"),
-    ("model", "string"),
-    ("revision", "string"),
-    ("fingerprint", "string"),
-    ("precision", "string"),
-    ("embedding", "list<float>"),
-    ("error", "string"),
-]
-
-
 # Which of a group comes first: the one with the least of this.
 KEEP: dict[str, Callable[[Hit], Any]] = {
     "best": lambda hit: -(hit.width or 0) * (hit.height or 0),
     "oldest": lambda hit: (hit.taken is None, hit.taken),
 }
-
-
-def _parquet() -> Any:
-    try:
-        from pyarrow import parquet  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise MissingExtraError("A .parquet file", library="pyarrow", extra="parquet") from None
-    return parquet
 
 
 def _files(folders: Iterable[Path]) -> Iterator[Path]:
@@ -450,10 +405,6 @@ def _files(folders: Iterable[Path]) -> Iterator[Path]:
             if folder.is_dir():
                 continue  # empty: what was in it is missing
             raise
-
-
-def _vector(half: bytes) -> Floats:
-    return np.frombuffer(half, dtype="<f2").astype(np.float32)
 
 
 def _json(text: str) -> list[str]:

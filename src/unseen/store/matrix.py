@@ -57,6 +57,11 @@ def matrix(database: sqlite3.Connection, folder: Path, model: int) -> Matrix:
         return _map(stem, found)
 
 
+def vector_of(half: bytes) -> NDArray[np.float32]:
+    """An embedding as a row of `picture` holds it → float32 (d,)."""
+    return np.frombuffer(half, dtype=HALF).astype(np.float32)
+
+
 def _wanted(database: sqlite3.Connection, model: int) -> _State:
     changes, dimension = database.execute(
         "SELECT changes, dimension FROM model WHERE id = ?", (model,)
