@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -331,8 +332,8 @@ def test_commercial_asks_for_the_licence_of_the_teacher(file: Path, tmp_path: Pa
         unseen.load(path)
 
 
-def test_a_label_is_no_markup() -> None:
-    card = taught().card
+def test_a_label_is_no_markup(made: Distilled) -> None:
+    card = deepcopy(made.card)
     card["labels"][0]["label"] = "<script>a|b"
     assert "| &lt;script>a\\|b |" in markdown(card, "it")
 
