@@ -228,18 +228,17 @@ def test_a_link_or_a_thumbnail_that_is_none_is_refused(tmp_path: Path) -> None:
     [
         ("path,caption\n{0},a red ring\n{1},a photo of a cat\n", ["--retrieval"], "own caption"),
         (
-            "path,label\n{0},a blue star\n{0},\n",
+            "path,label\n{0},a blue star\n{1},\n",
             ["--multi", "-l", "a blue star"],
             "said: a blue star",
         ),
-        ("path,label\n{0},a blue star\n{0},a red ring\n", [], "said: a "),
+        ("path,label\n{0},a blue star\n{1},a red ring\n", [], "said: a "),
     ],
     ids=["retrieval", "multi", "single"],
 )
 def test_the_command_makes_one_of_each_kind(
     browser: Browser, tmp_path: Path, photographs: Path, rows: str, more: list[str], says: str
 ) -> None:
-    """What is said twice of one picture is wrong once."""
     files = sorted(photographs.glob("*/*.jpg"))[:2]
     table = tmp_path / "t.csv"
     table.write_text(rows.format(*files))
