@@ -126,8 +126,9 @@ def test_the_command(tmp_path: Path) -> None:
     assert json.loads(undo.read_text().splitlines()[0])["how"] == "move"
     assert "2 of 2 undone" in unseen("organize", "--undo", undo).stderr
     assert (tmp_path / "red circle.png").is_file()
-    done = unseen("organize", tmp_path, "--into", into, code=2)
+    done = unseen("organize", tmp_path, "-l", "cat,dog", code=2)
     assert "organize takes a folder" in done.stderr
+    assert "no labels were given" in unseen("organize", tmp_path, "--into", into, code=2).stderr
 
 
 def test_duplicates_and_clusters_on_the_command_line(tmp_path: Path) -> None:

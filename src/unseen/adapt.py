@@ -269,7 +269,7 @@ def _beginnings(labels: CompiledLabels, by_pictures: Iterable[str]) -> Rows:
     unknown = sorted(set(by_pictures) - set(names))
     if unknown:
         raise LabelError(f"there is no label {unknown[0]!r} to know by its pictures.")
-    rows = labels.matrix.copy()
+    rows: Rows = labels.matrix.copy()
     if by_pictures and not len(labels.neutral):
         raise LabelError(f"{labels.model} was taught its labels by pictures: no by_pictures here.")
     rows[[names.index(name) for name in by_pictures]] = labels.neutral.mean(0)

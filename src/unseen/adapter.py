@@ -115,7 +115,8 @@ class Adapter:
 
     def _text(self, rows: Rows) -> Rows:
         """The rows of texts, as they compete with the adapter's own."""
-        return self.level + np.float32(self.contrast) * (rows - self.level)
+        moved = self.level + np.float32(self.contrast) * (rows - self.level)
+        return np.asarray(moved, dtype=np.float32)
 
     def _cache_of(
         self, compiled: CompiledLabels, here: NDArray[Any], there: NDArray[Any]
@@ -125,9 +126,9 @@ class Adapter:
             return None
         moved = len(compiled.labels) + np.arange(len(self.labels))
         moved[there] = here
-        owners = moved[self.cache.owners]
-        order = np.argsort(owners, kind="stable")
-        owners = owners[order].astype(np.int32)
+        places = moved[self.cache.owners]
+        order = np.argsort(places, kind="stable")
+        owners = np.asarray(places[order], dtype=np.int32)
         return replace(self.cache, support=self.cache.support[order], owners=owners)
 
     # files

@@ -63,7 +63,7 @@ def evidence(images: Rows, labels: Rows, ground: Ground) -> Rows:
 
 
 def _spread(deviation: Rows) -> Rows:
-    return np.maximum(deviation, np.float32(1e-6))
+    return np.asarray(np.maximum(deviation, 1e-6), dtype=np.float32)
 
 
 @cache

@@ -153,7 +153,7 @@ def test_models_and_doctor() -> None:
         (["classify", "examples/cat.jpg", "-l", "a,b", "--json", "--jsonl"], "one of"),
         (["classify", "examples/cat.jpg", "-l", "a,b", "-o", "out.xls"], "out.xls"),
         (["classify", "examples/cat.jpg", "-l", "a,b", "--resume"], "--resume needs a file"),
-        (["classify", "docs", "-l", "a,b"], "no pictures in it"),
+        (["classify", "licenses", "-l", "a,b"], "no pictures in it"),
         (["classify", "examples/cat.jpg", "-l", "a,b", "-o", "no/where/a.jsonl"], "cannot be"),
         (["embed", "examples/cat.jpg", "-o", "out.txt"], ".npy"),
         (["nonsense"], "nonsense"),

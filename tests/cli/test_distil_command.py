@@ -117,6 +117,20 @@ def test_eval_asks_for_all_of_its_labels(model: Path, photos: Path, tmp_path: Pa
     assert '"label_count": 7' in text  # the six, and unknown
 
 
+def test_other_commands_take_its_labels(model: Path, photos: Path, tmp_path: Path) -> None:
+    for name in ("cat", "fish", "castle"):
+        shutil.copytree(photos / name, tmp_path / "photos" / name)
+    learnt = tmp_path / "learnt.json"
+    assert "say where it goes" in unseen("calibrate", tmp_path, "-m", model, code=2).stderr
+    unseen("calibrate", tmp_path / "photos", "-m", model, "-o", learnt)
+    done = unseen("classify", tmp_path / "photos", "-m", model, "--calibration", learnt, "--jsonl")
+    assert all(row["likely"] for row in rows(done.stdout).values())
+    into = tmp_path / "sorted"
+    done = unseen("organize", tmp_path / "photos", "-m", model, "--into", into, "--dry-run")
+    assert f"-> {into / 'cat' / 'cat_1.jpg'}" in done.stdout
+    assert "there is no such file" in unseen("classify", photos, "-m", "no.onnx", code=2).stderr
+
+
 def test_a_server_of_it_needs_no_labels(model: Path, photos: Path) -> None:
     picture = (photos / "cat" / "cat_1.jpg").read_bytes()
     with serving(Settings(model=str(model), port=0)) as served, served.client() as client:

@@ -71,12 +71,11 @@ def calibrate(
     """
     from unseen.calibration import beside  # noqa: PLC0415 - it loads what computes
 
-    if labels is None and adapter is None:
-        raise LabelError("no labels were given: --labels cat,dog, or --adapter that brings some.")
+    options.check_labels(labels, model, adapter)
     source = None if labels is None else options.labels_argument(labels)
     if output is None:
         if not isinstance(source, Path):
-            given = "the adapter's labels are" if labels is None else f"{labels!r} is"
+            given = "there is" if labels is None else f"{labels!r} is"
             raise LabelError(f"{given} no label file: say where it goes with -o FILE.")
         output = beside(source)
     if unknown and "auto" in unknown:

@@ -68,12 +68,9 @@ def organize(
         undone = sum(done for _, done in steps)
         progress.say(f"{undone} of {len(steps)} undone.")
         raise typer.Exit(0 if undone == len(steps) else 1)
-    nameless = labels is None and adapter is None
-    if folder is None or nameless or into is None or copy + link + move > 1:
-        raise SourceError(
-            "organize takes a folder, --labels or --adapter, --into, and one of --copy, --link and "
-            "--move."
-        )
+    if folder is None or into is None or copy + link + move > 1:
+        raise SourceError("organize takes a folder, --into, and one of --copy, --link and --move.")
+    options.check_labels(labels, model, adapter)
     background, auto = options.unknown_argument(unknown)
     classifier = unseen.load(model, precision=precision, device=device, adapter=adapter)
     with progress.prompts(quiet) as show:

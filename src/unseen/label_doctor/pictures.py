@@ -36,7 +36,7 @@ def look_at(subject: Subject, rows: Rows, names: Sequence[str]) -> list[Finding]
     fits = fits_some(subject, rows, texts)
     found = [
         *_never(subject, chances, names),
-        *_ties(subject, chances[fits], [names[i] for i in np.flatnonzero(fits)]),
+        *_ties(subject, chances[fits], [names[i] for i in np.flatnonzero(fits).tolist()]),
         *_nothing_fits(subject, rows, names, fits, texts, words),
     ]
     return by_severity(found)
@@ -91,7 +91,7 @@ def _ties(subject: Subject, chances: Rows, names: Sequence[str]) -> Iterator[Fin
         if count < TIES or count < TIED_PART * wins[first] or pair in told:
             continue
         told.add(pair)
-        both = [names[i] for i in np.flatnonzero(close) if set(map(int, order[i])) == pair]
+        both = [names[i] for i in np.flatnonzero(close).tolist() if set(map(int, order[i])) == pair]
         cosine = float(subject.cosines[first, second])
         yield Finding(
             "always-ties",
@@ -130,7 +130,7 @@ def _nothing_fits(
     alone = len(lost) - sum(map(len, groups))
     if alone:
         inside = set(np.concatenate(groups)) if groups else set()
-        left = [names[p] for i, p in enumerate(lost) if i not in inside]
+        left = [names[p] for i, p in enumerate(lost.tolist()) if i not in inside]
         yield Finding(
             "fits-nothing-alone",
             NOTE,

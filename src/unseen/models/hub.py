@@ -108,6 +108,8 @@ def locate(model: str, *, revision: str | None = None, commercial: bool = False)
         return Checkpoint(model, folder.parent, file=folder)
     if model and folder.is_file():
         raise ModelError(f"{model} is a file; give the folder that holds it and its config.json.")
+    if folder.suffix.lower() == ".onnx":
+        raise ModelError(f"{model}: there is no such file; `unseen distil` makes one.")
     name, _, pinned = model.partition("@")
     if not HUB_ID.fullmatch(name) or model.startswith((".", "/", "~")):
         raise ModelError(f"{model!r} is neither a folder nor a hub id (org/name).{_near(name)}")

@@ -73,4 +73,4 @@ def embedding_of(text: str, dimension: int, name: str) -> NDArray[np.float32]:
     length = float(np.linalg.norm(vector))
     if not abs(length - 1) <= UNIT:  # NaN fails too
         raise ImageError(f"{name}: an embedding has the length 1, and this one {length:.3g}.")
-    return vector / np.float32(length)
+    return np.asarray(vector / np.float32(length), dtype=np.float32)
