@@ -204,13 +204,13 @@ def choices(part: float = 0.2) -> Iterator[str]:
         yield folder.name
         plain = encoded(folder)
         yield _line(folder, "as it is", plain, part)
-        for temperature in (1.0, 4.0):
+        for temperature in (2.0, 4.0):
             how = Teaching(temperature=temperature)
             yield _line(folder, f"temperature {temperature:g}", plain, part, teaching=how)
         for weight in (1.0, 16.0):
             how = Teaching(reviewed=weight)
             yield _line(folder, f"reviewed count {weight:g}", plain, part, teaching=how)
-        for smoothing in (0.0, 0.1):
+        for smoothing in (0.05, 0.1):
             how = Teaching(smoothing=smoothing)
             yield _line(folder, f"smoothing {smoothing:g}", plain, part, teaching=how)
         for side in (224, 192, 160):

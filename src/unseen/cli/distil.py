@@ -39,7 +39,7 @@ def distil(
     ] = "auto",
     temperature: Annotated[
         float, typer.Option(min=1.0, max=20.0, help="That the teacher's scores are softened by.")
-    ] = 2.0,
+    ] = 1.0,
     reviewed: Annotated[
         float, typer.Option(min=0.1, max=1000.0, help="Pictures that a reviewed one counts as.")
     ] = 4.0,

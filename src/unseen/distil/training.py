@@ -34,9 +34,9 @@ class Teaching:
     """How lessons become targets. `temperature` softens the teacher; a reviewed picture counts as
     `reviewed` others, and its label is aimed at with 1 - `smoothing`."""
 
-    temperature: float = 2.0
+    temperature: float = 1.0
     reviewed: float = 4.0
-    smoothing: float = 0.05
+    smoothing: float = 0.0
 
 
 @dataclass(frozen=True)
