@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -316,6 +316,18 @@ def test_the_card_is_in_the_file_and_on_a_page(made: Distilled, file: Path) -> N
 )
 def test_the_teachers_licence_is_said_plainly(model: str, words: str) -> None:
     assert words in Teacher.of(model, None, None).licence_line()
+
+
+def test_a_distilled_teacher_hands_its_teachers_licence_down(file: Path, tmp_path: Path) -> None:
+    content = onnx_file.read(file)
+    for name in ("builtin", "facebook/metaclip-b32-400m", "nobody/knows-this"):
+        first = Teacher.of(name, None, None)
+        like = Student.of(content.metadata, "it")
+        path = tmp_path / "small.onnx"
+        taught = replace(like, card={"teacher": asdict(first)})
+        path.write_bytes(student.to_bytes(taught, content.parameters))
+        then = Teacher.of(str(path), None, None)
+        assert then.name == str(path) and then.licence_line() == first.licence_line()
 
 
 def test_commercial_asks_for_the_licence_of_the_teacher(file: Path, tmp_path: Path) -> None:

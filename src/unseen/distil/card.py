@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from unseen.distil.training import Class, Trial
 from unseen.evaluate import ece, nll
-from unseen.models import hub, table
+from unseen.models import families, hub, table
+from unseen.models.families import student
 from unseen.resampling import proportion
 from unseen.score import softmax
 
@@ -31,9 +33,14 @@ class Teacher:
 
     @classmethod
     def of(cls, name: str, revision: str | None, fingerprint: str | None) -> Teacher:
-        """With the licence that the table of known models has."""
+        """With the licence that the table of known models has; that of a distilled file is the one
+        of its own teacher."""
         if name == hub.BUILTIN:
             return cls(name, revision, fingerprint, "Apache-2.0", True)
+        if name.endswith(student.SUFFIX) and Path(name).is_file():
+            before = families.read(hub.locate(name)).card.get("teacher", {})
+            licence = {key: before.get(key) for key in ("licence", "commercial")}
+            return cls(name, revision, fingerprint, **licence, note=str(before.get("note") or ""))
         known = table.find(name.partition("@")[0])
         if known is None:
             return cls(name, revision, fingerprint)
