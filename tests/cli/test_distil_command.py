@@ -129,6 +129,13 @@ def test_other_commands_take_its_labels(model: Path, photos: Path, tmp_path: Pat
     done = unseen("organize", tmp_path / "photos", "-m", model, "--into", into, "--dry-run")
     assert f"-> {into / 'cat' / 'cat_1.jpg'}" in done.stdout
     assert "there is no such file" in unseen("classify", photos, "-m", "no.onnx", code=2).stderr
+    done = unseen("labels", "doctor", "cat,fish", "-m", model, code=2)
+    assert "words say nothing to it" in done.stderr
+    done = unseen("classify", tmp_path / "photos", "-m", model, "--transductive", "--jsonl")
+    together = rows(done.stdout).items()
+    assert len(together) > 5 and all(row["label"] in source for source, row in together)
+    unseen("embed", tmp_path / "photos", "-m", model, "-o", tmp_path / "vectors.npy")
+    assert np.linalg.norm(np.load(tmp_path / "vectors.npy"), axis=1) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_server_of_it_needs_no_labels(model: Path, photos: Path) -> None:

@@ -9,7 +9,7 @@ from unseen.bundle import SUFFIX
 from unseen.classify import Classifier
 from unseen.compiled_labels import CompiledLabels
 from unseen.encode import Progress
-from unseen.errors import UnseenWarning
+from unseen.errors import LabelError, UnseenWarning
 from unseen.label_doctor import meaning, reading
 from unseen.label_doctor.findings import WARNING, Finding, by_severity
 from unseen.label_doctor.subject import Subject
@@ -31,6 +31,11 @@ def examine(
 
     `labels`, `template`, `background`: as `Classifier.compile` takes them. Raises LabelError.
     """
+    if classifier.model.labels:
+        raise LabelError(
+            f"{classifier.model.name} was taught its labels by pictures, and words say nothing to "
+            "it: look them over with the model that taught it."
+        )
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", UnseenWarning)
         if isinstance(labels, (str, Path)) and Path(labels).suffix == SUFFIX:
