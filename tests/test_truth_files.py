@@ -33,7 +33,7 @@ def test_json_lines(tmp_path: Path) -> None:
         ("path,label", "line 1 is no row"),
         ('{"path": "", "label": "cat"}', "line 1 has no path"),
         ("\n", "there are no rows"),
-        ('{"path": "a.jpg", "label": "cat;dog"}', "they need --multi"),
+        ('{"path": "a.jpg", "label": "cat;dog"}', "several labels a picture need --multi"),
     ],
 )
 def test_json_lines_that_are_none(text: str, said: str, tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def test_the_keyboard_opens_turns_and_closes(browser: Browser, found: Path) -> N
     viewed = lambda: browser.one("#viewer-name").text  # noqa: E731
     focused = lambda: browser.js("return document.activeElement.title")  # noqa: E731
     browser.keys("/", Keys.ARROW_DOWN)
-    assert focused() == names[0]
+    browser.until(lambda: focused() == names[0])  # the page is told when it has closed
     browser.keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_LEFT, Keys.ENTER)
     assert viewed() == names[1]
     browser.keys(Keys.ARROW_RIGHT)
@@ -215,18 +215,18 @@ def test_the_keyboard_opens_turns_and_closes(browser: Browser, found: Path) -> N
     assert not browser.one("#previous").is_enabled()
     browser.keys(Keys.ESCAPE)
     assert not browser.one("#viewer").is_displayed()
-    assert focused() == names[0]
+    browser.until(lambda: focused() == names[0])  # the page is told when it has closed
     browser.keys(Keys.ARROW_DOWN)
     columns = names.index(focused())
     assert 3 < columns < 12
     browser.keys(Keys.ARROW_UP)
-    assert focused() == names[0]
+    browser.until(lambda: focused() == names[0])  # the page is told when it has closed
     browser.keys(Keys.END)
     assert focused() == names[-1]
     outline = browser.js("return getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
     browser.keys(Keys.HOME)
-    assert focused() == names[0]
+    browser.until(lambda: focused() == names[0])  # the page is told when it has closed
 
 
 def test_a_click_shows_the_file_itself_and_links_to_it(

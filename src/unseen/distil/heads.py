@@ -194,7 +194,7 @@ def least(
 
 def _scaled(slope: Floats, known: deque[tuple[Floats, Floats]]) -> Floats:
     """The slope times what is known of the inverse curvature: the two loops of L-BFGS."""
-    row = slope.copy()
+    row: Floats = slope.copy()
     shares = []
     for moved, turned in reversed(known):
         share = (moved @ row) / (moved @ turned)
