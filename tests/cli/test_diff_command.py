@@ -151,4 +151,27 @@ def test_every_output_has_a_manifest(tmp_path: Path) -> None:
             assert run["labels_sha256"] == found["classify"]["labels_sha256"], name
             assert [label["name"] for label in run["labels"]] == LABELS.split(","), name
     assert found["calibrate"]["options"]["sets"] == "lac"
+
+    compiled = tmp_path / "set.safetensors"
+    unseen("labels", "compile", LABELS, *SHAPES, "-o", compiled)
+    assert made(compiled)["labels_sha256"] == found["classify"]["labels_sha256"]
+    unseen("index", folder, *SHAPES, "-q", code=1)
+    pages = {
+        tmp_path / "found.html": ("search", "a blue star", "--index", folder),
+        tmp_path / "same.html": ("duplicates", folder, "--threshold", "0.2"),
+        tmp_path / "alike.html": ("similar", folder, "--threshold", "0.2"),
+        tmp_path / "clusters.html": ("clusters", folder, "--k", "2"),
+        tmp_path / "map.html": ("map", folder, "--k", "2"),
+    }
+    for output, command in pages.items():
+        unseen(*command, "--html", output)
+        run = made(output)
+        assert run["fingerprint"] == found["classify"]["fingerprint"], command
+        assert (run["pictures"], run["complete"]) == (6, True) and run["options"], command
+    unseen("index", "export", tmp_path / "out.parquet", "--index", folder)
+    run = made(tmp_path / "out.parquet")
+    assert run["models"][0]["fingerprint"] == found["classify"]["fingerprint"]
+    rows = tmp_path / "rows.jsonl"
+    unseen("diff", rows, rows, "--html", tmp_path / "flips.html")
+    assert made(tmp_path / "flips.html")["runs"] == [found["classify"]] * 2
     assert found["adapt"]["options"]["shots"] == 64

@@ -15,7 +15,7 @@ from unseen.cli import options, page, progress
 from unseen.cli.output import Lines, printable
 from unseen.diff import Diff, Flip, Gate
 from unseen.diff import diff as compare
-from unseen.runs import Row
+from unseen.runs import Row, read_manifest, versions
 
 if TYPE_CHECKING:
     from unseen.pages import Item, Section
@@ -49,7 +49,8 @@ def diff(
     else:
         Lines().write("".join(f"{line}\n" for line in _report(found)))
     if html is not None:
-        page.write(html, "Flips", _sections(found, html), f"{a} → {b}")
+        makers = {"runs": [read_manifest(a), read_manifest(b)], "versions": versions()}
+        page.write(html, "Flips", [*_sections(found, html)], f"{a} → {b}", makers)
     if gate is not None and not gate.passed(found):
         if not quiet:
             progress.say(f"{len(found.flips)} changed; --max-flips {gate.text} allows fewer.")

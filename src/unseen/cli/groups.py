@@ -15,6 +15,7 @@ from unseen.cli import options, page, progress
 from unseen.cli.index import opened, the_model
 from unseen.cli.organize import done_or_shown
 from unseen.errors import SourceError
+from unseen.runs import manifest
 
 if TYPE_CHECKING:
     from unseen.store.index import Hit
@@ -61,7 +62,8 @@ def duplicates(
             others = ((p, p.parent.name) for group in files for p in group[1:])
             done_or_shown(others, move_to, "move", dry_run=dry_run, as_json=as_json, quiet=quiet)
             return
-        _say(found, "Duplicates", groups, html, as_json=as_json, quiet=quiet)
+        makers = manifest(classifier.model, None, {"threshold": threshold, "keep": keep})
+        _say(found, "Duplicates", groups, html, makers, as_json=as_json, quiet=quiet)
 
 
 def similar(
@@ -84,7 +86,8 @@ def similar(
         classifier = unseen.load(the_model(found, model))
         with progress.pictures(quiet) as show:
             groups = found.duplicates(classifier.encoder, threshold, progress=show)
-        _say(found, "Similar", groups, html, as_json=as_json, quiet=quiet)
+        makers = manifest(classifier.model, None, {"threshold": threshold})
+        _say(found, "Similar", groups, html, makers, as_json=as_json, quiet=quiet)
 
 
 def _say(
@@ -92,6 +95,7 @@ def _say(
     title: str,
     groups: list[list[Hit]],
     html: Path | None,
+    makers: dict[str, Any],
     *,
     as_json: bool,
     quiet: bool,
@@ -99,7 +103,8 @@ def _say(
     """Groups as a page, as JSON, or as their paths."""
     if html is not None:
         counts = [sum(len(hit.paths) for hit in group) for group in groups]
-        _page(index, html, title, [f"{count} files" for count in counts], groups, "first")
+        names = [f"{count} files" for count in counts]
+        _page(index, html, title, names, groups, makers, "first")
     elif as_json:
         typer.echo(json.dumps([[asdict(hit) for hit in group] for group in groups], indent=1))
     else:
@@ -143,7 +148,8 @@ def clusters(
                 f"{', '.join(title) or f'Cluster {number}'}: {len(group)} pictures"
                 for number, (title, group) in enumerate(zip(words, groups, strict=True), 1)
             ]
-            _page(found, html, "Clusters", names, groups)
+            makers = manifest(classifier.model, None, {"k": k, "name_with": name_with})
+            _page(found, html, "Clusters", names, groups, makers)
             return
         if as_json:
             rows = [
@@ -164,16 +170,17 @@ def _page(
     title: str,
     names: list[str],
     groups: Sequence[Sequence[Hit]],
+    makers: dict[str, Any],
     first: str = "",
 ) -> None:
     """A section for each group."""
     from unseen.pages import Section  # noqa: PLC0415 - it loads Pillow
 
-    sections = (
+    sections = [
         Section(name, list(page.items(index, group[: page.SHOWN], html, first=first)))
         for name, group in zip(names, groups, strict=True)
-    )
-    page.write(html, title, sections, str(index.root))
+    ]
+    page.write(html, title, sections, str(index.root), makers)
 
 
 def how_many(k: str) -> int | None:

@@ -15,6 +15,7 @@ from unseen.cli import options, progress
 from unseen.cli.default import defaulting
 from unseen.cli.target import prepare
 from unseen.errors import StoreError
+from unseen.runs import versions, write_ended
 from unseen.store.place import find
 
 WATCH_SECONDS = 5.0
@@ -155,6 +156,7 @@ def export(
     prepare(output, overwrite=overwrite)
     with opened(folder) as found:
         rows = found.export(output)
+        write_ended(output, {"models": found.models(), "versions": versions()}, rows, 0)
     if as_json:
         typer.echo(json.dumps({"file": str(output), "rows": rows}))
     elif not quiet:

@@ -13,6 +13,7 @@ from unseen.cli.label_doctor import doctor
 from unseen.cli.output import unwritable
 from unseen.cli.target import prepare
 from unseen.errors import LabelError
+from unseen.runs import manifest, write_manifest
 
 labels = typer.Typer(help="Label sets.", no_args_is_help=True)
 
@@ -55,6 +56,7 @@ def compile_labels(
         )
     try:
         compiled.save(output)
+        write_manifest(output, manifest(classifier.model, compiled, {}))
     except OSError as error:
         raise unwritable(output, error) from None
     if not quiet:

@@ -13,6 +13,7 @@ from unseen.cli import options, page, progress
 from unseen.cli.groups import AUTO, Clusters, how_many, titles
 from unseen.cli.index import opened, the_model
 from unseen.cli.target import prepare
+from unseen.runs import manifest, write_ended
 
 CELL = 64  # pixels of a picture on the map
 
@@ -62,6 +63,8 @@ def draw_map(
             x, y = places[row_of[hit.id]].tolist()
             points.append(Point(x, y, hit.paths[0], name, picture, link(file, html)))
         scatter(html, found.root.name, points, note=f"{len(points)} pictures, by {how}")
+        asked = {"k": k, "name_with": name_with, "method": how}
+        write_ended(html, manifest(classifier.model, None, asked), len(points), 0)
     if as_json:
         rows = [{"path": p.name, "x": p.x, "y": p.y, "group": p.group} for p in points]
         typer.echo(json.dumps({"page": str(html), "method": how, "pictures": rows}, indent=1))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 import unseen
 from unseen.cli.target import prepare
 from unseen.errors import UnseenError
+from unseen.runs import write_ended
 
 if TYPE_CHECKING:
     from unseen.pages import Item, Section
@@ -60,9 +61,12 @@ def items(
         )
 
 
-def write(page: Path, title: str, sections: Iterable[Section], note: str = "") -> None:
-    """The gallery, written over what is there."""
+def write(
+    page: Path, title: str, sections: Sequence[Section], note: str, makers: dict[str, Any]
+) -> None:
+    """The gallery, written over what is there, and beside it what made it."""
     from unseen.pages import gallery  # noqa: PLC0415
 
     prepare(page, overwrite=True)
     gallery(page, title, sections, note=note)
+    write_ended(page, makers, sum(len(section.items) for section in sections), 0)

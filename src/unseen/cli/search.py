@@ -15,6 +15,7 @@ import unseen
 from unseen.cli import options, page, progress
 from unseen.cli.index import opened, the_model
 from unseen.errors import SourceError
+from unseen.runs import manifest
 
 
 def search(
@@ -67,7 +68,9 @@ def search(
             title = ", ".join(queries) + "".join(f", not {what}" for what in without or ())
             full = max((hit.cosine for hit in hits), default=1.0)
             section = Section(title, list(page.items(found, hits, html)), full=max(full, 1e-6))
-            page.write(html, title, [section], f"{len(hits)} of {found.root}")
+            asked = {"queries": queries, "not": without or [], "top": top}
+            makers = manifest(classifier.model, None, asked)
+            page.write(html, title, [section], f"{len(hits)} of {found.root}", makers)
             return
         if as_json:
             typer.echo(json.dumps([asdict(hit) for hit in hits], indent=1))
