@@ -12,7 +12,7 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
 from unseen.errors import ImageError, SourceError
+from unseen.rgb import ORIENTATION, SIDEWAYS, bytes_of, to_rgb, upright_rgb
 from unseen.sources import name_of, shortened
 
 if TYPE_CHECKING:
@@ -33,18 +34,13 @@ if TYPE_CHECKING:
 FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "ICO", "JPEG2000"] + (
     ["AVIF"] if features.check("avif") else []
 )
-WHITE = (255, 255, 255)
-DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-STRAIGHT = {"La": "LA", "RGBa": "RGBA"}  # premultiplied alpha → straight
-STRIP_PIXELS = 1 << 20
 DRAFT_RATIO = 3  # times the size that is wanted: at 2, cosines to full decoding fell to 0.995
 SIGNATURES = (
     b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"P1", b"P2", b"P3",
     b"P4", b"P5", b"P6", b"\0\0\1\0", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51",
 )  # fmt: skip
 # EXIF tags, and the folder of tags that a camera fills.
-ORIENTATION, CHANGED, TAKEN, EXIF_FOLDER = 0x0112, 0x0132, 0x9003, 0x8769
-SIDEWAYS = (5, 6, 7, 8)  # orientations that swap the sides
+CHANGED, TAKEN, EXIF_FOLDER = 0x0132, 0x9003, 0x8769
 EXIF_TIME = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d:\d\d)")
 
 
@@ -84,7 +80,7 @@ def open_image(
     with _only_our_errors(name):
         if isinstance(source, Image.Image):
             _check_pixels(source.size, limits, name)
-            upright = _upright_rgb(source)
+            upright = upright_rgb(source)
             return source.copy() if upright is source else upright
         if isinstance(source, np.ndarray):
             return _from_array(source, limits, name)
@@ -304,87 +300,7 @@ def _decode(
                 raise ImageError(f"{shortened(name)}: the file is cut short.") from None
             raise
         _check_pixels(image.size, limits, name)  # a frame may be larger than the file said
-        return _upright_rgb(image)
-
-
-def _upright_rgb(image: Image.Image) -> Image.Image:
-    """After `load`: reading broken metadata first can blacken the pixels that come after it."""
-    image.load()
-    method = TRANSPOSE.get(_orientation(image))
-    rgb = _rgb(image)
-    if method is None:
-        return rgb
-    upright = rgb.transpose(method)
-    upright.info = {}  # the orientation stands there, and would be applied a second time
-    return upright
-
-
-# EXIF orientation → what turns the picture upright.
-TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
-def _orientation(image: Image.Image) -> Any:
-    """1…8, or anything: broken EXIF must not lose a good picture."""
-    try:
-        return image.getexif().get(ORIENTATION, 1)
-    except Exception:  # Pillow lets parsing errors of every kind through
-        return 1
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and not image.has_transparency_data:
-        return image
-    if image.mode in DEEP:
-        return _in_strips(image, _deep_grey(image))
-    if image.mode in STRAIGHT:
-        return _in_strips(image, lambda piece: _on_white(piece.convert(STRAIGHT[piece.mode])))
-    if image.has_transparency_data:
-        return _in_strips(image, _on_white)
-    return image.convert("RGB")
-
-
-def _in_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    """`convert`, some rows at a time: a large picture is never held in several modes at once."""
-    width, height = image.size
-    rows = max(1, STRIP_PIXELS // width)
-    rgb = Image.new("RGB", image.size)
-    for top in range(0, height, rows):
-        box = (0, top, width, min(top + rows, height))
-        rgb.paste(convert(image.crop(box)), box)
-    return rgb
-
-
-def _on_white(piece: Image.Image) -> Image.Image:
-    layer = piece.convert("RGBA")
-    ground = Image.new("RGBA", piece.size, (*WHITE, 255))
-    return Image.alpha_composite(ground, layer).convert("RGB")
-
-
-def _deep_grey(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """Grey of 16 or 32 bits, or floating, scaled to 8 bits, where `convert` would clip to white.
-
-    White is what the type holds; for 32 bits and floats, the least usual white that nothing passes.
-    """
-    white = 65535.0
-    if image.mode in ("I", "F"):
-        top = float(np.nan_to_num(np.asarray(image).max()))
-        usual = (255.0, 65535.0) if image.mode == "I" else (1.0, 255.0, 65535.0)
-        white = next((w for w in usual if top <= w), top)
-
-    def convert(piece: Image.Image) -> Image.Image:
-        grey = np.nan_to_num(np.asarray(piece, dtype=np.float32), nan=0.0)
-        scaled = np.clip(grey / np.float32(white), 0, 1) * np.float32(255)
-        return Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB")
-
-    return convert
+        return upright_rgb(image)
 
 
 def _from_array(array: NDArray[Any], limits: Limits, name: str) -> Image.Image:
@@ -396,22 +312,4 @@ def _from_array(array: NDArray[Any], limits: Limits, name: str) -> Image.Image:
             "channels last, is one."
         )
     _check_pixels((array.shape[1], array.shape[0]), limits, name)
-    return _rgb(Image.fromarray(_bytes_of(array)))
-
-
-def _bytes_of(array: NDArray[Any]) -> NDArray[np.uint8]:
-    if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
-    if array.dtype == np.bool_:
-        return np.asarray(np.where(array, 255, 0), dtype=np.uint8)
-    if array.dtype == np.uint16:
-        return np.asarray(np.rint(array / 257.0), dtype=np.uint8)
-    if np.issubdtype(array.dtype, np.floating):
-        low, high = float(np.min(array)), float(np.max(array))
-        if not (low >= 0.0 and high <= 1.0):  # NaN fails both
-            raise ImageError(
-                f"a floating-point picture lies in 0…1, and this one in {low:g}…{high:g}; divide "
-                "it by 255, or give it as uint8."
-            )
-        return np.asarray(np.rint(array * 255), dtype=np.uint8)
-    raise ImageError(f"a picture of {array.dtype} is not read; give uint8, or floats in 0…1.")
+    return to_rgb(Image.fromarray(bytes_of(array)))
