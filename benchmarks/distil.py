@@ -31,7 +31,7 @@ from unseen.autolabel import queue
 from unseen.decide import Decision, chances
 from unseen.distil import features, heads, latency, training
 from unseen.distil.card import Teacher
-from unseen.distil.classifier import Lesson, distil
+from unseen.distil.classifier import SIDE, Lesson, distil
 from unseen.distil.training import Class, Teaching
 from unseen.models.families import student
 from unseen.resampling import proportion
@@ -102,7 +102,7 @@ def _asked(
     return Folder(name, pictures, np.array(truth), said, rows)
 
 
-def encoded(folder: Folder, side: int = 260, *, mirrored: bool = False) -> Any:
+def encoded(folder: Folder, side: int = SIDE, *, mirrored: bool = False) -> Any:
     encoder = features.encoder(features.ImageNet.builtin(), side)
     pictures = [p if isinstance(p, Image.Image) else unseen.open_image(p) for p in folder.pictures]
     if mirrored:
@@ -213,7 +213,7 @@ def choices(part: float = 0.2) -> Iterator[str]:
         for smoothing in (0.05, 0.1):
             how = Teaching(smoothing=smoothing)
             yield _line(folder, f"smoothing {smoothing:g}", plain, part, teaching=how)
-        for side in (224, 192, 160):
+        for side in (260, 192, 160):
             yield _line(folder, f"side {side}", encoded(folder, side), part)
         mirrored = encoded(folder, mirrored=True)
         yield _line(folder, "mirrored as well", plain, part, mirrored=mirrored)
@@ -253,13 +253,13 @@ def speed() -> Iterator[str]:
                     f"ratio {found['ratio']['picture']:.2f}"
                 )
         for count in (2, 100, 1000, 4000):
-            like = student.Student(tuple(map(str, range(count))), (), 260, 1.0, {})
+            like = student.Student(tuple(map(str, range(count))), (), SIDE, 1.0, {})
             net = features.ImageNet.builtin()
             some = {**net.parameters, "looks": net.looks}
             some["output.weight"] = np.random.default_rng(0).random((count, 1280), np.float32)
             some["output.bias"] = np.zeros(count, np.float32)
             yield f"{count} labels: {len(student.to_bytes(like, some)) / 1e6:.1f} MB"
-        taken: dict[str, list[float]] = {"260.onnx": [], "builtin": []}
+        taken: dict[str, list[float]] = {f"{SIDE}.onnx": [], "builtin": []}
         for turn in range(8):
             for model, times in taken.items():
                 path = str(Path(place) / model) if "." in model else model

@@ -392,7 +392,7 @@ def signed(file: Path, path: Path, **metadata: str) -> Path:
         {"preprocess": "null"},
         {"preprocess": '{"resize": [1e9, 1e9]}'},
         {"preprocess": '{"resize": [100000, 100000]}'},
-        {"preprocess": '{"resize": [260, 200]}'},
+        {"preprocess": '{"resize": [224, 200]}'},
     ],
 )
 def test_metadata_that_cannot_be_used_is_refused(

@@ -50,7 +50,7 @@ def test_what_is_learnt_lies_beside_the_labels_and_is_used(place: Path) -> None:
     done = unseen("classify", picture, "-l", labels, *MODEL, "--json", "--no-calibration")
     assert json.loads(done.stdout)[0] == plain and done.stderr == ""
     table = unseen("classify", picture, "-l", labels, *MODEL).stdout
-    assert f"likely: {', '.join(said['likely'])}" in table
+    assert f"with 90% coverage: {', '.join(said['likely'])}" in table
     # Again is refused, and as JSON it is the file.
     assert "--overwrite" in unseen(
         "calibrate", place / "labelled", "-l", labels, *MODEL, code=2

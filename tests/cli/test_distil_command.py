@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import shutil
@@ -17,7 +18,9 @@ from cli.test_commands import ROOT, unseen
 from serving import serving
 from unseen.autolabel.labelling import Labelling
 from unseen.cli.distil import distil
+from unseen.distil import classifier
 from unseen.distil.lessons import NOTHING, NOTHING_FROM, lessons_of
+from unseen.distil.training import Teaching
 from unseen.server.settings import Settings
 
 NAMES = ("castle", "cat", "cathedral", "fish", "pliers", "solar panel")
@@ -61,6 +64,15 @@ def model(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def rows(text: str) -> dict[str, Any]:
     return {row["source"]: row for row in map(json.loads, text.splitlines())}
+
+
+def test_the_command_takes_what_the_library_does() -> None:
+    asked = {name: one.default for name, one in inspect.signature(distil).parameters.items()}
+    usual = inspect.signature(classifier.distil).parameters
+    assert {name: asked[name] for name in ("side", "head", "seed")} == {
+        name: usual[name].default for name in ("side", "head", "seed")
+    }
+    assert Teaching(asked["temperature"], asked["reviewed"]) == Teaching()
 
 
 def test_the_card_says_what_it_was_taught_by_whom(model: Path, photos: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -12,6 +12,7 @@ import typer
 
 import unseen
 from unseen.cli import options, progress
+from unseen.cli.output import Writer
 from unseen.cli.target import Target
 from unseen.errors import LabelError
 from unseen.runs import manifest
@@ -139,9 +140,14 @@ def classify(
         predictions = classifier.predictions(stream, compiled, decision, batch_size=batch_size)
     if indexed is not None or transductive:
         predictions = (p for p in predictions if _take(done, target.key(p.source)))
-    columns = ["likely"] if learnt is not None and learnt.likely is not None else []
-    columns += ["evidence"] if auto is not None else []
-    _run(predictions, target, makers, classifier, total, before, quiet, top or 1, columns)
+    likely = None if learnt is None else learnt.likely
+    writer = target.writer(
+        single=total == 1,
+        top=top or 1,
+        more=[*(["likely"] if likely else []), *(["evidence"] if auto is not None else [])],
+        coverage=None if likely is None else likely.coverage,
+    )
+    _run(predictions, writer, target, makers, classifier, total, before, quiet)
 
 
 def calibration_of(
@@ -249,16 +255,14 @@ def _left(sources: Iterable[Source], done: Counter[str], target: Target) -> Iter
 
 def _run(
     predictions: Iterator[Any],
+    writer: Writer,
     target: Target,
     makers: dict[str, Any],
     classifier: unseen.Classifier,
     total: int | None,
     before: int,
     quiet: bool,
-    top: int,
-    columns: Sequence[str],
 ) -> None:
-    writer = target.writer(single=total == 1, top=top, more=columns)
     with progress.counting(total and max(total - before, 0), quiet) as counter:
         try:
             for prediction in predictions:

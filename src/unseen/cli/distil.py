@@ -33,7 +33,7 @@ def distil(
     side: Annotated[
         int,
         typer.Option(min=128, max=512, help="Of the pictures, in pixels: fewer are quicker."),
-    ] = 260,
+    ] = 224,
     head: Annotated[
         str, typer.Option(help="linear, mlp, or auto: what is better on pictures held out.")
     ] = "auto",

@@ -93,10 +93,14 @@ def named(source: str, error: str) -> str:
 
 @dataclass
 class TableWriter:
-    """For people: of one picture every label with a bar, of several a line each."""
+    """For people: of one picture every label with a bar, of several a line each.
+
+    `coverage`: how often the right label is among the likely ones.
+    """
 
     stream: IO[str]
     single: bool
+    coverage: float | None = None
 
     def write(self, prediction: Prediction) -> None:
         name = printable(prediction.source)
@@ -114,13 +118,13 @@ class TableWriter:
             if prediction.rejected:
                 self._line(f"  unknown: too little evidence ({prediction.evidence:.1f})")
             if prediction.likely is not None:
-                self._line(f"  likely: {', '.join(map(printable, prediction.likely))}")
+                self._line(f"  {self._likely(prediction.likely)}")
         else:
             said = [f"{printable(s.label)} {s.score:.1%}" for s in prediction.ranking[:3]]
             if prediction.rejected:
                 said = [f"unknown (evidence {prediction.evidence:.1f})", *said[:1]]
             if prediction.likely is not None:
-                said.append(f"likely: {', '.join(map(printable, prediction.likely))}")
+                said.append(self._likely(prediction.likely))
             self._line(f"{name}  {', '.join(said) or 'unknown'}")
 
     def _line(self, text: str) -> None:
@@ -131,6 +135,9 @@ class TableWriter:
             leave_quietly()
         except OSError as error:
             raise unwritable(None, error) from None
+
+    def _likely(self, labels: Sequence[str]) -> str:
+        return f"with {self.coverage:.0%} coverage: {', '.join(map(printable, labels))}"
 
     def _bar(self, score: float) -> str:
         eighths = round(score * BAR_WIDTH * 8)

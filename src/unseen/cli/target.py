@@ -183,10 +183,13 @@ class Target:
                 f"{path}: this line is none of ours: {record[:60]!r}; --overwrite begins it anew."
             ) from None
 
-    def writer(self, *, single: bool, top: int, more: Sequence[str] = ()) -> Writer:
-        """Opens the file at its end, or takes standard output. `more`: columns of a CSV."""
+    def writer(
+        self, *, single: bool, top: int, more: Sequence[str] = (), coverage: float | None = None
+    ) -> Writer:
+        """Opens the file at its end, or takes standard output. `more`: columns of a CSV;
+        `coverage`: of likely labels."""
         if self.format == "table":
-            return TableWriter(sys.stdout, single)
+            return TableWriter(sys.stdout, single, coverage)
         if self.format == "json":
             return JsonWriter(self.path)
         fresh = self.path is None or not self.path.exists() or self.path.stat().st_size == 0
