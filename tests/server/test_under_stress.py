@@ -476,6 +476,12 @@ def _children(pid: int) -> list[int]:
 # files
 
 
+def compiled(client: httpx.Client, url: str, version: int) -> bool:
+    """Until then the version before answers."""
+    found = client.get(url).json()
+    return bool(found["version"] == version and found["status"] == "ready")
+
+
 def test_a_label_file_is_a_set_and_is_read_again(shapes_clip: Path, tmp_path: Path) -> None:
     file = tmp_path / "things.txt"
     file.write_text("red circle\nblue square\n")
@@ -486,15 +492,14 @@ def test_a_label_file_is_a_set_and_is_read_again(shapes_clip: Path, tmp_path: Pa
         until(lambda: client.get(url).status_code == 200)
         assert client.get(url).json()["version"] == 1
         file.write_text("red circle\nblue square\ngreen star\n")
-        until(lambda: client.get(url).json()["version"] == 2)
-        until(lambda: client.get(url).json()["status"] == "ready")
+        until(lambda: compiled(client, url, 2))
         file.write_text("\n")  # what cannot be read leaves what there was
         until(lambda: any(line["event"] == "label file not used" for line in served.lines()))
         assert client.get(url).json()["version"] == 2
         if hasattr(signal, "SIGHUP"):
             file.write_text("ring\ncross\n")
             served.command.send_signal(signal.SIGHUP)
-            until(lambda: client.get(url).json()["version"] == 3)
+            until(lambda: compiled(client, url, 3))
         said = client.post("/v1/classify", json={"image": PNG, "labelset": "things"})
         assert said.json()["labelset"]["version"] == 3
 
@@ -520,19 +525,22 @@ def test_what_lies_beside_a_label_file_calibrates_its_set(
         until(lambda: client.get(url).status_code == 200)
         (before,) = client.post("/v1/classify", json=body).json()["predictions"]
         made.save(beside(file))
-        until(lambda: client.get(url).json()["version"] == 2)
-        (after,) = client.post("/v1/classify", json=body).json()["predictions"]
+        until(lambda: compiled(client, url, 2))
+        answer = client.post("/v1/classify", json=body).json()
+        assert answer["calibration"] == {"pictures": 12, "coverage": 0.9}
+        (after,) = answer["predictions"]
         assert "likely" not in before and after["likely"][0] == after["label"]
         assert after["ranking"][-1]["score"] != before["ranking"][-1]["score"]
         several = client.post("/v1/classify", json={**body, "multi_label": True}).json()
         assert "likely" not in several["predictions"][0]  # it is of the other mode
+        assert "calibration" not in several
         beside(file).write_text("{", "utf-8")
         until(lambda: any(line.get("used") == "the one before" for line in served.lines()))
         assert client.post("/v1/classify", json=body).json()["predictions"] == [after]
         assert client.get(url).json()["version"] == 2
         made.save(beside(file))
         file.write_text("red circle\nblue square\n")
-        until(lambda: client.get(url).json()["version"] == 3)
+        until(lambda: compiled(client, url, 3))
         until(lambda: any(line["event"] == "calibration not used" for line in served.lines()))
         (other,) = client.post("/v1/classify", json=body).json()["predictions"]
         assert "likely" not in other

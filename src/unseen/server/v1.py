@@ -9,6 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 
+from unseen.calibration import Calibration
 from unseen.errors import LabelError
 from unseen.predictions import Prediction
 from unseen.server import bodies, wire
@@ -63,7 +64,8 @@ async def classify(request: Request) -> Any:
         pictures = uploads or [wire.picture(one, i) for i, one in enumerate(asked.images or ())]
         predictions, ready = await service(request).classify(pictures, labels, decision)
     said(request, pictures=len(predictions), failed=sum(not p.ok for p in predictions))
-    return JSONResponse(answer_of(service(request), predictions, ready))
+    used = ready.calibrated(decision).calibration
+    return JSONResponse(answer_of(service(request), predictions, ready, used))
 
 
 def made_by(service: Service) -> dict[str, str]:
@@ -71,15 +73,23 @@ def made_by(service: Service) -> dict[str, str]:
     return {"model": service.model.name, "fingerprint": service.model.fingerprint}
 
 
-def answer_of(service: Service, predictions: list[Prediction], ready: Ready) -> dict[str, Any]:
+def answer_of(
+    service: Service, predictions: list[Prediction], ready: Ready, used: Calibration | None
+) -> dict[str, Any]:
     """The body of a classification."""
     stored = ready.stored
     return {
         **made_by(service),
         "labelset": stored and {"name": stored.name, "version": stored.version},
+        **({} if used is None else {"calibration": _calibration(used)}),
         "predictions": [prediction.to_dict() for prediction in predictions],
         "warnings": list(ready.warnings),
     }
+
+
+def _calibration(used: Calibration) -> dict[str, Any]:
+    likely = used.likely
+    return {"pictures": used.pictures, "coverage": None if likely is None else likely.coverage}
 
 
 @router.post(

@@ -187,8 +187,16 @@ class ModelAnswer(Wire):
     fingerprint: str = Field(description="of its files; vectors of one fingerprint are comparable")
 
 
+class CalibrationAnswer(Wire):
+    """What labelled pictures taught of the label set."""
+
+    pictures: int = Field(description="that it was learnt from")
+    coverage: float | None = Field(description="how often the right label is among `likely`")
+
+
 class ClassifyAnswer(ModelAnswer):
     labelset: SetName | None
+    calibration: CalibrationAnswer | None = Field(None, description="if the scores went through it")
     predictions: list[PredictionAnswer]
     warnings: list[str]
 
