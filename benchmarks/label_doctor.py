@@ -19,8 +19,9 @@ from sklearn.metrics import roc_auc_score
 
 import unseen
 from unseen.label_doctor import Subject, examine, pictures
-from unseen.label_doctor.meaning import SYNONYM
-from unseen.labels import LabelSet
+from unseen.label_doctor.findings import WARNING, Finding
+from unseen.label_doctor.meaning import SYNONYM, senses
+from unseen.labels import LabelSet, fill
 
 PHOTOGRAPHS = Path(__file__).parents[1] / "tests" / "photographs"
 SYNONYMS = """sofa couch, car automobile, bicycle bike, aeroplane airplane, taxi cab, truck lorry,
@@ -100,6 +101,13 @@ def confusion(subject: Subject, rows: np.ndarray, truth: np.ndarray) -> None:
               f"{count * len(real) / len(first):.1f}")  # fmt: skip
 
 
+def _named(found: Finding) -> str:
+    """The sense that is suggested, or, where none is, the one that the model has."""
+    if found.severity == WARNING:
+        return found.advice.split("(")[1].split(")")[0]
+    return max(found.figures, key=lambda sense: found.figures[sense]).removeprefix("cosine to ")
+
+
 def homographs(clf: unseen.Classifier) -> None:
     sets = [part.split(":") for part in COMPANIES.replace("\n", " ").split(";")]
     silent = warned = wrong = 0
@@ -108,7 +116,7 @@ def homographs(clf: unseen.Classifier) -> None:
         about = [f for f in findings if f.kind == "homograph" and f.labels == (labels.split()[0],)]
         if not about:
             silent += 1
-        elif f"({sense.strip()})" in about[0].advice:
+        elif _named(about[0]) == sense.strip():
             warned += 1
         else:
             wrong += 1
@@ -119,10 +127,10 @@ def homographs(clf: unseen.Classifier) -> None:
 
 
 def context(clf: unseen.Classifier, names: list[str], rows: np.ndarray, truth: np.ndarray) -> None:
-    """What it does to do as the doctor says, where pictures can tell."""
-    findings, _ = examine(clf, names)
+    """What it does to say the sense that the model has or should have, where pictures can tell."""
+    findings, subject = examine(clf, names)
     advised = {
-        f.labels[0]: f.advice.split("prompt ")[1].rstrip(".").strip("'")
+        f.labels[0]: fill(subject.template, f"{f.labels[0]}, {senses()[f.labels[0]][_named(f)]}")
         for f in findings
         if f.kind == "homograph"
     }

@@ -272,7 +272,7 @@ def test_so_many_pairs_are_named_and_the_rest_counted(
         ("crane excavator bulldozer truck", None, None),  # the model reads it so already
         ("cranes heron stork pigeon", "warning", "bird"),
         ("mouse rat hamster cat", "warning", "animal"),
-        ("crane pizza", "note", "machine"),  # too little company: as the model reads it
+        ("crane pizza", "note", "bird"),  # too little company: the other than the model reads
     ],
 )
 def test_company_says_which_sense_is_meant(
@@ -282,6 +282,7 @@ def test_company_says_which_sense_is_meant(
     about = [f for f in of(found(builtin, labels.split()), "homograph") if f.labels == (word,)]
     assert [f.severity for f in about] == ([severity] if severity else [])
     assert all(f"'{word} ({sense})'" in f.advice for f in about)
+    assert all(f.advice.startswith("leave it if") == (severity == "note") for f in about)
 
 
 def test_the_label_next_to_a_homograph(builtin: unseen.Classifier) -> None:
