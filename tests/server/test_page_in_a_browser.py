@@ -12,7 +12,6 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,10 @@ from PIL import Image
 import browsers
 import shapes
 from browsers import DESK, HOSTILE, PHONE, Keys
+from unseen.pages.served import files_of
 
 COLOURS = "a red circle, a green square, a blue star"
 FAKE_CAMERA = "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
-FILES = resources.files("unseen.server").joinpath("page")
 
 
 class Server:
@@ -188,8 +187,8 @@ def hostile_file(tmp_path: Path) -> Path:
 
 
 def test_the_page_is_small() -> None:
-    sizes = {file.name: len(file.read_bytes()) for file in FILES.iterdir()}
-    assert {"index.html", "page.css", "page.js"} <= set(sizes)
+    sizes = {name: len(content) for name, content in files_of("unseen.server").items()}
+    assert {"index.html", "palette.css", "page.css", "page.js"} <= set(sizes)
     assert sum(sizes.values()) < 60_000
 
 

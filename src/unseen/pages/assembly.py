@@ -37,7 +37,7 @@ def write_page(path: Path, kind: str, title: str, data: Iterable[tuple[str, Any]
     `data` is written as it comes, so that pictures need not be held all at once. Whatever is raised
     on the way leaves the file that was at `path`.
     """
-    style = _part("base.css") + _part(f"{kind}.css")
+    style = _part("palette.css") + _part("base.css") + _part(f"{kind}.css")
     script = _part("base.js") + _part(f"{kind}.js")
     policy = POLICY.format(style=_hash(style), script=_hash(script))
     texts = {

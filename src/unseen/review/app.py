@@ -8,9 +8,8 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from http import HTTPStatus
-from importlib import resources
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
@@ -22,17 +21,12 @@ from starlette.routing import Route
 
 from unseen.autolabel.pictures import PILES, VERDICTS
 from unseen.errors import UnseenError
+from unseen.pages.served import files_of, type_of
 from unseen.review.desk import Decided, Desk
 from unseen.review.door import Door
 from unseen.review.pictures import SIZES, Pictures
 from unseen.server.problems import Problem, answer
 
-TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
 ID = re.compile(r"[0-9a-f]{32}")
 MOST = 100  # pictures, or decisions, of one request
 PAINTERS = 2  # pictures that are made at once
@@ -217,17 +211,19 @@ def _json(content: dict[str, Any]) -> Response:
 
 
 async def _file(name: str, request: Request) -> Response:
-    suffix = name[name.rindex(".") :]
-    content = resources.files(__package__).joinpath("page").joinpath(name).read_bytes()
-    return Response(content, media_type=TYPES[suffix])
+    return Response(_files()[name], media_type=type_of(name))
 
 
 async def _part(request: Request) -> Response:
     name = request.path_params["name"]
-    there = {file.name for file in resources.files(__package__).joinpath("page").iterdir()}
-    if name not in there or not name.endswith(tuple(TYPES)):
+    if name not in _files():
         raise Problem(404, "the page has no such file.")
     return await _file(name, request)
+
+
+@cache
+def _files() -> dict[str, bytes]:
+    return files_of(__package__)
 
 
 def _of_starlette(error: HTTPException) -> Problem:

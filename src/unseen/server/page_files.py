@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 from hashlib import sha256
-from importlib import resources
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
+from unseen.pages.served import files_of, type_of
 from unseen.server.problems import Problem
 
 POLICY = (
@@ -22,12 +22,6 @@ HEADERS = {
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-cache",  # asked for again, and answered 304
-}
-TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
 }
 
 router = APIRouter(tags=["page"])
@@ -52,7 +46,7 @@ async def part(request: Request, name: str) -> Response:
 
 @router.get("/favicon.ico", include_in_schema=False)
 async def icon(request: Request) -> Response:
-    return _file(request, "icon.svg") if "icon.svg" in _files() else Response(status_code=204)
+    return _file(request, "icon.svg")
 
 
 def _file(request: Request, name: str) -> Response:
@@ -60,16 +54,13 @@ def _file(request: Request, name: str) -> Response:
     headers = {**HEADERS, "ETag": tag}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
-    suffix = name[name.rindex(".") :]
-    return Response(content, headers=headers, media_type=TYPES[suffix])
+    return Response(content, headers=headers, media_type=type_of(name))
 
 
 @cache
 def _files() -> dict[str, tuple[bytes, str]]:
     """Name → content and tag, of every file that ships."""
-    found = {}
-    for file in resources.files(__package__).joinpath("page").iterdir():
-        if file.name.endswith(tuple(TYPES)):
-            content = file.read_bytes()
-            found[file.name] = content, f'"{sha256(content).hexdigest()[:16]}"'
-    return found
+    return {
+        name: (content, f'"{sha256(content).hexdigest()[:16]}"')
+        for name, content in files_of(__package__).items()
+    }
