@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 import unseen
-from unseen.cli import options, progress
+from unseen.cli import asked, options, progress
 from unseen.cli.output import unwritable
 from unseen.cli.target import prepare
 from unseen.errors import LabelError, SourceError
@@ -85,10 +85,7 @@ def adapt(
         device=device,
         commercial=commercial,
     )
-    with progress.prompts(quiet) as show:
-        compiled = classifier.compile(
-            label_set, template=options.template_argument(template), progress=show
-        )
+    compiled = asked.compiled(classifier, label_set, template, (), quiet)
     how = {"shots": shots, "seed": seed, "by_pictures": by_pictures or [], "exact": exact}
     makers = manifest(classifier.model, compiled, {**how, "precision": precision})
     from unseen.adapt import adapt as made_of  # noqa: PLC0415 - it loads what computes

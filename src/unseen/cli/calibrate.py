@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 import unseen
-from unseen.cli import options, progress
+from unseen.cli import asked, options, progress
 from unseen.cli.output import unwritable
 from unseen.cli.target import prepare
 from unseen.errors import LabelError, SourceError
@@ -90,13 +90,7 @@ def calibrate(
     classifier = unseen.load(
         model, revision=revision, device=device, commercial=commercial, adapter=adapter
     )
-    with progress.prompts(quiet) as show:
-        compiled = classifier.compile(
-            source,
-            template=options.template_argument(template),
-            background=unknown or (),
-            progress=show,
-        )
+    compiled = asked.compiled(classifier, labels, template, unknown or (), quiet)
     reading = {"index": not no_index, "batch_size": batch_size, "quiet": quiet}
     how = {"multi": multi, "precision": precision, "coverage": coverage, "sets": sets}
     makers = manifest(classifier.model, compiled, {**how, "unlabelled": unlabelled})

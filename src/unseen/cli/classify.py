@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 import unseen
-from unseen.cli import options, progress
+from unseen.cli import asked, options, progress
 from unseen.cli.output import Writer
+from unseen.cli.stream import from_index, indexed_of
 from unseen.cli.target import Target
 from unseen.errors import LabelError
 from unseen.runs import manifest
 from unseen.sources import Source, count, expand
-from unseen.store.place import find
 
 if TYPE_CHECKING:
-    from unseen.calibration import Calibration
-    from unseen.decide import Decision
-    from unseen.encode import Encoded
+    pass
 
 
 def classify(
@@ -101,17 +98,11 @@ def classify(
         commercial=commercial,
         adapter=adapter,
     )
-    with progress.prompts(quiet) as show:
-        compiled = classifier.compile(
-            None if labels is None else options.labels_argument(labels),
-            template=options.template_argument(template),
-            background=background,
-            progress=show,
-        )
+    compiled = asked.compiled(classifier, labels, template, background, quiet)
     learnt = (
         None
         if transductive
-        else calibration_of(
+        else asked.calibration_of(
             labels, compiled, calibration, none=no_calibration, multi=multi, quiet=quiet
         )
     )
@@ -124,12 +115,12 @@ def classify(
     makers = manifest(classifier.model, compiled, how)
     done = target.finished(makers, resume=resume)
     decision = classifier.decision(multi, top, min_score, auto, learnt)
-    indexed = None if no_index else _indexed(sources, classifier)
+    indexed = None if no_index else indexed_of(sources, classifier)
     before = done.total()
     if indexed is not None and not quiet:
         progress.say(f"from the index of {indexed.root}; --no-index looks at the files.")
     if indexed is not None:
-        stream = _from_index(indexed, Path(sources[0]), classifier, quiet)
+        stream = from_index(indexed, Path(sources[0]), classifier, quiet)
     else:
         # What is done already need not be looked at, unless each picture's answer needs all.
         wanted = expand(sources) if transductive else _left(expand(sources), done, target)
@@ -148,92 +139,6 @@ def classify(
         coverage=None if likely is None else likely.coverage,
     )
     _run(predictions, writer, target, makers, classifier, total, before, quiet)
-
-
-def calibration_of(
-    labels: str | None,
-    compiled: unseen.CompiledLabels,
-    given: Path | None,
-    *,
-    none: bool,
-    multi: bool,
-    quiet: bool,
-) -> Calibration | None:
-    """What is given, or lies beside the label file and fits; which of them is said."""
-    from unseen.calibration import Calibration, beside  # noqa: PLC0415 - it loads what computes
-
-    if given is not None:
-        if none:
-            raise LabelError("give one of --calibration and --no-calibration.")
-        found = Calibration.load(given)
-        found.check(compiled, multi_label=multi)
-        return found
-    source = None if labels is None else options.labels_argument(labels)
-    if none or not isinstance(source, Path) or not beside(source).exists():
-        return None
-    path = beside(source)
-    found = Calibration.load(path)
-    reason = found.misfit(compiled, multi_label=multi)
-    if reason is not None:
-        progress.say(f"{path} is not used: {reason}.")
-        return None
-    if not quiet:
-        progress.say(f"calibrated by {path}; --no-calibration leaves it alone.")
-    return found
-
-
-def predictions_of(
-    classifier: unseen.Classifier,
-    sources: list[str],
-    labels: unseen.CompiledLabels,
-    decision: Decision,
-    *,
-    batch_size: int | None,
-    quiet: bool,
-) -> Iterator[unseen.Prediction]:
-    """A prediction for each picture, from the index where there is one."""
-    stream = encoded(classifier, sources, batch_size=batch_size, quiet=quiet)
-    return classifier.predictions(stream, labels, decision, batch_size=batch_size)
-
-
-def encoded(
-    classifier: unseen.Classifier,
-    sources: list[str],
-    *,
-    batch_size: int | None = None,
-    quiet: bool,
-) -> Iterator[Encoded]:
-    """The embedding of each picture, from the index where there is one."""
-    indexed = _indexed(sources, classifier)
-    if indexed is None:
-        return classifier.encoder.stream_images(expand(sources), batch_size=batch_size)
-    return _from_index(indexed, Path(sources[0]), classifier, quiet)
-
-
-def _indexed(sources: list[str], classifier: unseen.Classifier) -> unseen.Index | None:
-    """The index that knows these pictures: of one folder, and of just this model."""
-    if len(sources) != 1 or not Path(sources[0]).is_dir():
-        return None
-    root = find(sources[0])
-    if root is None:
-        return None
-    index = unseen.Index(root, create=False)
-    return index if index.has(classifier.encoder) else None
-
-
-def _from_index(
-    index: unseen.Index,
-    folder: Path,
-    classifier: unseen.Classifier,
-    quiet: bool,
-) -> Iterator[Encoded]:
-    """The embeddings under the names that the files have when they are looked at themselves."""
-    with progress.pictures(quiet) as show:
-        index.update(classifier.encoder, [folder], progress=show)
-    key = index.name(folder)
-    below = "" if key == "." else f"{key}/"
-    for encoded in index.encoded(classifier.encoder, below=below):
-        yield replace(encoded, name=str(folder / encoded.name.removeprefix(below)))
 
 
 def _take(done: Counter[str], key: str) -> bool:

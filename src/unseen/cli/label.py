@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import unseen
-from unseen.cli import options, progress
-from unseen.cli.classify import calibration_of
+from unseen.cli import asked, options, progress
 from unseen.cli.default import defaulting
 from unseen.cli.output import named, printable
 from unseen.store.place import find
@@ -92,14 +91,8 @@ def propose(
             commercial=commercial,
             adapter=adapter,
         )
-        with progress.prompts(quiet) as show:
-            compiled = classifier.compile(
-                None if labels is None else options.labels_argument(labels),
-                template=options.template_argument(template),
-                background=background,
-                progress=show,
-            )
-        learnt = calibration_of(
+        compiled = asked.compiled(classifier, labels, template, background, quiet)
+        learnt = asked.calibration_of(
             labels, compiled, calibration, none=no_calibration, multi=False, quiet=quiet
         )
         how: dict[str, Any] = {"exact": exact, "precision": precision, "unknown": auto}

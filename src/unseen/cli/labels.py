@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import unseen
-from unseen.cli import options, progress
+from unseen.cli import asked, options, progress
 from unseen.cli.label_doctor import doctor
 from unseen.cli.output import unwritable
 from unseen.cli.target import prepare
@@ -47,13 +47,7 @@ def compile_labels(
         raise LabelError("--unknown auto is no label; give it to unseen classify.")
     prepare(output, overwrite=overwrite)
     classifier = unseen.load(model, revision=revision, device=device, commercial=commercial)
-    with progress.prompts(quiet) as show:
-        compiled = classifier.compile(
-            options.labels_argument(source),
-            template=options.template_argument(template),
-            background=unknown or (),
-            progress=show,
-        )
+    compiled = asked.compiled(classifier, source, template, unknown or (), quiet)
     try:
         compiled.save(output)
         write_manifest(output, manifest(classifier.model, compiled, {}))

@@ -13,9 +13,9 @@ import typer
 
 import unseen
 from unseen import organize as filing
-from unseen.cli import options, progress
-from unseen.cli.classify import calibration_of, predictions_of
+from unseen.cli import asked, options, progress
 from unseen.cli.output import named
+from unseen.cli.stream import predictions_of
 from unseen.errors import SourceError
 from unseen.runs import manifest, write_ended
 from unseen.sources import count
@@ -73,21 +73,15 @@ def organize(
     options.check_labels(labels, model, adapter)
     background, auto = options.unknown_argument(unknown)
     classifier = unseen.load(model, precision=precision, device=device, adapter=adapter)
-    with progress.prompts(quiet) as show:
-        compiled = classifier.compile(
-            None if labels is None else options.labels_argument(labels),
-            template=options.template_argument(template),
-            background=background,
-            progress=show,
-        )
-    learnt = calibration_of(
+    compiled = asked.compiled(classifier, labels, template, background, quiet)
+    learnt = asked.calibration_of(
         labels, compiled, calibration, none=no_calibration, multi=False, quiet=quiet
     )
     decision = classifier.decision(False, 1, min_score, auto, learnt)
-    asked: dict[str, Any] = {"min_score": min_score, "precision": precision}
-    asked |= {} if auto is None else {"unknown": auto}
-    asked |= {} if learnt is None else {"calibration": learnt.to_data()}
-    makers = manifest(classifier.model, compiled, asked)
+    said: dict[str, Any] = {"min_score": min_score, "precision": precision}
+    said |= {} if auto is None else {"unknown": auto}
+    said |= {} if learnt is None else {"calibration": learnt.to_data()}
+    makers = manifest(classifier.model, compiled, said)
     sources = [str(folder)]
     found = predictions_of(
         classifier, sources, compiled, decision, batch_size=batch_size, quiet=quiet
