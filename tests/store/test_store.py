@@ -351,6 +351,10 @@ def test_no_index_and_no_database(tmp_path: Path) -> None:
     (tmp_path / FOLDER / FILE).write_bytes(b"this is no database at all" * 99)
     with pytest.raises(unseen.StoreError, match="no index, or it is damaged"):
         unseen.Index(tmp_path)
+    (tmp_path / FOLDER / FILE).unlink()
+    (tmp_path / FOLDER / FILE).mkdir()
+    with pytest.raises(unseen.StoreError, match="cannot be opened to be written"):
+        unseen.Index(tmp_path)
 
 
 def test_it_is_found_from_below(folder: Path, tmp_path: Path) -> None:

@@ -7,15 +7,14 @@ workers share the file.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from unseen.errors import StoreError
+from unseen.store.database import connect, transaction
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS name (
@@ -40,7 +39,6 @@ CREATE TABLE IF NOT EXISTS compiled (
     PRIMARY KEY (name, version, fingerprint)
 );
 """
-BUSY_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -71,14 +69,10 @@ class LabelStore:
         self._fingerprint = fingerprint
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(
-                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = FULL")
-            self._database.executescript(SCHEMA)
-        except (sqlite3.DatabaseError, OSError) as error:
+        except OSError as error:
             raise StoreError(f"{path}: label sets cannot be kept there: {error}.") from None
+        self._database = connect(path, [SCHEMA], "file of label sets")
+        self._database.execute("PRAGMA synchronous = FULL")  # an answered PUT outlives a power cut
 
     def close(self) -> None:
         """Closes the file."""
@@ -87,7 +81,7 @@ class LabelStore:
     def put(self, name: str, definition: dict[str, Any], labels: int) -> tuple[StoredSet, bool]:
         """A new version, or the newest where it says the same → it, and whether the name is new."""
         text = json.dumps(definition, ensure_ascii=False, sort_keys=True)
-        with self._writing():
+        with transaction(self._database):
             row = self._one("SELECT newest, gone FROM name WHERE name = ?", name)
             newest, gone = row or (0, 1)
             same = None if gone else self._one(
@@ -132,7 +126,7 @@ class LabelStore:
 
     def delete(self, name: str) -> bool:
         """Every version of it; whether there was one."""
-        with self._writing():
+        with transaction(self._database):
             done = self._database.execute(
                 "UPDATE name SET gone = 1 WHERE name = ? AND NOT gone", (name,)
             )
@@ -150,7 +144,7 @@ class LabelStore:
 
     def keep(self, name: str, version: int, file: bytes | None, error: str | None = None) -> None:
         """What came of compiling. Nothing is kept of a version that was deleted meanwhile."""
-        with self._writing():
+        with transaction(self._database):
             self._database.execute(
                 "INSERT OR REPLACE INTO compiled SELECT name, version, ?, ?, ? FROM version "
                 "WHERE name = ? AND version = ?",
@@ -172,13 +166,3 @@ class LabelStore:
 
     def _one(self, query: str, *values: Any) -> Any:
         return self._database.execute(query, values).fetchone()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._database.execute("COMMIT")
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise

@@ -20,6 +20,8 @@ def connect(path: Path, migrations: Sequence[str], what: str) -> sqlite3.Connect
     """
     try:
         return _connect(path, migrations, what)
+    except sqlite3.OperationalError as error:  # locked, read-only, a full disk
+        raise StoreError(f"{path}: this {what} cannot be opened to be written ({error}).") from None
     except sqlite3.DatabaseError as error:
         raise StoreError(f"{path}: this is no {what}, or it is damaged ({error}).") from None
 
