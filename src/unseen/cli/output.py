@@ -50,6 +50,11 @@ class Lines:
         except OSError as error:
             raise unwritable(self.path, error) from None
 
+    def close(self) -> None:
+        """A file is closed; standard output is not ours."""
+        if self.path is not None:
+            self._file.close()
+
 
 def unwritable(path: Path | None, error: OSError) -> SourceError:
     """The error of an output, in words."""
@@ -164,7 +169,7 @@ class JsonLinesWriter:
         self.lines.write(json.dumps(prediction.to_dict(), ensure_ascii=False) + "\n")
 
     def close(self) -> None:
-        return None
+        self.lines.close()
 
 
 @dataclass
@@ -210,7 +215,7 @@ class CsvWriter:
         self.lines.write(line.getvalue())
 
     def close(self) -> None:
-        return None
+        self.lines.close()
 
 
 def csv_name(source: str) -> str:
