@@ -184,19 +184,19 @@ def test_what_makes_no_sense_of_it_is_refused(classifier: unseen.Classifier) -> 
 def test_an_index_gives_the_same_answers(classifier: unseen.Classifier, tmp_path: Path) -> None:
     for number, (path, _) in enumerate(pictures()[::4]):
         (tmp_path / f"{number}{path.suffix}").write_bytes(path.read_bytes())
-    index = unseen.Index(tmp_path)
-    index.update(classifier.encoder)
-    stream = index.classify(classifier.encoder, classifier.compile(), classifier.decision())
-    again = {Path(p.source).name: p for p in stream}
-    assert len(again) == len(pictures()[::4])
-    for name, kept in again.items():
-        direct = classifier.classify(tmp_path / name)
-        # Embeddings are kept in 16 bits.
-        assert kept.label == direct.label
-        assert kept.score == pytest.approx(direct.score, abs=5e-3)
-    query = tmp_path / next(iter(again))
-    nearest = index.search(classifier.encoder, classifier.encode_images([query])[0])
-    assert query.name in nearest[0].paths[0]
+    with unseen.Index(tmp_path) as index:
+        index.update(classifier.encoder)
+        stream = index.classify(classifier.encoder, classifier.compile(), classifier.decision())
+        again = {Path(p.source).name: p for p in stream}
+        assert len(again) == len(pictures()[::4])
+        for name, kept in again.items():
+            direct = classifier.classify(tmp_path / name)
+            # Embeddings are kept in 16 bits.
+            assert kept.label == direct.label
+            assert kept.score == pytest.approx(direct.score, abs=5e-3)
+        query = tmp_path / next(iter(again))
+        nearest = index.search(classifier.encoder, classifier.encode_images([query])[0])
+        assert query.name in nearest[0].paths[0]
 
 
 def test_a_compiled_set_of_it_comes_back(classifier: unseen.Classifier, tmp_path: Path) -> None:

@@ -94,12 +94,18 @@ def test_what_is_on_its_way_is_waited_for() -> None:
     async def work() -> None:
         net = Net()
         async with batches_of(net, patience=10 * LONG) as batches:
+            decoded: asyncio.Future[int] = asyncio.get_running_loop().create_future()
             batches.expect(1)
-            first = asyncio.create_task(batches.submit(1))
+            decoded.add_done_callback(lambda _: batches.expect(-1))
+
+            async def other() -> int:
+                return await batches.submit(await decoded)
+
+            both = asyncio.gather(batches.submit(1), other())
             await asyncio.sleep(0.05)
             assert net.batches == []
-            batches.expect(-1)
-            assert await asyncio.gather(first, batches.submit(2)) == [10, 20]
+            decoded.set_result(2)
+            assert await both == [10, 20]
         assert net.batches == [[1, 2]]
 
     run(work)
