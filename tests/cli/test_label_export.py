@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,12 @@ NAMES = ["cat", "dog", "a/b", "a:b"]
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Labelling:
+def made(tmp_path: Path) -> Iterator[Labelling]:
     pictures = [Made(f"{n}.png", NAMES[n % 4], like=n % 4 if 4 <= n < 24 else None)
                 for n in range(40)]  # fmt: skip
     pictures += [Made("u.png", "cat", "unsure"), Made("e.png", "cat", "error")]
-    return labelling(tmp_path / "photos", pictures, NAMES)
+    with labelling(tmp_path / "photos", pictures, NAMES) as opened:
+        yield opened
 
 
 def test_a_data_set_of_folders(made: Labelling, tmp_path: Path) -> None:
