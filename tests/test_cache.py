@@ -16,6 +16,7 @@ import pytest
 import checkpoints
 import unseen
 from unseen import cache
+from unseen.prompt_cache import VectorCache
 
 PICTURE = np.zeros((40, 50, 3), np.uint8)
 
@@ -153,10 +154,10 @@ def vectors(count: int) -> dict[str, np.ndarray]:
 
 
 def test_vectors_come_back_bit_for_bit(fresh_home: Path) -> None:
-    kept, store = vectors(3000), cache.VectorCache()
+    kept, store = vectors(3000), VectorCache()
     assert store.get_many("m", list(kept)) == {}
     store.put_many("m", kept)
-    found = cache.VectorCache().get_many("m", [*kept, "another"])
+    found = VectorCache().get_many("m", [*kept, "another"])
     assert found.keys() == kept.keys()
     for prompt, vector in kept.items():
         np.testing.assert_array_equal(found[prompt], vector)
@@ -164,7 +165,7 @@ def test_vectors_come_back_bit_for_bit(fresh_home: Path) -> None:
 
 
 def test_a_damaged_row_is_not_found(fresh_home: Path) -> None:
-    store = cache.VectorCache()
+    store = VectorCache()
     store.put_many("m", vectors(2))
     with sqlite3.connect(fresh_home / "prompts.sqlite") as db:
         db.execute("UPDATE vectors SET vector = zeroblob(32) WHERE prompt LIKE 'prompt 1%'")
@@ -173,7 +174,7 @@ def test_a_damaged_row_is_not_found(fresh_home: Path) -> None:
 
 
 def test_a_damaged_database_is_made_again(fresh_home: Path) -> None:
-    store = cache.VectorCache()
+    store = VectorCache()
     store.put_many("m", vectors(2))
     (fresh_home / "prompts.sqlite").write_bytes(b"this is no database" * 500)
     with pytest.warns(unseen.UnseenWarning, match="damaged"):

@@ -21,6 +21,7 @@ import pytest
 
 import unseen
 from unseen import cache
+from unseen.prompt_cache import VectorCache
 
 
 def fill(folder: Path) -> None:
@@ -165,7 +166,7 @@ def test_nowhere_to_write_at_all_is_said(tmp_path: Path, monkeypatch: pytest.Mon
 def test_prompts_that_are_hard_to_keep(fresh_home: Path) -> None:
     """NUL ends a text in C; a lone surrogate is no UTF-8."""
     hard = ["", "a", "a\0b", "a\0c", "A", "a ", "é", "e\u0301", "猫👍", "'; DROP TABLE vectors; --"]
-    kept, store = rows(hard), cache.VectorCache()
+    kept, store = rows(hard), VectorCache()
     store.put_many("m", {**kept, "\ud800": kept["a"]})
     found = store.get_many("m", [*hard, "\ud800", "a\0"])
     assert sorted(found) == sorted(hard)
@@ -174,7 +175,7 @@ def test_prompts_that_are_hard_to_keep(fresh_home: Path) -> None:
 
 
 def test_a_prompt_turned_into_another_is_not_believed(fresh_home: Path) -> None:
-    store = cache.VectorCache()
+    store = VectorCache()
     store.put_many("m", rows(["cat", "dog"]))
     with closing(sqlite3.connect(fresh_home / "prompts.sqlite")) as db, db:
         db.execute("UPDATE vectors SET prompt = 'bat' WHERE prompt = 'cat'")
@@ -185,7 +186,7 @@ def test_a_prompt_turned_into_another_is_not_believed(fresh_home: Path) -> None:
 def test_eighty_thousand_prompts(fresh_home: Path) -> None:
     prompts = [f"a photo of the thing {i}." for i in range(80_000)]
     matrix = np.arange(80_000 * 4, dtype=np.float32).reshape(-1, 4)
-    store = cache.VectorCache()
+    store = VectorCache()
     start = time.perf_counter()
     store.put_many("m", dict(zip(prompts, matrix, strict=True)))
     found = store.get_many("m", prompts)
@@ -197,7 +198,7 @@ def test_eighty_thousand_prompts(fresh_home: Path) -> None:
 @pytest.mark.parametrize("at", [0, 40, 100, 5000, -1])
 def test_a_database_damaged_anywhere_gives_right_vectors_or_none(at: int, fresh_home: Path) -> None:
     prompts = [f"prompt {i}" for i in range(50)]
-    kept, store = rows(prompts), cache.VectorCache()
+    kept, store = rows(prompts), VectorCache()
     store.put_many("m", kept)
     path = fresh_home / "prompts.sqlite"
     content = bytearray(path.read_bytes())
@@ -219,7 +220,7 @@ def test_a_database_of_another_form_is_made_again(fresh_home: Path) -> None:
     fresh_home.mkdir()
     with closing(sqlite3.connect(fresh_home / "prompts.sqlite")) as db, db:
         db.execute("CREATE TABLE vectors (something TEXT)")
-    store = cache.VectorCache()
+    store = VectorCache()
     with pytest.warns(unseen.UnseenWarning, match="made again"):
         store.get_many("m", ["cat"])
     store.put_many("m", rows(["cat"]))
@@ -228,7 +229,7 @@ def test_a_database_of_another_form_is_made_again(fresh_home: Path) -> None:
 
 WRITER = """
 import sys, numpy as np
-from unseen.cache import VectorCache
+from unseen.prompt_cache import VectorCache
 store, who = VectorCache(), sys.argv[1]
 for start in range(0, int(sys.argv[2]), 50):
     prompts = [f"{who} {i}" for i in range(start, start + 50)]
@@ -250,7 +251,7 @@ def test_a_writer_killed_in_the_middle_loses_nothing_it_had_finished(fresh_home:
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     asked = [f"a {i}" for i in range(done + 10_000)]
-    found = cache.VectorCache().get_many("m", asked)
+    found = VectorCache().get_many("m", asked)
     assert len(found) >= done + 50 and len(found) % 50 == 0  # whole batches, all that were finished
     assert all(len(set(vector)) == 1 for vector in found.values())
 
@@ -261,13 +262,13 @@ def test_three_writers_at_once_lose_nothing(fresh_home: Path) -> None:
         process.communicate()
         assert process.returncode == 0
     asked = [f"{who} {i}" for who in "abc" for i in range(500)]
-    assert len(cache.VectorCache().get_many("m", asked)) == 1500
+    assert len(VectorCache().get_many("m", asked)) == 1500
 
 
 def test_the_lock_is_held_between_processes(fresh_home: Path) -> None:
     code = """
 import time
-from unseen.cache import VectorCache
+from unseen.prompt_cache import VectorCache
 with VectorCache().lock("m"):
     start = time.time()
     time.sleep(0.3)

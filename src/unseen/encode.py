@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.cache import VectorCache
 from unseen.errors import LabelError, ModelError, UnseenError, UnseenWarning
 from unseen.images import DEFAULT_LIMITS, Limits, open_image
 from unseen.models.compiled import PRECISIONS, CompiledNetwork
 from unseen.models.model import LARGE_BATCH, Model
 from unseen.processors import usable
+from unseen.prompt_cache import VectorCache
 from unseen.runtimes.devices import Place, place
 from unseen.sources import Source, expand
 

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unseen.cache import VectorCache
 from unseen.encode import Encoder
 from unseen.labels import fill
 from unseen.models.model import Model
+from unseen.prompt_cache import VectorCache
 from unseen.score import cosines
 
 Rows = NDArray[np.float32]
