@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -524,6 +526,17 @@ def test_killed_anywhere_what_stands_there_is_whole(
     else:  # between the two renamings: the old one lies beside it, whole
         (old,) = tmp_path.glob(".out.*.old")
         assert call == ("rename", 2) and tree(old) == before
+
+
+def test_what_a_killed_one_left_goes_after_a_day(plain: Labelling, tmp_path: Path) -> None:
+    old, young, other = (tmp_path / f".{name}.unfinished" for name in ("out.1", "out.2", "else.3"))
+    for left in (old, young, other):
+        left.mkdir()
+        (left / "pictures.csv").write_text("half")
+    for left in (old, other):
+        os.utime(left, (time.time() - 25 * 3600,) * 2)
+    export(plain, tmp_path / "out", "csv", SHARES)
+    assert not old.exists() and young.exists() and other.exists()
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(

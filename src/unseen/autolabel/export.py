@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import unicodedata
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.autolabel.datasets import FORMS, Form, Row
-from unseen.autolabel.folder import FORMAT, LIST, MANIFEST, check, files_of, put
+from unseen.autolabel.folder import FORMAT, LIST, MANIFEST, check, files_of, put, unfinished
 from unseen.autolabel.labelling import Labelling
 from unseen.autolabel.pictures import ERROR, NONE, UNSURE, Picture
 from unseen.autolabel.splits import NEAR, Splits, near_duplicates, split
@@ -100,10 +99,8 @@ def export(
         )
     splits = _split(labelling, pictures, shares, seed, near, progress)
     work = _Work(labelling, root, place, form, how, splits)
-    temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}.unfinished")
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
+        temporary = unfinished(place)
     except OSError as error:
         raise _unwritable(place, error) from None
     try:

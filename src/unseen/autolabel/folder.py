@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import time
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from unseen.cache import STALE_SECONDS
 from unseen.errors import SourceError, UnseenWarning
 
 FORMAT = "unseen-export-1"
 MANIFEST, LIST = "export.json", "pictures.jsonl"
+UNFINISHED = ".unfinished"
 
 
 def check(place: Path, overwrite: bool) -> None:
@@ -71,6 +75,20 @@ def files_of(folder: Path) -> Iterator[tuple[str, int | None]]:
             yield path.relative_to(folder).as_posix(), size
         if not files and not folders and Path(parent) != folder:
             yield Path(parent).relative_to(folder).as_posix() + "/", None
+
+
+def unfinished(place: Path) -> Path:
+    """A new folder beside `place` to make an export in. Those of runs that were killed, a day ago
+    or more, are deleted. Raises OSError."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    for left in place.parent.iterdir():
+        if left.name.startswith(f".{place.name}.") and left.name.endswith(UNFINISHED):
+            with suppress(OSError):  # another process takes it away, too
+                if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(left, ignore_errors=True)
+    temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}{UNFINISHED}")
+    temporary.mkdir()
+    return temporary
 
 
 def put(temporary: Path, place: Path, overwrite: bool) -> None:
