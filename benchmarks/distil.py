@@ -119,13 +119,9 @@ def reviewed_first(folder: Folder, pictures: Any, count: int) -> Any:
     order = queue.order(
         queue.uncertainty(p[doubtful]), folder.vectors[pictures[doubtful]], nothing, len(doubtful)
     )
-    first = [*doubtful[order]]
-    audits = [*np.random.default_rng(0).permutation(np.flatnonzero(sure))]
-    found: list[int] = []
-    while len(found) < count and (first or audits):
-        audit = not first or (bool(audits) and len(found) % 5 == 4)
-        found.append(int((audits if audit else first).pop(0)))
-    return pictures[found]
+    audits = np.random.default_rng(0).permutation(np.flatnonzero(sure))
+    found = queue.mixed(doubtful[order].tolist(), audits.tolist(), count)
+    return pictures[[place for place, _ in found]]
 
 
 def judged(

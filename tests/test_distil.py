@@ -318,14 +318,18 @@ def test_the_teachers_licence_is_said_plainly(model: str, words: str) -> None:
     assert words in Teacher.of(model, None, None).licence_line()
 
 
-def test_a_distilled_teacher_hands_its_teachers_licence_down(file: Path, tmp_path: Path) -> None:
+def taught_by(teacher: dict[str, Any], file: Path, path: Path) -> Path:
+    """A file like another, by another teacher."""
     content = onnx_file.read(file)
+    other = replace(Student.of(content.metadata, "it"), card={"teacher": teacher})
+    path.write_bytes(student.to_bytes(other, content.parameters))
+    return path
+
+
+def test_a_distilled_teacher_hands_its_teachers_licence_down(file: Path, tmp_path: Path) -> None:
     for name in ("builtin", "facebook/metaclip-b32-400m", "nobody/knows-this"):
         first = Teacher.of(name, None, None)
-        like = Student.of(content.metadata, "it")
-        path = tmp_path / "small.onnx"
-        taught = replace(like, card={"teacher": asdict(first)})
-        path.write_bytes(student.to_bytes(taught, content.parameters))
+        path = taught_by(asdict(first), file, tmp_path / "small.onnx")
         then = Teacher.of(str(path), None, None)
         assert then.name == str(path) and then.licence_line() == first.licence_line()
 
@@ -333,12 +337,8 @@ def test_a_distilled_teacher_hands_its_teachers_licence_down(file: Path, tmp_pat
 def test_commercial_asks_for_the_licence_of_the_teacher(file: Path, tmp_path: Path) -> None:
     assert unseen.load(file, commercial=True).model.labels == NAMES
     for teacher in ("facebook/metaclip-b32-400m", "nobody/knows-this"):
-        content = onnx_file.read(file)
-        like = Student.of(content.metadata, "it")
         licence = {"commercial": Teacher.of(teacher, None, None).commercial}
-        path = tmp_path / "small.onnx"
-        other = replace(like, card={"teacher": licence})
-        path.write_bytes(student.to_bytes(other, content.parameters))
+        path = taught_by(licence, file, tmp_path / "small.onnx")
         with pytest.raises(ModelError, match="licence of its teacher"):
             unseen.load(path, commercial=True)
         unseen.load(path)

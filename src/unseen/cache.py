@@ -201,10 +201,16 @@ def _complete(folder: Path) -> bool:
 def _sweep(folder: Path) -> None:
     """What killed processes left: of this folder, whose lock is held here, or a day old."""
     for leftover in folder.parent.glob(".*.tmp"):
-        with suppress(OSError):  # another process sweeps as well
-            age = time.time() - leftover.stat().st_mtime
-            if leftover.name.startswith(f".{folder.name}.") or age > STALE_SECONDS:
-                shutil.rmtree(leftover, ignore_errors=True)
+        if leftover.name.startswith(f".{folder.name}.") or is_stale(leftover):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def is_stale(leftover: Path) -> bool:
+    """Whether a temporary folder is a day old, so that whoever began it was killed."""
+    try:
+        return time.time() - leftover.stat().st_mtime > STALE_SECONDS
+    except OSError:  # another process sweeps as well
+        return False
 
 
 # hashes of files

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from unseen.cache import STALE_SECONDS
+from unseen.cache import is_stale
 from unseen.errors import SourceError, UnseenWarning
 
 FORMAT = "unseen-export-1"
@@ -82,10 +81,9 @@ def unfinished(place: Path) -> Path:
     or more, are deleted. Raises OSError."""
     place.parent.mkdir(parents=True, exist_ok=True)
     for left in place.parent.iterdir():
-        if left.name.startswith(f".{place.name}.") and left.name.endswith(UNFINISHED):
-            with suppress(OSError):  # another process takes it away, too
-                if time.time() - left.stat().st_mtime > STALE_SECONDS:
-                    shutil.rmtree(left, ignore_errors=True)
+        own = left.name.startswith(f".{place.name}.") and left.name.endswith(UNFINISHED)
+        if own and is_stale(left):
+            shutil.rmtree(left, ignore_errors=True)
     temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}{UNFINISHED}")
     temporary.mkdir()
     return temporary

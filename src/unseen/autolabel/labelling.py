@@ -38,8 +38,6 @@ from unseen.store.place import FOLDER
 NAME = "labels"  # of the labelling of a folder, where there is only one
 NAMES = re.compile(r"[\w-]{1,60}")
 ROWS = 1000  # rows of a statement
-AUDIT_EVERY = 5  # each fifth picture of the queue is drawn at random from those that are sure
-
 
 Floats = NDArray[np.float32]
 
@@ -133,8 +131,7 @@ class Labelling:
             used = [name for (name,) in run("SELECT DISTINCT chosen FROM verdict") if name]
             run("DELETE FROM label")
             run("DELETE FROM fact")
-            for name in ("manifest", "asked"):
-                value = manifest if name == "manifest" else manifest[name]
+            for name, value in (("manifest", manifest), ("asked", manifest["asked"])):
                 run("INSERT INTO fact VALUES (?, ?)", (name, json.dumps(value)))
             for name in dict.fromkeys([*names, *added, *sorted(used)]):
                 run("INSERT INTO label (name, added) VALUES (?, ?)", (name, name not in names))
@@ -237,15 +234,11 @@ class Labelling:
         gone = {content_of(id) for id in leaving}
         wanted = limit + len(gone)
         audits = [content for content in self._draw(wanted) if content not in gone]
-        doubtful = [c for c in self._doubtful(wanted) if c not in gone]
-        found: list[tuple[bytes, bool]] = []
-        while len(found) < limit and (audits or doubtful):
-            audit = not doubtful or (bool(audits) and len(found) % AUDIT_EVERY == AUDIT_EVERY - 1)
-            found.append(((audits if audit else doubtful).pop(0), audit))
+        doubtful = [content for content in self._doubtful(wanted) if content not in gone]
         names = self.asked
         return [
             picture_of(self._one(f"{SELECT} WHERE content = ?", (content,)), names, audit)
-            for content, audit in found
+            for content, audit in queue.mixed(doubtful, audits, limit)
         ]
 
     def status(self) -> Status:

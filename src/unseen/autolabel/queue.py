@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+T = TypeVar("T")
 
 CANDIDATES = 2000  # the most uncertain, of which diverse ones are chosen
+AUDIT_EVERY = 5  # each fifth picture to look at is drawn at random from those that are sure
 
 
 def uncertainty(scores: Floats) -> Floats:
@@ -39,6 +44,17 @@ def order(doubts: Floats, vectors: Floats, before: Floats, count: int) -> list[i
         found.append(int(chosen[best]))
         far = np.minimum(far, 1 - vectors @ vectors[best])
         doubts[best] = -1.0
+    return found
+
+
+def mixed(doubtful: Sequence[T], audits: Sequence[T], limit: int) -> list[tuple[T, bool]]:
+    """At most `limit` of both, each in its order, and which are audits: every fifth, and all once
+    nothing is doubtful."""
+    left, drawn = deque(doubtful), deque(audits)
+    found: list[tuple[T, bool]] = []
+    while len(found) < limit and (left or drawn):
+        audit = not left or (bool(drawn) and len(found) % AUDIT_EVERY == AUDIT_EVERY - 1)
+        found.append(((drawn if audit else left).popleft(), audit))
     return found
 
 

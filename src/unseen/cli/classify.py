@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -17,9 +17,6 @@ from unseen.cli.target import Target
 from unseen.errors import LabelError
 from unseen.runs import manifest
 from unseen.sources import Source, count, expand
-
-if TYPE_CHECKING:
-    pass
 
 
 def classify(

@@ -78,10 +78,10 @@ def organize(
         labels, compiled, calibration, none=no_calibration, multi=False, quiet=quiet
     )
     decision = classifier.decision(False, 1, min_score, auto, learnt)
-    said: dict[str, Any] = {"min_score": min_score, "precision": precision}
-    said |= {} if auto is None else {"unknown": auto}
-    said |= {} if learnt is None else {"calibration": learnt.to_data()}
-    makers = manifest(classifier.model, compiled, said)
+    settings: dict[str, Any] = {"min_score": min_score, "precision": precision}
+    settings |= {} if auto is None else {"unknown": auto}
+    settings |= {} if learnt is None else {"calibration": learnt.to_data()}
+    makers = manifest(classifier.model, compiled, settings)
     sources = [str(folder)]
     found = predictions_of(
         classifier, sources, compiled, decision, batch_size=batch_size, quiet=quiet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 
 SHARED = ("palette.css", "icon.svg")
@@ -13,6 +14,7 @@ TYPES = {
 }
 
 
+@cache
 def files_of(package: str) -> dict[str, bytes]:
     """Name → content, of every file in the folder `page` of a package, and of the shared ones."""
     own = resources.files(package).joinpath("page").iterdir()

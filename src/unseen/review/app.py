@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -211,19 +211,14 @@ def _json(content: dict[str, Any]) -> Response:
 
 
 async def _file(name: str, request: Request) -> Response:
-    return Response(_files()[name], media_type=type_of(name))
+    return Response(files_of(__package__)[name], media_type=type_of(name))
 
 
 async def _part(request: Request) -> Response:
     name = request.path_params["name"]
-    if name not in _files():
+    if name not in files_of(__package__):
         raise Problem(404, "the page has no such file.")
     return await _file(name, request)
-
-
-@cache
-def _files() -> dict[str, bytes]:
-    return files_of(__package__)
 
 
 def _of_starlette(error: HTTPException) -> Problem:
