@@ -15,8 +15,8 @@ import pytest
 
 import checkpoints
 import unseen
-from unseen import cache
-from unseen.prompt_cache import VectorCache
+from unseen.system import cache
+from unseen.system.prompt_cache import VectorCache
 
 PICTURE = np.zeros((40, 50, 3), np.uint8)
 

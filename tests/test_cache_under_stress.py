@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 
 import unseen
-from unseen import cache
-from unseen.prompt_cache import VectorCache
+from unseen.system import cache
+from unseen.system.prompt_cache import VectorCache
 
 
 def fill(folder: Path) -> None:

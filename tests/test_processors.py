@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import unseen
-from unseen import processors
+from unseen.system import cpu
 
 
 @pytest.fixture(autouse=True)
@@ -27,8 +27,8 @@ def make(folder: Path, monkeypatch: pytest.MonkeyPatch, member: str, **limits: s
         place = folder / "groups" / path.strip("_").replace("_", "/")
         place.mkdir(parents=True, exist_ok=True)
         (place / "cpu.max").write_text(limit)
-    monkeypatch.setattr(processors, "GROUP", folder / "cgroup")
-    monkeypatch.setattr(processors, "GROUPS", folder / "groups")
+    monkeypatch.setattr(cpu, "GROUP", folder / "cgroup")
+    monkeypatch.setattr(cpu, "GROUPS", folder / "groups")
 
 
 @pytest.mark.parametrize(
@@ -58,20 +58,20 @@ def test_the_least_quota_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     make(tmp_path, monkeypatch, member, **limits)
-    assert processors.usable() == expected
-    assert processors.restricted() == (None if expected == 16 else expected)
+    assert cpu.usable() == expected
+    assert cpu.restricted() == (None if expected == 16 else expected)
 
 
 def test_without_cgroups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processors, "GROUP", tmp_path / "none")
-    assert processors.usable() == 16
+    monkeypatch.setattr(cpu, "GROUP", tmp_path / "none")
+    assert cpu.usable() == 16
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this platform")
 def test_affinity() -> None:
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
-        "from unseen.processors import usable; print(usable())"
+        "from unseen.system.cpu import usable; print(usable())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.bundle import Kind
 from unseen.compiled_labels import Adapted, Cache, CompiledLabels
 from unseen.errors import LabelError
 from unseen.models.model import Model, Score
+from unseen.system.safetensors_file import Kind
 
 KIND = Kind("unseen-adapter-1", "adapter", "; unseen adapt makes one")
 ZERO_SHOT = "zero-shot"

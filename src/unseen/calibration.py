@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.cache import write_atomically
 from unseen.compiled_labels import CompiledLabels
 from unseen.errors import LabelError
 from unseen.predictions import UNKNOWN
 from unseen.score import sigmoid, softmax
+from unseen.system.cache import write_atomically
 
 FORMAT = "unseen-calibration-1"
 SUFFIX = ".calibration.json"

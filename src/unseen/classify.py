@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from unseen.adapter import Adapter
-from unseen.bundle import SUFFIX
 from unseen.calibration import Calibration
 from unseen.compiled_labels import CompiledLabels, compile_labels
 from unseen.decide import Decision, decide_encoded
@@ -23,6 +22,7 @@ from unseen.models import families, hub
 from unseen.models.model import Model
 from unseen.predictions import Prediction
 from unseen.sources import Source, name_of
+from unseen.system.safetensors_file import SUFFIX
 from unseen.transductive import transduce
 from unseen.unknown import Ground
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.bundle import Kind
 from unseen.encode import Encoder, Progress
 from unseen.errors import LabelError
 from unseen.labels import Label, LabelSet, fill
 from unseen.models.model import Model, Score
+from unseen.system.safetensors_file import Kind
 
 KIND = Kind("unseen-labels-1", "compiled label set")
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from importlib import metadata
 
 import unseen
-from unseen import cache
-from unseen.processors import usable
 from unseen.runtimes import devices, onnx, onnx_int8
+from unseen.system import cache
+from unseen.system.cpu import usable
 from unseen.verify import verify
 
 LIBRARIES = (

@@ -18,10 +18,10 @@ from unseen.errors import LabelError, ModelError, UnseenError, UnseenWarning
 from unseen.images import DEFAULT_LIMITS, Limits, open_image
 from unseen.models.compiled import PRECISIONS, CompiledNetwork
 from unseen.models.model import LARGE_BATCH, Model
-from unseen.processors import usable
-from unseen.prompt_cache import VectorCache
 from unseen.runtimes.devices import Place, place
 from unseen.sources import Source, expand
+from unseen.system.cpu import usable
+from unseen.system.prompt_cache import VectorCache
 
 Embeddings = NDArray[np.float32]
 Progress = Callable[[int, int], None]  # done, of how many

@@ -19,9 +19,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unseen.cache import write_atomically
 from unseen.errors import SourceError
 from unseen.labels import fill
+from unseen.system.cache import write_atomically
 
 if TYPE_CHECKING:
     from unseen.compiled_labels import CompiledLabels

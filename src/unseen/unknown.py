@@ -24,8 +24,8 @@ from PIL import Image
 from unseen.encode import Encoder
 from unseen.labels import fill
 from unseen.models.model import Model
-from unseen.prompt_cache import VectorCache
 from unseen.score import cosines
+from unseen.system.prompt_cache import VectorCache
 
 Rows = NDArray[np.float32]
 

@@ -16,8 +16,8 @@ from typing import IO, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.cache import replacing, write_atomically
 from unseen.errors import MissingExtraError, SourceError
+from unseen.system.cache import replacing, write_atomically
 
 Row = NDArray[np.float32]
 ROW_GROUP = 4096  # rows of Parquet that are held before they are written

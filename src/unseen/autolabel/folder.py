@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from unseen.cache import is_stale
 from unseen.errors import SourceError, UnseenWarning
+from unseen.system.cache import is_stale
 
 FORMAT = "unseen-export-1"
 MANIFEST, LIST = "export.json", "pictures.jsonl"

@@ -32,8 +32,8 @@ from unseen.autolabel.pictures import (
 from unseen.errors import LabelError, SourceError, StoreError
 from unseen.resampling import proportion
 from unseen.runs import now
-from unseen.store.database import transaction
 from unseen.store.place import FOLDER
+from unseen.system.sqlite import transaction
 
 NAME = "labels"  # of the labelling of a folder, where there is only one
 NAMES = re.compile(r"[\w-]{1,60}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from unseen.store import database
+from unseen.system import sqlite
 
 # Each takes a file from its place in this tuple to the next.
 MIGRATIONS = (
@@ -58,4 +58,4 @@ MIGRATIONS = (
 
 def connect(path: Path) -> sqlite3.Connection:
     """The labelling at `path`, made or migrated if need be. Raises StoreError."""
-    return database.connect(path, MIGRATIONS, "labelling")
+    return sqlite.connect(path, MIGRATIONS, "labelling")

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import unseen
-from unseen.cache import write_atomically
 from unseen.cli import options, progress
 from unseen.cli.output import named, printable, unwritable
 from unseen.cli.target import prepare
 from unseen.errors import SourceError, UnseenError
+from unseen.system.cache import write_atomically
 
 if TYPE_CHECKING:
     from unseen.encode import Encoder

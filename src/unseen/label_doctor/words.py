@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-from unseen.bundle import SUFFIX
 from unseen.classify import Classifier
 from unseen.compiled_labels import CompiledLabels
 from unseen.encode import Progress
@@ -14,6 +13,7 @@ from unseen.label_doctor import meaning, reading
 from unseen.label_doctor.findings import WARNING, Finding, by_severity
 from unseen.label_doctor.subject import Subject
 from unseen.labels import LabelSet, LabelsLike, TemplateLike
+from unseen.system.safetensors_file import SUFFIX
 
 # Labels that are told to be something else: whether they are like others is no matter.
 NO_WORDS = ("unreadable", "file-name", "number", "catch-all")

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unseen import cache
 from unseen.errors import ModelError, UnseenWarning
 from unseen.models import table
 from unseen.models.weights import FILES, OPEN_CLIP_FILES, weight_files
+from unseen.system import cache
 
 BUILTIN = "builtin"
 BUILTIN_FOLDER = Path(__file__).parent.parent / "data" / "builtin"

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, urlsplit
 
-from unseen.cache import replacing
+from unseen.system.cache import replacing
 
 PLACE = re.compile(rb"\{\{(\w+)\}\}")
 POLICY = (

@@ -23,12 +23,12 @@ from unseen.encode import Encoded
 from unseen.errors import ImageError, SourceError, UnseenError
 from unseen.images import DEFAULT_LIMITS
 from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
-from unseen.processors import usable
 from unseen.server.batches import Batches
 from unseen.server.metrics import Metrics
 from unseen.server.pictures import Picture, content_of, embedding_of
 from unseen.server.problems import Problem
 from unseen.server.settings import Settings
+from unseen.system.cpu import usable
 from unseen.unknown import NOTHINGS, Ground, picture_of_nothing, prompts
 
 T = TypeVar("T")

@@ -13,8 +13,8 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-from unseen.cache import write_atomically
 from unseen.errors import SourceError
+from unseen.system.cache import write_atomically
 
 LINE = re.compile(r"([\w.-]{1,64}):([0-9a-f]{64})")
 

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from unseen import cache
 from unseen.calibration import Calibration
 from unseen.compiled_labels import CompiledLabels, assemble, texts_of
 from unseen.decide import Decision
@@ -22,6 +21,7 @@ from unseen.server.encoding import Encoding, at_most, in_pool
 from unseen.server.labelsets import LabelStore, StoredSet
 from unseen.server.logs import LOGGER
 from unseen.server.problems import Problem
+from unseen.system import cache
 
 logger = logging.getLogger(LOGGER)
 

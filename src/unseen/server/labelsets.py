@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.errors import StoreError
-from unseen.store.database import connect, transaction
+from unseen.system.sqlite import connect, transaction
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS name (

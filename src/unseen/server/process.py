@@ -22,12 +22,12 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from unseen import cache
 from unseen.errors import SourceError
-from unseen.processors import usable
 from unseen.server import logs
 from unseen.server.connections import Connection
 from unseen.server.settings import SHARED_METRICS, Settings
+from unseen.system import cache
+from unseen.system.cpu import usable
 
 logger = logging.getLogger(logs.LOGGER)
 

@@ -15,9 +15,9 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from unseen.cache import replacing, write_atomically
 from unseen.errors import MissingExtraError
 from unseen.store.matrix import Matrix
+from unseen.system.cache import replacing, write_atomically
 
 Floats = NDArray[np.float32]
 

@@ -25,11 +25,11 @@ from unseen.sources import expand
 from unseen.store import approximate as graph
 from unseen.store import groups, schema, search
 from unseen.store import matrix as derived
-from unseen.store.database import transaction
 from unseen.store.matrix import Matrix, vector_of
 from unseen.store.parquet import write_parquet
 from unseen.store.place import FILE, FOLDER
 from unseen.store.update import Progress, Report, key_of, update
+from unseen.system.sqlite import transaction
 
 ROWS = 4096  # rows that are classified at once
 LARGE = 3_000_000  # pictures from which exact search takes more than about 0.2 s on two cores

@@ -16,7 +16,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from unseen.cache import write_atomically
+from unseen.system.cache import write_atomically
 
 ROWS = 4096  # read from the database at once
 HALF, ID = np.dtype("<f2"), np.dtype("<i8")

@@ -6,9 +6,9 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from unseen import cache
 from unseen.errors import MissingExtraError
 from unseen.store.matrix import vector_of
+from unseen.system import cache
 
 ROWS = 4096  # that are written at once
 

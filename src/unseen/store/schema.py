@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from unseen.store import database
+from unseen.system import sqlite
 
 # Each takes a file from its place in this tuple to the next.
 MIGRATIONS = (
@@ -54,4 +54,4 @@ VERSION = len(MIGRATIONS)
 
 def connect(path: Path) -> sqlite3.Connection:
     """The index at `path`, made or migrated if need be. Raises StoreError."""
-    return database.connect(path, MIGRATIONS, "index")
+    return sqlite.connect(path, MIGRATIONS, "index")

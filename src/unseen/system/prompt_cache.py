@@ -13,8 +13,8 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from unseen.cache import home
 from unseen.errors import UnseenWarning
+from unseen.system.cache import home
 
 SQL_VARIABLES = 900  # prompts in one query: SQLite before 3.32 takes 999
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from unseen.cache import write_atomically
 from unseen.errors import LabelError
+from unseen.system.cache import write_atomically
 
 SUFFIX = ".safetensors"
 
