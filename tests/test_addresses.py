@@ -9,7 +9,7 @@ import re
 import pytest
 
 import unseen
-from unseen.addresses import REFUSED, PublicHosts, refuse_private
+from unseen.sources.address_policy import REFUSED, PublicHosts, refuse_private
 
 PUBLIC = [
     "1.1.1.1", "8.8.8.8", "93.184.216.34", "9.255.255.255", "11.0.0.0", "100.63.255.255",

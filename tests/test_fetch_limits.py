@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 import unseen
-import unseen.fetch
+import unseen.sources.http
 from raw_server import RawServer, answer
-from unseen.fetch import fetch
+from unseen.sources.http import fetch
 
 LIMITS: dict[str, Any] = {"max_bytes": 100_000, "max_seconds": 10, "max_redirects": 5}
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -127,7 +127,7 @@ def test_a_name_server_that_is_silent() -> None:
 def test_look_ups_that_hang_do_not_pile_up(
     silent_names: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unseen.fetch, "_LOOKUPS", threading.BoundedSemaphore(2))
+    monkeypatch.setattr(unseen.sources.http, "_LOOKUPS", threading.BoundedSemaphore(2))
     for _ in range(5):
         with pytest.raises(unseen.SourceError, match="no whole answer"):
             fetch("http://slow.test/", **{**LIMITS, "max_seconds": 0.05})
@@ -163,7 +163,7 @@ def test_addresses_that_are_silent_leave_time_for_the_next(monkeypatch: pytest.M
         assert fetch("http://several.test/", **{**LIMITS, "max_seconds": 1.5}) == b"here"
         name(*[f"192.0.2.{n}" for n in range(250)])
         assert_ends_in_time("http://silent.test/")
-        assert len(tried) == 3 + unseen.fetch.ADDRESSES
+        assert len(tried) == 3 + unseen.sources.http.ADDRESSES
 
 
 # bytes
@@ -359,7 +359,7 @@ def test_https_stays_https(
     tls: tuple[ssl.SSLContext, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server_side, client_side = tls
-    monkeypatch.setattr(unseen.fetch, "_tls", lambda: client_side)
+    monkeypatch.setattr(unseen.sources.http, "_tls", lambda: client_side)
 
     def send(connection: socket.socket, _: bytes) -> None:
         connection.settimeout(5)
@@ -385,6 +385,6 @@ def test_https_stays_https(
 
 
 def test_certificates_are_checked() -> None:
-    context = unseen.fetch._tls()
+    context = unseen.sources.http._tls()
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert context.check_hostname

@@ -19,7 +19,7 @@ from PIL import Image
 import hostile
 import unseen
 from unseen.images import Limits, open_image
-from unseen.sources import count, expand
+from unseen.sources.expand import count, expand
 
 PNG = hostile.encoded("PNG")
 PLAIN = np.asarray(hostile.picture())

@@ -26,7 +26,7 @@ from unseen.decide import several_logits
 from unseen.errors import LabelError, UnseenWarning
 from unseen.labels import LabelsLike, TemplateLike
 from unseen.models.model import Score
-from unseen.sources import name_of
+from unseen.sources.expand import name_of
 from unseen.truth import Example, match, read
 
 FEWEST = 5  # pictures: fewer say nothing

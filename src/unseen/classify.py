@@ -21,7 +21,7 @@ from unseen.labels import Label, LabelSet, LabelsLike, TemplateLike
 from unseen.models import families, hub
 from unseen.models.model import Model
 from unseen.predictions import Prediction
-from unseen.sources import Source, name_of
+from unseen.sources.expand import Source, name_of
 from unseen.system.safetensors_file import SUFFIX
 from unseen.transductive import transduce
 from unseen.unknown import Ground

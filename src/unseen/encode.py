@@ -19,7 +19,7 @@ from unseen.images import DEFAULT_LIMITS, Limits, open_image
 from unseen.models.compiled import PRECISIONS, CompiledNetwork
 from unseen.models.model import LARGE_BATCH, Model
 from unseen.runtimes.devices import Place, place
-from unseen.sources import Source, expand
+from unseen.sources.expand import Source, expand
 from unseen.system.cpu import usable
 from unseen.system.prompt_cache import VectorCache
 

@@ -25,10 +25,10 @@ from PIL import Image, UnidentifiedImageError, features
 
 from unseen.errors import ImageError, SourceError
 from unseen.rgb import ORIENTATION, SIDEWAYS, bytes_of, to_rgb, upright_rgb
-from unseen.sources import name_of, shortened
+from unseen.sources.expand import name_of, shortened
 
 if TYPE_CHECKING:
-    from unseen.fetch import AddressCheck
+    from unseen.sources.http import AddressCheck
 
 # Decoders for pictures that people have; none that runs another program (EPS) or is only a stub.
 FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "ICO", "JPEG2000"] + (
@@ -192,7 +192,7 @@ def _read_text(
 ) -> bytes | memoryview:
     scheme = source[:8].lower()
     if scheme.startswith(("http://", "https://")):
-        from unseen.fetch import fetch  # noqa: PLC0415 - http and ssl cost 30 ms of every start
+        from unseen.sources.http import fetch  # noqa: PLC0415 - http and ssl cost 30 ms of every start
 
         return fetch(
             source,

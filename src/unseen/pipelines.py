@@ -12,7 +12,7 @@ from unseen.compiled_labels import CompiledLabels
 from unseen.decide import Decision
 from unseen.encode import Encoded
 from unseen.errors import LabelError, SourceError, UnseenError
-from unseen.sources import Source, name_of
+from unseen.sources.expand import Source, name_of
 
 TASK = "zero-shot-image-classification"
 

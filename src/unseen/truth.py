@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from unseen.errors import SourceError
 from unseen.runs import plain
-from unseen.sources import expand
+from unseen.sources.expand import expand
 
 BETWEEN = ";"  # labels of one picture in a CSV file
 NOT_WORDS = re.compile(r"[\W_]+")

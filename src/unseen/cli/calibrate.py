@@ -14,7 +14,7 @@ from unseen.cli.output import unwritable
 from unseen.cli.target import prepare
 from unseen.errors import LabelError, SourceError
 from unseen.runs import manifest, write_ended
-from unseen.sources import expand
+from unseen.sources.expand import expand
 from unseen.truth import match, read
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from unseen.cli.stream import from_index, indexed_of
 from unseen.cli.target import Target
 from unseen.errors import LabelError
 from unseen.runs import manifest
-from unseen.sources import Source, count, expand
+from unseen.sources.expand import Source, count, expand
 
 
 def classify(

@@ -8,7 +8,7 @@ import unseen
 from unseen.cli import options, progress
 from unseen.cli.target import prepare
 from unseen.runs import manifest, write_ended
-from unseen.sources import count
+from unseen.sources.expand import count
 from unseen.vectors import beside, check_suffix, writing_vectors
 
 

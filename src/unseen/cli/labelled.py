@@ -13,7 +13,7 @@ import unseen
 from unseen.cli import progress
 from unseen.cli.output import named, printable
 from unseen.encode import Encoded
-from unseen.sources import Source
+from unseen.sources.expand import Source
 from unseen.store.place import find
 
 NAMED = 10  # pictures or labels that a message lists

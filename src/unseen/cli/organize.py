@@ -18,7 +18,7 @@ from unseen.cli.output import named
 from unseen.cli.stream import predictions_of
 from unseen.errors import SourceError
 from unseen.runs import manifest, write_ended
-from unseen.sources import count
+from unseen.sources.expand import count
 
 
 def organize(

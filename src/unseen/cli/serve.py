@@ -12,10 +12,10 @@ from typing import Annotated, Optional
 import typer
 
 import unseen
-from unseen.addresses import PublicHosts
 from unseen.cli import options, progress
 from unseen.errors import MissingExtraError, SourceError
 from unseen.labels import LabelSet
+from unseen.sources.address_policy import PublicHosts
 
 NEEDED = ("fastapi", "uvicorn", "httptools", "prometheus_client", "python_multipart")
 KEY = "UNSEEN_API_KEY"  # one key, for those who set up servers by the environment

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import unseen
 from unseen.cli import progress
-from unseen.sources import expand
+from unseen.sources.expand import expand
 from unseen.store.place import find
 
 if TYPE_CHECKING:

@@ -19,8 +19,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 
-from unseen import fetch
-from unseen.addresses import PublicHosts
 from unseen.decide import Decision, decide_encoded
 from unseen.encode import Encoded
 from unseen.errors import SourceError
@@ -31,6 +29,8 @@ from unseen.server.labelling import Asked
 from unseen.server.pictures import Picture
 from unseen.server.problems import Problem
 from unseen.server.service import Service
+from unseen.sources import http
+from unseen.sources.address_policy import PublicHosts
 
 CONFIG_CHARS = 256 * 1024
 PROJECTS = 1_000  # that are remembered
@@ -243,7 +243,7 @@ def _picture(given: Any, name: str, project: Project, service: Service) -> Pictu
 
 def _is_allowed(host: SplitResult, service: Service) -> bool:
     try:
-        port = host.port or fetch.PORTS.get(host.scheme, 0)
+        port = host.port or http.PORTS.get(host.scheme, 0)
         return PublicHosts(service.settings.url_hosts).allows(host.hostname or "", port)
     except ValueError:  # a port that is no number
         return False

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from unseen.addresses import PublicHosts
 from unseen.errors import SourceError
-from unseen.fetch import fetch
 from unseen.server.settings import Settings
+from unseen.sources.address_policy import PublicHosts
+from unseen.sources.http import fetch
 
 REDIRECTS = 5
 

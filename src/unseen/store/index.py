@@ -21,7 +21,7 @@ from unseen.decide import Decision, decide_encoded
 from unseen.encode import Encoded, Encoder
 from unseen.errors import ImageError, SourceError, StoreError
 from unseen.predictions import Prediction
-from unseen.sources import expand
+from unseen.sources.expand import expand
 from unseen.store import approximate as graph
 from unseen.store import groups, schema, search
 from unseen.store import matrix as derived
