@@ -14,7 +14,7 @@ import pytest
 
 import unseen
 from raw_server import RawServer, answer
-from unseen.images import open_image
+from unseen.images.open import open_image
 from unseen.sources.address_policy import PublicHosts
 from unseen.sources.http import AddressCheck, fetch
 

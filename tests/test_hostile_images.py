@@ -14,8 +14,8 @@ from PIL import Image
 
 import hostile
 import unseen
-from unseen.images import open_image
-from unseen.preprocess import CLIP_DEFAULTS, Preprocess, TwoViews
+from unseen.images.open import open_image
+from unseen.images.preprocess import CLIP_DEFAULTS, Preprocess, TwoViews
 
 BROKEN = [*hostile.truncated(), *hostile.flipped(), *hostile.strange()]
 GOOD = list(hostile.good())

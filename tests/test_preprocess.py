@@ -13,7 +13,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 import unseen
 from unseen.errors import ModelError
-from unseen.preprocess import CLIP_DEFAULTS, Preprocess, TwoViews, resize_window
+from unseen.images.preprocess import CLIP_DEFAULTS, Preprocess, TwoViews, resize_window
 
 SIZES = [
     (1, 1), (1, 2000), (2000, 1), (223, 223), (225, 225), (224, 224), (223, 225), (225, 223),

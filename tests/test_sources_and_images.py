@@ -18,7 +18,7 @@ from PIL import Image
 
 import hostile
 import unseen
-from unseen.images import Limits, open_image
+from unseen.images.open import Limits, open_image
 from unseen.sources.expand import count, expand
 
 PNG = hostile.encoded("PNG")

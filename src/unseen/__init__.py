@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         UnseenError,
         UnseenWarning,
     )
-    from unseen.images import Limits, open_image
+    from unseen.images.open import Limits, open_image
     from unseen.labels import LabelSet
     from unseen.pipelines import pipeline
     from unseen.predictions import Prediction, Scored
@@ -42,7 +42,7 @@ _HOMES = {
     "Index": "store.index",
     "LabelError": "errors",
     "LabelSet": "labels",
-    "Limits": "images",
+    "Limits": "images.open",
     "MissingExtraError": "errors",
     "ModelError": "errors",
     "Prediction": "predictions",
@@ -52,7 +52,7 @@ _HOMES = {
     "UnseenError": "errors",
     "UnseenWarning": "errors",
     "load": "classify",
-    "open_image": "images",
+    "open_image": "images.open",
     "pipeline": "pipelines",
 }
 

@@ -16,7 +16,7 @@ from unseen.compiled_labels import CompiledLabels, compile_labels
 from unseen.decide import Decision, decide_encoded
 from unseen.encode import Embeddings, Encoded, Encoder, Progress
 from unseen.errors import LabelError, ModelError
-from unseen.images import DEFAULT_LIMITS, Limits
+from unseen.images.open import DEFAULT_LIMITS, Limits
 from unseen.labels import Label, LabelSet, LabelsLike, TemplateLike
 from unseen.models import families, hub
 from unseen.models.model import Model

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.errors import LabelError, ModelError, UnseenError, UnseenWarning
-from unseen.images import DEFAULT_LIMITS, Limits, open_image
+from unseen.images.open import DEFAULT_LIMITS, Limits, open_image
 from unseen.models.compiled import PRECISIONS, CompiledNetwork
 from unseen.models.model import LARGE_BATCH, Model
 from unseen.runtimes.devices import Place, place

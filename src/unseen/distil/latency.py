@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from unseen.encode import Encoder
 from unseen.errors import UnseenError
-from unseen.images import open_image
+from unseen.images.open import open_image
 from unseen.models.model import Preprocessing
 from unseen.runtimes.onnx import OnnxNetwork
 

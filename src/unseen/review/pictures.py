@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from unseen.autolabel.pictures import Picture
 from unseen.errors import ImageError
-from unseen.images import DEFAULT_LIMITS, open_image
+from unseen.images.open import DEFAULT_LIMITS, open_image
 from unseen.pages import thumbnail
 
 SIZES = {"small": 320, "page": 1600, "full": 6000}  # the longer side, in pixels, at most

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from unseen.classify import load
 from unseen.encode import Encoded
 from unseen.errors import ImageError, SourceError, UnseenError
-from unseen.images import DEFAULT_LIMITS
+from unseen.images.open import DEFAULT_LIMITS
 from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
 from unseen.server.batches import Batches
 from unseen.server.metrics import Metrics

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from unseen.encode import Encoder
 from unseen.errors import UnseenError
-from unseen.images import open_image
+from unseen.images.open import open_image
 from unseen.pages import thumbnail
 from unseen.server.encoding import in_pool
 from unseen.server.metrics import Metrics

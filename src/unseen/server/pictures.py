@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.errors import ImageError
-from unseen.images import SIGNATURES, from_base64, from_data_uri
+from unseen.images.open import SIGNATURES, from_base64, from_data_uri
 from unseen.sources.expand import shortened
 
 URL = re.compile(r"https?://", re.IGNORECASE)

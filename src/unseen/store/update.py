@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from unseen.encode import Encoder
 from unseen.errors import UnseenError
-from unseen.images import Facts, describe
+from unseen.images.open import Facts, describe
 from unseen.system.sqlite import transaction
 
 CONTENT_BYTES = 16  # of a sha256: 128 bits tell any number of pictures apart

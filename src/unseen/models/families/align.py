@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from unseen.errors import ModelError
+from unseen.images.preprocess import Preprocess
 from unseen.models import hub
 from unseen.models.families import hf_bert
 from unseen.models.families.hf_config import activation, check_shapes, tower
@@ -17,7 +18,6 @@ from unseen.models.tokenizer import Tokenizer
 from unseen.models.weights import Renamed, Weights, folded, open_weights
 from unseen.networks import efficientnet
 from unseen.networks.operations import Network
-from unseen.preprocess import Preprocess
 
 # What transformers takes for a key that the vision_config leaves out; here a value a stage.
 STAGES = {

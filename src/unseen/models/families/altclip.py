@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from unseen.images.preprocess import CLIP_DEFAULTS, Preprocess
 from unseen.models import hub
 from unseen.models.families import hf_bert, hf_vision
 from unseen.models.families.hf_config import blocks, check_shapes, tower
@@ -16,7 +17,6 @@ from unseen.models.tokenizer import Tokenizer
 from unseen.models.weights import Renamed, Weights, open_weights
 from unseen.networks import bert
 from unseen.networks.operations import Network
-from unseen.preprocess import CLIP_DEFAULTS, Preprocess
 
 # What transformers takes for a key that the text_config leaves out.
 TEXT_DEFAULTS = {

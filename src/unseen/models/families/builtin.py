@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.images.preprocess import TwoViews
 from unseen.models import hub
 from unseen.models.families import hf_bert
 from unseen.models.model import SMALL_BATCH, Model, Score
@@ -25,7 +26,6 @@ from unseen.models.weights import Weights, open_weights
 from unseen.networks import bert, efficientnet
 from unseen.networks.operations import Array, Input, Network, Operations
 from unseen.networks.transformer import Blocks
-from unseen.preprocess import TwoViews
 
 T = TypeVar("T")
 

@@ -7,13 +7,13 @@ import math
 from functools import partial
 from typing import Any
 
+from unseen.images.preprocess import CLIP_DEFAULTS, Preprocess
 from unseen.models import hub
 from unseen.models.families import hf_bert, hf_vision
 from unseen.models.families.hf_config import tower
 from unseen.models.model import Model, Score
 from unseen.models.tokenizer import Tokenizer
 from unseen.models.weights import open_weights
-from unseen.preprocess import CLIP_DEFAULTS, Preprocess
 
 TEMPLATE = "一张{}的照片。"  # "a photo of {}": its labels are Chinese
 

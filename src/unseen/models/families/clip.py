@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from unseen.images.preprocess import CLIP_DEFAULTS, Preprocess
 from unseen.models import hub
 from unseen.models.families import hf_vision
 from unseen.models.families.hf_config import blocks, check_shapes, tower
@@ -17,7 +18,6 @@ from unseen.models.tokenizer import Tokenizer
 from unseen.models.weights import Renamed, Weights, open_weights
 from unseen.networks import text
 from unseen.networks.operations import Array, Network
-from unseen.preprocess import CLIP_DEFAULTS, Preprocess
 
 # What transformers takes for a key that the text_config leaves out.
 TEXT_DEFAULTS = {

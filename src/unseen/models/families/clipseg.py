@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from unseen.images.preprocess import VIT_DEFAULTS, Preprocess
 from unseen.models import hub
 from unseen.models.families import clip
 from unseen.models.model import Model
 from unseen.models.weights import open_weights
-from unseen.preprocess import VIT_DEFAULTS, Preprocess
 
 
 def read(checkpoint: hub.Checkpoint, config: dict[str, Any]) -> Model:

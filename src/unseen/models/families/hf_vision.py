@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from unseen.images.preprocess import Preprocess
 from unseen.models.families.hf_config import blocks, check_shapes
 from unseen.models.weights import Made, Renamed, Weights
 from unseen.networks import vit
 from unseen.networks.operations import Network
-from unseen.preprocess import Preprocess
 
 # What transformers takes for a key that the vision_config leaves out.
 DEFAULTS = {

@@ -14,6 +14,7 @@ from importlib import resources
 from typing import Any
 
 from unseen.errors import ModelError
+from unseen.images.preprocess import Preprocess
 from unseen.models import cleaning, hub
 from unseen.models.families import clip, hf_bert, siglip
 from unseen.models.families.hf_config import check_shapes
@@ -34,7 +35,6 @@ from unseen.models.weights import (
 from unseen.networks import bert, resnet, text, vit
 from unseen.networks.operations import Array, Network
 from unseen.networks.transformer import Blocks
-from unseen.preprocess import Preprocess
 
 Names = dict[str, str | Made]
 Inputs = Callable[[Sequence[Sequence[int]]], tuple[Array, ...]]

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from unseen.errors import ModelError
+from unseen.images.preprocess import SIGLIP_DEFAULTS, Preprocess
 from unseen.models import cleaning, hub
 from unseen.models.families import hf_vision
 from unseen.models.families.hf_config import blocks, check_shapes, tower
@@ -19,7 +20,6 @@ from unseen.models.tokenizer import Tokenizer
 from unseen.models.weights import Made, Renamed, Weights, open_weights, part, without_leading_axes
 from unseen.networks import text, vit
 from unseen.networks.operations import Array, Network
-from unseen.preprocess import SIGLIP_DEFAULTS, Preprocess
 
 # What transformers takes for a key that a tower's config leaves out.
 SHARED_DEFAULTS = {

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unseen.errors import LabelError, ModelError
+from unseen.images.preprocess import Preprocess
 from unseen.models.model import SMALL_BATCH, Model, Score
 from unseen.networks import efficientnet
 from unseen.networks.operations import Array, Input, Network, Operations
-from unseen.preprocess import Preprocess
 from unseen.runtimes import onnx_file
 from unseen.system.cache import file_sha256
 

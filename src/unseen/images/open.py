@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
 from unseen.errors import ImageError, SourceError
-from unseen.rgb import ORIENTATION, SIDEWAYS, bytes_of, to_rgb, upright_rgb
+from unseen.images.rgb import ORIENTATION, SIDEWAYS, bytes_of, to_rgb, upright_rgb
 from unseen.sources.expand import name_of, shortened
 
 if TYPE_CHECKING:
