@@ -18,7 +18,7 @@ from rich.cells import cell_len
 from unseen import evaluate
 from unseen.cli.output import printable
 from unseen.evaluate import Metric
-from unseen.pages.assembly import finite
+from unseen.pages.html import finite
 from unseen.resampling import RESAMPLES, Difference, Estimate, Gap, Group, difference, estimate
 
 MISTAKES = 24  # that are kept of a candidate, the worst

@@ -6,8 +6,8 @@ page's script shows as text.
 """
 
 from unseen.images.thumbnails import thumbnail
-from unseen.pages.assembly import link
 from unseen.pages.gallery_page import Item, Section, gallery
+from unseen.pages.html import link
 from unseen.pages.report_page import report
 from unseen.pages.scatter_page import Point, scatter
 
