@@ -22,7 +22,7 @@ from unseen import adapt as fitting
 from unseen.adapt import Examples, adapt, folds, probe, prototypes
 from unseen.adapter import ZERO_SHOT, Adapter
 from unseen.compiled_labels import Cache, CompiledLabels
-from unseen.encode import Encoded
+from unseen.encoder import Encoded
 from unseen.errors import LabelError
 from unseen.labels import Label
 from unseen.models.model import Score

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from unseen.adapter import ZERO_SHOT, Adapter
 from unseen.compiled_labels import Cache, CompiledLabels
-from unseen.encode import Progress
+from unseen.encoder import Progress
 from unseen.errors import LabelError
 from unseen.models.model import Score
 from unseen.scaling import best_factor, fitted_score

@@ -14,7 +14,7 @@ from unseen.adapter import Adapter
 from unseen.calibration import Calibration
 from unseen.compiled_labels import CompiledLabels, compile_labels
 from unseen.decide import Decision, decide_encoded
-from unseen.encode import Embeddings, Encoded, Encoder, Progress
+from unseen.encoder import Embeddings, Encoded, Encoder, Progress
 from unseen.errors import LabelError, ModelError
 from unseen.images.open import DEFAULT_LIMITS, Limits
 from unseen.labels import Label, LabelSet, LabelsLike, TemplateLike

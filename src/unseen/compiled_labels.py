@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.encode import Encoder, Progress
+from unseen.encoder import Encoder, Progress
 from unseen.errors import LabelError
 from unseen.labels import Label, LabelSet, fill
 from unseen.models.model import Model, Score

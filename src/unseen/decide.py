@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from unseen import score
 from unseen.calibration import Calibration, answers, likely_answers, plain, together
 from unseen.compiled_labels import CompiledLabels
-from unseen.encode import Encoded
+from unseen.encoder import Encoded
 from unseen.errors import LabelError
 from unseen.models.model import Score
 from unseen.predictions import Prediction, Scored

@@ -10,7 +10,7 @@ from typing import Any
 from unseen.classify import Classifier, load
 from unseen.compiled_labels import CompiledLabels
 from unseen.decide import Decision
-from unseen.encode import Encoded
+from unseen.encoder import Encoded
 from unseen.errors import LabelError, SourceError, UnseenError
 from unseen.sources.expand import Source, name_of
 

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.encode import Progress
+from unseen.encoder import Progress
 from unseen.models.model import Score
 from unseen.score import cosines, logits, softmax
 

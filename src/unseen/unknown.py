@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unseen.encode import Encoder
+from unseen.encoder import Encoder
 from unseen.labels import fill
 from unseen.models.model import Model
 from unseen.score import cosines

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from unseen import score
-from unseen.encode import Encoder
+from unseen.encoder import Encoder
 from unseen.models import table
 from unseen.models.compiled import BOUNDS, CompiledNetwork
 from unseen.models.model import Model

@@ -15,7 +15,7 @@ from unseen.autolabel.pictures import ERROR, NONE, SURE, UNSURE, Proposal
 from unseen.classify import Classifier
 from unseen.compiled_labels import CompiledLabels
 from unseen.decide import Decision, chances, decide_encoded
-from unseen.encode import Encoded
+from unseen.encoder import Encoded
 from unseen.errors import ImageError, LabelError, SourceError
 from unseen.predictions import UNKNOWN, Prediction
 from unseen.runs import manifest

@@ -17,7 +17,7 @@ from unseen.errors import SourceError, UnseenError
 from unseen.system.cache import write_atomically
 
 if TYPE_CHECKING:
-    from unseen.encode import Encoder
+    from unseen.encoder import Encoder
 
 
 def distil(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import unseen
 from unseen.cli import progress
 from unseen.cli.output import named, printable
-from unseen.encode import Encoded
+from unseen.encoder import Encoded
 from unseen.sources.expand import Source
 from unseen.store.place import find
 

@@ -14,7 +14,7 @@ from unseen.store.place import find
 
 if TYPE_CHECKING:
     from unseen.decide import Decision
-    from unseen.encode import Encoded
+    from unseen.encoder import Encoded
 
 
 def predictions_of(

@@ -13,7 +13,7 @@ from unseen.cli import options, progress
 from unseen.errors import ImageError, SourceError
 
 if TYPE_CHECKING:
-    from unseen.encode import Encoder
+    from unseen.encoder import Encoder
     from unseen.verify import Golden, Verified
 
 

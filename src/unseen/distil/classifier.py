@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from unseen.distil import card as cards
 from unseen.distil import features, heads, latency, training
 from unseen.distil.training import Choice, Class, Teaching
-from unseen.encode import Encoder, Progress
+from unseen.encoder import Encoder, Progress
 from unseen.errors import LabelError, UnseenError
 from unseen.models.families import student
 from unseen.models.families.student import Student

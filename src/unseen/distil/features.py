@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.encode import Encoder
+from unseen.encoder import Encoder
 from unseen.errors import UnseenError
 from unseen.models import families, hub
 from unseen.models.families import builtin, student

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.encode import Encoder
+from unseen.encoder import Encoder
 from unseen.errors import UnseenError
 from unseen.images.open import open_image
 from unseen.models.model import Preprocessing

@@ -13,7 +13,7 @@ from unseen.autolabel.labelling import Labelling
 from unseen.autolabel.pictures import ERROR, SURE, UNSURE, Picture
 from unseen.autolabel.splits import NEAR, near_duplicates
 from unseen.distil.classifier import Lesson
-from unseen.encode import Progress
+from unseen.encoder import Progress
 from unseen.predictions import UNKNOWN
 
 Floats = NDArray[np.float32]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from unseen.distil import heads
 from unseen.distil.heads import Parameters
-from unseen.encode import Progress
+from unseen.encoder import Progress
 
 Floats = NDArray[np.floating[Any]]
 Places = NDArray[np.int64]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from unseen.classify import Classifier
 from unseen.compiled_labels import CompiledLabels
-from unseen.encode import Progress
+from unseen.encoder import Progress
 from unseen.errors import UnseenWarning
 from unseen.labels import LabelSet, fill
 from unseen.score import logits, softmax

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unseen.classify import Classifier
 from unseen.compiled_labels import CompiledLabels
-from unseen.encode import Progress
+from unseen.encoder import Progress
 from unseen.errors import LabelError, UnseenWarning
 from unseen.label_doctor import meaning, reading
 from unseen.label_doctor.findings import WARNING, Finding, by_severity

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.classify import load
-from unseen.encode import Encoded
+from unseen.encoder import Encoded
 from unseen.errors import ImageError, SourceError, UnseenError
 from unseen.images.open import DEFAULT_LIMITS
 from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model

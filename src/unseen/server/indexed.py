@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.encode import Encoder
+from unseen.encoder import Encoder
 from unseen.errors import UnseenError
 from unseen.images.open import open_image
 from unseen.pages import thumbnail

@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 
 from unseen.decide import Decision, decide_encoded
-from unseen.encode import Encoded
+from unseen.encoder import Encoded
 from unseen.errors import SourceError
 from unseen.predictions import Prediction
 from unseen.server import bodies, wire

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from unseen import score
 from unseen.compiled_labels import CompiledLabels
 from unseen.decide import Decision, decide_encoded
-from unseen.encode import Encoded, Encoder
+from unseen.encoder import Encoded, Encoder
 from unseen.errors import ImageError, SourceError, StoreError
 from unseen.predictions import Prediction
 from unseen.sources.expand import expand
