@@ -29,7 +29,7 @@ from scipy.stats import t as student
 import unseen
 from unseen.adapt import adapt
 from unseen.adapter import ZERO_SHOT
-from unseen.compiled_labels import CompiledLabels
+from unseen.labels.compiled import CompiledLabels
 from unseen.models.model import Score
 from unseen.score import single_label
 

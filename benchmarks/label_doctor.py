@@ -21,7 +21,7 @@ import unseen
 from unseen.label_doctor import Subject, examine, pictures
 from unseen.label_doctor.findings import WARNING, Finding
 from unseen.label_doctor.meaning import SYNONYM, senses
-from unseen.labels import LabelSet, fill
+from unseen.labels.label_set import LabelSet, fill
 
 PHOTOGRAPHS = Path(__file__).parents[1] / "tests" / "photographs"
 SYNONYMS = """sofa couch, car automobile, bicycle bike, aeroplane airplane, taxi cab, truck lorry,

@@ -21,10 +21,10 @@ import unseen
 from unseen import adapt as fitting
 from unseen.adapt import Examples, adapt, folds, probe, prototypes
 from unseen.adapter import ZERO_SHOT, Adapter
-from unseen.compiled_labels import Cache, CompiledLabels
 from unseen.encoder import Encoded
 from unseen.errors import LabelError
-from unseen.labels import Label
+from unseen.labels.compiled import Cache, CompiledLabels
+from unseen.labels.label_set import Label
 from unseen.models.model import Score
 from unseen.scaling import fitted_score
 from unseen.score import single_label, softmax

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from unseen.adapter import Adapter
-from unseen.compiled_labels import CompiledLabels
 from unseen.errors import LabelError
+from unseen.labels.compiled import CompiledLabels
 
 WRITTEN = Path(__file__).parent / "fixtures" / "written"
 KINDS: dict[str, Any] = {

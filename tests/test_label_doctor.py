@@ -13,7 +13,7 @@ from unseen.errors import LabelError
 from unseen.label_doctor import Finding, Subject, examine, look_at, meaning, spelling
 from unseen.label_doctor.reading import kept_of
 from unseen.label_doctor.subject import vocabulary
-from unseen.labels import LabelSet
+from unseen.labels.label_set import LabelSet
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pytest
 
 import checkpoints
 import unseen
-from unseen.compiled_labels import CompiledLabels
-from unseen.labels import LabelSet, fill, template_names, templates
+from unseen.labels.compiled import CompiledLabels
+from unseen.labels.label_set import LabelSet, fill, template_names, templates
 
 DEFAULT = "This is a photo of {}."
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unseen.classify import Classifier, load
-    from unseen.compiled_labels import CompiledLabels
     from unseen.errors import (
         ImageError,
         LabelError,
@@ -27,7 +26,8 @@ if TYPE_CHECKING:
         UnseenWarning,
     )
     from unseen.images.open import Limits, open_image
-    from unseen.labels import LabelSet
+    from unseen.labels.compiled import CompiledLabels
+    from unseen.labels.label_set import LabelSet
     from unseen.pipelines import pipeline
     from unseen.predictions import Prediction, Scored
     from unseen.store.index import Index
@@ -37,11 +37,11 @@ __version__ = "0.1.0"
 # Public name → the file it lives in.
 _HOMES = {
     "Classifier": "classify",
-    "CompiledLabels": "compiled_labels",
+    "CompiledLabels": "labels.compiled",
     "ImageError": "errors",
     "Index": "store.index",
     "LabelError": "errors",
-    "LabelSet": "labels",
+    "LabelSet": "labels.label_set",
     "Limits": "images.open",
     "MissingExtraError": "errors",
     "ModelError": "errors",

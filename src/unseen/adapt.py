@@ -27,9 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.adapter import ZERO_SHOT, Adapter
-from unseen.compiled_labels import Cache, CompiledLabels
 from unseen.encoder import Progress
 from unseen.errors import LabelError
+from unseen.labels.compiled import Cache, CompiledLabels
 from unseen.models.model import Score
 from unseen.scaling import best_factor, fitted_score
 from unseen.score import softmax

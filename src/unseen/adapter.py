@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.compiled_labels import Adapted, Cache, CompiledLabels
 from unseen.errors import LabelError
+from unseen.labels.compiled import Adapted, Cache, CompiledLabels
 from unseen.models.model import Model, Score
 from unseen.system.safetensors_file import Kind
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.compiled_labels import CompiledLabels
 from unseen.errors import LabelError
+from unseen.labels.compiled import CompiledLabels
 from unseen.predictions import UNKNOWN
 from unseen.score import sigmoid, softmax
 from unseen.system.cache import write_atomically

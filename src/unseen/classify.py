@@ -12,12 +12,12 @@ import numpy as np
 
 from unseen.adapter import Adapter
 from unseen.calibration import Calibration
-from unseen.compiled_labels import CompiledLabels, compile_labels
 from unseen.decide import Decision, decide_encoded
 from unseen.encoder import Embeddings, Encoded, Encoder, Progress
 from unseen.errors import LabelError, ModelError
 from unseen.images.open import DEFAULT_LIMITS, Limits
-from unseen.labels import Label, LabelSet, LabelsLike, TemplateLike
+from unseen.labels.compiled import CompiledLabels, compile_labels
+from unseen.labels.label_set import Label, LabelSet, LabelsLike, TemplateLike
 from unseen.models import families, hub
 from unseen.models.model import Model
 from unseen.predictions import Prediction

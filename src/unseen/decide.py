@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from unseen import score
 from unseen.calibration import Calibration, answers, likely_answers, plain, together
-from unseen.compiled_labels import CompiledLabels
 from unseen.encoder import Encoded
 from unseen.errors import LabelError
+from unseen.labels.compiled import CompiledLabels
 from unseen.models.model import Score
 from unseen.predictions import Prediction, Scored
 from unseen.unknown import Ground, evidence

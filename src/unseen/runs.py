@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unseen.errors import SourceError
-from unseen.labels import fill
+from unseen.labels.label_set import fill
 from unseen.system.cache import write_atomically
 
 if TYPE_CHECKING:
-    from unseen.compiled_labels import CompiledLabels
+    from unseen.labels.compiled import CompiledLabels
     from unseen.models.model import Model
 
 FORMAT = "unseen-run-2"

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unseen.encoder import Encoder
-from unseen.labels import fill
+from unseen.labels.label_set import fill
 from unseen.models.model import Model
 from unseen.score import cosines
 from unseen.system.prompt_cache import VectorCache

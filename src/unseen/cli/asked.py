@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import unseen
 from unseen.cli import options, progress
 from unseen.errors import LabelError
-from unseen.labels import LabelSet
+from unseen.labels.label_set import LabelSet
 
 if TYPE_CHECKING:
     from unseen.calibration import Calibration

@@ -14,7 +14,7 @@ import typer
 import unseen
 from unseen.cli import options, progress
 from unseen.errors import MissingExtraError, SourceError
-from unseen.labels import LabelSet
+from unseen.labels.label_set import LabelSet
 from unseen.sources.address_policy import PublicHosts
 
 NEEDED = ("fastapi", "uvicorn", "httptools", "prometheus_client", "python_multipart")

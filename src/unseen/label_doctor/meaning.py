@@ -9,11 +9,11 @@ from importlib import resources
 
 import numpy as np
 
-from unseen.compiled_labels import NEUTRAL
 from unseen.label_doctor import spelling
 from unseen.label_doctor.findings import NOTE, WARNING, Finding
 from unseen.label_doctor.subject import Rows, Subject, percent
-from unseen.labels import fill
+from unseen.labels.compiled import NEUTRAL
+from unseen.labels.label_set import fill
 from unseen.score import logits, single_label, softmax
 
 # Of pairs of everyday words, so many are less alike than what is called a near-synonym. Found with

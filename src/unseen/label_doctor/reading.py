@@ -11,7 +11,7 @@ import numpy as np
 from unseen.label_doctor import spelling
 from unseen.label_doctor.findings import ERROR, NOTE, WARNING, Finding
 from unseen.label_doctor.subject import Subject, percent
-from unseen.labels import Label, fill
+from unseen.labels.label_set import Label, fill
 
 Check: TypeAlias = Callable[[Subject], Iterator[Finding]]
 

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.classify import Classifier
-from unseen.compiled_labels import CompiledLabels
 from unseen.encoder import Progress
 from unseen.errors import UnseenWarning
-from unseen.labels import LabelSet, fill
+from unseen.labels.compiled import CompiledLabels
+from unseen.labels.label_set import LabelSet, fill
 from unseen.score import logits, softmax
 
 Rows = NDArray[np.float32]

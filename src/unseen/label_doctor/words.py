@@ -6,13 +6,13 @@ import warnings
 from pathlib import Path
 
 from unseen.classify import Classifier
-from unseen.compiled_labels import CompiledLabels
 from unseen.encoder import Progress
 from unseen.errors import LabelError, UnseenWarning
 from unseen.label_doctor import meaning, reading
 from unseen.label_doctor.findings import WARNING, Finding, by_severity
 from unseen.label_doctor.subject import Subject
-from unseen.labels import LabelSet, LabelsLike, TemplateLike
+from unseen.labels.compiled import CompiledLabels
+from unseen.labels.label_set import LabelSet, LabelsLike, TemplateLike
 from unseen.system.safetensors_file import SUFFIX
 
 # Labels that are told to be something else: whether they are like others is no matter.

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
 from unseen import score
-from unseen.compiled_labels import CompiledLabels
-from unseen.labels import Label, fill
+from unseen.labels.compiled import CompiledLabels
+from unseen.labels.label_set import Label, fill
 from unseen.models.model import HYPOTHESIS
 from unseen.server import bodies, wire
 from unseen.server.api import Api, failures, said, service

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unseen.calibration import Calibration, beside
 from unseen.errors import LabelError, UnseenError
-from unseen.labels import LabelSet
+from unseen.labels.label_set import LabelSet
 from unseen.server.logs import LOGGER
 from unseen.server.problems import Problem
 from unseen.server.service import Service

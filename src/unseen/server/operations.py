@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from unseen import __version__
-from unseen.labels import template_names
+from unseen.labels.label_set import template_names
 from unseen.server import metrics
 from unseen.server.api import service
 

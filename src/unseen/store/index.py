@@ -16,10 +16,10 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from unseen import score
-from unseen.compiled_labels import CompiledLabels
 from unseen.decide import Decision, decide_encoded
 from unseen.encoder import Encoded, Encoder
 from unseen.errors import ImageError, SourceError, StoreError
+from unseen.labels.compiled import CompiledLabels
 from unseen.predictions import Prediction
 from unseen.sources.expand import expand
 from unseen.store import approximate as graph

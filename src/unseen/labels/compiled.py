@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unseen.encoder import Encoder, Progress
 from unseen.errors import LabelError
-from unseen.labels import Label, LabelSet, fill
+from unseen.labels.label_set import Label, LabelSet, fill
 from unseen.models.model import Model, Score
 from unseen.system.safetensors_file import Kind
 
