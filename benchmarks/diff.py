@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from unseen.cli.output import CsvWriter, JsonLinesWriter, Lines
-from unseen.predictions import Prediction, Scored
+from unseen.prediction.prediction import Prediction, Scored
 
 LABELS = [f"label {i}" for i in range(100)]
 CHANGED = 0.01

@@ -28,12 +28,12 @@ from PIL import Image
 
 import unseen
 from unseen.autolabel import queue
-from unseen.decide import Decision, chances
 from unseen.distil import features, heads, latency, training
 from unseen.distil.card import Teacher
 from unseen.distil.classifier import SIDE, Lesson, distil
 from unseen.distil.training import Class, Teaching
 from unseen.models.families import student
+from unseen.prediction.predict import Decision, chances
 from unseen.resampling import proportion
 
 ROOT = Path(__file__).parents[1]

@@ -24,7 +24,7 @@ from PIL import Image, ImageFilter
 
 import unseen
 from unseen import evaluate, resampling
-from unseen.decide import Decision, chances
+from unseen.prediction.predict import Decision, chances
 from unseen.resampling import Estimate
 from unseen.truth import classes, match, read
 

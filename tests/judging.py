@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 import unseen
-from unseen import score
+from unseen.prediction import score
 from unseen.runtimes import reference
 
 REFERENCE, ONNX = 1e-5, 1e-4

@@ -20,14 +20,14 @@ import shapes
 import unseen
 from unseen import adapt as fitting
 from unseen.adapt import Examples, adapt, folds, probe, prototypes
-from unseen.adapter import ZERO_SHOT, Adapter
 from unseen.encoder import Encoded
 from unseen.errors import LabelError
 from unseen.labels.compiled import Cache, CompiledLabels
 from unseen.labels.label_set import Label
 from unseen.models.model import Score
+from unseen.prediction.adapter import ZERO_SHOT, Adapter
+from unseen.prediction.score import single_label, softmax
 from unseen.scaling import fitted_score
-from unseen.score import single_label, softmax
 
 CLIP = Score("softmax", 50.0)
 SHAPES = [f"a {colour} {shape}" for colour in ("red", "blue", "green") for shape in shapes.SHAPES]
@@ -488,7 +488,7 @@ def test_every_path_gives_the_same_numbers(
 
 
 def unseen_decision():
-    from unseen.decide import Decision
+    from unseen.prediction.predict import Decision
 
     return Decision()
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unseen.adapter import Adapter
 from unseen.errors import LabelError
 from unseen.labels.compiled import CompiledLabels
+from unseen.prediction.adapter import Adapter
 
 WRITTEN = Path(__file__).parent / "fixtures" / "written"
 KINDS: dict[str, Any] = {

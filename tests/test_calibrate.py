@@ -16,7 +16,6 @@ from sklearn.metrics import f1_score, log_loss, precision_score
 
 import shapes
 import unseen
-from unseen import score
 from unseen.calibrate import (
     calibrate,
     calibrate_unlabelled,
@@ -27,7 +26,8 @@ from unseen.calibrate import (
     reach,
     thresholds,
 )
-from unseen.calibration import METHODS, Calibration, beside, plain
+from unseen.prediction import score
+from unseen.prediction.calibration import METHODS, Calibration, beside, plain
 
 LABELS = shapes.labels()[:12]
 RESAMPLES = 1000

@@ -16,9 +16,9 @@ from sklearn.utils.extmath import softmax as judge_softmax
 import checkpoints
 import shapes
 import unseen
-from unseen import score
 from unseen.models.model import Score
-from unseen.predictions import UNKNOWN
+from unseen.prediction import score
+from unseen.prediction.prediction import UNKNOWN
 
 LABELS = shapes.labels()
 RED = shapes.scene("red circle")

@@ -18,7 +18,7 @@ from unseen import runs
 from unseen.cli.output import CsvWriter, JsonLinesWriter, JsonWriter, Lines
 from unseen.diff import BANDS, Gate, changes, diff
 from unseen.errors import SourceError
-from unseen.predictions import Prediction, Scored
+from unseen.prediction.prediction import Prediction, Scored
 from unseen.runs import ERROR, UNKNOWN, harmless, manifest, plain, prompts_of, rows
 
 LABELS = ["cat", "dog", "=cmd()", "'quoted", "a, comma", 'a "quote"']

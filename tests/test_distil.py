@@ -24,8 +24,8 @@ from unseen.errors import LabelError, ModelError
 from unseen.models.families import student
 from unseen.models.families.student import Student
 from unseen.networks.efficientnet import lite2_shapes
+from unseen.prediction.score import softmax
 from unseen.runtimes import onnx_file
-from unseen.score import softmax
 
 PHOTOGRAPHS = Path(__file__).parent / "photographs"
 NAMES = ("castle", "cat", "cathedral", "fish", "pliers", "solar panel")

@@ -18,10 +18,10 @@ from sklearn.decomposition import PCA
 
 import shapes
 import unseen
-from unseen import transductive
 from unseen.models.model import Score
-from unseen.score import softmax
-from unseen.transductive import transduce
+from unseen.prediction import transductive
+from unseen.prediction.score import softmax
+from unseen.prediction.transductive import transduce
 
 CLIP = Score("softmax", 100.0)
 SOFT = Score("softmax", 15.0)  # texts that are less sure, so that the collection has more of a say

@@ -12,8 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 import shapes
 import unseen
-from unseen.predictions import LEAST_EVIDENCE
-from unseen.unknown import Ground, concepts, evidence, picture_of_nothing
+from unseen.prediction.open_set import Ground, concepts, evidence, picture_of_nothing
+from unseen.prediction.prediction import LEAST_EVIDENCE
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from unseen.labels.compiled import CompiledLabels
     from unseen.labels.label_set import LabelSet
     from unseen.pipelines import pipeline
-    from unseen.predictions import Prediction, Scored
+    from unseen.prediction.prediction import Prediction, Scored
     from unseen.store.index import Index
 
 __version__ = "0.1.0"
@@ -45,8 +45,8 @@ _HOMES = {
     "Limits": "images.open",
     "MissingExtraError": "errors",
     "ModelError": "errors",
-    "Prediction": "predictions",
-    "Scored": "predictions",
+    "Prediction": "prediction.prediction",
+    "Scored": "prediction.prediction",
     "SourceError": "errors",
     "StoreError": "errors",
     "UnseenError": "errors",

@@ -26,13 +26,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.adapter import ZERO_SHOT, Adapter
 from unseen.encoder import Progress
 from unseen.errors import LabelError
 from unseen.labels.compiled import Cache, CompiledLabels
 from unseen.models.model import Score
+from unseen.prediction.adapter import ZERO_SHOT, Adapter
+from unseen.prediction.score import softmax
 from unseen.scaling import best_factor, fitted_score
-from unseen.score import softmax
 
 Rows = NDArray[np.float32]
 Places = NDArray[np.int64]

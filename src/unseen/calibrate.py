@@ -18,14 +18,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen import score
-from unseen.calibration import METHODS, Calibration, Exact, Likely, answers, plain, words_sha256
 from unseen.classify import Classifier
-from unseen.decide import several_logits
 from unseen.errors import LabelError, UnseenWarning
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import LabelsLike, TemplateLike
 from unseen.models.model import Score
+from unseen.prediction import score
+from unseen.prediction.calibration import (
+    METHODS,
+    Calibration,
+    Exact,
+    Likely,
+    answers,
+    plain,
+    words_sha256,
+)
+from unseen.prediction.predict import several_logits
 from unseen.sources.expand import name_of
 from unseen.truth import Example, match, read
 

@@ -10,9 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from unseen.adapter import Adapter
-from unseen.calibration import Calibration
-from unseen.decide import Decision, decide_encoded
 from unseen.encoder import Embeddings, Encoded, Encoder, Progress
 from unseen.errors import LabelError, ModelError
 from unseen.images.open import DEFAULT_LIMITS, Limits
@@ -20,11 +17,14 @@ from unseen.labels.compiled import CompiledLabels, compile_labels
 from unseen.labels.label_set import Label, LabelSet, LabelsLike, TemplateLike
 from unseen.models import families, hub
 from unseen.models.model import Model
-from unseen.predictions import Prediction
+from unseen.prediction.adapter import Adapter
+from unseen.prediction.calibration import Calibration
+from unseen.prediction.open_set import Ground
+from unseen.prediction.predict import Decision, decide_encoded
+from unseen.prediction.prediction import Prediction
+from unseen.prediction.transductive import transduce
 from unseen.sources.expand import Source, name_of
 from unseen.system.safetensors_file import SUFFIX
-from unseen.transductive import transduce
-from unseen.unknown import Ground
 
 KEPT_LABEL_SETS = 16  # compiled label sets that a classifier remembers
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from unseen.classify import Classifier, load
-from unseen.decide import Decision
 from unseen.encoder import Encoded
 from unseen.errors import LabelError, SourceError, UnseenError
 from unseen.labels.compiled import CompiledLabels
+from unseen.prediction.predict import Decision
 from unseen.sources.expand import Source, name_of
 
 TASK = "zero-shot-image-classification"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.models.model import Score
-from unseen.score import sigmoid
+from unseen.prediction.score import sigmoid
 
 WIDEST = 64.0  # how much a factor may change a scale, either way
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from unseen import score
 from unseen.encoder import Encoder
 from unseen.models import table
 from unseen.models.compiled import BOUNDS, CompiledNetwork
 from unseen.models.model import Model
+from unseen.prediction import score
 from unseen.runtimes import devices
 
 # Of published logits and probabilities: decoders and resampling filters differ between releases.

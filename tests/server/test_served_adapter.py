@@ -14,9 +14,9 @@ import shapes
 import unseen
 from serving import serving, until
 from unseen.adapt import adapt
-from unseen.adapter import ZERO_SHOT, Adapter
 from unseen.calibrate import calibrate
-from unseen.calibration import beside
+from unseen.prediction.adapter import ZERO_SHOT, Adapter
+from unseen.prediction.calibration import beside
 from unseen.server.settings import Settings
 
 LABELS = [f"a {colour} {shape}" for colour in ("red", "blue") for shape in shapes.SHAPES]

@@ -27,7 +27,7 @@ import shapes
 import unseen
 from serving import Served, commanded, serving, until
 from unseen.calibrate import calibrate
-from unseen.calibration import beside
+from unseen.prediction.calibration import beside
 from unseen.server import keys
 from unseen.server.settings import ServerLimits, Settings
 from unseen.server.wire import PNG

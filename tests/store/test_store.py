@@ -14,7 +14,7 @@ from PIL import Image
 
 import shapes
 import unseen
-from unseen.decide import Decision
+from unseen.prediction.predict import Decision
 from unseen.store import matrix as derived
 from unseen.store import schema, search
 from unseen.store.place import FILE, FOLDER, find

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unseen.autolabel import queue
 from unseen.errors import LabelError
-from unseen.predictions import UNKNOWN
+from unseen.prediction.prediction import UNKNOWN
 
 SURE, UNSURE, NONE, ERROR = PILES = ("sure", "unsure", "none", "error")
 VERDICTS = ("label", "none", "skip")

@@ -13,11 +13,11 @@ import numpy as np
 from unseen.autolabel.labelling import Labelling
 from unseen.autolabel.pictures import ERROR, NONE, SURE, UNSURE, Proposal
 from unseen.classify import Classifier
-from unseen.decide import Decision, chances, decide_encoded
 from unseen.encoder import Encoded
 from unseen.errors import ImageError, LabelError, SourceError
 from unseen.labels.compiled import CompiledLabels
-from unseen.predictions import UNKNOWN, Prediction
+from unseen.prediction.predict import Decision, chances, decide_encoded
+from unseen.prediction.prediction import UNKNOWN, Prediction
 from unseen.runs import manifest
 from unseen.store.index import ROWS, Content, Index
 

@@ -12,7 +12,7 @@ from unseen.errors import LabelError
 from unseen.labels.label_set import LabelSet
 
 if TYPE_CHECKING:
-    from unseen.calibration import Calibration
+    from unseen.prediction.calibration import Calibration
 
 
 def compiled(
@@ -42,7 +42,7 @@ def calibration_of(
     quiet: bool,
 ) -> Calibration | None:
     """What is given, or lies beside the label file and fits; which of them is said."""
-    from unseen.calibration import Calibration, beside  # noqa: PLC0415 - it loads what computes
+    from unseen.prediction.calibration import Calibration, beside  # noqa: PLC0415 - it loads what computes
 
     if given is not None:
         if none:

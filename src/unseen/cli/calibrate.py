@@ -18,7 +18,7 @@ from unseen.sources.expand import expand
 from unseen.truth import match, read
 
 if TYPE_CHECKING:
-    from unseen.calibration import Calibration
+    from unseen.prediction.calibration import Calibration
 
 
 def calibrate(
@@ -69,7 +69,7 @@ def calibrate(
 
     Learn from 5 to 200 labelled pictures how far to trust the scores; classify then uses it.
     """
-    from unseen.calibration import beside  # noqa: PLC0415 - it loads what computes
+    from unseen.prediction.calibration import beside  # noqa: PLC0415 - it loads what computes
 
     options.check_labels(labels, model, adapter)
     source = None if labels is None else options.labels_argument(labels)
@@ -124,8 +124,8 @@ def _learnt(
     import numpy as np  # noqa: PLC0415 - it loads what computes
 
     from unseen.calibrate import learn  # noqa: PLC0415
-    from unseen.calibration import answers  # noqa: PLC0415
     from unseen.cli import labelled  # noqa: PLC0415
+    from unseen.prediction.calibration import answers  # noqa: PLC0415
 
     examples = read(source, several=multi)
     matched = match(examples, answers(compiled))

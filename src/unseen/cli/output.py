@@ -20,7 +20,7 @@ import typer
 from rich.cells import cell_len
 
 from unseen.errors import SourceError
-from unseen.predictions import Prediction
+from unseen.prediction.prediction import Prediction
 from unseen.runs import harmless
 from unseen.system.cache import write_atomically
 

@@ -13,8 +13,8 @@ from unseen.sources.expand import expand
 from unseen.store.place import find
 
 if TYPE_CHECKING:
-    from unseen.decide import Decision
     from unseen.encoder import Encoded
+    from unseen.prediction.predict import Decision
 
 
 def predictions_of(

@@ -14,8 +14,8 @@ from unseen.distil.training import Class, Trial
 from unseen.evaluate import ece, nll
 from unseen.models import families, hub, table
 from unseen.models.families import student
+from unseen.prediction.score import softmax
 from unseen.resampling import proportion
-from unseen.score import softmax
 
 Floats = NDArray[np.floating[Any]]
 

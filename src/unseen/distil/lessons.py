@@ -14,7 +14,7 @@ from unseen.autolabel.pictures import ERROR, SURE, UNSURE, Picture
 from unseen.autolabel.splits import NEAR, near_duplicates
 from unseen.distil.classifier import Lesson
 from unseen.encoder import Progress
-from unseen.predictions import UNKNOWN
+from unseen.prediction.prediction import UNKNOWN
 
 Floats = NDArray[np.float32]
 

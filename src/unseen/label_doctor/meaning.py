@@ -14,7 +14,7 @@ from unseen.label_doctor.findings import NOTE, WARNING, Finding
 from unseen.label_doctor.subject import Rows, Subject, percent
 from unseen.labels.compiled import NEUTRAL
 from unseen.labels.label_set import fill
-from unseen.score import logits, single_label, softmax
+from unseen.prediction.score import logits, single_label, softmax
 
 # Of pairs of everyday words, so many are less alike than what is called a near-synonym. Found with
 # benchmarks/label_doctor.py: lower finds more synonyms, and more pairs that are none.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from unseen.label_doctor.findings import NOTE, WARNING, Finding, by_severity
 from unseen.label_doctor.meaning import SYNONYM
 from unseen.label_doctor.subject import Rows, Subject, vocabulary
-from unseen.score import single_label
+from unseen.prediction.score import single_label
 from unseen.store.groups import clusters
 from unseen.store.matrix import Matrix
 

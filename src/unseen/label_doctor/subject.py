@@ -20,7 +20,7 @@ from unseen.encoder import Progress
 from unseen.errors import UnseenWarning
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import LabelSet, fill
-from unseen.score import logits, softmax
+from unseen.prediction.score import logits, softmax
 
 Rows = NDArray[np.float32]
 

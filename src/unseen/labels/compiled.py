@@ -53,7 +53,7 @@ class Cache:
 
 @dataclass(frozen=True, eq=False)
 class Adapted:
-    """What an adapter changed beside rows of the matrix: see unseen.adapter."""
+    """What an adapter changed beside rows of the matrix: see unseen.prediction.adapter."""
 
     adapter: str  # which
     score: Score  # in place of the model's

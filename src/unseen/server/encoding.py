@@ -23,13 +23,13 @@ from unseen.encoder import Encoded
 from unseen.errors import ImageError, SourceError, UnseenError
 from unseen.images.open import DEFAULT_LIMITS
 from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
+from unseen.prediction.open_set import NOTHINGS, Ground, picture_of_nothing, prompts
 from unseen.server.batches import Batches
 from unseen.server.metrics import Metrics
 from unseen.server.pictures import Picture, content_of, embedding_of
 from unseen.server.problems import Problem
 from unseen.server.settings import Settings
 from unseen.system.cpu import usable
-from unseen.unknown import NOTHINGS, Ground, picture_of_nothing, prompts
 
 T = TypeVar("T")
 Floats = NDArray[np.float32]

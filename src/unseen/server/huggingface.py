@@ -15,10 +15,10 @@ from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
-from unseen import score
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import Label, fill
 from unseen.models.model import HYPOTHESIS
+from unseen.prediction import score
 from unseen.server import bodies, wire
 from unseen.server.api import Api, failures, said, service
 from unseen.server.labelling import Asked

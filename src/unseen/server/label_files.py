@@ -8,9 +8,9 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from unseen.calibration import Calibration, beside
 from unseen.errors import LabelError, UnseenError
 from unseen.labels.label_set import LabelSet
+from unseen.prediction.calibration import Calibration, beside
 from unseen.server.logs import LOGGER
 from unseen.server.problems import Problem
 from unseen.server.service import Service

@@ -19,10 +19,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 
-from unseen.decide import Decision, decide_encoded
 from unseen.encoder import Encoded
 from unseen.errors import SourceError
-from unseen.predictions import Prediction
+from unseen.prediction.predict import Decision, decide_encoded
+from unseen.prediction.prediction import Prediction
 from unseen.server import bodies, wire
 from unseen.server.api import Api, failures, said, service
 from unseen.server.labelling import Asked

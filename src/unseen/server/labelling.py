@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from unseen.calibration import Calibration
-from unseen.decide import Decision
 from unseen.errors import LabelError, UnseenError
 from unseen.labels.compiled import CompiledLabels, assemble, texts_of
 from unseen.labels.label_set import Label, LabelSet
+from unseen.prediction.calibration import Calibration
+from unseen.prediction.predict import Decision
 from unseen.server.encoding import Encoding, at_most, in_pool
 from unseen.server.labelsets import LabelStore, StoredSet
 from unseen.server.logs import LOGGER

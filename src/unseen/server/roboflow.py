@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
-from unseen import score
+from unseen.prediction import score
 from unseen.server import bodies, wire
 from unseen.server.api import Api, failures, said, service
 from unseen.server.pictures import Picture

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
-from unseen.decide import Decision, decide_encoded
-from unseen.predictions import Prediction
+from unseen.prediction.predict import Decision, decide_encoded
+from unseen.prediction.prediction import Prediction
 from unseen.server.encoding import Encoding
 from unseen.server.labelling import Asked, Labelling, Ready
 from unseen.server.metrics import Metrics

@@ -9,9 +9,9 @@ import numpy as np
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from unseen.calibration import Calibration
 from unseen.errors import LabelError
-from unseen.predictions import Prediction
+from unseen.prediction.calibration import Calibration
+from unseen.prediction.prediction import Prediction
 from unseen.server import bodies, wire
 from unseen.server.api import Api, failures, said, service
 from unseen.server.indexed import Indexed

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from unseen.decide import Decision
+from unseen.prediction.predict import Decision
 from unseen.server.labelling import Asked
 from unseen.server.pictures import Picture
 

@@ -15,12 +15,12 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from unseen import score
-from unseen.decide import Decision, decide_encoded
 from unseen.encoder import Encoded, Encoder
 from unseen.errors import ImageError, SourceError, StoreError
 from unseen.labels.compiled import CompiledLabels
-from unseen.predictions import Prediction
+from unseen.prediction import score
+from unseen.prediction.predict import Decision, decide_encoded
+from unseen.prediction.prediction import Prediction
 from unseen.sources.expand import expand
 from unseen.store import approximate as graph
 from unseen.store import groups, schema, search

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen import score
-from unseen.calibration import Calibration, answers, likely_answers, plain, together
 from unseen.encoder import Encoded
 from unseen.errors import LabelError
 from unseen.labels.compiled import CompiledLabels
 from unseen.models.model import Score
-from unseen.predictions import Prediction, Scored
-from unseen.unknown import Ground, evidence
+from unseen.prediction import score
+from unseen.prediction.calibration import Calibration, answers, likely_answers, plain, together
+from unseen.prediction.open_set import Ground, evidence
+from unseen.prediction.prediction import Prediction, Scored
 
 YES = 0.5  # the threshold of a label in multi-label mode that has none of its own
 

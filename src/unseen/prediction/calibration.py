@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from unseen.errors import LabelError
 from unseen.labels.compiled import CompiledLabels
-from unseen.predictions import UNKNOWN
-from unseen.score import sigmoid, softmax
+from unseen.prediction.prediction import UNKNOWN
+from unseen.prediction.score import sigmoid, softmax
 from unseen.system.cache import write_atomically
 
 FORMAT = "unseen-calibration-1"

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from unseen.encoder import Progress
 from unseen.models.model import Score
-from unseen.score import cosines, logits, softmax
+from unseen.prediction.score import cosines, logits, softmax
 
 Rows = NDArray[np.float32]
 Sums = NDArray[np.float64]

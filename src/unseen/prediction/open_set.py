@@ -24,7 +24,7 @@ from PIL import Image
 from unseen.encoder import Encoder
 from unseen.labels.label_set import fill
 from unseen.models.model import Model
-from unseen.score import cosines
+from unseen.prediction.score import cosines
 from unseen.system.prompt_cache import VectorCache
 
 Rows = NDArray[np.float32]
