@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unseen.classify import Classifier, load
+    from unseen.classifier import Classifier, load
     from unseen.errors import (
         ImageError,
         LabelError,
@@ -36,7 +36,7 @@ __version__ = "0.1.0"
 
 # Public name → the file it lives in.
 _HOMES = {
-    "Classifier": "classify",
+    "Classifier": "classifier",
     "CompiledLabels": "labels.compiled",
     "ImageError": "errors",
     "Index": "store.index",
@@ -51,7 +51,7 @@ _HOMES = {
     "StoreError": "errors",
     "UnseenError": "errors",
     "UnseenWarning": "errors",
-    "load": "classify",
+    "load": "classifier",
     "open_image": "images.open",
     "pipeline": "pipelines",
 }

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.classify import Classifier
+from unseen.classifier import Classifier
 from unseen.errors import LabelError, UnseenWarning
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import LabelsLike, TemplateLike

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unseen.classify import Classifier, load
+from unseen.classifier import Classifier, load
 from unseen.encoder import Encoded
 from unseen.errors import LabelError, SourceError, UnseenError
 from unseen.labels.compiled import CompiledLabels

@@ -12,7 +12,7 @@ import numpy as np
 
 from unseen.autolabel.labelling import Labelling
 from unseen.autolabel.pictures import ERROR, NONE, SURE, UNSURE, Proposal
-from unseen.classify import Classifier
+from unseen.classifier import Classifier
 from unseen.encoder import Encoded
 from unseen.errors import ImageError, LabelError, SourceError
 from unseen.labels.compiled import CompiledLabels

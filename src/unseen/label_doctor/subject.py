@@ -15,7 +15,7 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.classify import Classifier
+from unseen.classifier import Classifier
 from unseen.encoder import Progress
 from unseen.errors import UnseenWarning
 from unseen.labels.compiled import CompiledLabels

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-from unseen.classify import Classifier
+from unseen.classifier import Classifier
 from unseen.encoder import Progress
 from unseen.errors import LabelError, UnseenWarning
 from unseen.label_doctor import meaning, reading

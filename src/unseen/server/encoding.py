@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.classify import load
+from unseen.classifier import load
 from unseen.encoder import Encoded
 from unseen.errors import ImageError, SourceError, UnseenError
 from unseen.images.open import DEFAULT_LIMITS
