@@ -10,9 +10,9 @@ from transformers import CLIPTokenizer
 
 import unseen
 from unseen.errors import LabelError
-from unseen.label_doctor import Finding, Subject, examine, look_at, meaning, spelling
-from unseen.label_doctor.reading import kept_of
-from unseen.label_doctor.subject import vocabulary
+from unseen.label_lint import Finding, Subject, examine, look_at, semantic, spelling
+from unseen.label_lint.context import vocabulary
+from unseen.label_lint.lexical import kept_of
 from unseen.labels.label_set import LabelSet
 
 
@@ -82,7 +82,7 @@ def test_negations(text: str, denied: list[str], asserted: str) -> None:
 def test_the_tables_are_sound() -> None:
     words = vocabulary()
     assert len(words) == len(set(words)) > 900 and all(w == " ".join(w.split()) for w in words)
-    table = meaning.senses()
+    table = semantic.senses()
     assert len(table) > 300 and {"crane", "mouse", "jaguar"} <= set(table)
     for word, known in table.items():
         assert word == word.lower() and len(known) > 1, word
@@ -253,7 +253,7 @@ def test_so_many_pairs_are_named_and_the_rest_counted(
 ) -> None:
     labels = ["sofa", "couch", "car", "automobile", "doughnut", "donut"]
     every = of(found(builtin, labels), "near-synonym")
-    monkeypatch.setattr(meaning, "PAIRS", 1)
+    monkeypatch.setattr(semantic, "PAIRS", 1)
     findings = found(builtin, labels)
     assert len(of(findings, "near-synonym")) == 1 < len(every)
     (more,) = of(findings, "more-near-synonym")

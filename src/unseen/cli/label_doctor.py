@@ -17,7 +17,7 @@ from unseen.cli.output import Lines, printable
 from unseen.cli.stream import encoded
 
 if TYPE_CHECKING:
-    from unseen.label_doctor import Finding
+    from unseen.label_lint import Finding
 
 WIDTH = 100
 SHOWN = 10  # findings of one kind
@@ -48,7 +48,7 @@ def doctor(
     What is wrong with a label set, before any picture is classified: what to do, and what that
     does. Exit status 1 when something is an error.
     """
-    from unseen.label_doctor import by_severity, examine, look_at  # noqa: PLC0415 - it loads what computes
+    from unseen.label_lint import by_severity, examine, look_at  # noqa: PLC0415 - it loads what computes
 
     classifier = unseen.load(model, revision=revision, device=device)
     with progress.prompts(quiet) as show:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.label_doctor.findings import NOTE, WARNING, Finding, by_severity
-from unseen.label_doctor.meaning import SYNONYM
-from unseen.label_doctor.subject import Rows, Subject, vocabulary
+from unseen.label_lint.context import Rows, Subject, vocabulary
+from unseen.label_lint.findings import NOTE, WARNING, Finding, by_severity
+from unseen.label_lint.semantic import SYNONYM
 from unseen.prediction.score import single_label
 from unseen.store.groups import clusters
 from unseen.store.matrix import Matrix

@@ -8,9 +8,9 @@ from pathlib import Path
 from unseen.classifier import Classifier
 from unseen.encoder import Progress
 from unseen.errors import LabelError, UnseenWarning
-from unseen.label_doctor import meaning, reading
-from unseen.label_doctor.findings import WARNING, Finding, by_severity
-from unseen.label_doctor.subject import Subject
+from unseen.label_lint import lexical, semantic
+from unseen.label_lint.context import Subject
+from unseen.label_lint.findings import WARNING, Finding, by_severity
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import LabelSet, LabelsLike, TemplateLike
 from unseen.system.safetensors_file import SUFFIX
@@ -50,12 +50,12 @@ def examine(
         for warning in said
         if issubclass(warning.category, UnseenWarning)
     ]
-    findings += reading.checked(subject)
+    findings += lexical.checked(subject)
     told = [frozenset(f.labels) for f in findings if len(f.labels) > 1]
     no_words = frozenset(name for f in findings if f.kind in NO_WORDS for name in f.labels)
     findings += [
         finding
-        for finding in meaning.checked(subject, no_words)
+        for finding in semantic.checked(subject, no_words)
         if len(finding.labels) < 2 or not any(told_of >= {*finding.labels} for told_of in told)
     ]
     return by_severity(findings), subject

@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from unseen.label_doctor import spelling
-from unseen.label_doctor.findings import ERROR, NOTE, WARNING, Finding
-from unseen.label_doctor.subject import Subject, percent
+from unseen.label_lint import spelling
+from unseen.label_lint.context import Subject, percent
+from unseen.label_lint.findings import ERROR, NOTE, WARNING, Finding
 from unseen.labels.label_set import Label, fill
 
 Check: TypeAlias = Callable[[Subject], Iterator[Finding]]

@@ -9,9 +9,9 @@ from importlib import resources
 
 import numpy as np
 
-from unseen.label_doctor import spelling
-from unseen.label_doctor.findings import NOTE, WARNING, Finding
-from unseen.label_doctor.subject import Rows, Subject, percent
+from unseen.label_lint import spelling
+from unseen.label_lint.context import Rows, Subject, percent
+from unseen.label_lint.findings import NOTE, WARNING, Finding
 from unseen.labels.compiled import NEUTRAL
 from unseen.labels.label_set import fill
 from unseen.prediction.score import logits, single_label, softmax

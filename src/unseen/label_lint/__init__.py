@@ -4,9 +4,9 @@
 to do and, where that can be computed, what it does.
 """
 
-from unseen.label_doctor.findings import Finding, by_severity
-from unseen.label_doctor.pictures import look_at
-from unseen.label_doctor.subject import Subject
-from unseen.label_doctor.words import examine
+from unseen.label_lint.context import Subject
+from unseen.label_lint.findings import Finding, by_severity
+from unseen.label_lint.messages import examine
+from unseen.label_lint.pictures import look_at
 
 __all__ = ["Finding", "Subject", "by_severity", "examine", "look_at"]
