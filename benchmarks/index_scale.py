@@ -80,7 +80,7 @@ print(json.dumps(found))
 
 def fill(folder: Path, count: int) -> float:
     """An index of `count` synthetic pictures → the seconds of writing it."""
-    from unseen.store import schema
+    from unseen.index import schema
 
     database = schema.connect(folder / "index.sqlite")
     database.execute(

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
         UnseenWarning,
     )
     from unseen.images.open import Limits, open_image
+    from unseen.index.index import Index
     from unseen.labels.compiled import CompiledLabels
     from unseen.labels.label_set import LabelSet
     from unseen.pipelines import pipeline
     from unseen.prediction.prediction import Prediction, Scored
-    from unseen.store.index import Index
 
 __version__ = "0.1.0"
 
@@ -39,7 +39,7 @@ _HOMES = {
     "Classifier": "classifier",
     "CompiledLabels": "labels.compiled",
     "ImageError": "errors",
-    "Index": "store.index",
+    "Index": "index.index",
     "LabelError": "errors",
     "LabelSet": "labels.label_set",
     "Limits": "images.open",

@@ -16,7 +16,7 @@ import pytest
 
 import shapes
 import unseen
-from unseen.store.place import FILE, FOLDER
+from unseen.index.location import FILE, FOLDER
 
 KILLS = 60
 PICTURES = 240

@@ -12,8 +12,8 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 import unseen
-from unseen.store import groups
-from unseen.store.matrix import Matrix
+from unseen.index import clustering
+from unseen.index.matrix import Matrix
 
 
 def matrix_of(rows: np.ndarray) -> Matrix:
@@ -33,11 +33,11 @@ def test_groups_are_near_their_first() -> None:
     base = rng.normal(size=(700, 32))  # more than are compared at once
     rows = np.concatenate([base, base[:5] + 0.01 * rng.normal(size=(5, 32)), base[:1]])
     matrix = matrix_of(rows)
-    found = groups.duplicates(matrix, np.arange(len(rows)), 0.97)
+    found = clustering.duplicates(matrix, np.arange(len(rows)), 0.97)
     assert [group.tolist() for group in found] == [
         [0, 700, 705], [1, 701], [2, 702], [3, 703], [4, 704]
     ]  # fmt: skip
-    backwards = groups.duplicates(matrix, np.arange(len(rows))[::-1], 0.97)
+    backwards = clustering.duplicates(matrix, np.arange(len(rows))[::-1], 0.97)
     assert [group[0] for group in backwards] == [705, 704, 703, 702, 701]
 
 
@@ -46,7 +46,7 @@ def test_a_group_does_not_drift() -> None:
     angles = np.radians(np.arange(0, 60, 5))
     rows = np.stack([np.cos(angles), np.sin(angles)], 1)
     matrix = matrix_of(rows)
-    for group in groups.duplicates(matrix, np.arange(len(rows)), np.cos(np.radians(11))):
+    for group in clustering.duplicates(matrix, np.arange(len(rows)), np.cos(np.radians(11))):
         assert group.max() - group.min() <= 2
 
 
@@ -54,7 +54,7 @@ def test_a_group_does_not_drift() -> None:
 def test_clusters_are_those_of_scikit_learn(k: int) -> None:
     rows, truth = blobs(k, 60, 0.3)
     matrix = matrix_of(rows)
-    found, centres = groups.clusters(matrix, k)
+    found, centres = clustering.clusters(matrix, k)
     judge = KMeans(k, n_init=10, random_state=0).fit_predict(matrix.vectors.astype(np.float32))
     assert adjusted_rand_score(judge, found) > 0.99 and adjusted_rand_score(truth, found) > 0.99
     np.testing.assert_allclose(np.linalg.norm(centres, axis=1), 1, atol=1e-5)
@@ -66,29 +66,29 @@ def test_how_many_is_found(k: int) -> None:
     rng = np.random.default_rng(k)
     truth = np.repeat(np.arange(k), 50)
     rows = np.eye(k, 32)[truth] + 0.06 * rng.normal(size=(len(truth), 32))
-    found, centres = groups.clusters(matrix_of(rows))
+    found, centres = clustering.clusters(matrix_of(rows))
     assert len(centres) == k and adjusted_rand_score(truth, found) > 0.99
 
 
 def test_the_largest_comes_first_and_all_is_repeatable() -> None:
     rows, _ = blobs(3, 40, 0.2)
     rows = np.concatenate([rows, rows[:40] + 0.01])
-    first, again = (groups.clusters(matrix_of(rows), 3)[0] for _ in range(2))
+    first, again = (clustering.clusters(matrix_of(rows), 3)[0] for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert np.bincount(first).tolist() == [80, 40, 40]
 
 
 def test_few_pictures() -> None:
     rows, _ = blobs(2, 1, 0.1)
-    found, centres = groups.clusters(matrix_of(rows))
+    found, centres = clustering.clusters(matrix_of(rows))
     assert len(found) == 2 and len(centres) >= 1
-    assert len(groups.clusters(matrix_of(rows), 9)[1]) == 2
+    assert len(clustering.clusters(matrix_of(rows), 9)[1]) == 2
 
 
 def test_names_tell_clusters_apart() -> None:
     centres = np.eye(3, 4, dtype=np.float32)
     texts = np.float32([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0.6, 0.55, 0.55, 0]])
-    found = groups.names(centres, ["cat", "dog", "bird", "animal"], texts, 1)
+    found = clustering.names(centres, ["cat", "dog", "bird", "animal"], texts, 1)
     assert found == [["cat"], ["dog"], ["bird"]]  # "animal" fits all, so it names none
 
 

@@ -8,8 +8,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
 
 from store.test_groups import blobs, matrix_of
-from unseen.store import layout as laid_out
-from unseen.store.layout import layout
+from unseen.index import projection as laid_out
+from unseen.index.projection import layout
 
 
 def test_what_is_alike_lies_together() -> None:

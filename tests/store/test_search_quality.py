@@ -11,8 +11,8 @@ import pytest
 import shapes
 import unseen
 from store.test_groups import blobs, matrix_of
-from unseen.store import approximate, search
-from unseen.store import matrix as derived
+from unseen.index import approximate, search
+from unseen.index import matrix as derived
 
 
 def test_captions_of_combinations_that_were_never_trained(
@@ -107,7 +107,7 @@ def test_without_the_extra_it_says_what_to_install(
 def test_a_large_index_uses_the_graph(
     tmp_path: Path, shapes_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unseen.store import index as module
+    from unseen.index import index as module
 
     for number, label in enumerate(shapes.labels()[:12]):
         shapes.draw(shapes.scene(label), number).save(tmp_path / f"{label}.png")

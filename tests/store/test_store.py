@@ -14,10 +14,10 @@ from PIL import Image
 
 import shapes
 import unseen
+from unseen.index import matrix as derived
+from unseen.index import schema, search
+from unseen.index.location import FILE, FOLDER, find
 from unseen.prediction.predict import Decision
-from unseen.store import matrix as derived
-from unseen.store import schema, search
-from unseen.store.place import FILE, FOLDER, find
 
 LABELS = ["red circle", "blue square", "green star"]
 

@@ -30,9 +30,9 @@ from unseen.autolabel.pictures import (
     row_of,
 )
 from unseen.errors import LabelError, SourceError, StoreError
+from unseen.index.location import FOLDER
 from unseen.resampling import proportion
 from unseen.runs import now
-from unseen.store.place import FOLDER
 from unseen.system.sqlite import transaction
 
 NAME = "labels"  # of the labelling of a folder, where there is only one

@@ -15,11 +15,11 @@ from unseen.autolabel.pictures import ERROR, NONE, SURE, UNSURE, Proposal
 from unseen.classifier import Classifier
 from unseen.encoder import Encoded
 from unseen.errors import ImageError, LabelError, SourceError
+from unseen.index.index import ROWS, Content, Index
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction.predict import Decision, chances, decide_encoded
 from unseen.prediction.prediction import UNKNOWN, Prediction
 from unseen.runs import manifest
-from unseen.store.index import ROWS, Content, Index
 
 SURE_FROM = 0.9  # the probability from which a proposal is sure, where its label says nothing else
 

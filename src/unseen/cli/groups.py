@@ -18,7 +18,7 @@ from unseen.errors import SourceError
 from unseen.runs import manifest
 
 if TYPE_CHECKING:
-    from unseen.store.index import Hit
+    from unseen.index.index import Hit
 
 AUTO = "auto"
 Clusters = Annotated[
@@ -194,8 +194,8 @@ def titles(classifier: unseen.Classifier, words: str | None, centres: Any) -> li
     """The labels that name each cluster; none when no words were given."""
     if words is None:
         return [[] for _ in centres]
-    from unseen.store import groups  # noqa: PLC0415 - it loads what computes
+    from unseen.index import clustering  # noqa: PLC0415 - it loads what computes
 
     compiled = classifier.compile(options.labels_argument(words))
     named = [label.name for label in compiled.labels]
-    return groups.names(centres, named, compiled.matrix)
+    return clustering.names(centres, named, compiled.matrix)

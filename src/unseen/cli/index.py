@@ -15,8 +15,8 @@ from unseen.cli import options, progress
 from unseen.cli.default import defaulting
 from unseen.cli.target import prepare
 from unseen.errors import StoreError
+from unseen.index.location import find
 from unseen.runs import versions, write_ended
-from unseen.store.place import find
 
 WATCH_SECONDS = 5.0
 

@@ -14,7 +14,7 @@ import unseen
 from unseen.cli import asked, options, progress
 from unseen.cli.default import defaulting
 from unseen.cli.output import named, printable
-from unseen.store.place import find
+from unseen.index.location import find
 
 if TYPE_CHECKING:
     from unseen.autolabel.labelling import Audit, Labelling

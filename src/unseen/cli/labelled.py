@@ -13,8 +13,8 @@ import unseen
 from unseen.cli import progress
 from unseen.cli.output import named, printable
 from unseen.encoder import Encoded
+from unseen.index.location import find
 from unseen.sources.expand import Source
-from unseen.store.place import find
 
 NAMED = 10  # pictures or labels that a message lists
 

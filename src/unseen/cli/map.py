@@ -38,8 +38,8 @@ def draw_map(
     The pictures of an index in the plane, like beside like, coloured by cluster: one page to zoom
     into, with thumbnails. With scikit-learn (the extra learn) it is t-SNE, without it PCA.
     """
+    from unseen.index.projection import layout  # noqa: PLC0415
     from unseen.pages import Point, link, scatter  # noqa: PLC0415 - it loads Pillow
-    from unseen.store.layout import layout  # noqa: PLC0415
 
     count = how_many(k)
     prepare(html, overwrite=True)

@@ -15,8 +15,8 @@ from unseen.errors import UnseenError
 from unseen.runs import write_ended
 
 if TYPE_CHECKING:
+    from unseen.index.index import Hit
     from unseen.pages import Item, Section
-    from unseen.store.index import Hit
 
 SHOWN = 60  # pictures of a cluster, the most typical
 SIDE = 256  # of a thumbnail, in pixels

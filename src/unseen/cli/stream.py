@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import unseen
 from unseen.cli import progress
+from unseen.index.location import find
 from unseen.sources.expand import expand
-from unseen.store.place import find
 
 if TYPE_CHECKING:
     from unseen.encoder import Encoded

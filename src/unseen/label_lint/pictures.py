@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.index.clustering import clusters
+from unseen.index.matrix import Matrix
 from unseen.label_lint.context import Rows, Subject, vocabulary
 from unseen.label_lint.findings import NOTE, WARNING, Finding, by_severity
 from unseen.label_lint.semantic import SYNONYM
 from unseen.prediction.score import single_label
-from unseen.store.groups import clusters
-from unseen.store.matrix import Matrix
 
 ENOUGH = 5  # pictures a label: with fewer, one that never wins is no surprise
 CLOSE = 0.1  # a margin below this is a tie

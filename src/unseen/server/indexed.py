@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from unseen.encoder import Encoder
 from unseen.errors import UnseenError
 from unseen.images.open import open_image
+from unseen.index.index import Hit, Index
 from unseen.pages import thumbnail
 from unseen.server.encoding import in_pool
 from unseen.server.metrics import Metrics
 from unseen.server.problems import Problem
 from unseen.server.settings import ServerLimits
-from unseen.store.index import Hit, Index
 
 Floats = NDArray[np.float32]
 

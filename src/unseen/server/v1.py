@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from unseen.errors import LabelError
+from unseen.index.index import Hit
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.prediction import Prediction
 from unseen.server import bodies, wire
@@ -19,7 +20,6 @@ from unseen.server.labelling import Ready
 from unseen.server.labelsets import StoredSet
 from unseen.server.problems import PROBLEM_TYPE, Problem, rfc9457
 from unseen.server.service import Service
-from unseen.store.index import Hit
 
 RESPONSES = failures("Problem", wire.ProblemAnswer, PROBLEM_TYPE)
 

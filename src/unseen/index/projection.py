@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.store.matrix import Matrix
+from unseen.index.matrix import Matrix
 
 AXES = 50  # principal axes that neighbours are looked for in
 NEIGHBOURS = 30.0  # t-SNE's perplexity; fewer where there are few pictures

@@ -8,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.index.matrix import Matrix
 from unseen.runtimes import onnx
-from unseen.store.matrix import Matrix
 from unseen.system import cache
 
 Floats = NDArray[np.float32]

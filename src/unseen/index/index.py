@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 
 from unseen.encoder import Encoded, Encoder
 from unseen.errors import ImageError, SourceError, StoreError
+from unseen.index import approximate as graph
+from unseen.index import clustering, schema, search
+from unseen.index import matrix as derived
+from unseen.index.location import FILE, FOLDER
+from unseen.index.matrix import Matrix, vector_of
+from unseen.index.parquet import write_parquet
+from unseen.index.update import Progress, Report, key_of, update
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction import score
 from unseen.prediction.predict import Decision, decide_encoded
 from unseen.prediction.prediction import Prediction
 from unseen.sources.expand import expand
-from unseen.store import approximate as graph
-from unseen.store import groups, schema, search
-from unseen.store import matrix as derived
-from unseen.store.matrix import Matrix, vector_of
-from unseen.store.parquet import write_parquet
-from unseen.store.place import FILE, FOLDER
-from unseen.store.update import Progress, Report, key_of, update
 from unseen.system.sqlite import transaction
 
 ROWS = 4096  # rows that are classified at once
@@ -359,7 +359,7 @@ class Index:
         by_row = {row_of[hit.id]: hit for hit in hits}
         best = sorted(by_row, key=lambda row: (KEEP[keep](by_row[row]), by_row[row].paths))
         order = np.array(best, dtype=np.int64)
-        found = groups.duplicates(matrix, order, threshold, progress=progress)
+        found = clustering.duplicates(matrix, order, threshold, progress=progress)
         grouped = {int(row) for group in found for row in group}
         alone = [by_row[int(r)] for r in order if int(r) not in grouped]
         return [
@@ -371,7 +371,7 @@ class Index:
         """Clusters of pictures, the largest first, each by nearness to its centre → their pictures,
         and the centres (k, d). `k` None: as many as are well apart."""
         matrix = self.matrix(encoder)
-        cluster, centres = groups.clusters(matrix, k)
+        cluster, centres = clustering.clusters(matrix, k)
         found = []
         for index, centre in enumerate(centres):
             rows = np.flatnonzero(cluster == index)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.store.matrix import Matrix
-from unseen.store.search import products
+from unseen.index.matrix import Matrix
+from unseen.index.search import products
 
 Floats = NDArray[np.float32]
 Places = NDArray[np.int64]
