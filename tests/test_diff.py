@@ -14,12 +14,12 @@ from sklearn.metrics import confusion_matrix
 
 import shapes
 import unseen
-from unseen import runs
 from unseen.cli.output import CsvWriter, JsonLinesWriter, JsonWriter, Lines
-from unseen.diff import BANDS, Gate, changes, diff
 from unseen.errors import SourceError
 from unseen.prediction.prediction import Prediction, Scored
-from unseen.runs import ERROR, UNKNOWN, harmless, manifest, plain, prompts_of, rows
+from unseen.results import manifest
+from unseen.results.compare import BANDS, Gate, changes, diff
+from unseen.results.manifest import ERROR, UNKNOWN, harmless, manifest, plain, prompts_of, rows
 
 LABELS = ["cat", "dog", "=cmd()", "'quoted", "a, comma", 'a "quote"']
 
@@ -150,7 +150,7 @@ def test_several_labels_are_an_answer_of_their_own(tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl", a)
     assert [row.answer for row in rows(path, multi=True)] == ["cat, dog", UNKNOWN]
     made = {"labels": ["cat", "dog"], "options": {"multi": True}}
-    runs.manifest_path(path).write_text(json.dumps(made))
+    manifest.manifest_path(path).write_text(json.dumps(made))
     found = diff(path, written(tmp_path / "b.jsonl", b))
     assert found.both == 1 and not found.flips  # the best is another, the labels are the same
 
@@ -183,7 +183,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no list"):
         list(rows(tmp_path / "a.json"))
     good = written(tmp_path / "b.jsonl", predictions(1, 3))
-    runs.manifest_path(good).write_text("{")
+    manifest.manifest_path(good).write_text("{")
     with pytest.raises(SourceError, match="manifest cannot be read"):
         diff(good, good)
 
@@ -262,7 +262,7 @@ def test_why_a_picture_flipped(clf: unseen.Classifier, tmp_path: Path) -> None:
                 for i, la in enumerate(answers)
             ],
         )
-        runs.manifest_path(path).write_text(json.dumps({**made(clf, labels), "complete": True}))
+        manifest.manifest_path(path).write_text(json.dumps({**made(clf, labels), "complete": True}))
         return path
 
     a = run("a.jsonl", {"cat": None, "dog": "a dog", "fox": None}, ["cat", "cat", "cat"])
@@ -276,7 +276,7 @@ def test_why_a_picture_flipped(clf: unseen.Classifier, tmp_path: Path) -> None:
         ("label added: lynx",), ("prompts changed: dog",), (),
     ]  # fmt: skip
     assert all(flip.near for flip in found.flips) and found.notes == []
-    runs.manifest_path(b).unlink()
+    manifest.manifest_path(b).unlink()
     found = diff(a, b)
     assert found.changes is None and "no manifest" in found.notes[0]
 
@@ -297,9 +297,9 @@ def test_the_gate(text: str, flips: int, both: int, passed: bool, tmp_path: Path
 
 
 def diff_of(flips: int, both: int) -> Any:
-    from unseen.diff import Diff, Flip
+    from unseen.results.compare import Diff, Flip
 
-    row = runs.Row("1", "cat")
+    row = manifest.Row("1", "cat")
     return Diff(both=both, flips=[Flip("1", row, row, False, ())] * flips)
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from unseen import vectors
 from unseen.errors import MissingExtraError, SourceError
-from unseen.vectors import check_suffix, writing_vectors
+from unseen.results import vectors
+from unseen.results.vectors import check_suffix, writing_vectors
 
 FACTS = {"model": "m", "fingerprint": "f", "revision": "r"}
 SUFFIXES = [".npy", ".safetensors", ".parquet"]

@@ -24,7 +24,7 @@ from unseen.autolabel.pictures import ERROR, NONE, UNSURE, Picture
 from unseen.autolabel.splits import NEAR, Splits, near_duplicates, split
 from unseen.errors import ImageError, SourceError
 from unseen.organize import file_name, folder_name
-from unseen.runs import now, versions
+from unseen.results.manifest import now, versions
 from unseen.truth import BETWEEN
 
 HOW = ("copy", "link", "hardlink")

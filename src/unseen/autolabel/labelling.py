@@ -32,7 +32,7 @@ from unseen.autolabel.pictures import (
 from unseen.errors import LabelError, SourceError, StoreError
 from unseen.index.location import FOLDER
 from unseen.resampling import proportion
-from unseen.runs import now
+from unseen.results.manifest import now
 from unseen.system.sqlite import transaction
 
 NAME = "labels"  # of the labelling of a folder, where there is only one
@@ -118,7 +118,7 @@ class Labelling:
         """Put these in the place of all that was proposed before, whole or not at all. What was
         decided stays, and so do labels that the model does not know and a decision needs.
 
-        `manifest`: what proposed, with its options (`unseen.runs.manifest`).
+        `manifest`: what proposed, with its options (`unseen.results.manifest.manifest`).
         """
         with self._lock, transaction(self._database):
             run = self._database.execute

@@ -19,7 +19,7 @@ from unseen.index.index import ROWS, Content, Index
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction.predict import Decision, chances, decide_encoded
 from unseen.prediction.prediction import UNKNOWN, Prediction
-from unseen.runs import manifest
+from unseen.results.manifest import manifest
 
 SURE_FROM = 0.9  # the probability from which a proposal is sure, where its label says nothing else
 

@@ -16,7 +16,7 @@ from unseen.cli.output import unwritable
 from unseen.cli.target import prepare
 from unseen.errors import LabelError, SourceError
 from unseen.labels.label_set import LabelSet
-from unseen.runs import manifest, write_ended
+from unseen.results.manifest import manifest, write_ended
 from unseen.truth import classes, match, read
 
 

@@ -13,7 +13,7 @@ from unseen.cli import asked, options, progress
 from unseen.cli.output import unwritable
 from unseen.cli.target import prepare
 from unseen.errors import LabelError, SourceError
-from unseen.runs import manifest, write_ended
+from unseen.results.manifest import manifest, write_ended
 from unseen.sources.expand import expand
 from unseen.truth import match, read
 

@@ -15,7 +15,7 @@ from unseen.cli.output import Writer
 from unseen.cli.stream import from_index, indexed_of
 from unseen.cli.target import Target
 from unseen.errors import LabelError
-from unseen.runs import manifest
+from unseen.results.manifest import manifest
 from unseen.sources.expand import Source, count, expand
 
 

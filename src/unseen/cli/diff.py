@@ -13,9 +13,9 @@ import typer
 
 from unseen.cli import options, page, progress
 from unseen.cli.output import Lines, printable
-from unseen.diff import Diff, Flip, Gate
-from unseen.diff import diff as compare
-from unseen.runs import Row, read_manifest, versions
+from unseen.results.compare import Diff, Flip, Gate
+from unseen.results.compare import diff as compare
+from unseen.results.manifest import Row, read_manifest, versions
 
 if TYPE_CHECKING:
     from unseen.pages import Item, Section

@@ -7,9 +7,9 @@ import typer
 import unseen
 from unseen.cli import options, progress
 from unseen.cli.target import prepare
-from unseen.runs import manifest, write_ended
+from unseen.results.manifest import manifest, write_ended
+from unseen.results.vectors import beside, check_suffix, writing_vectors
 from unseen.sources.expand import count
-from unseen.vectors import beside, check_suffix, writing_vectors
 
 
 def embed(

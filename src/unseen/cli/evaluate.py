@@ -12,7 +12,7 @@ from unseen.cli import options, progress
 from unseen.cli.output import Lines
 from unseen.cli.target import prepare
 from unseen.errors import LabelError
-from unseen.runs import write_ended
+from unseen.results.manifest import write_ended
 
 
 def evaluate(

@@ -23,7 +23,7 @@ from unseen.prediction.adapter import Adapter
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.predict import Decision, chances
 from unseen.resampling import Group, audit
-from unseen.runs import manifest
+from unseen.results.manifest import manifest
 from unseen.truth import Example, Match, classes, match, read, read_table
 
 ROUGH = 30  # pictures below which an interval is not worth much

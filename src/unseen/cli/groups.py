@@ -15,7 +15,7 @@ from unseen.cli import options, page, progress
 from unseen.cli.index import opened, the_model
 from unseen.cli.organize import done_or_shown
 from unseen.errors import SourceError
-from unseen.runs import manifest
+from unseen.results.manifest import manifest
 
 if TYPE_CHECKING:
     from unseen.index.index import Hit

@@ -16,7 +16,7 @@ from unseen.cli.default import defaulting
 from unseen.cli.target import prepare
 from unseen.errors import StoreError
 from unseen.index.location import find
-from unseen.runs import versions, write_ended
+from unseen.results.manifest import versions, write_ended
 
 WATCH_SECONDS = 5.0
 

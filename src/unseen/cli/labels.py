@@ -13,7 +13,7 @@ from unseen.cli.label_doctor import doctor
 from unseen.cli.output import unwritable
 from unseen.cli.target import prepare
 from unseen.errors import LabelError
-from unseen.runs import manifest, write_manifest
+from unseen.results.manifest import manifest, write_manifest
 
 labels = typer.Typer(help="Label sets.", no_args_is_help=True)
 

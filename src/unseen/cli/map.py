@@ -13,7 +13,7 @@ from unseen.cli import options, page, progress
 from unseen.cli.groups import AUTO, Clusters, how_many, titles
 from unseen.cli.index import opened, the_model
 from unseen.cli.target import prepare
-from unseen.runs import manifest, write_ended
+from unseen.results.manifest import manifest, write_ended
 
 CELL = 64  # pixels of a picture on the map
 

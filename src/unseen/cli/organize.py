@@ -17,7 +17,7 @@ from unseen.cli import asked, options, progress
 from unseen.cli.output import named
 from unseen.cli.stream import predictions_of
 from unseen.errors import SourceError
-from unseen.runs import manifest, write_ended
+from unseen.results.manifest import manifest, write_ended
 from unseen.sources.expand import count
 
 

@@ -21,7 +21,7 @@ from rich.cells import cell_len
 
 from unseen.errors import SourceError
 from unseen.prediction.prediction import Prediction
-from unseen.runs import harmless
+from unseen.results.manifest import harmless
 from unseen.system.cache import write_atomically
 
 BAR_WIDTH = 24

@@ -12,7 +12,7 @@ import typer
 import unseen
 from unseen.cli.target import prepare
 from unseen.errors import UnseenError
-from unseen.runs import write_ended
+from unseen.results.manifest import write_ended
 
 if TYPE_CHECKING:
     from unseen.index.index import Hit

@@ -15,7 +15,7 @@ import unseen
 from unseen.cli import options, page, progress
 from unseen.cli.index import opened, the_model
 from unseen.errors import SourceError
-from unseen.runs import manifest
+from unseen.results.manifest import manifest
 
 
 def search(

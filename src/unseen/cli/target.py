@@ -28,7 +28,7 @@ from unseen.cli.output import (
     unwritable,
 )
 from unseen.errors import SourceError
-from unseen.runs import manifest_path, now, write_manifest
+from unseen.results.manifest import manifest_path, now, write_manifest
 
 # What must be the same to go on, and what the user calls it.
 COMPARED = {"fingerprint": "model", "labels_sha256": "labels or templates", "options": "options"}

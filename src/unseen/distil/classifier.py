@@ -20,7 +20,7 @@ from unseen.encoder import Encoder, Progress
 from unseen.errors import LabelError, UnseenError
 from unseen.models.families import student
 from unseen.models.families.student import Student
-from unseen.runs import now, versions
+from unseen.results.manifest import now, versions
 from unseen.runtimes import onnx_file
 
 SIDE = 224  # as right as the 260 that the image net was trained with, and quicker

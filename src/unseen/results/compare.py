@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.errors import SourceError
-from unseen.runs import ERROR, Row, prompts_of, read_manifest, rows
+from unseen.results.manifest import ERROR, Row, prompts_of, read_manifest, rows
 
 # Margins that the pictures of the first run are sorted by: below the first is a near tie.
 BANDS = (0.02, 0.1, 0.3, 1.0)
