@@ -24,9 +24,9 @@ from PIL import Image, ImageFilter
 
 import unseen
 from unseen import evaluate, resampling
+from unseen.datasets.annotation import classes, match, read
 from unseen.prediction.predict import Decision, chances
 from unseen.resampling import Estimate
-from unseen.truth import classes, match, read
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from unseen import truth
+from unseen.datasets import annotation
 from unseen.errors import SourceError
 
 
@@ -17,7 +17,7 @@ def test_json_lines(tmp_path: Path) -> None:
         '\n{"label": "=1", "path": "sub/\\u732b.jpg"}\n',
         "utf-8",
     )
-    first, second = truth.read(path)
+    first, second = annotation.read(path)
     assert first.path == tmp_path / "a b.jpg" and first.labels == ("cat",)
     assert first.columns == {
         "path": "a b.jpg", "label": "cat", "score": "0.5", "reviewed": "true", "width": ""
@@ -40,13 +40,13 @@ def test_json_lines_that_are_none(text: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "labels.jsonl"
     path.write_text(text)
     with pytest.raises(SourceError, match=said):
-        truth.read(path)
+        annotation.read(path)
 
 
 def test_a_cell_made_harmless_is_read_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     path.write_text("path,label\n./=a.jpg,'=1+1\nb.jpg,'tis\n")
-    found = truth.read(path)
+    found = annotation.read(path)
     assert [(e.path.name, e.labels[0]) for e in found] == [("=a.jpg", "=1+1"), ("b.jpg", "'tis")]
 
 
@@ -54,4 +54,4 @@ def test_line_ends_in_names_and_of_any_system(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     for end in ("\n", "\r\n"):
         path.write_bytes(f'path,label{end}"a\rb\nc.jpg",cat{end}d.jpg,dog{end}'.encode())
-        assert [e.path.name for e in truth.read(path)] == ["a\rb\nc.jpg", "d.jpg"]
+        assert [e.path.name for e in annotation.read(path)] == ["a\rb\nc.jpg", "d.jpg"]

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.classifier import Classifier
+from unseen.datasets.annotation import Example, match, read
 from unseen.errors import LabelError, UnseenWarning
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import LabelsLike, TemplateLike
@@ -35,7 +36,6 @@ from unseen.prediction.calibration import (
 )
 from unseen.prediction.predict import several_logits
 from unseen.sources.expand import name_of
-from unseen.truth import Example, match, read
 
 FEWEST = 5  # pictures: fewer say nothing
 
@@ -72,7 +72,7 @@ def calibrate(
 ) -> Calibration:
     """What labelled pictures teach of a label set.
 
-    `pictures`: what `unseen.truth.read` takes (a folder with a folder a label, or a CSV file of
+    `pictures`: what `unseen.datasets.annotation.read` takes (a folder with a folder a label, or a CSV file of
     path and label), or pairs of a source and its label or labels. One label a picture: the
     temperature, and sets of likely labels with `coverage` (None: no sets) by `method`, lac or aps.
     `multi_label`: the labels of a picture are all that are true of it; thresholds are for the best

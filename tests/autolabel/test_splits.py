@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unseen.autolabel import splits
-from unseen.autolabel.splits import Splits, fractions, near_duplicates, split
+from unseen.datasets import splits
+from unseen.datasets.splits import Splits, fractions, near_duplicates, split
 from unseen.errors import SourceError
 
 SHARES = fractions("80/10/10")

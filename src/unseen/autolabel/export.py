@@ -17,15 +17,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from unseen.autolabel.datasets import FORMS, Form, Row
-from unseen.autolabel.folder import FORMAT, LIST, MANIFEST, check, files_of, put, unfinished
 from unseen.autolabel.labelling import Labelling
 from unseen.autolabel.pictures import ERROR, NONE, UNSURE, Picture
-from unseen.autolabel.splits import NEAR, Splits, near_duplicates, split
+from unseen.datasets.annotation import BETWEEN
+from unseen.datasets.splits import NEAR, Splits, near_duplicates, split
+from unseen.datasets.staging import FORMAT, LIST, MANIFEST, check, files_of, put, unfinished
+from unseen.datasets.writers import FORMS, Form, Row
 from unseen.errors import ImageError, SourceError
 from unseen.organize import file_name, folder_name
 from unseen.results.manifest import now, versions
-from unseen.truth import BETWEEN
 
 HOW = ("copy", "link", "hardlink")
 CHUNK = 1 << 20

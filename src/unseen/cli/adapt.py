@@ -14,10 +14,10 @@ import unseen
 from unseen.cli import asked, options, progress
 from unseen.cli.output import unwritable
 from unseen.cli.target import prepare
+from unseen.datasets.annotation import classes, match, read
 from unseen.errors import LabelError, SourceError
 from unseen.labels.label_set import LabelSet
 from unseen.results.manifest import manifest, write_ended
-from unseen.truth import classes, match, read
 
 
 def adapt(

@@ -12,10 +12,10 @@ import unseen
 from unseen.cli import asked, options, progress
 from unseen.cli.output import unwritable
 from unseen.cli.target import prepare
+from unseen.datasets.annotation import match, read
 from unseen.errors import LabelError, SourceError
 from unseen.results.manifest import manifest, write_ended
 from unseen.sources.expand import expand
-from unseen.truth import match, read
 
 if TYPE_CHECKING:
     from unseen.prediction.calibration import Calibration

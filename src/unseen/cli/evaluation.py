@@ -17,6 +17,7 @@ from unseen import evaluate
 from unseen.cli import figures, labelled, options, progress
 from unseen.cli.figures import MISTAKES, Candidate
 from unseen.cli.labelled import listed, say_left_out, unreadable
+from unseen.datasets.annotation import Example, Match, classes, match, read, read_table
 from unseen.errors import LabelError, SourceError
 from unseen.evaluate import Metric
 from unseen.prediction.adapter import Adapter
@@ -24,7 +25,6 @@ from unseen.prediction.calibration import Calibration
 from unseen.prediction.predict import Decision, chances
 from unseen.resampling import Group, audit
 from unseen.results.manifest import manifest
-from unseen.truth import Example, Match, classes, match, read, read_table
 
 ROUGH = 30  # pictures below which an interval is not worth much
 NO_GROUP = "(none)"  # where the column is empty

@@ -60,9 +60,9 @@ def export(
     the same are never in two splits. The formats: docs/label-export.md.
     """
     from unseen.autolabel import export as exporting  # noqa: PLC0415 - it loads what computes
-    from unseen.autolabel.datasets import FORMS  # noqa: PLC0415
     from unseen.autolabel.labelling import Labelling  # noqa: PLC0415
-    from unseen.autolabel.splits import fractions  # noqa: PLC0415
+    from unseen.datasets.splits import fractions  # noqa: PLC0415
+    from unseen.datasets.writers import FORMS  # noqa: PLC0415
 
     if include not in (None, "unsure"):
         raise SourceError(f"--include {include}: unsure is what can be included.")

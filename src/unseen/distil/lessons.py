@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from unseen.autolabel.labelling import Labelling
 from unseen.autolabel.pictures import ERROR, SURE, UNSURE, Picture
-from unseen.autolabel.splits import NEAR, near_duplicates
+from unseen.datasets.splits import NEAR, near_duplicates
 from unseen.distil.classifier import Lesson
 from unseen.encoder import Progress
 from unseen.prediction.prediction import UNKNOWN
