@@ -32,9 +32,9 @@ from unseen.distil import features, heads, latency, training
 from unseen.distil.card import Teacher
 from unseen.distil.classifier import SIDE, Lesson, distil
 from unseen.distil.training import Class, Teaching
+from unseen.evaluation.bootstrap import proportion
 from unseen.models.families import student
 from unseen.prediction.predict import Decision, chances
-from unseen.resampling import proportion
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]

@@ -27,7 +27,7 @@ from unseen.autolabel import queue
 from unseen.autolabel.labelling import Labelling
 from unseen.autolabel.pictures import Proposal
 from unseen.autolabel.propose import propose
-from unseen.resampling import proportion
+from unseen.evaluation.bootstrap import proportion
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]

@@ -11,7 +11,8 @@ from scipy.stats import binomtest
 from sklearn import metrics as sk
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from unseen import evaluate, resampling
+from unseen.evaluation import bootstrap
+from unseen.evaluation import metrics as evaluate
 
 CLOSE = 1e-9
 
@@ -207,7 +208,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     for _ in range(200):
         hit = (rng.random(300) < 0.8).astype(float)
         metric = evaluate.Metric("hit", lambda times, hit=hit: evaluate._mean(hit, times), hit)
-        found = resampling.estimate({"hit": metric}, 300, resamples=300)["hit"]
+        found = bootstrap.estimate({"hit": metric}, 300, resamples=300)["hit"]
         assert found.low <= found.value <= found.high
         covered += found.low <= 0.8 <= found.high
     assert 178 <= covered <= 200
@@ -223,7 +224,7 @@ def test_an_interval_of_a_figure_that_resampling_biases_is_moved() -> None:
     for _ in range(100):
         rows = rng.integers(20_000, size=100)
         metrics = evaluate.single(p[rows], truth[rows])
-        found = resampling.estimate({"ece": metrics["ece"]}, 100, resamples=200)["ece"]
+        found = bootstrap.estimate({"ece": metrics["ece"]}, 100, resamples=200)["ece"]
         low, high = np.percentile(found.draws, [2.5, 97.5])
         plain += low <= true <= high
         held += found.low <= true <= found.high
@@ -234,10 +235,10 @@ def test_an_interval_of_a_figure_that_resampling_biases_is_moved() -> None:
 def test_all_right_is_not_certain(n: int) -> None:
     p, truth = np.eye(3)[np.arange(n) % 3], np.arange(n) % 3
     exact = binomtest(n, n).proportion_ci(0.95, "exact")
-    found = resampling.estimate(evaluate.single(p, truth, (1,)), n)
+    found = bootstrap.estimate(evaluate.single(p, truth, (1,)), n)
     for name in ("top1", "mean_recall", "macro_f1"):
         assert found[name].low == pytest.approx(exact.low) and found[name].high == 1
-    none = resampling.estimate(evaluate.single(p, (truth + 1) % 3, (1,)), n)["top1"]
+    none = bootstrap.estimate(evaluate.single(p, (truth + 1) % 3, (1,)), n)["top1"]
     assert none.low == 0 and none.high == pytest.approx(1 - exact.low)
 
 
@@ -247,16 +248,16 @@ def test_an_interval_has_its_figure_in_it(n: int) -> None:
         p, truth = answers(n, 12, seed)
         q, many = several(n, 12, seed)
         for metrics in (evaluate.single(p, truth), evaluate.multi(q, many, q >= 0.5)):
-            for one in resampling.estimate(metrics, n, resamples=100).values():
+            for one in bootstrap.estimate(metrics, n, resamples=100).values():
                 assert np.isnan(one.value) or one.low <= one.value <= one.high
 
 
 def test_the_same_seed_is_the_same_interval_and_another_is_not() -> None:
     p, truth = answers(200, 5, 0)
     metrics = evaluate.single(p, truth)
-    first, again = (resampling.estimate(metrics, 200) for _ in range(2))
+    first, again = (bootstrap.estimate(metrics, 200) for _ in range(2))
     assert first == again
-    assert resampling.estimate(metrics, 200, seed=1)["nll"].low != first["nll"].low
+    assert bootstrap.estimate(metrics, 200, seed=1)["nll"].low != first["nll"].low
 
 
 def pair(n: int, before: float, after: float, seed: int) -> Any:
@@ -270,13 +271,13 @@ def pair(n: int, before: float, after: float, seed: int) -> Any:
         evaluate.Metric("x", lambda times, h=h: evaluate._mean(h, times), h)
         for h in (first.astype(float), second.astype(float))
     ]
-    return [resampling.estimate({"x": m}, n, resamples=300)["x"] for m in metrics]
+    return [bootstrap.estimate({"x": m}, n, resamples=300)["x"] for m in metrics]
 
 
 def test_a_difference_is_noise_where_there_is_none_and_not_where_there_is() -> None:
-    alike = [resampling.difference(*pair(300, 0.8, 0.8, s)).noise for s in range(100)]
+    alike = [bootstrap.difference(*pair(300, 0.8, 0.8, s)).noise for s in range(100)]
     assert sum(alike) >= 88  # 95 expected; three deviations
-    better = [resampling.difference(*pair(600, 0.7, 0.85, s)).noise for s in range(20)]
+    better = [bootstrap.difference(*pair(600, 0.7, 0.85, s)).noise for s in range(20)]
     assert not any(better)
 
 
@@ -287,20 +288,20 @@ def test_four_pictures_in_favour_are_no_proof() -> None:
         evaluate.Metric("x", lambda times, h=h: evaluate._mean(h, times), h)
         for h in (first, np.ones(100))
     ]
-    a, b = (resampling.estimate({"x": m}, 100)["x"] for m in metrics)
-    found = resampling.difference(a, b)
+    a, b = (bootstrap.estimate({"x": m}, 100)["x"] for m in metrics)
+    found = bootstrap.difference(a, b)
     assert found.low > 0 and found.noise
 
 
 # groups
 
 
-def audited(hit: Any, groups: Any, **options: Any) -> list[resampling.Group]:
+def audited(hit: Any, groups: Any, **options: Any) -> list[bootstrap.Group]:
     def metrics_of(rows: Any) -> Any:
         h = hit[rows]
         return {"hit": evaluate.Metric("hit", lambda times: evaluate._mean(h, times), h)}
 
-    return resampling.audit(metrics_of, groups, **options)
+    return bootstrap.audit(metrics_of, groups, **options)
 
 
 def test_a_gap_is_flagged_where_there_is_one() -> None:
@@ -340,9 +341,9 @@ def test_nothing_is_claimed_of_few_pictures() -> None:
 
 def test_holm_by_hand() -> None:
     """Holm 1979: the least of m by m, the next by m - 1, never less than the one before."""
-    found = resampling.holm(np.array([0.01, 0.04, 0.03, 0.005]))
+    found = bootstrap.holm(np.array([0.01, 0.04, 0.03, 0.005]))
     np.testing.assert_allclose(found, [0.03, 0.06, 0.06, 0.02])
-    np.testing.assert_allclose(resampling.holm(np.array([[0.5], [0.9]])), [[1.0], [1.0]])
+    np.testing.assert_allclose(bootstrap.holm(np.array([[0.5], [0.9]])), [[1.0], [1.0]])
 
 
 # what a figure is made of

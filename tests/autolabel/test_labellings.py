@@ -19,7 +19,7 @@ from unseen.autolabel.labelling import Labelling
 from unseen.autolabel.pictures import Proposal
 from unseen.autolabel.propose import propose
 from unseen.errors import LabelError, SourceError, StoreError
-from unseen.resampling import proportion
+from unseen.evaluation.bootstrap import proportion
 
 LABELS = ["red circle", "blue square", "green star", "yellow heart"]
 

@@ -30,8 +30,8 @@ from unseen.autolabel.pictures import (
     row_of,
 )
 from unseen.errors import LabelError, SourceError, StoreError
+from unseen.evaluation.bootstrap import proportion
 from unseen.index.location import FOLDER
-from unseen.resampling import proportion
 from unseen.results.manifest import now
 from unseen.system.sqlite import transaction
 

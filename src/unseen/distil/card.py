@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.distil.training import Class, Trial
-from unseen.evaluate import ece, nll
+from unseen.evaluation.bootstrap import proportion
+from unseen.evaluation.metrics import ece, nll
 from unseen.models import families, hub, table
 from unseen.models.families import student
 from unseen.prediction.score import softmax
-from unseen.resampling import proportion
 
 Floats = NDArray[np.floating[Any]]
 

@@ -11,7 +11,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from unseen.evaluate import Array, Floats, Metric, Places
+from unseen.evaluation.metrics import Array, Floats, Metric, Places
 
 RESAMPLES = 1000
 LEVEL = 0.95
