@@ -27,8 +27,8 @@ from PIL import Image
 from scipy.stats import t as student
 
 import unseen
-from unseen.adapt import adapt
 from unseen.labels.compiled import CompiledLabels
+from unseen.learning.adapt import adapt
 from unseen.models.model import Score
 from unseen.prediction.adapter import ZERO_SHOT
 from unseen.prediction.score import single_label

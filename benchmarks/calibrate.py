@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 import unseen
-from unseen.calibrate import PRIORS, fit_line, fit_temperature, reach, thresholds
+from unseen.learning.calibrate import PRIORS, fit_line, fit_temperature, reach, thresholds
 from unseen.prediction import score
 from unseen.prediction.calibration import METHODS
 

@@ -28,11 +28,11 @@ from PIL import Image
 
 import unseen
 from unseen.autolabel import queue
-from unseen.distil import features, heads, latency, training
-from unseen.distil.card import Teacher
-from unseen.distil.classifier import SIDE, Lesson, distil
-from unseen.distil.training import Class, Teaching
 from unseen.evaluation.bootstrap import proportion
+from unseen.learning.distil import features, heads, latency, training
+from unseen.learning.distil.classifier import SIDE, Lesson, distil
+from unseen.learning.distil.model_card import Teacher
+from unseen.learning.distil.training import Class, Teaching
 from unseen.models.families import student
 from unseen.prediction.predict import Decision, chances
 

@@ -25,8 +25,8 @@ from adapt import SPOILED  # noqa: E402
 
 import shapes  # noqa: E402
 import unseen  # noqa: E402
-from unseen.adapt import adapt  # noqa: E402
 from unseen.datasets.annotation import read  # noqa: E402
+from unseen.learning.adapt import adapt  # noqa: E402
 from unseen.prediction.adapter import ZERO_SHOT  # noqa: E402
 from unseen.prediction.open_set import evidence  # noqa: E402
 from unseen.prediction.prediction import LEAST_EVIDENCE  # noqa: E402

@@ -18,16 +18,16 @@ from sklearn.linear_model import LogisticRegression
 
 import shapes
 import unseen
-from unseen import adapt as fitting
-from unseen.adapt import Examples, adapt, folds, probe, prototypes
 from unseen.encoder import Encoded
 from unseen.errors import LabelError
 from unseen.labels.compiled import Cache, CompiledLabels
 from unseen.labels.label_set import Label
+from unseen.learning import adapt as fitting
+from unseen.learning.adapt import Examples, adapt, folds, probe, prototypes
+from unseen.learning.temperature import fitted_score
 from unseen.models.model import Score
 from unseen.prediction.adapter import ZERO_SHOT, Adapter
 from unseen.prediction.score import single_label, softmax
-from unseen.scaling import fitted_score
 
 CLIP = Score("softmax", 50.0)
 SHAPES = [f"a {colour} {shape}" for colour in ("red", "blue", "green") for shape in shapes.SHAPES]

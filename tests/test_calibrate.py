@@ -16,7 +16,7 @@ from sklearn.metrics import f1_score, log_loss, precision_score
 
 import shapes
 import unseen
-from unseen.calibrate import (
+from unseen.learning.calibrate import (
     calibrate,
     calibrate_unlabelled,
     em_prior,

@@ -1,4 +1,4 @@
-"""`unseen.distil`, and the files that it makes: onnxruntime by itself is the judge of these."""
+"""`unseen.learning.distil`, and the files that it makes: onnxruntime by itself is the judge of these."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from PIL import Image
 
 import shapes
 import unseen
-from unseen.adapt import adapt
-from unseen.distil.card import Teacher, markdown
-from unseen.distil.classifier import Distilled, Lesson, distil
-from unseen.distil.training import folds
 from unseen.errors import LabelError, ModelError
+from unseen.learning.adapt import adapt
+from unseen.learning.distil.classifier import Distilled, Lesson, distil
+from unseen.learning.distil.model_card import Teacher, markdown
+from unseen.learning.distil.training import folds
 from unseen.models.families import student
 from unseen.models.families.student import Student
 from unseen.networks.efficientnet import lite2_shapes
@@ -506,7 +506,7 @@ def test_a_flipped_bit_is_found_or_does_not_matter(file: Path, tmp_path: Path) -
 
 
 def test_the_table_of_the_image_net_is_the_built_in_one() -> None:
-    from unseen.distil.features import ImageNet
+    from unseen.learning.distil.features import ImageNet
 
     own = {name: value.shape for name, value in ImageNet.builtin().parameters.items()}
     assert own == lite2_shapes()

@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import approx_fprime, minimize, rosen, rosen_der
 from sklearn.linear_model import LogisticRegression
 
-from unseen.distil import heads
+from unseen.learning.distil import heads
 
 RNG = np.random.default_rng(3)
 K, D, N = 4, 12, 150

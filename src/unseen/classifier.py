@@ -196,7 +196,7 @@ class Classifier:
         or 0.5, where it has none). `top_k`: at most so many labels. `min_score`: only labels with
         at least this probability; when none has, the prediction is *unknown*. `unknown`: "auto" to
         measure the evidence that any label is there, and say *unknown* where it is too little.
-        `calibration`: what `unseen.calibrate` gave for just these labels, or its file.
+        `calibration`: what `unseen.learning.calibrate` gave for just these labels, or its file.
         `batch_size`: pictures that the network takes at once; None: as many as suit the model.
         """
         decision = self.decision(multi_label, top_k, min_score, unknown, calibration)

@@ -18,9 +18,9 @@ from cli.test_commands import ROOT, unseen
 from serving import serving
 from unseen.autolabel.labelling import Labelling
 from unseen.cli.distil import distil
-from unseen.distil import classifier
-from unseen.distil.lessons import NOTHING, NOTHING_FROM, lessons_of
-from unseen.distil.training import Teaching
+from unseen.learning.distil import classifier
+from unseen.learning.distil.lessons import NOTHING, NOTHING_FROM, lessons_of
+from unseen.learning.distil.training import Teaching
 from unseen.server.settings import Settings
 
 NAMES = ("castle", "cat", "cathedral", "fish", "pliers", "solar panel")

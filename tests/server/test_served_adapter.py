@@ -13,8 +13,8 @@ from PIL import Image, ImageFilter
 import shapes
 import unseen
 from serving import serving, until
-from unseen.adapt import adapt
-from unseen.calibrate import calibrate
+from unseen.learning.adapt import adapt
+from unseen.learning.calibrate import calibrate
 from unseen.prediction.adapter import ZERO_SHOT, Adapter
 from unseen.prediction.calibration import beside
 from unseen.server.settings import Settings

@@ -26,7 +26,7 @@ import hostile
 import shapes
 import unseen
 from serving import Served, commanded, serving, until
-from unseen.calibrate import calibrate
+from unseen.learning.calibrate import calibrate
 from unseen.prediction.calibration import beside
 from unseen.server import keys
 from unseen.server.settings import ServerLimits, Settings

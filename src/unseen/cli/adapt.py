@@ -88,8 +88,8 @@ def adapt(
     compiled = asked.compiled(classifier, label_set, template, (), quiet)
     how = {"shots": shots, "seed": seed, "by_pictures": by_pictures or [], "exact": exact}
     makers = manifest(classifier.model, compiled, {**how, "precision": precision})
-    from unseen.adapt import adapt as made_of  # noqa: PLC0415 - it loads what computes
     from unseen.cli import labelled  # noqa: PLC0415
+    from unseen.learning.adapt import adapt as made_of  # noqa: PLC0415 - it loads what computes
 
     failed: dict[Path, str] = {}
     paths = [known[row].path for row, _ in chosen]

@@ -123,8 +123,8 @@ def _learnt(
     """From labelled pictures; those that take no part are said."""
     import numpy as np  # noqa: PLC0415 - it loads what computes
 
-    from unseen.calibrate import learn  # noqa: PLC0415
     from unseen.cli import labelled  # noqa: PLC0415
+    from unseen.learning.calibrate import learn  # noqa: PLC0415
     from unseen.prediction.calibration import answers  # noqa: PLC0415
 
     examples = read(source, several=multi)
@@ -155,8 +155,8 @@ def _prior(
     """From pictures without labels."""
     import numpy as np  # noqa: PLC0415 - it loads what computes
 
-    from unseen.calibrate import learn_prior  # noqa: PLC0415
     from unseen.cli import labelled  # noqa: PLC0415
+    from unseen.learning.calibrate import learn_prior  # noqa: PLC0415
 
     paths = [Path(one.content) for one in expand(source)]
     failed: dict[Path, str] = {}

@@ -69,10 +69,10 @@ def distil(
     for path in (output, page):
         prepare(path, overwrite=overwrite)
     from unseen.autolabel.labelling import Labelling  # noqa: PLC0415 - it loads what computes
-    from unseen.distil.card import Teacher, markdown  # noqa: PLC0415
-    from unseen.distil.classifier import distil as made_of  # noqa: PLC0415
-    from unseen.distil.lessons import lessons_of  # noqa: PLC0415
-    from unseen.distil.training import Teaching  # noqa: PLC0415
+    from unseen.learning.distil.classifier import distil as made_of  # noqa: PLC0415
+    from unseen.learning.distil.lessons import lessons_of  # noqa: PLC0415
+    from unseen.learning.distil.model_card import Teacher, markdown  # noqa: PLC0415
+    from unseen.learning.distil.training import Teaching  # noqa: PLC0415
 
     with Labelling.open(folder, name) as labelling:
         with progress.pictures(quiet) as show:

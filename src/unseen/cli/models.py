@@ -120,7 +120,7 @@ def info(model: options.Id, as_json: options.AsJson = False, debug: options.Debu
 
 
 def _card(file: str, as_json: bool) -> str:
-    from unseen.distil.card import markdown  # noqa: PLC0415 - it loads what computes
+    from unseen.learning.distil.model_card import markdown  # noqa: PLC0415 - it loads what computes
     from unseen.models import families  # noqa: PLC0415
 
     card = families.read(hub.locate(file)).card

@@ -29,10 +29,10 @@ from numpy.typing import NDArray
 from unseen.encoder import Progress
 from unseen.errors import LabelError
 from unseen.labels.compiled import Cache, CompiledLabels
+from unseen.learning.temperature import best_factor, fitted_score
 from unseen.models.model import Score
 from unseen.prediction.adapter import ZERO_SHOT, Adapter
 from unseen.prediction.score import softmax
-from unseen.scaling import best_factor, fitted_score
 
 Rows = NDArray[np.float32]
 Places = NDArray[np.int64]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.distil import heads
-from unseen.distil.heads import Parameters
 from unseen.encoder import Progress
+from unseen.learning.distil import heads
+from unseen.learning.distil.heads import Parameters
 
 Floats = NDArray[np.floating[Any]]
 Places = NDArray[np.int64]

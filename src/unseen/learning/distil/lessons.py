@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from unseen.autolabel.labelling import Labelling
 from unseen.autolabel.pictures import ERROR, SURE, UNSURE, Picture
 from unseen.datasets.splits import NEAR, near_duplicates
-from unseen.distil.classifier import Lesson
 from unseen.encoder import Progress
+from unseen.learning.distil.classifier import Lesson
 from unseen.prediction.prediction import UNKNOWN
 
 Floats = NDArray[np.float32]

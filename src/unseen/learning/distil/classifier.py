@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.distil import card as cards
-from unseen.distil import features, heads, latency, training
-from unseen.distil.training import Choice, Class, Teaching
 from unseen.encoder import Encoder, Progress
 from unseen.errors import LabelError, UnseenError
+from unseen.learning.distil import features, heads, latency, training
+from unseen.learning.distil import model_card as cards
+from unseen.learning.distil.training import Choice, Class, Teaching
 from unseen.models.families import student
 from unseen.models.families.student import Student
 from unseen.results.manifest import now, versions

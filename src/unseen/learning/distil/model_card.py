@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.distil.training import Class, Trial
 from unseen.evaluation.bootstrap import proportion
 from unseen.evaluation.metrics import ece, nll
+from unseen.learning.distil.training import Class, Trial
 from unseen.models import families, hub, table
 from unseen.models.families import student
 from unseen.prediction.score import softmax
