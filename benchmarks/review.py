@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from unseen.autolabel.labelling import Labelling
-from unseen.autolabel.pictures import Proposal
+from unseen.annotation.labelling import Labelling
+from unseen.annotation.pictures import Proposal
 from unseen.review.desk import Desk
 
 DIMENSION = 512

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from unseen.autolabel.labelling import Labelling
-from unseen.autolabel.pictures import Proposal
+from unseen.annotation.labelling import Labelling
+from unseen.annotation.pictures import Proposal
 
 
 @dataclass

@@ -15,8 +15,8 @@ import numpy as np
 import uvicorn
 from PIL import Image
 
-from unseen.autolabel.labelling import Labelling
-from unseen.autolabel.pictures import Proposal
+from unseen.annotation.labelling import Labelling
+from unseen.annotation.pictures import Proposal
 from unseen.review.desk import Desk
 from unseen.review.process import Page
 

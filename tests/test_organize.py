@@ -9,7 +9,7 @@ import pytest
 
 import shapes
 from running import unseen
-from unseen import organize
+from unseen.annotation import organize
 from unseen.errors import SourceError
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from unseen.autolabel.labelling import Labelling
+from unseen.annotation.labelling import Labelling
 
 
 @pytest.fixture(autouse=True)

@@ -20,9 +20,9 @@ import pytest
 from PIL import Image
 
 from labelled import Made, labelling, odd
-from unseen.autolabel import export as exporting
-from unseen.autolabel.export import HOW, chosen, export
-from unseen.autolabel.labelling import Labelling
+from unseen.annotation import export as exporting
+from unseen.annotation.export import HOW, chosen, export
+from unseen.annotation.labelling import Labelling
 from unseen.datasets import annotation
 from unseen.datasets.splits import fractions
 from unseen.datasets.writers import FORMS
@@ -669,7 +669,7 @@ def test_what_comes_while_it_is_replaced_is_kept(
     out = tmp_path / "out"
     export(plain, out, "folders", SHARES)
     for where in ("export", "folder"):
-        monkeypatch.setattr(f"unseen.autolabel.{where}.check", lambda *_: None)
+        monkeypatch.setattr(f"unseen.annotation.{where}.check", lambda *_: None)
     add_file(out)
     with pytest.warns(UserWarning, match="was kept here"):
         export(plain, out, "folders", SHARES, overwrite=True)

@@ -14,10 +14,10 @@ from scipy.stats import binomtest
 
 import shapes
 import unseen
-from unseen.autolabel import queue
-from unseen.autolabel.labelling import Labelling
-from unseen.autolabel.pictures import Proposal
-from unseen.autolabel.propose import propose
+from unseen.annotation import active_learning
+from unseen.annotation.labelling import Labelling
+from unseen.annotation.pictures import Proposal
+from unseen.annotation.propose import propose
 from unseen.errors import LabelError, SourceError, StoreError
 from unseen.evaluation.bootstrap import proportion
 
@@ -251,8 +251,8 @@ def test_many_threads_decide_at_once(photos: Path, classifier: unseen.Classifier
 
 def test_uncertainty_is_the_margin() -> None:
     scores = np.array([[0.5, 0.4, 0.1], [0.1, 0.1, 0.8], [1, 0, 0]], dtype=np.float32)
-    assert queue.uncertainty(scores) == pytest.approx([0.9, 0.3, 0.0])
-    assert queue.uncertainty(scores[:, :1]) == pytest.approx([1.0, 0.2, 0.0])
+    assert active_learning.uncertainty(scores) == pytest.approx([0.9, 0.3, 0.0])
+    assert active_learning.uncertainty(scores[:, :1]) == pytest.approx([1.0, 0.2, 0.0])
 
 
 def test_the_order_is_that_of_the_definition() -> None:
@@ -261,7 +261,7 @@ def test_the_order_is_that_of_the_definition() -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     doubts = rng.random(60).astype(np.float32)
     before = vectors[:3]
-    found = queue.order(doubts, vectors, before, 20)
+    found = active_learning.order(doubts, vectors, before, 20)
     chosen: list[int] = []
     for _ in range(20):
         worth = [
@@ -273,8 +273,8 @@ def test_the_order_is_that_of_the_definition() -> None:
         ]
         chosen.append(int(np.argmax(worth)))
     assert found == chosen and not {0, 1, 2} & {*found}
-    assert sorted(queue.order(doubts, vectors, before, 99)) == list(range(60))
-    assert queue.order(doubts, vectors, vectors[:0], 1) == [int(doubts.argmax())]
+    assert sorted(active_learning.order(doubts, vectors, before, 99)) == list(range(60))
+    assert active_learning.order(doubts, vectors, vectors[:0], 1) == [int(doubts.argmax())]
 
 
 def invented(folder: Path, first: np.ndarray, sure: float = 0.8) -> Labelling:
@@ -341,7 +341,7 @@ def test_the_audit_is_a_random_draw(tmp_path: Path) -> None:
     scores = sorted(float(labelling.scores([one]).max()) for one in in_order[1:6])
     assert labelling.audit(scores[2]).reviewed == 3  # type: ignore[union-attr]
     # A picture more does not change the draw of the others.
-    assert in_order == sorted(in_order, key=lambda one: queue.draw(bytes.fromhex(one)))
+    assert in_order == sorted(in_order, key=lambda one: active_learning.draw(bytes.fromhex(one)))
     assert in_order != sorted(in_order)
 
 

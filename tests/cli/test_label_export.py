@@ -10,7 +10,7 @@ import pytest
 
 from cli.test_commands import unseen
 from labelled import Made, labelling
-from unseen.autolabel.labelling import Labelling
+from unseen.annotation.labelling import Labelling
 from unseen.datasets import annotation
 
 NAMES = ["cat", "dog", "a/b", "a:b"]

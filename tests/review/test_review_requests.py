@@ -16,7 +16,7 @@ from PIL import Image
 
 import hostile
 from reviewing import LABELS, OWN, Birds, Serve, Served, flock
-from unseen.autolabel.pictures import Picture
+from unseen.annotation.pictures import Picture
 from unseen.errors import ImageError
 from unseen.review.pictures import Pictures
 

@@ -68,7 +68,7 @@ def distil(
     page = output.with_name(f"{output.stem}.card.md")
     for path in (output, page):
         prepare(path, overwrite=overwrite)
-    from unseen.autolabel.labelling import Labelling  # noqa: PLC0415 - it loads what computes
+    from unseen.annotation.labelling import Labelling  # noqa: PLC0415 - it loads what computes
     from unseen.learning.distil.classifier import distil as made_of  # noqa: PLC0415
     from unseen.learning.distil.lessons import lessons_of  # noqa: PLC0415
     from unseen.learning.distil.model_card import Teacher, markdown  # noqa: PLC0415

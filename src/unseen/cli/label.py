@@ -17,7 +17,7 @@ from unseen.cli.output import named, printable
 from unseen.index.location import find
 
 if TYPE_CHECKING:
-    from unseen.autolabel.labelling import Audit, Labelling
+    from unseen.annotation.labelling import Audit, Labelling
 
 SHOWN = 20  # labels of a table
 LEVELS = (0.9, 0.95, 0.99)  # stricter thresholds, of which `info` says what they would do
@@ -74,8 +74,8 @@ def propose(
     Propose a label for each picture, and put it into a pile: sure, unsure or none of these. Each
     picture is looked at once; other labels or thresholds take no time, and keep what was reviewed.
     """
-    from unseen.autolabel.labelling import Labelling  # noqa: PLC0415 - it loads what computes
-    from unseen.autolabel.propose import propose as put  # noqa: PLC0415
+    from unseen.annotation.labelling import Labelling  # noqa: PLC0415 - it loads what computes
+    from unseen.annotation.propose import propose as put  # noqa: PLC0415
 
     background, auto = options.unknown_argument(unknown)
     options.check_labels(labels, model, adapter)
@@ -121,7 +121,7 @@ def info(
 
     The piles, the labels, what was reviewed, and how often the model was right there.
     """
-    from unseen.autolabel.labelling import Labelling  # noqa: PLC0415 - it loads what computes
+    from unseen.annotation.labelling import Labelling  # noqa: PLC0415 - it loads what computes
 
     with Labelling.open(folder, name) as labelling:
         _told(labelling, folder, as_json=as_json, quiet=False)

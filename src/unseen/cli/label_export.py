@@ -14,7 +14,7 @@ from unseen.cli.output import printable
 from unseen.errors import SourceError
 
 if TYPE_CHECKING:
-    from unseen.autolabel.export import Report
+    from unseen.annotation.export import Report
 
 SHOWN = 10  # failures and labels that are named
 
@@ -59,8 +59,8 @@ def export(
     Write what was reviewed, and what the model is sure of, as a data set. Pictures that are nearly
     the same are never in two splits. The formats: docs/label-export.md.
     """
-    from unseen.autolabel import export as exporting  # noqa: PLC0415 - it loads what computes
-    from unseen.autolabel.labelling import Labelling  # noqa: PLC0415
+    from unseen.annotation import export as exporting  # noqa: PLC0415 - it loads what computes
+    from unseen.annotation.labelling import Labelling  # noqa: PLC0415
     from unseen.datasets.splits import fractions  # noqa: PLC0415
     from unseen.datasets.writers import FORMS  # noqa: PLC0415
 

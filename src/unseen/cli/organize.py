@@ -12,7 +12,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 import unseen
-from unseen import organize as filing
+from unseen.annotation import organize as filing
 from unseen.cli import asked, options, progress
 from unseen.cli.output import named
 from unseen.cli.stream import predictions_of

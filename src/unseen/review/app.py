@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from unseen.autolabel.pictures import PILES, VERDICTS
+from unseen.annotation.pictures import PILES, VERDICTS
 from unseen.errors import UnseenError
 from unseen.pages.served import files_of, type_of
 from unseen.review.desk import Decided, Desk

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unseen.autolabel.labelling import NAME, Labelling
-from unseen.autolabel.pictures import Picture
+from unseen.annotation.labelling import NAME, Labelling
+from unseen.annotation.pictures import Picture
 from unseen.errors import UnseenError
 from unseen.server.problems import Problem, rfc9457
 

@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from pathlib import Path, PurePosixPath
 
-from unseen.autolabel.pictures import Picture
+from unseen.annotation.pictures import Picture
 from unseen.errors import ImageError
 from unseen.images.open import DEFAULT_LIMITS, open_image
 from unseen.pages import thumbnail

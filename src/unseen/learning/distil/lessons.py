@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.autolabel.labelling import Labelling
-from unseen.autolabel.pictures import ERROR, SURE, UNSURE, Picture
+from unseen.annotation.labelling import Labelling
+from unseen.annotation.pictures import ERROR, SURE, UNSURE, Picture
 from unseen.datasets.splits import NEAR, near_duplicates
 from unseen.encoder import Progress
 from unseen.learning.distil.classifier import Lesson

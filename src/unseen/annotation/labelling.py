@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.autolabel import queue, schema
-from unseen.autolabel.pictures import (
+from unseen.annotation import active_learning, schema
+from unseen.annotation.pictures import (
     COLUMNS,
     FIRST,
     PILES,
@@ -238,7 +238,7 @@ class Labelling:
         names = self.asked
         return [
             picture_of(self._one(f"{SELECT} WHERE content = ?", (content,)), names, audit)
-            for content, audit in queue.mixed(doubtful, audits, limit)
+            for content, audit in active_learning.mixed(doubtful, audits, limit)
         ]
 
     def status(self) -> Status:
@@ -295,7 +295,7 @@ class Labelling:
         """What of the other piles was not decided, the most useful first."""
         open_ones = UNDECIDED.format(by="doubt")
         query = f"{open_ones} AND pile IN ('unsure', 'none') ORDER BY doubt DESC LIMIT ?"
-        most = self._all(query, (max(queue.CANDIDATES, count),))
+        most = self._all(query, (max(active_learning.CANDIDATES, count),))
         if not most:
             return []
         ids, doubts = zip(*most, strict=True)
@@ -305,7 +305,7 @@ class Labelling:
             "WHERE embedding IS NOT NULL"
         )
         before = self.vectors([content.hex() for (content,) in seen])
-        order = queue.order(np.array(doubts, dtype=np.float32), vectors, before, count)
+        order = active_learning.order(np.array(doubts, dtype=np.float32), vectors, before, count)
         return [ids[i] for i in order]
 
     # the file

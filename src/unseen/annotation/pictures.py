@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.autolabel import queue
+from unseen.annotation import active_learning
 from unseen.errors import LabelError
 from unseen.prediction.prediction import UNKNOWN
 
@@ -87,8 +87,8 @@ def row_of(proposal: Proposal) -> tuple[Any, ...]:
         p.height,
         None if p.embedding is None else p.embedding.astype("<f2").tobytes(),
         None if p.scores is None else p.scores.astype("<f4").tobytes(),
-        None if p.scores is None else float(queue.uncertainty(p.scores[None])[0]),
-        queue.draw(p.content),
+        None if p.scores is None else float(active_learning.uncertainty(p.scores[None])[0]),
+        active_learning.draw(p.content),
         p.pile,
         p.error,
     )

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from unseen.autolabel.labelling import Labelling
-from unseen.autolabel.pictures import ERROR, NONE, SURE, UNSURE, Proposal
+from unseen.annotation.labelling import Labelling
+from unseen.annotation.pictures import ERROR, NONE, SURE, UNSURE, Proposal
 from unseen.classifier import Classifier
 from unseen.encoder import Encoded
 from unseen.errors import ImageError, LabelError, SourceError

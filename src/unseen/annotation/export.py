@@ -17,14 +17,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from unseen.autolabel.labelling import Labelling
-from unseen.autolabel.pictures import ERROR, NONE, UNSURE, Picture
+from unseen.annotation.labelling import Labelling
+from unseen.annotation.organize import file_name, folder_name
+from unseen.annotation.pictures import ERROR, NONE, UNSURE, Picture
 from unseen.datasets.annotation import BETWEEN
 from unseen.datasets.splits import NEAR, Splits, near_duplicates, split
 from unseen.datasets.staging import FORMAT, LIST, MANIFEST, check, files_of, put, unfinished
 from unseen.datasets.writers import FORMS, Form, Row
 from unseen.errors import ImageError, SourceError
-from unseen.organize import file_name, folder_name
 from unseen.results.manifest import now, versions
 
 HOW = ("copy", "link", "hardlink")
