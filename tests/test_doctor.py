@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import unseen
-from unseen import doctor
-from unseen.doctor import Finding, examine
+from unseen.diagnostics import doctor
+from unseen.diagnostics.doctor import Finding, examine
 from unseen.models.compiled import BOUNDS
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 import checkpoints
 import unseen
 from running import unseen as command
-from unseen import verify
+from unseen.diagnostics import verify
 from unseen.models import table
 
 

@@ -11,7 +11,7 @@ import typer
 from unseen.cli import options
 
 if TYPE_CHECKING:
-    from unseen.doctor import Finding
+    from unseen.diagnostics.doctor import Finding
 
 SIGNS = {True: "ok", False: "BAD", None: ""}
 
@@ -22,7 +22,7 @@ def doctor(as_json: options.AsJson = False, debug: options.Debug = False) -> Non
     Versions, providers, folders, the hub, and a self-test of the built-in model. Exit status 1 when
     something is wrong.
     """
-    from unseen.doctor import examine  # noqa: PLC0415 - the other commands need none of it
+    from unseen.diagnostics.doctor import examine  # noqa: PLC0415 - the other commands need none of it
 
     findings = []
     for finding in examine():

@@ -13,8 +13,8 @@ from unseen.cli import options, progress
 from unseen.errors import ImageError, SourceError
 
 if TYPE_CHECKING:
+    from unseen.diagnostics.verify import Golden, Verified
     from unseen.encoder import Encoder
-    from unseen.verify import Golden, Verified
 
 
 def verify(
@@ -30,7 +30,7 @@ def verify(
     with what was published of the checkpoint, where there is a network. The status is 1 when fp32
     or a published figure is missed.
     """
-    from unseen import verify as verification  # noqa: PLC0415 - it loads what computes
+    from unseen.diagnostics import verify as verification  # noqa: PLC0415 - it loads what computes
 
     classifier = unseen.load(model, revision=revision)
     rows = []
@@ -59,7 +59,7 @@ def _line(found: Verified) -> str:
 
 def _golden(known: Golden, encoder: Encoder) -> dict[str, Any]:
     """The published figures and ours; `ok` None where the picture could not be fetched."""
-    from unseen import verify as verification  # noqa: PLC0415
+    from unseen.diagnostics import verify as verification  # noqa: PLC0415
 
     published = ", ".join(f"{value:.4g}" for value in known.published)
     try:

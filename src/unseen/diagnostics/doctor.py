@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from importlib import metadata
 
 import unseen
+from unseen.diagnostics.verify import verify
 from unseen.runtimes import devices, onnx, onnx_int8
 from unseen.system import cache
 from unseen.system.cpu import usable
-from unseen.verify import verify
 
 LIBRARIES = (
     "numpy",
