@@ -20,7 +20,7 @@ import numpy as np
 
 from unseen.annotation.labelling import Labelling
 from unseen.annotation.pictures import Proposal
-from unseen.review.desk import Desk
+from unseen.web.review.session import Desk
 
 DIMENSION = 512
 DECIDED = 1000

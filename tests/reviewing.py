@@ -17,8 +17,8 @@ from PIL import Image
 
 from unseen.annotation.labelling import Labelling
 from unseen.annotation.pictures import Proposal
-from unseen.review.desk import Desk
-from unseen.review.process import Page
+from unseen.web.review.process import Page
+from unseen.web.review.session import Desk
 
 LABELS = ("heron", "crane", "stork")
 OWN = {"X-Unseen-Review": "1"}

@@ -20,9 +20,9 @@ from typing import Any
 import httpx
 import uvicorn
 
-from unseen.server import process
-from unseen.server.app import create_app
-from unseen.server.settings import Settings
+from unseen.web.server import process
+from unseen.web.server.app import create_app
+from unseen.web.server.core.settings import Settings
 
 
 @dataclass

@@ -21,7 +21,7 @@ from unseen.cli.distil import distil
 from unseen.learning.distil import classifier
 from unseen.learning.distil.lessons import NOTHING, NOTHING_FROM, lessons_of
 from unseen.learning.distil.training import Teaching
-from unseen.server.settings import Settings
+from unseen.web.server.core.settings import Settings
 
 NAMES = ("castle", "cat", "cathedral", "fish", "pliers", "solar panel")
 OTHERS = ("dam", "hammer", "tower")  # of which the labels say nothing

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from reviewing import Birds, Serve, Served, doubtful, flock
-from unseen.review.desk import Desk
+from unseen.web.review.session import Desk
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 import browsers
 from browsers import DESK, HOSTILE, PHONE, Keys
 from reviewing import Birds, Serve, Served, doubtful, flock
-from unseen.review.pictures import Pictures
+from unseen.web.review.pictures import Pictures
 
 
 class Review(browsers.Browser):

@@ -18,7 +18,7 @@ import hostile
 from reviewing import LABELS, OWN, Birds, Serve, Served, flock
 from unseen.annotation.pictures import Picture
 from unseen.errors import ImageError
-from unseen.review.pictures import Pictures
+from unseen.web.review.pictures import Pictures
 
 GETS = ["/", "/page/review.js", "/api/next", "/api/labels", "/api/status", "/api/pile", "/nothing"]
 POSTS = ["/api/decide", "/api/undo", "/api/labels"]

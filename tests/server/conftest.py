@@ -13,8 +13,8 @@ import pytest
 import unseen
 from asking import KEY
 from serving import Served, serving
-from unseen.server import keys
-from unseen.server.settings import ServerLimits, Settings
+from unseen.web.server.core import keys
+from unseen.web.server.core.settings import ServerLimits, Settings
 
 
 @pytest.fixture(scope="session")

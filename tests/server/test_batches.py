@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from unseen.server.batches import LEAST, Batches
-from unseen.server.metrics import Metrics
-from unseen.server.problems import Problem
+from unseen.web.server.core.batching import LEAST, Batches
+from unseen.web.server.core.metrics import Metrics
+from unseen.web.server.core.problems import Problem
 
 LONG = 20.0  # seconds that nothing here should take
 

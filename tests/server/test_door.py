@@ -16,9 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving import Served, serving, until
 from unseen.errors import SourceError
-from unseen.server import keys
-from unseen.server.settings import Settings
-from unseen.server.wire import PNG
+from unseen.web.server.apis.schemas import PNG
+from unseen.web.server.core import keys
+from unseen.web.server.core.settings import Settings
 
 ASK = {"image": PNG, "labels": ["red", "blue"]}
 
@@ -175,7 +175,7 @@ def test_headers_of_every_answer(client: httpx.Client) -> None:
 class Kept(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
-        from unseen.server.logs import JsonLines
+        from unseen.web.server.core.logs import JsonLines
 
         self.setFormatter(JsonLines())
         self.lines: list[str] = []
@@ -187,7 +187,7 @@ class Kept(logging.Handler):
 @pytest.fixture
 def log() -> Iterator[list[str]]:
     kept = Kept()
-    logger = logging.getLogger("unseen.server")
+    logger = logging.getLogger("unseen.web.server")
     before = logger.level
     logger.addHandler(kept)
     logger.setLevel(logging.INFO)

@@ -17,7 +17,7 @@ import hf_checkpoints
 import unseen
 from asking import KEY, ask, b64, png
 from serving import serving
-from unseen.server.settings import Settings
+from unseen.web.server.core.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("only_loopback")
 

@@ -15,9 +15,10 @@ import unseen
 from asking import KEY, ask, b64, png
 from serving import serving
 from unseen.errors import SourceError
-from unseen.server import keys, label_studio
-from unseen.server.problems import Problem
-from unseen.server.settings import Settings
+from unseen.web.server.apis import label_studio
+from unseen.web.server.core import keys
+from unseen.web.server.core.problems import Problem
+from unseen.web.server.core.settings import Settings
 
 LABELS = ["red circle", "blue square", "green star"]
 
@@ -208,7 +209,7 @@ def test_own_files_need_a_host_that_is_allowed(
             raise SourceError("the server answers 404.")
         return png("a red circle")
 
-    monkeypatch.setattr("unseen.server.remote.fetched", fetched)
+    monkeypatch.setattr("unseen.web.server.core.remote.fetched", fetched)
     settings = Settings(
         model=str(shapes_clip),
         url_hosts=frozenset({"labels.example:8080"}),
@@ -293,7 +294,7 @@ def test_an_own_file_is_fetched_with_the_projects_token(shapes_clip: Path, tmp_p
 def test_a_token_serves_the_key_that_brought_it(
     shapes_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unseen.server.remote.fetched", lambda *_: png("a red circle"))
+    monkeypatch.setattr("unseen.web.server.core.remote.fetched", lambda *_: png("a red circle"))
     settings = Settings(
         model=str(shapes_clip),
         key_hashes=(keys.digest("one"), keys.digest("two")),

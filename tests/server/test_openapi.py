@@ -15,7 +15,7 @@ from openapi_spec_validator import validate
 import shapes
 import unseen
 from serving import Served, serving
-from unseen.server.settings import Settings
+from unseen.web.server.core.settings import Settings
 
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,"

@@ -187,7 +187,7 @@ def hostile_file(tmp_path: Path) -> Path:
 
 
 def test_the_page_is_small() -> None:
-    sizes = {name: len(content) for name, content in files_of("unseen.server").items()}
+    sizes = {name: len(content) for name, content in files_of("unseen.web.server").items()}
     assert {"index.html", "palette.css", "page.css", "page.js"} <= set(sizes)
     assert sum(sizes.values()) < 60_000
 

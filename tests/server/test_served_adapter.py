@@ -17,7 +17,7 @@ from unseen.learning.adapt import adapt
 from unseen.learning.calibrate import calibrate
 from unseen.prediction.adapter import ZERO_SHOT, Adapter
 from unseen.prediction.calibration import beside
-from unseen.server.settings import Settings
+from unseen.web.server.core.settings import Settings
 
 LABELS = [f"a {colour} {shape}" for colour in ("red", "blue") for shape in shapes.SHAPES]
 CLOSE = 1e-5

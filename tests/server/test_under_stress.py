@@ -28,9 +28,9 @@ import unseen
 from serving import Served, commanded, serving, until
 from unseen.learning.calibrate import calibrate
 from unseen.prediction.calibration import beside
-from unseen.server import keys
-from unseen.server.settings import ServerLimits, Settings
-from unseen.server.wire import PNG
+from unseen.web.server.apis.schemas import PNG
+from unseen.web.server.core import keys
+from unseen.web.server.core.settings import ServerLimits, Settings
 
 ASK: dict[str, Any] = {"image": PNG, "labels": ["red", "blue"]}
 BODY = json.dumps(ASK).encode()

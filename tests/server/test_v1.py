@@ -20,7 +20,7 @@ from PIL import Image
 import shapes
 import unseen
 from serving import Served, serving
-from unseen.server.settings import ServerLimits, Settings
+from unseen.web.server.core.settings import ServerLimits, Settings
 
 LABELS = ["red circle", "blue square", "green star"]
 CLOSE = 1e-6

@@ -17,7 +17,7 @@ from unseen.cli.label import Name
 from unseen.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from unseen.review.desk import Desk
+    from unseen.web.review.session import Desk
 
 NEEDED = ("starlette", "uvicorn", "httptools")
 
@@ -46,8 +46,8 @@ def review(
     for library in NEEDED:
         if find_spec(library) is None:
             raise MissingExtraError("unseen label review", library=library, extra="serve")
-    from unseen.review.desk import Desk  # noqa: PLC0415 - an extra
-    from unseen.review.process import Page  # noqa: PLC0415
+    from unseen.web.review.process import Page  # noqa: PLC0415
+    from unseen.web.review.session import Desk  # noqa: PLC0415 - an extra
 
     desk = Desk(folder, name)
     try:

@@ -94,9 +94,9 @@ def serve(
     for name in NEEDED:
         if find_spec(name) is None:
             raise MissingExtraError("unseen serve", library=name, extra="serve")
-    from unseen.server import keys as key_files  # noqa: PLC0415 - an extra
-    from unseen.server import process  # noqa: PLC0415
-    from unseen.server.settings import Settings  # noqa: PLC0415
+    from unseen.web.server import process  # noqa: PLC0415
+    from unseen.web.server.core import keys as key_files  # noqa: PLC0415 - an extra
+    from unseen.web.server.core.settings import Settings  # noqa: PLC0415
 
     hashes = (key_files.digest(os.environ[KEY]),) if os.environ.get(KEY) else ()
     if keys is not None:
@@ -175,7 +175,7 @@ def add(
 
     Prints a new key. It is kept nowhere else: the file gets its hash.
     """
-    from unseen.server import keys as key_files  # noqa: PLC0415
+    from unseen.web.server.core import keys as key_files  # noqa: PLC0415
 
     try:
         typer.echo(key_files.add(file, name))

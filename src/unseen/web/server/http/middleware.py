@@ -20,11 +20,11 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unseen.server.keys import Keys
-from unseen.server.logs import LOGGER
-from unseen.server.metrics import Metrics
-from unseen.server.problems import Problem, Shape, answer, overloaded, rfc9457
-from unseen.server.settings import ServerLimits
+from unseen.web.server.core.keys import Keys
+from unseen.web.server.core.logs import LOGGER
+from unseen.web.server.core.metrics import Metrics
+from unseen.web.server.core.problems import Problem, Shape, answer, overloaded, rfc9457
+from unseen.web.server.core.settings import ServerLimits
 
 logger = logging.getLogger(LOGGER)
 

@@ -19,12 +19,13 @@ from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import Label, fill
 from unseen.models.model import HYPOTHESIS
 from unseen.prediction import score
-from unseen.server import bodies, wire
-from unseen.server.api import Api, failures, said, service
-from unseen.server.labelling import Asked
-from unseen.server.pictures import Picture, is_of_a_picture
-from unseen.server.problems import Problem
-from unseen.server.service import Service
+from unseen.web.server.apis import schemas
+from unseen.web.server.apis.api import Api, failures, said, service
+from unseen.web.server.core.label_service import Asked
+from unseen.web.server.core.pictures import Picture, is_of_a_picture
+from unseen.web.server.core.problems import Problem
+from unseen.web.server.core.service import Service
+from unseen.web.server.http import request_parsing
 
 DEFAULT_SET = "default"  # the stored label set for pictures that come without labels
 BYTES = ("application/octet-stream", "")  # huggingface_hub names no type that it cannot guess
@@ -35,7 +36,7 @@ NO_LABELS = (
 )
 
 
-class ErrorAnswer(wire.Wire):
+class ErrorAnswer(schemas.Wire):
     """What the clients show people of an error."""
 
     error: str
@@ -44,25 +45,25 @@ class ErrorAnswer(wire.Wire):
 Names = list[str] | str
 
 
-class Parameters(wire.Wire):
+class Parameters(schemas.Wire):
     candidate_labels: Names | None = Field(default=None, description="a list, or names with commas")
     hypothesis_template: str | None = Field(default=None, description="with {} for the label")
 
 
-class Inputs(wire.Wire):
+class Inputs(schemas.Wire):
     """A picture as JavaScript's client sends it, and with labels as huggingface_hub 0.26 did."""
 
     image: str
     candidate_labels: Names | None = Field(default=None, alias="candidateLabels")
 
 
-class HuggingFaceRequest(wire.Wire):
+class HuggingFaceRequest(schemas.Wire):
     """A picture and labels, or texts to embed."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"inputs": wire.PNG, "parameters": {"candidate_labels": ["red", "blue"]}},
+                {"inputs": schemas.PNG, "parameters": {"candidate_labels": ["red", "blue"]}},
                 {"inputs": ["a red square"]},
             ]
         }
@@ -74,7 +75,7 @@ class HuggingFaceRequest(wire.Wire):
     dimensions: int | None = Field(default=None, ge=1, description="the first numbers")
 
 
-class LabelScore(wire.Wire):
+class LabelScore(schemas.Wire):
     label: str
     score: float
 
@@ -84,7 +85,7 @@ router = APIRouter(
 )
 api = Api(router, lambda problem: {"error": problem.detail}, paths=("/",), working=("/",))
 
-BODY = bodies.described(HuggingFaceRequest)
+BODY = request_parsing.described(HuggingFaceRequest)
 BODY["requestBody"]["content"]["application/octet-stream"] = {
     "schema": {
         "type": "string",
@@ -105,7 +106,7 @@ async def infer(request: Request) -> Any:
     if kind.startswith("image/") or kind in BYTES:
         picture = Picture("image 0", content=await request.body())
         return await _by_the_default_set(request, picture)
-    asked, _ = await bodies.read(request, HuggingFaceRequest)
+    asked, _ = await request_parsing.read(request, HuggingFaceRequest)
     nested = asked.inputs if isinstance(asked.inputs, Inputs) else None
     image = nested.image if nested is not None else asked.image
     parameters = asked.parameters or Parameters()
@@ -193,4 +194,4 @@ async def _embed(request: Request, asked: HuggingFaceRequest) -> Any:
     one.check_texts(given, one.limits.texts)
     rows = (await one.encode_texts(given)).rows
     said(request, texts=len(given))
-    return JSONResponse(wire.shorter(rows, dimensions).tolist())
+    return JSONResponse(schemas.shorter(rows, dimensions).tolist())

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from unseen.server.pictures import Picture
-from unseen.server.problems import Problem
+from unseen.web.server.core.pictures import Picture
+from unseen.web.server.core.problems import Problem
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -23,11 +23,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from unseen.errors import SourceError
-from unseen.server import logs
-from unseen.server.connections import Connection
-from unseen.server.settings import SHARED_METRICS, Settings
 from unseen.system import cache
 from unseen.system.cpu import usable
+from unseen.web.server.connections import Connection
+from unseen.web.server.core import logs
+from unseen.web.server.core.settings import SHARED_METRICS, Settings
 
 logger = logging.getLogger(logs.LOGGER)
 
@@ -90,7 +90,7 @@ class Server(uvicorn.Server):
 
 def _work(settings: Settings, listener: socket.socket) -> int:
     """One process: the event loop, until it is asked to end."""
-    from unseen.server.app import create_app  # noqa: PLC0415 - the minder loads no model
+    from unseen.web.server.app import create_app  # noqa: PLC0415 - the minder loads no model
 
     logging.config.dictConfig(logs.CONFIG)
     logging.captureWarnings(True)
@@ -179,7 +179,7 @@ class _Minder:
         self._workers.append(worker)
 
     def _replace(self, worker: BaseProcess) -> None:
-        from unseen.server import metrics  # noqa: PLC0415
+        from unseen.web.server.core import metrics  # noqa: PLC0415
 
         fields = {"worker": worker.pid, "exit": worker.exitcode}
         logger.warning("a worker ended and is replaced", extra={"fields": fields})

@@ -20,32 +20,23 @@ from starlette.types import Scope
 
 from unseen import __version__
 from unseen.errors import UnseenError
-from unseen.server import (
-    bodies,
-    huggingface,
-    keys,
-    label_files,
-    label_studio,
-    openai_api,
-    operations,
-    page_files,
-    roboflow,
-    v1,
-)
-from unseen.server.api import said
-from unseen.server.door import LOOPBACK, Door, Rules
-from unseen.server.indexed import Indexed
-from unseen.server.logs import LOGGER
-from unseen.server.metrics import Metrics
-from unseen.server.problems import Problem, Shape, answer, rfc9457
-from unseen.server.service import Service
-from unseen.server.settings import Settings
+from unseen.web.server.apis import huggingface, label_studio, openai_api, roboflow, v1
+from unseen.web.server.apis.api import said
+from unseen.web.server.core import keys, label_watcher
+from unseen.web.server.core.index_service import Indexed
+from unseen.web.server.core.logs import LOGGER
+from unseen.web.server.core.metrics import Metrics
+from unseen.web.server.core.problems import Problem, Shape, answer, rfc9457
+from unseen.web.server.core.service import Service
+from unseen.web.server.core.settings import Settings
+from unseen.web.server.http import health, page_files, request_parsing
+from unseen.web.server.http.middleware import LOOPBACK, Door, Rules
 
 logger = logging.getLogger(LOGGER)
 
 # Where two have a path, it is the first one's: OpenAI's are below /v1 among our own.
 APIS = (roboflow.api, huggingface.api, openai_api.api, label_studio.api, v1.api)
-ROUTERS = (*(api.router for api in APIS), operations.router, page_files.router)
+ROUTERS = (*(api.router for api in APIS), health.router, page_files.router)
 # GETs that need no key: a page cannot send one before it is there.
 PUBLIC = ("/healthz", "/readyz", "/readiness", "/health", "/metrics", "/info", "/openapi.json")
 
@@ -65,12 +56,12 @@ def create_app(settings: Settings, *, failed: Callable[[], None] | None = None) 
             known.replace(_hashes(settings))
         except UnseenError as error:
             logger.error("keys not used", extra={"fields": {"error": str(error)}})
-        await label_files.reload(service, settings.labels)
+        await label_watcher.reload(service, settings.labels)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         warming = asyncio.create_task(_warm(app, settings, failed))
-        watching = asyncio.create_task(label_files.watch(service, settings.labels))
+        watching = asyncio.create_task(label_watcher.watch(service, settings.labels))
         _on_hangup(lambda: asyncio.ensure_future(reload()))
         yield
         for task in (warming, watching):
@@ -142,7 +133,7 @@ async def _warm(app: FastAPI, settings: Settings, failed: Callable[[], None] | N
                 None, Indexed, settings.index, *arguments
             )
         service.ready = True
-        await label_files.reload(service, settings.labels)
+        await label_watcher.reload(service, settings.labels)
     except Exception as error:
         known = isinstance(error, UnseenError)
         logger.error("not started", exc_info=not known, extra={"fields": {"error": str(error)}})
@@ -246,7 +237,7 @@ def _describe(app: FastAPI) -> None:
                 routes=app.routes,
             )
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            for name, schema in bodies.SCHEMAS.items():
+            for name, schema in request_parsing.SCHEMAS.items():
                 schemas.setdefault(name, schema)
             app.openapi_schema = document
         return app.openapi_schema

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from unseen.prediction.predict import Decision
-from unseen.server.labelling import Asked
-from unseen.server.pictures import Picture
+from unseen.web.server.core.label_service import Asked
+from unseen.web.server.core.pictures import Picture
 
 # A red square of 8 by 8 pixels.
 PNG = (

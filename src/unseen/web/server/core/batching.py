@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from unseen.server.metrics import Metrics
-from unseen.server.problems import overloaded
+from unseen.web.server.core.metrics import Metrics
+from unseen.web.server.core.problems import overloaded
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -8,10 +8,10 @@ import socket
 import uvicorn
 
 from unseen.errors import SourceError
-from unseen.review.app import create_app
-from unseen.review.desk import Desk
-from unseen.server import process
-from unseen.server.settings import ServerLimits, Settings
+from unseen.web.review.app import create_app
+from unseen.web.review.session import Desk
+from unseen.web.server import process
+from unseen.web.server.core.settings import ServerLimits, Settings
 
 HOST = "127.0.0.1"
 PORT = 8010  # the same each time where it is free, as what a browser keeps belongs to a port

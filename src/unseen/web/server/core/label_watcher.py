@@ -11,9 +11,9 @@ from pathlib import Path
 from unseen.errors import LabelError, UnseenError
 from unseen.labels.label_set import LabelSet
 from unseen.prediction.calibration import Calibration, beside
-from unseen.server.logs import LOGGER
-from unseen.server.problems import Problem
-from unseen.server.service import Service
+from unseen.web.server.core.logs import LOGGER
+from unseen.web.server.core.problems import Problem
+from unseen.web.server.core.service import Service
 
 logger = logging.getLogger(LOGGER)
 

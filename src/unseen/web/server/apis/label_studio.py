@@ -23,14 +23,15 @@ from unseen.encoder import Encoded
 from unseen.errors import SourceError
 from unseen.prediction.predict import Decision, decide_encoded
 from unseen.prediction.prediction import Prediction
-from unseen.server import bodies, wire
-from unseen.server.api import Api, failures, said, service
-from unseen.server.labelling import Asked
-from unseen.server.pictures import Picture
-from unseen.server.problems import Problem
-from unseen.server.service import Service
 from unseen.sources import http
 from unseen.sources.address_policy import PublicHosts
+from unseen.web.server.apis import schemas
+from unseen.web.server.apis.api import Api, failures, said, service
+from unseen.web.server.core.label_service import Asked
+from unseen.web.server.core.pictures import Picture
+from unseen.web.server.core.problems import Problem
+from unseen.web.server.core.service import Service
+from unseen.web.server.http import request_parsing
 
 CONFIG_CHARS = 256 * 1024
 PROJECTS = 1_000  # that are remembered
@@ -44,14 +45,14 @@ CONFIG = (
 )
 
 
-class ErrorAnswer(wire.Wire):
+class ErrorAnswer(schemas.Wire):
     """Label Studio shows it as text."""
 
     error: str
     detail: str
 
 
-class SetupRequest(wire.Wire):
+class SetupRequest(schemas.Wire):
     """What Label Studio says of a project when the backend is connected."""
 
     model_config = ConfigDict(
@@ -64,22 +65,22 @@ class SetupRequest(wire.Wire):
     access_token: str | None = Field(default=None, repr=False)
 
 
-class SetupAnswer(wire.Wire):
+class SetupAnswer(schemas.Wire):
     model_version: str
 
 
-class Task(wire.Wire):
+class Task(schemas.Wire):
     data: dict[str, Any] = Field(default={})
 
 
-class PredictRequest(wire.Wire):
+class PredictRequest(schemas.Wire):
     """Tasks, and the labelling configuration."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {
-                    "tasks": [{"id": 1, "data": {"image": f"data:image/png;base64,{wire.PNG}"}}],
+                    "tasks": [{"id": 1, "data": {"image": f"data:image/png;base64,{schemas.PNG}"}}],
                     "label_config": CONFIG,
                     "project": "1.1712",
                 }
@@ -92,11 +93,11 @@ class PredictRequest(wire.Wire):
     project: str | int | None = None
 
 
-class ChoicesOf(wire.Wire):
+class ChoicesOf(schemas.Wire):
     choices: list[str | list[str]]
 
 
-class Region(wire.Wire):
+class Region(schemas.Wire):
     from_name: str
     to_name: str
     type: str
@@ -104,14 +105,14 @@ class Region(wire.Wire):
     score: float
 
 
-class Result(wire.Wire):
+class Result(schemas.Wire):
     model_version: str
     score: float
     result: list[Region]
     error: str | None = None
 
 
-class PredictAnswer(wire.Wire):
+class PredictAnswer(schemas.Wire):
     """A result for each task, in order."""
 
     results: list[Result]
@@ -256,10 +257,10 @@ def _is_allowed(host: SplitResult, service: Service) -> bool:
     "/setup",
     summary="Label Studio connects a project",
     response_model=SetupAnswer,
-    openapi_extra=bodies.described(SetupRequest),
+    openapi_extra=request_parsing.described(SetupRequest),
 )
 async def setup(request: Request) -> Any:
-    asked, _ = await bodies.read(request, SetupRequest)
+    asked, _ = await request_parsing.read(request, SetupRequest)
     if asked.label_config:
         blocks(asked.label_config)  # what is wrong with it is said while someone looks
     known = _projects(request)
@@ -276,10 +277,10 @@ async def setup(request: Request) -> Any:
     summary="Pre-labels for tasks",
     response_model=PredictAnswer,
     response_model_exclude_unset=True,
-    openapi_extra=bodies.described(PredictRequest),
+    openapi_extra=request_parsing.described(PredictRequest),
 )
 async def predict(request: Request) -> Any:
-    asked, _ = await bodies.read(request, PredictRequest)
+    asked, _ = await request_parsing.read(request, PredictRequest)
     one = service(request)
     project = _projects(request).get(_project_of(request, asked.project), Project())
     config = asked.label_config or project.label_config

@@ -17,11 +17,11 @@ from unseen.labels.compiled import CompiledLabels, assemble, texts_of
 from unseen.labels.label_set import Label, LabelSet
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.predict import Decision
-from unseen.server.encoding import Encoding, at_most, in_pool
-from unseen.server.labelsets import LabelStore, StoredSet
-from unseen.server.logs import LOGGER
-from unseen.server.problems import Problem
 from unseen.system import cache
+from unseen.web.server.core.encoding import Encoding, at_most, in_pool
+from unseen.web.server.core.label_sets import LabelStore, StoredSet
+from unseen.web.server.core.logs import LOGGER
+from unseen.web.server.core.problems import Problem
 
 logger = logging.getLogger(LOGGER)
 

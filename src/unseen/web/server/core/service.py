@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 from unseen.prediction.predict import Decision, decide_encoded
 from unseen.prediction.prediction import Prediction
-from unseen.server.encoding import Encoding
-from unseen.server.labelling import Asked, Labelling, Ready
-from unseen.server.metrics import Metrics
-from unseen.server.pictures import Picture
-from unseen.server.problems import Problem
-from unseen.server.settings import Settings
+from unseen.web.server.core.encoding import Encoding
+from unseen.web.server.core.label_service import Asked, Labelling, Ready
+from unseen.web.server.core.metrics import Metrics
+from unseen.web.server.core.pictures import Picture
+from unseen.web.server.core.problems import Problem
+from unseen.web.server.core.settings import Settings
 
 T = TypeVar("T")
 U = TypeVar("U")

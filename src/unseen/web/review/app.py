@@ -22,10 +22,10 @@ from starlette.routing import Route
 from unseen.annotation.pictures import PILES, VERDICTS
 from unseen.errors import UnseenError
 from unseen.pages.served import files_of, type_of
-from unseen.review.desk import Decided, Desk
-from unseen.review.door import Door
-from unseen.review.pictures import SIZES, Pictures
-from unseen.server.problems import Problem, answer
+from unseen.web.review.middleware import Door
+from unseen.web.review.pictures import SIZES, Pictures
+from unseen.web.review.session import Decided, Desk
+from unseen.web.server.core.problems import Problem, answer
 
 ID = re.compile(r"[0-9a-f]{32}")
 MOST = 100  # pictures, or decisions, of one request

@@ -15,11 +15,12 @@ from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, model_validator
 
-from unseen.server import bodies, wire
-from unseen.server.api import Api, failures, said, service
-from unseen.server.pictures import Picture, is_of_a_picture
-from unseen.server.problems import Problem
-from unseen.server.service import Service
+from unseen.web.server.apis import schemas
+from unseen.web.server.apis.api import Api, failures, said, service
+from unseen.web.server.core.pictures import Picture, is_of_a_picture
+from unseen.web.server.core.problems import Problem
+from unseen.web.server.core.service import Service
+from unseen.web.server.http import request_parsing
 
 NOT_SAID = ("", "default/not-specified")  # the second is infinity's word for it
 THREE_FORMS = (
@@ -29,20 +30,20 @@ THREE_FORMS = (
 )
 
 
-class ErrorOf(wire.Wire):
+class ErrorOf(schemas.Wire):
     message: str
     type: str
     param: str | None
     code: str | None
 
 
-class ErrorAnswer(wire.Wire):
+class ErrorAnswer(schemas.Wire):
     """An error, as the client takes it apart."""
 
     error: ErrorOf
 
 
-class Part(wire.Wire):
+class Part(schemas.Wire):
     """One text or one picture: exactly one of these."""
 
     text: str | None = None
@@ -57,11 +58,11 @@ class Part(wire.Wire):
         return self
 
 
-class ImageUrl(wire.Wire):
+class ImageUrl(schemas.Wire):
     url: str
 
 
-class Content(wire.Wire):
+class Content(schemas.Wire):
     """A part of a message."""
 
     type: Literal["text", "image_url"]
@@ -69,7 +70,7 @@ class Content(wire.Wire):
     image_url: ImageUrl | None = None
 
 
-class Message(wire.Wire):
+class Message(schemas.Wire):
     role: str = "user"
     content: str | list[Content]
 
@@ -78,14 +79,14 @@ Item = str | Part
 Token = int | list[int]
 
 
-class EmbeddingsRequest(wire.Wire):
+class EmbeddingsRequest(schemas.Wire):
     """Texts and pictures, a vector each; or messages with one of either."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {"input": ["a red square"]},
-                {"input": [{"image": wire.PNG}, {"text": "a red square"}]},
+                {"input": [{"image": schemas.PNG}, {"text": "a red square"}]},
             ]
         }
     )
@@ -94,29 +95,29 @@ class EmbeddingsRequest(wire.Wire):
     input: Item | list[Item] | list[Token] | None = None
     messages: list[Message] | None = None
     modality: Literal["text", "image"] = "text"
-    encoding_format: wire.Encoding | None = None
+    encoding_format: schemas.Encoding | None = None
     dimensions: int | None = Field(default=None, ge=0, description="0 and null: all")
 
 
-class VectorAnswer(wire.Wire):
+class VectorAnswer(schemas.Wire):
     object: Literal["embedding"]
     index: int
-    embedding: wire.Embedding
+    embedding: schemas.Embedding
 
 
-class Usage(wire.Wire):
+class Usage(schemas.Wire):
     prompt_tokens: int
     total_tokens: int
 
 
-class EmbeddingsAnswer(wire.Wire):
+class EmbeddingsAnswer(schemas.Wire):
     object: Literal["list"]
     model: str
     data: list[VectorAnswer]
     usage: Usage
 
 
-class ModelAnswer(wire.Wire):
+class ModelAnswer(schemas.Wire):
     id: str
     object: Literal["model"]
     created: int
@@ -125,7 +126,7 @@ class ModelAnswer(wire.Wire):
     family: str
 
 
-class ModelsAnswer(wire.Wire):
+class ModelsAnswer(schemas.Wire):
     object: Literal["list"]
     data: list[ModelAnswer]
 
@@ -152,18 +153,18 @@ api = Api(
     "/v1/embeddings",
     summary="The embeddings of texts and pictures",
     response_model=EmbeddingsAnswer,
-    openapi_extra=bodies.described(EmbeddingsRequest),
+    openapi_extra=request_parsing.described(EmbeddingsRequest),
 )
 @router.post("/embeddings", include_in_schema=False)
 async def embeddings(request: Request) -> Any:
-    asked, _ = await bodies.read(request, EmbeddingsRequest)
+    asked, _ = await request_parsing.read(request, EmbeddingsRequest)
     return await _answer(request, asked, asked.modality)
 
 
 @router.post("/v1/embeddings_image", include_in_schema=False)
 @router.post("/embeddings_image", include_in_schema=False)
 async def embeddings_image(request: Request) -> Any:
-    asked, _ = await bodies.read(request, EmbeddingsRequest)
+    asked, _ = await request_parsing.read(request, EmbeddingsRequest)
     return await _answer(request, asked, "image")
 
 
@@ -182,7 +183,7 @@ async def _answer(request: Request, asked: EmbeddingsRequest, modality: str) -> 
     texts = [thing for thing in things if isinstance(thing, str)]
     one.check_texts(texts, one.limits.texts)
     tokens = await one.count_tokens(texts)
-    rows = wire.shorter(await _rows(one, things, texts), dimensions)
+    rows = schemas.shorter(await _rows(one, things, texts), dimensions)
     said(request, pictures=len(things) - len(texts), texts=len(texts))
     encoding = asked.encoding_format or "float"
     return JSONResponse(
@@ -190,7 +191,7 @@ async def _answer(request: Request, asked: EmbeddingsRequest, modality: str) -> 
             "object": "list",
             "model": one.model.name,
             "data": [
-                {"object": "embedding", "index": i, "embedding": wire.written(row, encoding)}
+                {"object": "embedding", "index": i, "embedding": schemas.written(row, encoding)}
                 for i, row in enumerate(rows)
             ],
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},

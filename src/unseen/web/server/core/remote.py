@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from unseen.errors import SourceError
-from unseen.server.settings import Settings
 from unseen.sources.address_policy import PublicHosts
 from unseen.sources.http import fetch
+from unseen.web.server.core.settings import Settings
 
 REDIRECTS = 5
 

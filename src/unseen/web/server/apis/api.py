@@ -8,9 +8,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from unseen.server import bodies
-from unseen.server.problems import Shape
-from unseen.server.service import Service
+from unseen.web.server.core.problems import Shape
+from unseen.web.server.core.service import Service
+from unseen.web.server.http import request_parsing
 
 FAILURES = {
     400: "An image, base64 or JSON that cannot be read.",
@@ -47,7 +47,7 @@ class Api:
 
 def failures(name: str, error: type[BaseModel], kind: str) -> dict[int | str, dict[str, Any]]:
     """`responses` of a router: every error has this body, which the document calls `name`."""
-    reference = bodies.component(error, name)
+    reference = request_parsing.component(error, name)
     return {
         status: {"description": text, "content": {kind: {"schema": reference}}}
         for status, text in FAILURES.items()

@@ -14,10 +14,10 @@ from unseen.errors import UnseenError
 from unseen.images.open import open_image
 from unseen.index.index import Hit, Index
 from unseen.pages import thumbnail
-from unseen.server.encoding import in_pool
-from unseen.server.metrics import Metrics
-from unseen.server.problems import Problem
-from unseen.server.settings import ServerLimits
+from unseen.web.server.core.encoding import in_pool
+from unseen.web.server.core.metrics import Metrics
+from unseen.web.server.core.problems import Problem
+from unseen.web.server.core.settings import ServerLimits
 
 Floats = NDArray[np.float32]
 

@@ -11,7 +11,7 @@ from typing import Any
 from unseen.annotation.labelling import NAME, Labelling
 from unseen.annotation.pictures import Picture
 from unseen.errors import UnseenError
-from unseen.server.problems import Problem, rfc9457
+from unseen.web.server.core.problems import Problem, rfc9457
 
 KEYS = 9  # labels that have a key of their own
 UNDOS = 10_000  # decisions that are remembered, to be taken back

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
 from unseen.pages.served import files_of, type_of
-from unseen.server.problems import Problem
+from unseen.web.server.core.problems import Problem
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -62,5 +62,5 @@ def _files() -> dict[str, tuple[bytes, str]]:
     """Name → content and tag, of every file that ships."""
     return {
         name: (content, f'"{sha256(content).hexdigest()[:16]}"')
-        for name, content in files_of(__package__).items()
+        for name, content in files_of("unseen.web.server").items()
     }

@@ -24,12 +24,12 @@ from unseen.errors import ImageError, SourceError, UnseenError
 from unseen.images.open import DEFAULT_LIMITS
 from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
 from unseen.prediction.open_set import NOTHINGS, Ground, picture_of_nothing, prompts
-from unseen.server.batches import Batches
-from unseen.server.metrics import Metrics
-from unseen.server.pictures import Picture, content_of, embedding_of
-from unseen.server.problems import Problem
-from unseen.server.settings import Settings
 from unseen.system.cpu import usable
+from unseen.web.server.core.batching import Batches
+from unseen.web.server.core.metrics import Metrics
+from unseen.web.server.core.pictures import Picture, content_of, embedding_of
+from unseen.web.server.core.problems import Problem
+from unseen.web.server.core.settings import Settings
 
 T = TypeVar("T")
 Floats = NDArray[np.float32]
@@ -205,7 +205,7 @@ class Encoding:
                 "pictures are not fetched from URLs by this server (`unseen serve --urls` allows "
                 "it): send the picture itself, as base64."
             )
-        from unseen.server.remote import fetched  # noqa: PLC0415 - http and ssl, if asked for
+        from unseen.web.server.core.remote import fetched  # noqa: PLC0415 - http and ssl, if asked for
 
         with self.metrics.stage("fetch"):
             return await in_pool(self._fetchers, fetched, url, self.settings, headers)

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unseen.server.problems import Problem, answer
+from unseen.web.server.core.problems import Problem, answer
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 BODY_BYTES = 256 * 1024  # of a hundred decisions there are 20 kB

@@ -7,7 +7,7 @@ import logging
 import time
 from typing import Any
 
-LOGGER = "unseen.server"
+LOGGER = "unseen.web.server"
 
 
 class JsonLines(logging.Formatter):
@@ -30,7 +30,7 @@ class JsonLines(logging.Formatter):
 CONFIG: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"json": {"()": "unseen.server.logs.JsonLines"}},
+    "formatters": {"json": {"()": "unseen.web.server.core.logs.JsonLines"}},
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",

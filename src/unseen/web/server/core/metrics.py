@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess
 from prometheus_client.exposition import generate_latest
 
-from unseen.server.settings import SHARED_METRICS
+from unseen.web.server.core.settings import SHARED_METRICS
 
 # Readable by every version of Prometheus; the client's own constant asks for 3.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -13,15 +13,16 @@ from unseen.errors import LabelError
 from unseen.index.index import Hit
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.prediction import Prediction
-from unseen.server import bodies, wire
-from unseen.server.api import Api, failures, said, service
-from unseen.server.indexed import Indexed
-from unseen.server.labelling import Ready
-from unseen.server.labelsets import StoredSet
-from unseen.server.problems import PROBLEM_TYPE, Problem, rfc9457
-from unseen.server.service import Service
+from unseen.web.server.apis import schemas
+from unseen.web.server.apis.api import Api, failures, said, service
+from unseen.web.server.core.index_service import Indexed
+from unseen.web.server.core.label_service import Ready
+from unseen.web.server.core.label_sets import StoredSet
+from unseen.web.server.core.problems import PROBLEM_TYPE, Problem, rfc9457
+from unseen.web.server.core.service import Service
+from unseen.web.server.http import request_parsing
 
-RESPONSES = failures("Problem", wire.ProblemAnswer, PROBLEM_TYPE)
+RESPONSES = failures("Problem", schemas.ProblemAnswer, PROBLEM_TYPE)
 
 router = APIRouter(prefix="/v1", tags=["unseen"], responses=RESPONSES)
 api = Api(
@@ -46,22 +47,22 @@ def indexed(request: Request) -> Indexed:
 @router.post(
     "/classify",
     summary="Which labels fit each picture",
-    response_model=wire.ClassifyAnswer,
+    response_model=schemas.ClassifyAnswer,
     response_model_exclude_unset=True,
-    openapi_extra=bodies.described(wire.ClassifyRequest, files=True),
+    openapi_extra=request_parsing.described(schemas.ClassifyRequest, files=True),
 )
 async def classify(request: Request) -> Any:
-    asked, uploads = await bodies.read(request, wire.ClassifyRequest, files=True)
+    asked, uploads = await request_parsing.read(request, schemas.ClassifyRequest, files=True)
     labels, decision = asked.asked(asked.labelset), asked.decision()
     if asked.unknown is not None:
         decision = replace(decision, ground=await service(request).ground())
     if asked.image is not None and not uploads:
         prediction, ready = await service(request).classify_one(
-            wire.picture(asked.image, 0), labels, decision
+            schemas.picture(asked.image, 0), labels, decision
         )
         predictions = [prediction]
     else:
-        pictures = uploads or [wire.picture(one, i) for i, one in enumerate(asked.images or ())]
+        pictures = uploads or [schemas.picture(one, i) for i, one in enumerate(asked.images or ())]
         predictions, ready = await service(request).classify(pictures, labels, decision)
     said(request, pictures=len(predictions), failed=sum(not p.ok for p in predictions))
     used = ready.calibrated(decision).calibration
@@ -95,14 +96,14 @@ def _calibration(used: Calibration) -> dict[str, Any]:
 @router.post(
     "/embed",
     summary="The embeddings of pictures and texts",
-    response_model=wire.EmbedAnswer,
+    response_model=schemas.EmbedAnswer,
     response_model_exclude_unset=True,
-    openapi_extra=bodies.described(wire.EmbedRequest, files=True),
+    openapi_extra=request_parsing.described(schemas.EmbedRequest, files=True),
 )
 async def embed(request: Request) -> Any:
-    asked, uploads = await bodies.read(request, wire.EmbedRequest, files=True)
+    asked, uploads = await request_parsing.read(request, schemas.EmbedRequest, files=True)
     one = service(request)
-    pictures = uploads or [wire.picture(image, i) for i, image in enumerate(asked.images)]
+    pictures = uploads or [schemas.picture(image, i) for i, image in enumerate(asked.images)]
     one.check_texts(asked.texts, one.limits.texts)
     encoded = await one.encode_pictures(pictures)
     texts = await one.encode_texts(asked.texts)
@@ -110,7 +111,7 @@ async def embed(request: Request) -> Any:
     images: list[dict[str, Any]] = [
         {"source": e.name, "error": str(e.error)}
         if e.embedding is None
-        else {"source": e.name, "embedding": wire.written(e.embedding, asked.encoding)}
+        else {"source": e.name, "embedding": schemas.written(e.embedding, asked.encoding)}
         for e in encoded
     ]
     return JSONResponse(
@@ -118,7 +119,7 @@ async def embed(request: Request) -> Any:
             **made_by(one),
             "dimension": one.model.dimension,
             "images": images,
-            "texts": [{"embedding": wire.written(row, asked.encoding)} for row in texts.rows],
+            "texts": [{"embedding": schemas.written(row, asked.encoding)} for row in texts.rows],
             "warnings": list(texts.warnings),
         }
     )
@@ -130,11 +131,11 @@ async def embed(request: Request) -> Any:
 @router.post(
     "/search",
     summary="Pictures of the index that are nearest to words and pictures",
-    response_model=wire.HitsAnswer,
-    openapi_extra=bodies.described(wire.SearchRequest),
+    response_model=schemas.HitsAnswer,
+    openapi_extra=request_parsing.described(schemas.SearchRequest),
 )
 async def search(request: Request) -> Any:
-    asked, _ = await bodies.read(request, wire.SearchRequest)
+    asked, _ = await request_parsing.read(request, schemas.SearchRequest)
     index, one = indexed(request), service(request)
     _check_top(one, asked.top)
     texts = [*asked.texts, *asked.without]
@@ -142,7 +143,7 @@ async def search(request: Request) -> Any:
     if not asked.texts and not asked.images:
         raise LabelError("nothing was asked for: give texts or images.")
     rows = (await one.encode_texts(texts)).rows
-    pictures = [wire.picture(image, i) for i, image in enumerate(asked.images)]
+    pictures = [schemas.picture(image, i) for i, image in enumerate(asked.images)]
     query = rows[: len(asked.texts)].sum(0) - rows[len(asked.texts) :].sum(0)
     query = query + (await one.embed_pictures(pictures)).sum(0)
     length = float(np.linalg.norm(query))
@@ -155,23 +156,23 @@ async def search(request: Request) -> Any:
 @router.post(
     "/similar",
     summary="Pictures of the index that are like one picture",
-    response_model=wire.HitsAnswer,
-    openapi_extra=bodies.described(wire.SimilarRequest),
+    response_model=schemas.HitsAnswer,
+    openapi_extra=request_parsing.described(schemas.SimilarRequest),
 )
 async def similar(request: Request) -> Any:
-    asked, _ = await bodies.read(request, wire.SimilarRequest)
+    asked, _ = await request_parsing.read(request, schemas.SimilarRequest)
     index, one = indexed(request), service(request)
     _check_top(one, asked.top)
     if asked.id is not None:
         query = await index.vector(asked.id)
     else:
-        (query,) = await one.embed_pictures([wire.picture(asked.image or "", 0)])
+        (query,) = await one.embed_pictures([schemas.picture(asked.image or "", 0)])
     hits = await index.search(query, asked.top + (asked.id is not None))
     hits = [hit for hit in hits if hit.id != asked.id][: asked.top]
     return JSONResponse({**made_by(one), "hits": [hit_of(hit) for hit in hits]})
 
 
-@router.get("/pictures", summary="The pictures of the index", response_model=wire.PicturesAnswer)
+@router.get("/pictures", summary="The pictures of the index", response_model=schemas.PicturesAnswer)
 async def pictures(
     request: Request,
     offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
@@ -216,7 +217,7 @@ def _check_top(service: Service, top: int) -> None:
 # label sets
 
 
-@router.get("/labelsets", summary="The label sets kept here", response_model=wire.SetsAnswer)
+@router.get("/labelsets", summary="The label sets kept here", response_model=schemas.SetsAnswer)
 async def list_labelsets(request: Request) -> Any:
     found = await service(request).labelling.list()
     fields = ("name", "version", "created", "labels", "status", "error")
@@ -226,17 +227,17 @@ async def list_labelsets(request: Request) -> Any:
 @router.put(
     "/labelsets/{name}",
     summary="Keep labels under a name; other labels are a new version",
-    response_model=wire.SetAnswer,
-    responses={201: {"model": wire.SetAnswer, "description": "The name is new."}},
-    openapi_extra=bodies.described(wire.LabelsRequest),
+    response_model=schemas.SetAnswer,
+    responses={201: {"model": schemas.SetAnswer, "description": "The name is new."}},
+    openapi_extra=request_parsing.described(schemas.LabelsRequest),
 )
 async def put_labelset(request: Request, name: SetNamed) -> Any:
-    asked, _ = await bodies.read(request, wire.LabelsRequest)
+    asked, _ = await request_parsing.read(request, schemas.LabelsRequest)
     stored, new = await service(request).labelling.put(name, asked.asked())
     return JSONResponse(set_of(service(request), stored), 201 if new else 200)
 
 
-@router.get("/labelsets/{name}", summary="A label set", response_model=wire.SetAnswer)
+@router.get("/labelsets/{name}", summary="A label set", response_model=schemas.SetAnswer)
 async def get_labelset(request: Request, name: SetNamed, version: Version = None) -> Any:
     stored = await service(request).labelling.newest(name, version)
     return JSONResponse(set_of(service(request), stored))

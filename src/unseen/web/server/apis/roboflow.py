@@ -17,34 +17,35 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
 from unseen.prediction import score
-from unseen.server import bodies, wire
-from unseen.server.api import Api, failures, said, service
-from unseen.server.pictures import Picture
-from unseen.server.problems import Problem
-from unseen.server.service import Service
+from unseen.web.server.apis import schemas
+from unseen.web.server.apis.api import Api, failures, said, service
+from unseen.web.server.core.pictures import Picture
+from unseen.web.server.core.problems import Problem
+from unseen.web.server.core.service import Service
+from unseen.web.server.http import request_parsing
 
 TYPES = ("base64", "url")  # of what Roboflow takes; numpy is a pickle, which is never opened
-EXAMPLE: Any = {"type": "base64", "value": wire.PNG}
+EXAMPLE: Any = {"type": "base64", "value": schemas.PNG}
 
 
-class ErrorAnswer(wire.Wire):
+class ErrorAnswer(schemas.Wire):
     """What the SDK shows people of an error."""
 
     message: str
 
 
-class ImageValue(wire.Wire):
+class ImageValue(schemas.Wire):
     """A picture: base64 (a data URI, too), or a URL if the server fetches."""
 
     type: str = Field(description="base64 or url")
-    value: Any = Field(json_schema_extra={"type": "string"}, examples=[wire.PNG])
+    value: Any = Field(json_schema_extra={"type": "string"}, examples=[schemas.PNG])
 
 
 Thing = str | ImageValue
 Kind = Literal["image", "text"]
 
 
-class ImagesRequest(wire.Wire):
+class ImagesRequest(schemas.Wire):
     """One picture, or several."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"image": EXAMPLE}]})
@@ -52,7 +53,7 @@ class ImagesRequest(wire.Wire):
     image: Thing | list[Thing]
 
 
-class TextsRequest(wire.Wire):
+class TextsRequest(schemas.Wire):
     """One text, or several, as they are."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"text": ["a red square"]}]})
@@ -60,7 +61,7 @@ class TextsRequest(wire.Wire):
     text: str | list[str]
 
 
-class CompareRequest(wire.Wire):
+class CompareRequest(schemas.Wire):
     """One thing, and those that it is compared with. `clip_version_id` is let pass."""
 
     model_config = ConfigDict(
@@ -77,7 +78,7 @@ class CompareRequest(wire.Wire):
 Row = Annotated[list[float], Field(description="of length 1")]
 
 
-class RowsAnswer(wire.Wire):
+class RowsAnswer(schemas.Wire):
     embeddings: list[Row]
     time: float = Field(description="seconds")
     inference_id: str
@@ -85,7 +86,7 @@ class RowsAnswer(wire.Wire):
     parent_id: str | None
 
 
-class CompareAnswer(wire.Wire):
+class CompareAnswer(schemas.Wire):
     similarity: list[float] | dict[str, float]
     time: float = Field(description="seconds")
     inference_id: str
@@ -111,10 +112,10 @@ api = Api(
     "/embed_image",
     summary="The embeddings of pictures",
     response_model=RowsAnswer,
-    openapi_extra=bodies.described(ImagesRequest),
+    openapi_extra=request_parsing.described(ImagesRequest),
 )
 async def embed_image(request: Request) -> Any:
-    asked, _ = await bodies.read(request, ImagesRequest)
+    asked, _ = await request_parsing.read(request, ImagesRequest)
     return await _embeddings(request, _listed(asked.image), "image")
 
 
@@ -122,10 +123,10 @@ async def embed_image(request: Request) -> Any:
     "/embed_text",
     summary="The embeddings of texts",
     response_model=RowsAnswer,
-    openapi_extra=bodies.described(TextsRequest),
+    openapi_extra=request_parsing.described(TextsRequest),
 )
 async def embed_text(request: Request) -> Any:
-    asked, _ = await bodies.read(request, TextsRequest)
+    asked, _ = await request_parsing.read(request, TextsRequest)
     return await _embeddings(request, _listed(asked.text), "text")
 
 
@@ -144,10 +145,10 @@ async def _embeddings(request: Request, things: Sequence[Thing], kind: Kind) -> 
     "/compare",
     summary="The cosines of a picture or text to others",
     response_model=CompareAnswer,
-    openapi_extra=bodies.described(CompareRequest),
+    openapi_extra=request_parsing.described(CompareRequest),
 )
 async def compare(request: Request) -> Any:
-    asked, _ = await bodies.read(request, CompareRequest)
+    asked, _ = await request_parsing.read(request, CompareRequest)
     start = time.perf_counter()
     one = service(request)
     named = asked.prompt if isinstance(asked.prompt, dict) else None
