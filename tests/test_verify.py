@@ -77,7 +77,7 @@ def test_figures_are_compared(tmp_path: Path) -> None:
 
 
 def test_without_a_network_the_picture_is_said_to_be_missing(tmp_path: Path) -> None:
-    from unseen.cli.verify import _golden
+    from unseen.cli.commands.verify import _golden
 
     folder = checkpoints.clip(tmp_path / "clip")
     for nowhere in (str(tmp_path / "none.png"), "http://127.0.0.1:9/none.jpg"):

@@ -17,7 +17,7 @@ import unseen as library
 from cli.test_commands import ROOT, unseen
 from serving import serving
 from unseen.annotation.labelling import Labelling
-from unseen.cli.distil import distil
+from unseen.cli.commands.distil import distil
 from unseen.learning.distil import classifier
 from unseen.learning.distil.lessons import NOTHING, NOTHING_FROM, lessons_of
 from unseen.learning.distil.training import Teaching

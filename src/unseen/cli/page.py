@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 import unseen
-from unseen.cli.target import prepare
+from unseen.cli.output_file import prepare
 from unseen.errors import UnseenError
 from unseen.results.manifest import write_ended
 

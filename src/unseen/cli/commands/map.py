@@ -10,9 +10,9 @@ import typer
 
 import unseen
 from unseen.cli import options, page, progress
-from unseen.cli.groups import AUTO, Clusters, how_many, titles
-from unseen.cli.index import opened, the_model
-from unseen.cli.target import prepare
+from unseen.cli.commands.groups import AUTO, Clusters, how_many, titles
+from unseen.cli.commands.index import opened, the_model
+from unseen.cli.output_file import prepare
 from unseen.results.manifest import manifest, write_ended
 
 CELL = 64  # pixels of a picture on the map

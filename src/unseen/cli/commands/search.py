@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import unseen
 from unseen.cli import options, page, progress
-from unseen.cli.index import opened, the_model
+from unseen.cli.commands.index import opened, the_model
 from unseen.errors import SourceError
 from unseen.results.manifest import manifest
 

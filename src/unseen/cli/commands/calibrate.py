@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 import unseen
-from unseen.cli import asked, options, progress
+from unseen.cli import label_options, options, progress
 from unseen.cli.output import unwritable
-from unseen.cli.target import prepare
+from unseen.cli.output_file import prepare
 from unseen.datasets.annotation import match, read
 from unseen.errors import LabelError, SourceError
 from unseen.results.manifest import manifest, write_ended
@@ -90,7 +90,7 @@ def calibrate(
     classifier = unseen.load(
         model, revision=revision, device=device, commercial=commercial, adapter=adapter
     )
-    compiled = asked.compiled(classifier, labels, template, unknown or (), quiet)
+    compiled = label_options.compiled(classifier, labels, template, unknown or (), quiet)
     reading = {"index": not no_index, "batch_size": batch_size, "quiet": quiet}
     how = {"multi": multi, "precision": precision, "coverage": coverage, "sets": sets}
     makers = manifest(classifier.model, compiled, {**how, "unlabelled": unlabelled})

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import unseen
-from unseen.cli import asked, options, progress
-from unseen.cli.default import defaulting
+from unseen.cli import label_options, options, progress
+from unseen.cli.command_group import defaulting
 from unseen.cli.output import named, printable
 from unseen.index.location import find
 
@@ -91,8 +91,8 @@ def propose(
             commercial=commercial,
             adapter=adapter,
         )
-        compiled = asked.compiled(classifier, labels, template, background, quiet)
-        learnt = asked.calibration_of(
+        compiled = label_options.compiled(classifier, labels, template, background, quiet)
+        learnt = label_options.calibration_of(
             labels, compiled, calibration, none=no_calibration, multi=False, quiet=quiet
         )
         how: dict[str, Any] = {"exact": exact, "precision": precision, "unknown": auto}

@@ -13,8 +13,8 @@ import typer
 
 import unseen
 from unseen.cli import options, progress
+from unseen.cli.image_stream import encoded
 from unseen.cli.output import Lines, printable
-from unseen.cli.stream import encoded
 
 if TYPE_CHECKING:
     from unseen.label_lint import Finding

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Optional
 import typer
 
 import unseen
-from unseen.cli import asked, options, progress
+from unseen.cli import label_options, options, progress
+from unseen.cli.image_stream import from_index, indexed_of
 from unseen.cli.output import Writer
-from unseen.cli.stream import from_index, indexed_of
-from unseen.cli.target import Target
+from unseen.cli.output_file import Target
 from unseen.errors import LabelError
 from unseen.results.manifest import manifest
 from unseen.sources.expand import Source, count, expand
@@ -95,11 +95,11 @@ def classify(
         commercial=commercial,
         adapter=adapter,
     )
-    compiled = asked.compiled(classifier, labels, template, background, quiet)
+    compiled = label_options.compiled(classifier, labels, template, background, quiet)
     learnt = (
         None
         if transductive
-        else asked.calibration_of(
+        else label_options.calibration_of(
             labels, compiled, calibration, none=no_calibration, multi=multi, quiet=quiet
         )
     )

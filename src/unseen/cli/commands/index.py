@@ -12,8 +12,8 @@ import typer
 
 import unseen
 from unseen.cli import options, progress
-from unseen.cli.default import defaulting
-from unseen.cli.target import prepare
+from unseen.cli.command_group import defaulting
+from unseen.cli.output_file import prepare
 from unseen.errors import StoreError
 from unseen.index.location import find
 from unseen.results.manifest import versions, write_ended

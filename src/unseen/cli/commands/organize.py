@@ -13,9 +13,9 @@ import typer
 
 import unseen
 from unseen.annotation import organize as filing
-from unseen.cli import asked, options, progress
+from unseen.cli import label_options, options, progress
+from unseen.cli.image_stream import predictions_of
 from unseen.cli.output import named
-from unseen.cli.stream import predictions_of
 from unseen.errors import SourceError
 from unseen.results.manifest import manifest, write_ended
 from unseen.sources.expand import count
@@ -73,8 +73,8 @@ def organize(
     options.check_labels(labels, model, adapter)
     background, auto = options.unknown_argument(unknown)
     classifier = unseen.load(model, precision=precision, device=device, adapter=adapter)
-    compiled = asked.compiled(classifier, labels, template, background, quiet)
-    learnt = asked.calibration_of(
+    compiled = label_options.compiled(classifier, labels, template, background, quiet)
+    learnt = label_options.calibration_of(
         labels, compiled, calibration, none=no_calibration, multi=False, quiet=quiet
     )
     decision = classifier.decision(False, 1, min_score, auto, learnt)

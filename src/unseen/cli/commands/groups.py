@@ -12,8 +12,8 @@ import typer
 
 import unseen
 from unseen.cli import options, page, progress
-from unseen.cli.index import opened, the_model
-from unseen.cli.organize import done_or_shown
+from unseen.cli.commands.index import opened, the_model
+from unseen.cli.commands.organize import done_or_shown
 from unseen.errors import SourceError
 from unseen.results.manifest import manifest
 

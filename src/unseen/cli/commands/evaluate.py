@@ -10,7 +10,7 @@ import typer
 
 from unseen.cli import options, progress
 from unseen.cli.output import Lines
-from unseen.cli.target import prepare
+from unseen.cli.output_file import prepare
 from unseen.errors import LabelError
 from unseen.results.manifest import write_ended
 

@@ -6,7 +6,7 @@ import typer
 
 import unseen
 from unseen.cli import options, progress
-from unseen.cli.target import prepare
+from unseen.cli.output_file import prepare
 from unseen.results.manifest import manifest, write_ended
 from unseen.results.vectors import beside, check_suffix, writing_vectors
 from unseen.sources.expand import count

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 import unseen
-from unseen.cli import asked, options, progress
-from unseen.cli.label_doctor import doctor
+from unseen.cli import label_options, options, progress
+from unseen.cli.commands.labels_doctor import doctor
 from unseen.cli.output import unwritable
-from unseen.cli.target import prepare
+from unseen.cli.output_file import prepare
 from unseen.errors import LabelError
 from unseen.results.manifest import manifest, write_manifest
 
@@ -47,7 +47,7 @@ def compile_labels(
         raise LabelError("--unknown auto is no label; give it to unseen classify.")
     prepare(output, overwrite=overwrite)
     classifier = unseen.load(model, revision=revision, device=device, commercial=commercial)
-    compiled = asked.compiled(classifier, source, template, unknown or (), quiet)
+    compiled = label_options.compiled(classifier, source, template, unknown or (), quiet)
     try:
         compiled.save(output)
         write_manifest(output, manifest(classifier.model, compiled, {}))

@@ -12,7 +12,7 @@ import typer
 import unseen
 from unseen.cli import options, progress
 from unseen.cli.output import named, printable, unwritable
-from unseen.cli.target import prepare
+from unseen.cli.output_file import prepare
 from unseen.errors import SourceError, UnseenError
 from unseen.system.cache import write_atomically
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from unseen.cli import options, progress
-from unseen.cli.label import Name
+from unseen.cli.commands.label import Name
 from unseen.errors import MissingExtraError
 
 if TYPE_CHECKING:

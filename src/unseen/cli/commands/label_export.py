@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from unseen.cli import options, progress
-from unseen.cli.label import Name
+from unseen.cli.commands.label import Name
 from unseen.cli.output import printable
 from unseen.errors import SourceError
 

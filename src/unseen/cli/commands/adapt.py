@@ -11,9 +11,9 @@ from typing import Annotated, Any, Optional
 import typer
 
 import unseen
-from unseen.cli import asked, options, progress
+from unseen.cli import label_options, options, progress
 from unseen.cli.output import unwritable
-from unseen.cli.target import prepare
+from unseen.cli.output_file import prepare
 from unseen.datasets.annotation import classes, match, read
 from unseen.errors import LabelError, SourceError
 from unseen.labels.label_set import LabelSet
@@ -85,7 +85,7 @@ def adapt(
         device=device,
         commercial=commercial,
     )
-    compiled = asked.compiled(classifier, label_set, template, (), quiet)
+    compiled = label_options.compiled(classifier, label_set, template, (), quiet)
     how = {"shots": shots, "seed": seed, "by_pictures": by_pictures or [], "exact": exact}
     makers = manifest(classifier.model, compiled, {**how, "precision": precision})
     from unseen.cli import labelled  # noqa: PLC0415
