@@ -34,11 +34,10 @@ from unseen.prediction.adapter import ZERO_SHOT
 from unseen.prediction.score import single_label
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
-
-from transductive import blurred, grainy, tinted  # noqa: E402
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "benchmarks")]
 
 import shapes  # noqa: E402
+from transductive import blurred, grainy, tinted  # noqa: E402
 
 SHOTS = (1, 2, 4, 8, 16)
 DRAWS = 10

@@ -30,7 +30,7 @@ from unseen.evaluation.bootstrap import Estimate
 from unseen.prediction.predict import Decision, chances
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 import shapes  # noqa: E402
 

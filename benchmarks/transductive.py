@@ -27,7 +27,7 @@ from unseen.prediction.score import softmax
 from unseen.prediction.transductive import transduce
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 import shapes  # noqa: E402
 

@@ -26,7 +26,7 @@ from unseen.prediction.open_set import Ground, evidence
 from unseen.prediction.prediction import LEAST_EVIDENCE
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 import shapes  # noqa: E402
 

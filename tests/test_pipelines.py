@@ -1,0 +1,129 @@
+"""`unseen.pipeline` beside `transformers.pipeline`: the same call, the same answer."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import shapes
+import torch
+import transformers
+from PIL import Image
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+import unseen
+
+LABELS = ["a red circle", "a blue star", "a green square"]
+TASK = "zero-shot-image-classification"
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Image.Image]:
+    things = ("red circle", "blue star", "green square", "pink heart")
+    return [shapes.draw(shapes.scene(thing), 7) for thing in things]
+
+
+@pytest.fixture(scope="module")
+def both(shapes_clip: Path) -> tuple[Any, Any]:
+    theirs = transformers.pipeline(
+        TASK,
+        model=str(shapes_clip),
+        image_processor=CLIPImageProcessorPil.from_pretrained(shapes_clip),
+        dtype="float32",
+    )
+    return unseen.pipeline(TASK, model=str(shapes_clip)), theirs
+
+
+def same(ours: Any, theirs: Any) -> None:
+    assert [row["label"] for row in ours] == [row["label"] for row in theirs]
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine == {"score": pytest.approx(other["score"], abs=1e-4), "label": other["label"]}
+        assert type(mine["score"]) is float
+
+
+def test_the_same_answers(both: tuple[Any, Any], pictures: list[Image.Image]) -> None:
+    ours, theirs = both
+    for options in (
+        {},
+        {"hypothesis_template": "a photo of {}"},
+        {"hypothesis_template": "{}"},
+    ):
+        for picture in pictures:
+            same(
+                ours(picture, candidate_labels=LABELS, **options),
+                theirs(picture, candidate_labels=LABELS, **options),
+            )
+
+
+def test_lists_and_batches(both: tuple[Any, Any], pictures: list[Image.Image]) -> None:
+    ours, theirs = both
+    mine = ours(pictures, candidate_labels=LABELS, batch_size=3)
+    other = theirs(pictures, candidate_labels=LABELS, batch_size=3)
+    assert type(mine) is list and len(mine) == 4
+    for a, b in zip(mine, other, strict=True):
+        same(a, b)
+    for again in (
+        ours(images=pictures, candidate_labels=LABELS),
+        list(ours(iter(pictures), candidate_labels=LABELS)),
+    ):
+        for a, b in zip(again, mine, strict=True):
+            same(a, b)
+
+
+def test_the_published_snippet_with_only_its_import_changed() -> None:
+    """As the model pages of the hub print it; the picture and the model are on this machine."""
+    snippet = """
+from unseen import pipeline
+
+pipe = pipeline("zero-shot-image-classification", model="tests/fixtures/shapes-clip")
+predictions = pipe(
+    "examples/cat.jpg",
+    candidate_labels=["animals", "humans", "landscape"],
+)
+best = max(predictions, key=lambda x: x["score"])
+print(f"Label with the best score: {best['label']}, Score: {best['score']}")
+"""
+    space: dict[str, Any] = {}
+    exec(snippet, space)
+    assert len(space["predictions"]) == 3 and type(space["predictions"]) is list
+    assert space["best"] == space["predictions"][0]
+
+
+def test_the_task_may_be_left_out_and_nothing_given_is_the_built_in() -> None:
+    for cpu in ("cpu", -1, None, torch.device("cpu")):
+        detector = unseen.pipeline(model="builtin", device=cpu)
+        assert detector.classifier.encoder.place.is_cpu
+    assert detector("examples/cat.jpg", candidate_labels=["cat", "dog"])[0]["label"] == "cat"
+    assert unseen.pipeline(TASK).classifier.model.name == "builtin"
+
+
+def test_what_it_refuses(both: tuple[Any, Any], pictures: list[Image.Image]) -> None:
+    ours, _ = both
+    with pytest.raises(unseen.UnseenError, match="text-generation"):
+        unseen.pipeline("text-generation")
+    with pytest.raises(unseen.LabelError, match="candidate_labels"):
+        ours(pictures[0])
+    with pytest.raises(unseen.SourceError, match="no picture"):
+        ours(candidate_labels=LABELS)
+    with pytest.raises(unseen.LabelError, match=r"\{\}"):
+        ours(pictures[0], candidate_labels=LABELS, hypothesis_template="a photo")
+    with pytest.raises(unseen.ImageError):
+        ours([pictures[0], b"broken"], candidate_labels=LABELS)
+    with pytest.raises(unseen.SourceError, match="folder"):
+        ours("examples", candidate_labels=LABELS)
+    for gpu in ("cuda:0", 0):
+        with pytest.raises(unseen.ModelError, match="CUDA"):  # transformers has none here either
+            unseen.pipeline(TASK, device=gpu)
+    with pytest.raises(TypeError):
+        ours(pictures[0], candidate_label=LABELS)  # a typo must not pass in silence
+
+
+def test_the_call_and_its_file_have_two_names() -> None:
+    """A module that is imported becomes an attribute of the package, over a function's name."""
+    code = "import pkgutil, unseen; print({m.name for m in pkgutil.iter_modules(unseen.__path__)})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not ast.literal_eval(done.stdout) & {*unseen.__all__}
