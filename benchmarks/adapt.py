@@ -36,8 +36,9 @@ from unseen.prediction.score import single_label
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "benchmarks")]
 
-import shapes  # noqa: E402
 from transductive import blurred, grainy, tinted  # noqa: E402
+
+import shapes  # noqa: E402
 
 SHOTS = (1, 2, 4, 8, 16)
 DRAWS = 10

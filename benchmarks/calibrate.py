@@ -27,8 +27,9 @@ from unseen.prediction.calibration import METHODS
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "benchmarks")]
 
-import shapes  # noqa: E402
 from transductive import SPOILED  # noqa: E402
+
+import shapes  # noqa: E402
 
 DRAWS = 100
 EACH = 10

@@ -21,7 +21,7 @@ CHANGED = 0.01
 CODE = """
 import resource, sys, time
 from pathlib import Path
-from unseen.diff import diff
+from unseen.results.compare import diff
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 start = time.perf_counter()
 found = diff(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -39,10 +39,11 @@ from unseen.prediction.predict import Decision, chances
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "benchmarks")]
 
-import shapes  # noqa: E402
 from side_by_side import b32  # noqa: E402
 from side_by_side import photographs as large  # noqa: E402
 from transductive import blurred, grainy  # noqa: E402
+
+import shapes  # noqa: E402
 
 SURE = 0.9
 REVIEWED = (0.0, 0.1, 0.2, 0.4, 1.0)  # parts of the four folds

@@ -32,8 +32,9 @@ from unseen.evaluation.bootstrap import proportion
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "benchmarks")]
 
-import shapes  # noqa: E402
 from transductive import blurred, grainy  # noqa: E402
+
+import shapes  # noqa: E402
 
 SURE = (0.5, 0.8, 0.9, 0.95)
 LOOKED = (0.1, 0.2, 0.4)  # parts of a folder

@@ -21,9 +21,9 @@ from sklearn.metrics import roc_auc_score
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "benchmarks")]
 
-import shapes  # noqa: E402
 from adapt import SPOILED  # noqa: E402
 
+import shapes  # noqa: E402
 import unseen  # noqa: E402
 from unseen.datasets.annotation import read  # noqa: E402
 from unseen.learning.adapt import adapt  # noqa: E402

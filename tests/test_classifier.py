@@ -8,13 +8,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import checkpoints
 import numpy as np
 import pytest
-import shapes
 from PIL import Image
 from sklearn.utils.extmath import softmax as judge_softmax
 
+import checkpoints
+import shapes
 import unseen
 from unseen.models.model import Score
 from unseen.prediction import score

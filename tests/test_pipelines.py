@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import shapes
 import torch
 import transformers
 from PIL import Image
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+import shapes
 import unseen
 
 LABELS = ["a red circle", "a blue star", "a green square"]

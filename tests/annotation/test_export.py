@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labelled import Made, labelling, odd
 from PIL import Image
 
+from labelled import Made, labelling, odd
 from unseen.annotation import export as exporting
 from unseen.annotation.export import HOW, chosen, export
 from unseen.annotation.labelling import Labelling
@@ -496,8 +496,8 @@ def test_stopped_at_any_picture_it_leaves_nothing(
 
 KILLED = """
 import os, signal, sys
-from unseen.autolabel import export as exporting
-from unseen.autolabel.labelling import Labelling
+from unseen.annotation import export as exporting
+from unseen.annotation.labelling import Labelling
 owner = exporting.Path if sys.argv[2] == "rename" else exporting.os
 real, left = getattr(owner, sys.argv[2]), [int(sys.argv[3])]
 def die(*arguments, **named):

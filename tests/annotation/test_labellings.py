@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import shapes
 from scipy.stats import binomtest
 
+import shapes
 import unseen
 from unseen.annotation import active_learning
 from unseen.annotation.labelling import Labelling

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+
 import shapes
 from running import unseen
-
 from unseen.annotation import organize
 from unseen.errors import SourceError
 

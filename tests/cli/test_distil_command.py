@@ -17,9 +17,9 @@ import unseen as library
 from cli.test_commands import ROOT, unseen
 from serving import serving
 from unseen.annotation.labelling import Labelling
+from unseen.annotation.training_set import NOTHING, NOTHING_FROM, lessons_of
 from unseen.cli.commands.distil import distil
 from unseen.learning.distil import classifier
-from unseen.learning.distil.lessons import NOTHING, NOTHING_FROM, lessons_of
 from unseen.learning.distil.training import Teaching
 from unseen.web.server.core.settings import Settings
 

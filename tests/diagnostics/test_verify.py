@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import checkpoints
 import numpy as np
 import pytest
 from PIL import Image
-from running import unseen as command
 
+import checkpoints
 import unseen
+from running import unseen as command
 from unseen.diagnostics import verify
 from unseen.models import table
 
@@ -61,9 +61,8 @@ def test_what_was_published_names_known_checkpoints() -> None:
 
 def test_figures_are_compared(tmp_path: Path) -> None:
     """With a published figure of our own making: what transformers says of the same files."""
-    from judging import pictures
-
     from judges.test_clip_parity import judge_of
+    from judging import pictures
 
     folder = checkpoints.clip(tmp_path / "clip")
     path = tmp_path / "picture.png"

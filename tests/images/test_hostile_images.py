@@ -8,11 +8,11 @@ import time
 import warnings
 from pathlib import Path
 
-import hostile
 import numpy as np
 import pytest
 from PIL import Image
 
+import hostile
 import unseen
 from unseen.images.open import open_image
 from unseen.images.preprocess import CLIP_DEFAULTS, Preprocess, TwoViews
@@ -95,7 +95,7 @@ import resource, sys
 from pathlib import Path
 sys.path.insert(0, "tests")
 import hostile
-from unseen.images import open_image
+from unseen.images.open import open_image
 from unseen.errors import ImageError
 for path in sorted(Path(sys.argv[1]).glob("*.png")):
     assert open_image(path).size == (14_000, 7_000)

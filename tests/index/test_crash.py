@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import shapes
 
+import shapes
 import unseen
 from unseen.index.location import FILE, FOLDER
 
@@ -25,7 +25,7 @@ PICTURES = 240
 CODE = """
 import sys
 import unseen
-from unseen.store import update
+from unseen.index import update
 update.COMMIT_PICTURES = 5
 encoder = unseen.load(sys.argv[1]).encoder
 with unseen.Index(sys.argv[2]) as index:

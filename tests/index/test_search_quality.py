@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import shapes
 
+import shapes
 import unseen
 from index.test_groups import blobs, matrix_of
 from unseen.index import approximate, search

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import shapes
 from PIL import Image
 
+import shapes
 import unseen
 from unseen.index import matrix as derived
 from unseen.index import schema, search

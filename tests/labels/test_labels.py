@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import checkpoints
 import numpy as np
 import pytest
 
+import checkpoints
 import unseen
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import LabelSet, fill, template_names, templates

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import shapes
 from PIL import Image, ImageFilter
 from safetensors.numpy import load as load_arrays
 from sklearn.linear_model import LogisticRegression
 
+import shapes
 import unseen
 from unseen.encoder import Encoded
 from unseen.errors import LabelError

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import shapes
 from PIL import ImageFilter
 from scipy.optimize import minimize_scalar
 from scipy.stats import betabinom, binom
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, log_loss, precision_score
 
+import shapes
 import unseen
 from unseen.learning.calibrate import (
     calibrate,

@@ -1,4 +1,4 @@
-"""`unseen.learning.distil`, and the files that it makes: onnxruntime by itself is the judge of these."""
+"""Distillation, and the files that it makes: onnxruntime by itself is the judge of these."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import shapes
 from PIL import Image
 
+import shapes
 import unseen
 from unseen.errors import LabelError, ModelError
 from unseen.learning.adapt import adapt

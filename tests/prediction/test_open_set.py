@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import shapes
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+import shapes
 import unseen
 from unseen.prediction.open_set import Ground, concepts, evidence, picture_of_nothing
 from unseen.prediction.prediction import LEAST_EVIDENCE

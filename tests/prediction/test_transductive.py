@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 
+import shapes
 import unseen
 from unseen.models.model import Score
 from unseen.prediction import transductive

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import shapes
 from sklearn.metrics import confusion_matrix
 
+import shapes
 import unseen
 from unseen.cli.output import CsvWriter, JsonLinesWriter, JsonWriter, Lines
 from unseen.errors import SourceError

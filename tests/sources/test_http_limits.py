@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_server import RawServer, answer
 
 import unseen
 import unseen.sources.http
+from raw_server import RawServer, answer
 from unseen.sources.http import fetch
 
 LIMITS: dict[str, Any] = {"max_bytes": 100_000, "max_seconds": 10, "max_redirects": 5}

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from raw_server import RawServer, answer
 
 import unseen
+from raw_server import RawServer, answer
 from unseen.images.open import open_image
 from unseen.sources.address_policy import PublicHosts
 from unseen.sources.http import AddressCheck, fetch

@@ -12,11 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import hostile
 import numpy as np
 import pytest
 from PIL import Image
 
+import hostile
 import unseen
 from unseen.images.open import Limits, open_image
 from unseen.sources.expand import count, expand

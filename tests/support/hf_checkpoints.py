@@ -9,7 +9,6 @@ from typing import Any
 
 import sentencepiece
 import torch
-from checkpoints import CORPUS, randomise, tokenizer
 from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors, trainers
 from tokenizers.models import BPE
 from transformers import (
@@ -25,6 +24,8 @@ from transformers import (
     SiglipConfig,
     SiglipModel,
 )
+
+from checkpoints import CORPUS, randomise, tokenizer
 
 PIECES = 300
 MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]

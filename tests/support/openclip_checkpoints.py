@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import checkpoints
-import hf_checkpoints
 import open_clip
 import timm
 from open_clip.model import set_model_preprocess_cfg
 from open_clip.push_to_hf_hub import save_for_hf
 from open_clip.transform import PreprocessCfg
 from transformers import AutoTokenizer, BertConfig, XLMRobertaConfig
+
+import checkpoints
+import hf_checkpoints
 
 SMALL = {"layers": 2, "width": 48, "head_width": 16, "patch_size": 14, "image_size": 70}
 TEXT = {"context_length": 77, "width": 48, "heads": 3, "layers": 2}

@@ -10,10 +10,10 @@ import sys
 import time
 from pathlib import Path
 
-import checkpoints
 import numpy as np
 import pytest
 
+import checkpoints
 import unseen
 from unseen.system import cache
 from unseen.system.prompt_cache import VectorCache
@@ -80,7 +80,7 @@ def test_one_flipped_bit_in_a_compiled_network_is_found(
 PROCESS = """
 import sys, time
 from pathlib import Path
-from unseen import cache
+from unseen.system import cache
 def make(folder):
     (folder / "a.bin").write_bytes(b"x" * 10)
     print("making", flush=True)
@@ -189,7 +189,7 @@ def test_a_second_process_with_the_same_labels_encodes_none(
     folder = checkpoints.clip(tmp_path / "clip")
     code = """
 import sys, unseen
-from unseen import encode
+from unseen import encoder as encode
 asked = []
 usual = encode.Encoder._encode_new_texts
 encode.Encoder._encode_new_texts = lambda self, texts: asked.extend(texts) or usual(self, texts)

@@ -139,7 +139,7 @@ def test_a_full_disk_is_a_warning_and_a_temporary_home(
 
 def test_a_temporary_home_goes_with_its_process(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    code = "from unseen import cache; print(cache.home())"
+    code = "from unseen.system import cache; print(cache.home())"
     settings = {**os.environ, "UNSEEN_HOME": str(tmp_path / "file")}
     run = subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True)
     assert "Set UNSEEN_HOME" in run.stderr
@@ -229,7 +229,7 @@ def test_a_database_of_another_form_is_made_again(fresh_home: Path) -> None:
 
 WRITER = """
 import sys, numpy as np
-from unseen.prompt_cache import VectorCache
+from unseen.system.prompt_cache import VectorCache
 store, who = VectorCache(), sys.argv[1]
 for start in range(0, int(sys.argv[2]), 50):
     prompts = [f"{who} {i}" for i in range(start, start + 50)]
@@ -268,7 +268,7 @@ def test_three_writers_at_once_lose_nothing(fresh_home: Path) -> None:
 def test_the_lock_is_held_between_processes(fresh_home: Path) -> None:
     code = """
 import time
-from unseen.prompt_cache import VectorCache
+from unseen.system.prompt_cache import VectorCache
 with VectorCache().lock("m"):
     start = time.time()
     time.sleep(0.3)

@@ -72,7 +72,7 @@ def calibrate(
 ) -> Calibration:
     """What labelled pictures teach of a label set.
 
-    `pictures`: what `unseen.datasets.annotation.read` takes (a folder with a folder a label, or a CSV file of
+    `pictures`: what `datasets.annotation.read` takes (a folder with a folder a label, or a CSV file of
     path and label), or pairs of a source and its label or labels. One label a picture: the
     temperature, and sets of likely labels with `coverage` (None: no sets) by `method`, lac or aps.
     `multi_label`: the labels of a picture are all that are true of it; thresholds are for the best

@@ -3,7 +3,7 @@
 It holds a row for each of its labels, which takes the place of the row that the label's text would
 have, and a scale and bias that make the products probabilities. One kind also holds its examples
 (`Cache`). Another, which the pictures gave no reason to leave zero-shot, holds no row at all.
-`unseen.learning.adapt` makes them.
+`unseen.adapt` makes them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Adapter:
     `rows` (k, d): one a label, of any length; (0, d) for zero-shot. `level` (d,): the mean of what
     these labels' texts have. The rows of other labels' texts lie around it, `contrast` times as far
     away as they did: the scale of `score` is made for `rows`, which may be much longer. `facts`:
-    what `unseen.learning.adapt` measured, plain data for JSON. The numbers are those that half precision can
+    what `unseen.adapt` measured, plain data for JSON. The numbers are those that half precision can
     hold, in memory too, so that a file says the same as what was saved.
     """
 

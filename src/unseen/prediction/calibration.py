@@ -1,6 +1,6 @@
 """What was learnt of a label set from pictures: how its scores are put right, and when to say yes.
 
-Made by `unseen.learning.calibrate`, kept as a JSON file beside the label set, and tied to one model, to its
+Made by `unseen.calibrate`, kept as a JSON file beside the label set, tied to one model, to its
 labels and to their prompts: anything else is refused.
 """
 

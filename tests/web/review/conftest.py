@@ -8,8 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from reviewing import Birds, Serve, Served, doubtful, flock
 
+from reviewing import Birds, Serve, Served, doubtful, flock
 from unseen.web.review.session import Desk
 
 

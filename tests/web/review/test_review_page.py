@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import browsers
 import pytest
+
+import browsers
 from browsers import DESK, HOSTILE, PHONE, Keys
 from reviewing import Birds, Serve, Served, doubtful, flock
-
 from unseen.web.review.pictures import Pictures
 
 

@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import hostile
 import httpx
 import pytest
 from PIL import Image
-from reviewing import LABELS, OWN, Birds, Serve, Served, flock
 
+import hostile
+from reviewing import LABELS, OWN, Birds, Serve, Served, flock
 from unseen.annotation.pictures import Picture
 from unseen.errors import ImageError
 from unseen.web.review.pictures import Pictures

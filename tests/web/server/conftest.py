@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
-from asking import KEY
-from serving import Served, serving
 
 import unseen
+from asking import KEY
+from serving import Served, serving
 from unseen.web.server.core import keys
 from unseen.web.server.core.settings import ServerLimits, Settings
 

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from serving import Served, serving, until
 
+from serving import Served, serving, until
 from unseen.errors import SourceError
 from unseen.web.server.apis.schemas import PNG
 from unseen.web.server.core import keys

@@ -7,16 +7,16 @@ import io
 from pathlib import Path
 from typing import Any
 
-import hf_checkpoints
 import numpy as np
 import pytest
-from asking import KEY, ask, b64, png
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import BadRequestError, HfHubHTTPError
 from PIL import Image
-from serving import serving
 
+import hf_checkpoints
 import unseen
+from asking import KEY, ask, b64, png
+from serving import serving
 from unseen.web.server.core.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("only_loopback")

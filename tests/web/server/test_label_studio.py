@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import KEY, ask, b64, png
-from serving import serving
 
 import unseen
+from asking import KEY, ask, b64, png
+from serving import serving
 from unseen.errors import SourceError
 from unseen.web.server.apis import label_studio
 from unseen.web.server.core import keys

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import openai
 import pytest
-from asking import KEY, ask, b64, png
 
 import unseen
+from asking import KEY, ask, b64, png
 
 pytestmark = pytest.mark.usefixtures("only_loopback")
 

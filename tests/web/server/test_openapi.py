@@ -10,11 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
-import shapes
 from openapi_spec_validator import validate
-from serving import Served, serving
 
+import shapes
 import unseen
+from serving import Served, serving
 from unseen.web.server.core.settings import Settings
 
 CHECKS = (

@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import browsers
 import pytest
-import shapes
-from browsers import DESK, HOSTILE, PHONE, Keys
 from PIL import Image
 
+import browsers
+import shapes
+from browsers import DESK, HOSTILE, PHONE, Keys
 from unseen.pages.served import files_of
 
 COLOURS = "a red circle, a green square, a blue star"

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 import shapes
 from asking import KEY, ask, b64, png
-
 from unseen import Classifier
 
 pytestmark = pytest.mark.network

@@ -8,6 +8,7 @@ import urllib.request
 from typing import Any
 
 import pytest
+
 from asking import KEY, ask, b64, png
 
 SUBJECT = "a red circle"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import shapes
 from PIL import Image, ImageFilter
-from serving import serving, until
 
+import shapes
 import unseen
+from serving import serving, until
 from unseen.learning.adapt import adapt
 from unseen.learning.calibrate import calibrate
 from unseen.prediction.adapter import ZERO_SHOT, Adapter

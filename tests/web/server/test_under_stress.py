@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import hostile
 import httpx
 import pytest
-import shapes
-from serving import Served, commanded, serving, until
 
+import hostile
+import shapes
 import unseen
+from serving import Served, commanded, serving, until
 from unseen.learning.calibrate import calibrate
 from unseen.prediction.calibration import beside
 from unseen.web.server.apis.schemas import PNG

@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 import httpx
 import numpy as np
 import pytest
-import shapes
 from PIL import Image
-from serving import Served, serving
 
+import shapes
 import unseen
+from serving import Served, serving
 from unseen.web.server.core.settings import ServerLimits, Settings
 
 LABELS = ["red circle", "blue square", "green star"]

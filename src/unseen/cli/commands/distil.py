@@ -69,8 +69,8 @@ def distil(
     for path in (output, page):
         prepare(path, overwrite=overwrite)
     from unseen.annotation.labelling import Labelling  # noqa: PLC0415 - it loads what computes
+    from unseen.annotation.training_set import lessons_of  # noqa: PLC0415
     from unseen.learning.distil.classifier import distil as made_of  # noqa: PLC0415
-    from unseen.learning.distil.lessons import lessons_of  # noqa: PLC0415
     from unseen.learning.distil.model_card import Teacher, markdown  # noqa: PLC0415
     from unseen.learning.distil.training import Teaching  # noqa: PLC0415
 

@@ -21,7 +21,6 @@ from starlette.types import Scope
 from unseen import __version__
 from unseen.errors import UnseenError
 from unseen.web.server.apis import huggingface, label_studio, openai_api, roboflow, v1
-from unseen.web.server.apis.api import said
 from unseen.web.server.core import keys, label_watcher
 from unseen.web.server.core.index_service import Indexed
 from unseen.web.server.core.logs import LOGGER
@@ -30,6 +29,7 @@ from unseen.web.server.core.problems import Problem, Shape, answer, rfc9457
 from unseen.web.server.core.service import Service
 from unseen.web.server.core.settings import Settings
 from unseen.web.server.http import health, page_files, request_parsing
+from unseen.web.server.http.api import said
 from unseen.web.server.http.middleware import LOOPBACK, Door, Rules
 
 logger = logging.getLogger(LOGGER)

@@ -20,12 +20,12 @@ from unseen.labels.label_set import Label, fill
 from unseen.models.model import HYPOTHESIS
 from unseen.prediction import score
 from unseen.web.server.apis import schemas
-from unseen.web.server.apis.api import Api, failures, said, service
 from unseen.web.server.core.label_service import Asked
 from unseen.web.server.core.pictures import Picture, is_of_a_picture
 from unseen.web.server.core.problems import Problem
 from unseen.web.server.core.service import Service
 from unseen.web.server.http import request_parsing
+from unseen.web.server.http.api import Api, failures, said, service
 
 DEFAULT_SET = "default"  # the stored label set for pictures that come without labels
 BYTES = ("application/octet-stream", "")  # huggingface_hub names no type that it cannot guess

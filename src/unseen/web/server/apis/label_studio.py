@@ -26,12 +26,12 @@ from unseen.prediction.prediction import Prediction
 from unseen.sources import http
 from unseen.sources.address_policy import PublicHosts
 from unseen.web.server.apis import schemas
-from unseen.web.server.apis.api import Api, failures, said, service
 from unseen.web.server.core.label_service import Asked
 from unseen.web.server.core.pictures import Picture
 from unseen.web.server.core.problems import Problem
 from unseen.web.server.core.service import Service
 from unseen.web.server.http import request_parsing
+from unseen.web.server.http.api import Api, failures, said, service
 
 CONFIG_CHARS = 256 * 1024
 PROJECTS = 1_000  # that are remembered

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, model_validator
 
 from unseen.web.server.apis import schemas
-from unseen.web.server.apis.api import Api, failures, said, service
 from unseen.web.server.core.pictures import Picture, is_of_a_picture
 from unseen.web.server.core.problems import Problem
 from unseen.web.server.core.service import Service
 from unseen.web.server.http import request_parsing
+from unseen.web.server.http.api import Api, failures, said, service
 
 NOT_SAID = ("", "default/not-specified")  # the second is infinity's word for it
 THREE_FORMS = (

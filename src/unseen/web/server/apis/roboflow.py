@@ -18,11 +18,11 @@ from pydantic import ConfigDict, Field
 
 from unseen.prediction import score
 from unseen.web.server.apis import schemas
-from unseen.web.server.apis.api import Api, failures, said, service
 from unseen.web.server.core.pictures import Picture
 from unseen.web.server.core.problems import Problem
 from unseen.web.server.core.service import Service
 from unseen.web.server.http import request_parsing
+from unseen.web.server.http.api import Api, failures, said, service
 
 TYPES = ("base64", "url")  # of what Roboflow takes; numpy is a pickle, which is never opened
 EXAMPLE: Any = {"type": "base64", "value": schemas.PNG}

@@ -14,13 +14,13 @@ from unseen.index.index import Hit
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.prediction import Prediction
 from unseen.web.server.apis import schemas
-from unseen.web.server.apis.api import Api, failures, said, service
 from unseen.web.server.core.index_service import Indexed
 from unseen.web.server.core.label_service import Ready
 from unseen.web.server.core.label_sets import StoredSet
 from unseen.web.server.core.problems import PROBLEM_TYPE, Problem, rfc9457
 from unseen.web.server.core.service import Service
 from unseen.web.server.http import request_parsing
+from unseen.web.server.http.api import Api, failures, said, service
 
 RESPONSES = failures("Problem", schemas.ProblemAnswer, PROBLEM_TYPE)
 

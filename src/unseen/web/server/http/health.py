@@ -10,8 +10,8 @@ from fastapi.responses import JSONResponse, Response
 
 from unseen import __version__
 from unseen.labels.label_set import template_names
-from unseen.web.server.apis.api import service
 from unseen.web.server.core import metrics
+from unseen.web.server.http.api import service
 
 router = APIRouter(tags=["operations"])
 
