@@ -25,10 +25,12 @@ if TYPE_CHECKING:
         UnseenError,
         UnseenWarning,
     )
-    from unseen.images.open import Limits, open_image
+    from unseen.images.open import open_image
     from unseen.index.index import Index
     from unseen.labels.compiled import CompiledLabels
     from unseen.labels.label_set import LabelSet
+    from unseen.limits import Limits
+    from unseen.load_options import LoadOptions
     from unseen.pipelines import pipeline
     from unseen.prediction.prediction import Prediction, Scored
 
@@ -42,7 +44,8 @@ _HOMES = {
     "Index": "index.index",
     "LabelError": "errors",
     "LabelSet": "labels.label_set",
-    "Limits": "images.open",
+    "Limits": "limits",
+    "LoadOptions": "load_options",
     "MissingExtraError": "errors",
     "ModelError": "errors",
     "Prediction": "prediction.prediction",
@@ -64,6 +67,7 @@ __all__ = [
     "LabelError",
     "LabelSet",
     "Limits",
+    "LoadOptions",
     "MissingExtraError",
     "ModelError",
     "Prediction",
