@@ -150,6 +150,8 @@ LOADING: dict[str, Any] = {
 NO_LABELS = "an adapter changes labels, and here are none"
 FLAGS = ("commercial", "exact")
 
+NO_OVERRIDES: Mapping[str, Any] = {}
+
 Command = Callable[..., None]
 
 
@@ -169,8 +171,8 @@ def loads_recorded_model(
 ) -> Callable[[Command], Command]:
     """As `loads_model`, for a model that an index or a labelling names, with its options.
 
-    The command's parameter is `overrides: dict[str, Any]`: the fields of LoadOptions that the user
-    gave, and no other, for `dataclasses.replace`.
+    The command's parameter is `overrides: Mapping[str, Any]`: the fields of LoadOptions that the
+    user gave, and no other, for `dataclasses.replace`.
     """
     defaults = {name: False if name in FLAGS else None for name in LOADING}
     annotations = {name: _recorded(name) for name in LOADING}
@@ -243,9 +245,10 @@ def _changed(annotation: Any, *, optional: bool = False, **changes: Any) -> Any:
     return Annotated[kind | None if optional else kind, option]
 
 
-def check_labels(labels: str | None, model: str, adapter: Path | None) -> None:
+def check_labels(labels: str | None, load_options: LoadOptions) -> None:
     """LabelError, before a model is loaded, when nothing brings labels."""
-    if labels is None and adapter is None and not model.endswith(".onnx"):
+    brings_labels = load_options.adapter is not None or load_options.model.endswith(".onnx")
+    if labels is None and not brings_labels:
         raise LabelError("no labels were given: --labels cat,dog, or --adapter that brings some.")
 
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.classifier import load
+from unseen.classifier import Classifier, load
 from unseen.encoder import Encoded
 from unseen.errors import ImageError, SourceError, UnseenError
 from unseen.limits import DEFAULT_LIMITS
@@ -55,27 +55,21 @@ class Texts:
 class Encoding:
     """The two nets of one model, behind queues and caches."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        """Loads no weights; `warm_up` does. Raises ModelError."""
+    def __init__(
+        self, settings: Settings, metrics: Metrics, classifier: Classifier | None = None
+    ) -> None:
+        """Loads no weights; `warm_up` does. `classifier`: what the settings load, where that was
+        done already. Raises ModelError."""
         self.settings = settings
         self.limits = settings.limits
         self.metrics = metrics
-        classifier = load(
-            settings.model,
-            revision=settings.revision,
-            limits=settings.limits.of_a_picture(),
-            exact=settings.exact,
-            threads=settings.threads,
-            precision=settings.precision,
-            device=settings.device,
-            commercial=settings.commercial,
-            adapter=settings.adapter,
-        )
+        if classifier is None:
+            classifier = load(settings.model_options())
         self.encoder = classifier.encoder
         self.adapted = classifier.adapted
         self.started = time.time()
         self.ready = False
-        threads = settings.threads or usable()
+        threads = settings.load_options.threads or usable()
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="unseen-decode")
         self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="unseen-fetch")
         self.images: Batches[NDArray[np.uint8], Floats] = Batches(

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
+from unseen.classifier import Classifier
 from unseen.prediction.predict import Decision, decide_encoded
 from unseen.prediction.prediction import Prediction
 from unseen.web.server.core.encoding import Encoding
@@ -22,9 +23,11 @@ U = TypeVar("U")
 class Service(Encoding):
     """One model that encodes, and knows label sets."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics, classifier: Classifier | None = None
+    ) -> None:
         """Loads no weights; `warm_up` does. Raises ModelError, StoreError."""
-        super().__init__(settings, metrics)
+        super().__init__(settings, metrics, classifier)
         self.labelling = Labelling(self)
 
     async def close(self) -> None:
