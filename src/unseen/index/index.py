@@ -100,6 +100,13 @@ class Index:
         self._place = place
         self._database = schema.connect(place / FILE)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the same file; a connection stays where it was made."""
+        return _reopened, (self.root,)
+
+    def __repr__(self) -> str:
+        return f"Index({str(self.root)!r})"
+
     def close(self) -> None:
         """Closes the database; the index may be opened again."""
         self._database.close()
@@ -395,6 +402,11 @@ KEEP: dict[str, Callable[[Hit], Any]] = {
     "best": lambda hit: -(hit.width or 0) * (hit.height or 0),
     "oldest": lambda hit: (hit.taken is None, hit.taken),
 }
+
+
+def _reopened(root: Path) -> Index:
+    """What was pickled."""
+    return Index(root, create=False)
 
 
 def _files(folders: Iterable[Path]) -> Iterator[Path]:

@@ -39,6 +39,9 @@ class Cache:
     alpha: float
     beta: float
 
+    def __repr__(self) -> str:
+        return f"Cache({len(self.support)} examples, alpha={self.alpha:g}, beta={self.beta:g})"
+
     def say(self, cosines: Rows, k: int) -> Rows:
         """(n, m) cosines to the examples → (n, k), to be added to those of the labels."""
         there, first, count = np.unique(self.owners, return_index=True, return_counts=True)
@@ -77,6 +80,10 @@ class CompiledLabels:
     fingerprint: str
     name: str = "labels"
     adapted: Adapted | None = None
+
+    def __repr__(self) -> str:
+        adapted = "" if self.adapted is None else ", adapted"
+        return f"CompiledLabels({self.name!r}, {len(self.labels)} labels, {self.model!r}{adapted})"
 
     @property
     def compared(self) -> Rows:

@@ -59,6 +59,9 @@ class Adapter:
             cache = replace(self.cache, support=_halved(self.cache.support))
             object.__setattr__(self, "cache", cache)
 
+    def __repr__(self) -> str:
+        return f"Adapter({self.method!r}, {len(self.labels)} labels, {self.model!r})"
+
     @cached_property
     def id(self) -> str:
         """Of its content: the date and the figures do not count."""

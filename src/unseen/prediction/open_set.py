@@ -43,6 +43,9 @@ class Ground:
     concepts: Rows  # (b, d)
     nothing: Rows  # (m, d)
 
+    def __repr__(self) -> str:
+        return f"Ground({len(self.concepts)} concepts, {len(self.nothing)} pictures)"
+
     @classmethod
     def of(cls, encoder: Encoder) -> Ground:
         """Encoded once and kept on disk: some hundred words and 32 small pictures."""

@@ -88,12 +88,8 @@ def calibrate(
     classifier = unseen.load(load_options)
     compiled = label_options.compiled(classifier, labels, template, unknown or (), quiet)
     reading = {"index": not no_index, "batch_size": batch_size, "quiet": quiet}
-    how: dict[str, Any] = {
-        "multi": multi,
-        "target_precision": target_precision,
-        "coverage": coverage,
-    }
-    how |= {"sets": sets, **load_options.facts()}
+    how: dict[str, Any] = {"multi": multi, "coverage": coverage, "sets": sets}
+    how |= {"target_precision": target_precision, **load_options.facts()}
     makers = manifest(classifier.model, compiled, {**how, "unlabelled": unlabelled})
     if unlabelled is not None:
         made, failed = _prior(classifier, pictures, compiled, unlabelled, reading)
