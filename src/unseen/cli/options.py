@@ -190,35 +190,37 @@ def _loading(
     place again when the command is called."""
 
     def decorate(command: Command) -> Command:
-        signature = inspect.signature(command, eval_str=True)
-        names = [name for name in LOADING if name not in signature.parameters]
+        declared = inspect.signature(command, eval_str=True)
+        names = [name for name in LOADING if name not in declared.parameters]
+        group = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=defaults[name],
+                annotation=annotations[name],
+            )
+            for name in names
+        ]
+        parameters = [
+            option.replace(annotation=_changed(option.annotation, hidden=True))
+            if option.name in refused
+            else option
+            for shown in declared.parameters.values()
+            for option in (group if shown.name == parameter else [shown])
+        ]
+        signature = declared.replace(parameters=parameters)
 
         @wraps(command)
-        def run(**arguments: Any) -> None:
-            values = {name: arguments.pop(name) for name in names}
+        def run(*positional: Any, **named: Any) -> None:
+            bound = signature.bind(*positional, **named)
+            bound.apply_defaults()
+            values = {name: bound.arguments.pop(name) for name in names}
             given = {name: value for name, value in values.items() if value != defaults[name]}
             for name in [name for name in names if name in refused and name in given]:
                 raise ModelError(f"--{name} is not for this command: {refused[name]}.")
-            command(**arguments, **{parameter: make(given)})
+            command(**bound.arguments, **{parameter: make(given)})
 
-        parameters: list[inspect.Parameter] = []
-        for declared in signature.parameters.values():
-            group = names if declared.name == parameter else [declared.name]
-            for name in group:
-                annotation, default = declared.annotation, declared.default
-                if declared.name == parameter:
-                    annotation, default = annotations[name], defaults[name]
-                if name in refused:
-                    annotation = _changed(annotation, hidden=True)
-                parameters.append(
-                    inspect.Parameter(
-                        name,
-                        inspect.Parameter.KEYWORD_ONLY,
-                        default=default,
-                        annotation=annotation,
-                    )
-                )
-        vars(run)["__signature__"] = signature.replace(parameters=parameters)
+        vars(run)["__signature__"] = signature
         vars(run)["loads_model"] = True  # for the test that walks the commands
         return run
 
