@@ -25,11 +25,11 @@ if TYPE_CHECKING:
         UnseenError,
         UnseenWarning,
     )
+    from unseen.images.limits import Limits
     from unseen.images.open import open_image
     from unseen.index.index import Index
     from unseen.labels.compiled import CompiledLabels
     from unseen.labels.label_set import LabelSet
-    from unseen.limits import Limits
     from unseen.load_options import LoadOptions
     from unseen.pipelines import pipeline
     from unseen.prediction.prediction import Prediction, Scored
@@ -44,7 +44,7 @@ _HOMES = {
     "Index": "index.index",
     "LabelError": "errors",
     "LabelSet": "labels.label_set",
-    "Limits": "limits",
+    "Limits": "images.limits",
     "LoadOptions": "load_options",
     "MissingExtraError": "errors",
     "ModelError": "errors",

@@ -13,15 +13,16 @@ import numpy as np
 
 from unseen.encoder import Embeddings, Encoded, Encoder, Progress
 from unseen.errors import LabelError, ModelError
+from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.labels.compiled import CompiledLabels, compile_labels
 from unseen.labels.label_set import Label, LabelSet, LabelsLike, TemplateLike
-from unseen.limits import DEFAULT_LIMITS, Limits
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models.model import Model
 from unseen.prediction.adapter import Adapter
 from unseen.prediction.calibration import Calibration
-from unseen.prediction.open_set import Ground
-from unseen.prediction.predict import Decision, decide_encoded
+from unseen.prediction.decision import Decision
+from unseen.prediction.open_set import ReferenceSet
+from unseen.prediction.predict import predict_encoded
 from unseen.prediction.prediction import Prediction
 from unseen.prediction.transductive import transduce
 from unseen.sources.expand import Source, name_of
@@ -124,7 +125,7 @@ class Classifier:
         self.encoder = encoder
         self.adapter = adapter
         self._compiled: OrderedDict[LabelSet, CompiledLabels] = OrderedDict()
-        self._ground: Ground | None = None
+        self._reference_set: ReferenceSet | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """The encoder loads its model anew; label sets are encoded again when they are needed."""
@@ -186,8 +187,7 @@ class Classifier:
                     f"the label set {labels.name!r} is compiled: its templates and background "
                     "labels are fixed; give them to `unseen labels compile`."
                 )
-            labels.check(self.model)
-            return self.adapted(labels)
+            return self.adapted(labels.for_model(self.model))
         label_set = LabelSet.of(labels, template=template, background=background)
         compiled = self._compiled.pop(label_set, None) or self.adapted(
             compile_labels(self.encoder, label_set, progress=progress)
@@ -224,7 +224,7 @@ class Classifier:
         encoded = list(self.encoder.stream_images([one], batch_size=1))
         if encoded[0].error is not None:
             raise encoded[0].error
-        return decide_encoded(encoded, compiled, self.model.score, decision)[0]
+        return predict_encoded(encoded, compiled, decision)[0]
 
     def classify_many(
         self,
@@ -274,19 +274,19 @@ class Classifier:
             )
         if isinstance(calibration, (str, Path)):
             calibration = Calibration.load(calibration)
-        ground = self.ground() if unknown else None
-        return Decision(multi_label, top_k, min_score, calibration, ground)
+        reference_set = self.reference_set() if unknown else None
+        return Decision(multi_label, top_k, min_score, calibration, reference_set)
 
-    def ground(self) -> Ground:
+    def reference_set(self) -> ReferenceSet:
         """What evidence is measured against; encoded once. LabelError where words say nothing."""
         if self.model.labels:
             raise LabelError(
                 f"evidence is measured by what words say, and {self.model.name} knows its labels "
                 "alone: leave unknown auto out; min_score says unknown below a probability."
             )
-        if self._ground is None:
-            self._ground = Ground.of(self.encoder)
-        return self._ground
+        if self._reference_set is None:
+            self._reference_set = ReferenceSet.of(self.encoder)
+        return self._reference_set
 
     def predictions(
         self,
@@ -300,7 +300,7 @@ class Classifier:
         if batch_size is None:
             batch_size = self.encoder.batch_size
         while batch := list(islice(stream, batch_size)):
-            yield from decide_encoded(batch, compiled, self.model.score, decision)
+            yield from predict_encoded(batch, compiled, decision)
 
     def together(
         self, stream: Iterable[Encoded], compiled: CompiledLabels, decision: Decision
@@ -319,6 +319,5 @@ class Classifier:
         encoded = list(stream)
         good = [e.embedding for e in encoded if e.embedding is not None]
         rows = np.array(good, dtype=np.float32)
-        rule = compiled.rule(self.model.score)
-        chances = transduce(rows, compiled.matrix, rule) if good else None
-        yield from decide_encoded(encoded, compiled, self.model.score, decision, chances)
+        probabilities = transduce(rows, compiled.matrix, compiled.score) if good else None
+        yield from predict_encoded(encoded, compiled, decision, probabilities)

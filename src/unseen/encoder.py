@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.errors import LabelError, ModelError, UnseenError, UnseenWarning
+from unseen.images.limits import Limits
 from unseen.images.open import open_image
-from unseen.limits import Limits
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models import families, hub
 from unseen.models.compiled import CompiledNetwork

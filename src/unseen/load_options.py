@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unseen.errors import ModelError
-from unseen.limits import DEFAULT_LIMITS, Limits
+from unseen.images.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from unseen.prediction.adapter import Adapter

@@ -24,7 +24,8 @@ from unseen.evaluation.metrics import Metric
 from unseen.load_options import LoadOptions
 from unseen.prediction.adapter import Adapter
 from unseen.prediction.calibration import Calibration
-from unseen.prediction.predict import Decision, chances
+from unseen.prediction.decision import Decision
+from unseen.prediction.predict import label_probabilities
 from unseen.results.manifest import manifest
 
 ROUGH = 30  # pictures below which an interval is not worth much
@@ -188,7 +189,7 @@ def _ask(question: Question, examples: Sequence[Example]) -> tuple[list[Asked], 
                 adapter, learnt = adapters.get(chosen[0]), calibrations.get(chosen[1])
                 adapted = compiled if adapter is None else adapter.apply(compiled)
                 decision = Decision(question.several, calibration=learnt)
-                found = chances(images, adapted, classifier.model.score, decision)
+                found = label_probabilities(images, adapted, decision)
                 data = None if learnt is None else learnt.to_data()
                 about = {
                     **_of(classifier),

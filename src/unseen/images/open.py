@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
 from unseen.errors import ImageError, SourceError
+from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.images.rgb import ORIENTATION, SIDEWAYS, bytes_of, to_rgb, upright_rgb
-from unseen.limits import DEFAULT_LIMITS, Limits
 from unseen.sources.expand import name_of, shortened
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ def adapter(shapes_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     classifier = unseen.load(shapes_clip)
     rows = classifier.encode_images(blurred(la, s) for la in LABELS for s in range(5))
     owners = np.repeat(np.arange(len(LABELS)), 5)
-    made = adapt(rows, owners, classifier.compile(LABELS), classifier.model.score)
+    made = adapt(rows, owners, classifier.compile(LABELS))
     assert made.method != ZERO_SHOT
     path = tmp_path_factory.mktemp("adapter") / "mine.safetensors"
     made.save(path)

@@ -97,7 +97,6 @@ def adapt(
             rows[kept],
             [chosen[i][1] for i in kept],
             compiled,
-            classifier.model.score,
             by_pictures=by_pictures or (),
             seed=seed,
             progress=show,

@@ -122,10 +122,9 @@ def _learnt(
 
     from unseen.cli import labelled  # noqa: PLC0415
     from unseen.learning.calibrate import learn  # noqa: PLC0415
-    from unseen.prediction.calibration import answers  # noqa: PLC0415
 
     examples = read(source, several=multi)
-    matched = match(examples, answers(compiled))
+    matched = match(examples, compiled.answers)
     used = np.flatnonzero(matched.judged(multi))
     failed: dict[Path, str] = {}
     paths = [examples[i].path for i in used]
@@ -137,9 +136,8 @@ def _learnt(
     }
     labelled.say_left_out(left_out, len(paths), several=multi)
     kept = np.array([path not in failed for path in paths], dtype=bool)
-    truth = matched.truth(used[kept].tolist(), True, len(answers(compiled)))
-    score = classifier.model.score
-    return learn(rows[kept], truth, compiled, score, multi_label=multi, **how), failed
+    truth = matched.truth(used[kept].tolist(), True, len(compiled.answers))
+    return learn(rows[kept], truth, compiled, multi_label=multi, **how), failed
 
 
 def _prior(
@@ -160,7 +158,7 @@ def _prior(
     rows = labelled.encode(classifier, paths, source, failed, **reading)
     labelled.say_left_out({"unreadable": labelled.unreadable(failed)}, len(paths))
     kept = np.array([path not in failed for path in paths], dtype=bool)
-    return learn_prior(rows[kept], compiled, classifier.model.score, prior), failed
+    return learn_prior(rows[kept], compiled, prior), failed
 
 
 def _summary(made: Calibration) -> str:

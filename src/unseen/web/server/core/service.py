@@ -7,7 +7,8 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from unseen.classifier import Classifier
-from unseen.prediction.predict import Decision, decide_encoded
+from unseen.prediction.decision import Decision
+from unseen.prediction.predict import predict_encoded
 from unseen.prediction.prediction import Prediction
 from unseen.web.server.core.encoding import Encoding
 from unseen.web.server.core.label_service import Asked, Labelling, Ready
@@ -41,7 +42,7 @@ class Service(Encoding):
         """A prediction for each picture; labels and pictures are encoded side by side."""
         labels, encoded = await _both(self.labelling.of(asked), self.encode_pictures(pictures))
         decision = labels.calibrated(decision)
-        return decide_encoded(encoded, labels.compiled, self.model.score, decision), labels
+        return predict_encoded(encoded, labels.compiled, decision), labels
 
     async def classify_one(
         self, picture: Picture, asked: Asked, decision: Decision

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from unseen.limits import Limits
+from unseen.images.limits import Limits
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 
 # The variable that prometheus_client reads when it is imported: then several processes write into
