@@ -15,7 +15,8 @@ from unseen.encoder import Embeddings, Encoded, Encoder, Progress
 from unseen.errors import LabelError, ModelError
 from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.labels.compiled import CompiledLabels, compile_labels
-from unseen.labels.label_set import Label, LabelSet, LabelsLike, TemplateLike
+from unseen.labels.label_set import Label, LabelSet, LabelsLike
+from unseen.labels.templates import TemplateLike
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models.model import Model
 from unseen.prediction.adapter import Adapter

@@ -12,7 +12,8 @@ import pytest
 import checkpoints
 import unseen
 from unseen.labels.compiled import CompiledLabels
-from unseen.labels.label_set import Label, LabelSet, fill, template_names, templates
+from unseen.labels.label_set import Label, LabelSet
+from unseen.labels.templates import fill, template_names, templates
 
 DEFAULT = "This is a photo of {}."
 
@@ -97,10 +98,10 @@ def test_duplicates_are_merged_with_a_warning() -> None:
         (["cat", 7], {}, "7 is a int"),
         (7, {}, "list or a dict"),
         ({"cat": {"prompt": "x"}}, {}, "unknown keys"),
-        ({"cat": ""}, {}, "empty prompt"),
+        ({"cat": ""}, {}, "prompt that is empty"),
         ({"cat": {"threshold": 7}}, {}, "not in 0…1"),
         (["cat"], {"template": "a photo"}, r"no \{\}"),
-        (["cat"], {"template": []}, "empty list of templates"),
+        (["cat"], {"template": []}, "list of templates is empty"),
         (["cat"], {"background": ["cat"]}, "both"),
         ([], {"background": ["other"]}, "no labels"),
         ("nowhere.txt", {}, "no such label file"),
@@ -115,12 +116,12 @@ def test_refused(labels: Any, options: dict[str, Any], words: str) -> None:
 @pytest.mark.parametrize(
     "name, content, words",
     [
-        ("a.json", "{", "no JSON"),
-        ("a.yaml", "a: [", "no YAML"),
+        ("a.json", "{", "not valid JSON"),
+        ("a.yaml", "a: [", "not valid YAML"),
         ("a.yaml", "", "list or a dict"),
         ("a.txt", "# nothing\n", "no labels"),
         ("a.txt", b"\xff\xfe\x00", "cannot be read"),
-        ("a.yaml", "!!python/object/apply:os.system ['true']", "no YAML"),
+        ("a.yaml", "!!python/object/apply:os.system ['true']", "not valid YAML"),
         ("a.json", '{"labels": ["a"], "colour": 1}', "unknown keys"),
     ],
 )

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Optional, get_args
 import typer
 
 from unseen.errors import LabelError, ModelError
-from unseen.labels.label_set import templates
+from unseen.labels.templates import templates
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 
 

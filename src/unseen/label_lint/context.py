@@ -19,7 +19,8 @@ from unseen.classifier import Classifier
 from unseen.encoder import Progress
 from unseen.errors import UnseenWarning
 from unseen.labels.compiled import CompiledLabels
-from unseen.labels.label_set import LabelSet, fill
+from unseen.labels.label_set import LabelSet
+from unseen.labels.templates import fill
 from unseen.models.model import Score
 from unseen.prediction.score import logits, softmax
 

@@ -11,7 +11,8 @@ import numpy as np
 from unseen.label_lint import spelling
 from unseen.label_lint.context import Subject, percent
 from unseen.label_lint.findings import ERROR, NOTE, WARNING, Finding
-from unseen.labels.label_set import Label, fill
+from unseen.labels.label_set import Label
+from unseen.labels.templates import fill
 
 Check: TypeAlias = Callable[[Subject], Iterator[Finding]]
 

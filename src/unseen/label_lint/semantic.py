@@ -13,7 +13,7 @@ from unseen.label_lint import spelling
 from unseen.label_lint.context import Rows, Subject, percent
 from unseen.label_lint.findings import NOTE, WARNING, Finding
 from unseen.labels.compiled import NEUTRAL
-from unseen.labels.label_set import fill
+from unseen.labels.templates import fill
 from unseen.prediction.score import logits, single_label, softmax
 
 # Of pairs of everyday words, so many are less alike than what is called a near-synonym. Found with

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from unseen.encoder import Encoder, Progress
 from unseen.errors import LabelError
-from unseen.labels.label_set import UNKNOWN, Label, LabelSet, fill
+from unseen.labels.label_set import UNKNOWN, Label, LabelSet
+from unseen.labels.templates import fill
 from unseen.models.model import Model, Score
 from unseen.system.safetensors_file import Kind
 
@@ -81,11 +82,37 @@ class Adapted:
 
 @dataclass(frozen=True, eq=False)
 class CompiledLabels:
-    """`matrix` float32 (k, d): a row of length 1 a label; `neutral` (m, d): the neutral prompts.
+    """A label set encoded for one model, and the score that gives its matrix a meaning.
 
-    Tied to the model whose fingerprint it carries: any other refuses it. Where it is `adapted`,
-    rows have any length: `similarities` and `score` are right in both cases. `stored_score`: what
-    `score` gives; None where a file of 0.1.0 does not have it, until `for_model` fills it in.
+    It is tied to the model whose fingerprint it carries: any other model refuses it.
+
+    Attributes
+    ----------
+    labels : tuple of Label
+        k labels, background labels among them.
+    prompts : tuple of tuple of str
+        The prompts behind each row of the matrix.
+    matrix : float32 array (k, d)
+        A row of length 1 for each label; of any length where the set is `adapted`.
+    neutral : float32 array (m, d)
+        The vectors of neutral prompts, which multi-label mode compares with; may be empty.
+    model, revision, fingerprint : str
+        The checkpoint that encoded it; `revision` is None for a folder.
+    name : str
+        The name of the set in messages.
+    adapted : Adapted, optional
+        What an adapter changed.
+    stored_score : Score, optional
+        What `score` gives. None where a file of 0.1.0 does not have it, until `for_model` fills it
+        in.
+
+    Examples
+    --------
+    >>> import unseen
+    >>> classifier = unseen.load()
+    >>> labels = classifier.compile(["cat", "dog"], background=["something else"])
+    >>> labels.answers
+    ('cat', 'dog', 'unknown')
     """
 
     labels: tuple[Label, ...]
@@ -175,11 +202,31 @@ class CompiledLabels:
         return (*names, UNKNOWN)
 
     def of_answers(self, probabilities: NDArray[Any]) -> NDArray[Any]:
-        """(n, k) probabilities of the labels → those of the answers: background is added up."""
+        """The probabilities of the answers: those of background labels are added up.
+
+        Parameters
+        ----------
+        probabilities : array (n, k)
+            Of the labels.
+
+        Returns
+        -------
+        array (n, number of answers)
+        """
         return self._per_answer(probabilities, np.sum)
 
     def cosines_of_answers(self, cosines: Rows) -> Rows:
-        """(n, k) cosines of the labels → those behind the answers: of background, the largest."""
+        """The cosines behind the answers: of background labels, the largest.
+
+        Parameters
+        ----------
+        cosines : float32 array (n, k)
+            Of the labels.
+
+        Returns
+        -------
+        float32 array (n, number of answers)
+        """
         return self._per_answer(cosines, np.max)
 
     def _per_answer(
@@ -217,9 +264,18 @@ class CompiledLabels:
         return np.vstack([self.matrix, self.adapted.cache.support])
 
     def similar(self, products: Rows) -> Rows:
-        """(n, k + m) products with `compared` → (n, k): cosines, or what an adapter made of them.
+        """Products with `compared` → cosines, or what an adapter makes of them.
 
         Either way the logits are scale · this + bias, of `score`.
+
+        Parameters
+        ----------
+        products : float32 array (n, k + m)
+            Embeddings times the rows of `compared`.
+
+        Returns
+        -------
+        float32 array (n, k)
         """
         if self.adapted is None or self.adapted.cache is None:
             return products
@@ -227,13 +283,35 @@ class CompiledLabels:
         return products[:, :k] + self.adapted.cache.logits(products[:, k:], k)
 
     def similarities(self, embeddings: Rows) -> Rows:
-        """(n, d) → (n, k), as `similar`."""
+        """How similar pictures are to the labels, as `similar` says.
+
+        Parameters
+        ----------
+        embeddings : float32 array (n, d)
+            Rows of length 1.
+
+        Returns
+        -------
+        float32 array (n, k)
+        """
         return self.similar(np.asarray(embeddings @ self.compared.T, dtype=np.float32))
 
     def for_model(self, model: Model) -> CompiledLabels:
         """The set, with the model's score where a file of 0.1.0 has none.
 
-        LabelError unless it was compiled for exactly this model.
+        Parameters
+        ----------
+        model : Model
+            The model in use.
+
+        Returns
+        -------
+        CompiledLabels
+
+        Raises
+        ------
+        LabelError
+            Unless the set was compiled for exactly this model.
         """
         if self.fingerprint != model.fingerprint:
             raise LabelError(
@@ -247,11 +325,22 @@ class CompiledLabels:
     # files
 
     def save(self, path: str | Path) -> None:
-        """One safetensors file, written whole or not at all."""
+        """Write one safetensors file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+            Replaced where it exists.
+        """
         KIND.write(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        """What `save` writes."""
+        """What `save` writes.
+
+        Returns
+        -------
+        bytes
+        """
         facts: dict[str, Any] = {
             "labels": [
                 {"name": la.name, "threshold": la.threshold, "background": la.background}
@@ -275,12 +364,44 @@ class CompiledLabels:
 
     @classmethod
     def load(cls, path: str | Path) -> CompiledLabels:
-        """LabelError when the file is missing, damaged, or something else."""
+        """A set that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+            A .safetensors file.
+
+        Returns
+        -------
+        CompiledLabels
+
+        Raises
+        ------
+        LabelError
+            If the file is missing, damaged, or something else.
+        """
         return cls.from_bytes(KIND.read(path), str(path))
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str) -> CompiledLabels:
-        """What `to_bytes` gave; `where` it was, for the LabelError of what is damaged."""
+        """The set that `to_bytes` gave.
+
+        Parameters
+        ----------
+        content : bytes
+            The content of a file.
+        where : str
+            Its name, for messages.
+
+        Returns
+        -------
+        CompiledLabels
+
+        Raises
+        ------
+        LabelError
+            If the content is damaged, or something else.
+        """
         return KIND.from_bytes(content, where, cls._from_facts)
 
     @classmethod

@@ -22,7 +22,8 @@ from unseen.classifier import Classifier
 from unseen.datasets.annotation import Example, match, read
 from unseen.errors import LabelError, UnseenWarning
 from unseen.labels.compiled import CompiledLabels
-from unseen.labels.label_set import LabelsLike, TemplateLike
+from unseen.labels.label_set import LabelsLike
+from unseen.labels.templates import TemplateLike
 from unseen.learning.temperature import golden_section
 from unseen.prediction import score
 from unseen.prediction.calibration import (

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unseen.encoder import Encoder
-from unseen.labels.label_set import fill
+from unseen.labels.templates import fill
 from unseen.models.model import Model
 from unseen.prediction.score import cosines
 from unseen.system.prompt_cache import VectorCache

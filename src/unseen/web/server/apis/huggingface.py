@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
 from unseen.labels.compiled import CompiledLabels
-from unseen.labels.label_set import Label, fill
+from unseen.labels.label_set import Label
+from unseen.labels.templates import fill
 from unseen.models.model import HYPOTHESIS
 from unseen.prediction import score
 from unseen.web.server.apis import schemas
