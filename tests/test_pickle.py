@@ -69,7 +69,7 @@ def decided(sent: tuple[unseen.Classifier, unseen.CompiledLabels, Decision]) -> 
 def nearest(sent: tuple[unseen.Index, unseen.Classifier]) -> list[Any]:
     index, classifier = sent
     with index:
-        return [e.name for e in index.encoded(classifier.encoder)]
+        return [e.name for e in index.view(classifier).encoded()]
 
 
 def test_a_classifier_a_compiled_set_and_a_prediction(elsewhere: Map) -> None:

@@ -225,7 +225,7 @@ def test_a_file_that_is_none_of_ours(photos: Path, classifier: unseen.Classifier
     for path in labelling.path.parent.glob("labelling*"):
         path.unlink()
     labelling.path.write_bytes(b"not a database" * 100)
-    with pytest.raises(StoreError, match="no labelling, or it is damaged"):
+    with pytest.raises(StoreError, match="not a valid labelling, or it is damaged"):
         Labelling.open(photos)
 
 

@@ -86,9 +86,13 @@ def test_another_model_does_not_use_it(photos: Path) -> None:
     done = unseen("classify", photos, "-l", "cat,dog", "--jsonl")
     assert "from the index" not in done.stderr and len(done.stdout.splitlines()) == 6
     unseen("index", photos)
-    done = unseen("search", "cat", "--index", photos, code=2)
-    assert "several models" in done.stderr and "builtin" in done.stderr
-    assert unseen("search", "cat", "--index", photos, "-m", "builtin").stdout
+    done = unseen("search", "cat", "--index", photos)
+    assert "the embeddings are those of builtin (fp32)" in done.stderr
+    assert "choose others with --model" in done.stderr and "shapes-clip (fp32)" in done.stderr
+    named = unseen("search", "cat", "--index", photos, "-m", "builtin")
+    assert named.stdout == done.stdout and named.stderr == ""
+    other = unseen("search", "cat", "--index", photos, *SHAPES)
+    assert other.stdout != done.stdout and other.stderr == ""
 
 
 def test_info_prune_and_export(photos: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ encoder = unseen.load(sys.argv[1]).encoder
 with unseen.Index(sys.argv[2]) as index:
     print("begun", flush=True)
     index.update(encoder, batch_size=4)
-    index.matrix(encoder)
+    index.view(encoder).matrix()
 """
 
 
@@ -86,7 +86,7 @@ def test_killed_at_any_moment(pictures: Path, shapes_clip: Path) -> None:
     encoder = unseen.load(shapes_clip).encoder
     with unseen.Index(pictures) as index:
         assert index.update(encoder).unchanged == PICTURES
-        assert len(index.matrix(encoder)) == PICTURES
+        assert len(index.view(encoder).matrix()) == PICTURES
 
 
 def test_two_at_once(pictures: Path, shapes_clip: Path) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from store.test_clustering import blobs, matrix_of
 
 import shapes
 import unseen
-from index.test_groups import blobs, matrix_of
 from unseen.index import approximate, search
 from unseen.index import matrix as derived
 
@@ -26,9 +26,7 @@ def test_captions_of_combinations_that_were_never_trained(
         index.update(classifier.encoder)
         unseen_labels = shapes.labels(held_out=True)
         queries = classifier.encode_texts([f"a photo of {label}" for label in unseen_labels])
-        found = [
-            index.search(classifier.encoder, query, top=1)[0].paths[0][3:-4] for query in queries
-        ]
+        found = [index.view(classifier).search(query, top=1)[0].paths[0][3:-4] for query in queries]
     right = sum(a == b for a, b in zip(found, unseen_labels, strict=True))
     assert right >= 0.9 * len(unseen_labels), (right, len(unseen_labels))
 
@@ -48,7 +46,7 @@ def test_words_for_photographs_with_the_built_in_model(tmp_path: Path, photograp
         ]
         first, in_three = 0, 0
         for word, query in zip(words, classifier.encode_texts(prompts), strict=True):
-            hits = index.search(classifier.encoder, query, top=3)
+            hits = index.view(classifier).search(query, top=3)
             found = [Path(hit.paths[0]).stem.split(" ", 1)[1] for hit in hits]
             first += found[0] == word
             in_three += word in found
@@ -107,7 +105,7 @@ def test_without_the_extra_it_says_what_to_install(
 def test_a_large_index_uses_the_graph(
     tmp_path: Path, shapes_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unseen.index import index as module
+    from unseen.index import view as module
 
     for number, label in enumerate(shapes.labels()[:12]):
         shapes.draw(shapes.scene(label), number).save(tmp_path / f"{label}.png")
@@ -115,8 +113,8 @@ def test_a_large_index_uses_the_graph(
     with unseen.Index(tmp_path) as index:
         index.update(classifier.encoder)
         query = classifier.encode_texts([f"a photo of {shapes.labels()[3]}"])[0]
-        exact = index.search(classifier.encoder, query, top=5)
+        exact = index.view(classifier).search(query, top=5)
         assert not list((tmp_path / ".unseen").glob("*.graph"))
         monkeypatch.setattr(module, "LARGE", 10)
-        assert index.search(classifier.encoder, query, top=5) == exact
+        assert index.view(classifier).search(query, top=5) == exact
         assert list((tmp_path / ".unseen").glob("*.graph"))

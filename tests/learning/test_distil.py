@@ -185,7 +185,7 @@ def test_an_index_gives_the_same_answers(classifier: unseen.Classifier, tmp_path
         (tmp_path / f"{number}{path.suffix}").write_bytes(path.read_bytes())
     with unseen.Index(tmp_path) as index:
         index.update(classifier.encoder)
-        stream = index.classify(classifier.encoder, classifier.compile(), classifier.decision())
+        stream = index.view(classifier).classify(classifier.compile(), classifier.decision())
         again = {Path(p.source).name: p for p in stream}
         assert len(again) == len(pictures()[::4])
         for name, kept in again.items():
@@ -194,7 +194,7 @@ def test_an_index_gives_the_same_answers(classifier: unseen.Classifier, tmp_path
             assert kept.label == direct.label
             assert kept.score == pytest.approx(direct.score, abs=5e-3)
         query = tmp_path / next(iter(again))
-        nearest = index.search(classifier.encoder, classifier.encode_images([query])[0])
+        nearest = index.view(classifier).search(classifier.encode_images([query])[0])
         assert query.name in nearest[0].paths[0]
 
 

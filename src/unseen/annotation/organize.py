@@ -1,4 +1,4 @@
-"""Putting files into folders, and back: a plan, what was done of it, and how it is undone.
+"""Files into folders, and back: a plan, its steps as they are done, and how they are undone.
 
 No file is ever overwritten. Every step is written to the undo file, and that to the disk, before
 the step is done; a killed run can be undone as far as it came.
@@ -52,7 +52,7 @@ def _safe(name: str) -> str:
 def plan(files: Iterable[tuple[Path, str]], into: Path, how: str) -> Iterator[Step]:
     """Each (file, folder's name) → a step; a name that is taken gets a number."""
     if how not in HOW:
-        raise SourceError(f"{how!r} is no way to put files somewhere; {', '.join(HOW)} are.")
+        raise SourceError(f"unknown action {how!r}; choose one of: {', '.join(HOW)}.")
     taken: set[Path] = set()
     for path, name in files:
         target = into / folder_name(name) / path.name
@@ -92,7 +92,7 @@ def take_back(undo: Path) -> Iterator[tuple[Step, bool]]:
         lines = undo.read_text("utf-8").splitlines()
         steps = [Step(**json.loads(line)) for line in lines]
     except (OSError, ValueError, TypeError) as error:
-        raise SourceError(f"{undo}: this is no undo file ({error}).") from None
+        raise SourceError(f"{undo}: not an undo file ({error}).") from None
     for step in reversed(steps):
         done = _undo(step)
         with suppress(OSError):  # a folder that is empty now was made for what is gone

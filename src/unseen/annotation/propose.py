@@ -15,7 +15,9 @@ from unseen.annotation.pictures import ERROR, NONE, SURE, UNSURE, Proposal
 from unseen.classifier import Classifier
 from unseen.encoder import Encoded
 from unseen.errors import ImageError, LabelError, SourceError
-from unseen.index.index import ROWS, Content, Index
+from unseen.index.hits import Content
+from unseen.index.index import Index
+from unseen.index.view import ROWS
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import UNKNOWN
 from unseen.prediction.decision import Decision
@@ -50,7 +52,7 @@ def propose(
         raise LabelError(f"sure is {sure}; a probability lies in 0…1.")
     key = index.name(labelling.root)
     below = "" if key == "." else f"{key}/"
-    contents = _inside(index.contents(classifier.encoder, below=below), below)
+    contents = _inside(index.view(classifier).contents(below=below), below)
     first = next(contents, None)
     if first is None:
         raise SourceError(f"{labelling.root}: there are no pictures in it.")

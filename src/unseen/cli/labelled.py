@@ -72,7 +72,7 @@ def _from_index(
         with progress.pictures(quiet) as show:
             there = [folder] if source.is_dir() else [path for path in paths if path.is_file()]
             index.update(classifier.encoder, there, progress=show)
-        found = {encoded.name: encoded for encoded in index.encoded(classifier.encoder)}
+        found = {encoded.name: encoded for encoded in index.view(classifier).encoded()}
         names = {path: index.name(path) for path in paths}
     return {path: found[name] for path, name in names.items() if name in found}
 

@@ -55,10 +55,6 @@ Model = Annotated[
         "--model", "-m", help="builtin, a hub id (org/name[@revision]), a folder, an .onnx."
     ),
 ]
-IndexModel = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.10
-    typer.Option("--model", "-m", help="Which model's vectors.", show_default="the only one"),
-]
 IndexFolder = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Argument(help="The folder of an index, or one below it.", show_default="here"),
@@ -149,6 +145,15 @@ LOADING: dict[str, Any] = {
 }
 NO_LABELS = "an adapter changes labels, and here are none"
 FLAGS = ("commercial", "exact")
+RECORDED = ("model", "revision", "precision")  # and exact, which is a flag
+# A command's parameter for the options that the user wrote, and what typer gives in its place.
+GIVEN = "given"
+WRITTEN = inspect.Parameter(
+    "context",
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    default=None,
+    annotation=typer.Context,
+)
 
 NO_OVERRIDES: Mapping[str, Any] = {}
 
@@ -160,7 +165,8 @@ def loads_model(*, refused: Mapping[str, str] | None = None) -> Callable[[Comman
 
     An option that the command itself declares (a `--model` that may be repeated) stays its own, and
     its field of `load_options` has the default. `refused`: an option that the command cannot use →
-    the reason, for a ModelError of one line; `--help` does not show it.
+    the reason, for a ModelError of one line; `--help` does not show it. A command that has a
+    parameter `given` gets the names of the options that the user wrote, the defaults included.
     """
     defaults = {name: getattr(DEFAULT_LOAD_OPTIONS, name) for name in LOADING}
     return _loading("load_options", LOADING, defaults, refused or {}, _options_of)
@@ -201,12 +207,13 @@ def _loading(
             )
             for name in names
         ]
+        replaced = {parameter: group, GIVEN: [WRITTEN]}
         parameters = [
             option.replace(annotation=_changed(option.annotation, hidden=True))
             if option.name in refused
             else option
             for shown in declared.parameters.values()
-            for option in (group if shown.name == parameter else [shown])
+            for option in replaced.get(shown.name, [shown])
         ]
         signature = declared.replace(parameters=parameters)
 
@@ -218,6 +225,10 @@ def _loading(
             given = {name: value for name, value in values.items() if value != defaults[name]}
             for name in [name for name in names if name in refused and name in given]:
                 raise ModelError(f"--{name} is not for this command: {refused[name]}.")
+            if GIVEN in declared.parameters:
+                context = bound.arguments.pop(WRITTEN.name)
+                written = [name for name in names if context and _is_written(context, name)]
+                bound.arguments[GIVEN] = frozenset(written or given)
             command(**bound.arguments, **{parameter: make(given)})
 
         vars(run)["__signature__"] = signature
@@ -225,6 +236,12 @@ def _loading(
         return run
 
     return decorate
+
+
+def _is_written(context: typer.Context, name: str) -> bool:
+    """Whether an option is on the command line or in the environment."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _options_of(given: dict[str, Any]) -> LoadOptions:
@@ -235,7 +252,11 @@ def _recorded(name: str) -> Any:
     """The annotation of an option that may be left to what is recorded."""
     if name in FLAGS:
         return LOADING[name]
-    return _changed(LOADING[name], optional=True, show_default="as recorded")
+    if name in RECORDED:
+        return _changed(LOADING[name], optional=True, show_default="as recorded")
+    default = getattr(DEFAULT_LOAD_OPTIONS, name)
+    shown = {} if default is None else {"show_default": default}
+    return _changed(LOADING[name], optional=True, **shown)
 
 
 def _changed(annotation: Any, *, optional: bool = False, **changes: Any) -> Any:
@@ -257,6 +278,11 @@ def check_labels(labels: str | None, load_options: LoadOptions) -> None:
 def labels_argument(given: str) -> str | Path:
     """A file that is there is one, whatever its suffix: its name is not meant as a label."""
     return Path(given) if _is_file(given) else given
+
+
+def names_argument(given: str | None) -> str | Path | None:
+    """The labels that name clusters, if there are some."""
+    return None if given is None else labels_argument(given)
 
 
 def _is_file(given: str) -> bool:

@@ -15,7 +15,7 @@ from unseen.errors import UnseenError
 from unseen.results.manifest import write_ended
 
 if TYPE_CHECKING:
-    from unseen.index.index import Hit
+    from unseen.index.hits import Hit
     from unseen.pages import Item, Section
 
 SHOWN = 60  # pictures of a cluster, the most typical

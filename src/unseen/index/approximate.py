@@ -1,4 +1,4 @@
-"""Nearest rows of a large matrix, nearly always the right ones, without looking at every row.
+"""Nearest rows of a large matrix, nearly always the right ones, without comparing every row.
 
 A graph of neighbours (HNSW, Malkov & Yashunin 2016, arXiv:1603.09320) by usearch, the extra `ann`.
 Derived from the matrix, kept beside it, and made again where it does not fit.
@@ -21,7 +21,7 @@ from unseen.system.cache import replacing, write_atomically
 
 Floats = NDArray[np.float32]
 
-# How far is looked; benchmarks/index_scale.py --approximate prints what is found by that.
+# How widely the graph is searched; benchmarks/index_scale.py --approximate prints the recall.
 CONNECTIVITY, EXPANSION_ADD, EXPANSION_SEARCH = 16, 128, 96
 CHUNK = 20_000  # rows that are added at once
 
@@ -31,12 +31,12 @@ def nearest(
 ) -> tuple[NDArray[np.int64], Floats]:
     """As `search.nearest`; MissingExtraError without usearch."""
     graph = _graph(matrix, folder, model)
-    found = graph.search(np.asarray(query, dtype=np.float16), top)
-    places = np.asarray(found.keys, dtype=np.int64)
+    matches = graph.search(np.asarray(query, dtype=np.float16), top)
+    indices = np.asarray(matches.keys, dtype=np.int64)
     # The cosines are those of exact search: the graph's own have other roundings.
-    cosines = np.asarray(matrix.vectors[places], dtype=np.float32) @ query
-    order = np.lexsort((places, -cosines))
-    return places[order], cosines[order]
+    cosines = np.asarray(matrix.vectors[indices], dtype=np.float32) @ query
+    order = np.lexsort((indices, -cosines))
+    return indices[order], cosines[order]
 
 
 def _graph(matrix: Matrix, folder: Path, model: int) -> Any:
@@ -77,8 +77,8 @@ def _mapped(path: str, stamp: int) -> Any:
 
 def _read(note: Path) -> dict[str, int]:
     try:
-        found: dict[str, int] = json.loads(note.read_text("utf-8"))
-        return found
+        facts: dict[str, int] = json.loads(note.read_text("utf-8"))
+        return facts
     except (OSError, ValueError):
         return {}
 

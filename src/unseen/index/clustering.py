@@ -11,10 +11,10 @@ from unseen.index.matrix import Matrix
 from unseen.index.search import products
 
 Floats = NDArray[np.float32]
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 LEADERS = 256  # rows that are compared with all others at once
-SAMPLE = 20_000  # rows that centres are found on; all others are only assigned
+SAMPLE = 20_000  # rows that centres are computed from; all others are only assigned
 AUTO_SAMPLE = 4_000
 AUTO_K = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64)
 ROUNDS = 30
@@ -23,14 +23,14 @@ STARTS = 5  # each from other seeds; the best is kept, as the end depends on the
 
 def duplicates(
     matrix: Matrix,
-    order: Places,
+    order: Indices,
     threshold: float,
     *,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Places]:
+) -> list[Indices]:
     """Groups of rows, each near its first: the cosine to that one is at least `threshold`.
 
-    `order`: the places of the rows, best first: the first of a group is the best. A row is in one
+    `order`: the indices of the rows, best first: the first of a group is the best. A row is in one
     group at most, and every member is near the first itself, not only near another member, so that
     a group does not drift. Cost: n²/2 products, in blocks. `progress`: rows done, of how many.
     """
@@ -41,12 +41,12 @@ def duplicates(
     for start in range(0, len(order), LEADERS):
         leaders = np.asarray(vectors[start : start + LEADERS], dtype=np.float32)
         rest = Matrix(ordered.ids[start:], vectors[start:])
-        near = np.concatenate([block >= threshold for block in products(rest, leaders)])
+        is_near = np.concatenate([block >= threshold for block in products(rest, leaders)])
         for column in range(len(leaders)):
             leader = start + column
             if not free[leader]:
                 continue
-            members = start + np.flatnonzero(near[:, column])
+            members = start + np.flatnonzero(is_near[:, column])
             members = members[free[members] & (members > leader)]
             if len(members):
                 free[members] = False
@@ -56,7 +56,7 @@ def duplicates(
     return groups
 
 
-def clusters(matrix: Matrix, k: int | None = None, *, seed: int = 0) -> tuple[Places, Floats]:
+def clusters(matrix: Matrix, k: int | None = None, *, seed: int = 0) -> tuple[Indices, Floats]:
     """Spherical k-means (Dhillon & Modha 2001) → the cluster of each row (n,), centres (k, d).
 
     Clusters come by size, the largest first. `k` None: the one of `AUTO_K` whose clusters are the
@@ -64,8 +64,8 @@ def clusters(matrix: Matrix, k: int | None = None, *, seed: int = 0) -> tuple[Pl
     """
     rng = np.random.default_rng(seed)
     count = len(matrix)
-    chosen = np.sort(rng.permutation(count)[:SAMPLE])
-    sample = np.asarray(matrix.vectors[chosen], dtype=np.float32)
+    sampled = np.sort(rng.permutation(count)[:SAMPLE])
+    sample = np.asarray(matrix.vectors[sampled], dtype=np.float32)
     if k is None:
         k = _best_k(sample[:AUTO_SAMPLE], rng)
     centres = _kmeans(sample, min(k, count), rng)
@@ -80,8 +80,8 @@ def clusters(matrix: Matrix, k: int | None = None, *, seed: int = 0) -> tuple[Pl
 def names(centres: Floats, words: Sequence[str], texts: Floats, count: int = 3) -> list[list[str]]:
     """The words that fit each centre (k, d) best, of texts (w, d), against the other centres.
 
-    A word that is near every centre says nothing of one: what counts is how much nearer it is to
-    this centre than to the mean of all.
+    A word that is near every centre says nothing about one of them: what counts is how much nearer
+    it is to this centre than to the mean of all.
     """
     cosines = centres @ texts.T
     apart = cosines - cosines.mean(0)
@@ -97,14 +97,15 @@ def _best_k(sample: Floats, rng: np.random.Generator) -> int:
         if k == 1:
             scores.append(0.0)
             continue
-        own, other = np.partition(distances, 1, axis=1)[:, :2].T
-        scores.append(float(((other - own) / np.maximum(other, 1e-6)).mean()))
+        nearest, second = np.partition(distances, 1, axis=1)[:, :2].T
+        # The silhouette to the centres (Rousseeuw 1987): how much farther the next centre is.
+        scores.append(float(((second - nearest) / np.maximum(second, 1e-6)).mean()))
     return candidates[int(np.argmax(scores))]
 
 
 def _kmeans(rows: Floats, k: int, rng: np.random.Generator) -> Floats:
-    found = [_from_one_start(rows, k, rng) for _ in range(STARTS)]
-    return max(found, key=lambda centres: float((rows @ centres.T).max(1).sum()))
+    starts = [_from_one_start(rows, k, rng) for _ in range(STARTS)]
+    return max(starts, key=lambda centres: float((rows @ centres.T).max(1).sum()))
 
 
 def _from_one_start(rows: Floats, k: int, rng: np.random.Generator) -> Floats:

@@ -7,6 +7,7 @@ made of, written last. What does not fit the rows is made again; new rows are ap
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class _State:
-    """What a matrix was made of: `changes` of its model, and its rows up to an id."""
+    """What a matrix is made of: `changes` of its model, and its rows up to the id `last`."""
 
     changes: int
     count: int
@@ -44,17 +45,25 @@ class _State:
 
 
 def matrix(database: sqlite3.Connection, folder: Path, model: int) -> Matrix:
-    """The matrix of a model, brought up to date; its files lie in `folder`."""
+    """The matrix of a model, brought up to date; its files are in `folder`.
+
+    Where the folder cannot be written, what does not fit the rows is made in memory.
+    """
     stem = folder / f"vectors-{model}"
+    target = _target(database, model)
+    if not os.access(folder, os.W_OK):
+        state = _current(stem, target)
+        fits = state is not None and state.last == target.last
+        return _map(stem, state) if state and fits else _in_memory(database, model, target)
     with FileLock(stem.with_suffix(".lock")):
-        wanted = _wanted(database, model)
-        found = _found(stem)
-        if found is None or found.changes != wanted.changes or found.dimension != wanted.dimension:
-            found = _State(wanted.changes, 0, 0, wanted.dimension)
+        target = _target(database, model)
+        state = _current(stem, target)
+        if state is None:
+            state = _State(target.changes, 0, 0, target.dimension)
             clear(folder, model)
-        if found.last < wanted.last:
-            found = _append(database, model, stem, found)
-        return _map(stem, found)
+        if state.last < target.last:
+            state = _append(database, model, stem, state)
+        return _map(stem, state)
 
 
 def vector_of(half: bytes) -> NDArray[np.float32]:
@@ -62,7 +71,8 @@ def vector_of(half: bytes) -> NDArray[np.float32]:
     return np.frombuffer(half, dtype=HALF).astype(np.float32)
 
 
-def _wanted(database: sqlite3.Connection, model: int) -> _State:
+def _target(database: sqlite3.Connection, model: int) -> _State:
+    """The state that the matrix is to be in; its count is not known yet."""
     changes, dimension = database.execute(
         "SELECT changes, dimension FROM model WHERE id = ?", (model,)
     ).fetchone()
@@ -73,15 +83,32 @@ def _wanted(database: sqlite3.Connection, model: int) -> _State:
     return _State(changes, 0, last, dimension)
 
 
-def _found(stem: Path) -> _State | None:
-    """What lies there, if it is whole."""
+def _current(stem: Path, target: _State) -> _State | None:
+    """The state of the files, if they are whole and rows need only be appended to them."""
     try:
         state = _State(**json.loads(stem.with_suffix(".note").read_text("utf-8")))
-        sizes = (stem.with_suffix(s).stat().st_size for s in (".f16", ".ids"))
-        whole = next(sizes) >= state.count * state.dimension * 2 and next(sizes) >= state.count * 8
+        sizes = [stem.with_suffix(suffix).stat().st_size for suffix in (".f16", ".ids")]
+        whole = sizes[0] >= state.count * state.dimension * 2 and sizes[1] >= state.count * 8
     except (OSError, ValueError, TypeError):
         return None
-    return state if whole else None
+    fits = (state.changes, state.dimension) == (target.changes, target.dimension)
+    return state if whole and fits else None
+
+
+def _in_memory(database: sqlite3.Connection, model: int, target: _State) -> Matrix:
+    rows = _rows_after(database, model, 0).fetchall()
+    vectors = np.frombuffer(b"".join(row[1] for row in rows), dtype=HALF)
+    return Matrix(
+        np.array([row[0] for row in rows], dtype=ID), vectors.reshape(-1, target.dimension)
+    )
+
+
+def _rows_after(database: sqlite3.Connection, model: int, last: int) -> sqlite3.Cursor:
+    return database.execute(
+        "SELECT id, embedding FROM picture WHERE model = ? AND id > ? "
+        "AND embedding IS NOT NULL ORDER BY id",
+        (model, last),
+    )
 
 
 def _append(database: sqlite3.Connection, model: int, stem: Path, state: _State) -> _State:
@@ -90,11 +117,7 @@ def _append(database: sqlite3.Connection, model: int, stem: Path, state: _State)
         # What a killed process wrote after its last note is written over.
         vectors.seek(count * state.dimension * 2)
         ids.seek(count * 8)
-        rows = database.execute(
-            "SELECT id, embedding FROM picture WHERE model = ? AND id > ? "
-            "AND embedding IS NOT NULL ORDER BY id",
-            (model, last),
-        )
+        rows = _rows_after(database, model, last)
         while batch := rows.fetchmany(ROWS):
             vectors.write(b"".join(row[1] for row in batch))
             ids.write(np.array([row[0] for row in batch], dtype=ID).tobytes())

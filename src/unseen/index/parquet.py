@@ -30,8 +30,11 @@ EXPORTED = [
 ]
 
 
-def write_parquet(database: sqlite3.Connection, path: Path) -> int:
-    """Every file that is there, a row for each model → how many rows. MissingExtraError."""
+def write_parquet(database: sqlite3.Connection, path: Path, model: int | None = None) -> int:
+    """Every file that is there, a row for each model or for that one → how many rows.
+
+    MissingExtraError without pyarrow.
+    """
     parquet = _parquet()
     import pyarrow  # noqa: PLC0415 - an extra
 
@@ -39,7 +42,8 @@ def write_parquet(database: sqlite3.Connection, path: Path) -> int:
         "SELECT path, lower(hex(content)), picture.bytes, modified_ns, width, height, taken, "
         "name, revision, fingerprint, precision, embedding, error FROM file "
         "JOIN picture USING (content) JOIN model ON model.id = picture.model "
-        "WHERE missing IS NULL ORDER BY path, model.id"
+        "WHERE missing IS NULL AND (? IS NULL OR model.id = ?) ORDER BY path, model.id",
+        (model, model),
     )
     types = {"list<float>": pyarrow.list_(pyarrow.float32())}
     schema = pyarrow.schema([(name, types.get(kind, kind)) for name, kind in EXPORTED])

@@ -1,4 +1,4 @@
-"""The index's SQLite file: its tables, and how older ones become today's.
+"""The index's SQLite file: its tables, and how older files are migrated.
 
 Plain enough for the `sqlite3` shell: docs/index.md says what each column means. `PRAGMA
 user_version` is the number of migrations that a file has had.
@@ -53,5 +53,5 @@ VERSION = len(MIGRATIONS)
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """The index at `path`, made or migrated if need be. Raises StoreError."""
-    return sqlite.connect(path, MIGRATIONS, "index")
+    """The index at `path`, made or migrated if need be; read-only if it must. Raises StoreError."""
+    return sqlite.connect(path, MIGRATIONS, "index", readable=True)

@@ -1,4 +1,4 @@
-"""Nearest rows of a matrix, exactly: every row is looked at, in blocks."""
+"""Nearest rows of a matrix, exactly: every row is compared, in blocks."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def _half_products() -> onnx.HalfProducts:
 
 
 def nearest(matrix: Matrix, query: Floats, top: int) -> tuple[NDArray[np.int64], Floats]:
-    """The `top` rows nearest to a query (d,) → their places in the matrix and cosines, best first.
+    """The `top` rows nearest to a query (d,) → their indices and cosines, best first.
 
     Of equal cosines the earlier row comes first. Memory: one block, whatever the matrix is.
     """
-    places: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+    indices: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
     cosines: Floats = np.zeros(0, dtype=np.float32)
     start = 0
     for block in products(matrix, query[None]):
@@ -40,9 +40,9 @@ def nearest(matrix: Matrix, query: Floats, top: int) -> tuple[NDArray[np.int64],
             better = np.flatnonzero(column > cosines[-1])
         else:
             better = np.arange(len(column))
-        places = np.concatenate([places, start + better])
+        indices = np.concatenate([indices, start + better])
         cosines = np.concatenate([cosines, column[better]])
-        order = np.lexsort((places, -cosines))[:top]
-        places, cosines = places[order], cosines[order]
+        order = np.lexsort((indices, -cosines))[:top]
+        indices, cosines = indices[order], cosines[order]
         start += len(block)
-    return places, cosines
+    return indices, cosines

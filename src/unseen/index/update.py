@@ -32,7 +32,7 @@ Progress = Callable[[int, int], None]  # done, of how many that are new
 
 @dataclass
 class Report:
-    """What one update found."""
+    """Counts of one update."""
 
     unchanged: int = 0
     encoded: int = 0
@@ -42,7 +42,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Found:
+class ChangedFile:
     """A file that is new or has changed."""
 
     path: Path
@@ -52,10 +52,10 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Looked:
+class ReadFile:
     """The same after it was read."""
 
-    found: Found
+    file: ChangedFile
     content: bytes
     facts: Facts
 
@@ -82,15 +82,15 @@ def update(
     todo = list(_changed(database, model, root, files, report))
     contents = _Contents(database, model)
 
-    def look(found: Found) -> tuple[Looked, NDArray[np.uint8] | UnseenError | str]:
-        content = _sha256(found)
+    def read_file(file: ChangedFile) -> tuple[ReadFile, NDArray[np.uint8] | UnseenError | str]:
+        content = _sha256(file)
         if content is None or not contents.first(content):
-            return Looked(found, content or b"", Facts()), KNOWN
-        facts = describe(found.path)
-        return Looked(found, content, facts), encoder.pixels(found.path)
+            return ReadFile(file, content or b"", Facts()), KNOWN
+        facts = describe(file.path)
+        return ReadFile(file, content, facts), encoder.pixels(file.path)
 
     done = 0
-    for batch in _in_time(encoder.stream(todo, look, batch_size=batch_size)):
+    for batch in _in_time(encoder.stream(todo, read_file, batch_size=batch_size)):
         _commit(database, model, batch, report)
         done += len(batch)
         if progress is not None:
@@ -107,22 +107,22 @@ def key_of(path: Path, root: Path) -> str:
 
 def _changed(
     database: sqlite3.Connection, model: int, root: Path, files: Iterable[Path], report: Report
-) -> Iterator[Found]:
+) -> Iterator[ChangedFile]:
     """The files whose size or time is another than last time, or that this model never saw."""
     for path in files:
         try:
             stat = path.stat()
         except OSError:
             continue  # it went away since it was listed
-        found = Found(path, key_of(path, root), stat.st_size, stat.st_mtime_ns)
-        database.execute("INSERT OR IGNORE INTO temp.seen VALUES (?)", (found.key,))
+        file = ChangedFile(path, key_of(path, root), stat.st_size, stat.st_mtime_ns)
+        database.execute("INSERT OR IGNORE INTO temp.seen VALUES (?)", (file.key,))
         row = database.execute(
             "SELECT 1 FROM file JOIN picture USING (content) WHERE path = ? AND size = ? "
             "AND modified_ns = ? AND model = ?",
-            (found.key, found.size, found.modified_ns, model),
+            (file.key, file.size, file.modified_ns, model),
         ).fetchone()
         if row is None:
-            yield found
+            yield file
         else:
             report.unchanged += 1
 
@@ -148,22 +148,22 @@ class _Contents:
             return True
 
 
-def _sha256(found: Found) -> bytes | None:
-    """Of the file; where it cannot be read, of what is known of it, so that it is a row as well."""
+def _sha256(file: ChangedFile) -> bytes | None:
+    """Of the content; of an unreadable file of its path, size and time, so that it is a row too."""
     try:
-        with found.path.open("rb") as file:
+        with file.path.open("rb") as content:
             digest = hashlib.sha256()
-            while chunk := file.read(1 << 20):
+            while chunk := content.read(1 << 20):
                 digest.update(chunk)
             return digest.digest()[:CONTENT_BYTES]
     except FileNotFoundError:
         return None
     except OSError:
-        known = f"{found.key}\0{found.size}\0{found.modified_ns}"
-        return hashlib.sha256(known.encode("utf-8", "surrogateescape")).digest()[:CONTENT_BYTES]
+        facts = f"{file.key}\0{file.size}\0{file.modified_ns}"
+        return hashlib.sha256(facts.encode("utf-8", "surrogateescape")).digest()[:CONTENT_BYTES]
 
 
-Row = tuple[Looked, "NDArray[np.float32] | UnseenError | str"]
+Row = tuple[ReadFile, "NDArray[np.float32] | UnseenError | str"]
 
 
 def _in_time(rows: Iterator[Row]) -> Iterator[list[Row]]:
@@ -181,28 +181,28 @@ def _in_time(rows: Iterator[Row]) -> Iterator[list[Row]]:
 
 def _commit(database: sqlite3.Connection, model: int, batch: list[Row], report: Report) -> None:
     with transaction(database):
-        for looked, result in batch:
-            found = looked.found
-            if not looked.content:
+        for picture, result in batch:
+            file = picture.file
+            if not picture.content:
                 continue  # it went away while it was to be read
             if isinstance(result, str):
                 report.known += 1
             else:
-                _insert_picture(database, model, looked, result)
+                _insert_picture(database, model, picture, result)
                 report.failed += isinstance(result, UnseenError)
                 report.encoded += not isinstance(result, UnseenError)
             database.execute(
                 "INSERT INTO file (path, content, size, modified_ns) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (path) DO UPDATE SET content = excluded.content, "
                 "size = excluded.size, modified_ns = excluded.modified_ns, missing = NULL",
-                (found.key, looked.content, found.size, found.modified_ns),
+                (file.key, picture.content, file.size, file.modified_ns),
             )
 
 
 def _insert_picture(
     database: sqlite3.Connection,
     model: int,
-    looked: Looked,
+    picture: ReadFile,
     result: NDArray[np.float32] | UnseenError,
 ) -> None:
     failed = isinstance(result, UnseenError)
@@ -213,11 +213,11 @@ def _insert_picture(
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             model,
-            looked.content,
-            looked.found.size,
-            looked.facts.width,
-            looked.facts.height,
-            looked.facts.taken,
+            picture.content,
+            picture.file.size,
+            picture.facts.width,
+            picture.facts.height,
+            picture.facts.taken,
             embedding,
             str(result) if failed else None,
         ),

@@ -24,6 +24,7 @@ from unseen.labels.templates import fill
 from unseen.system.cache import write_atomically
 
 if TYPE_CHECKING:
+    from unseen.index.model_rows import ModelRow
     from unseen.labels.compiled import CompiledLabels
     from unseen.models.model import Model
 
@@ -57,6 +58,19 @@ def manifest(
         "score": asdict(model.score),
         **({} if compiled is None else _words(compiled)),
         "options": options,
+        "versions": versions(),
+        "started": now(),
+    }
+
+
+def row_manifest(row: ModelRow, options: dict[str, Any]) -> dict[str, Any]:
+    """As `manifest`, for what was made of the embeddings of an index; no model is loaded."""
+    return {
+        "format": FORMAT,
+        "model": row.name,
+        "revision": row.revision,
+        "fingerprint": row.fingerprint,
+        "options": {**options, "precision": row.precision, "exact": row.exact},
         "versions": versions(),
         "started": now(),
     }

@@ -1,7 +1,8 @@
-"""SQLite files of ours: opened safely, brought up to date, written in whole transactions."""
+"""SQLite files: opened safely, brought up to date, written in whole transactions."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,37 +14,61 @@ PAGE_BYTES = 16384  # rows are a little over a kilobyte: smaller pages would be 
 BUSY_SECONDS = 60.0
 
 
-def connect(path: Path, migrations: Sequence[str], what: str) -> sqlite3.Connection:
+def connect(
+    path: Path, migrations: Sequence[str], what: str, *, readable: bool = False
+) -> sqlite3.Connection:
     """The database at `path`, made or migrated if need be; `what` it is, for the StoreError.
 
-    `PRAGMA user_version` is the number of `migrations` that a file has had.
+    `PRAGMA user_version` is the number of `migrations` that a file has had; one that has had all is
+    opened without a write. `readable`: one that cannot be written is opened to be read.
     """
     try:
-        return _connect(path, migrations, what)
+        try:
+            return _connect(str(path), migrations, what)
+        except sqlite3.OperationalError:
+            if not (readable and _is_frozen(path)):
+                raise
+            return _connect(f"{path.absolute().as_uri()}?immutable=1", migrations, what)
     except sqlite3.OperationalError as error:  # locked, read-only, a full disk
-        raise StoreError(f"{path}: this {what} cannot be opened to be written ({error}).") from None
+        raise StoreError(f"{path}: this {what} cannot be opened ({error}).") from None
     except sqlite3.DatabaseError as error:
-        raise StoreError(f"{path}: this is no {what}, or it is damaged ({error}).") from None
+        raise StoreError(f"{path}: not a valid {what}, or it is damaged ({error}).") from None
 
 
-def _connect(path: Path, migrations: Sequence[str], what: str) -> sqlite3.Connection:
+def _is_frozen(path: Path) -> bool:
+    """Whether nothing can change the file: SQLite then needs no shared memory beside it.
+
+    A log of another process that is not empty holds rows that the file does not have yet.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    has_log = log.exists() and log.stat().st_size > 0
+    return path.is_file() and not has_log and not os.access(path.parent, os.W_OK)
+
+
+def _connect(location: str, migrations: Sequence[str], what: str) -> sqlite3.Connection:
     # Transactions are written out (BEGIN IMMEDIATE), so the module shall begin none of its own.
     database = sqlite3.connect(
-        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        location,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=location.startswith("file:"),
     )
     try:
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version > len(migrations):
             raise StoreError(
-                f"{path}: a later version of unseen made this {what} (format {version}, this one "
-                f"knows {len(migrations)}): upgrade, or put the file elsewhere and make another."
+                f"{location}: a later version of unseen made this {what} (format {version}; this "
+                f"version reads up to {len(migrations)}). Upgrade unseen, or move the file away "
+                "and make another."
             )
-        if version == 0:
-            database.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        database.execute("PRAGMA journal_mode = WAL")
+        if version < len(migrations):
+            if version == 0:
+                database.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            database.execute("PRAGMA journal_mode = WAL")
+            _migrate(database, migrations)
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA foreign_keys = ON")
-        _migrate(database, migrations)
     except BaseException:
         database.close()
         raise

@@ -277,7 +277,7 @@ def test_search_and_similar_are_those_of_the_index(
 ) -> None:
     with with_index.client() as client, unseen.Index(album) as index:
         answer = client.post("/v1/search", json={"texts": ["a blue square"], "top": 5}).json()
-        own = index.search(classifier.encoder, classifier.encode_texts(["a blue square"])[0], top=5)
+        own = index.view(classifier).search(classifier.encode_texts(["a blue square"])[0], top=5)
         assert [hit["id"] for hit in answer["hits"]] == [hit.id for hit in own]
         assert [hit["path"] for hit in answer["hits"]] == [hit.paths[0] for hit in own]
         assert all(hit["path"].startswith("blue square/") for hit in answer["hits"])

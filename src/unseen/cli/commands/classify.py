@@ -11,7 +11,7 @@ import typer
 
 import unseen
 from unseen.cli import label_options, options, progress
-from unseen.cli.image_stream import from_index, indexed_of
+from unseen.cli.commands.index import as_indexed
 from unseen.cli.output import Writer
 from unseen.cli.output_file import Target
 from unseen.errors import LabelError
@@ -25,6 +25,7 @@ def classify(
     sources: options.Sources,
     labels: options.LabelsOrAdapters = None,
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
+    given: frozenset[str] = frozenset(),
     template: options.Template = None,
     unknown: options.UnknownOrAuto = None,
     multi: Annotated[
@@ -80,6 +81,8 @@ def classify(
     target = Target.of(as_json=as_json, jsonl=jsonl, csv=csv, output=output)
     target.check(resume=resume, overwrite=overwrite)
     total = count(sources)
+    if not no_index:
+        load_options = as_indexed(load_options, given, sources, quiet)
     classifier = unseen.load(load_options)
     compiled = label_options.compiled(classifier, labels, template, background, quiet)
     learnt = (
@@ -98,12 +101,16 @@ def classify(
     makers = manifest(classifier.model, compiled, how)
     done = target.finished(makers, resume=resume)
     decision = classifier.decision(multi, top, min_score, auto, learnt)
-    indexed = None if no_index else indexed_of(sources, classifier)
+    from unseen.index.stored import index_of, stored_embeddings  # noqa: PLC0415 - it loads what computes
+
+    index_root = None if no_index else index_of(sources, classifier.encoder)
     before = done.total()
-    if indexed is not None and not quiet:
-        progress.say(f"from the index of {indexed.root}; --no-index looks at the files.")
-    if indexed is not None:
-        stream = from_index(indexed, Path(sources[0]), classifier, quiet)
+    if index_root is not None:
+        if not quiet:
+            progress.say(f"from the index of {index_root}; --no-index looks at the files.")
+        folder = Path(sources[0])
+        with progress.pictures(quiet) as show:
+            stream = stored_embeddings(index_root, folder, classifier.encoder, progress=show)
     else:
         # What is done already need not be looked at, unless each picture's answer needs all.
         wanted = expand(sources) if transductive else _left(expand(sources), done, target)
@@ -112,7 +119,7 @@ def classify(
         predictions = classifier.together(stream, compiled, decision)
     else:
         predictions = classifier.predictions(stream, compiled, decision, batch_size=batch_size)
-    if indexed is not None or transductive:
+    if index_root is not None or transductive:
         predictions = (p for p in predictions if _take(done, target.key(p.source)))
     likely = None if learnt is None else learnt.likely
     writer = target.writer(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -12,13 +12,13 @@ import typer
 
 import unseen
 from unseen.cli import options, page, progress
-from unseen.cli.commands.index import opened, the_model
+from unseen.cli.commands.index import open_index, view_of
 from unseen.cli.commands.organize import done_or_shown
 from unseen.errors import SourceError
-from unseen.results.manifest import manifest
+from unseen.results.manifest import row_manifest
 
 if TYPE_CHECKING:
-    from unseen.index.index import Hit
+    from unseen.index.hits import Hit
 
 AUTO = "auto"
 Clusters = Annotated[
@@ -26,6 +26,7 @@ Clusters = Annotated[
 ]
 
 
+@options.loads_recorded_model(refused={"adapter": options.NO_LABELS})
 def duplicates(
     folder: options.IndexFolder = None,
     threshold: Annotated[
@@ -41,7 +42,7 @@ def duplicates(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be moved.")] = False,
-    model: options.IndexModel = None,
+    overrides: Mapping[str, Any] = options.NO_OVERRIDES,
     html: page.Html = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -52,26 +53,27 @@ def duplicates(
     Groups of pictures that are the same, to the byte or nearly. --move-to keeps the first of each
     group and moves the others, with a file that undoes it.
     """
-    with opened(folder) as found:
-        classifier = unseen.load(the_model(found, model))
+    with open_index(folder) as index:
+        view = view_of(index, overrides, quiet)
         with progress.pictures(quiet) as show:
-            groups = found.duplicates(classifier.encoder, threshold, keep=keep, progress=show)
+            groups = view.duplicates(threshold, keep=keep, progress=show)
         if move_to is not None:
-            files = [[found.path(path) for hit in group for path in hit.paths] for group in groups]
+            files = [[index.path(path) for hit in group for path in hit.paths] for group in groups]
             # Their folders are kept: two of one name stay apart, and a reader sees where they were.
             others = ((p, p.parent.name) for group in files for p in group[1:])
             done_or_shown(others, move_to, "move", dry_run=dry_run, as_json=as_json, quiet=quiet)
             return
-        makers = manifest(classifier.model, None, {"threshold": threshold, "keep": keep})
-        _say(found, "Duplicates", groups, html, makers, as_json=as_json, quiet=quiet)
+        makers = row_manifest(view.row, {"threshold": threshold, "keep": keep})
+        _show(index, "Duplicates", groups, html, makers, as_json=as_json, quiet=quiet)
 
 
+@options.loads_recorded_model(refused={"adapter": options.NO_LABELS})
 def similar(
     folder: options.IndexFolder = None,
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="The least cosine of two that are alike.")
     ] = 0.8,
-    model: options.IndexModel = None,
+    overrides: Mapping[str, Any] = options.NO_OVERRIDES,
     html: page.Html = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -82,15 +84,15 @@ def similar(
     Groups of pictures that are alike: as duplicates, less strictly, and nothing is moved. What is
     like one picture: unseen search photo.jpg.
     """
-    with opened(folder) as found:
-        classifier = unseen.load(the_model(found, model))
+    with open_index(folder) as index:
+        view = view_of(index, overrides, quiet)
         with progress.pictures(quiet) as show:
-            groups = found.duplicates(classifier.encoder, threshold, progress=show)
-        makers = manifest(classifier.model, None, {"threshold": threshold})
-        _say(found, "Similar", groups, html, makers, as_json=as_json, quiet=quiet)
+            groups = view.similar(threshold, progress=show)
+        makers = row_manifest(view.row, {"threshold": threshold})
+        _show(index, "Similar", groups, html, makers, as_json=as_json, quiet=quiet)
 
 
-def _say(
+def _show(
     index: unseen.Index,
     title: str,
     groups: list[list[Hit]],
@@ -116,6 +118,7 @@ def _say(
             progress.say(f"{len(files)} groups; {others} pictures beside their first.")
 
 
+@options.loads_recorded_model(refused={"adapter": options.NO_LABELS})
 def clusters(
     folder: options.IndexFolder = None,
     k: Clusters = AUTO,
@@ -125,7 +128,7 @@ def clusters(
             "--name-with", help="Labels, or a label file: its words name them.", show_default=False
         ),
     ] = None,
-    model: options.IndexModel = None,
+    overrides: Mapping[str, Any] = options.NO_OVERRIDES,
     html: page.Html = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -136,32 +139,30 @@ def clusters(
     Groups of pictures that are alike, the largest first, each with its most typical pictures.
     """
     count = how_many(k)
-    with opened(folder) as found:
-        classifier = unseen.load(the_model(found, model))
-        if not found.has(classifier.encoder):
-            raise SourceError(f"{found.root}: that model has not looked at it.")
+    with open_index(folder) as index:
+        view = view_of(index, overrides, quiet)
         with progress.working("looking for clusters", quiet):
-            groups, centres = found.clusters(classifier.encoder, count)
-        words = titles(classifier, name_with, centres)
+            groups = view.clusters(count, names=options.names_argument(name_with))
+        titles = [", ".join(cluster.names) for cluster in groups]
         if html is not None:
             names = [
-                f"{', '.join(title) or f'Cluster {number}'}: {len(group)} pictures"
-                for number, (title, group) in enumerate(zip(words, groups, strict=True), 1)
+                f"{title or f'Cluster {number}'}: {len(cluster.pictures)} pictures"
+                for number, (title, cluster) in enumerate(zip(titles, groups, strict=True), 1)
             ]
-            makers = manifest(classifier.model, None, {"k": k, "name_with": name_with})
-            _page(found, html, "Clusters", names, groups, makers)
+            makers = row_manifest(view.row, {"k": k, "name_with": name_with})
+            _page(index, html, "Clusters", names, [c.pictures for c in groups], makers)
             return
         if as_json:
             rows = [
-                {"names": title, "pictures": [asdict(hit) for hit in group]}
-                for title, group in zip(words, groups, strict=True)
+                {"names": list(c.names), "pictures": [asdict(hit) for hit in c.pictures]}
+                for c in groups
             ]
             typer.echo(json.dumps(rows, indent=1))
             return
-        for number, (title, group) in enumerate(zip(words, groups, strict=True), 1):
-            typer.echo(f"{number}. {', '.join(title) or 'cluster'}: {len(group)} pictures")
-            for hit in group[:3]:
-                typer.echo(f"   {found.path(hit.paths[0])}")
+        for number, (title, cluster) in enumerate(zip(titles, groups, strict=True), 1):
+            typer.echo(f"{number}. {title or 'cluster'}: {len(cluster.pictures)} pictures")
+            for hit in cluster.pictures[:3]:
+                typer.echo(f"   {index.path(hit.paths[0])}")
 
 
 def _page(
@@ -188,14 +189,3 @@ def how_many(k: str) -> int | None:
     if k != AUTO and not (k.isascii() and k.isdecimal() and int(k) > 0):
         raise SourceError(f"--k is {k!r}; a number from 1 on, or auto.")
     return None if k == AUTO else int(k)
-
-
-def titles(classifier: unseen.Classifier, words: str | None, centres: Any) -> list[list[str]]:
-    """The labels that name each cluster; none when no words were given."""
-    if words is None:
-        return [[] for _ in centres]
-    from unseen.index import clustering  # noqa: PLC0415 - it loads what computes
-
-    compiled = classifier.compile(options.labels_argument(words))
-    named = [label.name for label in compiled.labels]
-    return clustering.names(centres, named, compiled.matrix)

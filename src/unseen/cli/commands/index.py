@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -16,7 +17,12 @@ from unseen.cli.command_group import defaulting
 from unseen.cli.output_file import prepare
 from unseen.errors import StoreError
 from unseen.index.location import find
+from unseen.index.model_rows import not_encoded, options_of, preferred, select
+from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import versions, write_ended
+
+if TYPE_CHECKING:
+    from unseen.index.view import IndexView
 
 WATCH_SECONDS = 5.0
 
@@ -34,20 +40,15 @@ def group() -> None:
 
 
 @index.command(short_help="Look at what is new or changed.")
+@options.loads_model(refused={"adapter": options.NO_LABELS})
 def update(
     folder: Annotated[Path, typer.Argument(help="The folder to look at.")],
     only: Annotated[
         Optional[list[Path]],  # noqa: UP045
         typer.Argument(help="Files or folders in it; all by default.", show_default=False),
     ] = None,
-    model: options.Model = "builtin",
-    revision: options.Revision = None,
-    commercial: options.Commercial = False,
+    load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     batch_size: options.BatchSize = None,
-    exact: options.Exact = False,
-    threads: options.Threads = None,
-    precision: options.Precision = "fp32",
-    device: options.Device = "auto",
     watch: Annotated[
         bool, typer.Option("--watch", help="Stay, and look again every few seconds.")
     ] = False,
@@ -59,22 +60,12 @@ def update(
 
     Look at what is new or changed in a folder. May be stopped at any time and goes on where it was.
     """
-    classifier = unseen.load(
-        model,
-        revision=revision,
-        exact=exact,
-        threads=threads,
-        precision=precision,
-        device=device,
-        commercial=commercial,
-    )
-    with unseen.Index(folder) as opened:
+    encoder = unseen.load(load_options).encoder
+    with unseen.Index(folder) as index:
         while True:
             try:
                 with progress.pictures(quiet) as show:
-                    report = opened.update(
-                        classifier.encoder, only or (), batch_size=batch_size, progress=show
-                    )
+                    report = index.update(encoder, only or (), batch_size=batch_size, progress=show)
             except KeyboardInterrupt:
                 progress.say("stopped: what was looked at is kept; run it again to go on.")
                 raise typer.Exit(130) from None
@@ -103,18 +94,18 @@ def info(
 
     What an index holds: files, models, pictures, errors, sizes.
     """
-    with opened(folder) as found:
-        facts = found.info()
+    with open_index(folder) as index:
+        facts = index.info()
     if as_json:
-        typer.echo(json.dumps(asdict(facts), indent=1))
+        typer.echo(json.dumps(facts.to_dict(), indent=1))
         return
     typer.echo(f"{facts.path}: {facts.files} files, {facts.bytes / 1e6:.1f} MB")
     if facts.missing:
         typer.echo(f"{facts.missing} of them are missing; `unseen index prune` forgets them")
-    for model in facts.models:
+    for row in facts.models:
         typer.echo(
-            f"  {model['name']} ({model['precision']}, {model['dimension']} numbers): "
-            f"{model['pictures']} pictures, {model['errors']} that could not be read"
+            f"  {row}, {row.dimension} numbers: {row.pictures} pictures, "
+            f"{row.errors} that could not be read"
         )
 
 
@@ -129,8 +120,8 @@ def prune(
 
     Forget the files that are missing, and the pictures that no file shows any more.
     """
-    with opened(folder) as found:
-        forgotten = found.prune()
+    with open_index(folder) as index:
+        forgotten = index.prune()
     if as_json:
         typer.echo(json.dumps({"forgotten": forgotten}))
     elif not quiet:
@@ -154,16 +145,17 @@ def export(
     A row a file and model: path, content, size, time, width, height, embedding or error.
     """
     prepare(output, overwrite=overwrite)
-    with opened(folder) as found:
-        rows = found.export(output)
-        write_ended(output, {"models": found.models(), "versions": versions()}, rows, 0)
+    with open_index(folder) as index:
+        rows = index.export(output)
+        models = [row.to_dict() for row in index.models()]
+        write_ended(output, {"models": models, "versions": versions()}, rows, 0)
     if as_json:
         typer.echo(json.dumps({"file": str(output), "rows": rows}))
     elif not quiet:
         progress.say(f"{output}: {rows} rows.")
 
 
-def opened(folder: Path | None) -> unseen.Index:
+def open_index(folder: Path | None) -> unseen.Index:
     """The index of a folder or of the nearest above it. Raises StoreError."""
     start = folder or Path()
     root = find(start)
@@ -173,16 +165,35 @@ def opened(folder: Path | None) -> unseen.Index:
     return unseen.Index(root, create=False)
 
 
-def the_model(found: unseen.Index, model: str | None) -> str:
-    """The model to ask with: what is named, or the only one there is. Raises StoreError."""
-    if model is not None:
-        return model
-    names = list(dict.fromkeys(row["name"] for row in found.models() if row["pictures"]))
-    if len(names) == 1:
-        return str(names[0])
-    known = ", ".join(names)
-    raise StoreError(
-        f"{found.root}: several models have looked at it: name one with -m ({known})."
-        if names
-        else f"{found.root}: nothing has looked at it yet: unseen index {found.root}."
-    )
+def view_of(index: unseen.Index, overrides: Mapping[str, Any], quiet: bool) -> IndexView:
+    """The view of the model that the options choose; of several the latest, which is said."""
+    from unseen.index.view import IndexView  # noqa: PLC0415 - it loads what computes
+
+    rows = select(index.models(), overrides)
+    if not rows:
+        raise not_encoded(index.root, index.models(), overrides.get("model", ""))
+    row = preferred(rows)
+    others = [str(other) for other in rows if other != row]
+    if others and not quiet:
+        progress.say(
+            f"{index.root}: the embeddings are those of {row}; choose others with --model, "
+            f"--precision, --exact or --revision: {'; '.join(others)}."
+        )
+    return IndexView(index, row, options_of(row, overrides))
+
+
+def as_indexed(
+    load_options: LoadOptions, given: frozenset[str], sources: Sequence[str | Path], quiet: bool
+) -> LoadOptions:
+    """The options that the index of `sources` was made with, as far as the user gave no others."""
+    from unseen.index.stored import recorded_options  # noqa: PLC0415 - it loads what computes
+
+    recorded, rows = recorded_options([str(source) for source in sources], load_options, given)
+    if rows and not quiet:
+        *others, row = (str(row) for row in rows)
+        more = f" It has as well: {'; '.join(others)}." if others else ""
+        progress.say(
+            f"the index was made by {row}, and the same is used here; --precision, --exact or "
+            f"--revision choose otherwise.{more}"
+        )
+    return recorded

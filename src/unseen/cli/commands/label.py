@@ -13,6 +13,7 @@ import typer
 import unseen
 from unseen.cli import label_options, options, progress
 from unseen.cli.command_group import defaulting
+from unseen.cli.commands.index import as_indexed
 from unseen.cli.output import named, printable
 from unseen.index.location import find
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
@@ -45,6 +46,7 @@ def propose(
     folder: Annotated[Path, typer.Argument(help="The folder of the pictures.")],
     labels: options.LabelsOrAdapters = None,
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
+    given: frozenset[str] = frozenset(),
     template: options.Template = None,
     unknown: options.UnknownOrAuto = None,
     sure: Annotated[
@@ -74,6 +76,7 @@ def propose(
 
     background, auto = options.unknown_argument(unknown)
     options.check_labels(labels, load_options)
+    load_options = as_indexed(load_options, given, [folder], quiet)
     root = find(folder) or folder
     with unseen.Index(root) as index:
         classifier = unseen.load(load_options)

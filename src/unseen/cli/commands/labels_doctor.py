@@ -13,7 +13,7 @@ import typer
 
 import unseen
 from unseen.cli import options, progress
-from unseen.cli.image_stream import encoded
+from unseen.cli.commands.index import as_indexed
 from unseen.cli.output import Lines, printable
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 
@@ -30,6 +30,7 @@ INDENT = " " * 9
 def doctor(
     source: Annotated[str, typer.Argument(help="A label file, or labels with commas.")],
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
+    given: frozenset[str] = frozenset(),
     template: options.Template = None,
     unknown: options.Unknown = None,
     pictures: Annotated[
@@ -50,6 +51,8 @@ def doctor(
     """
     from unseen.label_lint import by_severity, examine, look_at  # noqa: PLC0415 - it loads what computes
 
+    if pictures:
+        load_options = as_indexed(load_options, given, pictures, quiet)
     classifier = unseen.load(load_options)
     with progress.prompts(quiet) as show:
         findings, subject = examine(
@@ -85,9 +88,13 @@ def _looked(
     """Embeddings and names of the pictures; those that cannot be read are said, and left out."""
     import numpy as np  # noqa: PLC0415 - the other commands need none of it
 
+    from unseen.index.stored import embeddings_of  # noqa: PLC0415
+
+    with progress.pictures(quiet) as show:
+        stream = embeddings_of(sources, classifier.encoder, progress=show)
     rows, names = [], []
     with progress.counting(None, quiet) as counter:
-        for name, row in counter.readable(encoded(classifier, sources, quiet=quiet)):
+        for name, row in counter.readable(stream):
             rows.append(row)
             names.append(name)
     matrix = np.array(rows, dtype=np.float32).reshape(-1, classifier.model.dimension)

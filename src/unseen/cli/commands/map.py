@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
-import unseen
 from unseen.cli import options, page, progress
-from unseen.cli.commands.groups import AUTO, Clusters, how_many, titles
-from unseen.cli.commands.index import opened, the_model
+from unseen.cli.commands.groups import AUTO, Clusters, how_many
+from unseen.cli.commands.index import open_index, view_of
 from unseen.cli.output_file import prepare
-from unseen.results.manifest import manifest, write_ended
+from unseen.results.manifest import row_manifest, write_ended
 
 CELL = 64  # pixels of a picture on the map
 
 
+@options.loads_recorded_model(refused={"adapter": options.NO_LABELS})
 def draw_map(
     folder: options.IndexFolder = None,
     html: Annotated[Path, typer.Option("--html", help="The file to write.")] = Path("map.html"),
@@ -28,7 +29,7 @@ def draw_map(
             "--name-with", help="Labels, or a label file: its words name them.", show_default=False
         ),
     ] = None,
-    model: options.IndexModel = None,
+    overrides: Mapping[str, Any] = options.NO_OVERRIDES,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -38,35 +39,35 @@ def draw_map(
     The pictures of an index in the plane, like beside like, coloured by cluster: one page to zoom
     into, with thumbnails. With scikit-learn (the extra learn) it is t-SNE, without it PCA.
     """
-    from unseen.index.projection import layout  # noqa: PLC0415
     from unseen.pages import Point, link, scatter  # noqa: PLC0415 - it loads Pillow
 
     count = how_many(k)
     prepare(html, overwrite=True)
-    with opened(folder) as found:
-        classifier = unseen.load(the_model(found, model))
-        matrix = found.matrix(classifier.encoder)
-        with progress.working(f"laying out {len(matrix)} pictures", quiet):
-            groups, centres = found.clusters(classifier.encoder, count)
-            places, how = layout(matrix)
-        row_of = {int(i): row for row, i in enumerate(matrix.ids)}
-        words = titles(classifier, name_with, centres)
+    with open_index(folder) as index:
+        view = view_of(index, overrides, quiet)
+        with progress.working(f"laying out {view.row.pictures} pictures", quiet):
+            groups = view.clusters(count, names=options.names_argument(name_with))
+            plane = view.projection()
+        position_of = dict(zip(plane.ids.tolist(), plane.positions.tolist(), strict=True))
         named = [
-            (hit, ", ".join(word) or f"cluster {number}")
-            for number, (word, group) in enumerate(zip(words, groups, strict=True), 1)
-            for hit in group
+            (hit, ", ".join(cluster.names) or f"cluster {number}")
+            for number, cluster in enumerate(groups, 1)
+            for hit in cluster.pictures
         ]
-        files = [found.path(hit.paths[0]) for hit, _ in named]
+        files = [index.path(hit.paths[0]) for hit, _ in named]
         small = page.thumbnails(files, CELL * 2)
         points = []
         for (hit, name), file, picture in zip(named, files, small, strict=True):
-            x, y = places[row_of[hit.id]].tolist()
+            x, y = position_of[hit.id]
             points.append(Point(x, y, hit.paths[0], name, picture, link(file, html)))
-        scatter(html, found.root.name, points, note=f"{len(points)} pictures, by {how}")
-        asked = {"k": k, "name_with": name_with, "method": how}
-        write_ended(html, manifest(classifier.model, None, asked), len(points), 0)
+        note = f"{len(points)} pictures, by {plane.method}"
+        scatter(html, index.root.name, points, note=note)
+        facts = {"k": k, "name_with": name_with, "method": plane.method}
+        write_ended(html, row_manifest(view.row, facts), len(points), 0)
     if as_json:
         rows = [{"path": p.name, "x": p.x, "y": p.y, "group": p.group} for p in points]
-        typer.echo(json.dumps({"page": str(html), "method": how, "pictures": rows}, indent=1))
+        typer.echo(
+            json.dumps({"page": str(html), "method": plane.method, "pictures": rows}, indent=1)
+        )
     elif not quiet:
-        progress.say(f"{html}: {len(points)} pictures, by {how}.")
+        progress.say(f"{html}: {note}.")

@@ -14,7 +14,7 @@ import typer
 import unseen
 from unseen.annotation import organize as filing
 from unseen.cli import label_options, options, progress
-from unseen.cli.image_stream import predictions_of
+from unseen.cli.commands.index import as_indexed
 from unseen.cli.output import named
 from unseen.errors import SourceError
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
@@ -48,6 +48,7 @@ def organize(
         typer.Option("--undo", help="Undo a run by the file it wrote.", show_default=False),
     ] = None,
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
+    given: frozenset[str] = frozenset(),
     template: options.Template = None,
     unknown: options.UnknownOrAuto = None,
     calibration: options.CalibrationFile = None,
@@ -71,6 +72,7 @@ def organize(
         raise SourceError("organize takes a folder, --into, and one of --copy, --link and --move.")
     options.check_labels(labels, load_options)
     background, auto = options.unknown_argument(unknown)
+    load_options = as_indexed(load_options, given, [folder], quiet)
     classifier = unseen.load(load_options)
     compiled = label_options.compiled(classifier, labels, template, background, quiet)
     learnt = label_options.calibration_of(
@@ -81,14 +83,15 @@ def organize(
     settings |= {} if auto is None else {"unknown": auto}
     settings |= {} if learnt is None else {"calibration": learnt.to_data()}
     makers = manifest(classifier.model, compiled, settings)
-    sources = [str(folder)]
-    found = predictions_of(
-        classifier, sources, compiled, decision, batch_size=batch_size, quiet=quiet
-    )
+    from unseen.index.stored import embeddings_of  # noqa: PLC0415 - it loads what computes
+
+    with progress.pictures(quiet) as show:
+        stream = embeddings_of(folder, classifier.encoder, batch_size=batch_size, progress=show)
+    predictions = classifier.predictions(stream, compiled, decision, batch_size=batch_size)
     how = "move" if move else "link" if link else "copy"
     unread: list[str] = []
     total = count(str(folder)) or 0
-    chosen = _chosen(found, total, unread, quiet)
+    chosen = _chosen(predictions, total, unread, quiet)
     undo_file = done_or_shown(chosen, into, how, dry_run=dry_run, as_json=as_json, quiet=quiet)
     if undo_file is not None:
         write_ended(undo_file, makers, total, len(unread))

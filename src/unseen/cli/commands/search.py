@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
-import unseen
 from unseen.cli import options, page, progress
-from unseen.cli.commands.index import opened, the_model
-from unseen.errors import SourceError
-from unseen.results.manifest import manifest
+from unseen.cli.commands.index import open_index, view_of
+from unseen.results.manifest import row_manifest
 
 
+@options.loads_recorded_model(refused={"adapter": options.NO_LABELS})
 def search(
     queries: Annotated[
         list[str],
@@ -28,17 +26,18 @@ def search(
     ],
     without: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads it at run time on Python 3.10
-        typer.Option("--not", help="What it shall not be like. Repeatable.", show_default=False),
+        typer.Option(
+            "--not", help="Words or a picture to subtract. Repeatable.", show_default=False
+        ),
     ] = None,
     folder: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--index", help="The folder of the index.", show_default="here"),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="At most so many pictures.")] = 50,
-    model: options.IndexModel = None,
-    device: options.Device = "auto",
-    exact: Annotated[
-        bool, typer.Option("--exact", help="Look at every vector, however many there are.")
+    overrides: Mapping[str, Any] = options.NO_OVERRIDES,
+    exhaustive: Annotated[
+        bool, typer.Option("--exhaustive", help="Compare every vector, however many there are.")
     ] = False,
     html: page.Html = None,
     as_json: options.AsJson = False,
@@ -48,55 +47,41 @@ def search(
     """unseen search "a red bicycle in the snow" --index photos/
 
     The pictures of an index that are nearest to words, to a picture, or to several of both. No
-    image file of the index is opened. The number is a cosine: it orders, and is no probability.
+    image file of the index is opened. The number is a cosine: it orders the pictures of one search,
+    and is not a probability.
     """
-    with opened(folder) as found:
-        classifier = unseen.load(the_model(found, model), device=device)
-        query = sum(_vectors(classifier, queries)) - sum(_vectors(classifier, without or []))
-        length = float(np.linalg.norm(query))
-        if length < 1e-6:
-            raise SourceError("what is asked for and what is not wanted are the same.")
-        hits = found.search(
-            classifier.encoder,
-            np.asarray(query / length, dtype=np.float32),
-            top=top,
-            approximate=False if exact else None,
+    with open_index(folder) as index:
+        view = view_of(index, overrides, quiet)
+        query = view.query_vector(
+            [_term(text) for text in queries], [_term(text) for text in without or ()]
         )
+        hits = view.search(query, top=top, approximate=False if exhaustive else None)
         if html is not None:
             from unseen.pages import Section  # noqa: PLC0415 - it loads Pillow
 
-            title = ", ".join(queries) + "".join(f", not {what}" for what in without or ())
+            title = ", ".join(queries) + "".join(f", not {text}" for text in without or ())
             full = max((hit.cosine for hit in hits), default=1.0)
-            section = Section(title, list(page.items(found, hits, html)), full=max(full, 1e-6))
-            asked = {"queries": queries, "not": without or [], "top": top}
-            makers = manifest(classifier.model, None, asked)
-            page.write(html, title, [section], f"{len(hits)} of {found.root}", makers)
+            section = Section(title, list(page.items(index, hits, html)), full=max(full, 1e-6))
+            facts = {"queries": queries, "not": without or [], "top": top}
+            note = f"{len(hits)} of {index.root}"
+            page.write(html, title, [section], note, row_manifest(view.row, facts))
             return
         if as_json:
             typer.echo(json.dumps([asdict(hit) for hit in hits], indent=1))
             return
         for hit in hits:
-            more = f"  (and {len(hit.paths) - 1} copies)" if len(hit.paths) > 1 else ""
-            typer.echo(f"{hit.cosine:.3f}  {found.path(hit.paths[0])}{more}")
+            copies = f"  (and {len(hit.paths) - 1} copies)" if len(hit.paths) > 1 else ""
+            typer.echo(f"{hit.cosine:.3f}  {index.path(hit.paths[0])}{copies}")
     if not hits and not quiet:
-        progress.say("nothing is left in this index: every file of it is missing.")
+        progress.say("every file of this index is missing: unseen index finds what has moved.")
 
 
-def _vectors(classifier: unseen.Classifier, queries: list[str]) -> list[NDArray[np.float32]]:
-    """Each query as its weight times a vector of length 1; zeros when there is none."""
-    vectors: list[NDArray[np.float32]] = [np.zeros(classifier.model.dimension, dtype=np.float32)]
-    for query in queries:
-        weight, what = _weighed(query)
-        if Path(what).is_file():
-            vectors.append(weight * classifier.encode_images([what])[0])
-        else:
-            vectors.append(weight * classifier.encode_texts([what])[0])
-    return vectors
+def _term(text: str) -> tuple[float, str | Path]:
+    """A query as its weight, and words or the path of a picture."""
+    from unseen.index.query import parse_weight  # noqa: PLC0415 - it loads numpy
 
-
-def _weighed(query: str) -> tuple[float, str]:
-    head, colon, rest = query.partition(":")
+    weight, item = parse_weight(text)
     try:
-        return (float(head), rest.strip()) if colon and rest.strip() else (1.0, query)
-    except ValueError:
-        return 1.0, query
+        return weight, Path(item) if Path(item).is_file() else item
+    except (OSError, ValueError):  # far too long for a path
+        return weight, item

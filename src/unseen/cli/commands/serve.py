@@ -14,6 +14,7 @@ import typer
 
 import unseen
 from unseen.cli import options, progress
+from unseen.cli.commands.index import as_indexed
 from unseen.errors import MissingExtraError, SourceError
 from unseen.labels.label_set import LabelSet
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
@@ -81,6 +82,7 @@ def serve(
         ),
     ] = None,
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
+    given: frozenset[str] = frozenset(),
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
@@ -104,8 +106,11 @@ def serve(
     PublicHosts(frozenset(url_host or ()))
     if index is not None:
         unseen.Index(index, create=False).close()
+    load_options = replace(load_options, model=model, adapter=adapter)
+    if index is not None:
+        load_options = as_indexed(load_options, given, [index], quiet)
     settings = Settings(
-        replace(load_options, model=model, adapter=adapter),
+        load_options,
         index=index,
         labels=tuple(labels or ()),
         keys=keys,

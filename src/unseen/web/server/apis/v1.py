@@ -10,7 +10,8 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from unseen.errors import LabelError
-from unseen.index.index import Hit
+from unseen.index.hits import Hit
+from unseen.index.query import combine
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.prediction import Prediction
 from unseen.web.server.apis import schemas
@@ -145,12 +146,9 @@ async def search(request: Request) -> Any:
         raise LabelError("nothing was asked for: give texts or images.")
     rows = (await one.encode_texts(texts)).rows
     pictures = [schemas.picture(image, i) for i, image in enumerate(asked.images)]
-    query = rows[: len(asked.texts)].sum(0) - rows[len(asked.texts) :].sum(0)
-    query = query + (await one.embed_pictures(pictures)).sum(0)
-    length = float(np.linalg.norm(query))
-    if length < 1e-6:
-        raise LabelError("what is asked for and what is not wanted are the same.")
-    hits = await index.search(np.asarray(query / length, dtype=np.float32), asked.top)
+    positive = np.concatenate([rows[: len(asked.texts)], await one.embed_pictures(pictures)])
+    query = combine(positive, rows[len(asked.texts) :])
+    hits = await index.search(query, asked.top)
     return JSONResponse({**made_by(one), "hits": [hit_of(hit) for hit in hits]})
 
 

@@ -1,4 +1,4 @@
-"""The index that a server was given: asked in one thread, for it is one SQLite connection."""
+"""The index of a server: read in one thread, because it is one SQLite connection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from unseen.encoder import Encoder
 from unseen.errors import UnseenError
 from unseen.images.open import open_image
-from unseen.index.index import Hit, Index
+from unseen.index.hits import Hit
+from unseen.index.index import Index
 from unseen.pages import thumbnail
 from unseen.web.server.core.encoding import in_pool
 from unseen.web.server.core.metrics import Metrics
@@ -32,19 +33,19 @@ class Indexed:
     ) -> None:
         """StoreError where there is no index, or none that this model has looked at."""
         self._index = Index(folder, create=False)
-        self._encoder = encoder
+        self._view = self._index.view(encoder)
         self._limits = limits.of_a_picture()
-        self._kept_bytes = limits.cache_bytes
+        self._cache_bytes = limits.cache_bytes
         self._metrics = metrics
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="unseen-index")
         self._painters = ThreadPoolExecutor(1, thread_name_prefix="unseen-thumbnails")
         self._thumbnails: OrderedDict[int, bytes] = OrderedDict()
         self._thumbnail_bytes = 0
-        self._index.matrix(encoder)  # brought up to date before the first search needs it
+        self._view.matrix()  # brought up to date before the first search needs it
 
     @property
     def name(self) -> str:
-        """Of the folder: its path is nobody's business."""
+        """Of the folder; its path is private."""
         return self._index.root.name
 
     async def close(self) -> None:
@@ -59,37 +60,37 @@ class Indexed:
             return await in_pool(self._thread, self._search, query, top)
 
     def _search(self, query: Floats, top: int) -> list[Hit]:
-        return self._index.search(self._encoder, query, top=top)
+        return self._view.search(query, top=top)
 
     async def vector(self, picture: int) -> Floats:
         """The embedding of one of its pictures. Problem 404."""
-        found = await in_pool(self._thread, self._index.vector, self._encoder, picture)
-        if found is None:
+        vector = await in_pool(self._thread, self._view.vector, picture)
+        if vector is None:
             raise _no_such(picture)
-        return found
+        return vector
 
     async def page(self, offset: int, limit: int) -> tuple[int, list[Hit]]:
         """How many pictures there are, and some of them, in the order in which they were added."""
-        return await in_pool(self._thread, self._index.page, self._encoder, offset, limit)
+        return await in_pool(self._thread, self._view.page, offset, limit)
 
     async def thumbnail(self, picture: int) -> bytes:
         """A JPEG of one of its pictures. Problem 404 where it is gone, or can no longer be read."""
-        known = self._thumbnails.get(picture)
-        self._metrics.hit("thumbnail", known is not None)
-        if known is not None:
+        cached = self._thumbnails.get(picture)
+        self._metrics.hit("thumbnail", cached is not None)
+        if cached is not None:
             self._thumbnails.move_to_end(picture)
-            return known
-        hit = await in_pool(self._thread, self._index.hit, picture)
+            return cached
+        hit = await in_pool(self._thread, self._view.hit, picture)
         if hit is None:
             raise _no_such(picture)
-        made = await in_pool(self._painters, self._paint, self._index.path(hit.paths[0]))
-        if made is None:
+        content = await in_pool(self._painters, self._paint, self._index.path(hit.paths[0]))
+        if content is None:
             raise _no_such(picture)
-        self._thumbnails[picture] = made
-        self._thumbnail_bytes += len(made)
-        while self._thumbnail_bytes > self._kept_bytes:
+        self._thumbnails[picture] = content
+        self._thumbnail_bytes += len(content)
+        while self._thumbnail_bytes > self._cache_bytes:
             self._thumbnail_bytes -= len(self._thumbnails.popitem(last=False)[1])
-        return made
+        return content
 
     def _paint(self, path: Path) -> bytes | None:
         try:

@@ -108,7 +108,7 @@ def test_photographs_saved_again_are_duplicates_and_others_are_not(
     encoder = unseen.load().encoder
     with unseen.Index(tmp_path) as index:
         index.update(encoder)
-        found = index.duplicates(encoder, 0.9)
+        found = index.view(encoder).duplicates(0.9)
     right = 0
     for group in found:
         stems = {Path(p).stem.removeprefix("small ") for hit in group for p in hit.paths}

@@ -1,0 +1,149 @@
+"""Embeddings of a folder's pictures: from an index above it where there is one, else computed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from unseen.encoder import Encoded, Encoder
+from unseen.index.index import Index
+from unseen.index.location import find
+from unseen.index.model_rows import ModelRow, name_and_revision, preferred, select
+from unseen.index.update import Progress
+from unseen.load_options import LoadOptions
+from unseen.sources.expand import expand
+
+ROW_FIELDS = ("revision", "precision", "exact")  # of LoadOptions: what tells rows of a model apart
+
+
+def embeddings_of(
+    sources: Any,
+    encoder: Encoder,
+    *,
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Encoded]:
+    """The embedding of each picture, from an index where there is one.
+
+    Parameters
+    ----------
+    sources : path, glob, picture or iterable of them
+        Of one folder with an index in or above it that this encoder has filled, the stored
+        embeddings are taken, after the index was brought up to date; of all else the files.
+    encoder : Encoder
+        The model.
+    batch_size : int, optional
+        Pictures that the network takes at once. None: as many as suit the model.
+    progress : callable, optional
+        Called with the new pictures done, and how many there are, while an index is updated.
+
+    Yields
+    ------
+    Encoded
+        An embedding or an error for each picture, under the names that the files have themselves.
+    """
+    root = index_of(sources, encoder)
+    if root is None:
+        return encoder.stream_images(expand(sources), batch_size=batch_size)
+    return stored_embeddings(
+        root, _folder(sources), encoder, batch_size=batch_size, progress=progress
+    )
+
+
+def index_of(sources: Any, encoder: Encoder) -> Path | None:
+    """The folder of the index that has the embeddings of `sources`, or None.
+
+    That is where `sources` is one folder, and this encoder has filled an index in or above it,
+    which can be brought up to date.
+    """
+    root = index_above(sources)
+    if root is None:
+        return None
+    with Index(root, create=False) as index:
+        return root if index.writable and index.has(encoder) else None
+
+
+def index_above(sources: Any) -> Path | None:
+    """The folder of the index in or above `sources`, where these are one folder; or None."""
+    folder = _folder(sources)
+    return None if folder is None else find(folder)
+
+
+def stored_embeddings(
+    root: Path,
+    folder: Path | None,
+    encoder: Encoder,
+    *,
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Encoded]:
+    """The embeddings below `folder` from the index of `root`, which is brought up to date now.
+
+    They come under the names that the files have when they are read themselves.
+    """
+    folder = folder or root
+    with Index(root, create=False) as index:
+        index.update(encoder, [folder], batch_size=batch_size, progress=progress)
+    return _read(root, folder, encoder)
+
+
+def _read(root: Path, folder: Path, encoder: Encoder) -> Iterator[Encoded]:
+    with Index(root, create=False) as index:
+        name = index.name(folder)
+        below = "" if name == "." else f"{name}/"
+        for encoded in index.view(encoder).encoded(below=below):
+            yield replace(encoded, name=str(folder / encoded.name.removeprefix(below)))
+
+
+def _folder(sources: Any) -> Path | None:
+    """`sources` as one folder, or None."""
+    if isinstance(sources, Sequence) and not isinstance(sources, (str, bytes)):
+        if len(sources) != 1:
+            return None
+        (sources,) = sources
+    if not isinstance(sources, (str, Path)):
+        return None
+    try:
+        return Path(sources) if Path(sources).is_dir() else None
+    except (OSError, ValueError):  # far too long for a path
+        return None
+
+
+def recorded_options(
+    sources: Any, options: LoadOptions, given: Collection[str] = ()
+) -> tuple[LoadOptions, list[ModelRow]]:
+    """The options that an index of `sources` was made with, where no others are demanded.
+
+    Parameters
+    ----------
+    sources : path, glob, picture or iterable of them
+        Only one folder can have an index, in or above it.
+    options : LoadOptions
+        The model, and what a row of the index is to be loaded with.
+    given : collection of str
+        Fields of `options` that a row must have: revision, precision or exact. The model always.
+
+    Returns
+    -------
+    options : LoadOptions
+        As they were where no row of the index fits, or one fits them as they are.
+    rows : list of ModelRow
+        The rows that fit where the options are changed, the one that is taken last; else empty.
+    """
+    root = index_above(sources)
+    if root is None:
+        return options, []
+    demanded = {"model": options.model, "commercial": options.commercial}
+    demanded |= {name: getattr(options, name) for name in given if name in ROW_FIELDS}
+    with Index(root, create=False) as index:
+        rows = select(index.models(), demanded)
+    _, revision = name_and_revision(options.model, options.revision)
+    wanted = (revision, options.precision, options.exact)
+    fits = any((row.revision, row.precision, row.exact) == wanted for row in rows)
+    if fits or not rows or options.precision == "auto":
+        return options, []
+    row = preferred(rows)
+    changed = replace(options, **{name: getattr(row.options, name) for name in ROW_FIELDS})
+    return changed, [*(other for other in rows if other != row), row]
