@@ -105,11 +105,10 @@ def _asked(
 
 
 def encoded(folder: Folder, side: int = SIDE, *, mirrored: bool = False) -> Any:
-    encoder = features.encoder(features.ImageNet.builtin(), side)
     pictures = [p if isinstance(p, Image.Image) else unseen.open_image(p) for p in folder.pictures]
     if mirrored:
         pictures = [p.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for p in pictures]
-    return features.features(encoder, pictures)[0]
+    return features.features(features.ImageNet.builtin(), side, pictures)[0]
 
 
 def reviewed_first(folder: Folder, pictures: Any, count: int) -> Any:

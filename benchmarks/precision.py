@@ -23,6 +23,7 @@ from side_by_side import ROOT, b32
 import shapes
 import unseen
 from unseen.models.compiled import CompiledNetwork
+from unseen.models.expected import tower
 from unseen.runtimes import devices, onnx_int8
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -107,14 +108,9 @@ def trained_transformer() -> None:
     rows = {}
     for precision, bits in (("fp32", 8), ("int8", 8), ("int8", 7)):
         onnx_int8.weight_bits = lambda b=bits: b  # type: ignore[assignment]
-        place = partial(devices.place, "cpu")
-        net = CompiledNetwork(
-            model,
-            "text",
-            model.text_network,
-            find_place=place,
-            options=unseen.LoadOptions(precision=precision),
-        )
+        cpu = partial(devices.execution_target, "cpu")
+        options = unseen.LoadOptions(precision=precision)
+        net = CompiledNetwork(tower(model, "text"), find_target=cpu, options=options)
         rows[precision, bits] = net(*inputs)
     exact = rows["fp32", 8]
     for (precision, bits), found in rows.items():

@@ -16,7 +16,7 @@ import shapes
 import unseen
 from unseen.cli.app import app
 from unseen.encoder import Encoder
-from unseen.runtimes.devices import Place
+from unseen.runtimes.devices import ExecutionTarget
 
 LABELS = ["a red circle", "a blue square", "a green star"]
 OWN = {
@@ -112,7 +112,7 @@ def test_a_command_takes_the_models_own_or_what_is_given(
 
 def test_few_leave_a_gpu_idle(resnet: Path) -> None:
     encoder = unseen.load(resnet).encoder
-    encoder._image.place = Place("torch", "cuda")
+    encoder._image.target = ExecutionTarget("torch", "cuda")
     assert encoder.batch_size == 16
 
 

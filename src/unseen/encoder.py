@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.errors import LabelError, ModelError, UnseenError, UnseenWarning
-from unseen.images.limits import Limits
+from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.images.open import open_image
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models import families, hub
 from unseen.models.compiled import CompiledNetwork
-from unseen.models.model import LARGE_BATCH, Model
-from unseen.runtimes.devices import Place, place
+from unseen.models.expected import tower
+from unseen.models.model import LARGE_BATCH, Model, Preprocessing
+from unseen.runtimes.devices import ExecutionTarget, execution_target
 from unseen.sources.expand import Source, expand
 from unseen.system.cpu import usable
 from unseen.system.prompt_cache import VectorCache
@@ -56,18 +57,16 @@ class Encoder:
         """
         self.model = model
         self.options = options or LoadOptions(model.name, model.revision)
-        where = cache(partial(place, self.options.device))
+        where = cache(partial(execution_target, self.options.device))
         if self.options.device != "auto":
             where()  # what is not here is said at once; auto can wait
         text_precision = "fp16" if self.options.precision == "fp16" else "fp32"
         self._image = CompiledNetwork(
-            model, "image", model.image_network, find_place=where, options=self.options
+            tower(model, "image"), find_target=where, options=self.options
         )
         self._text = CompiledNetwork(
-            model,
-            "text",
-            model.text_network,
-            find_place=where,
+            tower(model, "text"),
+            find_target=where,
             options=replace(self.options, precision=text_precision),
         )
         # What prompts are kept under.
@@ -120,9 +119,9 @@ class Encoder:
         return self.options.exact
 
     @property
-    def place(self) -> Place:
+    def place(self) -> ExecutionTarget:
         """Where the image net runs: what "auto" came to."""
-        return self._image.place
+        return self._image.target
 
     @property
     def precision(self) -> str:
@@ -174,12 +173,9 @@ class Encoder:
         self, source: Any, *, limits: Limits | None = None
     ) -> NDArray[np.uint8] | UnseenError:
         """What the image net takes for one picture, or why there is none."""
-        at_least = None if self.exact else self.model.preprocess.target
-        try:
-            image = open_image(source, limits=limits or self.limits, at_least=at_least)
-            return self.model.preprocess(image)
-        except UnseenError as error:
-            return error
+        return read_pixels(
+            source, self.model.preprocess, limits=limits or self.limits, exact=self.exact
+        )
 
     def stream(
         self,
@@ -192,19 +188,8 @@ class Encoder:
 
         In order; memory is bounded.
         """
-        if batch_size is None:
-            batch_size = self.batch_size
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
-        # A network that takes few at once needs no fewer threads to feed it.
-        workers = min(usable(), max(batch_size, LARGE_BATCH))
-        with ThreadPoolExecutor(workers, thread_name_prefix="unseen-decode") as pool:
-            decoded = _ahead(pool, decode, items, batch_size + workers)
-            while batch := list(islice(decoded, batch_size)):
-                pixels = [result for _, result in batch if isinstance(result, np.ndarray)]
-                rows = iter(self.encode_pixels(pixels) if pixels else ())
-                for item, result in batch:
-                    yield item, next(rows) if isinstance(result, np.ndarray) else result
+        size = self.batch_size if batch_size is None else batch_size
+        return stream(items, decode, self.encode_pixels, size)
 
     def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> Embeddings:
         """What `pixels` gave for n pictures → float32 (n, d), rows of length 1, in one batch."""
@@ -290,6 +275,39 @@ def _loaded_again(options: LoadOptions, fingerprint: str) -> Encoder:
             f"it was pickled ({fingerprint[:12]}); give both the same files, or name a revision."
         )
     return encoder
+
+
+def read_pixels(
+    source: Any, preprocess: Preprocessing, *, limits: Limits = DEFAULT_LIMITS, exact: bool = False
+) -> NDArray[np.uint8] | UnseenError:
+    """What an image network takes for one picture, or why there is none. `exact`: as in
+    `Encoder`."""
+    at_least = None if exact else preprocess.target
+    try:
+        return preprocess(open_image(source, limits=limits, at_least=at_least))
+    except UnseenError as error:
+        return error
+
+
+def stream(
+    items: Iterable[T],
+    decode: Callable[[T], tuple[S, NDArray[np.uint8] | R]],
+    encode: Callable[[Sequence[NDArray[np.uint8]]], NDArray[np.float32]],
+    batch_size: int,
+) -> Iterator[tuple[S, NDArray[np.float32] | R]]:
+    """`decode` of each item in threads, its pixels through `encode` in batches, anything else as it
+    is. In order; memory is bounded."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
+    # A network that takes few at once needs no fewer threads to feed it.
+    workers = min(usable(), max(batch_size, LARGE_BATCH))
+    with ThreadPoolExecutor(workers, thread_name_prefix="unseen-decode") as pool:
+        decoded = _ahead(pool, decode, items, batch_size + workers)
+        while batch := list(islice(decoded, batch_size)):
+            pixels = [result for _, result in batch if isinstance(result, np.ndarray)]
+            rows = iter(encode(pixels) if pixels else ())
+            for item, result in batch:
+                yield item, next(rows) if isinstance(result, np.ndarray) else result
 
 
 def batches_of_like_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:

@@ -37,7 +37,7 @@ def test_it_is_worked_out_anew_and_a_damaged_file_is_made_again(
 ) -> None:
     folder = checkpoints.clip(tmp_path / "clip")
     model = unseen.load(folder).model
-    places = [verify.devices.place("cpu")]
+    places = [verify.devices.execution_target("cpu")]
     assert all(found.ok for found in verify.verify(model, places))
     for path in (fresh_home / "networks").glob("*/image.bin"):
         content = bytearray(path.read_bytes())

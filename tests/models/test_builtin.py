@@ -15,6 +15,7 @@ from unseen.models import families, hub
 from unseen.models.families import builtin
 from unseen.models.model import Model
 from unseen.models.weights import Weights, open_weights
+from unseen.networks.network import Output
 from unseen.runtimes import onnx, reference
 
 CLASSES = 1000
@@ -60,7 +61,8 @@ def test_it_is_complete(model: Model) -> None:
     assert model.family == "builtin"
     assert model.template.count("{}") == 1
     assert model.score.rule == "softmax"
-    assert model.image_network().dimension == model.text_network().dimension == model.dimension
+    for network in (model.image_network(), model.text_network()):
+        assert network.outputs[0] == Output("embedding", (None, model.dimension))
 
 
 def test_runtimes_agree_on_pictures(model: Model, compiled: Any, pixels: Any) -> None:

@@ -13,8 +13,8 @@ import pytest
 import checkpoints
 import unseen
 from unseen.models import compiled
-from unseen.networks.operations import Input, Network
-from unseen.runtimes import onnx, onnx_int8
+from unseen.networks.network import Input, single_output
+from unseen.runtimes import graph, onnx, onnx_int8
 from unseen.system import cache
 
 
@@ -78,7 +78,7 @@ def test_a_picture_has_the_same_vector_alone_and_in_a_batch(
 def product(rows: np.ndarray, weight: np.ndarray, tmp_path: Path) -> np.ndarray:
     """uint8 rows times int8 weight by the kernel that int8 networks use."""
 
-    def body(ops: onnx.OnnxOperations, x: str) -> str:
+    def body(ops: graph.OnnxOperations, _: object, x: str) -> str:
         shifted = ops.emit("Cast", x, to=2)
         return ops.emit(
             "MatMulIntegerToFloat",
@@ -88,10 +88,11 @@ def product(rows: np.ndarray, weight: np.ndarray, tmp_path: Path) -> np.ndarray:
             ops.constant(np.ones(weight.shape[1], dtype=np.float32)),
             ops.constant(np.array(0, dtype=np.uint8)),
             ops.constant(np.zeros(weight.shape[1], dtype=np.int8)),
-            domain=onnx_int8.CONTRIBUTED,
+            domain=graph.CONTRIBUTED,
         )
 
-    network = Network("p", (Input("x", "int64", (None, rows.shape[1])),), body, weight.shape[1])
+    inputs = (Input("x", "int64", (None, rows.shape[1])),)
+    network = single_output("p", inputs, body, (None, weight.shape[1]))
     return onnx.OnnxNetwork(onnx.compile_network(network, tmp_path))(rows.astype(np.int64))
 
 
@@ -141,21 +142,20 @@ def test_outlying_channels_are_evened_out(tmp_path: Path) -> None:
     x[..., :4] *= 80
     weight = rng.normal(size=(192, 192)).astype(np.float32) / 14
     weight[:, :4] /= 40
-    exact = x @ weight.T
     errors = {}
     for name, ranges in {"divided": np.abs(x[0]).max(0), "as they are": np.ones(192)}.items():
-        network = Network(
+        network = single_output(
             "n",
             (Input("x", "int64", (None, 64, 192)),),
-            lambda ops, x: ops.reshape(ops.linear(ops.emit("Cast", x, to=1), weight), (0, -1)),
-            64 * 192,
+            lambda ops, _, x: ops.linear(ops.emit("Cast", x, to=1), weight),
+            (None, 64, 192),
         )
         recorder = lambda file, r=ranges: onnx_int8.Int8Operations(  # noqa: E731
             file, [r.astype(np.float32)], bits=8
         )
         run = onnx.OnnxNetwork(onnx.compile_network(network, tmp_path, recorder))
         rounded = np.round(x).astype(np.int64)
-        errors[name] = np.abs(run(rounded).reshape(exact.shape) - rounded @ weight.T).mean()
+        errors[name] = np.abs(run(rounded) - rounded @ weight.T).mean()
     assert errors["divided"] < 0.4 * errors["as they are"]
 
 
@@ -185,12 +185,12 @@ def test_a_runtime_that_computes_something_else_is_refused(
     wide: Path, fresh_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The self-test: another activation, as in the published papers' bug, is found at once."""
-    emit = onnx.OnnxOperations.emit
+    emit = graph.OnnxOperations.emit
 
-    def wrong(self: onnx.OnnxOperations, operator: str, *inputs: str, **kw: object) -> str:
+    def wrong(self: graph.OnnxOperations, operator: str, *inputs: str, **kw: object) -> str:
         return emit(self, "Tanh" if operator == "Sigmoid" else operator, *inputs, **kw)
 
-    monkeypatch.setattr(onnx.OnnxOperations, "emit", wrong)
+    monkeypatch.setattr(graph.OnnxOperations, "emit", wrong)
     with pytest.raises(unseen.ModelError, match=r"image net in fp32 reaches a cosine of .*0\.9999"):
         unseen.load(wide).encode_images([np.zeros((9, 9, 3), np.uint8)])
     with pytest.raises(unseen.ModelError, match="text net in fp32"):
@@ -230,7 +230,7 @@ def test_an_unknown_precision_is_refused() -> None:
 
 
 def test_large_numbers_do_not_become_infinite_in_fp16() -> None:
-    operations = onnx.HalfOperations(io.BytesIO())
+    operations = graph.HalfOperations(io.BytesIO())
     operations._parameters.name = "x.bin"  # type: ignore[misc]
     operations.constant(np.full(1024, 1e6, dtype=np.float32))
     written = operations._parameters.getvalue()  # type: ignore[attr-defined]

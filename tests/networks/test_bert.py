@@ -14,7 +14,7 @@ from transformers import BertModel
 
 from unseen.models.families import hf_bert
 from unseen.networks import bert
-from unseen.networks.operations import Input, Network
+from unseen.networks.network import Input, Network, single_output
 from unseen.networks.transformer import Blocks
 from unseen.runtimes import onnx, reference
 
@@ -59,12 +59,13 @@ def sentence_network(judge: BertModel) -> Network[Any]:
         )
     )
 
-    def body(ops: Any, ids: Any, mask: Any) -> Any:
-        hidden = bert.encoder(ops, parameters, config, ids, mask)
+    def body(ops: Any, p: Any, ids: Any, mask: Any) -> Any:
+        hidden = bert.encoder(ops, p, config, ids, mask)
         return ops.l2_normalise(ops.masked_mean(hidden, mask))
 
     inputs = (Input("ids", "int64", (None, None)), Input("mask", "int64", (None, None)))
-    return Network("sentence", inputs, body, judge.config.hidden_size)
+    shape = (None, judge.config.hidden_size)
+    return single_output("sentence", inputs, body, shape, parameters=parameters)
 
 
 @torch.no_grad()

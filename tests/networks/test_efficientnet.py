@@ -17,7 +17,7 @@ from torch import nn
 
 from unseen.models.torch_archive import TorchArchive
 from unseen.networks import efficientnet
-from unseen.networks.operations import Input, Network
+from unseen.networks.network import Input, Network, single_output
 from unseen.runtimes import onnx, reference
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
@@ -118,12 +118,13 @@ def network(parameters: Any, side: int) -> Network[Any]:
     """The judge sees x/128 - 1 as we do, so that both are given bytes."""
     stages = tuple((count, stride) for _, stride, _, _, count in STAGES)
 
-    def body(ops: Any, images: Any) -> Any:
+    def body(ops: Any, p: Any, images: Any) -> Any:
         x = ops.mul(ops.pixels(images), ops.constant(np.array(1 / 128, np.float32)))
         x = ops.add(x, ops.constant(np.array(-1, np.float32)))
-        return efficientnet.features(ops, parameters, x, side, stages)
+        return efficientnet.features(ops, p, x, side, stages)
 
-    return Network("image", (Input("images", "uint8", (None, side, side, 3)),), body, WIDTH)
+    inputs = (Input("images", "uint8", (None, side, side, 3)),)
+    return single_output("image", inputs, body, (None, WIDTH), parameters=parameters)
 
 
 @pytest.mark.parametrize("side", [37, 64, 66])

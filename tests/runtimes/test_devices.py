@@ -15,9 +15,9 @@ import torch
 import checkpoints
 import unseen
 from unseen.errors import ModelError
-from unseen.runtimes import devices, onnx
+from unseen.runtimes import devices, onnx, torch_operations
 from unseen.runtimes import torch as on_torch
-from unseen.runtimes.devices import CPU, Place, place
+from unseen.runtimes.devices import CPU, ExecutionTarget, execution_target
 
 
 @pytest.fixture
@@ -39,38 +39,44 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize(
     ("has", "wanted", "found"),
     [
-        ({}, "auto", Place("onnx", CPU)),
-        ({"has_torch": True}, "auto", Place("onnx", CPU)),
-        ({"has_torch": True, "gpu": "cuda"}, "auto", Place("torch", "cuda", optional=True)),
-        ({"has_torch": True, "gpu": "cuda"}, "cuda:1", Place("torch", "cuda:1")),
-        ({"has_torch": True, "gpu": "cuda"}, "cpu", Place("onnx", CPU)),
-        ({"has_torch": True, "gpu": "mps"}, "auto", Place("torch", "mps", optional=True)),
-        ({"gpu": "cuda"}, "auto", Place("onnx", CPU)),
+        ({}, "auto", ExecutionTarget("onnx", CPU)),
+        ({"has_torch": True}, "auto", ExecutionTarget("onnx", CPU)),
+        (
+            {"has_torch": True, "gpu": "cuda"},
+            "auto",
+            ExecutionTarget("torch", "cuda", optional=True),
+        ),
+        ({"has_torch": True, "gpu": "cuda"}, "cuda:1", ExecutionTarget("torch", "cuda:1")),
+        ({"has_torch": True, "gpu": "cuda"}, "cpu", ExecutionTarget("onnx", CPU)),
+        ({"has_torch": True, "gpu": "mps"}, "auto", ExecutionTarget("torch", "mps", optional=True)),
+        ({"gpu": "cuda"}, "auto", ExecutionTarget("onnx", CPU)),
         (
             {"providers": ("CUDAExecutionProvider",), "gpu": "cuda"},
             "cuda:1",
-            Place("onnx", "CUDAExecutionProvider", 1),
+            ExecutionTarget("onnx", "CUDAExecutionProvider", 1),
         ),
         (
             {"providers": ("DmlExecutionProvider",)},
             "auto",
-            Place("onnx", "DmlExecutionProvider", optional=True),
+            ExecutionTarget("onnx", "DmlExecutionProvider", optional=True),
         ),
         (
             {"providers": ("OpenVINOExecutionProvider",)},
             "auto",
-            Place("onnx", "OpenVINOExecutionProvider", optional=True),
+            ExecutionTarget("onnx", "OpenVINOExecutionProvider", optional=True),
         ),
         (
             {"providers": ("CoreMLExecutionProvider",)},
             "mps",
-            Place("onnx", "CoreMLExecutionProvider"),
+            ExecutionTarget("onnx", "CoreMLExecutionProvider"),
         ),
     ],
 )
-def test_where_it_runs(has: dict[str, Any], wanted: str, found: Place, machine: Any) -> None:
+def test_where_it_runs(
+    has: dict[str, Any], wanted: str, found: ExecutionTarget, machine: Any
+) -> None:
     machine(**has)
-    assert place(wanted) == found
+    assert execution_target(wanted) == found
 
 
 @pytest.mark.parametrize(
@@ -80,9 +86,9 @@ def test_where_it_runs(has: dict[str, Any], wanted: str, found: Place, machine: 
         ({}, "mps", "needs torch"),
         ({"has_torch": True}, "cuda", "torch finds no CUDA device"),
         ({"has_torch": True, "gpu": "cuda"}, "cuda:2", "torch finds 2"),
-        ({}, "tpu", "'tpu' is none that is known: auto, cpu, cuda, cuda:1, mps"),
-        ({}, "cuda:x", "none that is known"),
-        ({}, "", "none that is known"),
+        ({}, "tpu", "unknown device 'tpu'; choose one of: auto, cpu, cuda, cuda:1"),
+        ({}, "cuda:x", "unknown device"),
+        ({}, "", "unknown device"),
     ],
 )
 def test_what_is_not_here_is_refused(
@@ -90,7 +96,7 @@ def test_what_is_not_here_is_refused(
 ) -> None:
     machine(**has)
     with pytest.raises(ModelError, match=complaint):
-        place(wanted)
+        execution_target(wanted)
 
 
 def test_torch_is_not_imported_where_there_is_no_driver() -> None:
@@ -99,7 +105,7 @@ def test_torch_is_not_imported_where_there_is_no_driver() -> None:
 
     code = (
         "import sys, unseen\nfrom unseen.runtimes import devices\ndevices.DRIVERS = ()\n"
-        "devices.place('auto'); print('torch' in sys.modules)"
+        "devices.execution_target('auto'); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
@@ -111,7 +117,7 @@ class OnTorch:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         import unseen.encoder
 
-        monkeypatch.setattr(unseen.encoder, "place", lambda wanted: Place("torch", "cpu"))
+        monkeypatch.setattr(unseen.encoder, "place", lambda wanted: ExecutionTarget("torch", "cpu"))
 
 
 def test_whole_classifiers_on_torch(
@@ -128,7 +134,7 @@ def test_whole_classifiers_on_torch(
     assert list((fresh_home / "networks").glob("*-torch-*-cpu/check.json"))
     half = unseen.load(folder, precision="fp16").encode_images(pictures)
     assert (half * images).sum(1).min() >= 0.999 and np.abs(half - images).max() > 1e-6
-    with pytest.raises(ModelError, match="int8 is for the CPU"):
+    with pytest.raises(ModelError, match="precision 'int8' is for the CPU"):
         unseen.load(folder, precision="int8").encode_images(pictures)
 
 
@@ -157,11 +163,13 @@ def test_what_auto_found_and_does_not_work_is_replaced_by_the_cpu(
     """Never silently worse: a driver that is half there, or one with other numbers."""
     import unseen.encoder
 
-    gpu = Place("torch", "cpu" if how == "computes something else" else "nowhere:0", optional=True)
-    monkeypatch.setattr(unseen.encoder, "place", lambda wanted: gpu)
+    gpu = ExecutionTarget(
+        "torch", "cpu" if how == "computes something else" else "nowhere:0", optional=True
+    )
+    monkeypatch.setattr(unseen.encoder, "execution_target", lambda device: gpu)
     if how == "computes something else":
-        right = on_torch._ACTIVATIONS["quick_gelu"]
-        monkeypatch.setitem(on_torch._ACTIVATIONS, "quick_gelu", lambda x: right(x) * 0.9)
+        right = torch_operations._ACTIVATIONS["quick_gelu"]
+        monkeypatch.setitem(torch_operations._ACTIVATIONS, "quick_gelu", lambda x: right(x) * 0.9)
     else:
 
         def broken(*arguments: Any) -> None:
@@ -170,7 +178,7 @@ def test_what_auto_found_and_does_not_work_is_replaced_by_the_cpu(
         monkeypatch.setattr(on_torch, "TorchNetwork", broken)
     classifier = unseen.load(checkpoints.clip(tmp_path / "clip"))
     picture = [np.full((40, 50, 3), 120, np.uint8)]
-    with pytest.warns(unseen.UnseenWarning, match="is not used, the CPU is"):
+    with pytest.warns(unseen.UnseenWarning, match="cannot be used, the CPU is used instead"):
         rows = classifier.encode_images(picture)
     monkeypatch.undo()
     wanted = unseen.load(tmp_path / "clip", device="cpu").encode_images(picture)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from unseen.networks.operations import ACTIVATIONS, Input, Network
+from unseen.networks.network import Input, single_output
+from unseen.networks.operations import ACTIVATIONS
 from unseen.runtimes import onnx, reference
 from unseen.runtimes import torch as runtime
 
@@ -67,6 +68,31 @@ def attention(ops: Any, ids: Any, **options: Any) -> Any:
 X = t(TABLE, 3, 5, 12)
 S = t(TABLE, 3, 3, 4, 5)
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 1, 1, 1, 0]])
+PLANES = rand(3, 5, 2)
+
+
+def torch_weights(name: str) -> torch.Tensor:
+    """(3, heads, 5, 5): torch's own attention of values that are the unit vectors."""
+    q, k = (heads(t(x, 3, 5, 12)) for x in (TABLE, OTHER))
+    visible = torch.ones(3, 1, 5, 5, dtype=torch.bool)
+    if "causal" in name:
+        visible = visible.tril()
+    if "mask" in name:
+        visible = visible & torch.tensor(MASK, dtype=torch.bool)[:, None, None, :]
+    unit = torch.eye(5).expand(3, 3, 5, 5)
+    return F.scaled_dot_product_attention(q, k, unit, attn_mask=visible)
+
+
+def weights(ops: Any, ids: Any, name: str) -> Any:
+    mask = ops.constant(MASK) if "mask" in name else None
+    q, k = tokens(ops, ids), tokens(ops, ids, OTHER)
+    return ops.attention_weights(q, k, 3, causal="causal" in name, mask=mask)
+
+
+def split(ops: Any, x: Any) -> Any:
+    """(3, 5, 12) → (3, heads, 5, 4)"""
+    return ops.transpose(ops.reshape(x, (0, 0, 3, -1)), (0, 2, 1, 3))
+
 
 GELUS = {
     "gelu": F.gelu,
@@ -113,6 +139,33 @@ CASES: dict[str, tuple[Callable[[Any, Any], Any], torch.Tensor]] = {
         ),
         torch_attention()[:, :1],
     ),
+    **{
+        f"attention_weights, {name}": (
+            lambda o, i, name=name: weights(o, i, name),
+            torch_weights(name),
+        )
+        for name in ("plain", "causal", "mask", "causal and mask")
+    },
+    "attention_weights of one query": (
+        lambda o, i: o.attention_weights(o.slice(tokens(o, i), 1, 0, 1), tokens(o, i, OTHER), 3),
+        torch_weights("plain")[:, :, :1],
+    ),
+    "attention_weights times values": (
+        lambda o, i: o.matmul(weights(o, i, "mask"), split(o, tokens(o, i, THIRD))),
+        heads(torch_attention(attn_mask=torch.tensor(MASK, dtype=torch.bool)[:, None, None, :])),
+    ),
+    "matmul": (
+        lambda o, i: o.matmul(tokens(o, i), o.transpose(tokens(o, i, OTHER), (0, 2, 1))),
+        torch.matmul(X, t(OTHER, 3, 5, 12).transpose(1, 2)),
+    ),
+    "matmul that broadcasts": (
+        lambda o, i: o.matmul(square(o, i), o.constant(PLANES)),
+        torch.matmul(S, torch.tensor(PLANES)),
+    ),
+    "matmul with a matrix": (
+        lambda o, i: o.matmul(o.constant(PLANES[0].T), o.transpose(square(o, i), (0, 1, 3, 2))),
+        torch.matmul(torch.tensor(PLANES[0].T), S.transpose(2, 3)),
+    ),
     "softmax": (lambda o, i: o.softmax(tokens(o, i)), X.softmax(-1)),
     "keep_top": (
         lambda o, i: o.keep_top(o.embedding(TABLE, o.reshape(i, (-1,))), 2),
@@ -156,21 +209,17 @@ CASES: dict[str, tuple[Callable[[Any, Any], Any], torch.Tensor]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_numpy_agrees_with_torch_and_the_runtimes_with_numpy(case: str, tmp_path: Path) -> None:
     body, wanted = CASES[case]
-    network: Network[Any] = Network(
-        "case", (Input("ids", "int64", (None, 1)),), body, wanted.shape[-1]
+    network = single_output(
+        "case",
+        (Input("ids", "int64", (None, 1)),),
+        lambda ops, _, ids: body(ops, ids),
+        (None, *wanted.shape[1:]),
     )
     ours = reference.run(network, IDS)
     assert ours.shape == tuple(wanted.shape)
     np.testing.assert_allclose(ours, wanted.numpy(), rtol=0, atol=2e-6)
-    # The declared output is (n, dimension): flatten what has more axes.
-    flat: Network[Any] = Network(
-        "case",
-        network.inputs,
-        lambda ops, ids: ops.reshape(body(ops, ids), (3, -1)),
-        int(wanted[0].numel()),
-    )
-    session = onnx.OnnxNetwork(onnx.compile_network(flat, tmp_path))
-    np.testing.assert_allclose(session(IDS), ours.reshape(3, -1), rtol=0, atol=2e-6)
+    session = onnx.OnnxNetwork(onnx.compile_network(network, tmp_path))
+    np.testing.assert_allclose(session(IDS), ours, rtol=0, atol=2e-6)
     on_torch = runtime.TorchNetwork(network, "cpu")(IDS)
     assert on_torch.dtype == np.float32
     np.testing.assert_allclose(on_torch, ours, rtol=0, atol=2e-6)
@@ -178,13 +227,13 @@ def test_numpy_agrees_with_torch_and_the_runtimes_with_numpy(case: str, tmp_path
 
 def test_pixels_are_channels_first_and_keep_their_values(tmp_path: Path) -> None:
     picture = RNG.integers(0, 256, (2, 4, 5, 3), dtype=np.uint8)
-    network: Network[Any] = Network(
+    network = single_output(
         "case",
         (Input("images", "uint8", (None, 4, 5, 3)),),
-        lambda ops, x: ops.reshape(ops.pixels(x), (0, -1)),
-        60,
+        lambda ops, _, x: ops.pixels(x),
+        (None, 3, 4, 5),
     )
-    wanted = picture.transpose(0, 3, 1, 2).reshape(2, -1).astype(np.float32)
+    wanted = picture.transpose(0, 3, 1, 2).astype(np.float32)
     np.testing.assert_array_equal(reference.run(network, picture), wanted)
     session = onnx.OnnxNetwork(onnx.compile_network(network, tmp_path))
     np.testing.assert_array_equal(session(picture), wanted)
@@ -195,8 +244,11 @@ def test_pixels_are_channels_first_and_keep_their_values(tmp_path: Path) -> None
 
 def test_large_parameters_lie_beside_the_graph(tmp_path: Path) -> None:
     table = rand(100, 64)
-    network: Network[Any] = Network(
-        "case", (Input("ids", "int64", (None,)),), lambda ops, ids: ops.embedding(table, ids), 64
+    network = single_output(
+        "case",
+        (Input("ids", "int64", (None,)),),
+        lambda ops, _, ids: ops.embedding(table, ids),
+        (None, 64),
     )
     path = onnx.compile_network(network, tmp_path)
     assert path.stat().st_size < 1000 < (tmp_path / "case.bin").stat().st_size
@@ -205,11 +257,11 @@ def test_large_parameters_lie_beside_the_graph(tmp_path: Path) -> None:
 
 def test_a_row_of_zeros_stays_one(tmp_path: Path) -> None:
     table = np.zeros((1, 4), np.float32)
-    network: Network[Any] = Network(
+    network = single_output(
         "case",
         (Input("ids", "int64", (None,)),),
-        lambda ops, ids: ops.l2_normalise(ops.embedding(table, ids)),
-        4,
+        lambda ops, _, ids: ops.l2_normalise(ops.embedding(table, ids)),
+        (None, 4),
     )
     session = onnx.OnnxNetwork(onnx.compile_network(network, tmp_path))
     subjects = (partial(reference.run, network), session, runtime.TorchNetwork(network, "cpu"))

@@ -21,7 +21,7 @@ import unseen
 from unseen.errors import ModelError
 from unseen.models.model import Model
 from unseen.networks import vit
-from unseen.networks.operations import Input, Network
+from unseen.networks.network import Input, Network, single_output
 from unseen.networks.transformer import Blocks
 from unseen.runtimes import reference
 from unseen.runtimes import torch as runtime
@@ -162,8 +162,11 @@ def test_parameters_are_read_once() -> None:
 def test_parameters_are_copied_and_may_be_read_only() -> None:
     table = np.arange(12, dtype=np.float32).reshape(3, 4)
     table.flags.writeable = False
-    network: Network[Any] = Network(
-        "case", (Input("ids", "int64", (None,)),), lambda ops, ids: ops.embedding(table, ids), 4
+    network = single_output(
+        "case",
+        (Input("ids", "int64", (None,)),),
+        lambda ops, _, ids: ops.embedding(table, ids),
+        (None, 4),
     )
     ids = np.array([2, 0])
     ids.flags.writeable = False
@@ -177,8 +180,9 @@ def test_parameters_are_copied_and_may_be_read_only() -> None:
 def test_values_are_let_go_after_their_last_use() -> None:
     network, _ = small_vit()
     ours = TorchNetwork(network, "cpu")
-    made = range(len(network.inputs) + len(ours._steps))
-    assert sorted(i for last in ours._last for i in last) == [i for i in made if i != ours._output]
+    values = set(range(len(network.inputs) + len(ours._steps)))
+    released = [i for last in ours._last for i in last]
+    assert sorted(released) == sorted(values - set(ours._outputs.values()))
 
 
 def test_no_rows_are_no_rows() -> None:
@@ -206,17 +210,17 @@ def test_a_query_that_sees_no_key_takes_the_mean(causal: bool, dtype: torch.dtyp
     mask = np.array([[1, 1, 0, 1], [0, 0, 0, 0], [0, 1, 1, 1]])
     tables = [RNG.standard_normal((3, 32)).astype(np.float32) * 5 for _ in range(3)]
 
-    def body(ops: Any, ids: Any, mask: Any) -> Any:
+    def body(ops: Any, _: Any, ids: Any, mask: Any) -> Any:
         q, k, v = (ops.reshape(ops.embedding(table, ids), (0, 4, 8)) for table in tables)
-        return ops.reshape(ops.attention(q, k, v, 2, causal=causal, mask=mask), (0, -1))
+        return ops.attention(q, k, v, 2, causal=causal, mask=mask)
 
     two = (Input("ids", "int64", (None,)), Input("mask", "int64", (None, 4)))
-    network: Network[Any] = Network("case", two, body, 32)
+    network = single_output("case", two, body, (None, 4, 8))
     ours = TorchNetwork(network, "cpu", dtype)(np.arange(3), mask)
     assert np.isfinite(ours).all()
     mean = tables[2].reshape(3, 4, 8).mean(1)[1]
     atol = 2e-6 if dtype == torch.float32 else 0.1
-    np.testing.assert_allclose(ours.reshape(3, 4, 8)[1], np.tile(mean, (4, 1)), atol=atol)
+    np.testing.assert_allclose(ours[1], np.tile(mean, (4, 1)), atol=atol)
     if not causal:  # with both, the reference differs where a query is blind in part of a row
         wanted = reference.run(network, np.arange(3), mask)
         np.testing.assert_allclose(ours, wanted, atol=atol)
@@ -257,17 +261,17 @@ def test_every_input_is_cut(tmp_path: Path) -> None:
 def test_a_device_too_small_for_one_says_so() -> None:
     ours = SmallDevice(small_vit()[0], "cpu")
     ours.limit = 0
-    with pytest.raises(ModelError, match=r'image net.*device="cpu".*Tried to allocate'):
+    with pytest.raises(ModelError, match=r'image network.*device="cpu".*Tried to allocate'):
         ours(eight_pictures())
     assert ours.attempts == [8, 4, 2, 1]
 
 
 def test_weights_that_do_not_fit_say_so() -> None:
-    def body(ops: Any, ids: Any) -> Any:
+    def body(ops: Any, _: Any, ids: Any) -> Any:
         raise RuntimeError("MPS backend out of memory (MPS allocated: 5.00 GB)")
 
-    network: Network[Any] = Network("text", (Input("ids", "int64", (None,)),), body, 4)
-    with pytest.raises(ModelError, match="weights of the text net do not fit"):
+    network = single_output("text", (Input("ids", "int64", (None,)),), body, (None, 4))
+    with pytest.raises(ModelError, match="weights of the text network do not fit"):
         TorchNetwork(network, "cpu")
 
 

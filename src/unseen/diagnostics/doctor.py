@@ -128,7 +128,7 @@ def _hub() -> Iterator[Finding]:
 def _self_test() -> Iterator[Finding]:
     """The built-in model, compiled, against the reference runtime."""
     start = time.perf_counter()
-    for found in verify(unseen.load().model, [devices.place("cpu")]):
+    for found in verify(unseen.load().model, [devices.execution_target("cpu")]):
         yield Finding(
             f"self-test, {found.tower} net, {found.precision}",
             f"cosine {found.cosine:.6f} to the reference",

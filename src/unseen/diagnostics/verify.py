@@ -15,7 +15,7 @@ import numpy as np
 
 from unseen.encoder import Encoder
 from unseen.load_options import LoadOptions
-from unseen.models import table
+from unseen.models import expected, table
 from unseen.models.compiled import BOUNDS, CompiledNetwork
 from unseen.models.model import Model
 from unseen.prediction import score
@@ -78,23 +78,24 @@ def golden(model: str) -> Golden | None:
 
 
 def verify(
-    model: Model, places: Sequence[devices.Place], *, threads: int | None = None
+    model: Model, targets: Sequence[devices.ExecutionTarget], *, threads: int | None = None
 ) -> Iterator[Verified]:
-    """Every net in every precision that there is at these places, worked out anew."""
+    """Every network in every precision that these targets offer, computed anew."""
     options = LoadOptions(model.name, threads=threads)
-    for place in places:
-        for tower, make in (("image", model.image_network), ("text", model.text_network)):
-            find = partial(_same, place)
-            network = CompiledNetwork(model, tower, make, find_place=find, options=options)
-            for precision in _precisions(place, tower):
+    for target in targets:
+        for tower in ("image", "text"):
+            network = CompiledNetwork(
+                expected.tower(model, tower), find_target=partial(_same, target), options=options
+            )
+            for precision in _precisions(target, tower):
                 cosine = network.cosine(precision, again=True)
                 yield Verified(
-                    tower, place.runtime, place.device, precision, cosine, BOUNDS[precision]
+                    tower, target.runtime, target.device, precision, cosine, BOUNDS[precision]
                 )
 
 
-def _same(place: devices.Place) -> devices.Place:
-    return place
+def _same(target: devices.ExecutionTarget) -> devices.ExecutionTarget:
+    return target
 
 
 def compare(encoder: Encoder, known: Golden) -> tuple[float, ...]:
@@ -107,15 +108,15 @@ def compare(encoder: Encoder, known: Golden) -> tuple[float, ...]:
     return tuple(np.asarray(rows[0], dtype=float).tolist())
 
 
-def places() -> list[devices.Place]:
+def places() -> list[devices.ExecutionTarget]:
     """The CPU by ONNX Runtime, what auto takes if it is another, and torch if it is installed."""
-    found = [devices.place("cpu"), devices.place("auto")]
+    found = [devices.execution_target("cpu"), devices.execution_target("auto")]
     if find_spec("torch") is not None:
-        found.append(devices.Place("torch", "cpu"))
+        found.append(devices.ExecutionTarget("torch", "cpu"))
     return list(dict.fromkeys(found))
 
 
-def _precisions(place: devices.Place, tower: str) -> tuple[str, ...]:
+def _precisions(place: devices.ExecutionTarget, tower: str) -> tuple[str, ...]:
     if place.is_cpu:
         return ("fp32", "fp16", "int8") if tower == "image" else ("fp32", "fp16")
     return ("fp32",) if place.device == "cpu" or place.runtime == "onnx" else ("fp32", "fp16")

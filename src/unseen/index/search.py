@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.index.matrix import Matrix
-from unseen.runtimes import onnx
+from unseen.runtimes import graph, onnx
 from unseen.system import cache
 
 Floats = NDArray[np.float32]
@@ -22,7 +22,7 @@ def products(matrix: Matrix, queries: Floats) -> Iterator[Floats]:
 
 @lru_cache(maxsize=1)
 def _half_products() -> onnx.HalfProducts:
-    folder = cache.build_folder(f"half-products-opset{onnx.OPSET}", onnx.write_half_products)
+    folder = cache.build_folder(f"half-products-opset{graph.OPSET}", onnx.write_half_products)
     return onnx.HalfProducts(folder / onnx.HALF_PRODUCTS)
 
 

@@ -10,18 +10,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unseen.errors import ModelError, UnseenWarning
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
-from unseen.models.expected import Expected, expected
-from unseen.models.model import Model
-from unseen.networks.operations import Array, Network
-from unseen.runtimes import onnx, onnx_int8
-from unseen.runtimes.devices import Place, place
+from unseen.models.expected import Expected, NetworkSource, expected
+from unseen.networks.network import EMBEDDING
+from unseen.networks.operations import Array
+from unseen.runtimes import graph, onnx, onnx_int8
+from unseen.runtimes.devices import ExecutionTarget, execution_target
 from unseen.system import cache
 
 # Part of the key of every compiled network: raise it when networks/ or runtimes/ change what is
@@ -35,11 +35,18 @@ CHECK = "check.json"
 
 logger = logging.getLogger(__name__)
 
-Run = Callable[..., NDArray[np.float32]]
+Outputs = dict[str, NDArray[np.float32]]
+
+
+class Runner(Protocol):
+    """A network in a runtime, loaded."""
+
+    def run(self, *inputs: Array) -> Outputs:
+        """Arrays in the order of the network's inputs → every output by name."""
 
 
 class CompiledNetwork:
-    """One tower of a model, compiled, loaded and checked when it is first called.
+    """A network, or some of its outputs, compiled, loaded and checked when it is first called.
 
     The files are hashed in a thread while the first call runs; its result is handed out only when
     the hashes are right. A damaged file is compiled again, with a warning: of 1,000 flipped bits in
@@ -51,45 +58,58 @@ class CompiledNetwork:
 
     def __init__(
         self,
-        model: Model,
-        tower: str,
-        make: Callable[[], Network[Any]],
+        source: NetworkSource,
         *,
-        find_place: Callable[[], Place],
+        find_target: Callable[[], ExecutionTarget],
         options: LoadOptions = DEFAULT_LOAD_OPTIONS,
+        outputs: tuple[str, ...] = (EMBEDDING,),
     ) -> None:
-        """`find_place` is asked when the network is first needed, and of `options` only precision
-        and threads: a model's networks may run at another place than the options say."""
-        self._model = model
-        self._tower = tower
-        self._make = make
-        self._find_place = find_place
-        self._wanted = options.precision
+        """Nothing is compiled or loaded yet.
+
+        Parameters
+        ----------
+        source : NetworkSource
+            The network; `expected.tower` gives those of a model.
+        find_target : callable
+            Says where the network runs; called when it is first needed.
+        options : LoadOptions
+            Of these only precision and threads: a network may run elsewhere than the options say.
+        outputs : tuple of str
+            The outputs that are compiled; what serves none of them is not computed.
+        """
+        self._source = source
+        self._find_target = find_target
+        self._precision = options.precision
         self._threads = options.threads
+        self._outputs = outputs
         self._lock = threading.RLock()
-        self._checked: Run | None = None  # the network, once it is to be trusted
+        self._checked: Runner | None = None  # the network, once it is to be trusted
 
     def __call__(self, *inputs: Array) -> NDArray[np.float32]:
-        """Arrays in the order of the network's inputs → float32 (n, dimension)."""
+        """Arrays in the order of the network's inputs → the first output, float32."""
+        return self.run(*inputs)[self._outputs[0]]
+
+    def run(self, *inputs: Array) -> Outputs:
+        """Arrays in the order of the network's inputs → every output by name, float32."""
         if self._checked is None:
             with self._lock:  # a second thread waits until the first has checked the files
                 if self._checked is None:
-                    output, self._checked = self._first_call(*inputs)
-                    return output
-        return self._checked(*inputs)
+                    outputs, self._checked = self._first_call(*inputs)
+                    return outputs
+        return self._checked.run(*inputs)
 
     @cached_property
-    def place(self) -> Place:
+    def target(self) -> ExecutionTarget:
         """Where it runs."""
-        return self._find_place()
+        return self._find_target()
 
     @cached_property
     def precision(self) -> str:
-        """What auto came to, or what was asked for. The first time, auto compiles and checks."""
-        if self.place.runtime == "torch" and self._wanted == "int8":
-            raise ModelError("int8 is for the CPU; on a GPU take precision fp16, or auto.")
-        if self._wanted != AUTO:
-            return self._wanted
+        """The precision of the network; "auto" compiles and checks to choose it, the first time."""
+        if self.target.runtime == "torch" and self._precision == "int8":
+            raise ModelError("precision 'int8' is for the CPU; on a GPU choose 'fp16' or 'auto'")
+        if self._precision != AUTO:
+            return self._precision
         fast = self._fast
         if fast is None or self.cosine(fast) >= BOUNDS[fast]:
             return fast or "fp32"
@@ -99,13 +119,13 @@ class CompiledNetwork:
     @property
     def _fast(self) -> str | None:
         """What auto tries here."""
-        if self.place.runtime == "torch":
+        if self.target.runtime == "torch":
             from unseen.runtimes import torch  # noqa: PLC0415 - seconds, and only for a GPU
 
-            return torch.half_precision(self.place.device)
-        return "int8" if self.place.is_cpu else None
+            return torch.half_precision(self.target.device)
+        return "int8" if self.target.is_cpu else None
 
-    def cosine(self, precision: str, *, again: bool = False, run: Run | None = None) -> float:
+    def cosine(self, precision: str, *, again: bool = False, run: Runner | None = None) -> float:
         """The least cosine of a precision to the reference runtime; kept once it is known.
 
         `again` looks at the files, and works it out anew. `run`: the network, if it is loaded.
@@ -113,52 +133,54 @@ class CompiledNetwork:
         key = f"{self._key(precision)}-{self._runtime}"
         if again:
             cache.remove(key)
-            if self.place.runtime == "onnx" and not cache.verify(self._compiled(precision)):
+            if self.target.runtime == "onnx" and not cache.verify(self._compiled(precision)):
                 cache.discard(self._compiled(precision))
 
         def make(folder: Path) -> None:
-            logger.info("%s: checking its %s net, once", self._model.name, self._tower)
-            output = (run or self._load(precision))(*self._expected.inputs)
-            cosine = self._expected.cosine(output)
+            logger.info("%s: checking its %s net, once", self._source.model, self._source.tower)
+            outputs = (run or self._load(precision)).run(*self._expected.inputs)
+            cosine = self._expected.cosine(outputs.values())
             facts = {"cosine": cosine, "bound": BOUNDS[precision], "runtime": self._runtime}
             (folder / CHECK).write_text(json.dumps(facts), "utf-8")
 
         folder = cache.build_folder(key, make)
         return float(json.loads((folder / CHECK).read_text("utf-8"))["cosine"])
 
-    def _first_call(self, *inputs: Array) -> tuple[NDArray[np.float32], Run]:
+    def _first_call(self, *inputs: Array) -> tuple[Outputs, Runner]:
         try:
             return self._opened(*inputs)
         except ModelError as error:
-            if not self.place.optional:
+            if not self.target.optional:
                 raise
             warnings.warn(
-                f"{self.place.device} is not used, the CPU is: {error}", UnseenWarning, stacklevel=3
+                f"{self.target.device} cannot be used, the CPU is used instead: {error}",
+                UnseenWarning,
+                stacklevel=3,
             )
-        self.place = place("cpu")
-        for name in ("precision", "_runtime"):  # they depend on the place
+        self.target = execution_target("cpu")
+        for name in ("precision", "_runtime"):  # they depend on the target
             self.__dict__.pop(name, None)
         return self._opened(*inputs)
 
-    def _opened(self, *inputs: Array) -> tuple[NDArray[np.float32], Run]:
+    def _opened(self, *inputs: Array) -> tuple[Outputs, Runner]:
         precision = self.precision
-        if self.place.runtime == "torch":
+        if self.target.runtime == "torch":
             run = self._load(precision)
             self._compare(precision, run)
-            return run(*inputs), run
+            return run.run(*inputs), run
         folder = self._compiled(precision)
         with ThreadPoolExecutor(1) as pool:
             intact = pool.submit(cache.verify, folder)
             try:
                 run = self._load(precision)
-                output = run(*inputs)
+                outputs = run.run(*inputs)
             except ModelError:
                 if intact.result():
                     raise  # not the disk's fault
             else:
                 if intact.result():
                     self._compare(precision, run)
-                    return output, run
+                    return outputs, run
         warnings.warn(
             f"{folder} is damaged; it is thrown away and compiled again.",
             UnseenWarning,
@@ -167,15 +189,15 @@ class CompiledNetwork:
         cache.discard(folder)
         run = self._load(precision)
         self._compare(precision, run)
-        return run(*inputs), run
+        return run.run(*inputs), run
 
-    def _compare(self, precision: str, run: Run) -> None:
+    def _compare(self, precision: str, run: Runner) -> None:
         cosine = self.cosine(precision, run=run)
         if cosine >= BOUNDS[precision]:
             return
         what = (
-            f"{self._model.name}: its {self._tower} net in {precision} reaches a cosine of "
-            f"{cosine:.4f} to the definition; {BOUNDS[precision]} is wanted"
+            f"{self._source.model}: its {self._source.tower} net in {precision} reaches a cosine "
+            f"of {cosine:.4f} to the reference, and at least {BOUNDS[precision]} is required"
         )
         if precision == "fp32":
             raise ModelError(
@@ -186,42 +208,55 @@ class CompiledNetwork:
 
     @cached_property
     def _expected(self) -> Expected:
-        key = f"{self._model.fingerprint}-{self._tower}-expected-v{ARCHITECTURE_VERSION}"
-        return expected(self._model, self._tower, self._make, key)
+        key = f"{self._network_key}-reference-v{ARCHITECTURE_VERSION}"
+        return expected(self._source, self._outputs, key)
+
+    @property
+    def _network_key(self) -> str:
+        """The network and which of its outputs; the embedding alone is not named."""
+        if self._outputs == (EMBEDDING,):
+            return self._source.key
+        return f"{self._source.key}-{'+'.join(self._outputs)}"
 
     @cached_property
     def _runtime(self) -> str:
         """What carries the network out, with its release: what was checked holds for it alone."""
-        if self.place.runtime == "torch":
+        if self.target.runtime == "torch":
             from unseen.runtimes import torch  # noqa: PLC0415
 
-            return f"torch-{torch.version()}-{self.place.device}".replace(":", "-")
-        return f"onnxruntime-{onnx.version()}-{self.place.device}"
+            return f"torch-{torch.version()}-{self.target.device}".replace(":", "-")
+        return f"onnxruntime-{onnx.version()}-{self.target.device}"
 
     def _key(self, precision: str) -> str:
         # A home may serve several machines, and int8 depends on the CPU.
         kind = f"int{onnx_int8.weight_bits()}" if precision == "int8" else precision
-        return f"{self._model.fingerprint}-{self._tower}-{kind}-v{ARCHITECTURE_VERSION}"
+        return f"{self._network_key}-{kind}-v{ARCHITECTURE_VERSION}"
 
-    def _load(self, precision: str) -> Run:
-        if self.place.runtime == "torch":
+    def _load(self, precision: str) -> Runner:
+        if self.target.runtime == "torch":
             from unseen.runtimes import torch  # noqa: PLC0415
 
-            return torch.TorchNetwork(self._make(), self.place.device, torch.DTYPES[precision])
-        path = self._compiled(precision) / f"{self._tower}.onnx"
+            network, dtype = self._source.make(), torch.DTYPES[precision]
+            return torch.TorchNetwork(network, self.target.device, dtype, self._outputs)
+        path = self._compiled(precision) / f"{self._source.tower}.onnx"
         return onnx.OnnxNetwork(
-            path, provider=self.place.device, number=self.place.number, threads=self._threads
+            path,
+            outputs=self._outputs,
+            provider=self.target.device,
+            number=self.target.number,
+            threads=self._threads,
         )
 
     def _compiled(self, precision: str) -> Path:
         def make(folder: Path) -> None:
-            logger.info("%s: compiling its %s net, once", self._model.name, self._tower)
-            onnx.compile_network(self._make(), folder, self._recorder(precision))
+            logger.info("%s: compiling its %s net, once", self._source.model, self._source.tower)
+            recorder = self._recorder(precision)
+            onnx.compile_network(self._source.make(), folder, recorder, self._outputs)
 
         return cache.build_folder(self._key(precision), make)
 
-    def _recorder(self, precision: str) -> Callable[[IO[bytes]], onnx.OnnxOperations]:
+    def _recorder(self, precision: str) -> Callable[[IO[bytes]], graph.CompiledOperations]:
         if precision == "int8":
             bits = onnx_int8.weight_bits()
             return partial(onnx_int8.Int8Operations, ranges=self._expected.ranges, bits=bits)
-        return onnx.HalfOperations if precision == "fp16" else onnx.OnnxOperations
+        return graph.HalfOperations if precision == "fp16" else graph.CompiledOperations

@@ -1,13 +1,14 @@
-"""The right answers of a model: fixed pictures and prompts through the reference runtime, once.
+"""The right outputs of a network: fixed pictures and prompts through the reference runtime, once.
 
-Whatever carries the networks out is held against them before it is trusted, and the ranges that
-are met on the way say how int8 divides its values.
+Every other runtime is held against them before it is trusted, and the ranges of the values on the
+way say how int8 divides them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unseen.models.model import Model
-from unseen.networks.operations import Array, Network
+from unseen.models.model import Model, Preprocessing
+from unseen.networks.network import Network
+from unseen.networks.operations import Array
 from unseen.runtimes import reference
 from unseen.system import cache
 
@@ -28,42 +30,81 @@ FILE = "expected.npz"
 
 
 @dataclass(frozen=True)
+class NetworkSource:
+    """A network that may be compiled, and what is needed to keep and to check the result.
+
+    Parameters
+    ----------
+    model : str
+        The name of the model, for messages.
+    tower : str
+        "image" or "text": the name of the network, and of its compiled files.
+    key : str
+        Names the weights and the network; what is compiled of it is cached under this key.
+    make : callable
+        Makes the network, which reads its weights only then.
+    examples : callable
+        Fixed inputs on which every runtime is held against the reference.
+    """
+
+    model: str
+    tower: str
+    key: str
+    make: Callable[[], Network[Any]]
+    examples: Callable[[], tuple[Array, ...]]
+
+
+def tower(model: Model, name: str) -> NetworkSource:
+    """The image or the text network of a model."""
+    key = f"{model.fingerprint}-{name}"
+    if name == "image":
+        examples = partial(image_examples, model.preprocess)
+        return NetworkSource(model.name, name, key, model.image_network, examples)
+    return NetworkSource(model.name, name, key, model.text_network, partial(_text_examples, model))
+
+
+@dataclass(frozen=True)
 class Expected:
-    """What a network is given, and what it must answer, rows of length 1."""
+    """What a network is given, and what its outputs must be."""
 
     inputs: tuple[Array, ...]
-    output: NDArray[np.float32]
+    outputs: tuple[NDArray[np.float32], ...]
     # Of each linear layer, in order: the largest input of each channel; none behind the pooling.
     ranges: tuple[NDArray[np.float32], ...]
 
-    def cosine(self, output: Array) -> float:
-        """The least cosine of the rows of `output` to the right ones; NaN counts as -1."""
-        cosines = (self.output * output).sum(1) / np.linalg.norm(output, axis=1)
-        return float(np.nan_to_num(cosines, nan=-1.0).min())
+    def cosine(self, outputs: Iterable[Array]) -> float:
+        """The least cosine of an item's output to the right one; NaN counts as -1."""
+        pairs = zip(self.outputs, outputs, strict=True)
+        return min(_least_cosine(right, output) for right, output in pairs)
 
 
-def expected(
-    model: Model, tower: str, make_network: Callable[[], Network[Any]], key: str
-) -> Expected:
-    """The right answers of a tower, worked out once and kept under `key`."""
+def _least_cosine(right: Array, output: Array) -> float:
+    a, b = right.reshape(len(right), -1), output.reshape(len(output), -1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosines = (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+    return float(np.nan_to_num(cosines, nan=-1.0).min())
+
+
+def expected(source: NetworkSource, outputs: Sequence[str], key: str) -> Expected:
+    """The right outputs of a network, worked out once and kept under `key`."""
 
     def make(folder: Path) -> None:
-        inputs = _image_inputs(model) if tower == "image" else _text_inputs(model)
+        inputs = source.examples()
         operations = RangeOperations()
-        output = make_network().body(operations, *inputs)
-        kept: dict[str, Any] = {
-            "output": output,
+        values = source.make().apply(operations, *inputs, outputs=outputs)
+        arrays: dict[str, Any] = {
             **{f"input{index}": value for index, value in enumerate(inputs)},
+            **{f"output{index}": value for index, value in enumerate(values.values())},
             **{f"range{index}": value for index, value in enumerate(operations.ranges)},
         }
-        np.savez(folder / FILE, **kept)
+        np.savez(folder / FILE, **arrays)
 
     folder = cache.build_folder(key, make)
     if not cache.verify(folder):
         cache.discard(folder)
         folder = cache.build_folder(key, make)
-    with np.load(folder / FILE) as kept:
-        return Expected(_numbered(kept, "input"), kept["output"], _numbered(kept, "range"))
+    with np.load(folder / FILE) as arrays:
+        return Expected(*(_numbered(arrays, name) for name in ("input", "output", "range")))
 
 
 class RangeOperations(reference.NumpyOperations):
@@ -79,21 +120,22 @@ class RangeOperations(reference.NumpyOperations):
         return super().linear(x, weight, bias)
 
 
-def _numbered(kept: Any, name: str) -> tuple[Array, ...]:
-    count = sum(key.startswith(name) for key in kept.files)
-    return tuple(kept[f"{name}{index}"] for index in range(count))
+def _numbered(arrays: Any, name: str) -> tuple[Array, ...]:
+    count = sum(key.startswith(name) for key in arrays.files)
+    return tuple(arrays[f"{name}{index}"] for index in range(count))
 
 
-def _image_inputs(model: Model) -> tuple[Array, ...]:
+def image_examples(preprocess: Preprocessing) -> tuple[Array, ...]:
+    """The fixed pictures as an image network takes them."""
     folder = resources.files("unseen").joinpath("data/check")
     pixels = []
     for name in PICTURES:
         with folder.joinpath(name).open("rb") as file, Image.open(file) as image:
-            pixels.append(model.preprocess(image.convert("RGB")))
+            pixels.append(preprocess(image.convert("RGB")))
     return (np.stack(pixels),)
 
 
-def _text_inputs(model: Model) -> tuple[Array, ...]:
+def _text_examples(model: Model) -> tuple[Array, ...]:
     prompts = model.labels[: len(PROMPTS)] or PROMPTS
     ids, _ = model.tokenizer.encode(prompts, model.context_length)
     return model.text_inputs(ids)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unseen.networks.operations import Array, Network
+from unseen.networks.network import Network
+from unseen.networks.operations import Array
 
 # Pictures at once, when nobody says. Convolutions are fastest, and need least memory, in small
 # batches (what passes between layers stays in the CPU's cache), transformers in large ones: on two

@@ -3,17 +3,16 @@ norms after the additions. And the heads that make it the text net of a CLIP."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
-from unseen.networks.operations import Array, Input, Network, Operations
-from unseen.networks.transformer import Blocks, linear
+from unseen.networks.layers import linear, norm, optional_norm, tower
+from unseen.networks.network import Input, Network, Parameters
+from unseen.networks.operations import Operations
+from unseen.networks.transformer import Blocks
 
 T = TypeVar("T")
-Parameters = Mapping[str, Array]
-
-POOLINGS = ("first", "mean")  # the first token, or the mean of those that are no padding
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,11 @@ class BertConfig:
 
 @dataclass(frozen=True)
 class TextConfig:
-    """A BERT as the text net of a CLIP. `hidden_activation`: between two projections, if any."""
+    """A BERT as the text net of a CLIP.
+
+    `pooling`: "first", the first token, or "mean", the mean of the tokens that are not padding.
+    `hidden_activation`: between two projections, if there are two.
+    """
 
     bert: BertConfig
     pooling: str
@@ -38,18 +41,15 @@ class TextConfig:
     hidden_activation: str | None = None
 
 
-def network(config: TextConfig, parameters: Parameters) -> Network[T]:
-    """The text net: int64 ids and mask (n, t), 0 hides padding → float32 (n, dimension)."""
-
-    def body(ops: Operations[T], ids: T, mask: T) -> T:
-        return ops.l2_normalise(text(ops, parameters, config, ids, mask))
-
+def network(config: TextConfig, parameters: Parameters) -> Network[Any]:
+    """The text net: int64 ids and mask (n, t), 0 hides padding → `embedding` (n, dimension) and
+    `features` (n, width), see `layers.tower`."""
     inputs = (Input("ids", "int64", (None, None)), Input("mask", "int64", (None, None)))
-    return Network("text", inputs, body, config.dimension)
+    return tower("text", inputs, partial(text, config), parameters, dimension=config.dimension)
 
 
-def text(ops: Operations[T], p: Parameters, config: TextConfig, ids: T, mask: T) -> T:
-    """int64 ids and mask (n, t) → (n, dimension): what there are parameters for, in this order."""
+def text(config: TextConfig, ops: Operations[T], p: Parameters, ids: T, mask: T) -> T:
+    """int64 ids and mask (n, t) → (n, width): what there are parameters for, in this order."""
     x = encoder(ops, p, config.bert, ids, mask)
     if config.pooling == "mean":
         x = ops.masked_mean(x, mask)
@@ -57,14 +57,12 @@ def text(ops: Operations[T], p: Parameters, config: TextConfig, ids: T, mask: T)
         x = ops.reshape(ops.slice(x, 1, 0, 1), (0, -1))
     if "pooler.weight" in p:  # BERT's own, for the first token
         x = ops.activation(linear(ops, p, "pooler", x), "tanh")
-    if "head_norm.weight" in p:
-        norm = p["head_norm.weight"], p["head_norm.bias"]
-        x = ops.layer_norm(x, *norm, config.bert.blocks.epsilon)
+    x = optional_norm(ops, p, "head_norm", x, config.bert.blocks.epsilon)
     if "hidden.weight" in p:
         x = linear(ops, p, "hidden", x)
     if config.hidden_activation is not None:
         x = ops.activation(x, config.hidden_activation)
-    return linear(ops, p, "projection", x) if "projection.weight" in p else x
+    return x
 
 
 def encoder(ops: Operations[T], p: Parameters, config: BertConfig, ids: T, mask: T) -> T:
@@ -72,19 +70,17 @@ def encoder(ops: Operations[T], p: Parameters, config: BertConfig, ids: T, mask:
     positions = p["positions"][config.first_position :]
     x = ops.add(ops.embedding(p["tokens"], ids), ops.positions(positions, ids))
     x = ops.add(x, ops.constant(p["types"][0]))
-    x = ops.layer_norm(x, p["norm.weight"], p["norm.bias"], config.blocks.epsilon)
+    x = norm(ops, p, "norm", x, config.blocks.epsilon)
     for layer in range(config.blocks.layers):
         x = _layer(ops, p, f"layers.{layer}.", config.blocks, x, mask)
     return x
 
 
 def _layer(ops: Operations[T], p: Parameters, prefix: str, config: Blocks, x: T, mask: T) -> T:
-    def norm(name: str, value: T) -> T:
-        weight, bias = p[f"{prefix}{name}.weight"], p[f"{prefix}{name}.bias"]
-        return ops.layer_norm(value, weight, bias, config.epsilon)
-
     q, k, v = (linear(ops, p, prefix + name, x) for name in ("query", "key", "value"))
     h = ops.attention(q, k, v, config.heads, mask=mask)
-    x = norm("norm1", ops.add(x, linear(ops, p, prefix + "out", h)))
+    x = ops.add(x, linear(ops, p, prefix + "out", h))
+    x = norm(ops, p, prefix + "norm1", x, config.epsilon)
     h = ops.activation(linear(ops, p, prefix + "mlp1", x), config.activation)
-    return norm("norm2", ops.add(x, linear(ops, p, prefix + "mlp2", h)))
+    x = ops.add(x, linear(ops, p, prefix + "mlp2", h))
+    return norm(ops, p, prefix + "norm2", x, config.epsilon)

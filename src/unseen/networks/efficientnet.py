@@ -8,16 +8,15 @@ checkpoint has no parameter for it does not do: the widening and the squeeze of 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
-import numpy as np
-
-from unseen.networks.operations import Array, Input, Network, Operations
+from unseen.networks.layers import image_inputs, normalised_pixels, tower
+from unseen.networks.network import Network, Parameters
+from unseen.networks.operations import Operations
 
 T = TypeVar("T")
-Parameters = Mapping[str, Array]
 Padding = tuple[int, int, int, int]  # zeros: top, left, bottom, right
 
 NO_PADDING = (0, 0, 0, 0)
@@ -57,25 +56,22 @@ class EfficientNetConfig:
     shift: tuple[float, float, float]
 
 
-def network(config: EfficientNetConfig, parameters: Parameters) -> Network[T]:
-    """The image net: uint8 (n, height, width, 3) → float32 (n, dimension), length 1."""
-    height, width = config.image_size
-
-    def body(ops: Operations[T], images: T) -> T:
-        return ops.l2_normalise(vision(ops, parameters, config, images))
-
-    inputs = (Input("images", "uint8", (None, height, width, 3)),)
-    return Network("image", inputs, body, config.dimension)
-
-
-def vision(ops: Operations[T], p: Parameters, config: EfficientNetConfig, images: T) -> T:
-    """uint8 (n, height, width, 3) → the mean of the last block, (n, dimension)."""
-    # Not folded into the first convolution: its padding is zeros after the normalisation.
-    scale, shift = (
-        ops.constant(np.array(c, dtype=np.float32).reshape(1, 3, 1, 1))
-        for c in (config.scale, config.shift)
+def network(config: EfficientNetConfig, parameters: Parameters) -> Network[Any]:
+    """The image net: uint8 (n, height, width, 3) → `embedding` and `features`, both (n,
+    dimension), see `layers.tower`."""
+    return tower(
+        "image",
+        image_inputs(config.image_size),
+        partial(vision, config),
+        parameters,
+        dimension=config.dimension,
+        width=config.dimension,
     )
-    x = ops.add(ops.mul(ops.pixels(images), scale), shift)
+
+
+def vision(config: EfficientNetConfig, ops: Operations[T], p: Parameters, images: T) -> T:
+    """uint8 (n, height, width, 3) → the mean of the last block, (n, dimension)."""
+    x = normalised_pixels(ops, images, config.scale, config.shift)
     x = ops.activation(_conv(ops, p, "stem", x, 2, (0, 0, 1, 1)), config.activation)
     for index, block in enumerate(config.blocks):
         x = _block(ops, p, f"blocks.{index}.", x, block, config.activation)

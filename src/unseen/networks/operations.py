@@ -13,9 +13,8 @@ axis (and the token axis of a text) may be unknown while a graph is recorded, so
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +88,19 @@ class Operations(Protocol[T]):
         (queries and keys are then the same tokens).
         """
 
+    def attention_weights(
+        self, q: T, k: T, heads: int, *, causal: bool = False, mask: T | None = None
+    ) -> T:
+        """The weights of `attention`, softmax(q kᵀ / √d): (n, queries, width) and (n, keys, width)
+        → (n, heads, queries, keys), each row of the last axis summing to 1.
+
+        `causal` and `mask` as there.
+        """
+
+    def matmul(self, a: T, b: T) -> T:
+        """(…, m, k) and (…, k, p) → (…, m, p): a product on the last two axes; the axes before
+        them broadcast as numpy's do. Both have at least two axes."""
+
     # pointwise and reductions
     def layer_norm(self, x: T, weight: Array, bias: Array, epsilon: float) -> T:
         """Over the last axis."""
@@ -123,28 +135,12 @@ class Operations(Protocol[T]):
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu", "relu", "relu6", "sigmoid", "silu", "tanh")
 
 
-@dataclass(frozen=True)
-class Input:
-    """An input of a network: `shape` has None where any size goes."""
-
-    name: str
-    dtype: str  # "uint8" or "int64"
-    shape: tuple[int | None, ...]
-
-
-@dataclass(frozen=True)
-class Network(Generic[T]):
-    """One tower, ready for any runtime: what to do, and what it is given.
-
-    `body(operations, *tensors)` returns the output, float32 (n, dimension).
-    """
-
-    name: str
-    inputs: tuple[Input, ...]
-    body: Callable[..., Any] = field(repr=False)
-    dimension: int
-
-
 def as_float32(array: Array) -> NDArray[np.float32]:
     """A parameter as contiguous float32, whatever it was stored as."""
     return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def as_float16(array: Array) -> NDArray[np.float16]:
+    """A parameter as float16; what is larger than float16 holds becomes its largest number."""
+    largest = np.finfo(np.float16).max
+    return np.clip(array, -largest, largest).astype(np.float16)

@@ -7,17 +7,17 @@ mean of all places, takes the place of the last mean. Batch norms are folded int
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
-from unseen.networks.operations import Array, Input, Network, Operations, as_float32
-from unseen.networks.transformer import linear
+from unseen.networks.layers import image_inputs, linear, normalised_pixels, tower
+from unseen.networks.network import Network, Parameters
+from unseen.networks.operations import Array, Operations, as_float32
 
 T = TypeVar("T")
-Parameters = Mapping[str, Array]
 
 BATCH_NORM_EPSILON = 1e-5  # torch's, which no config states
 
@@ -34,25 +34,21 @@ class ResNetConfig:
     shift: tuple[float, float, float]
 
 
-def network(config: ResNetConfig, parameters: Parameters) -> Network[T]:
-    """The image net: uint8 (n, height, width, 3) → float32 (n, dimension), length 1."""
-    height, width = config.image_size
-
-    def body(ops: Operations[T], images: T) -> T:
-        return ops.l2_normalise(resnet(ops, parameters, config, images))
-
-    inputs = (Input("images", "uint8", (None, height, width, 3)),)
-    return Network("image", inputs, body, config.dimension)
-
-
-def resnet(ops: Operations[T], p: Parameters, config: ResNetConfig, images: T) -> T:
-    """uint8 (n, height, width, 3) → (n, dimension)."""
-    # Not folded into the first convolution: its padding is zeros after the normalisation.
-    scale, shift = (
-        ops.constant(np.array(c, dtype=np.float32).reshape(1, 3, 1, 1))
-        for c in (config.scale, config.shift)
+def network(config: ResNetConfig, parameters: Parameters) -> Network[Any]:
+    """The image net: uint8 (n, height, width, 3) → `embedding` (n, dimension), `features` (n,
+    channels of the last stage), see `layers.tower`."""
+    return tower(
+        "image",
+        image_inputs(config.image_size),
+        partial(resnet, config),
+        parameters,
+        dimension=config.dimension,
     )
-    x = ops.add(ops.mul(ops.pixels(images), scale), shift)
+
+
+def resnet(config: ResNetConfig, ops: Operations[T], p: Parameters, images: T) -> T:
+    """uint8 (n, height, width, 3) → what the attention pool gives, (n, channels)."""
+    x = normalised_pixels(ops, images, config.scale, config.shift)
     x = _conv3(ops, p, "stem.0", x, stride=2)
     x = ops.avg_pool(_conv3(ops, p, "stem.2", _conv3(ops, p, "stem.1", x)), 2)
     for stage, count in enumerate(config.stages):
@@ -74,15 +70,14 @@ def _bottleneck(ops: Operations[T], p: Parameters, prefix: str, x: T, stride: in
 
 
 def _attention_pool(ops: Operations[T], p: Parameters, heads: int, x: T) -> T:
-    """(n, channels, height, width) → (n, dimension): the mean asks all places, itself included."""
+    """(n, channels, height, width) → (n, channels): the mean asks all places, itself included."""
     channels = p["pool.query.weight"].shape[1]
     x = ops.transpose(ops.reshape(x, (0, channels, -1)), (0, 2, 1))
     mean = ops.reshape(ops.mean(x, (1,)), (0, 1, channels))
     x = ops.add(ops.concat([mean, x], axis=1), ops.constant(as_float32(p["pool.positions"])))
     q = linear(ops, p, "pool.query", ops.slice(x, 1, 0, 1))
     k, v = (linear(ops, p, name, x) for name in ("pool.key", "pool.value"))
-    h = ops.reshape(ops.attention(q, k, v, heads), (0, -1))
-    return linear(ops, p, "projection", h)
+    return ops.reshape(ops.attention(q, k, v, heads), (0, -1))
 
 
 def _conv1(ops: Operations[T], p: Parameters, name: str, x: T) -> T:

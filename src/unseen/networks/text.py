@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
-from unseen.networks.operations import Array, Input, Network, Operations
-from unseen.networks.transformer import Blocks, blocks, linear
+from unseen.networks.layers import norm, tower
+from unseen.networks.network import Input, Network, Parameters
+from unseen.networks.operations import Operations
+from unseen.networks.transformer import Blocks, blocks
 
 T = TypeVar("T")
-Parameters = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
@@ -23,25 +24,21 @@ class TextConfig:
     causal: bool = True
 
 
-def network(config: TextConfig, parameters: Parameters) -> Network[T]:
-    """The text net: int64 ids (n, t) and the place of the token that is read (n,) → (n, dimension).
+def network(config: TextConfig, parameters: Parameters) -> Network[Any]:
+    """The text net: int64 ids (n, t) and the index of the token that is read (n,) → `embedding`
+    (n, dimension) and `features` (n, width), see `layers.tower`.
 
     A causal net never looks to the right, so ids after that token change nothing: a batch may be
     cut to its longest text, and what pads the others is of no importance. Any other net sees the
     padding as well: its texts must all be padded as it was trained.
     """
 
-    def body(ops: Operations[T], ids: T, ends: T) -> T:
-        return ops.l2_normalise(text(ops, parameters, config, ids, ends))
-
     inputs = (Input("ids", "int64", (None, None)), Input("ends", "int64", (None,)))
-    return Network("text", inputs, body, config.dimension)
+    return tower("text", inputs, partial(text, config), parameters, dimension=config.dimension)
 
 
-def text(ops: Operations[T], p: Parameters, config: TextConfig, ids: T, ends: T) -> T:
-    """int64 (n, t) and (n,) → the projected token at `ends`, float32 (n, dimension)."""
+def text(config: TextConfig, ops: Operations[T], p: Parameters, ids: T, ends: T) -> T:
+    """int64 (n, t) and (n,) → the token at `ends` after the last norm, float32 (n, width)."""
     x = ops.add(ops.embedding(p["tokens"], ids), ops.positions(p["positions"], ids))
     x = ops.take_token(blocks(ops, p, x, config.blocks, causal=config.causal), ends)
-    norm = p["norm_after.weight"], p["norm_after.bias"]
-    x = ops.layer_norm(x, *norm, config.blocks.epsilon)
-    return linear(ops, p, "projection", x) if "projection.weight" in p else x
+    return norm(ops, p, "norm_after", x, config.blocks.epsilon)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from unseen.networks.operations import Array, Operations
+from unseen.networks.layers import linear, norm
+from unseen.networks.network import Parameters
+from unseen.networks.operations import Operations
 
 T = TypeVar("T")
-Parameters = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def blocks_for_first_token(ops: Operations[T], p: Parameters, x: T, config: Bloc
     for layer in range(config.layers - 1):
         x = block(ops, p, f"layers.{layer}.", x, config)
     prefix = f"layers.{config.layers - 1}."
-    h = _norm(ops, p, prefix + "norm1", x, config)
+    h = norm(ops, p, prefix + "norm1", x, config.epsilon)
     q = linear(ops, p, prefix + "query", ops.slice(h, 1, 0, 1))
     k, v = (linear(ops, p, prefix + name, h) for name in ("key", "value"))
     h = ops.attention(q, k, v, config.heads)
@@ -56,7 +56,7 @@ def block(
     causal: bool = False,
 ) -> T:
     """One layer on (n, tokens, width): x + attention(norm x), then x + mlp(norm x)."""
-    h = _norm(ops, p, prefix + "norm1", x, config)
+    h = norm(ops, p, prefix + "norm1", x, config.epsilon)
     q, k, v = (linear(ops, p, prefix + name, h) for name in ("query", "key", "value"))
     h = ops.attention(q, k, v, config.heads, causal=causal)
     x = ops.add(x, linear(ops, p, prefix + "out", h))
@@ -65,15 +65,6 @@ def block(
 
 def mlp(ops: Operations[T], p: Parameters, prefix: str, x: T, config: Blocks) -> T:
     """x + mlp(norm x), the second half of a block."""
-    h = _norm(ops, p, prefix + "norm2", x, config)
+    h = norm(ops, p, prefix + "norm2", x, config.epsilon)
     h = ops.activation(linear(ops, p, prefix + "mlp1", h), config.activation)
     return ops.add(x, linear(ops, p, prefix + "mlp2", h))
-
-
-def linear(ops: Operations[T], p: Parameters, name: str, x: T) -> T:
-    """The parameters `name`.weight and, where there is one, `name`.bias."""
-    return ops.linear(x, p[name + ".weight"], p.get(name + ".bias"))
-
-
-def _norm(ops: Operations[T], p: Parameters, name: str, x: T, config: Blocks) -> T:
-    return ops.layer_norm(x, p[name + ".weight"], p[name + ".bias"], config.epsilon)

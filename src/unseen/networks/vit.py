@@ -7,26 +7,28 @@ after them and after pooling, and the projection are each there or not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
-from unseen.networks.operations import Array, Input, Network, Operations, as_float32
-from unseen.networks.transformer import Blocks, blocks, blocks_for_first_token, linear, mlp
+from unseen.networks.layers import image_inputs, linear, optional_norm, tower
+from unseen.networks.network import Network, Parameters
+from unseen.networks.operations import Array, Operations, as_float32
+from unseen.networks.transformer import Blocks, blocks, blocks_for_first_token, mlp
 
 T = TypeVar("T")
-Parameters = Mapping[str, Array]
-
-# What is read of the tokens: the class token, the mean of the patches, or what a learned query
-# ("probe") attends to (the multihead attention pooling of Lee et al. 2019, arXiv:1810.00825).
-POOLINGS = ("token", "mean", "attention")
 
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """What a checkpoint's config says of its image net."""
+    """What a checkpoint's config says of its image net.
+
+    `pooling`: which vector the tokens give: "token", the class token; "mean", the mean of the
+    patches; "attention", what a learned query ("probe") attends to (the multihead attention
+    pooling of Lee et al. 2019, arXiv:1810.00825).
+    """
 
     image_size: tuple[int, int]  # height, width
     patch: int
@@ -38,19 +40,21 @@ class VisionConfig:
     pooling: str = "token"
 
 
-def network(config: VisionConfig, parameters: Parameters) -> Network[T]:
-    """The image net: uint8 (n, height, width, 3) → float32 (n, dimension), length 1."""
-    height, width = config.image_size
+def network(config: VisionConfig, parameters: Parameters) -> Network[Any]:
+    """The image net: uint8 (n, height, width, 3) → `embedding` (n, dimension), `features` (n,
+    width), see `layers.tower`."""
+    return tower(
+        "image",
+        image_inputs(config.image_size),
+        partial(vision, config),
+        parameters,
+        dimension=config.dimension,
+        width=config.width,
+    )
 
-    def body(ops: Operations[T], images: T) -> T:
-        return ops.l2_normalise(vision(ops, parameters, config, images))
 
-    inputs = (Input("images", "uint8", (None, height, width, 3)),)
-    return Network("image", inputs, body, config.dimension)
-
-
-def vision(ops: Operations[T], p: Parameters, config: VisionConfig, images: T) -> T:
-    """uint8 (n, height, width, 3) → the pooled and projected tokens, (n, dimension)."""
+def vision(config: VisionConfig, ops: Operations[T], p: Parameters, images: T) -> T:
+    """uint8 (n, height, width, 3) → the pooled tokens, (n, width)."""
     weight, bias = fold_normalisation(
         p["patch.weight"], p.get("patch.bias"), config.scale, config.shift
     )
@@ -59,17 +63,14 @@ def vision(ops: Operations[T], p: Parameters, config: VisionConfig, images: T) -
     if "class_token" in p:
         x = ops.concat([ops.first_token(p["class_token"], x), x], axis=1)
     x = ops.add(x, ops.constant(as_float32(p["positions"])))
-    x = _norm(ops, p, "norm_before", x, config)
-    if config.pooling == "token":
-        x = _norm(ops, p, "norm_after", blocks_for_first_token(ops, p, x, config.blocks), config)
-    else:
-        x = _norm(ops, p, "norm_after", blocks(ops, p, x, config.blocks), config)
+    x = optional_norm(ops, p, "norm_before", x, config.blocks.epsilon)
+    encode = blocks_for_first_token if config.pooling == "token" else blocks
+    x = optional_norm(ops, p, "norm_after", encode(ops, p, x, config.blocks), config.blocks.epsilon)
     if config.pooling == "mean":
         x = ops.mean(ops.slice(x, 1, 1, None) if "class_token" in p else x, (1,))
     elif config.pooling == "attention":
         x = _attention_pool(ops, p, x, config)
-    x = _norm(ops, p, "norm_pooled", x, config)
-    return linear(ops, p, "projection", x) if "projection.weight" in p else x
+    return optional_norm(ops, p, "norm_pooled", x, config.blocks.epsilon)
 
 
 def _attention_pool(ops: Operations[T], p: Parameters, x: T, config: VisionConfig) -> T:
@@ -78,12 +79,6 @@ def _attention_pool(ops: Operations[T], p: Parameters, x: T, config: VisionConfi
     k, v = (linear(ops, p, name, x) for name in ("pool.key", "pool.value"))
     h = linear(ops, p, "pool.out", ops.attention(q, k, v, config.blocks.heads))
     return ops.reshape(mlp(ops, p, "pool.", h, config.blocks), (0, -1))
-
-
-def _norm(ops: Operations[T], p: Parameters, name: str, x: T, config: VisionConfig) -> T:
-    if name + ".weight" not in p:
-        return x
-    return ops.layer_norm(x, p[name + ".weight"], p[name + ".bias"], config.blocks.epsilon)
 
 
 def stretch_positions(table: Array, old: tuple[int, int], new: tuple[int, int]) -> Array:

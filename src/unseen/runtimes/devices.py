@@ -24,45 +24,68 @@ DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 
 @dataclass(frozen=True)
-class Place:
-    """`runtime` is "onnx" or "torch"; `device` one of torch's, or an execution provider."""
+class ExecutionTarget:
+    """Which runtime carries a network out, and on which device.
+
+    Parameters
+    ----------
+    runtime : str
+        "onnx" or "torch".
+    device : str
+        A torch device, or an execution provider of ONNX Runtime.
+    number : int
+        Which device of an execution provider.
+    optional : bool
+        Whether "auto" chose it: if it fails, the CPU is used instead.
+    """
 
     runtime: str
     device: str
-    number: int = 0  # of the GPU, for an execution provider
-    optional: bool = False  # taken by "auto": where it fails, the CPU takes its place
+    number: int = 0
+    optional: bool = False
 
     @property
     def is_cpu(self) -> bool:
+        """Whether it is ONNX Runtime on the CPU."""
         return self.device == CPU
 
 
-def place(wanted: str) -> Place:
-    """ "auto", "cpu", "cuda", "cuda:1" or "mps" → where that is. Raises ModelError.
+def execution_target(device: str) -> ExecutionTarget:
+    """Where networks run for a `device` option.
 
-    "auto" is a GPU by torch if there is one (the extra `gpu`), then what ONNX Runtime was installed
-    with, then the CPU.
+    Parameters
+    ----------
+    device : str
+        "auto", "cpu", "cuda", "cuda:1" (any number) or "mps". "auto" is a GPU by torch if there is
+        one (the extra `gpu`), then what ONNX Runtime was installed with, then the CPU.
+
+    Raises
+    ------
+    ModelError
+        For another word, and for a device that this machine does not have.
     """
-    if wanted == "cpu":
-        return Place("onnx", CPU)
-    kind, _, number = wanted.partition(":")
+    if device == "cpu":
+        return ExecutionTarget("onnx", CPU)
+    kind, _, number = device.partition(":")
     if kind not in ("auto", "cuda", "mps") or (number and not number.isdecimal()):
-        raise ModelError(f"device={wanted!r} is none that is known: auto, cpu, cuda, cuda:1, mps.")
-    found = _provider(kind)
+        raise ModelError(
+            f"unknown device {device!r}; choose one of: auto, cpu, cuda, cuda:1 (any number), mps"
+        )
+    auto, provider = device == "auto", _provider(kind)
     has_torch = find_spec("torch") is not None
-    if has_torch and (_may_have_gpu() if wanted == "auto" else found is None):
+    if has_torch and (_may_have_gpu() if auto else provider is None):
         from unseen.runtimes import torch  # noqa: PLC0415 - seconds, and only for a GPU
 
-        device = torch.device_for(wanted)
-        if device is not None:
-            return Place("torch", device, optional=wanted == "auto")
-    if found is not None:
-        return Place("onnx", found, int(number or 0), optional=wanted == "auto")
-    if wanted == "auto":
-        return Place("onnx", CPU)
+        torch_device = torch.device_for(device)
+        if torch_device is not None:
+            return ExecutionTarget("torch", torch_device, optional=auto)
+    if provider is not None:
+        return ExecutionTarget("onnx", provider, int(number or 0), optional=auto)
+    if auto:
+        return ExecutionTarget("onnx", CPU)
     raise ModelError(
-        f'device={wanted!r} needs torch (`pip install "unseen[gpu]"`) or an ONNX Runtime for it '
-        "(`pip install onnxruntime-gpu` in place of onnxruntime); neither is here."
+        f'device={device!r} needs torch (`pip install "unseen[gpu]"`) or an ONNX Runtime for it '
+        "(`pip install onnxruntime-gpu` in place of onnxruntime); neither is installed."
     )
 
 

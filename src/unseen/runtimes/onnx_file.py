@@ -8,9 +8,8 @@ from them. A digest in the metadata says whether a bit has changed since it was 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.errors import ModelError
-from unseen.networks.operations import Array, Input
-from unseen.runtimes.onnx import INLINE_BYTES, IR_VERSION, OPSET, OnnxOperations, Value
+from unseen.networks.network import Network
+from unseen.networks.operations import Array, as_float16
+from unseen.runtimes.graph import INLINE_BYTES, OnnxOperations, Value, build
 
 LARGEST = 64_000_000  # bytes of a file that is read
 DIGEST = "sha256"  # the key of the graph's digest in the metadata
@@ -43,112 +43,90 @@ class Content:
 class FileOperations(OnnxOperations):
     """Keeps the parameters in the graph, under their own names, the large ones in float16.
 
-    A parameter of two axes stands in it the other way round, as a product takes it.
+    A parameter of two axes is stored transposed, as a product takes it.
     """
 
     def __init__(self, parameters: Mapping[str, Array]) -> None:
-        super().__init__(io.BytesIO())
-        self._names: dict[bytes, list[str]] = {}  # of the same bytes, and then of the same worth
+        super().__init__()
+        self._names: dict[bytes, list[str]] = {}  # parameters of equal bytes, in order
         for name, value in parameters.items():
             self._names.setdefault(_bytes(value.T if value.ndim == 2 else value), []).append(name)
 
     def constant(self, value: Array) -> Value:
-        from onnx import numpy_helper  # noqa: PLC0415 - 0.2 s, and only needed to write
-
-        names = self._names.get(_bytes(value)) if value.dtype == np.float32 else None
-        name = names.pop(0) if names else f"p{len(self.initializers)}"
-        half = value.dtype == np.float32 and value.nbytes >= INLINE_BYTES
-        stored = as_stored(value) if half else value
-        self.initializers.append(numpy_helper.from_array(np.asarray(stored, order="C"), name))
-        return self.emit("Cast", name, to=1) if half else name
+        if value.dtype != np.float32:
+            return super().constant(value)
+        names = self._names.get(_bytes(value))
+        stored = as_stored(value)
+        name = self.store(names.pop(0) if names else f"p{len(self.initializers)}", stored)
+        return name if stored.dtype == np.float32 else self.emit("Cast", name, to=1)
 
 
 def as_stored(value: Array) -> NDArray[Any]:
-    """A parameter as it stands in a file: large ones in float16, cut to what that holds."""
-    if value.nbytes < INLINE_BYTES:
-        return np.asarray(value, dtype=np.float32)
-    largest = np.finfo(np.float16).max
-    return np.clip(value, -largest, largest).astype(np.float16)
+    """A parameter as it is stored in a file: a large one in float16, clipped to its range."""
+    return as_float16(value) if value.nbytes >= INLINE_BYTES else np.asarray(value, np.float32)
 
 
 def _bytes(value: Array) -> bytes:
     return f"{value.shape}".encode() + np.ascontiguousarray(value, dtype=np.float32).tobytes()
 
 
-def write(
-    inputs: tuple[Input, ...],
-    body: Callable[..., dict[str, Value]],
-    outputs: Mapping[str, int],
-    parameters: Mapping[str, Array],
-    metadata: Mapping[str, str],
-) -> bytes:
-    """A file whose outputs, float32 (n, width) each, are what `body(operations, *inputs)` names.
+def write(network: Network[Value], outputs: Sequence[str], metadata: Mapping[str, str]) -> bytes:
+    """`network` as the bytes of one file; the same arguments give the same bytes.
 
-    The same arguments give the same bytes.
+    Parameters
+    ----------
+    network : Network
+        What is written; its parameters keep their names.
+    outputs : sequence of str
+        The outputs of the file, in this order and under these names.
+    metadata : mapping of str to str
+        Facts that are stored with it.
     """
     import onnx  # noqa: PLC0415
     from onnx import helper  # noqa: PLC0415
 
-    operations = FileOperations(parameters)
-    found = body(operations, *(i.name for i in inputs))
-    for name in outputs:
-        operations.nodes.append(helper.make_node("Identity", [found[name]], [name]))
-    graph = helper.make_graph(
-        operations.nodes,
-        "classifier",
-        [
-            helper.make_tensor_value_info(
-                i.name,
-                helper.np_dtype_to_tensor_dtype(np.dtype(i.dtype)),
-                ["n" if size is None else size for size in i.shape],
-            )
-            for i in inputs
-        ],
-        [
-            helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", width])
-            for name, width in outputs.items()
-        ],
-        initializer=operations.initializers,
-    )
-    model = helper.make_model(
-        graph,
-        producer_name="unseen",
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-    )
-    helper.set_model_props(model, {**metadata, DIGEST: _digest(graph, metadata)})
+    model = build(network, FileOperations(network.parameters), outputs, named=True)
+    digest = _digest(model.graph, metadata)
+    helper.set_model_props(model, {**metadata, DIGEST: digest})
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 
 def read(path: Path) -> Content:
-    """ModelError for what `write` did not write, or what has changed since. Nothing is run, and no
-    other file is opened, whatever the file says."""
+    """The content of a file that `write` wrote.
+
+    Nothing is run and no other file is opened, whatever the file says.
+
+    Raises
+    ------
+    ModelError
+        For a file that cannot be read, that `write` did not write, or that was changed since.
+    """
     import onnx  # noqa: PLC0415
 
     try:
         size = path.stat().st_size
         if size > LARGEST:
-            raise ModelError(f"{path}: {size} bytes; a classifier of `unseen distil` is smaller.")
+            raise ModelError(f"{path}: {size} bytes, and at most {LARGEST} are read.")
         model = onnx.load_model_from_string(path.read_bytes())
     except OSError as error:
-        raise ModelError(f"{path}: it cannot be read: {error.strerror}.") from None
+        raise ModelError(f"{path}: cannot be read: {error.strerror}.") from None
     except ModelError:
         raise
     except Exception as error:  # protobuf's own errors differ from release to release
-        raise ModelError(f"{path}: this is no ONNX file: {error}.") from None
+        raise ModelError(f"{path}: not an ONNX file: {error}.") from None
     metadata = {p.key: p.value for p in model.metadata_props}
     if DIGEST not in metadata:
         raise ModelError(
-            f"{path}: only ONNX files that `unseen distil` wrote can be loaded; of other models, "
-            "give the folder or the hub id."
+            f"{path}: this ONNX file was not written by unseen, and no other can be loaded; "
+            "to load another model, give its folder or hub id."
         )
-    foreign = {n.op_type for n in model.graph.node} - OPERATORS
+    unknown = {n.op_type for n in model.graph.node} - OPERATORS
     external = [t.name for t in model.graph.initializer if t.data_location or t.external_data]
-    if foreign or external or model.functions or model.graph.sparse_initializer:
-        what = sorted(foreign) or external or ["functions or sparse parameters"]
-        raise ModelError(f"{path}: it holds what `unseen distil` does not write: {what[0]}.")
+    if unknown or external or model.functions or model.graph.sparse_initializer:
+        what = sorted(unknown) or external or ["functions or sparse parameters"]
+        raise ModelError(f"{path}: it contains what unseen does not write: {what[0]}.")
     if _digest(model.graph, metadata) != metadata[DIGEST]:
         raise ModelError(f"{path}: it is damaged, or was changed after it was written.")
     try:

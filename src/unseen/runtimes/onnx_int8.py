@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.networks.operations import Array, as_float32
-from unseen.runtimes.onnx import OnnxOperations, Value
+from unseen.runtimes.graph import CONTRIBUTED, CompiledOperations, Value
 
-CONTRIBUTED = "com.microsoft"
 SMALLEST = 1 << 14  # parameters: a smaller layer gains nothing
 ALPHA = 0.5
 LARGEST_DIVISOR = 1e3
@@ -42,7 +41,7 @@ def weight_bits() -> int:
     return 8 if features.get("AVX512VNNI") else 7
 
 
-class Int8Operations(OnnxOperations):
+class Int8Operations(CompiledOperations):
     """Records linear layers in 8 bits. `ranges`: the largest input of each channel, a layer.
 
     A layer with an empty range stays in float32.

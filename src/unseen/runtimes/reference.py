@@ -12,15 +12,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.networks.operations import Array, Network, as_float32
+from unseen.networks.network import Network
+from unseen.networks.operations import Array, as_float32
 
 Tensor = NDArray[Any]
 
 
 def run(network: Network[Tensor], *inputs: Array) -> NDArray[np.float32]:
-    """Carry `network` out on arrays → float32 (n, dimension)."""
-    output: Tensor = network.body(NumpyOperations(), *inputs)
-    return as_float32(output)
+    """Carry `network` out on arrays → its primary output, float32."""
+    (output,) = run_outputs(network, *inputs).values()
+    return output
+
+
+def run_outputs(
+    network: Network[Tensor], *inputs: Array, outputs: Sequence[str] | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """Carry `network` out on arrays → the requested outputs by name, float32."""
+    values = network.apply(NumpyOperations(), *inputs, outputs=outputs)
+    return {name: as_float32(value) for name, value in values.items()}
 
 
 def _erf(x: Tensor) -> Tensor:
@@ -31,6 +40,12 @@ def _erf(x: Tensor) -> Tensor:
 def _sigmoid(x: Tensor) -> Tensor:
     with np.errstate(over="ignore"):
         return np.asarray(1.0 / (1.0 + np.exp(-x)), dtype=np.float32)
+
+
+def _split(x: Tensor, heads: int) -> Tensor:
+    """(n, t, width) → (n, heads, t, width / heads)."""
+    n, _, width = x.shape
+    return np.transpose(x.reshape(n, -1, heads, width // heads), (0, 2, 1, 3))
 
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -133,19 +148,25 @@ class NumpyOperations:
         causal: bool = False,
         mask: Tensor | None = None,
     ) -> Tensor:
-        n, queries, width = q.shape
-        size = width // heads
+        weights = self.attention_weights(q, k, heads, causal=causal, mask=mask)
+        y = weights @ _split(v, heads)
+        return np.transpose(y, (0, 2, 1, 3)).reshape(q.shape)
 
-        def split(x: Tensor) -> Tensor:  # (n, t, width) → (n, heads, t, size)
-            return np.transpose(x.reshape(n, -1, heads, size), (0, 2, 1, 3))
-
-        scores = split(q) @ split(k).transpose(0, 1, 3, 2) / np.float32(math.sqrt(size))
+    def attention_weights(
+        self, q: Tensor, k: Tensor, heads: int, *, causal: bool = False, mask: Tensor | None = None
+    ) -> Tensor:
+        size = q.shape[2] // heads
+        scores = _split(q, heads) @ _split(k, heads).transpose(0, 1, 3, 2)
+        scores = scores / np.float32(math.sqrt(size))
         if causal:
             scores = np.where(np.tril(np.ones(scores.shape[-2:], bool)), scores, -np.inf)
         if mask is not None:
+            # The least number, not -inf: a query without any key takes the mean instead of NaN.
             scores = np.where(mask[:, None, None, :] != 0, scores, np.finfo(np.float32).min)
-        y = self.softmax(scores) @ split(v)
-        return np.transpose(y, (0, 2, 1, 3)).reshape(n, queries, width)
+        return self.softmax(scores)
+
+    def matmul(self, a: Tensor, b: Tensor) -> Tensor:
+        return np.asarray(a @ b)
 
     def layer_norm(self, x: Tensor, weight: Array, bias: Array, epsilon: float) -> Tensor:
         centred = x - x.mean(-1, keepdims=True)
@@ -177,5 +198,5 @@ class NumpyOperations:
 
     def complete(self, x: Tensor) -> Tensor:
         length = np.linalg.norm(x, axis=-1, keepdims=True)
-        left = np.sqrt(1 - np.minimum(length, 1) ** 2)
-        return np.concatenate([x / np.maximum(length, 1), left], -1)
+        rest = np.sqrt(1 - np.minimum(length, 1) ** 2)
+        return np.concatenate([x / np.maximum(length, 1), rest], -1)

@@ -20,6 +20,7 @@ from unseen.learning.distil import model_card as cards
 from unseen.learning.distil.training import Choice, Class, Teaching
 from unseen.models.families import student
 from unseen.models.families.student import Student
+from unseen.models.model import SMALL_BATCH
 from unseen.results.manifest import now, versions
 from unseen.runtimes import onnx_file
 
@@ -88,9 +89,10 @@ def distil(
         )
     net = features.ImageNet.builtin()
     taught = _taught(lessons, names)
-    encoder = features.encoder(net, side, threads=threads)
     sources = [lesson.source for lesson in lessons]
-    rows, errors = features.features(encoder, sources, batch_size=batch_size, each=each)
+    rows, errors = features.features(
+        net, side, sources, threads=threads, batch_size=batch_size or SMALL_BATCH, each=each
+    )
     good = [place for place, error in enumerate(errors) if error is None]
     taught = _taught([lessons[place] for place in good], names)
     learnt = _class([lessons[place] for place in good], rows[good], taught, teaching or Teaching())

@@ -2,87 +2,118 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.encoder import Encoder
+from unseen.encoder import read_pixels, stream
 from unseen.errors import UnseenError
 from unseen.load_options import LoadOptions
-from unseen.models import families, hub
+from unseen.models import hub
+from unseen.models.compiled import CompiledNetwork
+from unseen.models.expected import NetworkSource, image_examples
 from unseen.models.families import builtin, student
+from unseen.models.model import SMALL_BATCH
 from unseen.models.weights import open_weights
-from unseen.networks.operations import Array, Network, Operations
+from unseen.networks.efficientnet import lite2_shapes
+from unseen.networks.network import FEATURES
+from unseen.networks.operations import Array
+from unseen.runtimes.devices import execution_target
+from unseen.sources.expand import Source, expand
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class ImageNet:
-    """The built-in model's image net without its classifier. `looks` (m, d): a map of its features
-    to fewer numbers, by which pictures compare."""
+    """The built-in model's image net without its classifier.
 
+    `fingerprint`: that of the model. `looks` (m, d): a map of its features to fewer numbers, by
+    which pictures are compared.
+    """
+
+    fingerprint: str
     parameters: Mapping[str, Array]
     looks: Floats
 
     @classmethod
     def builtin(cls) -> ImageNet:
         """That which ships with the package: EfficientNet-Lite2."""
-        weights = open_weights(hub.locate(hub.BUILTIN).folder)
-        stored = builtin.Stored(weights, "image.")
-        wanted = student.shapes(2, None, 1)
-        own = {name: stored[name] for name in stored if name in wanted and name != "looks"}
-        return cls(own, stored["looks"])
-
-
-def encoder(net: ImageNet, side: int, *, threads: int | None = None) -> Encoder:
-    """Pictures → features (n, 1280), which are not of length 1. Texts are none of its business."""
-    model = families.read(hub.locate(hub.BUILTIN))
-
-    def body(ops: Operations[Any], images: Any) -> Any:
-        return student.pooled(ops, net.parameters, images, side)
-
-    width = net.looks.shape[1]
-    own = replace(
-        model,
-        name=f"the image net at {side}",
-        fingerprint=f"{model.fingerprint}-features-{side}",
-        dimension=width,
-        preprocess=student.preprocess(side),
-        image_network=lambda: Network("image", student.inputs(side), body, width),
-    )
-    return Encoder(own, LoadOptions(own.name, threads=threads, device="cpu"))
+        checkpoint = hub.locate(hub.BUILTIN)
+        stored = builtin.Stored(open_weights(checkpoint.folder), "image.")
+        parameters = {name: stored[name] for name in lite2_shapes()}
+        return cls(hub.fingerprint(checkpoint), parameters, stored["looks"])
 
 
 def features(
-    encoder: Encoder,
+    net: ImageNet,
+    side: int,
     sources: Sequence[Any],
     *,
-    batch_size: int | None = None,
+    threads: int | None = None,
+    batch_size: int = SMALL_BATCH,
     each: Callable[[UnseenError | None], None] | None = None,
 ) -> tuple[Floats, list[UnseenError | None]]:
-    """(n, d), zeros where a picture could not be read, and why it could not. `each` is called with
-    the latter after each picture."""
-    rows = np.zeros((len(sources), encoder.model.dimension), dtype=np.float32)
+    """The features of pictures.
+
+    Parameters
+    ----------
+    net : ImageNet
+        The image net.
+    side : int
+        The side of the pictures that it is given, in pixels.
+    sources : sequence
+        The pictures.
+    threads : int, optional
+        How many threads the network uses.
+    batch_size : int
+        How many pictures the network takes at once.
+    each : callable, optional
+        Called after each picture with its error or None.
+
+    Returns
+    -------
+    features : ndarray of float32, (n, 1280)
+        One row a picture, not of length 1; zeros where a picture could not be read.
+    errors : list
+        Of each picture why it could not be read, or None.
+    """
+    preprocess = student.preprocess(side)
+    network = CompiledNetwork(
+        source(net, side),
+        find_target=partial(execution_target, "cpu"),
+        options=LoadOptions(threads=threads),
+        outputs=(FEATURES,),
+    )
+
+    def decode(picture: Source) -> tuple[str, NDArray[np.uint8] | UnseenError]:
+        return picture.name, read_pixels(picture.content, preprocess)
+
+    def encode(pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        return network(np.stack(pixels))
+
+    rows = np.zeros((len(sources), net.looks.shape[1]), dtype=np.float32)
     errors: list[UnseenError | None] = []
-    for place, row in enumerate(_rows(encoder, sources, batch_size)):
+    results = stream(expand(iter(sources)), decode, encode, batch_size)
+    for index, (_, row) in enumerate(results):
         errors.append(row if isinstance(row, UnseenError) else None)
         if isinstance(row, np.ndarray):
-            rows[place] = row
+            rows[index] = row
         if each is not None:
             each(errors[-1])
     return rows, errors
 
 
-def _rows(
-    encoder: Encoder, sources: Sequence[Any], batch_size: int | None
-) -> Iterator[NDArray[np.float32] | UnseenError]:
-    for encoded in encoder.stream_images(iter(sources), batch_size=batch_size):
-        if encoded.embedding is None:
-            assert encoded.error is not None
-            yield encoded.error
-        else:
-            yield encoded.embedding
+def source(net: ImageNet, side: int) -> NetworkSource:
+    """The image net for pictures of this side, as something that can be compiled and checked."""
+    return NetworkSource(
+        model=f"the image net at {side} pixels",
+        tower="image",
+        key=f"{net.fingerprint}-image-{side}",
+        make=partial(student.image_net, net.parameters, side),
+        examples=partial(image_examples, student.preprocess(side)),
+    )

@@ -17,7 +17,7 @@ from unseen.models.model import SMALL_BATCH, Model, Score
 from unseen.models.tokenizer import Tokenizer
 from unseen.models.weights import Renamed, Weights, folded, open_weights
 from unseen.networks import efficientnet
-from unseen.networks.operations import Network
+from unseen.networks.network import Network
 
 # What transformers takes for a key that the vision_config leaves out; here a value a stage.
 STAGES = {

@@ -16,7 +16,7 @@ from unseen.models.model import Model, Score
 from unseen.models.tokenizer import Tokenizer
 from unseen.models.weights import Renamed, Weights, open_weights
 from unseen.networks import bert
-from unseen.networks.operations import Network
+from unseen.networks.network import Network
 
 # What transformers takes for a key that the text_config leaves out.
 TEXT_DEFAULTS = {

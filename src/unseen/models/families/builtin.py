@@ -24,12 +24,14 @@ from unseen.models.model import SMALL_BATCH, Model, Score
 from unseen.models.tokenizer import Tokenizer
 from unseen.models.weights import Weights, open_weights
 from unseen.networks import bert, efficientnet
-from unseen.networks.operations import Array, Input, Network, Operations
+from unseen.networks.network import EMBEDDING, FEATURES, Input, Network, Output, single_output
+from unseen.networks.operations import Array, Operations
 from unseen.networks.transformer import Blocks
 
 T = TypeVar("T")
 
 TEXT_INPUTS = (Input("ids", "int64", (None, None)), Input("mask", "int64", (None, None)))
+(WIDTH,) = efficientnet.lite2_shapes()["head.bias"]  # of the image net's features: 1280
 SCALE = ".scale"  # int8 rows are stored with a scale each, under the weight's name with this
 
 
@@ -81,31 +83,41 @@ def read(checkpoint: hub.Checkpoint, config: dict[str, Any]) -> Model:
 
 
 def image_network(weights: Weights, config: dict[str, Any]) -> Network[Any]:
-    """uint8 (n, 2, side, side, 3), two views of each picture → (n, dimension)."""
-    p, side = Stored(weights, "image."), config["image_size"]
+    """uint8 (n, 2, side, side, 3), two views of each picture → `embedding` (n, dimension), and
+    `features` (n, 1280), the mean of the views' before the classifier."""
+    side = config["image_size"]
 
-    def body(ops: Operations[T], images: T) -> T:
+    def body(
+        ops: Operations[T], p: Mapping[str, Array], requested: frozenset[str], images: T
+    ) -> dict[str, T]:
         x = ops.pixels(ops.reshape(images, (-1, side, side, 3)))
         x = ops.add(ops.mul(x, _number(ops, 1 / 128)), _number(ops, -127 / 128))
         x = efficientnet.features(ops, p, x, side)
         # The classifier is linear, so the mean of the views' features gives that of their logits.
-        x = ops.mean(ops.reshape(x, (-1, 2, p["classifier.weight"].shape[1])), (1,))
-        logits = ops.linear(x, p["classifier.weight"], p["classifier.bias"])
-        meaning = ops.l2_normalise(
-            ops.keep_top(
-                _root_softmax(ops, logits, 1 / config["temperature"]), config["top_classes"]
-            )
-        )
-        looks = ops.l2_normalise(ops.linear(x, p["looks"]))
-        share = config["meaning_share"]
-        parts = [
-            ops.mul(meaning, _number(ops, share)),
-            ops.mul(looks, _number(ops, (1 - share**2) ** 0.5)),
-        ]
-        return ops.l2_normalise(ops.concat(parts, 1))
+        x = ops.mean(ops.reshape(x, (-1, 2, WIDTH)), (1,))
+        values = {FEATURES: x}
+        if EMBEDDING in requested:
+            values[EMBEDDING] = _image_embedding(ops, p, config, x)
+        return values
 
     inputs = (Input("images", "uint8", (None, 2, side, side, 3)),)
-    return Network("image", inputs, body, config["dimension"])
+    outputs = (Output(EMBEDDING, (None, config["dimension"])), Output(FEATURES, (None, WIDTH)))
+    return Network("image", inputs, outputs, body, Stored(weights, "image."))
+
+
+def _image_embedding(ops: Operations[T], p: Mapping[str, Array], config: dict[str, Any], x: T) -> T:
+    """Features (n, 1280) → class probabilities and looks as one vector of length 1."""
+    logits = ops.linear(x, p["classifier.weight"], p["classifier.bias"])
+    meaning = ops.l2_normalise(
+        ops.keep_top(_root_softmax(ops, logits, 1 / config["temperature"]), config["top_classes"])
+    )
+    looks = ops.l2_normalise(ops.linear(x, p["looks"]))
+    share = config["meaning_share"]
+    parts = [
+        ops.mul(meaning, _number(ops, share)),
+        ops.mul(looks, _number(ops, (1 - share**2) ** 0.5)),
+    ]
+    return ops.l2_normalise(ops.concat(parts, 1))
 
 
 def _root_softmax(ops: Operations[T], x: T, scale: float) -> T:
@@ -115,28 +127,32 @@ def _root_softmax(ops: Operations[T], x: T, scale: float) -> T:
 
 def text_network(weights: Weights, config: dict[str, Any]) -> Network[Any]:
     """int64 ids and mask (n, t) → (n, dimension): what classes the text is near to, and zeros."""
-    p, classes = Stored(weights, "text."), Stored(weights, "image.")["classes"]
+    classes = Stored(weights, "image.")["classes"]
     looks = config["dimension"] - len(classes)
 
-    def body(ops: Operations[T], ids: T, mask: T) -> T:
+    def body(ops: Operations[T], p: Mapping[str, Array], ids: T, mask: T) -> T:
         near = ops.linear(_sentence(ops, p, config, ids, mask), classes)
         meaning = _root_softmax(ops, near, config["sharpness"])
         return ops.concat([meaning, ops.mul(ops.slice(meaning, 1, 0, looks), _number(ops, 0.0))], 1)
 
-    return Network("text", TEXT_INPUTS, body, config["dimension"])
+    parameters = Stored(weights, "text.")
+    shape = (None, config["dimension"])
+    return single_output("text", TEXT_INPUTS, body, shape, parameters=parameters)
 
 
 def sentence_network(weights: Weights, config: dict[str, Any]) -> Network[Any]:
     """int64 ids and mask (n, t) → centred sentence vectors (n, width): the class vectors' space."""
     p = Stored(weights, "text.")
 
-    def body(ops: Operations[T], ids: T, mask: T) -> T:
+    def body(ops: Operations[T], p: Mapping[str, Array], ids: T, mask: T) -> T:
         return _sentence(ops, p, config, ids, mask)
 
-    return Network("sentence", TEXT_INPUTS, body, p["centre"].size)
+    return single_output("sentence", TEXT_INPUTS, body, (None, p["centre"].size), parameters=p)
 
 
-def _sentence(ops: Operations[T], p: Stored, config: dict[str, Any], ids: T, mask: T) -> T:
+def _sentence(
+    ops: Operations[T], p: Mapping[str, Array], config: dict[str, Any], ids: T, mask: T
+) -> T:
     blocks = Blocks(config["text_layers"], config["text_heads"], "gelu", config["text_epsilon"])
     bert_config = bert.BertConfig(blocks)
     x = ops.l2_normalise(ops.masked_mean(bert.encoder(ops, p, bert_config, ids, mask), mask))

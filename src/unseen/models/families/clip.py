@@ -17,7 +17,8 @@ from unseen.models.model import Model, Score
 from unseen.models.tokenizer import Tokenizer
 from unseen.models.weights import Renamed, Weights, open_weights
 from unseen.networks import text
-from unseen.networks.operations import Array, Network
+from unseen.networks.network import Network
+from unseen.networks.operations import Array
 
 # What transformers takes for a key that the text_config leaves out.
 TEXT_DEFAULTS = {

@@ -11,7 +11,8 @@ from unseen.models.families.hf_config import blocks, check_shapes
 from unseen.models.families.hf_vision import layers
 from unseen.models.weights import Renamed, Weights
 from unseen.networks import bert
-from unseen.networks.operations import Array, Network
+from unseen.networks.network import Network
+from unseen.networks.operations import Array
 
 # What transformers takes for a key that a text_config with a plain BERT leaves out.
 DEFAULTS = {

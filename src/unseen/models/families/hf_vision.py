@@ -10,7 +10,7 @@ from unseen.images.preprocess import Preprocess
 from unseen.models.families.hf_config import blocks, check_shapes
 from unseen.models.weights import Made, Renamed, Weights
 from unseen.networks import vit
-from unseen.networks.operations import Network
+from unseen.networks.network import Network
 
 # What transformers takes for a key that the vision_config leaves out.
 DEFAULTS = {

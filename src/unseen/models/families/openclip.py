@@ -33,7 +33,8 @@ from unseen.models.weights import (
     without_leading_axes,
 )
 from unseen.networks import bert, resnet, text, vit
-from unseen.networks.operations import Array, Network
+from unseen.networks.network import Network
+from unseen.networks.operations import Array
 from unseen.networks.transformer import Blocks
 
 Names = dict[str, str | Made]

@@ -19,7 +19,8 @@ from unseen.models.model import Model, Score
 from unseen.models.tokenizer import Tokenizer
 from unseen.models.weights import Made, Renamed, Weights, open_weights, part, without_leading_axes
 from unseen.networks import text, vit
-from unseen.networks.operations import Array, Network
+from unseen.networks.network import Network
+from unseen.networks.operations import Array
 
 # What transformers takes for a key that a tower's config leaves out.
 SHARED_DEFAULTS = {

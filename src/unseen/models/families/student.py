@@ -27,7 +27,9 @@ from unseen.errors import LabelError, ModelError
 from unseen.images.preprocess import Preprocess
 from unseen.models.model import SMALL_BATCH, Model, Score
 from unseen.networks import efficientnet
-from unseen.networks.operations import Array, Input, Network, Operations
+from unseen.networks.layers import image_inputs
+from unseen.networks.network import EMBEDDING, FEATURES, Input, Network, Output, single_output
+from unseen.networks.operations import Array, Operations
 from unseen.runtimes import onnx_file
 from unseen.system.cache import file_sha256
 
@@ -39,6 +41,8 @@ FAMILY = "distilled"
 SIDES = (128, 512)  # what the side of a picture may be
 MOST_LABELS = 4096
 NAMED = 8  # labels that an error names
+LOGITS, PROBABILITIES = "logits", "probabilities"  # outputs, besides those of every network
+(WIDTH,) = efficientnet.lite2_shapes()["head.bias"]  # of the features: 1280
 FILTER = Image.Resampling.BICUBIC
 
 
@@ -120,47 +124,73 @@ def preprocess(side: int) -> Preprocess:
 # networks
 
 
-def pooled(ops: Operations[T], p: Mapping[str, Array], images: T, side: int) -> T:
-    """uint8 (n, side, side, 3) → the image net's features (n, 1280), before any head."""
+def image_net(parameters: Mapping[str, Array], side: int) -> Network[Any]:
+    """uint8 (n, side, side, 3) → `features` (n, 1280): the image net without any head."""
+    body = partial(_features, side)
+    shape = (None, WIDTH)
+    inputs = image_inputs((side, side))
+    return single_output("image", inputs, body, shape, output=FEATURES, parameters=parameters)
+
+
+def image_network(parameters: Mapping[str, Array], student: Student) -> Network[Any]:
+    """uint8 (n, side, side, 3) → everything that a file gives, and the `features` behind it."""
+    k = len(student.labels)
+    widths = {
+        EMBEDDING: k + len(parameters["looks"]),
+        LOGITS: k,
+        PROBABILITIES: k,
+        FEATURES: WIDTH,
+    }
+    return Network(
+        "image",
+        image_inputs((student.side, student.side)),
+        tuple(Output(name, (None, width)) for name, width in widths.items()),
+        partial(_outputs, student),
+        parameters,
+    )
+
+
+def _features(side: int, ops: Operations[T], p: Mapping[str, Array], images: T) -> T:
     x = ops.pixels(images)
     half = np.float32(1 / 128)
     x = ops.add(ops.mul(x, ops.constant(np.array(half))), ops.constant(np.array(-127 * half)))
     return efficientnet.features(ops, p, x, side)
 
 
-def outputs(
-    p: Mapping[str, Array], student: Student, ops: Operations[T], images: T
+def _outputs(
+    student: Student,
+    ops: Operations[T],
+    p: Mapping[str, Array],
+    requested: frozenset[str],
+    images: T,
 ) -> dict[str, T]:
-    """uint8 (n, side, side, 3) → everything that a file gives, under its name."""
+    features = _features(student.side, ops, p, images)
+    values = {FEATURES: features}
+    if requested <= set(values):
+        return values
     k, radius = len(student.labels), np.float32(student.radius)
-    features = pooled(ops, p, images, student.side)
     x = features
     if "hidden.weight" in p:
         x = ops.activation(ops.linear(x, p["hidden.weight"], p["hidden.bias"]), "relu")
     raw = ops.linear(x, p["output.weight"], p["output.bias"])
-    said = ops.complete(ops.mul(raw, ops.constant(np.array(1 / radius))))
-    cosines = ops.slice(said, 1, 0, k)
-    logits = ops.mul(cosines, ops.constant(np.array(radius)))
-    looks = ops.l2_normalise(ops.linear(features, p["looks"]))
-    return {
-        "logits": logits,
-        "probabilities": ops.softmax(logits),
-        "embedding": ops.concat([cosines, ops.mul(looks, ops.slice(said, 1, k, k + 1))], 1),
-    }
-
-
-def inputs(side: int) -> tuple[Input, ...]:
-    """What the image net is given."""
-    return (Input("images", "uint8", (None, side, side, 3)),)
+    completed = ops.complete(ops.mul(raw, ops.constant(np.array(1 / radius))))
+    cosines = ops.slice(completed, 1, 0, k)
+    if requested & {LOGITS, PROBABILITIES}:
+        values[LOGITS] = ops.mul(cosines, ops.constant(np.array(radius)))
+    if PROBABILITIES in requested:
+        values[PROBABILITIES] = ops.softmax(values[LOGITS])
+    if EMBEDDING in requested:
+        looks = ops.l2_normalise(ops.linear(features, p["looks"]))
+        rest = ops.mul(looks, ops.slice(completed, 1, k, k + 1))
+        values[EMBEDDING] = ops.concat([cosines, rest], 1)
+    return values
 
 
 def to_bytes(student: Student, parameters: Mapping[str, Array]) -> bytes:
     """The file. Parameters: those of the image net, `output.*` and perhaps `hidden.*` of the head,
     whose logits are centred, and `looks`."""
-    k = len(student.labels)
-    widths = {"logits": k, "probabilities": k, "embedding": k + len(parameters["looks"])}
-    body = partial(outputs, parameters, student)
-    return onnx_file.write(inputs(student.side), body, widths, parameters, student.metadata())
+    network = image_network(parameters, student)
+    return onnx_file.write(network, (LOGITS, PROBABILITIES, EMBEDDING), student.metadata())
 
 
 # reading
@@ -173,10 +203,6 @@ def read(path: Path, name: str) -> Model:
     parameters = content.parameters
     _check_parameters(parameters, student, path)
     dimension = len(student.labels) + len(parameters["looks"])
-
-    def body(ops: Operations[Any], images: Any) -> Any:
-        return outputs(parameters, student, ops, images)["embedding"]
-
     return Model(
         name=name,
         revision=None,
@@ -188,7 +214,7 @@ def read(path: Path, name: str) -> Model:
         context_length=1,
         text_inputs=_text_inputs,
         score=Score("softmax", scale=student.radius),
-        image_network=lambda: Network("image", inputs(student.side), body, dimension),
+        image_network=partial(image_network, parameters, student),
         text_network=partial(_text_network, len(student.labels), dimension),
         template="{}",
         labels=student.labels,
@@ -255,8 +281,8 @@ def _text_inputs(ids: Sequence[Sequence[int]]) -> tuple[Array, ...]:
 def _text_network(k: int, dimension: int) -> Network[Any]:
     """int64 (n, 1) places → (n, dimension): unit vectors."""
 
-    def body(ops: Operations[T], ids: T) -> T:
+    def body(ops: Operations[T], _: Mapping[str, Array], ids: T) -> T:
         table = np.eye(k, dimension, dtype=np.float32)
         return ops.reshape(ops.embedding(table, ids), (-1, dimension))
 
-    return Network("text", (Input("ids", "int64", (None, 1)),), body, dimension)
+    return single_output("text", (Input("ids", "int64", (None, 1)),), body, (None, dimension))
