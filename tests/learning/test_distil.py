@@ -341,16 +341,9 @@ def signed(file: Path, path: Path, **metadata: str) -> Path:
     """The file with other metadata, as if it had been written so."""
     content = onnx_file.read(file)
     like = Student.of(content.metadata, "it")
-    widths = {"logits": 6, "probabilities": 6, "embedding": 6 + len(content.parameters["looks"])}
-    path.write_bytes(
-        onnx_file.write(
-            student.inputs(like.side),
-            lambda ops, images: student.outputs(content.parameters, like, ops, images),
-            widths,
-            content.parameters,
-            {**like.metadata(), **metadata},
-        )
-    )
+    network = student.image_network(content.parameters, like)
+    names = ("logits", "probabilities", "embedding")
+    path.write_bytes(onnx_file.write(network, names, {**like.metadata(), **metadata}))
     return path
 
 

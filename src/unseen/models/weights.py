@@ -15,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 
 from unseen.errors import ModelError
 from unseen.models.torch_archive import TorchArchive, widen
+from unseen.networks.network import Network
+from unseen.networks.parameters import used_parameters
 from unseen.networks.resnet import BATCH_NORM_EPSILON, fold_batch_norm
 
 Array = NDArray[Any]
@@ -91,6 +93,35 @@ class Renamed(Mapping[str, Array]):
 
     def __contains__(self, name: object) -> bool:  # without reading it, as the default does
         return name in self._names
+
+    def stored_name(self, name: str) -> str | None:
+        """What the checkpoint calls the weight `name`; None if it is not stored as it is."""
+        stored = self._names[name]
+        return stored if isinstance(stored, str) else None
+
+
+def stored_names(network: Network[Any], outputs: Sequence[str] | None = None) -> dict[str, str]:
+    """The weights of a checkpoint that a network uses as they are stored.
+
+    Weights that are folded, split, stretched or otherwise changed before they are used belong to
+    none of the network's parameters, and are not among them: training could not save them.
+
+    Parameters
+    ----------
+    network : Network
+        A network whose parameters are `Renamed` weights.
+    outputs : sequence of str, optional
+        The requested outputs; the primary one by default.
+
+    Returns
+    -------
+    dict of str to str
+        The network's name of each → the checkpoint's, in the order of their first use.
+    """
+    if not isinstance(network.parameters, Renamed):
+        return {}
+    names = {n: network.parameters.stored_name(n) for n in used_parameters(network, outputs)}
+    return {name: stored for name, stored in names.items() if stored is not None}
 
 
 def part(name: str, index: int, of: int) -> Made:
