@@ -1,8 +1,9 @@
 """The operations that a network is written in, as a protocol.
 
-A network is a plain function of an `Operations` object and its input tensors. What a tensor *is*
-belongs to the runtime: a numpy array, a value in an ONNX graph that is being recorded, a torch
-tensor. Parameters are numpy arrays and go to the operations as they are; a runtime converts them.
+A network's body (networks/network.py) is a plain function of an `Operations` object, parameters and
+input tensors. What a tensor *is* belongs to the runtime: a numpy array, a value in an ONNX graph
+that is being recorded, a torch tensor. Parameters are numpy arrays and go to the operations as they
+are; a runtime converts them.
 
 Conventions: float32; `linear` weights are (out, in) and convolution weights
 (out, in / groups, kh, kw), as torch and safetensors store them; pictures are
@@ -29,40 +30,44 @@ class Operations(Protocol[T]):
 
     # inputs and shapes
     def constant(self, value: Array) -> T:
-        """A fixed array as a tensor; broadcasting follows numpy."""
+        """A fixed array as a tensor of its own shape."""
 
     def pixels(self, x: T) -> T:
         """uint8 (n, height, width, 3) → float32 (n, 3, height, width), values kept 0…255."""
 
     def embedding(self, table: Array, ids: T) -> T:
-        """Rows of `table` (vocabulary, width) by int64 `ids` (…) → (…, width)."""
+        """`table` (vocabulary, width) and int64 `ids` (…) → (…, width): the row of each id."""
 
     def reshape(self, x: T, shape: Sequence[int]) -> T:
-        """0 keeps that axis, one -1 takes what is left (ONNX's rule)."""
+        """The same values in another shape; 0 keeps that axis, one -1 takes the rest (ONNX)."""
 
-    def transpose(self, x: T, axes: Sequence[int]) -> T: ...
+    def transpose(self, x: T, axes: Sequence[int]) -> T:
+        """The axes of x in another order: axis i of the result is axis `axes[i]` of x."""
 
-    def concat(self, xs: Sequence[T], axis: int) -> T: ...
+    def concat(self, xs: Sequence[T], axis: int) -> T:
+        """Tensors that differ in the size of `axis` alone, one after another along it."""
 
     def slice(self, x: T, axis: int, start: int, stop: int | None) -> T:
-        """`x[start:stop]` along `axis`, which is kept."""
+        """`x[start:stop]` along `axis`, which stays an axis; None: to its end."""
 
     def first_token(self, row: Array, like: T) -> T:
-        """A parameter (width,) as (n, 1, width), n taken from the first axis of `like`."""
+        """A parameter (width,) → (n, 1, width): once an item, n the first axis of `like`."""
 
     def positions(self, table: Array, like: T) -> T:
-        """The first t rows of `table` (longest, width), t the second axis of `like`."""
+        """`table` (longest, width) → (t, width): its first rows, t the second axis of `like`."""
 
     def take_token(self, x: T, index: T) -> T:
-        """(n, t, width) and int64 (n,) → (n, width): one token of each row."""
+        """(n, t, width) and int64 (n,) → (n, width): the token at this index of each item."""
 
     # arithmetic
-    def add(self, a: T, b: T) -> T: ...
+    def add(self, a: T, b: T) -> T:
+        """a + b, with numpy's broadcasting."""
 
-    def mul(self, a: T, b: T) -> T: ...
+    def mul(self, a: T, b: T) -> T:
+        """a · b of each pair of values, with numpy's broadcasting."""
 
     def linear(self, x: T, weight: Array, bias: Array | None = None) -> T:
-        """`x @ weight.T + bias` on the last axis."""
+        """(…, in), weight (out, in), bias (out,) → (…, out): `x @ weight.T + bias`."""
 
     def conv(
         self,
@@ -74,7 +79,8 @@ class Operations(Protocol[T]):
         padding: tuple[int, int, int, int] = (0, 0, 0, 0),
         groups: int = 1,
     ) -> T:
-        """2-D convolution; `padding` with zeros is (top, left, bottom, right)."""
+        """(n, in, h, w), weight (out, in / groups, kh, kw), bias (out,) → (n, out, h', w'): a 2-D
+        convolution. `padding`, with zeros, is (top, left, bottom, right)."""
 
     def avg_pool(self, x: T, size: int) -> T:
         """(n, channels, h, w) → (n, channels, h // size, w // size): the mean of each square."""
@@ -82,7 +88,8 @@ class Operations(Protocol[T]):
     def attention(
         self, q: T, k: T, v: T, heads: int, *, causal: bool = False, mask: T | None = None
     ) -> T:
-        """Scaled dot-product attention, softmax(q kᵀ / √d) v, on (n, t, width) split into heads.
+        """Scaled dot-product attention: q (n, queries, width), k and v (n, keys, width) → (n,
+        queries, width), softmax(q kᵀ / √d) v of each head, d = width / heads.
 
         `mask` is int64 (n, keys): 0 hides a key. `causal` hides every key after its query
         (queries and keys are then the same tokens).
@@ -103,30 +110,30 @@ class Operations(Protocol[T]):
 
     # pointwise and reductions
     def layer_norm(self, x: T, weight: Array, bias: Array, epsilon: float) -> T:
-        """Over the last axis."""
+        """(…, width), weight and bias (width,) → (…, width): normalised over the last axis."""
 
     def activation(self, x: T, name: str) -> T:
-        """One of `ACTIVATIONS`."""
+        """One of `ACTIVATIONS` of each value."""
 
     def softmax(self, x: T) -> T:
-        """Over the last axis."""
+        """Positive values whose sum over the last axis is 1."""
 
     def keep_top(self, x: T, k: int) -> T:
-        """(n, m) → the same with all but the k largest of each row set to 0."""
+        """(n, m) → (n, m): all but the k largest of each row set to 0."""
 
     def mean(self, x: T, axes: Sequence[int]) -> T:
-        """Mean over `axes`, which are dropped."""
+        """The mean over `axes`, which the result does not have."""
 
     def masked_mean(self, x: T, mask: T) -> T:
-        """(n, t, width) and int64 (n, t) → (n, width): mean of the tokens whose mask is 1."""
+        """(n, t, width) and int64 (n, t) → (n, width): the mean of the tokens whose mask is 1."""
 
     def l2_normalise(self, x: T) -> T:
-        """Rows of the last axis to length 1."""
+        """(…, width) → (…, width): each row of the last axis divided by its length."""
 
     def complete(self, x: T) -> T:
-        """(n, m) → (n, m + 1): one number more, not below zero, which makes rows as long as 1.
+        """(n, m) → (n, m + 1): each row of length 1 by one more value, which is not negative.
 
-        Rows longer than 1 are first cut to it: their number is 0.
+        A row longer than 1 is first scaled to length 1; its new value is 0.
         """
 
 

@@ -1,8 +1,8 @@
 """CLIP's ResNet (Radford et al. 2021, §2.4, after He et al. 2016, arXiv:1512.03385).
 
 Three convolutions make the stem; where a ResNet has a stride, the picture is averaged over squares
-(Zhang 2019, arXiv:1904.11486) and the convolution after it has none; and attention, asked by the
-mean of all places, takes the place of the last mean. Batch norms are folded into the convolutions.
+(Zhang 2019, arXiv:1904.11486) and the convolution after it has none; and attention, whose query is
+the mean of all positions, replaces the last mean. Batch norms are folded into the convolutions.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def resnet(config: ResNetConfig, ops: Operations[T], p: Parameters, images: T) -
 
 
 def _bottleneck(ops: Operations[T], p: Parameters, prefix: str, x: T, stride: int) -> T:
-    """Narrow, look around, widen; what came in is added, made to fit where it does not."""
+    """Narrow, convolve, widen; the input is added, projected first where its shape differs."""
     h = ops.activation(_conv1(ops, p, prefix + "narrow", x), "relu")
     h = _conv3(ops, p, prefix + "look", h)
     if stride > 1:
@@ -70,7 +70,8 @@ def _bottleneck(ops: Operations[T], p: Parameters, prefix: str, x: T, stride: in
 
 
 def _attention_pool(ops: Operations[T], p: Parameters, heads: int, x: T) -> T:
-    """(n, channels, height, width) → (n, channels): the mean asks all places, itself included."""
+    """(n, channels, height, width) → (n, channels): attention to all positions and
+    their mean, with the mean as the query."""
     channels = p["pool.query.weight"].shape[1]
     x = ops.transpose(ops.reshape(x, (0, channels, -1)), (0, 2, 1))
     mean = ops.reshape(ops.mean(x, (1,)), (0, 1, channels))

@@ -94,17 +94,17 @@ def stretch_positions(table: Array, old: tuple[int, int], new: tuple[int, int]) 
 
 
 def _cubic(old: int, new: int) -> Array:
-    """(new, old): of what each of the `new` points along a side is made."""
-    places = (np.arange(new) + 0.5) * old / new - 0.5
-    first = np.floor(places).astype(np.int64)
-    made = np.zeros((new, old))
-    for reach in (-1, 0, 1, 2):
-        distance = np.abs(places - (first + reach))
-        near = (1.25 * distance - 2.25) * distance**2 + 1
-        far = ((-0.75 * distance + 3.75) * distance - 6) * distance + 3
-        weight = np.where(distance <= 1, near, far)
-        np.add.at(made, (np.arange(new), np.clip(first + reach, 0, old - 1)), weight)
-    return made
+    """(new, old): the weights of the old points along a side in each of the `new` ones."""
+    centres = (np.arange(new) + 0.5) * old / new - 0.5
+    first = np.floor(centres).astype(np.int64)
+    weights = np.zeros((new, old))
+    for offset in (-1, 0, 1, 2):
+        distance = np.abs(centres - (first + offset))
+        inner = (1.25 * distance - 2.25) * distance**2 + 1  # up to a distance of 1
+        outer = ((-0.75 * distance + 3.75) * distance - 6) * distance + 3  # from 1 to 2
+        weight = np.where(distance <= 1, inner, outer)
+        np.add.at(weights, (np.arange(new), np.clip(first + offset, 0, old - 1)), weight)
+    return weights
 
 
 def fold_normalisation(
