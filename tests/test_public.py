@@ -20,10 +20,9 @@ import unseen
 PARTS = {
     "Adapted",  # of CompiledLabels
     "Cache",  # of an Adapter
+    "ConformalPredictor",  # of a Calibration
     "Content",  # of an Index
-    "Ground",  # of a Decision
     "Info",  # of an Index
-    "Likely",  # of a Calibration
     "Matrix",  # of an Index
     "Place",  # of an Encoder
     "Report",  # of an Index

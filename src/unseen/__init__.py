@@ -28,18 +28,20 @@ if TYPE_CHECKING:
     from unseen.errors import StoreError as StoreError
     from unseen.errors import UnseenError as UnseenError
     from unseen.errors import UnseenWarning as UnseenWarning
-    from unseen.images.open import Limits as Limits
+    from unseen.images.limits import Limits as Limits
     from unseen.images.open import open_image as open_image
     from unseen.index.index import Hit as Hit
     from unseen.index.index import Index as Index
     from unseen.labels.compiled import CompiledLabels as CompiledLabels
     from unseen.labels.label_set import Label as Label
     from unseen.labels.label_set import LabelSet as LabelSet
+    from unseen.load_options import LoadOptions as LoadOptions
     from unseen.models.model import Model as Model
     from unseen.pipelines import pipeline as pipeline
     from unseen.prediction.adapter import Adapter as Adapter
     from unseen.prediction.calibration import Calibration as Calibration
-    from unseen.prediction.predict import Decision as Decision
+    from unseen.prediction.decision import Decision as Decision
+    from unseen.prediction.open_set import ReferenceSet as ReferenceSet
     from unseen.prediction.prediction import Prediction as Prediction
     from unseen.prediction.prediction import Predictions as Predictions
     from unseen.prediction.prediction import Scored as Scored
@@ -53,7 +55,7 @@ _MODULES = {
     "Calibration": "prediction.calibration",
     "Classifier": "classifier",
     "CompiledLabels": "labels.compiled",
-    "Decision": "prediction.predict",
+    "Decision": "prediction.decision",
     "Encoded": "encoder",
     "Encoder": "encoder",
     "Hit": "index.index",
@@ -62,12 +64,14 @@ _MODULES = {
     "Label": "labels.label_set",
     "LabelError": "errors",
     "LabelSet": "labels.label_set",
-    "Limits": "images.open",
+    "Limits": "images.limits",
+    "LoadOptions": "load_options",
     "MissingExtraError": "errors",
     "Model": "models.model",
     "ModelError": "errors",
     "Prediction": "prediction.prediction",
     "Predictions": "prediction.prediction",
+    "ReferenceSet": "prediction.open_set",
     "Scored": "prediction.prediction",
     "Source": "sources.expand",
     "SourceError": "errors",

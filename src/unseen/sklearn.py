@@ -17,9 +17,8 @@ from unseen.encoder import Encoded
 from unseen.errors import LabelError, MissingExtraError, SourceError
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import LabelsLike, TemplateLike
-from unseen.prediction.adapter import Adapter
+from unseen.load_options import LoadOptions
 from unseen.prediction.calibration import Calibration
-from unseen.prediction.prediction import UNKNOWN
 from unseen.sources.expand import Source, name_of
 
 try:
@@ -51,10 +50,8 @@ class ZeroShotClassifier(
     labels : list of str, dict, path, LabelSet or CompiledLabels, optional
         What can be predicted. None: the labels of the adapter or the model, where it has its own;
         otherwise the distinct values of ``y`` in ``fit``.
-    model : str or Path
-        As in ``unseen.load``.
-    revision, precision, device, threads, adapter
-        As in ``unseen.load``.
+    model : str, Path or LoadOptions
+        As in ``unseen.load``; ``LoadOptions`` has the precision, the device, an adapter, ….
     template : str or list of str, optional
         As in ``Classifier.classify``.
     background : iterable of str
@@ -83,13 +80,8 @@ class ZeroShotClassifier(
     def __init__(
         self,
         labels: LabelsLike | CompiledLabels | None = None,
-        model: str | Path = "builtin",
+        model: str | Path | LoadOptions = "builtin",
         *,
-        revision: str | None = None,
-        precision: str = "fp32",
-        device: str = "auto",
-        threads: int | None = None,
-        adapter: str | Path | Adapter | None = None,
         template: TemplateLike = None,
         background: Iterable[str] = (),
         calibration: Calibration | str | Path | None = None,
@@ -98,11 +90,6 @@ class ZeroShotClassifier(
         # scikit-learn's rule: parameters are kept as they are, and checked in fit.
         self.labels = labels
         self.model = model
-        self.revision = revision
-        self.precision = precision
-        self.device = device
-        self.threads = threads
-        self.adapter = adapter
         self.template = template
         self.background = background
         self.calibration = calibration
@@ -132,11 +119,7 @@ class ZeroShotClassifier(
         """
         self.__dict__.pop(CACHE, None)  # the parameters may be others now
         self.labels_ = self._choose_labels(y)
-        compiled = self._compile()
-        names = [label.name for label in compiled.labels if not label.background]
-        if len(names) < len(compiled.labels):
-            names.append(UNKNOWN)
-        self.classes_ = np.array(sorted(names))
+        self.classes_ = np.array(sorted(self._compile().answers))
         return self
 
     def predict(self, X: Any) -> NDArray[np.str_]:
@@ -251,14 +234,7 @@ class ZeroShotClassifier(
     def _load(self) -> Classifier:
         classifier: Classifier | None = self.__dict__.get(CACHE)
         if classifier is None:
-            classifier = load(
-                self.model,
-                revision=self.revision,
-                precision=self.precision,
-                device=self.device,
-                threads=self.threads,
-                adapter=self.adapter,
-            )
+            classifier = load(self.model)
             self.__dict__[CACHE] = classifier
         return classifier
 

@@ -197,7 +197,7 @@ def negation(subject: Subject) -> Iterator[Finding]:
 
 
 def catch_all(subject: Subject) -> Iterator[Finding]:
-    for i in subject.wanted:
+    for i in subject.foreground:
         label = subject.labels.labels[i]
         if spelling.normal(label.name) not in spelling.CATCH_ALL:
             continue

@@ -24,6 +24,8 @@ from unseen.errors import LabelError, UnseenWarning
 LabelsLike: TypeAlias = "LabelSet | str | Path | Mapping[str, Any] | Iterable[str]"
 TemplateLike: TypeAlias = "str | Sequence[str] | None"
 
+UNKNOWN = "unknown"  # the answer under which background labels are reported
+
 FIELDS = {"prompts", "threshold", "background"}  # of one label in a JSON or YAML file
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, SupportsIndex, overload
 
-UNKNOWN = "unknown"  # the label under which background labels are reported
+from unseen.labels.label_set import UNKNOWN
 
 # A picture with less evidence than this is unknown when `unknown="auto"` asks: one number for every
 # model, chosen on the shapes of the tests and checked on photographs (docs/unknown.md).

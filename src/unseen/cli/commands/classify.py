@@ -15,17 +15,16 @@ from unseen.cli.image_stream import from_index, indexed_of
 from unseen.cli.output import Writer
 from unseen.cli.output_file import Target
 from unseen.errors import LabelError
+from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import manifest
 from unseen.sources.expand import Source, count, expand
 
 
+@options.loads_model()
 def classify(
     sources: options.Sources,
     labels: options.LabelsOrAdapters = None,
-    model: options.Model = "builtin",
-    revision: options.Revision = None,
-    commercial: options.Commercial = False,
-    adapter: options.Adapter = None,
+    load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     template: options.Template = None,
     unknown: options.UnknownOrAuto = None,
     multi: Annotated[
@@ -47,10 +46,6 @@ def classify(
         typer.Option("--transductive", help="Let the whole collection help each picture."),
     ] = False,
     no_index: options.NoIndex = False,
-    exact: options.Exact = False,
-    threads: options.Threads = None,
-    precision: options.Precision = "fp32",
-    device: options.Device = "auto",
     as_json: options.AsJson = False,
     jsonl: Annotated[
         bool, typer.Option("--jsonl", help="A JSON object a line, on standard output.")
@@ -81,20 +76,11 @@ def classify(
     if transductive and calibration is not None:
         raise LabelError("a calibration is of scores that are not transductive: leave one out.")
     background, auto = options.unknown_argument(unknown)
-    options.check_labels(labels, model, adapter)
+    options.check_labels(labels, load_options)
     target = Target.of(as_json=as_json, jsonl=jsonl, csv=csv, output=output)
     target.check(resume=resume, overwrite=overwrite)
     total = count(sources)
-    classifier = unseen.load(
-        model,
-        revision=revision,
-        exact=exact,
-        threads=threads,
-        precision=precision,
-        device=device,
-        commercial=commercial,
-        adapter=adapter,
-    )
+    classifier = unseen.load(load_options)
     compiled = label_options.compiled(classifier, labels, template, background, quiet)
     learnt = (
         None
@@ -103,8 +89,8 @@ def classify(
             labels, compiled, calibration, none=no_calibration, multi=multi, quiet=quiet
         )
     )
-    how: dict[str, Any] = {"multi": multi, "top": top, "min_score": min_score, "exact": exact}
-    how |= {"precision": precision, "transductive": transductive}
+    how: dict[str, Any] = {"multi": multi, "top": top, "min_score": min_score}
+    how |= {**load_options.facts(), "transductive": transductive}
     if auto is not None:
         how["unknown"] = auto
     if learnt is not None:
