@@ -105,6 +105,28 @@ def test_what_a_public_signature_names_is_public() -> None:
     assert hidden <= PARTS
 
 
+def test_the_repr_of_what_one_holds_is_a_short_line() -> None:
+    clf = unseen.load(device="cpu")
+    label_set = unseen.LabelSet.of([f"thing {i}" for i in range(99)])
+    calibration = unseen.Calibration("m", "f", ("a", "b"), "s", True, 7, prior={"a": 1, "b": -1})
+    things = [
+        clf, clf.encoder, clf.compile(["cat", "dog"]), clf.classify("examples/cat.jpg", ["cat"]),
+        label_set, calibration, unseen.Label("cat"), unseen.Scored("cat", 0.5, 0.25),
+    ]  # fmt: skip
+    for thing in things:
+        text = repr(thing)
+        assert text.startswith(f"{type(thing).__name__}(") and len(text) < 100, text
+        assert "object at" not in text and "array" not in text
+    assert repr(label_set) == "LabelSet('labels', 99 labels: 'thing 0', 'thing 1', 'thing 2', …)"
+    assert repr(calibration) == (
+        "Calibration('m', 2 labels, 7 pictures, temperature=1, multi_label=True, with a prior)"
+    )
+    assert repr(unseen.Label("a", threshold=0.0)) == "Label('a', threshold=0.0)"
+    assert repr(unseen.Label("a", ("x",), background=True)) == (
+        "Label('a', prompts=('x',), background=True)"
+    )
+
+
 def test_importing_loads_nothing_heavy() -> None:
     code = f"import sys, unseen; print([m for m in {HEAVY} if m in sys.modules])"
     assert run(code) == "[]"

@@ -12,7 +12,7 @@ import io
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -26,26 +26,73 @@ TemplateLike: TypeAlias = "str | Sequence[str] | None"
 
 UNKNOWN = "unknown"  # the answer under which background labels are reported
 
+SHOWN_NAMES = 3  # in a repr
 FIELDS = {"prompts", "threshold", "background"}  # of one label in a JSON or YAML file
 
 
 @dataclass(frozen=True)
 class Label:
-    """One label: its name, prompts of its own (if any), and how it is treated."""
+    """One label: its name, prompts of its own (if any), and how it is treated.
+
+    Parameters
+    ----------
+    name : str
+        What a prediction calls it.
+    prompts : tuple of str
+        Texts in place of the templates; a ``{}`` in one is the name. Empty: the templates count.
+    threshold : float, optional
+        In multi-label mode it is a yes from this probability on. None: from ``min_score``, or 0.5.
+    background : bool
+        Whether it means *none of these*: where it wins, the answer is unknown.
+
+    Examples
+    --------
+    >>> Label("cat", threshold=0.7)
+    Label('cat', threshold=0.7)
+    """
 
     name: str
     prompts: tuple[str, ...] = ()
-    threshold: float | None = None  # for a yes in multi-label mode
-    background: bool = False  # may win, and is then reported as unknown
+    threshold: float | None = None
+    background: bool = False
+
+    def __repr__(self) -> str:
+        given = "".join(
+            f", {option.name}={value!r}"
+            for option in fields(self)[1:]
+            if (value := getattr(self, option.name)) != option.default
+        )
+        return f"Label({self.name!r}{given})"
 
 
 @dataclass(frozen=True)
 class LabelSet:
-    """Labels and templates, ready for any model. `templates` None leaves it to the model."""
+    """Labels and templates, ready for any model.
+
+    Parameters
+    ----------
+    labels : tuple of Label
+        The labels, in order.
+    templates : tuple of str, optional
+        Texts with a ``{}`` for the label. None: the model's own template.
+    name : str
+        The name of the set in messages; it does not count in comparisons.
+
+    Examples
+    --------
+    >>> LabelSet.of(["cat", "dog", "owl", "fox"], template=["a photo of a {}", "a {}"])
+    LabelSet('labels', 4 labels: 'cat', 'dog', 'owl', …; 2 templates)
+    """
 
     labels: tuple[Label, ...]
     templates: tuple[str, ...] | None = None
     name: str = field(default="labels", compare=False)
+
+    def __repr__(self) -> str:
+        names = [repr(name) for name in self.names[:SHOWN_NAMES]]
+        shown = ", ".join([*names, "…"] if len(self.labels) > SHOWN_NAMES else names)
+        templates = "" if self.templates is None else f"; {len(self.templates)} templates"
+        return f"LabelSet({self.name!r}, {len(self.labels)} labels: {shown}{templates})"
 
     @classmethod
     def of(
