@@ -49,7 +49,7 @@ class Calibration:
     model, fingerprint : str
         The model that it was made for.
     labels : tuple of str
-        The labels, without those of background.
+        The labels, those of background too.
     words_sha256 : str
         Of the labels and their prompts: other words are refused.
     multi_label : bool
