@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import os
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -91,6 +94,20 @@ def test_bash(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Non
             text=True,
         )
         assert done.returncode == 0, block + done.stdout + done.stderr
+
+
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(unseen.__path__, "unseen.")
+    if module.name != "unseen.__main__"
+]
+
+
+@pytest.mark.parametrize("name", ["unseen", *MODULES])
+def test_examples_of_docstrings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.failed == 0  # what was expected stands above, in the output of this test
 
 
 def test_fences_are_of_known_languages() -> None:

@@ -13,43 +13,67 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# A public name is a row of `_MODULES`, and a line here for type checkers; a test compares the two.
+# A name must not be that of a module of this package: importing the module would hide it.
 if TYPE_CHECKING:
-    from unseen.classifier import Classifier, load
-    from unseen.errors import (
-        ImageError,
-        LabelError,
-        MissingExtraError,
-        ModelError,
-        SourceError,
-        StoreError,
-        UnseenError,
-        UnseenWarning,
-    )
-    from unseen.images.limits import Limits
-    from unseen.images.open import open_image
-    from unseen.index.index import Index
-    from unseen.labels.compiled import CompiledLabels
-    from unseen.labels.label_set import LabelSet
-    from unseen.load_options import LoadOptions
-    from unseen.pipelines import pipeline
-    from unseen.prediction.prediction import Prediction, Scored
+    from unseen.classifier import Classifier as Classifier
+    from unseen.classifier import load as load
+    from unseen.encoder import Encoded as Encoded
+    from unseen.encoder import Encoder as Encoder
+    from unseen.errors import ImageError as ImageError
+    from unseen.errors import LabelError as LabelError
+    from unseen.errors import MissingExtraError as MissingExtraError
+    from unseen.errors import ModelError as ModelError
+    from unseen.errors import SourceError as SourceError
+    from unseen.errors import StoreError as StoreError
+    from unseen.errors import UnseenError as UnseenError
+    from unseen.errors import UnseenWarning as UnseenWarning
+    from unseen.images.limits import Limits as Limits
+    from unseen.images.open import open_image as open_image
+    from unseen.index.index import Hit as Hit
+    from unseen.index.index import Index as Index
+    from unseen.labels.compiled import CompiledLabels as CompiledLabels
+    from unseen.labels.label_set import Label as Label
+    from unseen.labels.label_set import LabelSet as LabelSet
+    from unseen.load_options import LoadOptions as LoadOptions
+    from unseen.models.model import Model as Model
+    from unseen.pipelines import pipeline as pipeline
+    from unseen.prediction.adapter import Adapter as Adapter
+    from unseen.prediction.calibration import Calibration as Calibration
+    from unseen.prediction.decision import Decision as Decision
+    from unseen.prediction.open_set import ReferenceSet as ReferenceSet
+    from unseen.prediction.prediction import Prediction as Prediction
+    from unseen.prediction.prediction import Predictions as Predictions
+    from unseen.prediction.prediction import Scored as Scored
+    from unseen.results.tables import to_pandas as to_pandas
+    from unseen.sources.expand import Source as Source
 
 __version__ = "0.1.0"
 
-# Public name → the file it lives in.
-_HOMES = {
+_MODULES = {
+    "Adapter": "prediction.adapter",
+    "Calibration": "prediction.calibration",
     "Classifier": "classifier",
     "CompiledLabels": "labels.compiled",
+    "Decision": "prediction.decision",
+    "Encoded": "encoder",
+    "Encoder": "encoder",
+    "Hit": "index.index",
     "ImageError": "errors",
     "Index": "index.index",
+    "Label": "labels.label_set",
     "LabelError": "errors",
     "LabelSet": "labels.label_set",
     "Limits": "images.limits",
     "LoadOptions": "load_options",
     "MissingExtraError": "errors",
+    "Model": "models.model",
     "ModelError": "errors",
     "Prediction": "prediction.prediction",
+    "Predictions": "prediction.prediction",
+    "ReferenceSet": "prediction.open_set",
     "Scored": "prediction.prediction",
+    "Source": "sources.expand",
     "SourceError": "errors",
     "StoreError": "errors",
     "UnseenError": "errors",
@@ -57,36 +81,16 @@ _HOMES = {
     "load": "classifier",
     "open_image": "images.open",
     "pipeline": "pipelines",
+    "to_pandas": "results.tables",
 }
 
-__all__ = [
-    "Classifier",
-    "CompiledLabels",
-    "ImageError",
-    "Index",
-    "LabelError",
-    "LabelSet",
-    "Limits",
-    "LoadOptions",
-    "MissingExtraError",
-    "ModelError",
-    "Prediction",
-    "Scored",
-    "SourceError",
-    "StoreError",
-    "UnseenError",
-    "UnseenWarning",
-    "__version__",
-    "load",
-    "open_image",
-    "pipeline",
-]
+__all__ = sorted([*_MODULES, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'unseen' has no attribute {name!r}")
-    value = getattr(import_module(f"unseen.{_HOMES[name]}"), name)
+    value = getattr(import_module(f"unseen.{_MODULES[name]}"), name)
     globals()[name] = value  # the next use finds it without coming here
     return value
 

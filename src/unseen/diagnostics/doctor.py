@@ -27,7 +27,13 @@ LIBRARIES = (
     "typer",
     "rich",
 )
-EXTRAS = {"pyarrow": "parquet", "torch": "gpu", "scikit-learn": "learn", "usearch": "ann"}
+EXTRAS = {
+    "pyarrow": "parquet",
+    "pandas": "pandas",
+    "torch": "gpu",
+    "scikit-learn": "learn",
+    "usearch": "ann",
+}
 HUB_SECONDS = 3.0
 REINSTALL = 'pip install --force-reinstall "unseen", and report it if that does not help'
 

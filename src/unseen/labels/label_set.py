@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,6 +23,7 @@ LabelsLike: TypeAlias = "LabelSet | str | Path | Mapping[str, Any] | Iterable[st
 
 UNKNOWN = "unknown"  # the answer under which background labels are reported
 
+SHOWN_NAMES = 3  # in a repr
 FIELDS = {"prompts", "threshold", "background"}  # of one label in a JSON or YAML file
 DOCUMENT_KEYS = {"labels", "templates", "background", "name"}  # of a whole file
 
@@ -34,19 +35,32 @@ class Label:
     Parameters
     ----------
     name : str
-        What a prediction says.
+        What a prediction calls it.
     prompts : tuple of str
-        Prompts that take the place of the templates; a `{}` in them is the name.
+        Texts in place of the templates; a ``{}`` in one is the name. Empty: the templates count.
     threshold : float, optional
-        The probability from which multi-label mode says yes, 0…1.
+        In multi-label mode it is a yes from this probability on. None: from ``min_score``, or 0.5.
     background : bool
-        The label may win, and is then reported as `unknown`.
+        Whether it means *none of these*: where it wins, the answer is unknown.
+
+    Examples
+    --------
+    >>> Label("cat", threshold=0.7)
+    Label('cat', threshold=0.7)
     """
 
     name: str
     prompts: tuple[str, ...] = ()
     threshold: float | None = None
     background: bool = False
+
+    def __repr__(self) -> str:
+        given = "".join(
+            f", {option.name}={value!r}"
+            for option in fields(self)[1:]
+            if (value := getattr(self, option.name)) != option.default
+        )
+        return f"Label({self.name!r}{given})"
 
 
 @dataclass(frozen=True)
@@ -56,9 +70,9 @@ class LabelSet:
     Parameters
     ----------
     labels : tuple of Label
-        The labels, in the order of their probabilities.
+        The labels, in order.
     templates : tuple of str, optional
-        Each holds `{}`; None leaves them to the model.
+        Texts with a ``{}`` for the label. None: the model's own template.
     name : str
         The name of the set in messages; it does not count in comparisons.
 
@@ -68,11 +82,19 @@ class LabelSet:
     ('cat', 'dog')
     >>> LabelSet.of({"cat": "a photo of a kitten"}).prompts("a photo of {}.")
     [('a photo of a kitten',)]
+    >>> LabelSet.of(["cat", "dog", "owl", "fox"], template=["a photo of a {}", "a {}"])
+    LabelSet('labels', 4 labels: 'cat', 'dog', 'owl', …; 2 templates)
     """
 
     labels: tuple[Label, ...]
     templates: tuple[str, ...] | None = None
     name: str = field(default="labels", compare=False)
+
+    def __repr__(self) -> str:
+        names = [repr(name) for name in self.names[:SHOWN_NAMES]]
+        shown = ", ".join([*names, "…"] if len(self.labels) > SHOWN_NAMES else names)
+        templates = "" if self.templates is None else f"; {len(self.templates)} templates"
+        return f"LabelSet({self.name!r}, {len(self.labels)} labels: {shown}{templates})"
 
     @classmethod
     def of(

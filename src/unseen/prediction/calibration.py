@@ -39,8 +39,39 @@ class ConformalPredictor:
 
 @dataclass(frozen=True)
 class Calibration:
-    """One label a picture: softmax(logits / temperature + prior). Several: sigmoid(logit /
-    temperature + shift), and a threshold a label."""
+    """What was learnt of a label set from pictures; `unseen calibrate` makes it.
+
+    One label a picture: probabilities are softmax(logits / temperature + prior). Several labels:
+    sigmoid(logit / temperature + shift), and a yes from the label's threshold on.
+
+    Parameters
+    ----------
+    model, fingerprint : str
+        The model that it was made for.
+    labels : tuple of str
+        The labels, those of background too.
+    words_sha256 : str
+        Of the labels and their prompts: other words are refused.
+    multi_label : bool
+        Whether each label is a yes or no of its own.
+    pictures : int
+        How many it was learnt from.
+    temperature, shift : float
+        As above.
+    prior : dict of str to float, optional
+        What is added to the logit of each label.
+    thresholds : dict of str to float, optional
+        Of each label, in multi-label mode.
+    wanted : str, optional
+        What the thresholds are for: ``f1``, or ``precision 0.9``.
+    likely : ConformalPredictor, optional
+        Gives the sets of likely labels.
+
+    Examples
+    --------
+    >>> Calibration("builtin", "8e59", ("cat", "dog"), "1f", False, 100, temperature=1.25)
+    Calibration('builtin', 2 labels, 100 pictures, temperature=1.25)
+    """
 
     model: str
     fingerprint: str
@@ -50,10 +81,18 @@ class Calibration:
     pictures: int
     temperature: float = 1.0
     shift: float = 0.0
-    prior: dict[str, float] | None = None  # added to the logit of each label
+    prior: dict[str, float] | None = None
     thresholds: dict[str, float] | None = None
-    wanted: str | None = None  # what the thresholds are for: f1, or precision 0.9
+    wanted: str | None = None
     likely: ConformalPredictor | None = None
+
+    def __repr__(self) -> str:
+        parts = [f"{len(self.labels)} labels", f"{self.pictures} pictures"]
+        parts.append(f"temperature={self.temperature:.4g}")
+        parts += ["multi_label=True"] if self.multi_label else []
+        parts += ["with a prior"] if self.prior is not None else []
+        parts += [f"coverage={self.likely.coverage:g}"] if self.likely is not None else []
+        return f"Calibration({self.model!r}, {', '.join(parts)})"
 
     def misfit(self, compiled: CompiledLabels, *, multi_label: bool) -> str | None:
         """Why it cannot be used with these labels in this mode; None when it can."""
