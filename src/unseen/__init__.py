@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from unseen.errors import UnseenWarning as UnseenWarning
     from unseen.images.limits import Limits as Limits
     from unseen.images.open import open_image as open_image
-    from unseen.index.index import Hit as Hit
+    from unseen.index.hits import Cluster as Cluster
+    from unseen.index.hits import Hit as Hit
     from unseen.index.index import Index as Index
+    from unseen.index.view import IndexView as IndexView
     from unseen.labels.compiled import CompiledLabels as CompiledLabels
     from unseen.labels.label_set import Label as Label
     from unseen.labels.label_set import LabelSet as LabelSet
@@ -58,9 +60,11 @@ _MODULES = {
     "Decision": "prediction.decision",
     "Encoded": "encoder",
     "Encoder": "encoder",
-    "Hit": "index.index",
+    "Cluster": "index.hits",
+    "Hit": "index.hits",
     "ImageError": "errors",
     "Index": "index.index",
+    "IndexView": "index.view",
     "Label": "labels.label_set",
     "LabelError": "errors",
     "LabelSet": "labels.label_set",

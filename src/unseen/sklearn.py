@@ -16,7 +16,8 @@ from unseen.classifier import Classifier, load
 from unseen.encoder import Encoded
 from unseen.errors import LabelError, MissingExtraError, SourceError
 from unseen.labels.compiled import CompiledLabels
-from unseen.labels.label_set import LabelsLike, TemplateLike
+from unseen.labels.label_set import LabelsLike
+from unseen.labels.templates import TemplateLike
 from unseen.load_options import LoadOptions
 from unseen.prediction.calibration import Calibration
 from unseen.sources.expand import Source, name_of
