@@ -21,8 +21,9 @@ from unseen.distil.card import Teacher, markdown
 from unseen.distil.classifier import Distilled, Lesson, distil
 from unseen.distil.training import folds
 from unseen.errors import LabelError, ModelError
-from unseen.models.families import student
-from unseen.models.families.student import Student
+from unseen.models.families import distilled
+from unseen.models.families.distilled import Student
+from unseen.networks import distilled as networks
 from unseen.networks.efficientnet import lite2_shapes
 from unseen.runtimes import onnx_file
 from unseen.score import softmax
@@ -110,7 +111,7 @@ def test_logits_longer_than_the_radius_are_cut_in_the_file_too(
     content = onnx_file.read(file)
     small = replace(Student.of(content.metadata, "it"), radius=0.5)
     path = tmp_path / "cut.onnx"
-    path.write_bytes(student.to_bytes(small, content.parameters))
+    path.write_bytes(distilled.to_bytes(small, content.parameters))
     picture, _ = pictures()[0]
     alone = asked(path, picture)
     assert np.linalg.norm(alone["logits"]) == pytest.approx(0.5, rel=1e-4)
@@ -322,7 +323,7 @@ def taught_by(teacher: dict[str, Any], file: Path, path: Path) -> Path:
     """A file like another, by another teacher."""
     content = onnx_file.read(file)
     other = replace(Student.of(content.metadata, "it"), card={"teacher": teacher})
-    path.write_bytes(student.to_bytes(other, content.parameters))
+    path.write_bytes(distilled.to_bytes(other, content.parameters))
     return path
 
 
@@ -358,10 +359,11 @@ def signed(file: Path, path: Path, **metadata: str) -> Path:
     content = onnx_file.read(file)
     like = Student.of(content.metadata, "it")
     widths = {"logits": 6, "probabilities": 6, "embedding": 6 + len(content.parameters["looks"])}
+    config = like.image_config(widths["embedding"])
     path.write_bytes(
         onnx_file.write(
-            student.inputs(like.side),
-            lambda ops, images: student.outputs(content.parameters, like, ops, images),
+            networks.inputs(like.side),
+            lambda ops, images: networks.outputs(ops, content.parameters, config, images),
             widths,
             content.parameters,
             {**like.metadata(), **metadata},
@@ -425,7 +427,7 @@ def test_parameters_that_cannot_be_used_are_refused(
     path = tmp_path / "odd.onnx"
     like = Student.of(content.metadata, "it")
     with np.errstate(all="ignore"):
-        path.write_bytes(student.to_bytes(like, content.parameters | {name: spoilt}))
+        path.write_bytes(distilled.to_bytes(like, content.parameters | {name: spoilt}))
     with pytest.raises(ModelError, match=name):
         unseen.load(path)
 

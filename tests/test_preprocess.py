@@ -13,7 +13,8 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 import unseen
 from unseen.errors import ModelError
-from unseen.preprocess import CLIP_DEFAULTS, Preprocess, TwoViews, resize_window
+from unseen.models.processors import CLIP_DEFAULTS, from_hugging_face
+from unseen.preprocess import TwoViews, resize_window
 
 SIZES = [
     (1, 1), (1, 2000), (2000, 1), (223, 223), (225, 225), (224, 224), (223, 225), (225, 223),
@@ -50,7 +51,7 @@ def theirs(image: Image.Image, config: dict[str, Any]) -> np.ndarray[Any, Any]:
 
 def levels(image: Image.Image, config: dict[str, Any]) -> float:
     """The largest difference to transformers, in grey levels."""
-    preprocess = Preprocess.from_hf_config(config, CLIP_DEFAULTS, 224)
+    preprocess = from_hugging_face(config, CLIP_DEFAULTS, 224)
     scale, shift = (np.array(v)[:, None, None] for v in preprocess.normalisation())
     mine = preprocess(image).transpose(2, 0, 1) * scale + shift
     return float((np.abs(mine - theirs(image, config)) / scale).max())
@@ -87,7 +88,7 @@ def test_every_mode_that_both_read(mode: str) -> None:
 def test_an_aspect_bomb_costs_nothing(size: tuple[int, int]) -> None:
     image = Image.new("RGB", size, "red")
     start = time.perf_counter()
-    pixels = Preprocess.from_hf_config({}, CLIP_DEFAULTS, 224)(image)
+    pixels = from_hugging_face({}, CLIP_DEFAULTS, 224)(image)
     views = TwoViews(260)(image)
     assert time.perf_counter() - start < 2.0  # resized whole it takes over ten
     assert (pixels == (255, 0, 0)).all()
@@ -124,4 +125,4 @@ def test_two_views_are_the_whole_on_white_and_the_centre() -> None:
 )
 def test_a_processor_that_does_not_fit_the_network_is_refused(config: dict[str, Any]) -> None:
     with pytest.raises(ModelError, match="preprocessor_config"):
-        Preprocess.from_hf_config(config, CLIP_DEFAULTS, 224)
+        from_hugging_face(config, CLIP_DEFAULTS, 224)

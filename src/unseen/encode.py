@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from unseen.errors import LabelError, ModelError, UnseenError, UnseenWarning
 from unseen.images import DEFAULT_LIMITS, Limits, open_image
 from unseen.models.compiled import PRECISIONS, CompiledNetwork
+from unseen.models.inputs import PictureArrays
 from unseen.models.model import LARGE_BATCH, Model
 from unseen.processors import usable
 from unseen.prompt_cache import VectorCache
@@ -135,7 +136,7 @@ class Encoder:
         than the encoder's own.
         """
 
-        def decode(source: Source) -> tuple[Source, NDArray[np.uint8] | UnseenError]:
+        def decode(source: Source) -> tuple[Source, PictureArrays | UnseenError]:
             return source, self.pixels(source.content, limits=limits)
 
         for source, result in self.stream(expand(sources), decode, batch_size=batch_size):
@@ -144,9 +145,7 @@ class Encoder:
             else:
                 yield Encoded(source.name, result)
 
-    def pixels(
-        self, source: Any, *, limits: Limits | None = None
-    ) -> NDArray[np.uint8] | UnseenError:
+    def pixels(self, source: Any, *, limits: Limits | None = None) -> PictureArrays | UnseenError:
         """What the image net takes for one picture, or why there is none."""
         at_least = None if self.exact else self.model.preprocess.target
         try:
@@ -158,7 +157,7 @@ class Encoder:
     def stream(
         self,
         items: Iterable[T],
-        decode: Callable[[T], tuple[S, NDArray[np.uint8] | R]],
+        decode: Callable[[T], tuple[S, PictureArrays | R]],
         *,
         batch_size: int | None = None,
     ) -> Iterator[tuple[S, NDArray[np.float32] | R]]:
@@ -175,14 +174,15 @@ class Encoder:
         with ThreadPoolExecutor(workers, thread_name_prefix="unseen-decode") as pool:
             decoded = _ahead(pool, decode, items, batch_size + workers)
             while batch := list(islice(decoded, batch_size)):
-                pixels = [result for _, result in batch if isinstance(result, np.ndarray)]
+                pixels = [result for _, result in batch if isinstance(result, (np.ndarray, tuple))]
                 rows = iter(self.encode_pixels(pixels) if pixels else ())
                 for item, result in batch:
-                    yield item, next(rows) if isinstance(result, np.ndarray) else result
+                    encoded = isinstance(result, (np.ndarray, tuple))
+                    yield item, next(rows) if encoded else result
 
-    def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> Embeddings:
+    def encode_pixels(self, pixels: Sequence[PictureArrays]) -> Embeddings:
         """What `pixels` gave for n pictures → float32 (n, d), rows of length 1, in one batch."""
-        return self._image(np.stack(pixels))
+        return self._image(*self.model.image_inputs(pixels))
 
     # prompts
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from unseen import score
 from unseen.encode import Encoder
-from unseen.models import table
+from unseen.models import catalog
 from unseen.models.compiled import BOUNDS, CompiledNetwork
 from unseen.models.model import Model
 from unseen.runtimes import devices
@@ -63,7 +63,7 @@ class Golden:
 @cache
 def golden(model: str) -> Golden | None:
     """What was published of a hub id or short name, without its revision."""
-    wanted = table.resolve(model).partition("@")[0]
+    wanted = catalog.resolve(model).partition("@")[0]
     text = resources.files("unseen").joinpath("data/golden.json").read_text("utf-8")
     rows: list[dict[str, Any]] = json.loads(text)
     for row in rows:

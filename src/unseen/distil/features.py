@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from unseen.encode import Encoder
 from unseen.errors import UnseenError
 from unseen.models import families, hub
-from unseen.models.families import builtin, student
-from unseen.models.weights import open_weights
-from unseen.networks.operations import Array, Network, Operations
+from unseen.models.families import builtin
+from unseen.models.families import distilled as files
+from unseen.models.towers import TowerSpec
+from unseen.models.weights.names import Names, Renamed
+from unseen.networks import distilled
+from unseen.networks.operations import Array
 
 Floats = NDArray[np.float32]
 
@@ -22,36 +25,36 @@ Floats = NDArray[np.float32]
 @dataclass(frozen=True)
 class ImageNet:
     """The built-in model's image net without its classifier. `looks` (m, d): a map of its features
-    to fewer numbers, by which pictures compare."""
+    to fewer numbers, by which pictures compare. `names`: where the built-in model has them."""
 
+    names: Names
     parameters: Mapping[str, Array]
     looks: Floats
 
     @classmethod
     def builtin(cls) -> ImageNet:
         """That which ships with the package: EfficientNet-Lite2."""
-        weights = open_weights(hub.locate(hub.BUILTIN).folder)
-        stored = builtin.Stored(weights, "image.")
-        wanted = student.shapes(2, None, 1)
-        own = {name: stored[name] for name in stored if name in wanted and name != "looks"}
-        return cls(own, stored["looks"])
+        weights = hub.locate(hub.BUILTIN).weights().arrays
+        stored = builtin.stored(weights, "image.")
+        shapes = files.shapes(2, None, 1)
+        names = {name: rule for name, rule in stored.items() if name in shapes and name != "looks"}
+        looks = Renamed(weights, stored)["looks"]
+        return cls(names, dict(Renamed(weights, names)), looks)
 
 
 def encoder(net: ImageNet, side: int, *, threads: int | None = None) -> Encoder:
     """Pictures → features (n, 1280), which are not of length 1. Texts are none of its business."""
     model = families.read(hub.locate(hub.BUILTIN))
-
-    def body(ops: Operations[Any], images: Any) -> Any:
-        return student.pooled(ops, net.parameters, images, side)
-
     width = net.looks.shape[1]
     own = replace(
         model,
         name=f"the image net at {side}",
         fingerprint=f"{model.fingerprint}-features-{side}",
         dimension=width,
-        preprocess=student.preprocess(side),
-        image_network=lambda: Network("image", student.inputs(side), body, width),
+        preprocess=files.preprocess(side),
+        image_tower=TowerSpec(
+            "distilled_features", distilled.FeaturesConfig(side, width), net.names
+        ),
     )
     return Encoder(own, threads=threads, device="cpu")
 

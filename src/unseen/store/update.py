@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from unseen.encode import Encoder
 from unseen.errors import UnseenError
 from unseen.images import Facts, describe
+from unseen.models.inputs import PictureArrays
 from unseen.store.database import transaction
 
 CONTENT_BYTES = 16  # of a sha256: 128 bits tell any number of pictures apart
@@ -82,7 +83,7 @@ def update(
     todo = list(_changed(database, model, root, files, report))
     contents = _Contents(database, model)
 
-    def look(found: Found) -> tuple[Looked, NDArray[np.uint8] | UnseenError | str]:
+    def look(found: Found) -> tuple[Looked, PictureArrays | UnseenError | str]:
         content = _sha256(found)
         if content is None or not contents.first(content):
             return Looked(found, content or b"", Facts()), KNOWN

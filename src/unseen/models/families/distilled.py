@@ -11,34 +11,34 @@ R · cosines is that of the head, exactly. There are no other texts: the text ne
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from unseen.cache import file_sha256
-from unseen.errors import LabelError, ModelError
+from unseen.errors import ModelError
+from unseen.models.checkpoint import Checkpoint
+from unseen.models.inputs import SingleIds
 from unseen.models.model import SMALL_BATCH, Model, Score
-from unseen.networks import efficientnet
-from unseen.networks.operations import Array, Input, Network, Operations
+from unseen.models.tokenizers.label_tokenizer import LabelTokenizer
+from unseen.models.towers import TowerSpec
+from unseen.models.weights.spec import WeightsSpec
+from unseen.networks import distilled, efficientnet
+from unseen.networks.operations import Array, Operations
 from unseen.preprocess import Preprocess
 from unseen.runtimes import onnx_file
-
-T = TypeVar("T")
 
 FORMAT = "unseen-classifier-1"
 SUFFIX = ".onnx"
 FAMILY = "distilled"
 SIDES = (128, 512)  # what the side of a picture may be
 MOST_LABELS = 4096
-NAMED = 8  # labels that an error names
 FILTER = Image.Resampling.BICUBIC
 
 
@@ -75,19 +75,19 @@ class Student:
         """What `metadata` gave; ModelError for anything else."""
         if metadata.get("format") != FORMAT:
             raise ModelError(
-                f"{where}: this is no classifier of `unseen distil`, or of a later version of it."
+                f"{where}: this is not a classifier of `unseen distil`, or one of a later version."
             )
         try:
-            found = {k: json.loads(metadata[k]) for k in ("labels", "background", "radius", "card")}
+            facts = {k: json.loads(metadata[k]) for k in ("labels", "background", "radius", "card")}
             preprocess = json.loads(metadata["preprocess"])
-            if not all(isinstance(found[key], list) for key in ("labels", "background")):
+            if not all(isinstance(facts[key], list) for key in ("labels", "background")):
                 raise TypeError("labels are a list")
             student = cls(
-                tuple(found["labels"]),
-                tuple(found["background"]),
+                tuple(facts["labels"]),
+                tuple(facts["background"]),
                 preprocess["resize"][0],
-                float(found["radius"]),
-                found["card"],
+                float(facts["radius"]),
+                facts["card"],
             )
             student._check()
             if json.loads(student.metadata()["preprocess"]) != preprocess:
@@ -96,20 +96,24 @@ class Student:
             raise ModelError(f"{where}: its metadata cannot be used: {error!r}.") from None
         return student
 
+    def image_config(self, dimension: int) -> distilled.ImageConfig:
+        """The configuration of its image net, whose embeddings have `dimension` numbers."""
+        return distilled.ImageConfig(self.side, len(self.labels), self.radius, dimension)
+
     def _check(self) -> None:
         names = self.labels
         if not 2 <= len(set(names)) == len(names) <= MOST_LABELS:
             raise ValueError(f"{len(names)} labels")
         if not all(isinstance(name, str) and name == " ".join(name.split()) for name in names):
-            raise ValueError("labels that are none")
+            raise ValueError("invalid label names")
         if "" in names or not set(self.background) < set(names):
-            raise ValueError("labels that are none")
+            raise ValueError("invalid label names")
         if type(self.side) is not int or not SIDES[0] <= self.side <= SIDES[1]:
             raise ValueError(f"pictures of {self.side!r} pixels")
         if not 0 < self.radius < 1e4:
             raise ValueError(f"a radius of {self.radius!r}")
         if not isinstance(self.card, dict) or not isinstance(self.card.get("teacher", {}), dict):
-            raise TypeError("the card is none")
+            raise TypeError("the card is not an object")
 
 
 def preprocess(side: int) -> Preprocess:
@@ -117,79 +121,51 @@ def preprocess(side: int) -> Preprocess:
     return Preprocess(shortest=None, exact=(side, side), crop=None, resample=FILTER)
 
 
-# networks
-
-
-def pooled(ops: Operations[T], p: Mapping[str, Array], images: T, side: int) -> T:
-    """uint8 (n, side, side, 3) → the image net's features (n, 1280), before any head."""
-    x = ops.pixels(images)
-    half = np.float32(1 / 128)
-    x = ops.add(ops.mul(x, ops.constant(np.array(half))), ops.constant(np.array(-127 * half)))
-    return efficientnet.features(ops, p, x, side)
-
-
-def outputs(
-    p: Mapping[str, Array], student: Student, ops: Operations[T], images: T
-) -> dict[str, T]:
-    """uint8 (n, side, side, 3) → everything that a file gives, under its name."""
-    k, radius = len(student.labels), np.float32(student.radius)
-    features = pooled(ops, p, images, student.side)
-    x = features
-    if "hidden.weight" in p:
-        x = ops.activation(ops.linear(x, p["hidden.weight"], p["hidden.bias"]), "relu")
-    raw = ops.linear(x, p["output.weight"], p["output.bias"])
-    said = ops.complete(ops.mul(raw, ops.constant(np.array(1 / radius))))
-    cosines = ops.slice(said, 1, 0, k)
-    logits = ops.mul(cosines, ops.constant(np.array(radius)))
-    looks = ops.l2_normalise(ops.linear(features, p["looks"]))
-    return {
-        "logits": logits,
-        "probabilities": ops.softmax(logits),
-        "embedding": ops.concat([cosines, ops.mul(looks, ops.slice(said, 1, k, k + 1))], 1),
-    }
-
-
-def inputs(side: int) -> tuple[Input, ...]:
-    """What the image net is given."""
-    return (Input("images", "uint8", (None, side, side, 3)),)
-
-
 def to_bytes(student: Student, parameters: Mapping[str, Array]) -> bytes:
     """The file. Parameters: those of the image net, `output.*` and perhaps `hidden.*` of the head,
     whose logits are centred, and `looks`."""
     k = len(student.labels)
-    widths = {"logits": k, "probabilities": k, "embedding": k + len(parameters["looks"])}
-    body = partial(outputs, parameters, student)
-    return onnx_file.write(inputs(student.side), body, widths, parameters, student.metadata())
+    dimension = k + len(parameters["looks"])
+    widths = {"logits": k, "probabilities": k, "embedding": dimension}
+
+    def body(ops: Operations[Any], images: Any) -> dict[str, Any]:
+        return distilled.outputs(ops, parameters, student.image_config(dimension), images)
+
+    inputs = distilled.inputs(student.side)
+    return onnx_file.write(inputs, body, widths, parameters, student.metadata())
 
 
 # reading
 
 
-def read(path: Path, name: str) -> Model:
-    """A `Model` of a file that `to_bytes` gave. ModelError for any other."""
+def read(checkpoint: Checkpoint, config: Mapping[str, Any]) -> Model:
+    """A `Model` of a file that `to_bytes` gave. Raises ModelError for any other.
+
+    `config` is empty: the metadata of the file take its place.
+    """
+    path = checkpoint.file
+    assert path is not None
     content = onnx_file.read(path)
     student = Student.of(content.metadata, str(path))
     parameters = content.parameters
     _check_parameters(parameters, student, path)
-    dimension = len(student.labels) + len(parameters["looks"])
-
-    def body(ops: Operations[Any], images: Any) -> Any:
-        return outputs(parameters, student, ops, images)["embedding"]
-
+    count, dimension = len(student.labels), len(student.labels) + len(parameters["looks"])
     return Model(
-        name=name,
+        name=checkpoint.name,
         revision=None,
         family=FAMILY,
         fingerprint=file_sha256(path)[:32],
         dimension=dimension,
         preprocess=preprocess(student.side),
-        tokenizer=LabelTokenizer(name, student.labels),
+        tokenizer=LabelTokenizer(checkpoint.name, student.labels),
         context_length=1,
-        text_inputs=_text_inputs,
+        text_inputs=SingleIds(),
         score=Score("softmax", scale=student.radius),
-        image_network=lambda: Network("image", inputs(student.side), body, dimension),
-        text_network=partial(_text_network, len(student.labels), dimension),
+        image_tower=TowerSpec(
+            "distilled_image", student.image_config(dimension), {name: name for name in parameters}
+        ),
+        text_tower=TowerSpec("distilled_text", distilled.TextConfig(count, dimension), {}),
+        weights=WeightsSpec(str(path.parent), (path.name,), "distilled").holding(parameters),
         template="{}",
         labels=student.labels,
         background=student.background,
@@ -214,49 +190,6 @@ def _check_parameters(p: Mapping[str, NDArray[np.float32]], student: Student, pa
     looks = max(len(p["looks"]) if "looks" in p and p["looks"].ndim else 0, 1)
     for name, shape in shapes(len(student.labels), hidden, looks).items():
         if name not in p or p[name].shape != shape or not np.isfinite(p[name]).all():
-            raise ModelError(f"{path}: its parameter {name!r} is not what it should be.")
-
-
-class LabelTokenizer:
-    """Texts → places among the labels: there are no other texts."""
-
-    def __init__(self, name: str, labels: Sequence[str]) -> None:
-        self._name = name
-        self._places = {label: place for place, label in enumerate(labels)}
-
-    def encode(
-        self, texts: Sequence[str], context_length: int | None = None
-    ) -> tuple[list[list[int]], list[bool]]:
-        """One id a text; nothing is ever cut. LabelError for a text that is no label."""
-        for text in texts:
-            if text not in self._places:
-                raise LabelError(self._unknown(text))
-        return [[self._places[text]] for text in texts], [False] * len(texts)
-
-    def token_id(self, token: str) -> int | None:
-        """The place of a label."""
-        return self._places.get(token)
-
-    def _unknown(self, text: str) -> str:
-        known = [repr(label) for label in self._places]
-        more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
-        near = difflib.get_close_matches(text, self._places, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        return (
-            f"{text[:80]!r} is no label of {self._name}, which was taught "
-            f"{', '.join(known[:NAMED])}{more}, and knows no other words.{hint}"
-        )
-
-
-def _text_inputs(ids: Sequence[Sequence[int]]) -> tuple[Array, ...]:
-    return (np.array(ids, dtype=np.int64).reshape(len(ids), 1),)
-
-
-def _text_network(k: int, dimension: int) -> Network[Any]:
-    """int64 (n, 1) places → (n, dimension): unit vectors."""
-
-    def body(ops: Operations[T], ids: T) -> T:
-        table = np.eye(k, dimension, dtype=np.float32)
-        return ops.reshape(ops.embedding(table, ids), (-1, dimension))
-
-    return Network("text", (Input("ids", "int64", (None, 1)),), body, dimension)
+            raise ModelError(
+                f"{path}: its parameter {name!r} is missing, of another shape, or not finite."
+            )

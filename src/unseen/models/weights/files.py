@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from unseen.errors import ModelError
-from unseen.models.torch_archive import TorchArchive, widen
-from unseen.networks.resnet import BATCH_NORM_EPSILON, fold_batch_norm
+from unseen.models.weights.safetensors_file import SafetensorsFile
+from unseen.models.weights.torch_archive import TorchFile
 
 Array = NDArray[Any]
 
@@ -29,7 +28,6 @@ FILES = (
 OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-PLAIN_DTYPES = {"F64", "F32", "F16", "I64", "I32", "I16", "I8", "U8", "BOOL"}
 
 
 class Weights(Mapping[str, Array]):
@@ -52,8 +50,8 @@ class Weights(Mapping[str, Array]):
 
     def _reader(self, name: str) -> Reader:
         if name not in self._readers:
-            near = difflib.get_close_matches(name, self._readers, 3, 0.6)
-            hint = f" Near it: {', '.join(near)}." if near else ""
+            similar = difflib.get_close_matches(name, self._readers, 3, 0.6)
+            hint = f" Similar names: {', '.join(similar)}." if similar else ""
             raise ModelError(f"{self._name}: there is no weight {name!r} in it.{hint}")
         return self._readers[name]
 
@@ -67,122 +65,21 @@ class Weights(Mapping[str, Array]):
         return name in self._readers
 
 
-# How a parameter is made of what is stored: a part of it, its transpose, two of them folded.
-Made = Callable[[Mapping[str, Array]], Array]
+class LoadedArrays:
+    """Arrays that are in memory, read as those of a file are."""
 
-
-class Renamed(Mapping[str, Array]):
-    """Weights under our names: `names` says for each which one it is in the checkpoint, or how it
-    is made of those that are."""
-
-    def __init__(self, weights: Mapping[str, Array], names: Mapping[str, str | Made]) -> None:
-        self._weights = weights
-        self._names = names
-
-    def __getitem__(self, name: str) -> Array:
-        made = self._names[name]
-        return self._weights[made] if isinstance(made, str) else made(self._weights)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __contains__(self, name: object) -> bool:  # without reading it, as the default does
-        return name in self._names
-
-
-def part(name: str, index: int, of: int) -> Made:
-    """Part `index` of a weight that is stored as one with others, along its first axis."""
-    return lambda weights: np.split(weights[name], of)[index]
-
-
-def transposed(name: str) -> Made:
-    """A projection that is stored (in, out)."""
-    return lambda weights: weights[name].T
-
-
-def without_leading_axes(name: str, ndim: int) -> Made:
-    """The last `ndim` axes of a weight whose others have the length 1."""
-    return lambda weights: weights[name].reshape(weights[name].shape[-ndim:])
-
-
-def folded(
-    ours: str, conv: str, norm: str, epsilon: float = BATCH_NORM_EPSILON
-) -> dict[str, str | Made]:
-    """`ours`.weight and .bias: a convolution without bias and its batch norm as one with."""
-
-    def make(index: int) -> Made:
-        def made(weights: Mapping[str, Array]) -> Array:
-            statistics = ("weight", "bias", "running_mean", "running_var")
-            stored = (weights[f"{norm}.{name}"] for name in statistics)
-            return fold_batch_norm(weights[f"{conv}.weight"], *stored, epsilon=epsilon)[index]
-
-        return made
-
-    return {f"{ours}.{kind}": make(index) for index, kind in enumerate(("weight", "bias"))}
-
-
-class SafetensorsFile:
-    """One .safetensors file. The library checks the header, and reads all but bfloat16."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises ModelError when the header and the file do not agree."""
-        self.path = path
-        try:
-            with self._opened() as file:
-                names = list(file.keys())
-                self._shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-        except (SafetensorError, OSError, ValueError) as error:
-            raise ModelError(
-                f"{path}: this safetensors file is damaged ({error}); download it again."
-            ) from None
-
-        self.names = list(self._shapes)
-
-    def _opened(self) -> Any:  # the library is not typed
-        return safe_open(self.path, framework="numpy")
+    def __init__(self, arrays: Mapping[str, Array]) -> None:
+        self._arrays = arrays
+        self.names = list(arrays)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        return self._shapes[name]
+        return self._arrays[name].shape
 
     def read(self, name: str) -> Array:
-        # Opened anew each time: pages of the mapped file would stay in memory until it is closed.
-        with self._opened() as file:
-            dtype = file.get_slice(name).get_dtype()
-            if dtype in PLAIN_DTYPES:
-                array: Array = file.get_tensor(name)
-                return array
-        if dtype == "BF16":
-            return self._read_bfloat16(name)
-        raise ModelError(f"{self.path}: {name!r} is of the type {dtype}, which is not read.")
-
-    def _read_bfloat16(self, name: str) -> Array:
-        """numpy has no bfloat16, so the library does not read it: the header says where it lies."""
-        with self.path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            facts = json.loads(file.read(length))[name]
-        start, stop = facts["data_offsets"]
-        bits = np.fromfile(self.path, "<u2", (stop - start) // 2, offset=8 + length + start)
-        return np.asarray(widen(bits).reshape(facts["shape"]))
+        return self._arrays[name]
 
 
-class TorchFile:
-    """One torch archive, zip or older."""
-
-    def __init__(self, path: Path) -> None:
-        self._archive = TorchArchive(path)
-        self.names = list(self._archive.tensors)
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self._archive.tensors[name].shape
-
-    def read(self, name: str) -> Array:
-        return self._archive.read(name)
-
-
-Reader = SafetensorsFile | TorchFile
+Reader = SafetensorsFile | TorchFile | LoadedArrays
 
 READERS: dict[str, Callable[[Path], Reader]] = {
     ".safetensors": SafetensorsFile,
@@ -219,6 +116,12 @@ def open_files(paths: list[Path], name: str) -> Weights:
                 raise ModelError(f"{name}: the weight {weight!r} is in two of its files.")
             readers[weight] = reader
     return Weights(name, readers)
+
+
+def in_memory(arrays: Mapping[str, Array], name: str) -> Weights:
+    """Arrays that were read already, as `Weights`."""
+    reader = LoadedArrays(arrays)
+    return Weights(name, dict.fromkeys(reader.names, reader))
 
 
 def _refuse_pointer(path: Path) -> None:
