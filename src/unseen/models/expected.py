@@ -90,7 +90,7 @@ def _image_inputs(model: Model) -> tuple[Array, ...]:
     for name in PICTURES:
         with folder.joinpath(name).open("rb") as file, Image.open(file) as image:
             pixels.append(model.preprocess(image.convert("RGB")))
-    return (np.stack(pixels),)
+    return model.image_inputs(pixels)
 
 
 def _text_inputs(model: Model) -> tuple[Array, ...]:

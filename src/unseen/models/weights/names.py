@@ -103,7 +103,7 @@ class FoldedBatchNorm:
 
     conv: str
     norm: str
-    kind: str
+    parameter: str
     epsilon: float
 
     def __call__(self, weights: Mapping[str, Array]) -> Array:
@@ -112,7 +112,7 @@ class FoldedBatchNorm:
         weight, bias = fold_batch_norm(
             weights[f"{self.conv}.weight"], *stored, epsilon=self.epsilon
         )
-        return weight if self.kind == "weight" else bias
+        return weight if self.parameter == "weight" else bias
 
 
 @dataclass(frozen=True)
