@@ -27,14 +27,14 @@ from PIL import Image
 from scipy.stats import t as student
 
 import unseen
-from unseen.adapt import adapt
-from unseen.adapter import ZERO_SHOT
-from unseen.compiled_labels import CompiledLabels
+from unseen.labels.compiled import CompiledLabels
+from unseen.learning.adapt import adapt
 from unseen.models.model import Score
-from unseen.score import single_label
+from unseen.prediction.adapter import ZERO_SHOT
+from unseen.prediction.score import single_label
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "benchmarks")]
 
 from transductive import blurred, grainy, tinted  # noqa: E402
 

@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 
 import unseen
-from unseen import score
-from unseen.calibrate import PRIORS, fit_line, fit_temperature, reach, thresholds
-from unseen.calibration import METHODS
+from unseen.learning.calibrate import PRIORS, fit_line, fit_temperature, reach, thresholds
+from unseen.prediction import score
+from unseen.prediction.calibration import METHODS
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "benchmarks")]
 
 from transductive import SPOILED  # noqa: E402
 

@@ -14,14 +14,14 @@ import tempfile
 from pathlib import Path
 
 from unseen.cli.output import CsvWriter, JsonLinesWriter, Lines
-from unseen.predictions import Prediction, Scored
+from unseen.prediction.prediction import Prediction, Scored
 
 LABELS = [f"label {i}" for i in range(100)]
 CHANGED = 0.01
 CODE = """
 import resource, sys, time
 from pathlib import Path
-from unseen.diff import diff
+from unseen.results.compare import diff
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 start = time.perf_counter()
 found = diff(Path(sys.argv[1]), Path(sys.argv[2]))

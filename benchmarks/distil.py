@@ -27,14 +27,14 @@ import numpy as np
 from PIL import Image
 
 import unseen
-from unseen.autolabel import queue
-from unseen.decide import Decision, chances
-from unseen.distil import features, heads, latency, training
-from unseen.distil.card import Teacher
-from unseen.distil.classifier import SIDE, Lesson, distil
-from unseen.distil.training import Class, Teaching
+from unseen.annotation import queue
+from unseen.evaluation.bootstrap import proportion
+from unseen.learning.distil import features, heads, latency, training
+from unseen.learning.distil.classifier import SIDE, Lesson, distil
+from unseen.learning.distil.model_card import Teacher
+from unseen.learning.distil.training import Class, Teaching
 from unseen.models.families import distilled
-from unseen.resampling import proportion
+from unseen.prediction.predict import Decision, chances
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]

@@ -23,13 +23,14 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 import unseen
-from unseen import evaluate, resampling
-from unseen.decide import Decision, chances
-from unseen.resampling import Estimate
-from unseen.truth import classes, match, read
+from unseen.datasets.annotation import classes, match, read
+from unseen.evaluation import bootstrap
+from unseen.evaluation import metrics as evaluate
+from unseen.evaluation.bootstrap import Estimate
+from unseen.prediction.predict import Decision, chances
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 import shapes  # noqa: E402
 
@@ -55,14 +56,14 @@ def of_photographs() -> None:
         compiled = classifier.compile(labels, template=template)
         _, p, _ = chances(images, compiled, classifier.model.score, Decision())
         metrics = evaluate.single(p, truth)
-        found = resampling.estimate(metrics, len(truth))
+        found = bootstrap.estimate(metrics, len(truth))
         print(f"built-in model, {len(truth)} photographs, template {template or 'its own'}")
         shown(metrics, found)
         if template is None:
             first = found
             continue
         for name in found:
-            gap = resampling.difference(first[name], found[name])
+            gap = bootstrap.difference(first[name], found[name])
             print(f"    {name}: {gap.value:+.3f} ({gap.low:+.3f} … {gap.high:+.3f})", end=" ")
             print("noise" if gap.noise else "more than noise")
 
@@ -81,7 +82,7 @@ def of_shapes() -> None:
     _, p, _ = chances(images, compiled, classifier.model.score, Decision())
     metrics = evaluate.single(p, truth)
     print(f"small trained CLIP, {len(truth)} shapes, a little blurred")
-    shown(metrics, resampling.estimate(metrics, len(truth)))
+    shown(metrics, bootstrap.estimate(metrics, len(truth)))
     unseen_ones = set(shapes.labels(held_out=True))
     columns: dict[str, Sequence[str]] = {
         "size": [scene.things[0].size for scene, _ in rows],
@@ -91,7 +92,7 @@ def of_shapes() -> None:
     }
     for column, groups in columns.items():
         print(f"  by {column}: top-1, and the gap to the rest")
-        for one in resampling.audit(lambda at: evaluate.single(p[at], truth[at]), groups):
+        for one in bootstrap.audit(lambda at: evaluate.single(p[at], truth[at]), groups):
             top, gap = one.figures["top1"], one.gaps["top1"]
             print(
                 f"    {one.name:8} {one.pictures:4}  {100 * top.value:5.1f} ({100 * top.low:.1f} … "
@@ -114,7 +115,7 @@ def of_pairs() -> None:
     pairs = np.stack([np.arange(len(drawn))] * 2, axis=1)
     metrics = evaluate.retrieval(images, captions, pairs)
     print(f"small trained CLIP, {len(drawn)} pictures of two shapes, and their captions")
-    shown(metrics, resampling.estimate(metrics, len(drawn)))
+    shown(metrics, bootstrap.estimate(metrics, len(drawn)))
 
 
 def figures() -> None:
@@ -159,7 +160,7 @@ def held(p: np.ndarray, truth: np.ndarray, rng: np.random.Generator, name: str) 
         within = dict.fromkeys(true, 0)
         for _ in range(WORLDS):
             drawn = rng.integers(len(truth), size=n)
-            found = resampling.estimate(evaluate.single(p[drawn], truth[drawn]), n, resamples=400)
+            found = bootstrap.estimate(evaluate.single(p[drawn], truth[drawn]), n, resamples=400)
             for figure, one in found.items():
                 within[figure] += one.low <= true[figure] <= one.high
         print(f"  {n:5} pictures: ", *(f"{100 * h / WORLDS:6.1f}" for h in within.values()))
@@ -181,7 +182,7 @@ def flags(p: np.ndarray, truth: np.ndarray, rng: np.random.Generator) -> None:
                 h = hit[at]
                 return {"hit": evaluate.Metric("hit", lambda times: evaluate._mean(h, times), h)}
 
-            found = resampling.audit(of, groups.tolist())
+            found = bootstrap.audit(of, groups.tolist())
             any_flag += any(group.gaps["hit"].flagged for group in found)
             own_flag += found[-1].gaps["hit"].flagged
         return any_flag, own_flag
@@ -199,14 +200,14 @@ def seconds() -> None:
         p = rng.random((n, k), dtype=np.float32)
         p /= p.sum(1, keepdims=True)
         start = time.perf_counter()
-        resampling.estimate(evaluate.single(p, rng.integers(0, k, n)), n)
+        bootstrap.estimate(evaluate.single(p, rng.integers(0, k, n)), n)
         print(
             f"{n:6} pictures, {k:5} labels, 1,000 resamples: {time.perf_counter() - start:5.1f} s"
         )
     n, k = 10_000, 80
     p, truth = rng.random((n, k), dtype=np.float32), rng.random((n, k)) < 0.05
     start = time.perf_counter()
-    resampling.estimate(evaluate.multi(p, truth, p > 0.5), n)
+    bootstrap.estimate(evaluate.multi(p, truth, p > 0.5), n)
     print(f"{n:6} pictures, {k:5} labels, several each:    {time.perf_counter() - start:5.1f} s")
 
 

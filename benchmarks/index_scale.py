@@ -30,8 +30,8 @@ import json, statistics, sys, time
 from pathlib import Path
 import numpy as np
 from unseen.models.model import Score
-from unseen import score
-from unseen.store import matrix as derived, schema, search
+from unseen.prediction import score
+from unseen.index import matrix as derived; from unseen.index import schema; from unseen.index import search
 folder = Path(sys.argv[1])
 database = schema.connect(folder / "index.sqlite")
 rng = np.random.default_rng(1)
@@ -54,7 +54,7 @@ def ask():
     search.nearest(derived.matrix(database, folder, 1), queries[0], 50)
 found = {"made": made, "search": timed(ask), "labels": timed(label)}
 if sys.argv[4] == "True":
-    from unseen.store import approximate
+    from unseen.index import approximate
     start = time.perf_counter()
     approximate.nearest(rows, folder, 1, queries[0], 10)
     found["graph made"] = time.perf_counter() - start
@@ -80,7 +80,7 @@ print(json.dumps(found))
 
 def fill(folder: Path, count: int) -> float:
     """An index of `count` synthetic pictures → the seconds of writing it."""
-    from unseen.store import schema
+    from unseen.index import schema
 
     database = schema.connect(folder / "index.sqlite")
     database.execute(

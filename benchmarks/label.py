@@ -23,14 +23,14 @@ from pathlib import Path
 import numpy as np
 
 import unseen
-from unseen.autolabel import queue
-from unseen.autolabel.labelling import Labelling
-from unseen.autolabel.pictures import Proposal
-from unseen.autolabel.propose import propose
-from unseen.resampling import proportion
+from unseen.annotation import active_learning
+from unseen.annotation.labelling import Labelling
+from unseen.annotation.pictures import Proposal
+from unseen.annotation.propose import propose
+from unseen.evaluation.bootstrap import proportion
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "benchmarks")]
 
 from transductive import blurred, grainy  # noqa: E402
 
@@ -107,7 +107,7 @@ def orders(folder: Folder) -> Iterator[str]:
     pictures = {p.id: p for p in labelling.pictures()}
     wrong = {i for i, p in pictures.items() if p.proposed != folder.truth[i]}
     ids = [*pictures]
-    doubts = queue.uncertainty(labelling.scores(ids))
+    doubts = active_learning.uncertainty(labelling.scores(ids))
     rng = np.random.default_rng(0)
     ways = {
         "at random": [[ids[i] for i in rng.permutation(len(ids))] for _ in range(DRAWS)],

@@ -18,10 +18,10 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 import unseen
-from unseen.label_doctor import Subject, examine, pictures
-from unseen.label_doctor.findings import WARNING, Finding
-from unseen.label_doctor.meaning import SYNONYM, senses
-from unseen.labels import LabelSet, fill
+from unseen.label_lint import Subject, examine, pictures
+from unseen.label_lint.findings import WARNING, Finding
+from unseen.label_lint.semantic import SYNONYM, senses
+from unseen.labels.label_set import LabelSet, fill
 
 PHOTOGRAPHS = Path(__file__).parents[1] / "tests" / "photographs"
 SYNONYMS = """sofa couch, car automobile, bicycle bike, aeroplane airplane, taxi cab, truck lorry,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 import unseen
-from unseen.autolabel.splits import NAMES, NEAR, fractions, near_duplicates, split
+from unseen.datasets.splits import NAMES, NEAR, fractions, near_duplicates, split
 
 PHOTOGRAPHS = Path(__file__).parent.parent / "tests" / "photographs"
 THRESHOLDS = (0.8, 0.85, 0.88, 0.9, 0.92, 0.95, 0.98)

@@ -38,7 +38,7 @@ def load(model: str | Path, precision: str, bits: int) -> unseen.Classifier:
 
 def speed() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 224, 224, 3), dtype=np.uint8)
-    home = Path(unseen.cache.home()) / "networks"
+    home = Path(unseen.system.cache.home()) / "networks"
     nets, sizes = {}, {}
     for precision in PRECISIONS:
         before = {path: path.stat().st_size for path in home.glob("*/image.bin")}

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from unseen.autolabel.labelling import Labelling
-from unseen.autolabel.pictures import Proposal
-from unseen.review.desk import Desk
+from unseen.annotation.labelling import Labelling
+from unseen.annotation.pictures import Proposal
+from unseen.web.review.session import Desk
 
 DIMENSION = 512
 DECIDED = 1000

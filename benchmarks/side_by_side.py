@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if Path(sys.argv[0]).name not in ("batches.py", "gpu.py"):
     # transformers is measured as it is without torchvision, which only the judges in tests/ need.

@@ -14,7 +14,7 @@ from side_by_side import b32, paired, report
 from transformers import CLIPModel
 
 import unseen
-from unseen.processors import usable
+from unseen.system.cpu import usable
 
 BATCH = 8
 

@@ -23,11 +23,11 @@ from PIL import Image, ImageFilter
 
 import unseen
 from unseen.models.model import Score
-from unseen.score import softmax
-from unseen.transductive import transduce
+from unseen.prediction.score import softmax
+from unseen.prediction.transductive import transduce
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 import shapes  # noqa: E402
 

@@ -22,11 +22,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import unseen
-from unseen.predictions import LEAST_EVIDENCE
-from unseen.unknown import Ground, evidence
+from unseen.prediction.open_set import Ground, evidence
+from unseen.prediction.prediction import LEAST_EVIDENCE
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 import shapes  # noqa: E402
 

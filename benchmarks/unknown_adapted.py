@@ -19,17 +19,17 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "benchmarks")]
 
 from adapt import SPOILED  # noqa: E402
 
 import shapes  # noqa: E402
 import unseen  # noqa: E402
-from unseen.adapt import adapt  # noqa: E402
-from unseen.adapter import ZERO_SHOT  # noqa: E402
-from unseen.predictions import LEAST_EVIDENCE  # noqa: E402
-from unseen.truth import read  # noqa: E402
-from unseen.unknown import evidence  # noqa: E402
+from unseen.datasets.annotation import read  # noqa: E402
+from unseen.learning.adapt import adapt  # noqa: E402
+from unseen.prediction.adapter import ZERO_SHOT  # noqa: E402
+from unseen.prediction.open_set import evidence  # noqa: E402
+from unseen.prediction.prediction import LEAST_EVIDENCE  # noqa: E402
 
 DRAWS = 10
 

@@ -15,7 +15,7 @@ import openclip_checkpoints
 import shapes
 import unseen
 from unseen.cli.app import app
-from unseen.encode import Encoder
+from unseen.encoder import Encoder
 from unseen.runtimes.devices import Place
 
 LABELS = ["a red circle", "a blue square", "a green star"]

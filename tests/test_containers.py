@@ -14,8 +14,8 @@ import typer
 import yaml
 
 from unseen.cli.app import app
-from unseen.server import operations
-from unseen.server.settings import ServerLimits, Settings
+from unseen.web.server.core.settings import ServerLimits, Settings
+from unseen.web.server.http import health
 
 ROOT = Path(__file__).parent.parent
 OURS = {"UNSEEN_HOME", "UNSEEN_API_KEY"}  # variables that are no option's
@@ -71,7 +71,7 @@ def variables() -> set[str]:
 
 
 def paths() -> set[str]:
-    return {getattr(route, "path", "") for route in operations.router.routes}
+    return {getattr(route, "path", "") for route in health.router.routes}
 
 
 def all_of(instructions: list[tuple[str, str]], name: str) -> list[str]:

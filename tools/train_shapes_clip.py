@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 from transformers import CLIPConfig, CLIPModel
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 
 import checkpoints
 import shapes

@@ -14,8 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unseen.classify import Classifier, load
-    from unseen.compiled_labels import CompiledLabels
+    from unseen.classifier import Classifier, load
     from unseen.errors import (
         ImageError,
         LabelError,
@@ -26,33 +25,34 @@ if TYPE_CHECKING:
         UnseenError,
         UnseenWarning,
     )
-    from unseen.images import Limits, open_image
-    from unseen.labels import LabelSet
+    from unseen.images.open import Limits, open_image
+    from unseen.index.index import Index
+    from unseen.labels.compiled import CompiledLabels
+    from unseen.labels.label_set import LabelSet
     from unseen.pipelines import pipeline
-    from unseen.predictions import Prediction, Scored
-    from unseen.store.index import Index
+    from unseen.prediction.prediction import Prediction, Scored
 
 __version__ = "0.1.0"
 
 # Public name → the file it lives in.
 _HOMES = {
-    "Classifier": "classify",
-    "CompiledLabels": "compiled_labels",
+    "Classifier": "classifier",
+    "CompiledLabels": "labels.compiled",
     "ImageError": "errors",
-    "Index": "store.index",
+    "Index": "index.index",
     "LabelError": "errors",
-    "LabelSet": "labels",
-    "Limits": "images",
+    "LabelSet": "labels.label_set",
+    "Limits": "images.open",
     "MissingExtraError": "errors",
     "ModelError": "errors",
-    "Prediction": "predictions",
-    "Scored": "predictions",
+    "Prediction": "prediction.prediction",
+    "Scored": "prediction.prediction",
     "SourceError": "errors",
     "StoreError": "errors",
     "UnseenError": "errors",
     "UnseenWarning": "errors",
-    "load": "classify",
-    "open_image": "images",
+    "load": "classifier",
+    "open_image": "images.open",
     "pipeline": "pipelines",
 }
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unseen.classify import Classifier, load
-from unseen.compiled_labels import CompiledLabels
-from unseen.decide import Decision
-from unseen.encode import Encoded
+from unseen.classifier import Classifier, load
+from unseen.encoder import Encoded
 from unseen.errors import LabelError, SourceError, UnseenError
-from unseen.sources import Source, name_of
+from unseen.labels.compiled import CompiledLabels
+from unseen.prediction.predict import Decision
+from unseen.sources.expand import Source, name_of
 
 TASK = "zero-shot-image-classification"
 

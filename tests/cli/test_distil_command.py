@@ -16,12 +16,12 @@ import typer
 import unseen as library
 from cli.test_commands import ROOT, unseen
 from serving import serving
-from unseen.autolabel.labelling import Labelling
-from unseen.cli.distil import distil
-from unseen.distil import classifier
-from unseen.distil.lessons import NOTHING, NOTHING_FROM, lessons_of
-from unseen.distil.training import Teaching
-from unseen.server.settings import Settings
+from unseen.annotation.labelling import Labelling
+from unseen.annotation.training_set import NOTHING, NOTHING_FROM, lessons_of
+from unseen.cli.commands.distil import distil
+from unseen.learning.distil import classifier
+from unseen.learning.distil.training import Teaching
+from unseen.web.server.core.settings import Settings
 
 NAMES = ("castle", "cat", "cathedral", "fish", "pliers", "solar panel")
 OTHERS = ("dam", "hammer", "tower")  # of which the labels say nothing

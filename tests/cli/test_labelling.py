@@ -9,7 +9,7 @@ import pytest
 
 import shapes
 from cli.test_commands import unseen
-from unseen.autolabel.labelling import Labelling
+from unseen.annotation.labelling import Labelling
 
 SHAPES = ("-m", "tests/fixtures/shapes-clip")
 LABELS = "red circle,blue square,green star"

@@ -14,7 +14,7 @@ from transformers.models.siglip.image_processing_pil_siglip import SiglipImagePr
 import hf_checkpoints
 import unseen
 from judging import TEXTS, HfJudge, assert_close, differences, pictures
-from unseen import score
+from unseen.prediction import score
 
 
 def judge_of(folder: Path, context: int = 64, *, gemma: bool = False) -> HfJudge:

@@ -18,7 +18,7 @@ import checkpoints
 import hf_checkpoints
 import openclip_checkpoints
 from judging import TEXTS, pictures
-from unseen.encode import Encoder
+from unseen.encoder import Encoder
 from unseen.errors import ModelError
 from unseen.models import families, hub
 from unseen.models.inputs import PictureArrays

@@ -12,10 +12,10 @@ import pytest
 
 import checkpoints
 import unseen
-from unseen import cache
 from unseen.models import compiled
 from unseen.networks.operations import Input, Network
 from unseen.runtimes import onnx, onnx_int8
+from unseen.system import cache
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 import unseen.pages
+from unseen.images.thumbnails import per_sheet, sheets
 from unseen.pages import Item, Point, Section, gallery, link, scatter, thumbnail
-from unseen.pages.assembly import embedded
-from unseen.pages.thumbnails import per_sheet, sheets
+from unseen.pages.html import embedded
 
 HOSTILE = [
     '<img src=x onerror="document.title=1">.jpg',

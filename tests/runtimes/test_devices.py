@@ -109,9 +109,9 @@ class OnTorch:
     """A GPU that is really the processor: everything but the speed is the same."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        import unseen.encode
+        import unseen.encoder
 
-        monkeypatch.setattr(unseen.encode, "place", lambda wanted: Place("torch", "cpu"))
+        monkeypatch.setattr(unseen.encoder, "place", lambda wanted: Place("torch", "cpu"))
 
 
 def test_whole_classifiers_on_torch(
@@ -155,10 +155,10 @@ def test_what_auto_found_and_does_not_work_is_replaced_by_the_cpu(
     how: str, tmp_path: Path, fresh_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Never silently worse: a driver that is half there, or one with other numbers."""
-    import unseen.encode
+    import unseen.encoder
 
     gpu = Place("torch", "cpu" if how == "computes something else" else "nowhere:0", optional=True)
-    monkeypatch.setattr(unseen.encode, "place", lambda wanted: gpu)
+    monkeypatch.setattr(unseen.encoder, "place", lambda wanted: gpu)
     if how == "computes something else":
         right = on_torch._ACTIVATIONS["quick_gelu"]
         monkeypatch.setitem(on_torch._ACTIVATIONS, "quick_gelu", lambda x: right(x) * 0.9)

@@ -16,27 +16,27 @@ import typer
 
 from unseen import __version__
 from unseen.cli import options, progress
-from unseen.cli.adapt import adapt
-from unseen.cli.calibrate import calibrate
-from unseen.cli.classify import classify
-from unseen.cli.diff import diff
-from unseen.cli.distil import distil
-from unseen.cli.doctor import doctor
-from unseen.cli.embed import embed
-from unseen.cli.evaluate import evaluate
-from unseen.cli.groups import clusters, duplicates, similar
-from unseen.cli.index import index
-from unseen.cli.label import label
-from unseen.cli.label_export import export
-from unseen.cli.label_review import review
-from unseen.cli.labels import labels
-from unseen.cli.map import draw_map
-from unseen.cli.models import models
-from unseen.cli.organize import organize
+from unseen.cli.commands.adapt import adapt
+from unseen.cli.commands.calibrate import calibrate
+from unseen.cli.commands.classify import classify
+from unseen.cli.commands.diff import diff
+from unseen.cli.commands.distil import distil
+from unseen.cli.commands.doctor import doctor
+from unseen.cli.commands.embed import embed
+from unseen.cli.commands.evaluate import evaluate
+from unseen.cli.commands.groups import clusters, duplicates, similar
+from unseen.cli.commands.index import index
+from unseen.cli.commands.label import label
+from unseen.cli.commands.label_export import export
+from unseen.cli.commands.label_review import review
+from unseen.cli.commands.labels import labels
+from unseen.cli.commands.map import draw_map
+from unseen.cli.commands.models import models
+from unseen.cli.commands.organize import organize
+from unseen.cli.commands.search import search
+from unseen.cli.commands.serve import keys, serve
+from unseen.cli.commands.verify import verify
 from unseen.cli.output import forget_stdout
-from unseen.cli.search import search
-from unseen.cli.serve import keys, serve
-from unseen.cli.verify import verify
 from unseen.errors import UnseenError
 
 app = typer.Typer(

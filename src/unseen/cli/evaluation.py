@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 import unseen
-from unseen import evaluate
-from unseen.adapter import Adapter
-from unseen.calibration import Calibration
 from unseen.cli import figures, labelled, options, progress
 from unseen.cli.figures import MISTAKES, Candidate
 from unseen.cli.labelled import listed, say_left_out, unreadable
-from unseen.decide import Decision, chances
+from unseen.datasets.annotation import Example, Match, classes, match, read, read_table
 from unseen.errors import LabelError, SourceError
-from unseen.evaluate import Metric
-from unseen.resampling import Group, audit
-from unseen.runs import manifest
-from unseen.truth import Example, Match, classes, match, read, read_table
+from unseen.evaluation import metrics as evaluate
+from unseen.evaluation.bootstrap import Group, audit
+from unseen.evaluation.metrics import Metric
+from unseen.prediction.adapter import Adapter
+from unseen.prediction.calibration import Calibration
+from unseen.prediction.predict import Decision, chances
+from unseen.results.manifest import manifest
 
 ROUGH = 30  # pictures below which an interval is not worth much
 NO_GROUP = "(none)"  # where the column is empty

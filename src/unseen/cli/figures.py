@@ -15,11 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 
-from unseen import evaluate
 from unseen.cli.output import printable
-from unseen.evaluate import Metric
-from unseen.pages.assembly import finite
-from unseen.resampling import RESAMPLES, Difference, Estimate, Gap, Group, difference, estimate
+from unseen.evaluation import metrics as evaluate
+from unseen.evaluation.bootstrap import (
+    RESAMPLES,
+    Difference,
+    Estimate,
+    Gap,
+    Group,
+    difference,
+    estimate,
+)
+from unseen.evaluation.metrics import Metric
+from unseen.pages.html import finite
 
 MISTAKES = 24  # that are kept of a candidate, the worst
 PAIRS = 10  # that a table names

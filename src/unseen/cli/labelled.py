@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 import unseen
 from unseen.cli import progress
 from unseen.cli.output import named, printable
-from unseen.encode import Encoded
-from unseen.sources import Source
-from unseen.store.place import find
+from unseen.encoder import Encoded
+from unseen.index.location import find
+from unseen.sources.expand import Source
 
 NAMED = 10  # pictures or labels that a message lists
 

@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from unseen.errors import LabelError
-from unseen.labels import templates
+from unseen.labels.label_set import templates
 
 
 def _here_or_at_the_root(context: typer.Context, value: bool) -> bool:

@@ -19,10 +19,10 @@ from typing import IO, Any, Protocol
 import typer
 from rich.cells import cell_len
 
-from unseen.cache import write_atomically
 from unseen.errors import SourceError
-from unseen.predictions import Prediction
-from unseen.runs import harmless
+from unseen.prediction.prediction import Prediction
+from unseen.results.manifest import harmless
+from unseen.system.cache import write_atomically
 
 BAR_WIDTH = 24
 EIGHTHS = " ▏▎▍▌▋▊▉"

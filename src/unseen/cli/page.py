@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 import unseen
-from unseen.cli.target import prepare
+from unseen.cli.output_file import prepare
 from unseen.errors import UnseenError
-from unseen.runs import write_ended
+from unseen.results.manifest import write_ended
 
 if TYPE_CHECKING:
+    from unseen.index.index import Hit
     from unseen.pages import Item, Section
-    from unseen.store.index import Hit
 
 SHOWN = 60  # pictures of a cluster, the most typical
 SIDE = 256  # of a thumbnail, in pixels

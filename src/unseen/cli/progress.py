@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from unseen.encode import Encoded
+    from unseen.encoder import Encoded
 
 
 class RateColumn(ProgressColumn):

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unseen import cache
 from unseen.errors import ModelError
 from unseen.models.weights.files import FILES, OPEN_CLIP_FILES, weight_files
 from unseen.models.weights.spec import WeightsSpec
+from unseen.system import cache
 
 HF_CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
 # Which weights belong to which config: a repository may hold those of several libraries.

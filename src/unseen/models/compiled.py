@@ -15,13 +15,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen import cache
 from unseen.errors import ModelError, UnseenWarning
 from unseen.models.expected import Expected, expected
 from unseen.models.model import Model
 from unseen.networks.operations import Array, Network
 from unseen.runtimes import onnx, onnx_int8
 from unseen.runtimes.devices import Place, place
+from unseen.system import cache
 
 # Part of the key of every compiled network: raise it when networks/ or runtimes/ change what is
 # written, and what older versions compiled is no longer found.

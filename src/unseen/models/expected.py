@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unseen import cache
 from unseen.models.model import Model
 from unseen.networks.operations import Array, Network
 from unseen.runtimes import reference
+from unseen.system import cache
 
 # Both judge, and both give int8 its ranges.
 PICTURES = ("kingfisher.jpg", "cat.jpg")

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from unseen.errors import ModelError
+from unseen.images.preprocess import PREPROCESSING
 from unseen.models.inputs import (
     IMAGE_INPUTS,
     TEXT_INPUTS,
@@ -28,7 +29,6 @@ from unseen.models.tokenizers.tokenizer import TokenizerSpec
 from unseen.models.towers import TowerSpec, build_network
 from unseen.models.weights.spec import WeightsSpec
 from unseen.networks.operations import Network
-from unseen.preprocess import PREPROCESSING
 
 FORMAT = "unseen-model-1"
 # Pictures at once, when nobody says. Convolutions are fastest, and need least memory, in small

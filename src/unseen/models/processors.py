@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from unseen.errors import ModelError
-from unseen.preprocess import Channels, Preprocess
+from unseen.images.preprocess import Channels, Preprocess
 
 Config = Mapping[str, Any]
 

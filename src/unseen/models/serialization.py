@@ -83,7 +83,8 @@ def _dataclass(cls: Any, plain: Any, where: str) -> Any:
 def tagged(value: Any, kinds: Mapping[str, type[Any]]) -> dict[str, Any]:
     """An object of one of the classes of a table: its fields, and its kind."""
     kind = next(kind for kind, cls in kinds.items() if type(value) is cls)
-    return to_plain(value) | {KIND: kind}
+    plain: dict[str, Any] = to_plain(value)
+    return {KIND: kind, **plain}
 
 
 def untagged(plain: Any, kinds: Mapping[str, type[Any]], where: str = "model") -> Any:

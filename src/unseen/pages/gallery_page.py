@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unseen.pages.assembly import checked, data_uri, finite, write_page
+from unseen.pages.html import checked, data_uri, finite, write_page
 
 CHUNK = 64  # pictures in one script element: a page reads those of what is looked at
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unseen.pages.assembly import checked, data_uri, write_page
+from unseen.pages.html import checked, data_uri, write_page
 
 
 def report(

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unseen.pages.assembly import checked, data_uri, format_of, write_page
-from unseen.pages.thumbnails import SHEET_SIDE, per_sheet, sheets
+from unseen.images.thumbnails import SHEET_SIDE, per_sheet, sheets
+from unseen.pages.html import checked, data_uri, format_of, write_page
 
 # With so many thumbnails at most, a cell has so many pixels: a page of 10,000 stays below 25 MB.
 SIDES = ((2_000, 128), (5_000, 96), (math.inf, 64))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from unseen.errors import ModelError
 from unseen.networks.operations import Array, Network, as_float32
-from unseen.processors import restricted
+from unseen.system.cpu import restricted
 
 if TYPE_CHECKING:
     import onnx

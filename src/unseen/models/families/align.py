@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unseen.errors import ModelError
+from unseen.images.preprocess import Preprocess
 from unseen.models import processors
 from unseen.models.checkpoint import Checkpoint, read_image_processor
 from unseen.models.families import hf_bert
@@ -19,7 +20,6 @@ from unseen.models.towers import TowerSpec
 from unseen.models.weights.files import Weights
 from unseen.models.weights.names import folded
 from unseen.networks import efficientnet
-from unseen.preprocess import Preprocess
 
 # What transformers takes for a key that the vision_config leaves out; here a value a stage.
 STAGES = {

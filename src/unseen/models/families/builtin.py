@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from unseen.images.preprocess import TwoViews
 from unseen.models.checkpoint import Checkpoint
 from unseen.models.families.assemble import assemble
 from unseen.models.inputs import Masked
@@ -21,7 +22,6 @@ from unseen.models.towers import TowerSpec
 from unseen.models.weights.names import Dequantised, Rule
 from unseen.networks import builtin
 from unseen.networks.transformer import Blocks
-from unseen.preprocess import TwoViews
 
 SCALE = ".scale"  # int8 rows are stored with a scale each, under the weight's name with this
 

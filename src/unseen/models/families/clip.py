@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from unseen.images.preprocess import Preprocess
 from unseen.models import processors
 from unseen.models.checkpoint import Checkpoint, read_image_processor
 from unseen.models.families import hf_vision
@@ -15,7 +16,6 @@ from unseen.models.model import Model
 from unseen.models.towers import TowerSpec
 from unseen.models.weights.spec import WeightsSpec
 from unseen.networks import text
-from unseen.preprocess import Preprocess
 
 # What transformers takes for a key that the text_config leaves out.
 TEXT_DEFAULTS = {

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unseen.cache import file_sha256
 from unseen.errors import ModelError
+from unseen.images.preprocess import Preprocess
 from unseen.models.checkpoint import Checkpoint
 from unseen.models.inputs import SingleIds
 from unseen.models.model import SMALL_BATCH, Model, Score
@@ -31,8 +31,8 @@ from unseen.models.towers import TowerSpec
 from unseen.models.weights.spec import WeightsSpec
 from unseen.networks import distilled, efficientnet
 from unseen.networks.operations import Array, Operations
-from unseen.preprocess import Preprocess
 from unseen.runtimes import onnx_file
+from unseen.system.cache import file_sha256
 
 FORMAT = "unseen-classifier-1"
 SUFFIX = ".onnx"

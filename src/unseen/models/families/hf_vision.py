@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from unseen.images.preprocess import Preprocess
 from unseen.models.families.hf_config import blocks
 from unseen.models.towers import TowerSpec
 from unseen.models.weights.names import Rule, StretchedPositions
 from unseen.networks import vit
-from unseen.preprocess import Preprocess
 
 # What transformers takes for a key that the vision_config leaves out.
 DEFAULTS = {

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unseen.errors import ModelError
+from unseen.images.preprocess import Preprocess
 from unseen.models import processors
 from unseen.models.checkpoint import Checkpoint, read_image_processor, tokenizer_setting
 from unseen.models.families import hf_vision
@@ -18,7 +19,6 @@ from unseen.models.tokenizers.tokenizer import TokenizerSpec
 from unseen.models.towers import TowerSpec
 from unseen.models.weights.names import LastAxes, Part, Rule
 from unseen.networks import text, vit
-from unseen.preprocess import Preprocess
 
 # What transformers takes for a key that a tower's config leaves out.
 SHARED_DEFAULTS = {

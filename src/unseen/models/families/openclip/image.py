@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from unseen.errors import ModelError
+from unseen.images.preprocess import Preprocess
 from unseen.models.families.hf_vision import layers
 from unseen.models.families.openclip import settings
 from unseen.models.families.openclip.names import (
@@ -22,7 +23,6 @@ from unseen.models.weights.files import Weights
 from unseen.models.weights.names import LastAxes, Transposed, folded
 from unseen.networks import resnet, vit
 from unseen.networks.transformer import Blocks
-from unseen.preprocess import Preprocess
 
 
 def is_resnet(config: Mapping[str, Any]) -> bool:

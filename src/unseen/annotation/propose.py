@@ -1,0 +1,103 @@
+"""What a model proposes for the pictures of a folder, from the index: no file is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unseen.annotation.labelling import Labelling
+from unseen.annotation.pictures import ERROR, NONE, SURE, UNSURE, Proposal
+from unseen.classifier import Classifier
+from unseen.encoder import Encoded
+from unseen.errors import ImageError, LabelError, SourceError
+from unseen.index.index import ROWS, Content, Index
+from unseen.labels.compiled import CompiledLabels
+from unseen.prediction.predict import Decision, chances, decide_encoded
+from unseen.prediction.prediction import UNKNOWN, Prediction
+from unseen.results.manifest import manifest
+
+SURE_FROM = 0.9  # the probability from which a proposal is sure, where its label says nothing else
+
+
+def propose(
+    labelling: Labelling,
+    index: Index,
+    classifier: Classifier,
+    labels: CompiledLabels,
+    decision: Decision,
+    *,
+    sure: float = SURE_FROM,
+    options: dict[str, Any] | None = None,
+) -> None:
+    """Put each picture of the labelling's folder into a pile, with the probability of each label.
+
+    *none*: a background label wins, or too little speaks for any (`decision.ground`). *sure*: the
+    best label has the probability `sure`, or the threshold that the label file gives it. *unsure*:
+    the others. The index must know the folder by this model. `options`: more for the manifest.
+    SourceError when there is no picture.
+    """
+    if decision.multi_label:
+        raise LabelError("a labelling has one label a picture; leave multi-label out.")
+    if not 0 <= sure <= 1:
+        raise LabelError(f"sure is {sure}; a probability lies in 0…1.")
+    key = index.name(labelling.root)
+    below = "" if key == "." else f"{key}/"
+    contents = _inside(index.contents(classifier.encoder, below=below), below)
+    first = next(contents, None)
+    if first is None:
+        raise SourceError(f"{labelling.root}: there are no pictures in it.")
+    asked = [label.name for label in labels.labels if not label.background]
+    if len(asked) < len(labels.labels):
+        asked.append(UNKNOWN)
+    made = manifest(classifier.model, labels, {"sure": sure, **(options or {})})
+    made["asked"] = asked
+    thresholds = {label.name: label.threshold for label in labels.labels}
+    names = [name for name in asked if name != UNKNOWN]
+    rule = classifier.model.score
+
+    def proposals() -> Iterator[Proposal]:
+        rest = chain([first], contents)
+        while batch := list(islice(rest, ROWS)):
+            stream = [Encoded(c.paths[0], c.embedding, _error(c)) for c in batch]
+            said = decide_encoded(stream, labels, rule, replace(decision, top_k=1, min_score=None))
+            rows = [c.embedding for c in batch if c.embedding is not None]
+            scores = iter(chances(np.stack(rows), labels, rule, decision)[1] if rows else ())
+            for content, prediction in zip(batch, said, strict=True):
+                yield Proposal(
+                    content.id,
+                    content.paths,
+                    content.width,
+                    content.height,
+                    content.embedding,
+                    next(scores) if prediction.ok else None,
+                    _pile(prediction, thresholds, sure),
+                    content.error,
+                )
+
+    labelling.propose(made, names, proposals())
+
+
+def _pile(prediction: Prediction, thresholds: dict[str, float | None], sure: float) -> str:
+    if not prediction.ok:
+        return ERROR
+    if prediction.unknown or prediction.label is None or prediction.score is None:
+        return NONE
+    own = thresholds[prediction.label]
+    return SURE if prediction.score >= (sure if own is None else own) else UNSURE
+
+
+def _inside(contents: Iterator[Content], below: str) -> Iterator[Content]:
+    """Those of the folder, under the names that they have in it."""
+    for content in contents:
+        paths = [p.removeprefix(below) for p in content.paths if below or not Path(p).is_absolute()]
+        if paths:
+            yield replace(content, paths=tuple(paths))
+
+
+def _error(content: Content) -> ImageError | None:
+    return None if content.error is None else ImageError(content.error)

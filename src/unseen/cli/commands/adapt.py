@@ -1,0 +1,166 @@
+"""`unseen adapt`."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+import unseen
+from unseen.cli import label_options, options, progress
+from unseen.cli.output import unwritable
+from unseen.cli.output_file import prepare
+from unseen.datasets.annotation import classes, match, read
+from unseen.errors import LabelError, SourceError
+from unseen.labels.label_set import LabelSet
+from unseen.results.manifest import manifest, write_ended
+
+
+def adapt(
+    examples: Annotated[
+        Path,
+        typer.Argument(help="A folder with a folder a label, or a .csv of path,label."),
+    ],
+    output: options.OutFile,
+    labels: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.10
+        typer.Option(
+            "--labels",
+            "-l",
+            help="Labels, or a label file.",
+            show_default="those of the examples",
+        ),
+    ] = None,
+    model: options.Model = "builtin",
+    revision: options.Revision = None,
+    commercial: options.Commercial = False,
+    template: options.Template = None,
+    by_pictures: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="A label whose name says nothing: its pictures alone do. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    shots: Annotated[
+        int, typer.Option(min=1, help="At most so many pictures a label, drawn by the seed.")
+    ] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is drawn, and held out.")] = 0,
+    no_index: options.NoIndex = False,
+    batch_size: options.BatchSize = None,
+    exact: options.Exact = False,
+    threads: options.Threads = None,
+    precision: options.Precision = "fp32",
+    device: options.Device = "auto",
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """unseen adapt examples/ -o mine.safetensors
+
+    Learn from a few labelled pictures, if pictures held out show that it helps.
+    classify --adapter and serve --adapter take the file: docs/adapt.md.
+    """
+    if output.suffix != ".safetensors":
+        raise LabelError(f"{output}: an adapter is a .safetensors file.")
+    prepare(output, overwrite=overwrite)
+    known = read(examples)
+    given = classes(known) if labels is None else options.labels_argument(labels)
+    label_set = LabelSet.of(given)
+    matched = match(known, label_set.names)
+    chosen = [*_drawn(matched.places, shots, random.Random(seed))]
+    if not chosen:
+        raise SourceError(f"{examples}: no picture has one of the labels that were given.")
+    classifier = unseen.load(
+        model,
+        revision=revision,
+        exact=exact,
+        threads=threads,
+        precision=precision,
+        device=device,
+        commercial=commercial,
+    )
+    compiled = label_options.compiled(classifier, label_set, template, (), quiet)
+    how = {"shots": shots, "seed": seed, "by_pictures": by_pictures or [], "exact": exact}
+    makers = manifest(classifier.model, compiled, {**how, "precision": precision})
+    from unseen.cli import labelled  # noqa: PLC0415
+    from unseen.learning.adapt import adapt as made_of  # noqa: PLC0415 - it loads what computes
+
+    failed: dict[Path, str] = {}
+    paths = [known[row].path for row, _ in chosen]
+    reading: dict[str, Any] = {"index": not no_index, "batch_size": batch_size, "quiet": quiet}
+    rows = labelled.encode(classifier, paths, examples, failed, **reading)
+    left_out = {
+        "unreadable": labelled.unreadable(failed),
+        "unlabelled": sum(not example.labels for example in known),
+        "unnamed": matched.unnamed,
+    }
+    labelled.say_left_out(left_out, len(paths))
+    kept = [i for i, path in enumerate(paths) if path not in failed]
+    if not kept:
+        raise SourceError(f"{examples}: none of its pictures could be read.")
+    with progress.folds(quiet) as show:
+        adapter = made_of(
+            rows[kept],
+            [chosen[i][1] for i in kept],
+            compiled,
+            classifier.model.score,
+            by_pictures=by_pictures or (),
+            seed=seed,
+            progress=show,
+        )
+    try:
+        adapter.save(output)
+    except OSError as error:
+        raise unwritable(output, error) from None
+    write_ended(output, makers, len(paths), len(failed))
+    size = output.stat().st_size
+    if as_json:
+        summary = {"method": adapter.method, "labels": adapter.labels, "bytes": size}
+        typer.echo(json.dumps(summary | adapter.facts, ensure_ascii=False, indent=1))
+    else:
+        for line in _report(adapter, output, size):
+            typer.echo(line)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _drawn(
+    places: Sequence[Sequence[int] | None], shots: int, rng: random.Random
+) -> Iterator[tuple[int, int]]:
+    """Rows, and the place of each one's label: at most so many a label."""
+    rows: dict[int, list[int]] = {}
+    for row, own in enumerate(places):
+        for place in own or ():
+            rows.setdefault(place, []).append(row)
+    for place, those in sorted(rows.items()):
+        yield from ((row, place) for row in sorted(rng.sample(those, min(shots, len(those)))))
+
+
+def _report(adapter: Any, output: Path, size: int) -> Iterable[str]:
+    """What was tried, what was chosen, and why."""
+    facts = adapter.facts
+    low, high = facts["shots"]
+    shots = f"{low}" if low == high else f"{low} to {high}"
+    yield f"{facts['pictures']} pictures of {len(adapter.labels)} labels, {shots} of each"
+    held_out = facts["held_out"]
+    if held_out:
+        yield f"{'':12} {'settings':24} {'held out':>12} {'loss':>6}"
+    for tried in facts["tried"] if held_out else ():
+        settings = ", ".join(f"{key} {value:.3g}" for key, value in tried["settings"].items())
+        part = f"{tried['right']} of {held_out}"
+        yield f"{tried['method']:12} {settings:24} {part:>12} {tried['loss']:6.3f}"
+    keep = adapter.method == "zero-shot"
+    if held_out:
+        why = "no method was right more often by more than noise" if keep else "the least loss"
+    else:
+        right = f"zero-shot is right for {facts['tried'][0]['right']} of them"
+        why = f"one picture a label, nothing to hold out; {right}"
+    what = "keep zero-shot: the adapter changes nothing" if keep else f"chosen: {adapter.method}"
+    yield f"{what} ({why})"
+    yield f"{output}: {size / 1000:.1f} kB"

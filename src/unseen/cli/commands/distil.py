@@ -1,0 +1,175 @@
+"""`unseen distil`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import unseen
+from unseen.cli import options, progress
+from unseen.cli.output import named, printable, unwritable
+from unseen.cli.output_file import prepare
+from unseen.errors import SourceError, UnseenError
+from unseen.system.cache import write_atomically
+
+if TYPE_CHECKING:
+    from unseen.encoder import Encoder
+
+
+def distil(
+    folder: Annotated[Path, typer.Argument(help="A folder that `unseen label` has labelled.")],
+    output: options.OutFile,
+    name: Annotated[
+        str, typer.Option(help="Of the labelling, where a folder has several.")
+    ] = "labels",
+    unsure: Annotated[
+        bool,
+        typer.Option("--unsure", help="Learn from unsure pictures that nobody reviewed, too."),
+    ] = False,
+    side: Annotated[
+        int,
+        typer.Option(min=128, max=512, help="Of the pictures, in pixels: fewer are quicker."),
+    ] = 224,
+    head: Annotated[
+        str, typer.Option(help="linear, mlp, or auto: what is better on pictures held out.")
+    ] = "auto",
+    temperature: Annotated[
+        float, typer.Option(min=1.0, max=20.0, help="That the teacher's scores are softened by.")
+    ] = 1.0,
+    reviewed: Annotated[
+        float, typer.Option(min=0.1, max=1000.0, help="Pictures that a reviewed one counts as.")
+    ] = 4.0,
+    latency: Annotated[
+        bool,
+        typer.Option(
+            "--latency/--no-latency", help="Measure it, against the teacher if that is here."
+        ),
+    ] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is held out.")] = 0,
+    batch_size: options.BatchSize = None,
+    threads: options.Threads = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """unseen distil photos/ -o birds.onnx
+
+    Make a small classifier of a labelled folder: one ONNX file, which unseen takes as a model, and
+    birds.card.md, which says how good it is. It learns from what was reviewed and what the model
+    was sure of: docs/distil.md.
+    """
+    if output.suffix != ".onnx":
+        raise SourceError(f"{output}: a classifier is an .onnx file.")
+    page = output.with_name(f"{output.stem}.card.md")
+    for path in (output, page):
+        prepare(path, overwrite=overwrite)
+    from unseen.annotation.labelling import Labelling  # noqa: PLC0415 - it loads what computes
+    from unseen.annotation.training_set import lessons_of  # noqa: PLC0415
+    from unseen.learning.distil.classifier import distil as made_of  # noqa: PLC0415
+    from unseen.learning.distil.model_card import Teacher, markdown  # noqa: PLC0415
+    from unseen.learning.distil.training import Teaching  # noqa: PLC0415
+
+    with Labelling.open(folder, name) as labelling:
+        with progress.pictures(quiet) as show:
+            lessons = lessons_of(labelling, unsure=unsure, progress=show)
+        manifest = labelling.manifest
+    teacher = Teacher.of(manifest["model"], manifest["revision"], manifest["fingerprint"])
+    measure = _teacher(manifest, threads, quiet) if latency else None
+    with (
+        progress.counting(len(lessons.lessons), quiet) as counter,
+        progress.folds(quiet) as show,
+    ):
+        made = made_of(
+            lessons.lessons,
+            lessons.names,
+            teacher,
+            background=lessons.background,
+            side=side,
+            head=head,
+            teaching=Teaching(temperature, reviewed),
+            left_out=lessons.left_out,
+            measure=measure,
+            seed=seed,
+            threads=threads,
+            batch_size=batch_size,
+            each=lambda error: counter.picture(error is None),
+            progress=show,
+        )
+    try:
+        write_atomically(output, made.content)
+        write_atomically(page, markdown(made.card, output.name).encode())
+    except OSError as error:
+        raise unwritable(output, error) from None
+    for source, why in made.failed:
+        progress.say(named(str(source), str(why)))
+    if as_json:
+        typer.echo(json.dumps(made.card, ensure_ascii=False, indent=1))
+    else:
+        for line in _report(made.card, output):
+            typer.echo(line)
+    progress.failures(counter)
+    if counter.failed:
+        raise typer.Exit(1)
+
+
+def _teacher(manifest: dict[str, Any], threads: int | None, quiet: bool) -> Encoder | None:
+    """What proposed the labels, if it is here, and still the same."""
+    from unseen.models import hub  # noqa: PLC0415 - it loads what computes
+
+    model, revision = manifest["model"], manifest["revision"]
+    reason = "is not here"
+    if Path(model).exists() or hub.is_here(model):
+        try:
+            precision = manifest["options"].get("precision", "fp32")
+            teacher = unseen.load(model, revision=revision, precision=precision, threads=threads)
+        except UnseenError as error:
+            reason = str(error)
+        else:
+            if teacher.model.fingerprint == manifest["fingerprint"]:
+                return teacher.encoder
+            reason = "is another than the one that proposed the labels"
+    if not quiet:
+        progress.say(f"the latency is not measured: {model} {reason}.")
+    return None
+
+
+def _report(card: dict[str, Any], output: Path) -> Iterator[str]:
+    """What it learnt from, and how good it is."""
+    used, figures, head = card["pictures"], card["figures"], card["head"]
+    left_out = ", ".join(f"{n} {why}" for why, n in used["left_out"].items() if n)
+    yield (
+        f"{len(card['labels'])} labels, from {used['reviewed']} reviewed pictures and "
+        f"{used['proposed']} as proposed" + (f"; left out: {left_out}" if left_out else "")
+    )
+    if card["untaught"]:
+        yield f"no pictures, and so left out: {printable(', '.join(card['untaught']))}"
+    kind = f"a hidden layer of {head['hidden']}" if head["hidden"] else "linear"
+    yield f"head: {kind}, penalty {head['penalty']:g}; {figures['held_out']} pictures held out:"
+    for what, key in ROWS.items():
+        found = figures[key]
+        if found is not None:
+            low, high = 100 * found["low"], 100 * found["high"]
+            part = f"{100 * found['right'] / found['of']:.1f} %"
+            yield (
+                f"  {what:42} {found['right']:>5} of {found['of']:<5} {part:>7} "
+                f"({low:.0f} to {high:.0f})"
+            )
+    if card["latency"] is not None:
+        own, other = card["latency"]["student_ms"]["net"], card["latency"]["teacher_ms"]["net"]
+        ratio = card["latency"]["ratio"]["net"]
+        yield f"image net, here: {own:.1f} ms; its teacher's {other:.1f} ms, {ratio:.2f} times that"
+    yield f"teacher: {card['teacher']['name']}; its licence: {card['teacher']['means']}"
+    yield f"{output}: {card['bytes'] / 1e6:.1f} MB; beside it, {output.stem}.card.md"
+
+
+ROWS = {
+    "agrees with its teacher": "agreement",
+    "right, of reviewed pictures": "accuracy",
+    "its teacher, of the same": "teacher_accuracy",
+    "right, of sure ones drawn for review": "drawn",
+}

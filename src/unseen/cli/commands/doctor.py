@@ -1,0 +1,41 @@
+"""`unseen doctor`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from unseen.cli import options
+
+if TYPE_CHECKING:
+    from unseen.diagnostics.doctor import Finding
+
+SIGNS = {True: "ok", False: "BAD", None: ""}
+
+
+def doctor(as_json: options.AsJson = False, debug: options.Debug = False) -> None:
+    """unseen doctor
+
+    Versions, providers, folders, the hub, and a self-test of the built-in model. Exit status 1 when
+    something is wrong.
+    """
+    from unseen.diagnostics.doctor import examine  # noqa: PLC0415 - the other commands need none of it
+
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not as_json:
+            _show(finding)
+    if as_json:
+        typer.echo(json.dumps([asdict(f) for f in findings], indent=1))
+    if any(f.ok is False for f in findings):
+        raise typer.Exit(1)
+
+
+def _show(finding: Finding) -> None:
+    typer.echo(f"{finding.name:<28}{SIGNS[finding.ok]:<5}{finding.value}")
+    if finding.advice:
+        typer.echo(f"{'':<33}{finding.advice}")

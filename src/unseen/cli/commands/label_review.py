@@ -1,0 +1,78 @@
+"""`unseen label review`: a page on this machine on which a person looks proposals over."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import webbrowser
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from unseen.cli import options, progress
+from unseen.cli.commands.label import Name
+from unseen.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from unseen.web.review.session import Desk
+
+NEEDED = ("starlette", "uvicorn", "httptools")
+
+
+def review(
+    folder: Annotated[Path, typer.Argument(help="The folder of the pictures.")],
+    name: Name = "labels",
+    port: Annotated[
+        Optional[int],  # noqa: UP045 - typer reads it at run time on Python 3.10
+        typer.Option(min=0, max=65535, help="0 is any.", show_default="8010, or any"),
+    ] = None,
+    browser: Annotated[
+        Optional[bool],  # noqa: UP045
+        typer.Option(
+            "--open/--no-browser", help="Open a browser.", show_default="where there is a screen"
+        ),
+    ] = None,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """unseen label review photos/
+
+    A page, on this machine only, on which to accept, change or skip what was proposed: one key a
+    picture, the most useful ones first. May be stopped at any time and goes on where it was.
+    """
+    for library in NEEDED:
+        if find_spec(library) is None:
+            raise MissingExtraError("unseen label review", library=library, extra="serve")
+    from unseen.web.review.process import Page  # noqa: PLC0415
+    from unseen.web.review.session import Desk  # noqa: PLC0415 - an extra
+
+    desk = Desk(folder, name)
+    try:
+        before = desk.status()["reviewed"]
+        page = Page(desk, port)
+        progress.say(f"review {folder} at {page.address}  (Ctrl-C ends it)")
+        if _has_screen() if browser is None else browser:
+            threading.Thread(target=webbrowser.open, args=(page.address,), daemon=True).start()
+        page.serve()
+        if not quiet:
+            _told(desk, before)
+    finally:
+        desk.close()
+
+
+def _told(desk: Desk, before: int) -> None:
+    status = desk.status()
+    now = status["reviewed"]
+    left = f", {status['left']} are left" if status["left"] else ""
+    progress.say(f"{now} of {status['total']} pictures are reviewed, {now - before} now{left}.")
+    progress.say(f"next: {status['commands'][0]}")
+
+
+def _has_screen() -> bool:
+    """Whether a browser would have a window: not over ssh, where it would take the terminal."""
+    if sys.platform in ("win32", "darwin"):
+        return "SSH_CONNECTION" not in os.environ
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,61 @@
+"""`unseen labels`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import unseen
+from unseen.cli import label_options, options, progress
+from unseen.cli.commands.labels_doctor import doctor
+from unseen.cli.output import unwritable
+from unseen.cli.output_file import prepare
+from unseen.errors import LabelError
+from unseen.results.manifest import manifest, write_manifest
+
+labels = typer.Typer(help="Label sets.", no_args_is_help=True)
+
+
+@labels.callback()
+def group() -> None:
+    """Label sets."""
+
+
+@labels.command("compile")
+def compile_labels(
+    source: Annotated[str, typer.Argument(help="A label file, or labels with commas.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .safetensors file.")],
+    model: options.Model = "builtin",
+    revision: options.Revision = None,
+    commercial: options.Commercial = False,
+    template: options.Template = None,
+    unknown: options.Unknown = None,
+    device: options.Device = "auto",
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """unseen labels compile labels.yaml -o animals.safetensors
+
+    Encode a label set for one model, once; classify -l animals.safetensors then encodes no label.
+    """
+    if output.suffix != ".safetensors":
+        raise LabelError(f"{output}: a compiled label set is a .safetensors file.")
+    if unknown and "auto" in unknown:
+        raise LabelError("--unknown auto is no label; give it to unseen classify.")
+    prepare(output, overwrite=overwrite)
+    classifier = unseen.load(model, revision=revision, device=device, commercial=commercial)
+    compiled = label_options.compiled(classifier, source, template, unknown or (), quiet)
+    try:
+        compiled.save(output)
+        write_manifest(output, manifest(classifier.model, compiled, {}))
+    except OSError as error:
+        raise unwritable(output, error) from None
+    if not quiet:
+        prompts = sum(len(own) for own in compiled.prompts)
+        progress.say(f"{output}: {len(compiled.labels)} labels, {prompts} prompts, {model}.")
+
+
+labels.command("doctor")(doctor)

@@ -1,0 +1,124 @@
+"""`unseen labels doctor`."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+import unseen
+from unseen.cli import options, progress
+from unseen.cli.image_stream import encoded
+from unseen.cli.output import Lines, printable
+
+if TYPE_CHECKING:
+    from unseen.label_lint import Finding
+
+WIDTH = 100
+SHOWN = 10  # findings of one kind
+SEVERITIES = ("error", "warning", "note")
+INDENT = " " * 9
+
+
+def doctor(
+    source: Annotated[str, typer.Argument(help="A label file, or labels with commas.")],
+    model: options.Model = "builtin",
+    revision: options.Revision = None,
+    template: options.Template = None,
+    unknown: options.Unknown = None,
+    pictures: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer reads it at run time on Python 3.10
+        typer.Option(
+            "--pictures", "-p", help="Pictures, without labels, to try them on.", show_default=False
+        ),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on warnings, too.")] = False,
+    device: options.Device = "auto",
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """unseen labels doctor labels.txt -m fast --pictures photos/
+
+    What is wrong with a label set, before any picture is classified: what to do, and what that
+    does. Exit status 1 when something is an error.
+    """
+    from unseen.label_lint import by_severity, examine, look_at  # noqa: PLC0415 - it loads what computes
+
+    classifier = unseen.load(model, revision=revision, device=device)
+    with progress.prompts(quiet) as show:
+        findings, subject = examine(
+            classifier,
+            options.labels_argument(source),
+            template=options.template_argument(template),
+            background=tuple(unknown or ()),
+            progress=show,
+        )
+    looked = 0
+    if pictures:
+        rows, names = _looked(classifier, pictures, quiet)
+        looked = len(names)
+        findings = by_severity([*findings, *look_at(subject, rows, names)])
+    failed = [f for f in findings if f.severity == "error" or (strict and f.severity == "warning")]
+    if as_json:
+        facts = {
+            "model": classifier.model.name,
+            "labels": len(subject.names),
+            "pictures": looked,
+            "findings": [asdict(finding) for finding in findings],
+        }
+        Lines().write(json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
+    else:
+        Lines().write("".join(f"{line}\n" for line in _report(findings, len(subject.names))))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _looked(
+    classifier: unseen.Classifier, sources: list[str], quiet: bool
+) -> tuple[Any, list[str]]:
+    """Embeddings and names of the pictures; those that cannot be read are said, and left out."""
+    import numpy as np  # noqa: PLC0415 - the other commands need none of it
+
+    rows, names = [], []
+    with progress.counting(None, quiet) as counter:
+        for name, row in counter.readable(encoded(classifier, sources, quiet=quiet)):
+            rows.append(row)
+            names.append(name)
+    matrix = np.array(rows, dtype=np.float32).reshape(-1, classifier.model.dimension)
+    return matrix, names
+
+
+def _report(findings: list[Finding], labels: int) -> Iterator[str]:
+    shown: Counter[str] = Counter()
+    for finding in findings:
+        shown[finding.kind] += 1
+        if shown[finding.kind] > SHOWN:
+            continue
+        about = ", ".join(finding.labels[:SHOWN]) + (" …" if len(finding.labels) > SHOWN else "")
+        yield printable(f"{finding.severity:<9}{finding.kind}{f': {about}' if about else ''}")
+        yield from _wrapped("", finding.problem)
+        yield from _wrapped("do: ", finding.advice)
+        if finding.effect:
+            yield from _wrapped("then: ", finding.effect)
+        if finding.pictures:
+            yield from _wrapped("such as: ", ", ".join(finding.pictures))
+    if findings:
+        yield ""
+    for kind, count in shown.items():
+        if count > SHOWN:
+            yield f"{kind}: {count - SHOWN} more (--json has all)"
+    counts = Counter(finding.severity for finding in findings)
+    said = [f"{counts[s]} {s}{'' if counts[s] == 1 else 's'}" for s in SEVERITIES]
+    yield f"{labels} labels: {', '.join(said)}"
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        printable(head + text), WIDTH, initial_indent=INDENT, subsequent_indent=INDENT
+    )

@@ -1,0 +1,183 @@
+"""`unseen serve`: the HTTP server and its page; `unseen keys`: who may ask it."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+import unseen
+from unseen.cli import options, progress
+from unseen.errors import MissingExtraError, SourceError
+from unseen.labels.label_set import LabelSet
+from unseen.sources.address_policy import PublicHosts
+
+NEEDED = ("fastapi", "uvicorn", "httptools", "prometheus_client", "python_multipart")
+KEY = "UNSEEN_API_KEY"  # one key, for those who set up servers by the environment
+
+
+def serve(
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            envvar="UNSEEN_MODEL",
+            help="builtin, a hub id, a short name, a folder.",
+        ),
+    ] = "builtin",
+    host: Annotated[
+        str, typer.Option(envvar="UNSEEN_HOST", help="Where to listen; 0.0.0.0 is everywhere.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, envvar="UNSEEN_PORT")] = 8000,
+    index: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
+        typer.Option(envvar="UNSEEN_INDEX", help="The folder of an index, for search."),
+    ] = None,
+    adapter: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(envvar="UNSEEN_ADAPTER", help="A file that `unseen adapt` made."),
+    ] = None,
+    labels: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option("--labels", "-l", help="A label file: a label set of its name. Repeatable."),
+    ] = None,
+    keys: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(envvar="UNSEEN_KEYS", help="A file that `unseen keys add` made."),
+    ] = None,
+    urls: Annotated[
+        bool, typer.Option("--urls", help="Fetch pictures from public URLs that clients name.")
+    ] = False,
+    url_host: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="HOST or HOST:PORT to fetch from although it is private. Repeatable."),
+    ] = None,
+    cors: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="An origin whose pages may ask: https://example.org. Repeatable."),
+    ] = None,
+    allow_host: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="A name by which clients call a server on loopback. Repeatable."),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, envvar="UNSEEN_WORKERS", help="Processes.")
+    ] = 1,
+    batch_size: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=1,
+            help="Pictures that the network takes at once.",
+            show_default="2 or 16, as is faster",
+        ),
+    ] = None,
+    revision: options.Revision = None,
+    commercial: options.Commercial = False,
+    exact: options.Exact = False,
+    threads: options.Threads = None,
+    precision: options.Precision = "fp32",
+    device: options.Device = "auto",
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """unseen serve --port 8000
+
+    A page to play with, an API of our own, and those of clients that are there already (Roboflow,
+    Hugging Face, OpenAI, Label Studio): docs/serve.md and docs/clients.md.
+    """
+    for name in NEEDED:
+        if find_spec(name) is None:
+            raise MissingExtraError("unseen serve", library=name, extra="serve")
+    from unseen.web.server import process  # noqa: PLC0415
+    from unseen.web.server.core import keys as key_files  # noqa: PLC0415 - an extra
+    from unseen.web.server.core.settings import Settings  # noqa: PLC0415
+
+    hashes = (key_files.digest(os.environ[KEY]),) if os.environ.get(KEY) else ()
+    if keys is not None:
+        key_files.read(keys)
+    for file in labels or ():
+        LabelSet.of(file)
+    PublicHosts(frozenset(url_host or ()))
+    if index is not None:
+        unseen.Index(index, create=False).close()
+    settings = Settings(
+        model=model,
+        revision=revision,
+        commercial=commercial,
+        exact=exact,
+        threads=threads,
+        precision=precision,
+        device=device,
+        adapter=adapter,
+        index=index,
+        labels=tuple(labels or ()),
+        keys=keys,
+        key_hashes=hashes,
+        urls=urls,
+        url_hosts=frozenset(url_host or ()),
+        cors=tuple(cors or ()),
+        host=host,
+        port=port,
+        hosts=tuple(allow_host or ()),
+        workers=workers,
+        batch_size=batch_size,
+    )
+    # Read here once: what is wrong with it is said now, and workers download nothing twice.
+    unseen.load(
+        model,
+        revision=revision,
+        precision=precision,
+        device=device,
+        commercial=commercial,
+        adapter=adapter,
+    )
+    if not quiet:
+        progress.say(f"unseen serves {model} at http://{_shown(host)}:{port}  (Ctrl-C ends it)")
+        if not (keys or hashes) and not _is_loopback(host):
+            progress.say("warning: everybody who reaches this address may use it; see --keys.")
+    sys.exit(process.serve(settings))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else {"0.0.0.0": "127.0.0.1"}.get(host, host)
+
+
+keys = typer.Typer(no_args_is_help=True)
+
+
+@keys.callback()
+def group() -> None:
+    """unseen keys add keys.txt alice
+
+    Keys for `unseen serve --keys keys.txt`. The file holds their hashes.
+    """
+
+
+@keys.command("add", short_help="Make a key, and show it once.")
+def add(
+    file: Annotated[Path, typer.Argument(help="The file of hashes.")],
+    name: Annotated[str, typer.Argument(help="Whose key it is, for the log.")],
+) -> None:
+    """unseen keys add keys.txt alice
+
+    Prints a new key. It is kept nowhere else: the file gets its hash.
+    """
+    from unseen.web.server.core import keys as key_files  # noqa: PLC0415
+
+    try:
+        typer.echo(key_files.add(file, name))
+    except OSError as error:
+        raise SourceError(f"{file}: cannot be written: {error.strerror}.") from None

@@ -1,0 +1,1 @@
+"""Labelled pictures: annotations, readers, splits, writers."""

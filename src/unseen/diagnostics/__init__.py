@@ -1,0 +1,1 @@
+"""What this installation is, and whether a checkpoint is computed rightly here."""

@@ -1,0 +1,138 @@
+"""What this installation is, and whether it works: data for `unseen doctor`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+
+import unseen
+from unseen.diagnostics.verify import verify
+from unseen.runtimes import devices, onnx, onnx_int8
+from unseen.system import cache
+from unseen.system.cpu import usable
+
+LIBRARIES = (
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "pillow",
+    "tokenizers",
+    "safetensors",
+    "huggingface-hub",
+    "typer",
+    "rich",
+)
+EXTRAS = {"pyarrow": "parquet", "torch": "gpu", "scikit-learn": "learn", "usearch": "ann"}
+HUB_SECONDS = 3.0
+REINSTALL = 'pip install --force-reinstall "unseen", and report it if that does not help'
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report. `ok` None: a fact, neither good nor bad."""
+
+    name: str
+    value: str
+    ok: bool | None = None
+    advice: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Every finding, as soon as it is known; the self-test comes last. A check never raises."""
+    yield Finding("unseen", unseen.__version__)
+    yield Finding("python", f"{platform.python_version()} on {platform.platform()}")
+    yield from map(_library, LIBRARIES)
+    yield from (_extra(library, extra) for library, extra in EXTRAS.items())
+    for name, check in (
+        ("execution providers", _providers),
+        ("threads", _threads),
+        ("home", _home),
+        ("hub", _hub),
+        ("self-test", _self_test),
+    ):
+        yield from _held(name, check)
+
+
+def _held(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """The findings of `check`; what it raises is one as well."""
+    try:
+        yield from check()
+    except Exception as error:  # a doctor that falls ill helps nobody
+        yield Finding(name, f"{type(error).__name__}: {error}", ok=False, advice=REINSTALL)
+
+
+def _library(name: str) -> Finding:
+    try:
+        return Finding(name, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(name, "not installed", ok=False, advice=f"pip install {name}")
+
+
+def _extra(library: str, extra: str) -> Finding:
+    try:
+        return Finding(library, metadata.version(library))
+    except metadata.PackageNotFoundError:
+        return Finding(library, f'not installed (an extra: pip install "unseen[{extra}]")')
+
+
+def _providers() -> Iterator[Finding]:
+    yield Finding("execution providers", ", ".join(onnx.available_providers()))
+    yield Finding("int8", f"weights of {onnx_int8.weight_bits()} bits on this CPU")
+
+
+def _threads() -> Iterator[Finding]:
+    total = os.cpu_count() or 1
+    yield Finding("threads", f"{usable()} of {total} processors; --threads chooses fewer")
+
+
+def _home() -> Iterator[Finding]:
+    folder = cache.home()  # a temporary one when what is wanted cannot be written to
+    size = f"{cache.size_of(folder) / 1e6:,.0f} MB"
+    temporary = folder.is_relative_to(tempfile.gettempdir()) and folder.name.startswith("unseen-")
+    wanted = os.environ.get("UNSEEN_HOME") or "the platform's cache folder"
+    if temporary:
+        yield Finding(
+            "home",
+            f"{wanted} cannot be written to; {folder} stands in for this process",
+            ok=False,
+            advice="set UNSEEN_HOME to a folder of your own, with room in it",
+        )
+    else:
+        yield Finding("home", f"{folder} (writable, {size}; may be deleted at any time)", ok=True)
+
+
+def _hub() -> Iterator[Finding]:
+    from huggingface_hub import HfApi, constants  # noqa: PLC0415 - 0.3 s
+
+    yield Finding("HF_HOME", f"{constants.HF_HOME}; models in {constants.HF_HUB_CACHE}")
+    if constants.HF_HUB_OFFLINE:
+        yield Finding("hub", f"{constants.ENDPOINT}: not asked, HF_HUB_OFFLINE is set")
+        return
+    try:
+        HfApi().model_info("openai/clip-vit-base-patch32", timeout=HUB_SECONDS)
+    except Exception as error:  # the network is not ours to judge
+        yield Finding(
+            "hub",
+            f"{constants.ENDPOINT}: not reached ({type(error).__name__})",
+            advice="only downloads need it: the built-in model and local folders work without",
+        )
+        return
+    yield Finding("hub", f"{constants.ENDPOINT}: reached", ok=True)
+
+
+def _self_test() -> Iterator[Finding]:
+    """The built-in model, compiled, against the reference runtime."""
+    start = time.perf_counter()
+    for found in verify(unseen.load().model, [devices.place("cpu")]):
+        yield Finding(
+            f"self-test, {found.tower} net, {found.precision}",
+            f"cosine {found.cosine:.6f} to the reference",
+            ok=found.ok,
+            advice="" if found.ok else REINSTALL,
+        )
+    yield Finding("self-test took", f"{time.perf_counter() - start:.1f} s")

@@ -1,0 +1,116 @@
+"""Does this machine compute what the checkpoint's authors do? Every runtime and precision is held
+against the definition, and, where figures were published, the whole against those."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib import resources
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from unseen.encoder import Encoder
+from unseen.models import catalog
+from unseen.models.compiled import BOUNDS, CompiledNetwork
+from unseen.models.model import Model
+from unseen.prediction import score
+from unseen.runtimes import devices
+
+# Of published logits and probabilities: decoders and resampling filters differ between releases.
+LOGIT_TOLERANCE, PROBABILITY_TOLERANCE = 0.15, 0.02
+
+
+@dataclass(frozen=True)
+class Verified:
+    """How near one net is to the reference runtime: the least cosine on pictures and prompts."""
+
+    tower: str
+    runtime: str
+    device: str
+    precision: str
+    cosine: float
+    bound: float
+
+    @property
+    def ok(self) -> bool:
+        return self.cosine >= self.bound
+
+
+@dataclass(frozen=True)
+class Golden:
+    """What was published of a checkpoint: the logits, or the probabilities, of a picture."""
+
+    id: str
+    picture: str
+    prompts: tuple[str, ...]
+    source: str
+    logits: tuple[float, ...] | None = None
+    probabilities: tuple[float, ...] | None = None
+
+    @property
+    def published(self) -> tuple[float, ...]:
+        return self.logits or self.probabilities or ()
+
+    @property
+    def tolerance(self) -> float:
+        return LOGIT_TOLERANCE if self.logits else PROBABILITY_TOLERANCE
+
+
+@cache
+def golden(model: str) -> Golden | None:
+    """What was published of a hub id or short name, without its revision."""
+    wanted = catalog.resolve(model).partition("@")[0]
+    text = resources.files("unseen").joinpath("data/golden.json").read_text("utf-8")
+    rows: list[dict[str, Any]] = json.loads(text)
+    for row in rows:
+        if row["id"] == wanted:
+            facts: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in row.items()
+            }
+            return Golden(**facts)
+    return None
+
+
+def verify(model: Model, places: Sequence[devices.Place]) -> Iterator[Verified]:
+    """Every net in every precision that there is at these places, worked out anew."""
+    for place in places:
+        for tower, make in (("image", model.image_network), ("text", model.text_network)):
+            network = CompiledNetwork(model, tower, make, find_place=partial(_same, place))
+            for precision in _precisions(place, tower):
+                cosine = network.cosine(precision, again=True)
+                yield Verified(
+                    tower, place.runtime, place.device, precision, cosine, BOUNDS[precision]
+                )
+
+
+def _same(place: devices.Place) -> devices.Place:
+    return place
+
+
+def compare(encoder: Encoder, known: Golden) -> tuple[float, ...]:
+    """Our figures for what was published, in its order. Raises ImageError without a network."""
+    cosines = score.cosines(
+        encoder.encode_images([known.picture]), encoder.encode_texts(known.prompts)
+    )
+    family = encoder.model.score
+    rows = score.logits(cosines, family) if known.logits else score.single_label(cosines, family)
+    return tuple(np.asarray(rows[0], dtype=float).tolist())
+
+
+def places() -> list[devices.Place]:
+    """The CPU by ONNX Runtime, what auto takes if it is another, and torch if it is installed."""
+    found = [devices.place("cpu"), devices.place("auto")]
+    if find_spec("torch") is not None:
+        found.append(devices.Place("torch", "cpu"))
+    return list(dict.fromkeys(found))
+
+
+def _precisions(place: devices.Place, tower: str) -> tuple[str, ...]:
+    if place.is_cpu:
+        return ("fp32", "fp16", "int8") if tower == "image" else ("fp32", "fp16")
+    return ("fp32",) if place.device == "cpu" or place.runtime == "onnx" else ("fp32", "fp16")

@@ -1,0 +1,284 @@
+"""Pictures and prompts → embeddings: float32 rows of length 1, each thing encoded once."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.errors import LabelError, ModelError, UnseenError, UnseenWarning
+from unseen.images.open import DEFAULT_LIMITS, Limits, open_image
+from unseen.models.compiled import PRECISIONS, CompiledNetwork
+from unseen.models.inputs import PictureArrays
+from unseen.models.model import LARGE_BATCH, Model
+from unseen.runtimes.devices import Place, place
+from unseen.sources.expand import Source, expand
+from unseen.system.cpu import usable
+from unseen.system.prompt_cache import VectorCache
+
+Embeddings = NDArray[np.float32]
+Progress = Callable[[int, int], None]  # done, of how many
+
+T = TypeVar("T")
+S = TypeVar("S")
+R = TypeVar("R")
+
+TEXT_BATCH_TOKENS = 2048  # tokens in a text batch: enough to fill the cores, little to pad
+TEXT_CHUNK = 4096  # prompts between two writes to the cache: what a killed process can lose
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One picture after the image net: its embedding, or why there is none."""
+
+    name: str
+    embedding: NDArray[np.float32] | None  # (d,), length 1
+    error: UnseenError | None = None
+
+
+class Encoder:
+    """The two nets of a model behind caches. Loads and compiles nothing until it must."""
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        exact: bool = False,
+        threads: int | None = None,
+        precision: str = "fp32",
+        device: str = "auto",
+    ) -> None:
+        """`exact` decodes JPEGs in full; by default a decoder may stop at three times the size
+        that is wanted (cosine ≥ 0.999 to exact). `threads`: of the networks; None: as many as
+        may be used. `precision`: one of `PRECISIONS`; int8 is for the image net, and the text net
+        is then fp32.
+        `device`: as runtimes/devices has it. ModelError for any other, and for a device that is not
+        here.
+        """
+        if precision not in PRECISIONS:
+            raise ModelError(f"{precision!r} is no precision; {', '.join(PRECISIONS)} are.")
+        self.model = model
+        self.limits = limits
+        self.exact = exact
+        where = cache(partial(place, device))
+        if device != "auto":
+            where()  # what is not here is said at once; auto can wait
+        text_precision = "fp16" if precision == "fp16" else "fp32"
+        self._image = CompiledNetwork(
+            model,
+            "image",
+            model.image_network,
+            find_place=where,
+            precision=precision,
+            threads=threads,
+        )
+        self._text = CompiledNetwork(
+            model,
+            "text",
+            model.text_network,
+            find_place=where,
+            precision=text_precision,
+            threads=threads,
+        )
+        # What prompts are kept under.
+        suffix = "" if text_precision == "fp32" else f"-{text_precision}"
+        self._text_key = model.fingerprint + suffix
+        self._vectors = VectorCache()
+
+    @property
+    def place(self) -> Place:
+        """Where the image net runs: what "auto" came to."""
+        return self._image.place
+
+    @property
+    def precision(self) -> str:
+        """Of the image net: what auto came to. To learn that, it compiles and checks."""
+        return self._image.precision
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures that the image net takes at once when nobody says: the model's own."""
+        return self.model.batch_size if self.place.is_cpu else LARGE_BATCH  # few leave a GPU idle
+
+    # pictures
+
+    def encode_images(self, sources: Any, *, batch_size: int | None = None) -> Embeddings:
+        """Any source or sources → float32 (n, d), rows of length 1.
+
+        Raises the ImageError or SourceError of the first picture that cannot be read;
+        `stream_images` goes on past it. `batch_size`: pictures that the network takes at
+        once; None: as many as suit the model, here and wherever it can be given.
+        """
+        rows = []
+        for encoded in self.stream_images(sources, batch_size=batch_size):
+            if encoded.error is not None:
+                raise encoded.error
+            rows.append(encoded.embedding)
+        if not rows:
+            return np.zeros((0, self.model.dimension), dtype=np.float32)
+        return np.stack(rows)  # type: ignore[arg-type]
+
+    def stream_images(
+        self, sources: Any, *, batch_size: int | None = None, limits: Limits | None = None
+    ) -> Iterator[Encoded]:
+        """`Encoded` for each picture, in order, a broken one included; memory is bounded.
+
+        Threads decode the next pictures while the network has the present ones. `limits`: other
+        than the encoder's own.
+        """
+
+        def decode(source: Source) -> tuple[Source, PictureArrays | UnseenError]:
+            return source, self.pixels(source.content, limits=limits)
+
+        for source, result in self.stream(expand(sources), decode, batch_size=batch_size):
+            if isinstance(result, UnseenError):
+                yield Encoded(source.name, None, result)
+            else:
+                yield Encoded(source.name, result)
+
+    def pixels(self, source: Any, *, limits: Limits | None = None) -> PictureArrays | UnseenError:
+        """What the image net takes for one picture, or why there is none."""
+        at_least = None if self.exact else self.model.preprocess.target
+        try:
+            image = open_image(source, limits=limits or self.limits, at_least=at_least)
+            return self.model.preprocess(image)
+        except UnseenError as error:
+            return error
+
+    def stream(
+        self,
+        items: Iterable[T],
+        decode: Callable[[T], tuple[S, PictureArrays | R]],
+        *,
+        batch_size: int | None = None,
+    ) -> Iterator[tuple[S, NDArray[np.float32] | R]]:
+        """`decode` of each item in threads, its pixels through the net, anything else as it is.
+
+        In order; memory is bounded.
+        """
+        if batch_size is None:
+            batch_size = self.batch_size
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
+        # A network that takes few at once needs no fewer threads to feed it.
+        workers = min(usable(), max(batch_size, LARGE_BATCH))
+        with ThreadPoolExecutor(workers, thread_name_prefix="unseen-decode") as pool:
+            decoded = _ahead(pool, decode, items, batch_size + workers)
+            while batch := list(islice(decoded, batch_size)):
+                pixels = [result for _, result in batch if isinstance(result, (np.ndarray, tuple))]
+                rows = iter(self.encode_pixels(pixels) if pixels else ())
+                for item, result in batch:
+                    encoded = isinstance(result, (np.ndarray, tuple))
+                    yield item, next(rows) if encoded else result
+
+    def encode_pixels(self, pixels: Sequence[PictureArrays]) -> Embeddings:
+        """What `pixels` gave for n pictures → float32 (n, d), rows of length 1, in one batch."""
+        return self._image(*self.model.image_inputs(pixels))
+
+    # prompts
+
+    def encode_texts(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
+        """Texts → float32 (n, d), rows of length 1; as they are, no template.
+
+        Known texts come from the cache on disk; the others are encoded in batches of like length,
+        each cut to its longest text, and kept. A text over the model's context is cut, with a
+        warning that names it. `progress` is called with how many of the new texts are done, and how
+        many there are.
+        """
+        if isinstance(texts, str):
+            raise LabelError(f"encode_texts takes a list of texts, and was given one: {texts!r}.")
+        if not all(isinstance(text, str) for text in texts):
+            wrong = next(text for text in texts if not isinstance(text, str))
+            raise LabelError(f"every text must be a str; {wrong!r} is a {type(wrong).__name__}.")
+        known = self._known_texts(list(dict.fromkeys(texts)), progress)
+        if not texts:
+            return np.zeros((0, self.model.dimension), dtype=np.float32)
+        return np.stack([known[text] for text in texts])
+
+    def _known_texts(
+        self, texts: list[str], progress: Progress | None
+    ) -> dict[str, NDArray[np.float32]]:
+        key = self._text_key
+        known = self._vectors.get_many(key, texts)
+        if len(known) == len(texts):
+            return known
+        with self._vectors.lock(key):  # another process may be at the same prompts
+            missing = [text for text in texts if text not in known]
+            known.update(self._vectors.get_many(key, missing))
+            missing = [text for text in missing if text not in known]
+            for start in range(0, len(missing), TEXT_CHUNK):
+                new = {}
+                for batch in self._encode_new_texts(missing[start : start + TEXT_CHUNK]):
+                    new.update(batch)
+                    if progress is not None:
+                        progress(start + len(new), len(missing))
+                self._vectors.put_many(key, new)
+                known.update(new)
+        return known
+
+    def _encode_new_texts(self, texts: list[str]) -> Iterator[dict[str, NDArray[np.float32]]]:
+        ids, cut = self.model.tokenizer.encode(texts, self.model.context_length)
+        for text in (text for text, was_cut in zip(texts, cut, strict=True) if was_cut):
+            warnings.warn(self.cut_short(text), UnseenWarning, stacklevel=2)
+        for batch, rows in self._text_batches(ids):
+            yield dict(zip((texts[i] for i in batch), rows, strict=True))
+
+    def _text_batches(self, ids: list[list[int]]) -> Iterator[tuple[list[int], Embeddings]]:
+        for batch in batches_of_like_length([len(tokens) for tokens in ids], TEXT_BATCH_TOKENS):
+            yield batch, self._text(*self.model.text_inputs([ids[i] for i in batch]))
+
+    def cut_short(self, text: str) -> str:
+        """What is said of a text that is longer than the model reads."""
+        return (
+            f"this prompt is longer than the {self.model.context_length} tokens that "
+            f"{self.model.name} reads, and was cut: {text[:80]!r}"
+        )
+
+    def encode_once(self, texts: Sequence[str]) -> tuple[Embeddings, list[bool]]:
+        """Texts → float32 (n, d), and which were cut; without the cache on disk, and no warning.
+
+        For texts of people who are not known: a disk that they could fill is not asked.
+        """
+        ids, cut = self.model.tokenizer.encode(texts, self.model.context_length)
+        rows = np.empty((len(texts), self.model.dimension), dtype=np.float32)
+        for batch, encoded in self._text_batches(ids):
+            rows[batch] = encoded
+        return rows, cut
+
+
+def batches_of_like_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
+    """Indices in batches of similar length, shortest first, each at most `tokens` when padded."""
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and (len(batch) + 1) * lengths[index] > tokens:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, function: Any, items: Iterable[Any], window: int
+) -> Iterator[Any]:
+    """`map` that runs at most `window` items ahead of its reader; what is left is cancelled."""
+    futures: deque[Future[Any]] = deque()
+    try:
+        for item in items:
+            futures.append(pool.submit(function, item))
+            if len(futures) >= window:
+                yield futures.popleft().result()
+        while futures:
+            yield futures.popleft().result()
+    finally:
+        for future in futures:
+            future.cancel()

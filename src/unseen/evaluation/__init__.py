@@ -1,0 +1,1 @@
+"""How often a classifier is right: metrics, their intervals, and the report."""

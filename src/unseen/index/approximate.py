@@ -1,0 +1,101 @@
+"""Nearest rows of a large matrix, nearly always the right ones, without looking at every row.
+
+A graph of neighbours (HNSW, Malkov & Yashunin 2016, arXiv:1603.09320) by usearch, the extra `ann`.
+Derived from the matrix, kept beside it, and made again where it does not fit.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from unseen.errors import MissingExtraError
+from unseen.index.matrix import Matrix
+from unseen.system.cache import replacing, write_atomically
+
+Floats = NDArray[np.float32]
+
+# How far is looked; benchmarks/index_scale.py --approximate prints what is found by that.
+CONNECTIVITY, EXPANSION_ADD, EXPANSION_SEARCH = 16, 128, 96
+CHUNK = 20_000  # rows that are added at once
+
+
+def nearest(
+    matrix: Matrix, folder: Path, model: int, query: Floats, top: int
+) -> tuple[NDArray[np.int64], Floats]:
+    """As `search.nearest`; MissingExtraError without usearch."""
+    graph = _graph(matrix, folder, model)
+    found = graph.search(np.asarray(query, dtype=np.float16), top)
+    places = np.asarray(found.keys, dtype=np.int64)
+    # The cosines are those of exact search: the graph's own have other roundings.
+    cosines = np.asarray(matrix.vectors[places], dtype=np.float32) @ query
+    order = np.lexsort((places, -cosines))
+    return places[order], cosines[order]
+
+
+def _graph(matrix: Matrix, folder: Path, model: int) -> Any:
+    kind = _usearch()
+    path, note = folder / f"vectors-{model}.graph", folder / f"vectors-{model}.graph.note"
+    with FileLock(folder / f"vectors-{model}.graph.lock"):
+        facts = {"count": len(matrix), "last": int(matrix.ids[-1]), "first": int(matrix.ids[0])}
+        before = _read(note)
+        if before == facts and path.is_file():
+            return _mapped(str(path), path.stat().st_mtime_ns)
+        graph = kind(
+            ndim=matrix.vectors.shape[1],
+            metric="cos",
+            dtype="f16",
+            connectivity=CONNECTIVITY,
+            expansion_add=EXPANSION_ADD,
+            expansion_search=EXPANSION_SEARCH,
+        )
+        start = 0
+        if _grew(before, matrix) and path.is_file():
+            graph.load(str(path))
+            start = before["count"]
+        for first in range(start, len(matrix), CHUNK):
+            rows = np.array(matrix.vectors[first : first + CHUNK])
+            graph.add(np.arange(first, first + len(rows)), rows)
+        note.unlink(missing_ok=True)
+        with replacing(path) as temporary:
+            graph.save(str(temporary))
+        write_atomically(note, json.dumps(facts).encode())
+        return graph
+
+
+@lru_cache(maxsize=4)
+def _mapped(path: str, stamp: int) -> Any:
+    """The graph of a file, mapped; once, as it takes a while where there are many pictures."""
+    return _usearch().restore(path, view=True)
+
+
+def _read(note: Path) -> dict[str, int]:
+    try:
+        found: dict[str, int] = json.loads(note.read_text("utf-8"))
+        return found
+    except (OSError, ValueError):
+        return {}
+
+
+def _grew(before: dict[str, int], matrix: Matrix) -> bool:
+    """Whether the matrix is what the graph was made of, with more behind it."""
+    count = before.get("count", 0)
+    return (
+        0 < count <= len(matrix)
+        and int(matrix.ids[0]) == before.get("first")
+        and int(matrix.ids[count - 1]) == before.get("last")
+    )
+
+
+def _usearch() -> Any:
+    try:
+        from usearch.index import Index  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise MissingExtraError("Approximate search", library="usearch", extra="ann") from None
+    return Index

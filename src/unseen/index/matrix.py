@@ -1,0 +1,124 @@
+"""The embeddings of a model as one memory-mapped float16 array, derived from the rows.
+
+Three files beside the database: the vectors, the ids of their rows, and a note of what they were
+made of, written last. What does not fit the rows is made again; new rows are appended.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from unseen.system.cache import write_atomically
+
+ROWS = 4096  # read from the database at once
+HALF, ID = np.dtype("<f2"), np.dtype("<i8")
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """`ids` (n,) int64, of the rows in `picture`; `vectors` (n, d) float16, rows of length 1."""
+
+    ids: NDArray[np.int64]
+    vectors: NDArray[np.float16]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What a matrix was made of: `changes` of its model, and its rows up to an id."""
+
+    changes: int
+    count: int
+    last: int
+    dimension: int
+
+
+def matrix(database: sqlite3.Connection, folder: Path, model: int) -> Matrix:
+    """The matrix of a model, brought up to date; its files lie in `folder`."""
+    stem = folder / f"vectors-{model}"
+    with FileLock(stem.with_suffix(".lock")):
+        wanted = _wanted(database, model)
+        found = _found(stem)
+        if found is None or found.changes != wanted.changes or found.dimension != wanted.dimension:
+            found = _State(wanted.changes, 0, 0, wanted.dimension)
+            clear(folder, model)
+        if found.last < wanted.last:
+            found = _append(database, model, stem, found)
+        return _map(stem, found)
+
+
+def vector_of(half: bytes) -> NDArray[np.float32]:
+    """An embedding as a row of `picture` holds it → float32 (d,)."""
+    return np.frombuffer(half, dtype=HALF).astype(np.float32)
+
+
+def _wanted(database: sqlite3.Connection, model: int) -> _State:
+    changes, dimension = database.execute(
+        "SELECT changes, dimension FROM model WHERE id = ?", (model,)
+    ).fetchone()
+    (last,) = database.execute(
+        "SELECT coalesce(max(id), 0) FROM picture WHERE model = ? AND embedding IS NOT NULL",
+        (model,),
+    ).fetchone()
+    return _State(changes, 0, last, dimension)
+
+
+def _found(stem: Path) -> _State | None:
+    """What lies there, if it is whole."""
+    try:
+        state = _State(**json.loads(stem.with_suffix(".note").read_text("utf-8")))
+        sizes = (stem.with_suffix(s).stat().st_size for s in (".f16", ".ids"))
+        whole = next(sizes) >= state.count * state.dimension * 2 and next(sizes) >= state.count * 8
+    except (OSError, ValueError, TypeError):
+        return None
+    return state if whole else None
+
+
+def _append(database: sqlite3.Connection, model: int, stem: Path, state: _State) -> _State:
+    count, last = state.count, state.last
+    with _opened(stem.with_suffix(".f16")) as vectors, _opened(stem.with_suffix(".ids")) as ids:
+        # What a killed process wrote after its last note is written over.
+        vectors.seek(count * state.dimension * 2)
+        ids.seek(count * 8)
+        rows = database.execute(
+            "SELECT id, embedding FROM picture WHERE model = ? AND id > ? "
+            "AND embedding IS NOT NULL ORDER BY id",
+            (model, last),
+        )
+        while batch := rows.fetchmany(ROWS):
+            vectors.write(b"".join(row[1] for row in batch))
+            ids.write(np.array([row[0] for row in batch], dtype=ID).tobytes())
+            count, last = count + len(batch), batch[-1][0]
+    state = _State(state.changes, count, last, state.dimension)
+    write_atomically(stem.with_suffix(".note"), json.dumps(state.__dict__).encode())
+    return state
+
+
+def _opened(path: Path) -> Any:
+    return path.open("r+b" if path.exists() else "w+b")
+
+
+def _map(stem: Path, state: _State) -> Matrix:
+    if state.count == 0:
+        return Matrix(np.zeros(0, dtype=ID), np.zeros((0, state.dimension), dtype=HALF))
+    return Matrix(
+        np.memmap(stem.with_suffix(".ids"), ID, "r", shape=(state.count,)),
+        np.memmap(stem.with_suffix(".f16"), HALF, "r", shape=(state.count, state.dimension)),
+    )
+
+
+def clear(folder: Path, model: int) -> None:
+    """Throws the derived files of a model away."""
+    # The note first: without it nothing is trusted.
+    for suffix in (".note", ".f16", ".ids"):
+        (folder / f"vectors-{model}{suffix}").unlink(missing_ok=True)

@@ -1,0 +1,245 @@
+"""Looking at a folder once: what is new is encoded, what moved is recognised, the rest is left.
+
+Rows are committed some at a time, each picture with its file, so that a killed process loses at
+most the pictures since the last commit and leaves nothing half-written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.encoder import Encoder
+from unseen.errors import UnseenError
+from unseen.images.open import Facts, describe
+from unseen.models.inputs import PictureArrays
+from unseen.system.sqlite import transaction
+
+CONTENT_BYTES = 16  # of a sha256: 128 bits tell any number of pictures apart
+COMMIT_PICTURES = 64  # and no longer than
+COMMIT_SECONDS = 2.0
+
+Progress = Callable[[int, int], None]  # done, of how many that are new
+
+
+@dataclass
+class Report:
+    """What one update found."""
+
+    unchanged: int = 0
+    encoded: int = 0
+    known: int = 0  # moved, copied or only touched: their content was there already
+    failed: int = 0
+    missing: int = 0  # files that were there and are not
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file that is new or has changed."""
+
+    path: Path
+    key: str  # the path in the index
+    size: int
+    modified_ns: int
+
+
+@dataclass(frozen=True)
+class Looked:
+    """The same after it was read."""
+
+    found: Found
+    content: bytes
+    facts: Facts
+
+
+KNOWN = "known"  # in place of pixels: this content has its row
+
+
+def update(
+    database: sqlite3.Connection,
+    model: int,
+    root: Path,
+    files: Iterable[Path],
+    scopes: Iterable[Path],
+    encoder: Encoder,
+    *,
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Bring the index up to date with `files`. What lies below `scopes` and is not among them is
+    marked as missing. Raises StoreError and ModelError; a broken picture is a row with an error."""
+    report = Report()
+    database.execute("CREATE TEMP TABLE IF NOT EXISTS seen (path TEXT PRIMARY KEY) WITHOUT ROWID")
+    database.execute("DELETE FROM temp.seen")
+    todo = list(_changed(database, model, root, files, report))
+    contents = _Contents(database, model)
+
+    def look(found: Found) -> tuple[Looked, PictureArrays | UnseenError | str]:
+        content = _sha256(found)
+        if content is None or not contents.first(content):
+            return Looked(found, content or b"", Facts()), KNOWN
+        facts = describe(found.path)
+        return Looked(found, content, facts), encoder.pixels(found.path)
+
+    done = 0
+    for batch in _in_time(encoder.stream(todo, look, batch_size=batch_size)):
+        _commit(database, model, batch, report)
+        done += len(batch)
+        if progress is not None:
+            progress(done, len(todo))
+    report.missing = _mark_missing(database, root, scopes)
+    return report
+
+
+def key_of(path: Path, root: Path) -> str:
+    """What a file is called in the index: below its folder with /, else its whole path."""
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - links stay as they are named
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
+def _changed(
+    database: sqlite3.Connection, model: int, root: Path, files: Iterable[Path], report: Report
+) -> Iterator[Found]:
+    """The files whose size or time is another than last time, or that this model never saw."""
+    for path in files:
+        try:
+            stat = path.stat()
+        except OSError:
+            continue  # it went away since it was listed
+        found = Found(path, key_of(path, root), stat.st_size, stat.st_mtime_ns)
+        database.execute("INSERT OR IGNORE INTO temp.seen VALUES (?)", (found.key,))
+        row = database.execute(
+            "SELECT 1 FROM file JOIN picture USING (content) WHERE path = ? AND size = ? "
+            "AND modified_ns = ? AND model = ?",
+            (found.key, found.size, found.modified_ns, model),
+        ).fetchone()
+        if row is None:
+            yield found
+        else:
+            report.unchanged += 1
+
+
+class _Contents:
+    """Which contents have a row, or will have one from this run; asked by several threads."""
+
+    def __init__(self, database: sqlite3.Connection, model: int) -> None:
+        self._database = database
+        self._model = model
+        self._lock = threading.Lock()
+        self._claimed: set[bytes] = set()
+
+    def first(self, content: bytes) -> bool:
+        """Whether this content is new here; the first to ask is to encode it."""
+        with self._lock:
+            if content in self._claimed:
+                return False
+            query = "SELECT 1 FROM picture WHERE content = ? AND model = ?"
+            if self._database.execute(query, (content, self._model)).fetchone():
+                return False
+            self._claimed.add(content)
+            return True
+
+
+def _sha256(found: Found) -> bytes | None:
+    """Of the file; where it cannot be read, of what is known of it, so that it is a row as well."""
+    try:
+        with found.path.open("rb") as file:
+            digest = hashlib.sha256()
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+            return digest.digest()[:CONTENT_BYTES]
+    except FileNotFoundError:
+        return None
+    except OSError:
+        known = f"{found.key}\0{found.size}\0{found.modified_ns}"
+        return hashlib.sha256(known.encode("utf-8", "surrogateescape")).digest()[:CONTENT_BYTES]
+
+
+Row = tuple[Looked, "NDArray[np.float32] | UnseenError | str"]
+
+
+def _in_time(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    """Batches for a transaction: so many pictures, or what came in so many seconds."""
+    batch: list[Row] = []
+    began = time.monotonic()
+    for row in rows:
+        batch.append(row)
+        if len(batch) >= COMMIT_PICTURES or time.monotonic() - began > COMMIT_SECONDS:
+            yield batch
+            batch, began = [], time.monotonic()
+    if batch:
+        yield batch
+
+
+def _commit(database: sqlite3.Connection, model: int, batch: list[Row], report: Report) -> None:
+    with transaction(database):
+        for looked, result in batch:
+            found = looked.found
+            if not looked.content:
+                continue  # it went away while it was to be read
+            if isinstance(result, str):
+                report.known += 1
+            else:
+                _insert_picture(database, model, looked, result)
+                report.failed += isinstance(result, UnseenError)
+                report.encoded += not isinstance(result, UnseenError)
+            database.execute(
+                "INSERT INTO file (path, content, size, modified_ns) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (path) DO UPDATE SET content = excluded.content, "
+                "size = excluded.size, modified_ns = excluded.modified_ns, missing = NULL",
+                (found.key, looked.content, found.size, found.modified_ns),
+            )
+
+
+def _insert_picture(
+    database: sqlite3.Connection,
+    model: int,
+    looked: Looked,
+    result: NDArray[np.float32] | UnseenError,
+) -> None:
+    failed = isinstance(result, UnseenError)
+    embedding = None if isinstance(result, UnseenError) else result.astype("<f2").tobytes()
+    database.execute(
+        "INSERT OR IGNORE INTO picture "  # another process may have been at the same folder
+        "(model, content, bytes, width, height, taken, embedding, error) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            model,
+            looked.content,
+            looked.found.size,
+            looked.facts.width,
+            looked.facts.height,
+            looked.facts.taken,
+            embedding,
+            str(result) if failed else None,
+        ),
+    )
+
+
+def _mark_missing(database: sqlite3.Connection, root: Path, scopes: Iterable[Path]) -> int:
+    """Marks what was not seen below the scopes; what is back is no longer marked."""
+    marked = 0
+    with transaction(database):
+        for scope in scopes:
+            key = key_of(scope, root)
+            below = "" if key == "." else f"{key}/"
+            inside = "substr(path, 1, ?) = ?" + (" AND substr(path, 1, 1) <> '/'" * (not below))
+            marked += database.execute(
+                f"UPDATE file SET missing = ? WHERE missing IS NULL AND {inside} "
+                "AND path NOT IN (SELECT path FROM temp.seen)",
+                (int(time.time()), len(below), below),
+            ).rowcount
+        database.execute(
+            "UPDATE file SET missing = NULL WHERE missing IS NOT NULL "
+            "AND path IN (SELECT path FROM temp.seen)"
+        )
+    return marked

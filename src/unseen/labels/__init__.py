@@ -1,0 +1,1 @@
+"""Label sets, before and after they are encoded for a model."""

@@ -1,0 +1,1 @@
+"""What is learnt from labelled pictures: adapters, calibrations, small classifiers."""

@@ -1,0 +1,206 @@
+"""What is known of a small classifier: figures with intervals, as data and as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.evaluation.bootstrap import proportion
+from unseen.evaluation.metrics import ece, nll
+from unseen.learning.distil.training import Class, Trial
+from unseen.models import catalog, families, hub
+from unseen.models.families import distilled
+from unseen.prediction.score import softmax
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Who taught. `licence` None: it is not known here; `commercial` None: that is left open."""
+
+    name: str
+    revision: str | None = None
+    fingerprint: str | None = None
+    licence: str | None = None
+    commercial: bool | None = None
+    note: str = ""
+
+    @classmethod
+    def of(cls, name: str, revision: str | None, fingerprint: str | None) -> Teacher:
+        """With the licence that the table of known models has; that of a distilled file is the one
+        of its own teacher."""
+        if name == hub.BUILTIN:
+            return cls(name, revision, fingerprint, "Apache-2.0", True)
+        if name.endswith(distilled.SUFFIX) and Path(name).is_file():
+            before = families.read(hub.locate(name)).card.get("teacher", {})
+            licence = {key: before.get(key) for key in ("licence", "commercial")}
+            return cls(name, revision, fingerprint, **licence, note=str(before.get("note") or ""))
+        known = catalog.find(name.partition("@")[0])
+        if known is None:
+            return cls(name, revision, fingerprint)
+        return cls(name, revision, fingerprint, known.licence, known.commercial, known.note)
+
+    def licence_line(self) -> str:
+        """What its licence means for what it taught, as far as that is known."""
+        if self.licence is None:
+            return "not known here: read the model's card before you use or pass on what it taught."
+        if self.commercial is False:
+            return (
+                f"{self.licence}, which is for non-commercial use only. Whether it binds what a "
+                "model taught is for you, and a lawyer, to say; take it that it does until then."
+            )
+        if self.commercial is None:
+            return f"{self.licence}; whether commercial use is allowed is left open: {self.note}"
+        return f"{self.licence}, which allows commercial use."
+
+
+def share(yes: NDArray[np.bool_]) -> dict[str, Any] | None:
+    """How many of how many, with Wilson's 95 % interval; None of none."""
+    if not len(yes):
+        return None
+    low, high = proportion(int(yes.sum()), len(yes))
+    return {"right": int(yes.sum()), "of": len(yes), "low": round(low, 4), "high": round(high, 4)}
+
+
+def figures(lessons: Class, trial: Trial, drawn: NDArray[np.bool_]) -> dict[str, Any]:
+    """What the heads of a trial said of the pictures that were held out of them.
+
+    `drawn` (n,): reviewed pictures that were drawn at random from those that it was sure of.
+    """
+    said, places = trial.logits.argmax(1), trial.places
+    truth, teacher = lessons.truth[places], lessons.teacher[places]
+    asked, told = teacher.any(1), truth >= 0
+    chances = softmax(trial.logits[told].astype(np.float32))
+    of_teacher = teacher.argmax(1)
+    found: dict[str, Any] = {
+        "held_out": len(places),
+        "agreement": share((said == of_teacher)[asked]),
+        "accuracy": share((said == truth)[told]),
+        "teacher_accuracy": share((of_teacher == truth)[told & asked]),
+        "drawn": share((said == truth)[told & drawn[places]]),
+        "ece": None,
+        "nll": None,
+    }
+    if told.any():
+        found["ece"] = round(float(ece(chances, truth[told])), 4)
+        found["nll"] = round(float(nll(chances, truth[told])), 4)
+    return found
+
+
+def counts(names: Sequence[str], lessons: Class) -> list[dict[str, Any]]:
+    """Of each label, how many pictures taught it: reviewed ones, and those that were proposed."""
+    told = lessons.truth >= 0
+    reviewed = np.bincount(lessons.owners[told], minlength=len(names))
+    proposed = np.bincount(lessons.owners[~told], minlength=len(names))
+    return [
+        {"label": name, "reviewed": int(r), "proposed": int(p)}
+        for name, r, p in zip(names, reviewed, proposed, strict=True)
+    ]
+
+
+def teacher_facts(teacher: Teacher) -> dict[str, Any]:
+    """As it stands in a card."""
+    return {**asdict(teacher), "means": teacher.licence_line()}
+
+
+def markdown(card: dict[str, Any], name: str) -> str:
+    """The card as a page for people."""
+    teacher, figures, head = card["teacher"], card["figures"], card["head"]
+    revision = f", revision {teacher['revision']}" if teacher["revision"] else ""
+    lines = [
+        f"# {name}",
+        "",
+        f"A classifier of {len(card['labels'])} labels, made by `unseen distil` on {card['made']}.",
+        "",
+        f"- Taught by: {teacher['name']}{revision}",
+        f"- Licence of the teacher: {teacher['means']}",
+        f"- Image net: {card['image_net']}, pictures of {card['side']} × {card['side']} pixels",
+        f"- Head: {_head(head)}",
+        f"- Seed: {card['seed']}; made with "
+        + ", ".join(f"{library} {version}" for library, version in card["versions"].items()),
+        "",
+        "## How good it is",
+        "",
+        f"On {figures['held_out']} pictures that were held out, near-duplicates with them; the "
+        "figures are of heads that did not see them. The head in the file was then made in the "
+        "same way with all pictures.",
+        "",
+        "| | | 95 % interval |",
+        "|---|---|---|",
+        *_row("agrees with its teacher", figures["agreement"]),
+        *_row("right, of reviewed pictures", figures["accuracy"]),
+        *_row("its teacher, of the same", figures["teacher_accuracy"]),
+        *_row("right, of sure ones that were drawn for review", figures["drawn"]),
+    ]
+    if figures["ece"] is not None:
+        lines += ["", f"Of reviewed pictures: ECE {figures['ece']:.3f}, NLL {figures['nll']:.3f}."]
+    if figures["accuracy"] is not None and card["pictures"]["proposed"]:
+        lines += [
+            "",
+            "The review shows doubtful pictures first, so both are likely to be right more often "
+            "on pictures as they come.",
+        ]
+    lines += ["", "## How fast", "", *_speed(card["latency"])]
+    lines += ["", "## What it learnt from", "", *_lessons(card)]
+    return "\n".join(lines) + "\n"
+
+
+def _head(head: dict[str, Any]) -> str:
+    kind = f"one hidden layer of {head['hidden']}" if head["hidden"] else "linear"
+    return f"{kind}, penalty {head['penalty']:g}, temperature {head['temperature']:g}"
+
+
+def _row(what: str, found: dict[str, Any] | None) -> list[str]:
+    if found is None:
+        return [f"| {what} | no such pictures | |"]
+    part, low, high = (100 * v for v in (found["right"] / found["of"], found["low"], found["high"]))
+    return [
+        f"| {what} | {found['right']} of {found['of']}, {part:.1f} % | {low:.1f} to {high:.1f} % |"
+    ]
+
+
+def _speed(latency: dict[str, Any] | None) -> list[str]:
+    if latency is None:
+        return ["Not measured: the teacher is not here."]
+    own, other = latency["student_ms"], latency["teacher_ms"]
+    return [
+        f"The image net, one picture at a time, {latency['threads']} threads, on the machine that "
+        f"made it: {own['net']:.1f} ms, of the teacher {other['net']:.1f} ms, "
+        f"{latency['ratio']['net']:.2f} times as long. From the file to the answer: "
+        f"{own['picture']:.1f} ms, of the teacher {other['picture']:.1f} ms, "
+        f"{latency['ratio']['picture']:.2f} times as long.",
+        f"Medians of {latency['rounds']} rounds, in turns.",
+    ]
+
+
+def _lessons(card: dict[str, Any]) -> list[str]:
+    used = card["pictures"]
+    lines = [
+        f"{used['reviewed']} pictures that a person reviewed, {used['proposed']} as the teacher "
+        f"proposed them; left out: "
+        + (", ".join(f"{n} {why}" for why, n in used["left_out"].items() if n) or "none")
+        + ".",
+        "",
+        "| label | reviewed | proposed |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| {_cell(row['label'])} | {row['reviewed']} | {row['proposed']} |"
+        for row in card["labels"]
+    ]
+    if card["untaught"]:
+        untaught = ", ".join(_cell(name) for name in card["untaught"])
+        lines += ["", f"Without pictures, and so not among its labels: {untaught}."]
+    return lines
+
+
+def _cell(text: str) -> str:
+    """A label in a table: nothing of it is Markdown or HTML."""
+    safe = text.replace("&", "&amp;").replace("<", "&lt;")
+    return "".join(f"\\{c}" if c in "|\\`*_[]" else c for c in safe)

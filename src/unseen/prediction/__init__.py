@@ -1,0 +1,1 @@
+"""Cosines → probabilities → predictions, and what pictures taught about them."""

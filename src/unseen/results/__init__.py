@@ -1,0 +1,1 @@
+"""What runs leave in files: records, manifests, vectors, and how two runs differ."""

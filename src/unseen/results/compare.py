@@ -1,0 +1,280 @@
+"""Two runs of `classify`, compared: which pictures changed their answer, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unseen.errors import SourceError
+from unseen.results.manifest import ERROR, Row, prompts_of, read_manifest, rows
+
+# Margins that the pictures of the first run are sorted by: below the first is a near tie.
+BANDS = (0.02, 0.1, 0.3, 1.0)
+
+# Of a manifest: what is compared as it stands, with the name that a reader knows.
+FACTS = {
+    "model": "model",
+    "revision": "revision",
+    "fingerprint": "fingerprint",
+    "score": "score rule",
+    "precision": "precision",
+    "device": "device",
+    "templates": "templates",
+}
+
+Key = str | tuple[str, int]
+Small = tuple[str, float | None, float | None, str | None]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that differs between the manifests; `labels` are those that it is about."""
+
+    what: str
+    a: Any
+    b: Any
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A picture whose answer is another one: a label, unknown or an error.
+
+    `near`: it was a near tie in a. `why`: what changed that is about just these two answers, or
+    else everything that changed.
+    """
+
+    source: str
+    a: Row
+    b: Row
+    near: bool
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Band:
+    """Pictures whose margin in a is below `below` and not in a lower band, and how many flipped."""
+
+    below: float
+    pictures: int
+    flips: int
+
+
+@dataclass
+class Diff:
+    """What differs between run a and run b."""
+
+    both: int = 0
+    only_a: list[str] = field(default_factory=list)
+    only_b: list[str] = field(default_factory=list)
+    flips: list[Flip] = field(default_factory=list)
+    matrix: Counter[tuple[str, str]] = field(default_factory=Counter)  # of all pictures in both
+    changes: list[Change] | None = None  # None: a manifest is missing
+    notes: list[str] = field(default_factory=list)
+    bands: list[Band] = field(default_factory=list)
+    moved_mean: float | None = None  # of the scores of answers that stayed
+    moved_most: float | None = None
+
+    @property
+    def part(self) -> float:
+        """Of the pictures in both, how many changed their answer: 0…1."""
+        return len(self.flips) / self.both if self.both else 0.0
+
+    @property
+    def errors_came(self) -> list[Flip]:
+        return [flip for flip in self.flips if flip.b.answer == ERROR]
+
+    @property
+    def errors_went(self) -> list[Flip]:
+        return [flip for flip in self.flips if flip.a.answer == ERROR]
+
+    def flip_matrix(self) -> list[tuple[str, str, int]]:
+        """(answer in a, answer in b, pictures) where the two differ, the most frequent first."""
+        pairs = [(a, b, n) for (a, b), n in self.matrix.items() if a != b]
+        return sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1]))
+
+
+def diff(a: Path, b: Path) -> Diff:
+    """Compare two files that `classify` wrote (.jsonl, .csv, .json), by the names of pictures.
+
+    The first is held in memory, a small tuple a picture; the second is read through. SourceError
+    when one cannot be read, and when no picture is in both.
+    """
+    made_a, made_b = read_manifest(a), read_manifest(b)
+    found = Diff()
+    if made_a is not None and made_b is not None:
+        found.changes = changes(made_a, made_b)
+    for path, made in ((a, made_a), (b, made_b)):
+        if made is None:
+            found.notes.append(f"{path} has no manifest beside it, so what made it is not known")
+        elif made.get("complete") is not True:
+            found.notes.append(f"{path} is of a run that did not end, or does not say so")
+    multi = any(made is not None and _multi(made) for made in (made_a, made_b))
+    _compare(found, _numbered(rows(a, multi=multi)), _numbered(rows(b, multi=multi)))
+    if not found.both:
+        raise SourceError(
+            f"{a} and {b} have no picture in common: give both runs the same sources, by the same "
+            "names."
+        )
+    return found
+
+
+def _multi(made: dict[str, Any]) -> bool:
+    return bool(made.get("options", {}).get("multi"))
+
+
+def _numbered(read: Iterable[Row]) -> Iterator[tuple[Key, Row]]:
+    """Each row with a key: its source, and of a source that is given again, which time it is."""
+    seen: set[str] = set()
+    again: Counter[str] = Counter()
+    for row in read:
+        if row.source in seen:
+            again[row.source] += 1
+            yield (row.source, again[row.source]), row
+        else:
+            seen.add(row.source)
+            yield row.source, row
+
+
+def _compare(
+    found: Diff, first: Iterable[tuple[Key, Row]], second: Iterable[tuple[Key, Row]]
+) -> None:
+    """Fills in all that comes from the rows."""
+    held: dict[Key, Small] = {
+        key: (row.answer, row.score, row.margin, row.error) for key, row in first
+    }
+    pictures: Counter[float] = Counter()
+    flipped: Counter[float] = Counter()
+    stayed = 0
+    moved = most = 0.0
+    for key, now in second:
+        small = held.pop(key, None)
+        if small is None:
+            found.only_b.append(now.source)
+            continue
+        before = Row(now.source, *small)
+        found.both += 1
+        found.matrix[before.answer, now.answer] += 1
+        band = _band(before.margin)
+        if band is not None:
+            pictures[band] += 1
+        if before.answer == now.answer:
+            if before.score is not None and now.score is not None:
+                stayed += 1
+                moved += abs(now.score - before.score)
+                most = max(most, abs(now.score - before.score))
+            continue
+        if band is not None:
+            flipped[band] += 1
+        found.flips.append(
+            Flip(now.source, before, now, band == BANDS[0], _why(before, now, found.changes))
+        )
+    found.only_a = [key if isinstance(key, str) else key[0] for key in held]
+    found.bands = [Band(b, pictures[b], flipped[b]) for b in BANDS if pictures[b]]
+    if stayed:
+        found.moved_mean, found.moved_most = moved / stayed, most
+
+
+def _band(margin: float | None) -> float | None:
+    if margin is None:
+        return None
+    return next((band for band in BANDS if margin < band), BANDS[-1])
+
+
+def _why(before: Row, now: Row, known: list[Change] | None) -> tuple[str, ...]:
+    if ERROR in (before.answer, now.answer):
+        return (f"error: {now.error or before.error}",)
+    answers = {before.answer, now.answer}
+    about = tuple(
+        f"{change.what}: {label}"
+        for change in known or ()
+        for label in change.labels
+        if label in answers
+    )
+    return about or tuple(change.what for change in known or () if not change.labels)
+
+
+# manifests
+
+
+def changes(a: dict[str, Any], b: dict[str, Any]) -> list[Change]:
+    """What differs between two manifests, the model first."""
+    found = [
+        Change(name, a.get(key), b.get(key))
+        for key, name in FACTS.items()
+        if key in a and key in b and a[key] != b[key]
+    ]
+    found += _labels(a, b)
+    for group in ("options", "versions"):
+        ours, theirs = a.get(group, {}), b.get(group, {})
+        found += [
+            Change(f"{group.removesuffix('s')} {key}", ours.get(key), theirs.get(key))
+            for key in sorted({*ours, *theirs})
+            # What was asked for is told already by what it came to.
+            if ours.get(key) != theirs.get(key) and not (key == "precision" and "precision" in a)
+        ]
+    return found
+
+
+def _labels(a: dict[str, Any], b: dict[str, Any]) -> Iterator[Change]:
+    ours, theirs = prompts_of(a), prompts_of(b)
+    added = tuple(name for name in theirs if name not in ours)
+    removed = tuple(name for name in ours if name not in theirs)
+    if added:
+        yield Change("label added", None, list(added), added)
+    if removed:
+        yield Change("label removed", list(removed), None, removed)
+    shared = [name for name in ours if name in theirs]
+    same_templates = a.get("templates") == b.get("templates")
+    others = tuple(
+        name
+        for name in shared
+        if ours[name] is not None and theirs[name] is not None and ours[name] != theirs[name]
+    )
+    # Other templates change all prompts, and are told once.
+    if others and (same_templates or len(others) < len(shared)):
+        before = {name: ours[name] for name in others}
+        yield Change("prompts changed", before, {name: theirs[name] for name in others}, others)
+    for key, name in (("threshold", "threshold changed"), ("background", "background changed")):
+        before, now = _of_labels(a, key), _of_labels(b, key)
+        odd = tuple(label for label in shared if before.get(label) != now.get(label))
+        if odd:
+            yield Change(name, {x: before.get(x) for x in odd}, {x: now.get(x) for x in odd}, odd)
+
+
+def _of_labels(made: dict[str, Any], key: str) -> dict[str, Any]:
+    return {label["name"]: label.get(key) for label in made["labels"] if not isinstance(label, str)}
+
+
+# a gate
+
+
+@dataclass(frozen=True)
+class Gate:
+    """How many flips are allowed: a number, or a part of the pictures in both."""
+
+    text: str
+    number: float
+    of_all: bool
+
+    @classmethod
+    def of(cls, text: str) -> Gate:
+        """ "12", or "1%"; SourceError for anything else."""
+        stripped = text.strip()
+        part = stripped.endswith("%")
+        try:
+            number = float(stripped.removesuffix("%")) if part else float(int(stripped))
+        except ValueError:
+            number = -1.0
+        if not 0 <= number < float("inf") or (part and number > 100):
+            raise SourceError(f"--max-flips is {text!r}; a number of pictures, or 1%.")
+        return cls(stripped, number, part)
+
+    def passed(self, found: Diff) -> bool:
+        """Whether so few changed."""
+        if self.of_all:
+            return 100 * len(found.flips) <= self.number * found.both
+        return len(found.flips) <= self.number

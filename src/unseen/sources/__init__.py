@@ -1,0 +1,1 @@
+"""A path, folder, glob, URL or iterable → a stream of named things."""

@@ -1,0 +1,1 @@
+"""The ground: files that are kept, locks, SQLite, processors."""

@@ -1,0 +1,121 @@
+"""The embeddings of prompts, kept in one SQLite file under `$UNSEEN_HOME`."""
+
+from __future__ import annotations
+
+import sqlite3
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from unseen.errors import UnseenWarning
+from unseen.system.cache import home
+
+SQL_VARIABLES = 900  # prompts in one query: SQLite before 3.32 takes 999
+
+
+class VectorCache:
+    """Embeddings of prompts in one SQLite file: (model fingerprint, prompt) → float32 (d,).
+
+    A row's checksum is over its key too: a flipped bit must not turn one prompt into another.
+    """
+
+    def get_many(self, model: str, prompts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Those of `prompts` that are known. Rows that fail their checksum are not."""
+        wanted = list(dict.fromkeys(filter(_can_be_kept, prompts)))
+        if not wanted or not self._path.exists():
+            return {}
+        found = {}
+        with self._remade_when_damaged() as connect, closing(connect()) as db:
+            for start in range(0, len(wanted), SQL_VARIABLES):
+                some = wanted[start : start + SQL_VARIABLES]
+                query = (
+                    "SELECT prompt, vector, crc FROM vectors WHERE model = ? "
+                    f"AND prompt IN ({', '.join('?' * len(some))})"
+                )
+                for prompt, vector, crc in db.execute(query, (model, *some)):
+                    if isinstance(vector, bytes) and _checksum(model, prompt, vector) == crc:
+                        found[prompt] = np.frombuffer(vector, dtype="<f4").astype(np.float32)
+        return found
+
+    def put_many(self, model: str, vectors: Mapping[str, NDArray[np.float32]]) -> None:
+        """Keep them; a full disk loses the cache's use, not the run."""
+        rows = []
+        for prompt in filter(_can_be_kept, vectors):
+            blob = vectors[prompt].astype("<f4").tobytes()
+            rows.append((model, prompt, blob, _checksum(model, prompt, blob)))
+        with self._remade_when_damaged() as connect, closing(connect()) as db, db:
+            db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", rows)
+
+    @contextmanager
+    def lock(self, model: str) -> Iterator[None]:
+        """Held while new prompts of `model` are encoded: another process waits and finds them."""
+        with FileLock(home() / f".prompts-{model}.lock"):
+            yield
+
+    @property
+    def _path(self) -> Path:
+        return home() / "prompts.sqlite"
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, timeout=60)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")  # a cache may lose its last rows, not its order
+        db.execute(
+            "CREATE TABLE IF NOT EXISTS vectors (model TEXT, prompt TEXT, vector BLOB, "
+            "crc INTEGER, PRIMARY KEY (model, prompt)) WITHOUT ROWID"
+        )
+        return db
+
+    @contextmanager
+    def _remade_when_damaged(self) -> Iterator[Callable[[], sqlite3.Connection]]:
+        try:
+            yield self._connect
+        except sqlite3.DatabaseError as error:
+            if _will_pass(error):
+                what = "going on without"
+            else:
+                what = "it is damaged, thrown away and made again"
+                self._discard()
+            warnings.warn(f"{self._path}: {error}; {what}.", UnseenWarning, stacklevel=4)
+
+    def _discard(self) -> None:
+        with FileLock(home() / ".prompts.lock"):
+            if self._healthy():
+                return  # another process has made it again by now
+            for suffix in ("-wal", "-shm", ""):  # never a new file beside an old log
+                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+
+    def _healthy(self) -> bool:
+        try:
+            with closing(self._connect()) as db:
+                db.execute("SELECT model, prompt, vector, crc FROM vectors LIMIT 1").fetchall()
+                answer: tuple[str] = db.execute("PRAGMA quick_check").fetchone()
+                return answer == ("ok",)
+        except sqlite3.DatabaseError as error:
+            return _will_pass(error)
+
+
+def _will_pass(error: sqlite3.DatabaseError) -> bool:
+    """Whether the trouble is around the file, not in it."""
+    return isinstance(error, sqlite3.OperationalError) and any(
+        word in str(error) for word in ("locked", "full", "readonly", "unable to open", "I/O")
+    )
+
+
+def _can_be_kept(prompt: str) -> bool:
+    """SQLite keeps UTF-8, which a lone surrogate has none of: the tokenizer will refuse it."""
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _checksum(model: str, prompt: str, vector: bytes) -> int:
+    return zlib.crc32(vector, zlib.crc32(f"{model}\0{prompt}".encode()))

@@ -1,0 +1,66 @@
+"""Arrays and facts about them in one safetensors file: what all kinds of such files share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from unseen.errors import LabelError
+from unseen.system.cache import write_atomically
+
+SUFFIX = ".safetensors"
+
+T = TypeVar("T")
+Arrays = dict[str, NDArray[Any]]
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`format` stands in the file; `name` and `advice` in the LabelErrors of what is none."""
+
+    format: str
+    name: str
+    advice: str = ""
+
+    def to_bytes(self, arrays: Arrays, facts: Mapping[str, Any]) -> bytes:
+        """The content of a file; facts are plain data for JSON."""
+        metadata = {"format": self.format, "facts": json.dumps(facts, ensure_ascii=False)}
+        return save(arrays, metadata)
+
+    def from_bytes(self, content: bytes, where: str, make: Callable[[Facts, Arrays], T]) -> T:
+        """What `make` makes of the facts and arrays; LabelError where either is not what it is
+        to be."""
+        try:
+            arrays = load(content)
+            # https://huggingface.co/docs/safetensors#format: the header's length, then the header.
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            metadata = header.get("__metadata__", {})
+            if metadata.get("format") != self.format:
+                raise LabelError(f"{where}: this is no {self.name}{self.advice}.")
+            return make(json.loads(metadata["facts"]), arrays)
+        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise LabelError(f"{where}: this {self.name} is damaged: {error}.") from None
+
+    def write(self, path: str | Path, content: bytes) -> None:
+        """Whole or not at all."""
+        path = Path(path)
+        if path.suffix != SUFFIX:
+            raise LabelError(f"{path}: the {self.name} is a {SUFFIX} file.")
+        write_atomically(path, content)
+
+    def read(self, path: str | Path) -> bytes:
+        """LabelError where there is nothing to read."""
+        try:
+            return Path(path).read_bytes()
+        except FileNotFoundError:
+            raise LabelError(f"{path}: there is no such {self.name}.") from None
+        except OSError as error:
+            raise LabelError(f"{path}: this {self.name} cannot be read: {error}.") from None

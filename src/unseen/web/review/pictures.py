@@ -1,0 +1,66 @@
+"""A picture of a labelling → a JPEG of ours; the file's own bytes are never sent."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from pathlib import Path, PurePosixPath
+
+from unseen.annotation.pictures import Picture
+from unseen.errors import ImageError
+from unseen.images.open import DEFAULT_LIMITS, open_image
+from unseen.pages import thumbnail
+
+SIZES = {"small": 320, "page": 1600, "full": 6000}  # the longer side, in pixels, at most
+KEPT_BYTES = 64 * 1024 * 1024
+
+
+class Pictures:
+    """The pictures below a folder, and those of them that were wanted last. Safe in threads."""
+
+    def __init__(self, root: Path, kept_bytes: int = KEPT_BYTES) -> None:
+        self._root = root
+        self._kept_bytes = kept_bytes
+        self._kept: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def jpeg(self, picture: Picture, size: str) -> bytes:
+        """One of SIZES. ImageError where no file is left that holds it, or it cannot be opened."""
+        key = picture.id, size
+        with self._lock:
+            known = self._kept.get(key)
+            if known is not None:
+                self._kept.move_to_end(key)
+                return known
+        side = SIZES[size]
+        at_least = side // 2 if size == "small" else None
+        made = thumbnail(open_image(self._content(picture), at_least=at_least), side)
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = made
+                self._bytes += len(made)
+            while self._bytes > self._kept_bytes:
+                self._bytes -= len(self._kept.popitem(last=False)[1])
+        return made
+
+    def _content(self, picture: Picture) -> bytes:
+        """The bytes that were looked at: what else has taken their name is another picture."""
+        for path in picture.paths:
+            below = PurePosixPath(path)
+            if below.is_absolute() or ".." in below.parts:
+                continue
+            file = self._root / below
+            try:
+                if file.stat().st_size > DEFAULT_LIMITS.max_bytes:
+                    continue
+                content = file.read_bytes()
+            except OSError:
+                continue
+            if hashlib.sha256(content).hexdigest().startswith(picture.id):
+                return content
+        raise ImageError(
+            f"{picture.paths[0]}: the file is gone, or has changed since it was looked at; "
+            "`unseen label` looks again."
+        )

@@ -1,0 +1,48 @@
+"""From a labelling to a process that serves its page, on this machine only."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+
+import uvicorn
+
+from unseen.errors import SourceError
+from unseen.web.review.app import create_app
+from unseen.web.review.session import Desk
+from unseen.web.server import process
+from unseen.web.server.core.settings import ServerLimits, Settings
+
+HOST = "127.0.0.1"
+PORT = 8010  # the same each time where it is free, as what a browser keeps belongs to a port
+LIMITS = ServerLimits(drain_seconds=3.0, connections=64)
+
+
+class Page:
+    """The page of a labelling at an address of its own, with a token that nobody can guess."""
+
+    def __init__(self, desk: Desk, port: int | None = None) -> None:
+        """`port`: 0 is any; None: PORT, or any. SourceError where there is none to have."""
+        self.listener = _listen(port)
+        token = secrets.token_hex(16)  # a terminal ends a link before a -
+        self.address = f"http://{HOST}:{self.listener.getsockname()[1]}/?token={token}"
+        self._app = create_app(desk, token)
+
+    @property
+    def config(self) -> uvicorn.Config:
+        """How uvicorn is to serve it."""
+        return process.config_of(self._app, Settings(limits=LIMITS))
+
+    def serve(self) -> None:
+        """Until Ctrl-C or SIGTERM. Requests that came before are answered."""
+        with self.listener:
+            process.Server(self.config).run(sockets=[self.listener])
+
+
+def _listen(port: int | None) -> socket.socket:
+    try:
+        return process.listen(Settings(host=HOST, port=PORT if port is None else port))
+    except SourceError:
+        if port is not None:
+            raise
+        return process.listen(Settings(host=HOST, port=0))

@@ -1,0 +1,1 @@
+"""The routes: our own API, and a file for each foreign one."""

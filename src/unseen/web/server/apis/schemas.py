@@ -1,0 +1,303 @@
+"""The types of our own API, as JSON has them. Unknown fields are let pass, as everywhere here."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Any, Literal, Union
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from unseen.prediction.predict import Decision
+from unseen.web.server.core.label_service import Asked
+from unseen.web.server.core.pictures import Picture
+
+# A red square of 8 by 8 pixels.
+PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEUlEQVR42mP4z8CAFTEMLQkAKP8/wc53yE8AAAAASUVO"
+    "RK5CYII="
+)
+
+Encoding = Literal["float", "base64"]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Embedding = Union[list[float], str]  # noqa: UP007 - pydantic reads it on Python 3.10
+
+
+class Wire(BaseModel):
+    """What all of them are."""
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=(), allow_inf_nan=False)
+
+
+class ImageObject(Wire):
+    """One picture: exactly one of base64, url and embedding."""
+
+    base64: str | None = None
+    url: str | None = None
+    embedding: str | None = Field(None, description="base64 of little-endian float32, length 1")
+    name: str | None = Field(None, max_length=200)
+
+    @model_validator(mode="after")
+    def _one(self) -> ImageObject:
+        if sum(x is not None for x in (self.base64, self.url, self.embedding)) != 1:
+            raise ValueError("an image has exactly one of base64, url and embedding")
+        return self
+
+
+Image = Annotated[
+    Union[str, ImageObject],  # noqa: UP007
+    Field(description="base64, a data URI, or (if the server fetches) a URL", examples=[PNG]),
+]
+
+
+class LabelObject(Wire):
+    """A label with more than a name."""
+
+    prompts: str | list[str] | None = None
+    threshold: Probability | None = None
+    background: bool = False
+
+
+Labels = Annotated[
+    Union[list[str], dict[str, Union[str, list[str], LabelObject, None]]],  # noqa: UP007
+    Field(description="names, or name → prompts", examples=[["red", "blue"]]),
+]
+Template = Annotated[
+    Union[str, list[str]],  # noqa: UP007
+    Field(description="with {} for the label, or a named set", examples=["a photo of a {}."]),
+]
+
+
+class LabelsRequest(Wire):
+    """The labels of a request."""
+
+    labels: Labels | None = None
+    template: Template | None = None
+    background: list[str] = Field(default=[], description="labels that mean none of these")
+
+    def asked(self, labelset: str | None = None) -> Asked:
+        labels: Any = self.labels
+        if isinstance(labels, dict):
+            labels = {
+                name: value.model_dump() if isinstance(value, LabelObject) else value
+                for name, value in labels.items()
+            }
+        return Asked(labels, labelset, self.template, tuple(self.background))
+
+
+class ClassifyRequest(LabelsRequest):
+    """Pictures and labels."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"image": PNG, "labels": ["red", "blue"]}]}
+    )
+
+    image: Image | None = None
+    images: list[Image] | None = None
+    labelset: str | None = Field(None, description="NAME or NAME@VERSION of a stored set")
+    multi_label: bool = False
+    top_k: int | None = Field(None, ge=1)
+    min_score: Probability | None = None
+    unknown: Literal["auto"] | None = Field(
+        None, description="auto: unknown where too little speaks for any label; gives the evidence"
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> ClassifyRequest:
+        if (self.image is None) == (self.images is None):
+            raise ValueError("give image (one) or images (a list)")
+        return self
+
+    def decision(self) -> Decision:
+        return Decision(self.multi_label, self.top_k, self.min_score)
+
+
+class EmbedRequest(Wire):
+    """Pictures, texts, or both."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"images": [PNG], "texts": ["a red square"]}]}
+    )
+
+    images: list[Image] = []
+    texts: list[str] = []
+    encoding: Encoding = "float"
+
+
+class SearchRequest(Wire):
+    """Words and pictures, added up."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"texts": ["a red square"]}]})
+
+    texts: list[str] = []
+    images: list[Image] = []
+    without: list[str] = Field(default=[], description="what it shall not be like")
+    top: int = Field(50, ge=1)
+
+
+class SimilarRequest(Wire):
+    """A picture of the index, by its id, or one that is sent."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"image": PNG, "top": 5}]})
+
+    id: int | None = Field(None, ge=0, lt=2**63)
+    image: Image | None = None
+    top: int = Field(50, ge=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> SimilarRequest:
+        if (self.id is None) == (self.image is None):
+            raise ValueError("give the id of a picture in the index, or an image")
+        return self
+
+
+# answers
+
+
+class ScoredAnswer(Wire):
+    label: str
+    score: float = Field(description="the probability")
+    cosine: float
+
+
+class PredictionAnswer(Wire):
+    """A picture's labels, best first, or its error."""
+
+    source: str
+    label: str | None = None
+    score: float | None = None
+    unknown: bool | None = None
+    ranking: list[ScoredAnswer] | None = None
+    left_out: int | None = None
+    likely: list[str] | None = None
+    evidence: float | None = Field(None, description="that any label is there, if asked for")
+    error: str | None = None
+
+
+class SetName(Wire):
+    name: str
+    version: int
+
+
+class ModelAnswer(Wire):
+    """Whose answer it is."""
+
+    model: str = Field(description="its name")
+    fingerprint: str = Field(description="of its files; vectors of one fingerprint are comparable")
+
+
+class CalibrationAnswer(Wire):
+    """What labelled pictures taught of the label set."""
+
+    pictures: int = Field(description="that it was learnt from")
+    coverage: float | None = Field(description="how often the right label is among `likely`")
+
+
+class ClassifyAnswer(ModelAnswer):
+    labelset: SetName | None
+    calibration: CalibrationAnswer | None = Field(None, description="if the scores went through it")
+    predictions: list[PredictionAnswer]
+    warnings: list[str]
+
+
+class EmbeddingAnswer(Wire):
+    source: str | None = None
+    embedding: Embedding | None = None
+    error: str | None = None
+
+
+class EmbedAnswer(ModelAnswer):
+    dimension: int
+    images: list[EmbeddingAnswer]
+    texts: list[EmbeddingAnswer]
+    warnings: list[str]
+
+
+class HitAnswer(Wire):
+    """A picture of the index."""
+
+    id: int
+    path: str = Field(description="below the folder of the index")
+    copies: list[str]
+    cosine: float | None = None
+    width: int | None
+    height: int | None
+    taken: str | None
+
+
+class HitsAnswer(ModelAnswer):
+    hits: list[HitAnswer]
+
+
+class PicturesAnswer(Wire):
+    total: int
+    pictures: list[HitAnswer]
+
+
+class LabelAnswer(Wire):
+    name: str
+    prompts: list[str]
+    threshold: float | None
+    background: bool
+
+
+class SetSummary(Wire):
+    name: str
+    version: int
+    created: str
+    labels: int
+    status: Literal["ready", "compiling", "failed"]
+    error: str | None
+
+
+class SetsAnswer(Wire):
+    labelsets: list[SetSummary]
+
+
+class SetAnswer(ModelAnswer):
+    """One version of a label set."""
+
+    name: str
+    version: int
+    created: str
+    status: Literal["ready", "compiling", "failed"]
+    error: str | None
+    labels: list[LabelAnswer]
+    templates: list[str] | None
+
+
+class ProblemAnswer(Wire):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+def picture(image: str | ImageObject, index: int) -> Picture:
+    """One of a request."""
+    name = f"image {index}"
+    if isinstance(image, str):
+        return Picture(name, text=image)
+    named = image.name or name
+    if image.embedding is not None:
+        return Picture(named, embedding=image.embedding)
+    return Picture(named, text=image.base64 if image.url is None else image.url)
+
+
+def shorter(rows: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]:
+    """(n, d) → the first numbers of each row, of length 1 again."""
+    first = rows[:, :dimensions]
+    length = np.linalg.norm(first, axis=1, keepdims=True)
+    return np.asarray(first / np.maximum(length, 1e-12), dtype=np.float32)
+
+
+def written(vector: NDArray[np.float32], encoding: str) -> list[float] | str:
+    """An embedding as numbers, or as base64 of its little-endian float32."""
+    if encoding == "base64":
+        return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
+    numbers: list[float] = vector.tolist()
+    return numbers

@@ -1,0 +1,1 @@
+"""What every route calls: settings, queues, label sets, the service."""

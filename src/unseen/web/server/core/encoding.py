@@ -1,0 +1,316 @@
+"""Pictures and texts of requests → embeddings: batches across requests, and what is remembered.
+
+For one event loop. Work is done in threads: decoders, one for each network, some for URLs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.classifier import load
+from unseen.encoder import Encoded
+from unseen.errors import ImageError, SourceError, UnseenError
+from unseen.images.open import DEFAULT_LIMITS
+from unseen.models.inputs import PictureArrays
+from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
+from unseen.prediction.open_set import NOTHINGS, Ground, picture_of_nothing, prompts
+from unseen.system.cpu import usable
+from unseen.web.server.core.batching import Batches
+from unseen.web.server.core.metrics import Metrics
+from unseen.web.server.core.pictures import Picture, content_of, embedding_of
+from unseen.web.server.core.problems import Problem
+from unseen.web.server.core.settings import Settings
+
+T = TypeVar("T")
+Floats = NDArray[np.float32]
+Decoding = asyncio.Future[PictureArrays | UnseenError]
+
+TEXTS_AT_ONCE = 64  # texts in a batch
+TEXTS_IN_TURN = 64  # texts of one request before others have their turn
+TRIED = (1, 4)  # pictures in a batch, to see which of the two sizes is faster here
+CLEARLY = 0.9  # times the seconds; a ViT-B/32 in fours takes 0.65 of what it takes alone
+LONG_TEXTS = ["a " * 200] * 24  # as much as a batch may hold
+ADVICE = re.compile(r"; raise max_\w+ to allow it")
+FETCHERS = 16  # threads that wait for URLs
+
+
+@dataclass(frozen=True)
+class Texts:
+    """(n, d) float32 rows of length 1, and what is to be said of the texts that were cut."""
+
+    rows: Floats
+    warnings: tuple[str, ...]
+
+
+class Encoding:
+    """The two nets of one model, behind queues and caches."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        """Loads no weights; `warm_up` does. Raises ModelError."""
+        self.settings = settings
+        self.limits = settings.limits
+        self.metrics = metrics
+        classifier = load(
+            settings.model,
+            revision=settings.revision,
+            limits=settings.limits.of_a_picture(),
+            exact=settings.exact,
+            threads=settings.threads,
+            precision=settings.precision,
+            device=settings.device,
+            commercial=settings.commercial,
+            adapter=settings.adapter,
+        )
+        self.encoder = classifier.encoder
+        self.adapted = classifier.adapted
+        self.started = time.time()
+        self.ready = False
+        threads = settings.threads or usable()
+        self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="unseen-decode")
+        self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="unseen-fetch")
+        self.images: Batches[PictureArrays, Floats] = Batches(
+            "image",
+            lambda pixels: self.encoder.encode_pixels(pixels),
+            metrics,
+            size=settings.batch_size or SMALL_BATCH,
+            patience=settings.batch_seconds,
+        )
+        self.texts: Batches[str, tuple[Floats, bool]] = Batches(
+            "text", self._encode_texts, metrics, size=TEXTS_AT_ONCE
+        )
+        self._prompts: OrderedDict[str, tuple[Floats, bool]] = OrderedDict()
+        self._ground: asyncio.Task[Ground] | None = None
+
+    @property
+    def model(self) -> Model:
+        """The checkpoint that answers."""
+        return self.encoder.model
+
+    def warm_up(self) -> None:
+        """Loads, compiles and checks both nets; finds the batch size that is fastest here, unless
+        it was given, and what a picture and a text take."""
+        grey = np.zeros((64, 64, 3), dtype=np.uint8)
+        pixels = self.encoder.pixels(grey, limits=DEFAULT_LIMITS)
+        assert not isinstance(pixels, UnseenError)
+        size = self.settings.batch_size
+        if size is None:  # convolutions are fastest in small batches, transformers in large ones
+            few, several = (self._seconds_a_picture(pixels, n) for n in TRIED)
+            size = LARGE_BATCH if several < CLEARLY * few else SMALL_BATCH
+        # The largest batches now: what they need of memory is then there from the start.
+        self.images.assume(self._seconds_a_picture(pixels, size), size=size)
+        own = self.model.labels[:1]  # of a model that knows no other words
+        self.encoder.encode_once([*own] or LONG_TEXTS)
+        self.texts.assume(_least(partial(self.encoder.encode_once, [*own] or ["a"])))
+
+    def _seconds_a_picture(self, pixels: PictureArrays, number: int) -> float:
+        return _least(partial(self.encoder.encode_pixels, [pixels] * number)) / number
+
+    async def close(self) -> None:
+        """Ends the threads."""
+        self.ready = False
+        if self._ground is not None:
+            self._ground.cancel()
+        for batches in (self.images, self.texts):
+            await batches.close()
+        for pool in (self._decoders, self._fetchers):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def admit(self) -> None:
+        """Raises a Problem, at once, when the server is not warm or too much waits already."""
+        self._must_be_ready()
+        self.images.check(self.limits.queue_seconds)  # texts may be known: they are asked for later
+
+    def _must_be_ready(self) -> None:
+        if not self.ready:
+            raise Problem(
+                503, "the model is being loaded; try again soon.", code="starting", retry_after=2
+            )
+
+    # pictures
+
+    async def encode_pictures(self, pictures: Sequence[Picture]) -> list[Encoded]:
+        """Each picture's embedding, or why it has none, in order. Raises Problem for too many."""
+        at_most(len(pictures), self.limits.images, "pictures in a call")
+        self._must_be_ready()
+        if any(picture.embedding is None for picture in pictures):
+            self.images.check(self.limits.queue_seconds)
+        # Begun at once: what else comes in this moment is to find them counted.
+        begun = [
+            self._decoding(picture) if picture.embedding is None and picture.url is None else None
+            for picture in pictures
+        ]
+        return list(await asyncio.gather(*map(self._encode, pictures, begun)))
+
+    async def embed_pictures(self, pictures: Sequence[Picture]) -> Floats:
+        """(n, d) float32 rows of pictures that all have to be some: Problem 400 for one that is
+        none."""
+        rows = np.zeros((len(pictures), self.model.dimension), dtype=np.float32)
+        for row, encoded in zip(rows, await self.encode_pictures(pictures), strict=True):
+            if encoded.embedding is None:
+                raise Problem(400, str(encoded.error), code="bad_image")
+            row[:] = encoded.embedding
+        return rows
+
+    async def _encode(self, picture: Picture, begun: Decoding | None) -> Encoded:
+        name = picture.name
+        start = time.perf_counter()
+        try:
+            if picture.embedding is not None:
+                vector = embedding_of(picture.embedding, self.model.dimension, name)
+                return Encoded(name, vector)
+            if picture.url is not None:
+                picture = replace(picture, content=await self.fetched(picture.url, picture.headers))
+                start = time.perf_counter()
+        except UnseenError as error:
+            return Encoded(name, None, error)
+        pixels = await (begun or self._decoding(picture))
+        if isinstance(pixels, UnseenError):
+            return Encoded(name, None, pixels)
+        return Encoded(name, await self.images.submit(pixels, since=start))
+
+    def _decoding(self, picture: Picture) -> Decoding:
+        """Begun, and counted as long as it lasts."""
+        loop = asyncio.get_running_loop()
+        self.images.expect(1)
+        begun = loop.run_in_executor(self._decoders, self._decode, picture)
+        begun.add_done_callback(lambda _: self.images.expect(-1))
+        return begun
+
+    def _decode(self, picture: Picture) -> PictureArrays | UnseenError:
+        with self.metrics.stage("decode"):
+            try:
+                content = content_of(picture)
+            except ImageError as error:
+                return error
+            pixels = self.encoder.pixels(content)
+            return _renamed(pixels, picture.name) if isinstance(pixels, UnseenError) else pixels
+
+    async def fetched(self, url: str, headers: Mapping[str, str] | None = None) -> bytes:
+        """The bytes at a URL that a client named. Raises SourceError.
+
+        `headers`: for the host of the URL alone; never a client's own.
+        """
+        if not (self.settings.urls or self.settings.url_hosts):
+            raise SourceError(
+                "pictures are not fetched from URLs by this server (`unseen serve --urls` allows "
+                "it): send the picture itself, as base64."
+            )
+        from unseen.web.server.core.remote import fetched  # noqa: PLC0415 - http and ssl, if asked for
+
+        with self.metrics.stage("fetch"):
+            return await in_pool(self._fetchers, fetched, url, self.settings, headers)
+
+    # texts
+
+    async def encode_texts(self, texts: Sequence[str]) -> Texts:
+        """Texts as they are; each is encoded once, as long as it is remembered."""
+        distinct = list(dict.fromkeys(texts))
+        found: dict[str, tuple[Floats, bool]] = {}
+        missing = []
+        for text in distinct:
+            known = self._prompts.get(text)
+            if known is None:
+                missing.append(text)
+            else:
+                self._prompts.move_to_end(text)
+                found[text] = known
+        self.metrics.cache.labels("prompt", "hit").inc(len(found))
+        self.metrics.cache.labels("prompt", "miss").inc(len(missing))
+        if missing:
+            self._must_be_ready()
+            self.texts.check(self.limits.queue_seconds)
+        for start in range(0, len(missing), TEXTS_IN_TURN):
+            some = missing[start : start + TEXTS_IN_TURN]
+            answers = await asyncio.gather(*map(self.texts.submit, some))
+            found.update(zip(some, answers, strict=True))
+            self._remember(dict(zip(some, answers, strict=True)))
+        said = tuple(self.encoder.cut_short(text) for text in distinct if found[text][1])
+        rows = np.array([found[text][0] for text in texts], dtype=np.float32)
+        return Texts(rows.reshape(len(texts), self.model.dimension), said)
+
+    def _encode_texts(self, texts: list[str]) -> list[tuple[Floats, bool]]:
+        rows, cut = self.encoder.encode_once(texts)
+        # Copies: a row that is kept must not keep its whole batch.
+        return [(row.copy(), was_cut) for row, was_cut in zip(rows, cut, strict=True)]
+
+    def _remember(self, prompts: dict[str, tuple[Floats, bool]]) -> None:
+        self._prompts.update(prompts)
+        each = 4 * self.model.dimension + 512  # and its text, and what Python adds
+        while len(self._prompts) * each > self.limits.cache_bytes:
+            self._prompts.popitem(last=False)
+
+    async def ground(self) -> Ground:
+        """What evidence is measured against: encoded once, in the queues of everything else."""
+        if self._ground is None or (self._ground.done() and self._ground.exception() is not None):
+            self._ground = asyncio.create_task(self._encode_ground())
+            self._ground.add_done_callback(lambda done: done.cancelled() or done.exception())
+        # Shielded: one who goes away takes nothing from the others.
+        return await asyncio.shield(self._ground)
+
+    async def _encode_ground(self) -> Ground:
+        self.admit()
+        texts = await self.encode_texts(prompts(self.model))
+        noise = [in_pool(self._decoders, self._nothing, number) for number in range(NOTHINGS)]
+        rows = [self.images.submit(pixels) for pixels in await asyncio.gather(*noise)]
+        return Ground(texts.rows, np.stack(await asyncio.gather(*rows)))
+
+    def _nothing(self, number: int) -> PictureArrays:
+        pixels = self.encoder.pixels(picture_of_nothing(number))
+        if isinstance(pixels, UnseenError):
+            raise pixels
+        return pixels
+
+    async def count_tokens(self, texts: Sequence[str]) -> int:
+        """How many tokens the network reads of these texts. Raises LabelError."""
+        encode = self.model.tokenizer.encode
+        ids, _ = await in_pool(self._decoders, encode, texts, self.model.context_length)
+        return sum(map(len, ids))
+
+    def check_texts(self, texts: Sequence[str], most: int, what: str = "texts in a call") -> None:
+        """Problem 413 or 422 for too many, one too long, or one that is no Unicode."""
+        at_most(len(texts), most, what)
+        longest = max(texts, key=len, default="")
+        if len(longest) > self.limits.prompt_chars:
+            raise Problem(
+                422,
+                f"the text {longest[:40]!r}… has {len(longest):,} characters; at most "
+                f"{self.limits.prompt_chars:,} are read.",
+                code="text_too_long",
+            )
+
+
+def _least(work: Callable[[], Any]) -> float:
+    """Seconds that it takes, the quickest of three times."""
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+async def in_pool(pool: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any) -> T:
+    """The result of work done in a thread of a pool."""
+    return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
+
+
+def at_most(number: int, most: int, what: str) -> None:
+    """Problem 413 for more than that."""
+    if number > most:
+        raise Problem(413, f"{number:,} {what}; at most {most:,} are taken.", code="too_many")
+
+
+def _renamed(error: UnseenError, name: str) -> UnseenError:
+    """For a client: bytes are called image 0, and no client can raise a limit."""
+    return type(error)(ADVICE.sub("", str(error)).replace("image 0", name, 1))

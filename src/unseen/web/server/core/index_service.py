@@ -1,0 +1,102 @@
+"""The index that a server was given: asked in one thread, for it is one SQLite connection."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.encoder import Encoder
+from unseen.errors import UnseenError
+from unseen.images.open import open_image
+from unseen.index.index import Hit, Index
+from unseen.pages import thumbnail
+from unseen.web.server.core.encoding import in_pool
+from unseen.web.server.core.metrics import Metrics
+from unseen.web.server.core.problems import Problem
+from unseen.web.server.core.settings import ServerLimits
+
+Floats = NDArray[np.float32]
+
+SIDE = 256  # pixels of a thumbnail
+
+
+class Indexed:
+    """Search, neighbours and thumbnails of an index."""
+
+    def __init__(
+        self, folder: Path, encoder: Encoder, limits: ServerLimits, metrics: Metrics
+    ) -> None:
+        """StoreError where there is no index, or none that this model has looked at."""
+        self._index = Index(folder, create=False)
+        self._encoder = encoder
+        self._limits = limits.of_a_picture()
+        self._kept_bytes = limits.cache_bytes
+        self._metrics = metrics
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="unseen-index")
+        self._painters = ThreadPoolExecutor(1, thread_name_prefix="unseen-thumbnails")
+        self._thumbnails: OrderedDict[int, bytes] = OrderedDict()
+        self._thumbnail_bytes = 0
+        self._index.matrix(encoder)  # brought up to date before the first search needs it
+
+    @property
+    def name(self) -> str:
+        """Of the folder: its path is nobody's business."""
+        return self._index.root.name
+
+    async def close(self) -> None:
+        """Ends the threads and closes the file."""
+        self._painters.shutdown(wait=False, cancel_futures=True)
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._index.close()
+
+    async def search(self, query: Floats, top: int) -> list[Hit]:
+        """The nearest to a query (d,) of length 1."""
+        with self._metrics.stage("search"):
+            return await in_pool(self._thread, self._search, query, top)
+
+    def _search(self, query: Floats, top: int) -> list[Hit]:
+        return self._index.search(self._encoder, query, top=top)
+
+    async def vector(self, picture: int) -> Floats:
+        """The embedding of one of its pictures. Problem 404."""
+        found = await in_pool(self._thread, self._index.vector, self._encoder, picture)
+        if found is None:
+            raise _no_such(picture)
+        return found
+
+    async def page(self, offset: int, limit: int) -> tuple[int, list[Hit]]:
+        """How many pictures there are, and some of them, in the order in which they were added."""
+        return await in_pool(self._thread, self._index.page, self._encoder, offset, limit)
+
+    async def thumbnail(self, picture: int) -> bytes:
+        """A JPEG of one of its pictures. Problem 404 where it is gone, or can no longer be read."""
+        known = self._thumbnails.get(picture)
+        self._metrics.hit("thumbnail", known is not None)
+        if known is not None:
+            self._thumbnails.move_to_end(picture)
+            return known
+        hit = await in_pool(self._thread, self._index.hit, picture)
+        if hit is None:
+            raise _no_such(picture)
+        made = await in_pool(self._painters, self._paint, self._index.path(hit.paths[0]))
+        if made is None:
+            raise _no_such(picture)
+        self._thumbnails[picture] = made
+        self._thumbnail_bytes += len(made)
+        while self._thumbnail_bytes > self._kept_bytes:
+            self._thumbnail_bytes -= len(self._thumbnails.popitem(last=False)[1])
+        return made
+
+    def _paint(self, path: Path) -> bytes | None:
+        try:
+            return thumbnail(open_image(path, limits=self._limits, at_least=SIDE // 2), SIDE)
+        except UnseenError:
+            return None
+
+
+def _no_such(picture: int) -> Problem:
+    return Problem(404, f"there is no picture {picture} in the index.", code="no_such_picture")

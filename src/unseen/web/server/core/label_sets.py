@@ -1,0 +1,168 @@
+"""Label sets that clients and label files put here: named, versioned, compiled, in one SQLite file.
+
+Each change of a set is a new version; a set that is compiled for a model is kept with it. Several
+workers share the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from unseen.errors import StoreError
+from unseen.system.sqlite import connect, transaction
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS name (
+    name TEXT PRIMARY KEY,
+    newest INTEGER NOT NULL,        -- the number of its newest version; never used twice
+    gone INTEGER NOT NULL           -- 1: deleted
+);
+CREATE TABLE IF NOT EXISTS version (
+    name TEXT NOT NULL REFERENCES name (name),
+    version INTEGER NOT NULL,
+    created TEXT NOT NULL,          -- ISO 8601, UTC
+    definition TEXT NOT NULL,       -- JSON: labels, templates, background
+    labels INTEGER NOT NULL,        -- how many
+    PRIMARY KEY (name, version)
+);
+CREATE TABLE IF NOT EXISTS compiled (
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    fingerprint TEXT NOT NULL,      -- of the model
+    file BLOB,                      -- safetensors; NULL: see error
+    error TEXT,
+    PRIMARY KEY (name, version, fingerprint)
+);
+"""
+
+
+@dataclass(frozen=True)
+class StoredSet:
+    """One version of a set, and what came of compiling it for a model."""
+
+    name: str
+    version: int
+    created: str
+    text: str  # JSON, of the definition
+    labels: int
+    status: str  # ready, compiling (or not begun), failed
+    error: str | None
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """Labels, templates and the like. Parsed when asked for, which most requests do not."""
+        found: dict[str, Any] = json.loads(self.text)
+        return found
+
+
+class LabelStore:
+    """The file of label sets. One thread at a time."""
+
+    def __init__(self, path: Path, fingerprint: str) -> None:
+        """For the model of that fingerprint. StoreError where the file cannot be used."""
+        self._path = path
+        self._fingerprint = fingerprint
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{path}: label sets cannot be kept there: {error}.") from None
+        self._database = connect(path, [SCHEMA], "file of label sets")
+        self._database.execute("PRAGMA synchronous = FULL")  # an answered PUT outlives a power cut
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._database.close()
+
+    def put(self, name: str, definition: dict[str, Any], labels: int) -> tuple[StoredSet, bool]:
+        """A new version, or the newest where it says the same → it, and whether the name is new."""
+        text = json.dumps(definition, ensure_ascii=False, sort_keys=True)
+        with transaction(self._database):
+            row = self._one("SELECT newest, gone FROM name WHERE name = ?", name)
+            newest, gone = row or (0, 1)
+            same = None if gone else self._one(
+                "SELECT 1 FROM version WHERE name = ? AND version = ? AND definition = ?",
+                name, newest, text,
+            )  # fmt: skip
+            if same is None:
+                newest += 1
+                self._database.execute(
+                    "INSERT INTO name VALUES (?, ?, 0) "
+                    "ON CONFLICT (name) DO UPDATE SET newest = excluded.newest, gone = 0",
+                    (name, newest),
+                )
+                created = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+                self._database.execute(
+                    "INSERT INTO version VALUES (?, ?, ?, ?, ?)",
+                    (name, newest, created, text, labels),
+                )
+        stored = self.get(name, newest)
+        assert stored is not None
+        return stored, bool(gone)
+
+    def get(self, name: str, version: int | None = None) -> StoredSet | None:
+        """A version; None: the newest. None where there is no such."""
+        found = list(self._sets("name = ? AND version = coalesce(?, newest)", name, version))
+        return found[0] if found else None
+
+    def ready(self, name: str) -> StoredSet | None:
+        """The newest version that is compiled: what is used while a newer one is compiling."""
+        found = list(
+            self._sets("name = ? AND file IS NOT NULL ORDER BY version DESC LIMIT 1", name)
+        )
+        return found[0] if found else None
+
+    def list(self) -> list[StoredSet]:
+        """The newest version of each, by name."""
+        return list(self._sets("version = newest ORDER BY name"))
+
+    def count(self) -> int:
+        """How many names there are."""
+        return int(self._database.execute("SELECT count(*) FROM name WHERE NOT gone").fetchone()[0])
+
+    def delete(self, name: str) -> bool:
+        """Every version of it; whether there was one."""
+        with transaction(self._database):
+            done = self._database.execute(
+                "UPDATE name SET gone = 1 WHERE name = ? AND NOT gone", (name,)
+            )
+            for table in ("version", "compiled"):
+                self._database.execute(f"DELETE FROM {table} WHERE name = ?", (name,))
+        return done.rowcount > 0
+
+    def compiled(self, name: str, version: int) -> bytes | None:
+        """The safetensors file of a version."""
+        row = self._one(
+            "SELECT file FROM compiled WHERE name = ? AND version = ? AND fingerprint = ?",
+            name, version, self._fingerprint,
+        )  # fmt: skip
+        return row[0] if row else None
+
+    def keep(self, name: str, version: int, file: bytes | None, error: str | None = None) -> None:
+        """What came of compiling. Nothing is kept of a version that was deleted meanwhile."""
+        with transaction(self._database):
+            self._database.execute(
+                "INSERT OR REPLACE INTO compiled SELECT name, version, ?, ?, ? FROM version "
+                "WHERE name = ? AND version = ?",
+                (self._fingerprint, file, error, name, version),
+            )
+
+    def _sets(self, where: str, *values: Any) -> Iterator[StoredSet]:
+        query = (
+            "SELECT name, version, created, definition, labels, file IS NOT NULL, error FROM ("
+            "SELECT v.name, v.version, created, definition, labels, newest, file, error "
+            "FROM version v JOIN name USING (name) LEFT JOIN compiled c "
+            "ON c.name = v.name AND c.version = v.version AND fingerprint = ? WHERE NOT gone"
+            f") WHERE {where}"
+        )
+        for row in self._database.execute(query, (self._fingerprint, *values)):
+            name, version, created, text, labels, ready, error = row
+            status = "ready" if ready else "failed" if error else "compiling"
+            yield StoredSet(name, version, created, text, labels, status, error)
+
+    def _one(self, query: str, *values: Any) -> Any:
+        return self._database.execute(query, values).fetchone()

@@ -1,0 +1,106 @@
+"""What Prometheus is told. Label values come from fixed sets: nothing that a client sent."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess
+from prometheus_client.exposition import generate_latest
+
+from unseen.web.server.core.settings import SHARED_METRICS
+
+# Readable by every version of Prometheus; the client's own constant asks for 3.
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """The counters of one server; of several workers, of all of them."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "http_requests",
+            "Requests by route, method and status.",
+            ("route", "method", "status"),
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "http_request_duration_seconds",
+            "From the first byte of a request to the last of its answer.",
+            ("route",),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.stage_seconds = Histogram(
+            "unseen_stage_duration_seconds",
+            "receive: a body; fetch: a URL; decode: a picture; wait: for a batch; image, text: a "
+            "batch in the net; search: the index.",
+            ("stage",),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.batch_size = Histogram(
+            "unseen_batch_size",
+            "Pictures or texts that went through the net together.",
+            ("kind",),
+            buckets=SIZES,
+            registry=registry,
+        )
+        self.queue_depth = Gauge(
+            "unseen_queue_depth",
+            "Pictures or texts that wait or are being worked on.",
+            ("kind",),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.cache = Counter(
+            "unseen_cache",
+            "Look-ups of label sets, prompts and thumbnails, by result.",
+            ("kind", "result"),
+            registry=registry,
+        )
+        self.rejected = Counter(
+            "unseen_rejected",
+            "Requests refused, by reason.",
+            ("reason",),
+            registry=registry,
+        )
+        self.ready = Gauge(
+            "unseen_ready",
+            "Workers that are warm.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Times what is inside."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stage_seconds.labels(name).observe(time.perf_counter() - start)
+
+    def hit(self, kind: str, found: bool) -> None:
+        """A look-up in a cache."""
+        self.cache.labels(kind, "hit" if found else "miss").inc()
+
+    def text(self) -> bytes:
+        """The exposition, of every worker."""
+        if os.environ.get(SHARED_METRICS) is None:
+            return generate_latest(self._registry)
+        together = CollectorRegistry()
+        multiprocess.MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return generate_latest(together)
+
+
+def forget(pid: int) -> None:
+    """A worker has ended: its gauges count no more."""
+    if os.environ.get(SHARED_METRICS) is not None:
+        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]

@@ -1,0 +1,71 @@
+"""How a server is set up: one frozen object, made once, handed to each worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unseen.images.open import Limits
+
+# The variable that prometheus_client reads when it is imported: then several processes write into
+# one folder.
+SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
+
+
+@dataclass(frozen=True)
+class ServerLimits:
+    """What one client may cost; more is refused, with the limit named."""
+
+    body_bytes: int = 64 * 1024 * 1024
+    buffered_bytes: int = 512 * 1024 * 1024  # of all bodies that are held at once
+    connections: int = 1024
+    images: int = 64  # in a call
+    image_bytes: int = 32 * 1024 * 1024  # encoded, one
+    pixels: int = 100_000_000
+    labels: int = 1_000  # in a call; a stored set may have `stored_labels`
+    stored_labels: int = 20_000
+    prompts: int = 10_000  # in a call, templates times labels
+    stored_prompts: int = 200_000
+    label_sets: int = 1_000
+    prompt_chars: int = 2_000
+    texts: int = 1_000  # to embed, in a call
+    hits: int = 1_000
+    cache_bytes: int = 16 * 1024 * 1024  # of prompts, of label sets, of thumbnails: each
+    seconds: float = 60.0  # a whole request, from its first byte to its answer
+    receive_seconds: float = 30.0  # until the last byte of it has come
+    fetch_seconds: float = 10.0  # for a URL
+    queue_seconds: float = 1.2  # expected wait from which new work is refused
+    drain_seconds: float = 20.0  # after SIGTERM
+
+    def of_a_picture(self) -> Limits:
+        """For `open_image`."""
+        return Limits(self.image_bytes, self.pixels, self.fetch_seconds)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `unseen serve` was asked for. Picklable: workers are new processes."""
+
+    model: str = "builtin"
+    revision: str | None = None
+    commercial: bool = False
+    exact: bool = False
+    threads: int | None = None
+    precision: str = "fp32"
+    device: str = "auto"
+    adapter: Path | None = None
+    index: Path | None = None
+    labels: tuple[Path, ...] = ()  # label files, each a set of the name of its file
+    label_store: Path | None = None  # the SQLite file of label sets; None: in $UNSEEN_HOME
+    keys: Path | None = None  # a file of hashed API keys
+    key_hashes: tuple[str, ...] = field(default=(), repr=False)
+    urls: bool = False  # whether pictures are fetched from URLs that clients name
+    url_hosts: frozenset[str] = frozenset()  # HOST or HOST:PORT that may be private
+    cors: tuple[str, ...] = ()  # origins whose pages may ask
+    host: str = "127.0.0.1"
+    port: int = 8000
+    hosts: tuple[str, ...] = ()  # names that clients may call this server by, beside loopback's
+    workers: int = 1
+    batch_size: int | None = None  # pictures; None: what is fastest here
+    batch_seconds: float = 0.01  # that a batch waits for pictures which are being decoded
+    limits: ServerLimits = ServerLimits()

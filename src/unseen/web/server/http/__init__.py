@@ -1,0 +1,1 @@
+"""What every request passes: limits, parsing, health, the files of the page."""

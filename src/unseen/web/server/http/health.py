@@ -1,0 +1,92 @@
+"""What those who run a server ask: is it alive, is it ready, how is it doing, what is it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from unseen import __version__
+from unseen.labels.label_set import template_names
+from unseen.web.server.core import metrics
+from unseen.web.server.http.api import service
+
+router = APIRouter(tags=["operations"])
+
+INSTANCE = str(uuid.uuid4())
+STARTING: dict[int | str, dict[str, Any]] = {
+    503: {"description": "Not ready (yet, or any more).", "model": dict[str, str]}
+}
+
+
+@router.get("/healthz", summary="Whether the process answers", response_model=dict[str, str])
+async def healthz() -> Any:
+    return JSONResponse({"status": "ok"})
+
+
+@router.get(
+    "/readyz", summary="Whether it is warm", response_model=dict[str, str], responses=STARTING
+)
+@router.get("/readiness", include_in_schema=False)
+async def readyz(request: Request) -> Any:
+    if not service(request).ready:
+        return JSONResponse({"status": "not ready"}, 503, {"Retry-After": "2"})
+    return JSONResponse({"status": "ready"})
+
+
+@router.get(
+    "/health",
+    summary="As /readyz, in the words of labelling tools and embedding servers",
+    response_model=dict[str, str],
+    responses=STARTING,
+)
+async def health(request: Request) -> Any:
+    ready = service(request).ready
+    answer = {"status": "UP" if ready else "STARTING", "model_class": "unseen"}
+    return JSONResponse(answer, 200 if ready else 503)
+
+
+@router.get("/metrics", summary="For Prometheus", response_class=Response)
+async def exposition(request: Request) -> Response:
+    return Response(service(request).metrics.text(), media_type=metrics.CONTENT_TYPE)
+
+
+@router.get("/info", summary="What this server is", response_model=dict[str, Any])
+async def info(request: Request) -> Any:
+    one = service(request)
+    model, limits = one.model, one.limits
+    index = request.app.state.indexed
+    pictures = (await index.page(0, 0))[0] if index is not None else 0
+    return JSONResponse(
+        {
+            "name": "unseen",
+            "version": __version__,
+            "uuid": INSTANCE,
+            "model": {
+                "id": model.name,
+                "revision": model.revision,
+                "family": model.family,
+                "fingerprint": model.fingerprint,
+                "dimension": model.dimension,
+                "score": model.score.rule,
+                "context_length": model.context_length,
+                "template": model.template,
+            },
+            "index": index and {"name": index.name, "pictures": pictures},
+            "keys": request.app.state.has_keys,
+            "urls": one.settings.urls,
+            "templates": template_names(),
+            "limits": {
+                "body_bytes": limits.body_bytes,
+                "images": limits.images,
+                "image_bytes": limits.image_bytes,
+                "pixels": limits.pixels,
+                "labels": limits.labels,
+                "prompts": limits.prompts,
+                "prompt_chars": limits.prompt_chars,
+                "seconds": limits.seconds,
+            },
+        }
+    )

@@ -1,0 +1,163 @@
+"""A request body → a model of pydantic and the pictures that were uploaded with it.
+
+JSON or multipart/form-data, the same fields in both. In a form a list is a repeated field, or one
+field of JSON; pictures are files in parts called image.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar, get_args, get_origin
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from unseen.web.server.core.pictures import Picture
+from unseen.web.server.core.problems import Problem
+
+M = TypeVar("M", bound=BaseModel)
+
+IMAGE = "image"
+FORM_FIELDS = 4096
+REFERENCE = "#/components/schemas/{model}"
+
+# Schemas that routes describe by hand, for the components of the OpenAPI document.
+SCHEMAS: dict[str, Any] = {}
+
+
+async def read(request: Request, model: type[M], *, files: bool = False) -> tuple[M, list[Picture]]:
+    """The body as `model`, and the uploaded pictures; RequestValidationError, or a Problem."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        return _valid(model, parsed(await request.body())), []
+    if files and kind == "multipart/form-data":
+        return await _form(request, model)
+    kinds = "application/json or multipart/form-data" if files else "application/json"
+    raise Problem(415, f"a body of {kind or 'no content-type'} is not read: send {kinds}.")
+
+
+def parsed(body: bytes) -> Any:
+    """JSON, or Problem 400."""
+    try:
+        return json.loads(body, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise Problem(400, f"the body is no JSON: {error}.", code="bad_json") from None
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _valid(model: type[M], data: Any) -> M:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from None
+
+
+async def _form(request: Request, model: type[M]) -> tuple[M, list[Picture]]:
+    parser = _InMemory(
+        request.headers, request.stream(), max_files=FORM_FIELDS, max_fields=FORM_FIELDS,
+        max_part_size=2**40,  # the body as a whole is limited already
+    )  # fmt: skip
+    try:
+        form = await parser.parse()
+    except (MultiPartException, KeyError, ValueError) as error:
+        why = getattr(error, "message", None) or str(error)
+        raise Problem(400, f"the form cannot be read: {why}.", code="bad_form") from None
+    try:
+        pictures = [
+            Picture(_name(file, index), content=await file.read())
+            for index, file in enumerate(_files(form))
+        ]
+        return _valid(model, _fields(form, model, bool(pictures))), pictures
+    finally:
+        await form.close()
+
+
+class _InMemory(MultiPartParser):
+    """The body is in memory already: nothing is spooled to a disk that may be read-only."""
+
+    spool_max_size = 2**40
+
+
+def _files(form: FormData) -> list[UploadFile]:
+    return [value for key, value in form.multi_items() if isinstance(value, UploadFile)]
+
+
+def _name(file: UploadFile, index: int) -> str:
+    """What the client called it: for people, never a path."""
+    name = (file.filename or "").replace("\\", "/").rpartition("/")[2]
+    return name[:200] if name.isprintable() and name else f"image {index}"
+
+
+def _fields(form: FormData, model: type[BaseModel], uploads: bool) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for key in dict.fromkeys(form):
+        values = [value for value in form.getlist(key) if isinstance(value, str)]
+        field = model.model_fields.get(key)
+        if field is None or not values:
+            continue
+        many = _takes(field.annotation, list)
+        if (
+            len(values) == 1
+            and values[0][:1] in ("[", "{")
+            and (many or _takes(field.annotation, dict))
+        ):
+            data[key] = _json_or_text(values[0], many)
+        elif many and (len(values) > 1 or not _takes(field.annotation, str)):
+            data[key] = values
+        else:
+            data[key] = values[-1]
+    if data.get("labels") == form.getlist("labels")[:1]:  # once, and no JSON
+        data["labels"] = data["labels"][0].split(",")
+    if uploads and "images" in model.model_fields:
+        data["images"] = []
+        data.pop(IMAGE, None)
+    elif uploads and IMAGE in model.model_fields:
+        data[IMAGE] = ""
+    return data
+
+
+def _json_or_text(text: str, many: bool) -> Any:
+    try:
+        return parsed(text.encode())
+    except Problem:
+        return [text] if many else text
+
+
+def _takes(annotation: Any, kind: type) -> bool:
+    """Whether a field's type has a list (or dict, or str) among what it may be."""
+    if annotation is kind or get_origin(annotation) is kind:
+        return True
+    nested = get_origin(annotation) not in (list, dict)
+    return nested and any(_takes(part, kind) for part in get_args(annotation))
+
+
+def component(model: type[BaseModel], name: str) -> dict[str, Any]:
+    """A reference to the schema of a model, which the document has under that name."""
+    schema = model.model_json_schema(ref_template=REFERENCE)
+    SCHEMAS.update(schema.pop("$defs", {}))
+    SCHEMAS[name] = schema
+    return {"$ref": REFERENCE.format(model=name)}
+
+
+def described(model: type[BaseModel], *, files: bool = False) -> dict[str, Any]:
+    """`openapi_extra` of a route that reads its body with `read`."""
+    content: dict[str, Any] = {"application/json": {"schema": component(model, model.__name__)}}
+    if files:
+        fields = {
+            name: {"type": "array", "items": {"type": "string"}}
+            if _takes(field.annotation, list)
+            else {"type": "string"}
+            for name, field in model.model_fields.items()
+            if name not in ("image", "images")
+        }
+        file = {"type": "array", "items": {"type": "string", "format": "binary"}}
+        content["multipart/form-data"] = {
+            "schema": {"type": "object", "properties": {IMAGE: file, **fields}, "required": [IMAGE]}
+        }
+    return {"requestBody": {"required": True, "content": content}}

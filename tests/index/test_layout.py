@@ -1,0 +1,41 @@
+"""The collection in the plane."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.manifold import trustworthiness
+
+from index.test_groups import blobs, matrix_of
+from unseen.index import projection as laid_out
+from unseen.index.projection import layout
+
+
+def test_what_is_alike_lies_together() -> None:
+    rows, truth = blobs(5, 30, 0.3)
+    matrix = matrix_of(rows)
+    places, how = layout(matrix)
+    assert how == "t-SNE" and places.shape == (150, 2)
+    vectors = matrix.vectors.astype(np.float32)
+    assert trustworthiness(vectors, places, n_neighbors=5) > 0.9
+    middles = np.stack([places[truth == k].mean(0) for k in range(5)])
+    nearest = ((places[:, None] - middles) ** 2).sum(-1).argmin(1)
+    assert (nearest == truth).mean() > 0.95
+    np.testing.assert_array_equal(places, layout(matrix)[0])
+
+
+def test_without_scikit_learn_it_is_pca(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(laid_out, "find_spec", lambda name: None)
+    rows, _ = blobs(3, 20, 0.3)
+    matrix = matrix_of(rows)
+    places, how = layout(matrix)
+    assert how == "PCA"
+    wanted = PCA(2, svd_solver="full").fit_transform(matrix.vectors.astype(np.float64))
+    np.testing.assert_allclose(np.abs(places), np.abs(wanted), atol=1e-3)  # signs are free
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_few_pictures(count: int) -> None:
+    places, how = layout(matrix_of(np.random.default_rng(0).normal(size=(count, 32))))
+    assert places.shape == (count, 2) and how == "PCA" and np.isfinite(places).all()

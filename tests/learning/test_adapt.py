@@ -1,0 +1,577 @@
+"""Adapters: the formulas against plain ones, what a file says, and that no harm is done.
+
+benchmarks/adapt.py prints what they are worth; docs/adapt.md quotes it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+from safetensors.numpy import load as load_arrays
+from sklearn.linear_model import LogisticRegression
+
+import shapes
+import unseen
+from unseen.encoder import Encoded
+from unseen.errors import LabelError
+from unseen.labels.compiled import Cache, CompiledLabels
+from unseen.labels.label_set import Label
+from unseen.learning import adapt as fitting
+from unseen.learning.adapt import Examples, adapt, folds, probe, prototypes
+from unseen.learning.temperature import fitted_score
+from unseen.models.model import Score
+from unseen.prediction.adapter import ZERO_SHOT, Adapter
+from unseen.prediction.score import single_label, softmax
+
+CLIP = Score("softmax", 50.0)
+SHAPES = [f"a {colour} {shape}" for colour in ("red", "blue", "green") for shape in shapes.SHAPES]
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    rows = rows.astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def compiled(texts: np.ndarray, names: list[str] | None = None) -> CompiledLabels:
+    names = names or [f"label {i}" for i in range(len(texts))]
+    neutral = unit(texts.mean(0, keepdims=True) + 0.01)
+    labels = tuple(map(Label, names))
+    return CompiledLabels(labels, tuple((n,) for n in names), texts, neutral, "toy", None, "0" * 64)
+
+
+def collection(
+    *,
+    k: int = 8,
+    each: int = 30,
+    d: int = 48,
+    spread: float = 1.0,
+    shift: float = 0.0,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray, CompiledLabels]:
+    """Pictures around centres, as many of each label, and texts that are `shift` away from them.
+
+    As with CLIP, pictures lie in one cone and texts in another.
+    """
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(k, d))
+    owners = np.repeat(np.arange(k), each)
+    images = centres[owners] + spread * rng.normal(size=(len(owners), d)) + 3 * np.eye(d)[0]
+    texts = centres + shift * rng.normal(size=(k, d)) + 3 * np.eye(d)[1]
+    return unit(images), owners, compiled(unit(texts))
+
+
+def few(owners: np.ndarray, shots: int, seed: int = 0) -> np.ndarray:
+    """Which pictures are examples: so many of each label."""
+    rng = np.random.default_rng(seed)
+    chosen = np.zeros(len(owners), dtype=bool)
+    for label in np.unique(owners):
+        chosen[rng.permutation(np.flatnonzero(owners == label))[:shots]] = True
+    return chosen
+
+
+def right(labels: CompiledLabels, images: np.ndarray, owners: np.ndarray) -> float:
+    return float((labels.similarities(images).argmax(1) == owners).mean())
+
+
+# formulas
+
+
+def test_the_cache_is_tip_adapters() -> None:
+    """A plain loop over the formula of the paper, for as many examples of each label."""
+    images, owners, labels = collection(k=5, each=9)
+    chosen = few(owners, 4)
+    support, values, queries = images[chosen], owners[chosen], images[~chosen]
+    alpha, beta, scale = 1.3, 5.5, 100.0
+    expected = np.zeros((len(queries), 5))
+    for row, query in zip(expected, queries, strict=True):
+        for label in range(5):
+            row[label] = scale * float(query @ labels.matrix[label])
+        for example, label in zip(support, values, strict=True):
+            row[label] += alpha * math.exp(-beta * (1 - float(query @ example)))
+    ours = Cache(support, values.astype(np.int32), 4 * alpha / scale, beta)
+    found = scale * (queries @ labels.matrix.T + ours.say(queries @ support.T, 5))
+    np.testing.assert_allclose(softmax(found), softmax(expected.astype(np.float32)), atol=1e-5)
+
+
+def test_a_cache_counts_a_label_once_however_many_examples_it_has() -> None:
+    images, _, _ = collection(k=3, each=6)
+    once = Cache(images[::6], np.arange(3, dtype=np.int32), 1.0, 5.0)
+    twice = Cache(images[[0, 0, 6, 12]], np.array([0, 0, 1, 2], dtype=np.int32), 1.0, 5.0)
+    np.testing.assert_allclose(
+        once.say(images @ once.support.T, 3), twice.say(images @ twice.support.T, 3), atol=1e-6
+    )
+
+
+def test_examples_of_labels_that_are_not_asked_for_count_in_the_mean() -> None:
+    images, _, _ = collection(k=3, each=6)
+    whole = Cache(images[::6], np.arange(3, dtype=np.int32), 1.0, 5.0)
+    part = Cache(images[[6, 0, 12]], np.array([0, 1, 2], dtype=np.int32), 1.0, 5.0)
+    said = whole.say(images @ whole.support.T, 3)
+    np.testing.assert_allclose(part.say(images @ part.support.T, 1)[:, 0], said[:, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+def test_the_probe_is_logistic_regression(uneven: bool) -> None:
+    """With texts that say nothing it is scikit-learn's, at the same penalty."""
+    images, owners, _ = collection(k=4, each=12, spread=2.0)
+    if uneven:
+        kept = np.arange(len(owners)) > 6
+        images, owners = images[kept], owners[kept]
+    examples = Examples(images, owners, np.zeros((4, images.shape[1]), np.float32), 1.0)
+    penalty = 1e-2
+    ours = probe(examples, penalty=penalty, steps=5000)
+    theirs = LogisticRegression(
+        C=1 / (penalty * len(owners)),
+        fit_intercept=False,
+        class_weight="balanced",
+        tol=1e-8,
+        max_iter=5000,
+    ).fit(images, owners)
+    said = ours.similarities(images)
+    np.testing.assert_allclose(
+        softmax(said), theirs.predict_proba(images), atol=2e-3, err_msg=str(theirs.n_iter_)
+    )
+
+
+def test_the_probe_starts_from_the_texts() -> None:
+    images, owners, labels = collection()
+    examples = Examples(images, owners, labels.matrix, 50.0)
+    far, near = probe(examples, penalty=1e-4).rows, probe(examples, penalty=1e4).rows
+    np.testing.assert_allclose(near, labels.matrix, atol=1e-4)
+    assert np.linalg.norm(far - labels.matrix) > 0.1
+
+
+@pytest.mark.parametrize("fit", [lambda e: prototypes(e, w=1.0), lambda e: probe(e, penalty=1e-3)])
+def test_what_is_added_sums_to_zero(fit) -> None:
+    images, owners, labels = collection(k=6)
+    rows = fit(Examples(images, owners, labels.matrix, 50.0)).rows
+    np.testing.assert_allclose((rows - labels.matrix).sum(0), 0, atol=2e-4)
+    assert np.abs(rows - labels.matrix).max() > 0.01
+
+
+def test_folds_part_every_label_evenly() -> None:
+    owners = np.repeat(np.arange(4), [2, 5, 11, 1])
+    fold = folds(owners, 3)
+    for label, size in enumerate([2, 5, 11, 1]):
+        count = np.bincount(fold[owners == label], minlength=fitting.FOLDS)
+        assert count.max() == -(-size // fitting.FOLDS) and count.sum() == size
+    np.testing.assert_array_equal(fold, folds(owners, 3))
+
+
+@pytest.mark.parametrize("true", [0.3, 2.5])
+def test_the_scale_that_made_answers_is_found(true: float) -> None:
+    """Labels are drawn with the probabilities of a known scale: it must come out."""
+    rng = np.random.default_rng(0)
+    said = (2 * rng.normal(size=(4000, 5))).astype(np.float32)
+    p = softmax(said * np.float32(true)).astype(float)
+    owners = np.array([rng.choice(5, p=row / row.sum()) for row in p])
+    found = fitted_score(said, owners, Score("softmax", 20.0))
+    assert found.scale == pytest.approx(20 * true, rel=0.1) and found.bias == 0
+
+
+@pytest.mark.parametrize("moved", [-30, 10])
+def test_the_scale_and_bias_of_sigmoids_are_those_of_logistic_regression(moved: float) -> None:
+    rng = np.random.default_rng(0)
+    said = (2 * rng.normal(size=(2000, 5))).astype(np.float32)
+    owners = (said + 2 * rng.gumbel(size=said.shape)).argmax(1)
+    found = fitted_score(said + np.float32(moved), owners, Score("sigmoid", 20.0, -7.0))
+    cells = (said + np.float32(moved)).reshape(-1, 1)
+    yes = np.eye(5)[owners].ravel()
+    judge = LogisticRegression(C=1e6, max_iter=5000, tol=1e-8).fit(cells, yes)
+    assert found.scale / 20 == pytest.approx(judge.coef_[0, 0], rel=0.03)
+    assert found.bias == pytest.approx(judge.intercept_[0], rel=0.03)
+
+
+def test_a_few_pictures_that_are_all_right_do_not_make_sure() -> None:
+    said = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
+    score = fitted_score(said, np.array([0, 1, 2, 0]), Score("softmax", 1.0))
+    assert softmax(said * np.float32(score.scale)).max() < 0.95
+
+
+# no harm
+
+
+@pytest.mark.parametrize("shots", [1, 2, 4, 8])
+@pytest.mark.parametrize(
+    ("spread", "shift"), [(1.0, 0.0), (2.0, 0.0), (3.0, 0.0), (2.0, 1.0), (3.0, 2.0)]
+)
+def test_never_worse_than_zero_shot_beyond_noise(spread: float, shift: float, shots: int) -> None:
+    """Over many draws, on pictures that were not examples; where texts are perfect, too."""
+    gains = []
+    for seed in range(12):
+        images, owners, labels = collection(each=25, spread=spread, shift=shift, seed=seed)
+        chosen = few(owners, shots, seed)
+        made = adapt(images[chosen], owners[chosen], labels, CLIP, seed=seed)
+        rest = images[~chosen], owners[~chosen]
+        gains.append(right(made.apply(labels), *rest) - right(labels, *rest))
+    error = np.std(gains, ddof=1) / np.sqrt(len(gains))
+    # One picture a label cannot be held against anything: three points are what it may cost.
+    assert np.mean(gains) >= -2 * error - (0.03 if shots == 1 else 0.005), gains
+
+
+@pytest.mark.parametrize("shots", [4, 16])
+def test_something_is_gained_where_texts_are_poor(shots: int) -> None:
+    images, owners, labels = collection(spread=1.5, shift=2.0)
+    chosen = few(owners, shots)
+    made = adapt(images[chosen], owners[chosen], labels, CLIP)
+    assert made.method != ZERO_SHOT
+    rest = images[~chosen], owners[~chosen]
+    assert right(made.apply(labels), *rest) >= right(labels, *rest) + 0.1
+    zero, *others = made.facts["tried"]
+    assert zero["method"] == ZERO_SHOT and {t["method"] for t in others} == {*fitting.METHODS}
+    assert made.facts["held_out"] == chosen.sum() and made.facts["shots"] == [shots, shots]
+
+
+def test_where_there_is_nothing_to_learn_zero_shot_is_kept() -> None:
+    """Pictures that have nothing to do with their labels: a gain is chance, which 95 % stop."""
+    kept = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        images, texts = unit(rng.normal(size=(40, 32))), unit(rng.normal(size=(5, 32)))
+        made = adapt(images, np.arange(40) % 5, compiled(texts), CLIP, seed=seed)
+        kept += made.method == ZERO_SHOT
+    assert kept >= 34
+
+
+def test_zero_shot_is_kept_and_changes_nothing() -> None:
+    images, owners, labels = collection(spread=0.3)
+    for shots in (1, 4):
+        chosen = few(owners, shots)
+        made = adapt(images[chosen], owners[chosen], labels, CLIP)
+        assert made.method == ZERO_SHOT and made.rows.shape == (0, 48)
+        assert made.apply(labels) is labels
+        assert Adapter.from_bytes(made.to_bytes(), "here").apply(labels) is labels
+
+
+def test_twice_the_same() -> None:
+    images, owners, labels = collection(shift=2.0)
+    chosen = few(owners, 4)
+    one, two = (adapt(images[chosen], owners[chosen], labels, CLIP, seed=5) for _ in range(2))
+    assert one.id == two.id and one.facts["tried"] == two.facts["tried"]
+
+
+def test_probabilities_are_about_right() -> None:
+    """What is said of pictures that were not seen is nearer to the truth than with zero-shot."""
+    images, owners, labels = collection(each=60, spread=1.5, shift=2.0)
+    chosen = few(owners, 8)
+    made = adapt(images[chosen], owners[chosen], labels, CLIP).apply(labels)
+    p = single_label(made.similarities(images[~chosen]), made.rule(CLIP))
+    np.testing.assert_allclose(p.sum(1), 1, atol=1e-5)
+    gap = p.max(1).mean() - (p.argmax(1) == owners[~chosen]).mean()
+    zero = single_label(labels.similarities(images[~chosen]), CLIP)
+    before = zero.max(1).mean() - (zero.argmax(1) == owners[~chosen]).mean()
+    assert abs(gap) < 0.12 < abs(before)
+
+
+def test_a_sigmoid_family_stays_one() -> None:
+    images, owners, labels = collection(spread=1.5, shift=2.0, each=40)
+    chosen = few(owners, 8)
+    score = Score("sigmoid", 40.0, -10.0)
+    made = adapt(images[chosen], owners[chosen], labels, score)
+    assert made.method != ZERO_SHOT and made.score.rule == "sigmoid"
+    after = made.apply(labels)
+    p = single_label(after.similarities(images[~chosen]), after.rule(score))
+    yes = p[np.arange(len(p)), owners[~chosen]].mean()
+    assert yes > 0.5 > 5 * np.median(p)
+    assert p.sum(1).mean() == pytest.approx(1, abs=0.3)
+
+
+# labels by pictures alone, and labels without pictures
+
+
+def test_a_label_whose_name_says_nothing() -> None:
+    """Its text is that of another thing altogether; pictures alone teach it."""
+    gains = []
+    for seed in range(5):
+        images, owners, labels = collection(spread=1.0, seed=seed)
+        texts = labels.matrix.copy()
+        texts[7] = unit(np.random.default_rng(seed).normal(size=(1, 48)))[0] * 1.0
+        labels = replace(labels, matrix=texts)
+        chosen = few(owners, 4, seed)
+        made = adapt(images[chosen], owners[chosen], labels, CLIP, by_pictures=["label 7"])
+        rest = images[~chosen], owners[~chosen]
+        mascot = rest[1] == 7
+        before, after = labels.similarities(rest[0]), made.apply(labels).similarities(rest[0])
+        gains.append((after.argmax(1) == 7)[mascot].mean() - (before.argmax(1) == 7)[mascot].mean())
+        others = (after.argmax(1) == rest[1])[~mascot].mean()
+        assert others >= (before.argmax(1) == rest[1])[~mascot].mean() - 0.03
+    assert np.mean(gains) > 0.5
+
+
+@pytest.mark.parametrize("method", ["prototypes", "cache", "probe"])
+def test_labels_without_pictures_compete_by_their_texts(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among themselves their answers are those of zero-shot; against others they hold out."""
+    monkeypatch.setattr(fitting, "METHODS", {method: fitting.METHODS[method]})
+    both = []
+    for seed in range(5):
+        images, owners, labels = collection(k=10, spread=1.2, shift=2.5, each=40, seed=seed)
+        only = few(owners, 8, seed) & (owners < 6)
+        made = adapt(images[only], owners[only], labels, CLIP)
+        assert made.method == method and made.labels == tuple(f"label {i}" for i in range(6))
+        after = made.apply(labels)
+        before, now = labels.similarities(images), after.similarities(images)
+        np.testing.assert_array_equal(now[:, 6:].argmax(1), before[:, 6:].argmax(1))
+        taught, untaught = ~only & (owners < 6), owners >= 6
+        both.append(
+            [
+                (said.argmax(1) == owners)[which].mean()
+                for which in (taught, untaught)
+                for said in (before, now)
+            ]
+        )
+    taught_before, taught_now, before, now = np.mean(both, axis=0)
+    assert taught_now > taught_before
+    assert now > before - 0.15
+
+
+def test_a_set_of_which_it_knows_some_labels_or_none() -> None:
+    images, owners, labels = collection(shift=2.0)
+    chosen = few(owners, 6)
+    made = adapt(images[chosen], owners[chosen], labels, CLIP)
+    whole = made.apply(labels)
+    names = ["label 3", "stranger", "label 1"]
+    some = compiled(labels.matrix[[3, 0, 1]], names)
+    after = made.apply(some)
+    said, all_said = after.similarities(images), whole.similarities(images)
+    np.testing.assert_allclose(said[:, [0, 2]], all_said[:, [3, 1]], atol=1e-5)
+    expected = made.level + made.contrast * (labels.matrix[0] - made.level)
+    np.testing.assert_allclose(said[:, 1], images @ expected, atol=1e-4)
+    assert after.rule(CLIP) == made.score and after.labels == some.labels
+    assert after.prompts[1] == ("stranger",) and made.id in after.prompts[0][0]
+    none = compiled(labels.matrix[:2], ["stranger", "other"])
+    assert made.apply(none) is none and none.rule(CLIP) == CLIP
+
+
+def test_a_cache_in_a_set_of_other_labels_and_order() -> None:
+    images, _, labels = collection(k=4, each=6)
+    owned = np.repeat(np.arange(4), 2).astype(np.int32)
+    kept = Cache(images[[0, 1, 6, 7, 12, 13, 18, 19]], owned, 1.0, 5.0)
+    names = tuple(f"label {i}" for i in range(4))
+    made = Adapter(
+        names, labels.matrix, CLIP, "cache", "toy", None, "0" * 64, labels.matrix[0], 1.0, kept
+    )
+    whole = made.apply(labels).similarities(images)
+    order = [2, 0]
+    some = compiled(labels.matrix[[2, 1, 0]], ["label 2", "stranger", "label 0"])
+    found = made.apply(some).similarities(images)
+    np.testing.assert_allclose(found[:, [0, 2]], whole[:, order], atol=1e-5)
+    half = labels.matrix[1].astype(np.float16).astype(np.float32)
+    np.testing.assert_allclose(found[:, 1], images @ half, atol=1e-3)
+
+
+def test_what_cannot_be_adapted() -> None:
+    images, owners, labels = collection()
+    with pytest.raises(LabelError, match="at least two labels need example pictures"):
+        adapt(images[:3], [0, 0, 0], labels, CLIP)
+    with pytest.raises(LabelError, match="no label 'mascot'"):
+        adapt(images, owners, labels, CLIP, by_pictures=["mascot"])
+    made = adapt(images[few(owners, 4)], owners[few(owners, 4)], collection(shift=2.0)[2], CLIP)
+    if made.method != ZERO_SHOT:
+        with pytest.raises(LabelError, match="adapted already"):
+            adapt(images, owners, made.apply(labels), CLIP)
+
+
+# the trained fixture, its files and its paths
+
+
+@pytest.fixture(scope="module")
+def classifier(shapes_clip: Path) -> unseen.Classifier:
+    return unseen.load(shapes_clip)
+
+
+def blurred(label: str, seed: int) -> Image.Image:
+    return shapes.draw(shapes.scene(label), seed).filter(ImageFilter.GaussianBlur(3.5))
+
+
+@pytest.fixture(scope="module")
+def pictures(classifier: unseen.Classifier) -> tuple[np.ndarray, np.ndarray]:
+    """Ten blurred pictures of each of 24 labels."""
+    images = classifier.encode_images(blurred(la, s) for la in SHAPES for s in range(10))
+    return images, np.repeat(np.arange(len(SHAPES)), 10)
+
+
+METHODS = ["prototypes", "cache", "probe"]
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def made(
+    request: pytest.FixtureRequest,
+    classifier: unseen.Classifier,
+    pictures: tuple[np.ndarray, np.ndarray],
+) -> Adapter:
+    """An adapter of each kind, which had to win as the only one."""
+    images, owners = pictures
+    chosen = few(owners, 4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting, "METHODS", {request.param: fitting.METHODS[request.param]})
+        labels = classifier.compile(SHAPES)
+        made = adapt(images[chosen], owners[chosen], labels, classifier.model.score)
+    assert made.method == request.param
+    return made
+
+
+def test_it_helps_the_trained_fixture(
+    made: Adapter, classifier: unseen.Classifier, pictures: tuple[np.ndarray, np.ndarray]
+) -> None:
+    images, owners = pictures
+    rest = ~few(owners, 4)
+    labels = classifier.compile(SHAPES)
+    before = right(labels, images[rest], owners[rest])
+    assert right(made.apply(labels), images[rest], owners[rest]) > before + 0.1
+
+
+def test_a_file_says_the_same_and_is_kilobytes(
+    made: Adapter, classifier: unseen.Classifier, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.safetensors"
+    made.save(path)
+    assert path.stat().st_size < 40_000
+    again = Adapter.load(path)
+    assert again.id == made.id and again.facts == made.facts and again.score == made.score
+    labels = classifier.compile(SHAPES)
+    for one, other in zip(made._arrays().items(), again._arrays().items(), strict=True):
+        assert one[0] == other[0]
+        np.testing.assert_array_equal(one[1], other[1])
+    images = unit(np.random.default_rng(0).normal(size=(3, 64)))
+    np.testing.assert_array_equal(
+        made.apply(labels).similarities(images), again.apply(labels).similarities(images)
+    )
+    assert load_arrays(path.read_bytes())["rows"].dtype == np.float16
+
+
+def test_every_path_gives_the_same_numbers(
+    made: Adapter, classifier: unseen.Classifier, shapes_clip: Path, tmp_path: Path
+) -> None:
+    """classify, classify_many, an index, its counts, the pipeline's way, and a compiled file."""
+    adapted = unseen.load(shapes_clip, adapter=made)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i, label in enumerate(SHAPES[:6]):
+        blurred(label, 50 + i).save(folder / f"{i}.png")
+    files = sorted(folder.iterdir())
+    many = list(adapted.classify_many(folder))
+    labels = made.apply(classifier.compile(SHAPES))
+    rows = single_label(
+        labels.similarities(classifier.encode_images(files)), labels.rule(classifier.model.score)
+    )
+    for prediction, row in zip(many, rows, strict=True):
+        expected = dict(zip(SHAPES, row, strict=True))
+        assert {s.label: s.score for s in prediction.ranking} == pytest.approx(expected, abs=1e-5)
+    alone = adapted.classify(files[0], SHAPES)
+    assert alone.label == many[0].label and alone.score == pytest.approx(many[0].score, abs=1e-5)
+
+    path = tmp_path / "labels.safetensors"
+    adapted.compile(SHAPES).save(path)
+    for other in (classifier, adapted):  # a compiled file brings it along
+        for prediction, expected in zip(other.classify_many(folder, path), many, strict=True):
+            assert prediction.label == expected.label
+            assert prediction.score == pytest.approx(expected.score, abs=1e-5)
+
+    with unseen.Index(folder) as index:
+        index.update(adapted.encoder)
+        compiled = adapted.compile(SHAPES)
+        found = list(index.classify(adapted.encoder, compiled, unseen_decision()))
+        for prediction, expected in zip(found, many, strict=True):
+            assert prediction.label == expected.label
+            assert prediction.score == pytest.approx(expected.score, abs=0.01)  # half precision
+        best, chance = index.best(adapted.encoder, compiled)
+        assert sorted(SHAPES[i] for i in best) == sorted(str(p.label) for p in many)
+        assert sorted(chance) == pytest.approx(sorted(p.score or 0 for p in many), abs=0.01)
+
+
+def unseen_decision():
+    from unseen.prediction.predict import Decision
+
+    return Decision()
+
+
+def test_other_models_sets_and_adapters_are_refused(
+    made: Adapter, classifier: unseen.Classifier, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.safetensors"
+    made.save(path)
+    with pytest.raises(LabelError, match=r"the adapter was made for .* unseen adapt"):
+        unseen.load(adapter=path)
+    stranger = compiled(unit(np.ones((2, 64))), SHAPES[:2])
+    with pytest.raises(LabelError, match="was compiled for toy"):
+        made.apply(stranger)
+    other = replace(made, score=replace(made.score, scale=1.0))
+    with pytest.raises(LabelError, match="another adapter"):
+        other.apply(made.apply(classifier.compile(SHAPES)))
+    with pytest.raises(LabelError, match="no labels were given"):
+        classifier.compile()
+    with pytest.raises(LabelError, match=r"is a .safetensors file"):
+        made.save(tmp_path / "mine.bin")
+
+
+def test_damaged_files(made: Adapter, classifier: unseen.Classifier, tmp_path: Path) -> None:
+    content = made.to_bytes()
+    header = int.from_bytes(content[:8], "little")
+    facts = content.index(b"facts")
+    path = tmp_path / "mine.safetensors"
+    damaged = [
+        b"",
+        content[:-9],
+        content[: header // 2],
+        content[:facts] + b"x" + content[facts + 1 :],
+    ]
+    for one in damaged:
+        path.write_bytes(one)
+        with pytest.raises(LabelError, match=r"damaged|no adapter"):
+            Adapter.load(path)
+    classifier.compile(SHAPES).save(path)
+    with pytest.raises(LabelError, match="this is no adapter"):
+        Adapter.load(path)
+    with pytest.raises(LabelError, match="there is no such adapter"):
+        Adapter.load(tmp_path / "missing.safetensors")
+    broken = [replace(made, rows=made.rows[:3]), replace(made, score=Score("softmax", -1.0))]
+    broken.append(replace(made, rows=np.full_like(made.rows, np.nan)))
+    if made.cache is not None:
+        owners = made.cache.owners + 20
+        broken.append(replace(made, cache=replace(made.cache, owners=owners)))
+    for adapter in broken:
+        with pytest.raises(LabelError, match="damaged"):
+            Adapter.from_bytes(adapter.to_bytes(), "here")
+
+
+def test_multi_label_and_background(made: Adapter, shapes_clip: Path) -> None:
+    adapted = unseen.load(shapes_clip, adapter=made)
+    picture = blurred(SHAPES[3], 77)
+    several = adapted.classify(picture, SHAPES, multi_label=True, min_score=0.0)
+    assert len(several.ranking) == len(SHAPES)
+    assert all(0 <= s.score <= 1 for s in several.ranking)
+    known = adapted.classify(picture, SHAPES[:4], background=SHAPES[4:])
+    assert sum(s.score for s in known.ranking) == pytest.approx(1, abs=1e-5)
+
+
+def test_together_with_the_collection(made: Adapter, shapes_clip: Path) -> None:
+    adapted = unseen.load(shapes_clip, adapter=made)
+    rows = adapted.encode_images([blurred(SHAPES[i % 6], i) for i in range(24)])
+    stream = [Encoded(str(i), row) for i, row in enumerate(rows)]
+    labels, decision = adapted.compile(SHAPES[:6]), unseen_decision()
+    if made.cache is not None:
+        with pytest.raises(LabelError, match="transductive cannot use"):
+            list(adapted.together(stream, labels, decision))
+    else:
+        found = list(adapted.together(stream, labels, decision))
+        assert np.mean([p.label == SHAPES[i % 6] for i, p in enumerate(found)]) > 0.9
+
+
+def test_facts_are_plain_data(made: Adapter) -> None:
+    assert json.loads(json.dumps(made.facts)) == made.facts
+    assert {"settings", "shots", "held_out", "tried", "seed", "date"} <= set(made.facts)
+
+
+def test_evidence_is_not_measured_of_adapted_labels(shapes_clip: Path, made: Adapter) -> None:
+    adapted = unseen.load(shapes_clip, adapter=made)
+    picture = np.zeros((64, 64, 3), dtype=np.uint8)
+    with pytest.raises(unseen.LabelError, match="evidence"):
+        adapted.classify(picture, SHAPES, unknown="auto")

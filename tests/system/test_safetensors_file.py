@@ -1,0 +1,72 @@
+"""Label sets and adapters as files: those that an earlier release wrote, and what is none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unseen.errors import LabelError
+from unseen.labels.compiled import CompiledLabels
+from unseen.prediction.adapter import Adapter
+
+WRITTEN = Path(__file__).parents[1] / "fixtures" / "written"
+KINDS: dict[str, Any] = {
+    "labels": CompiledLabels,
+    "adapted": CompiledLabels,
+    "adapter": Adapter,
+    "zero-shot": Adapter,
+}
+
+
+def parts(content: bytes) -> tuple[dict[str, Any], bytes]:
+    """The header and what follows; the order of its metadata is by chance."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(content[8:end]), content[end:]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_file_that_was_written_before_is_read_and_written_alike(
+    name: str, tmp_path: Path
+) -> None:
+    path = WRITTEN / f"{name}.safetensors"
+    KINDS[name].load(path).save(tmp_path / path.name)
+    assert parts((tmp_path / path.name).read_bytes()) == parts(path.read_bytes())
+
+
+def test_what_was_written_before_says_the_same() -> None:
+    labels = CompiledLabels.load(WRITTEN / "labels.safetensors")
+    assert [label.name for label in labels.labels] == ["cat", "dog", "other"]
+    assert labels.labels[0].threshold == 0.25 and labels.labels[2].background
+    assert labels.prompts[0] == ("a cat", "猫")
+    assert (labels.name, labels.model, labels.fingerprint) == ("pets", "builtin", "f" * 32)
+    assert labels.matrix.shape == (3, 4) and labels.neutral.shape == (5, 4)
+    np.testing.assert_allclose(np.linalg.norm(labels.matrix, axis=1), 1, atol=1e-6)
+    adapter = Adapter.load(WRITTEN / "adapter.safetensors")
+    assert adapter.id == "0a7a19bba2319a6c" and adapter.facts == {"pictures": 4, "note": "ä"}
+    adapted = CompiledLabels.load(WRITTEN / "adapted.safetensors")
+    again = adapter.apply(labels)
+    np.testing.assert_array_equal(adapted.matrix, again.matrix)
+    assert adapted.adapted is not None and adapted.adapted.adapter == adapter.id
+
+
+@pytest.mark.parametrize("kind", [CompiledLabels, Adapter])
+def test_what_is_none_says_so(kind: Any, tmp_path: Path) -> None:
+    what = "adapter" if kind is Adapter else "compiled label set"
+    other = "labels" if kind is Adapter else "adapter"
+    content = (WRITTEN / f"{other}.safetensors").read_bytes()
+    for damaged in (b"", content[:-1], content[:100], b"\xff" * 200):
+        with pytest.raises(LabelError, match=f"^here: this {what} is damaged"):
+            kind.from_bytes(damaged, "here")
+    with pytest.raises(LabelError, match=f"^here: this is no {what}"):
+        kind.from_bytes(content, "here")
+    with pytest.raises(LabelError, match=f"there is no such {what}"):
+        kind.load(tmp_path / "none.safetensors")
+    with pytest.raises(LabelError, match=f"this {what} cannot be read"):
+        kind.load(tmp_path)
+    mine = kind.load(WRITTEN / f"{'adapter' if kind is Adapter else 'labels'}.safetensors")
+    with pytest.raises(LabelError, match=r"is a \.safetensors file"):
+        mine.save(tmp_path / "mine.bin")

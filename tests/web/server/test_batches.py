@@ -1,0 +1,286 @@
+"""What arrives one by one is worked on in batches: who shares one, who waits, who is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from unseen.web.server.core.batching import LEAST, Batches
+from unseen.web.server.core.metrics import Metrics
+from unseen.web.server.core.problems import Problem
+
+LONG = 20.0  # seconds that nothing here should take
+
+
+class Net:
+    """Stands for a network: tenfold of each item; it can be held, and it can fail."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.free = threading.Event()
+        self.free.set()
+        self.begun = threading.Semaphore(0)
+
+    def __call__(self, items: list[int]) -> list[int]:
+        self.batches.append(items)
+        self.begun.release()
+        assert self.free.wait(LONG)
+        if -1 in items:
+            raise ValueError("a net that fails")
+        return [10 * item for item in items]
+
+
+@asynccontextmanager
+async def batches_of(
+    net: Callable[[list[int]], list[int]], *, size: int = 4, patience: float = 0.0
+) -> AsyncIterator[Batches[int, int]]:
+    batches = Batches("image", net, Metrics(), size=size, patience=patience)
+    try:
+        yield batches
+    finally:
+        await batches.close()
+
+
+async def begun(net: Net) -> None:
+    """When the net has a batch in its hands."""
+    assert await asyncio.to_thread(net.begun.acquire, timeout=LONG)
+
+
+def run(work: Callable[[], object]) -> None:
+    asyncio.run(asyncio.wait_for(work(), LONG))  # type: ignore[arg-type]
+
+
+def test_what_arrives_together_shares_a_batch() -> None:
+    async def work() -> None:
+        net = Net()
+        async with batches_of(net) as batches:
+            answers = await asyncio.gather(*map(batches.submit, (1, 2, 3)))
+        assert answers == [10, 20, 30]
+        assert net.batches == [[1, 2, 3]]
+
+    run(work)
+
+
+def test_what_arrives_while_the_net_works_is_the_next_batch() -> None:
+    async def work() -> None:
+        net = Net()
+        net.free.clear()
+        async with batches_of(net) as batches:
+            first = asyncio.create_task(batches.submit(1))
+            await begun(net)
+            rest = [asyncio.create_task(batches.submit(item)) for item in (2, 3)]
+            await asyncio.sleep(0)
+            net.free.set()
+            assert await asyncio.gather(first, *rest) == [10, 20, 30]
+        assert net.batches == [[1], [2, 3]]
+
+    run(work)
+
+
+def test_one_alone_waits_for_nobody() -> None:
+    async def work() -> None:
+        net = Net()
+        async with batches_of(net, patience=10 * LONG) as batches:
+            assert await batches.submit(1) == 10  # `run` ends it if it waits
+
+    run(work)
+
+
+def test_what_is_on_its_way_is_waited_for() -> None:
+    async def work() -> None:
+        net = Net()
+        async with batches_of(net, patience=10 * LONG) as batches:
+            decoded: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            batches.expect(1)
+            decoded.add_done_callback(lambda _: batches.expect(-1))
+
+            async def other() -> int:
+                return await batches.submit(await decoded)
+
+            both = asyncio.gather(batches.submit(1), other())
+            await asyncio.sleep(0.05)
+            assert net.batches == []
+            decoded.set_result(2)
+            assert await both == [10, 20]
+        assert net.batches == [[1, 2]]
+
+    run(work)
+
+
+def test_patience_ends() -> None:
+    async def work() -> None:
+        net = Net()
+        async with batches_of(net, patience=0.01) as batches:
+            batches.expect(1)  # and it never comes
+            assert await batches.submit(1) == 10
+
+    run(work)
+
+
+def test_a_full_batch_waits_for_no_more() -> None:
+    async def work() -> None:
+        net = Net()
+        async with batches_of(net, size=2, patience=10 * LONG) as batches:
+            batches.expect(1)
+            assert await asyncio.gather(*map(batches.submit, (1, 2))) == [10, 20]
+
+    run(work)
+
+
+def test_no_batch_is_larger_than_its_size() -> None:
+    async def work() -> None:
+        net = Net()
+        async with batches_of(net, size=4) as batches:
+            answers = await asyncio.gather(*map(batches.submit, range(10)))
+        assert answers == [10 * item for item in range(10)]
+        assert [len(batch) for batch in net.batches] == [4, 4, 2]
+
+    run(work)
+
+
+def test_what_is_cancelled_before_its_turn_is_never_worked_on() -> None:
+    async def work() -> None:
+        net = Net()
+        net.free.clear()
+        async with batches_of(net) as batches:
+            first = asyncio.create_task(batches.submit(1))
+            await begun(net)
+            gone, stays = (asyncio.create_task(batches.submit(item)) for item in (2, 3))
+            await asyncio.sleep(0)
+            gone.cancel()
+            await asyncio.wait([gone])
+            net.free.set()
+            assert await asyncio.gather(first, stays) == [10, 30]
+            assert batches.pending == 0
+        assert net.batches == [[1], [3]]
+
+    run(work)
+
+
+def test_what_is_cancelled_in_its_batch_takes_nothing_from_the_others() -> None:
+    async def work() -> None:
+        net = Net()
+        net.free.clear()
+        async with batches_of(net) as batches:
+            gone, stays = (asyncio.create_task(batches.submit(item)) for item in (1, 2))
+            await begun(net)
+            gone.cancel()
+            net.free.set()
+            assert await stays == 20
+            assert await batches.submit(3) == 30
+
+    run(work)
+
+
+def test_an_error_reaches_all_of_its_batch_and_the_next_one_works() -> None:
+    async def work() -> None:
+        net = Net()
+        async with batches_of(net) as batches:
+            failed = await asyncio.gather(
+                batches.submit(1), batches.submit(-1), return_exceptions=True
+            )
+            assert [str(error) for error in failed] == ["a net that fails"] * 2
+            assert await batches.submit(2) == 20
+            assert batches.pending == 0
+
+    run(work)
+
+
+def test_a_net_that_answers_too_little_is_an_error_and_not_a_wait_for_ever() -> None:
+    async def work() -> None:
+        async with batches_of(lambda items: items[1:]) as batches:
+            for _ in range(2):
+                found = await asyncio.gather(
+                    batches.submit(1), batches.submit(2), return_exceptions=True
+                )
+                assert all(isinstance(answer, Exception) for answer in found)
+
+    run(work)
+
+
+def test_too_long_a_wait_is_refused_at_once_with_when_to_come_again() -> None:
+    async def work() -> None:
+        net = Net()
+        net.free.clear()
+        async with batches_of(net) as batches:
+            batches.assume(2.0)
+            batches.check(1.5)  # nobody waits
+            tasks = [asyncio.create_task(batches.submit(item)) for item in range(4 + LEAST)]
+            await begun(net)
+            with pytest.raises(Problem) as refused:
+                batches.check(1.5)
+            assert refused.value.status == 503
+            assert refused.value.headers["Retry-After"] == str(2 * (4 + LEAST))
+            batches.check(100.0)
+            net.free.set()
+            await asyncio.gather(*tasks)
+            batches.check(1.5)
+
+    run(work)
+
+
+def test_what_is_on_its_way_counts_as_waiting() -> None:
+    async def work() -> None:
+        async with batches_of(Net()) as batches:
+            batches.assume(2.0)
+            batches.expect(LEAST)
+            with pytest.raises(Problem):
+                batches.check(1.5)
+            batches.expect(-LEAST)
+            batches.check(1.5)
+
+    run(work)
+
+
+def test_a_slow_net_is_never_without_work() -> None:
+    async def work() -> None:
+        net = Net()
+        net.free.clear()
+        async with batches_of(net, size=1) as batches:
+            batches.assume(1000.0)
+            working = asyncio.create_task(batches.submit(1))
+            await begun(net)
+            batches.check(1.5)
+            waiting = [asyncio.create_task(batches.submit(item)) for item in range(LEAST)]
+            await asyncio.sleep(0)
+            with pytest.raises(Problem):
+                batches.check(1.5)
+            net.free.set()
+            await asyncio.gather(working, *waiting)
+
+    run(work)
+
+
+def test_idle_time_is_not_taken_for_work() -> None:
+    async def work() -> None:
+        async with batches_of(Net()) as batches:
+            await batches.submit(1)
+            await asyncio.sleep(0.5)
+            for item in range(3):
+                await batches.submit(item)
+            batches.expect(1)
+            assert 0 < batches.wait() < 0.4  # a wait that has the idle time in it is ≥ 0.17
+
+    run(work)
+
+
+def test_when_it_closes_what_waits_is_cancelled() -> None:
+    async def work() -> None:
+        net = Net()
+        net.free.clear()
+        async with batches_of(net) as batches:
+            first = asyncio.create_task(batches.submit(1))
+            await begun(net)
+            second = asyncio.create_task(batches.submit(2))
+            await asyncio.sleep(0)
+            net.free.set()
+        for task in (first, second):
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert net.batches == [[1]]
+
+    run(work)
