@@ -27,7 +27,7 @@ import numpy as np
 from PIL import Image
 
 import unseen
-from unseen.annotation import queue
+from unseen.annotation import active_learning
 from unseen.evaluation.bootstrap import proportion
 from unseen.learning.distil import features, heads, latency, training
 from unseen.learning.distil.classifier import SIDE, Lesson, distil
@@ -37,7 +37,7 @@ from unseen.models.families import distilled
 from unseen.prediction.predict import Decision, chances
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "benchmarks")]
 
 from side_by_side import b32  # noqa: E402
 from side_by_side import photographs as large  # noqa: E402
@@ -116,11 +116,14 @@ def reviewed_first(folder: Folder, pictures: Any, count: int) -> Any:
     sure = p.max(1) >= SURE
     doubtful = np.flatnonzero(~sure)
     nothing = np.zeros((0, folder.vectors.shape[1]), np.float32)
-    order = queue.order(
-        queue.uncertainty(p[doubtful]), folder.vectors[pictures[doubtful]], nothing, len(doubtful)
+    order = active_learning.order(
+        active_learning.uncertainty(p[doubtful]),
+        folder.vectors[pictures[doubtful]],
+        nothing,
+        len(doubtful),
     )
     audits = np.random.default_rng(0).permutation(np.flatnonzero(sure))
-    found = queue.mixed(doubtful[order].tolist(), audits.tolist(), count)
+    found = active_learning.mixed(doubtful[order].tolist(), audits.tolist(), count)
     return pictures[[place for place, _ in found]]
 
 

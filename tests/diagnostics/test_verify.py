@@ -47,7 +47,9 @@ def test_it_is_worked_out_anew_and_a_damaged_file_is_made_again(
 
 
 def test_what_was_published_names_known_checkpoints() -> None:
-    rows = json.loads((Path(verify.__file__).parent / "data" / "golden.json").read_text("utf-8"))
+    rows = json.loads(
+        (Path(verify.__file__).parents[1] / "data" / "golden.json").read_text("utf-8")
+    )
     for row in rows:
         known = verify.golden(row["id"])
         assert known is not None and catalog.find(known.id) is not None

@@ -112,7 +112,7 @@ else:
     unit = 1 if sys.platform == "darwin" else 1024
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 """
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     run = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], cwd=root, capture_output=True, text=True
     )

@@ -1,4 +1,4 @@
-"""Small classifiers, and the files that hold them: onnxruntime by itself judges these."""
+"""Distillation, and the files that it makes: onnxruntime by itself is the judge of these."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from unseen.networks.efficientnet import lite2_shapes
 from unseen.prediction.score import softmax
 from unseen.runtimes import onnx_file
 
-PHOTOGRAPHS = Path(__file__).parent / "photographs"
+PHOTOGRAPHS = Path(__file__).parents[1] / "photographs"
 NAMES = ("castle", "cat", "cathedral", "fish", "pliers", "solar panel")
 SIDE = 128  # as quick as it gets
 MADE = "2026-01-01T00:00:00+00:00"
