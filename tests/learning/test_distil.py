@@ -151,7 +151,7 @@ def test_its_labels_are_its_own(classifier: unseen.Classifier) -> None:
     every = classifier.classify(picture)
     assert {scored["label"] for scored in every} == set(NAMES)
     assert every.label == NAMES[place]
-    with pytest.raises(LabelError, match=r"'solar panels' is no label.*mean 'solar panel'"):
+    with pytest.raises(LabelError, match=r"'solar panels' is not a label.*mean 'solar panel'"):
         classifier.classify(picture, ["cat", "solar panels"])
     with pytest.raises(LabelError, match="knows no other words"):
         classifier.classify(picture, ["cat", "fish"], template="a photo of a {}")
