@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,7 @@ import unseen
 from unseen.models.model import Score
 from unseen.prediction import score
 from unseen.prediction.prediction import UNKNOWN
+from unseen.sources.item import Source
 
 LABELS = shapes.labels()
 RED = shapes.scene("red circle")
@@ -208,3 +210,42 @@ def test_fast_decoding_stays_close_to_exact(size: tuple[int, int], tmp_path: Pat
             for e in (False, True)
         )
         assert (fast * exact).sum(1).min() >= 0.999, model
+
+
+# metadata
+
+
+def test_metadata_reaches_the_prediction_and_its_row(clf: unseen.Classifier) -> None:
+    frames = [
+        Source("film at 0 s", shapes.draw(RED, 0), {"frame": 0, "time": 0.0}),
+        Source("film at 1 s", b"broken", {"frame": 24, "time": 1.0}),
+        Source("a picture", shapes.draw(RED, 0)),
+    ]
+    predictions = list(clf.classify_many(frames, LABELS))
+    assert [p.meta for p in predictions] == [frame.meta for frame in frames]
+    rows = [p.to_dict() for p in predictions]
+    assert rows[0]["meta"] == {"frame": 0, "time": 0.0} and rows[0]["label"] == "a red circle"
+    assert set(rows[1]) == {"source", "error", "meta"}
+    assert "meta" not in rows[2]
+    assert json.loads(json.dumps(rows)) == rows
+    stream = clf.encoder.stream_images(frames)
+    together = clf.together(stream, clf.compile(LABELS), clf.decision())
+    assert [p.meta for p in together] == [frame.meta for frame in frames]
+    assert hash(predictions[0]) == hash(predictions[0])
+
+
+def test_an_archive_is_classified_like_the_folder_that_was_packed(
+    clf: unseen.Classifier, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed, scene in enumerate(shapes.held_out_scenes()[:5]):
+        shapes.draw(scene, seed).save(folder / f"{seed}.png")
+    path = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", folder))
+    apart = list(clf.classify_many(folder, LABELS))
+    packed = {p.source: p for p in clf.classify_many(path, LABELS)}
+    assert len(packed) == 5
+    for prediction in apart:
+        name = Path(prediction.source).name
+        other = packed[f"{path}!/{name}"]
+        assert other.ranking == prediction.ranking and other.meta == {"member": name}

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
         UnseenError,
         UnseenWarning,
     )
-    from unseen.images.open import Limits, open_image
+    from unseen.images.limits import Limits
+    from unseen.images.open import open_image
     from unseen.index.index import Index
     from unseen.labels.compiled import CompiledLabels
     from unseen.labels.label_set import LabelSet
@@ -42,7 +43,7 @@ _HOMES = {
     "Index": "index.index",
     "LabelError": "errors",
     "LabelSet": "labels.label_set",
-    "Limits": "images.open",
+    "Limits": "images.limits",
     "MissingExtraError": "errors",
     "ModelError": "errors",
     "Prediction": "prediction.prediction",

@@ -12,7 +12,7 @@ import numpy as np
 
 from unseen.encoder import Embeddings, Encoded, Encoder, Progress
 from unseen.errors import LabelError, ModelError
-from unseen.images.open import DEFAULT_LIMITS, Limits
+from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.labels.compiled import CompiledLabels, compile_labels
 from unseen.labels.label_set import Label, LabelSet, LabelsLike, TemplateLike
 from unseen.models import families, hub
@@ -23,7 +23,7 @@ from unseen.prediction.open_set import Ground
 from unseen.prediction.predict import Decision, decide_encoded
 from unseen.prediction.prediction import Prediction
 from unseen.prediction.transductive import transduce
-from unseen.sources.expand import Source, name_of
+from unseen.sources.item import Source, name_of
 from unseen.system.safetensors_file import SUFFIX
 
 KEPT_LABEL_SETS = 16  # compiled label sets that a classifier remembers

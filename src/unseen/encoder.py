@@ -6,22 +6,27 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unseen.errors import LabelError, ModelError, UnseenError, UnseenWarning
-from unseen.images.open import DEFAULT_LIMITS, Limits, open_image
+from unseen.images.limits import DEFAULT_LIMITS, Limits
+from unseen.images.open import open_image
 from unseen.models.compiled import PRECISIONS, CompiledNetwork
 from unseen.models.model import LARGE_BATCH, Model
 from unseen.runtimes.devices import Place, place
-from unseen.sources.expand import Source, expand
+from unseen.sources.expand import expand
+from unseen.sources.item import Source
 from unseen.system.cpu import usable
 from unseen.system.prompt_cache import VectorCache
+
+if TYPE_CHECKING:
+    from unseen.types import Metadata
 
 Embeddings = NDArray[np.float32]
 Progress = Callable[[int, int], None]  # done, of how many
@@ -41,6 +46,7 @@ class Encoded:
     name: str
     embedding: NDArray[np.float32] | None  # (d,), length 1
     error: UnseenError | None = None
+    meta: Metadata = field(default_factory=dict, hash=False)  # of its `Source`
 
 
 class Encoder:
@@ -140,9 +146,9 @@ class Encoder:
 
         for source, result in self.stream(expand(sources), decode, batch_size=batch_size):
             if isinstance(result, UnseenError):
-                yield Encoded(source.name, None, result)
+                yield Encoded(source.name, None, result, source.meta)
             else:
-                yield Encoded(source.name, result)
+                yield Encoded(source.name, result, meta=source.meta)
 
     def pixels(
         self, source: Any, *, limits: Limits | None = None

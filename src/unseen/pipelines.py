@@ -12,7 +12,7 @@ from unseen.encoder import Encoded
 from unseen.errors import LabelError, SourceError, UnseenError
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction.predict import Decision
-from unseen.sources.expand import Source, name_of
+from unseen.sources.item import Source, name_of
 
 TASK = "zero-shot-image-classification"
 

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
 from unseen.errors import ImageError, SourceError
+from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.images.rgb import ORIENTATION, SIDEWAYS, bytes_of, to_rgb, upright_rgb
-from unseen.sources.expand import name_of, shortened
+from unseen.sources.item import name_of, shortened
 
 if TYPE_CHECKING:
     from unseen.sources.http import AddressCheck
@@ -42,19 +43,6 @@ SIGNATURES = (
 # EXIF tags, and the folder of tags that a camera fills.
 CHANGED, TAKEN, EXIF_FOLDER = 0x0132, 0x9003, 0x8769
 EXIF_TIME = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d:\d\d)")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a picture may cost."""
-
-    max_bytes: int = 64 * 1024 * 1024  # encoded
-    max_pixels: int = 100_000_000  # declared or decoded; Pillow itself refuses 179 million
-    max_seconds: float = 30.0  # a URL, in all
-    max_redirects: int = 5
-
-
-DEFAULT_LIMITS = Limits()
 
 
 def open_image(

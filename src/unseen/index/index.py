@@ -28,7 +28,7 @@ from unseen.labels.compiled import CompiledLabels
 from unseen.prediction import score
 from unseen.prediction.predict import Decision, decide_encoded
 from unseen.prediction.prediction import Prediction
-from unseen.sources.expand import expand
+from unseen.sources.files import image_files
 from unseen.system.sqlite import transaction
 
 ROWS = 4096  # rows that are classified at once
@@ -400,7 +400,7 @@ KEEP: dict[str, Callable[[Hit], Any]] = {
 def _files(folders: Iterable[Path]) -> Iterator[Path]:
     for folder in folders:
         try:
-            yield from (Path(source.content) for source in expand(folder))
+            yield from image_files(folder)
         except SourceError:
             if folder.is_dir():
                 continue  # empty: what was in it is missing

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from unseen.prediction import score
 from unseen.prediction.calibration import Calibration, answers, likely_answers, plain, together
 from unseen.prediction.open_set import Ground, evidence
 from unseen.prediction.prediction import Prediction, Scored
+
+if TYPE_CHECKING:
+    from unseen.types import Metadata
 
 YES = 0.5  # the threshold of a label in multi-label mode that has none of its own
 
@@ -89,9 +93,15 @@ def decide_encoded(
         names = [e.name for e in good]
         decided = iter(decide(names, rows, labels, rule, decision, probabilities))
     return [
-        Prediction(e.name, error=str(e.error)) if e.error is not None else next(decided)
+        Prediction(e.name, error=str(e.error), meta=e.meta)
+        if e.error is not None
+        else _with_meta(next(decided), e.meta)
         for e in batch
     ]
+
+
+def _with_meta(prediction: Prediction, meta: Metadata) -> Prediction:
+    return replace(prediction, meta=meta) if meta else prediction
 
 
 def chances(

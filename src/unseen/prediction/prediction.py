@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, overload
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, overload
+
+if TYPE_CHECKING:
+    from unseen.types import Metadata
 
 UNKNOWN = "unknown"  # the label under which background labels are reported
 
@@ -41,6 +44,7 @@ class Prediction:
     error: str | None = None
     likely: tuple[str, ...] | None = None
     evidence: float | None = None
+    meta: Metadata = field(default_factory=dict, hash=False)  # of its `Source`: frame, page, row …
 
     @property
     def ok(self) -> bool:
@@ -90,7 +94,7 @@ class Prediction:
         """Plain data for JSON: what the command line writes a line of."""
         row: dict[str, Any] = {"source": self.source}
         if self.error is not None:
-            return {**row, "error": self.error}
+            return {**row, "error": self.error, **self._meta_row()}
         row["label"] = self.label
         row["score"] = self.score
         row["unknown"] = self.unknown
@@ -102,4 +106,8 @@ class Prediction:
             row["likely"] = list(self.likely)
         if self.evidence is not None:
             row["evidence"] = self.evidence
-        return row
+        return {**row, **self._meta_row()}
+
+    def _meta_row(self) -> dict[str, Any]:
+        """The metadata as its part of a row: nothing where there is none."""
+        return {"meta": dict(self.meta)} if self.meta else {}

@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 from unseen import __version__
 from unseen.errors import SourceError
-from unseen.sources.expand import name_of
+from unseen.sources.item import name_of
 
 PORTS = {"http": 80, "https": 443}
 REDIRECTS = {301, 302, 303, 307, 308}

@@ -19,6 +19,7 @@ from unseen.cli.output import named
 from unseen.errors import SourceError
 from unseen.results.manifest import manifest, write_ended
 from unseen.sources.expand import count
+from unseen.sources.registry import reader_of
 
 
 def organize(
@@ -70,6 +71,8 @@ def organize(
         raise typer.Exit(0 if undone == len(steps) else 1)
     if folder is None or into is None or copy + link + move > 1:
         raise SourceError("organize takes a folder, --into, and one of --copy, --link and --move.")
+    if reader_of(str(folder)) is not None:
+        raise SourceError(f"{folder}: organize takes a folder of files; unpack this one first.")
     options.check_labels(labels, model, adapter)
     background, auto = options.unknown_argument(unknown)
     classifier = unseen.load(model, precision=precision, device=device, adapter=adapter)

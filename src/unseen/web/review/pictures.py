@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 
 from unseen.annotation.pictures import Picture
 from unseen.errors import ImageError
-from unseen.images.open import DEFAULT_LIMITS, open_image
+from unseen.images.limits import DEFAULT_LIMITS
+from unseen.images.open import open_image
 from unseen.pages import thumbnail
 
 SIZES = {"small": 320, "page": 1600, "full": 6000}  # the longer side, in pixels, at most

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from unseen.classifier import load
 from unseen.encoder import Encoded
 from unseen.errors import ImageError, SourceError, UnseenError
-from unseen.images.open import DEFAULT_LIMITS
+from unseen.images.limits import DEFAULT_LIMITS
 from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
 from unseen.prediction.open_set import NOTHINGS, Ground, picture_of_nothing, prompts
 from unseen.system.cpu import usable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unseen.images.open import Limits
+from unseen.images.limits import Limits
 
 # The variable that prometheus_client reads when it is imported: then several processes write into
 # one folder.
