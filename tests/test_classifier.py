@@ -132,7 +132,7 @@ def test_a_stream_goes_in_and_a_stream_comes_out(clf: unseen.Classifier) -> None
     first = list(islice(stream, 10))
     assert [p.ok for p in first] == [i % 5 != 3 for i in range(10)]
     assert [p.label for p in first if p.ok] == ["a red circle"] * 8
-    assert first[3].error is not None and "no picture" in first[3].error
+    assert first[3].error is not None and "not a picture" in first[3].error
     assert first[3].label is None and not first[3].unknown and first[3].source == "image 3"
     assert len(read) < 40
     stream.close()  # type: ignore[attr-defined]
@@ -159,7 +159,7 @@ def test_errors_are_raised_where_one_picture_is_asked_for(clf: unseen.Classifier
         clf.encode_images(["nowhere.png"])
     with pytest.raises(unseen.SourceError, match="folder"):
         clf.classify("examples", ["a", "b"])
-    with pytest.raises(unseen.SourceError, match="list is no picture"):
+    with pytest.raises(unseen.SourceError, match="list is not a picture"):
         clf.classify(["examples/cat.jpg"], ["a", "b"])
     with pytest.raises(unseen.LabelError, match="top_k"):
         clf.classify(b"", ["a"], top_k=0)
