@@ -65,7 +65,7 @@ class Draw:
 
 def of_shapes(
     labels: list[str], names: tuple[str, ...] = (*SPOILED,)
-) -> Iterator[tuple[str, CompiledLabels, Score, Callable[[int, int], Draw]]]:
+) -> Iterator[tuple[str, CompiledLabels, Callable[[int, int], Draw]]]:
     """The trained fixture on spoiled pictures of shapes."""
     classifier = unseen.load(ROOT / "tests" / "fixtures" / "shapes-clip")
     compiled = classifier.compile(labels)
@@ -90,10 +90,10 @@ def of_shapes(
             )
             return Draw(rows[chosen], truth[chosen], rows[~pool], truth[~pool])
 
-        yield f"{len(labels)} shapes, {name}", compiled, classifier.model.score, draw
+        yield f"{len(labels)} shapes, {name}", compiled, draw
 
 
-def of_photographs() -> Iterator[tuple[str, CompiledLabels, Score, Callable[[int, int], Draw]]]:
+def of_photographs() -> Iterator[tuple[str, CompiledLabels, Callable[[int, int], Draw]]]:
     """The built-in model on tests/photographs: labels with at least two and three.
 
     One photograph of each label at least is left to be classified, so a label of two has one
@@ -133,7 +133,6 @@ def of_photographs() -> Iterator[tuple[str, CompiledLabels, Score, Callable[[int
         yield (
             f"photographs, {len(chosen)} labels",
             compiled,
-            classifier.model.score,
             draw,
         )
 
@@ -160,10 +159,10 @@ def accuracy(plot: Path | None) -> None:
     held_out = shapes.labels(held_out=True)
     every = of_shapes(shapes.labels(), ("blurred", "grainy"))
     for collections in (of_shapes(held_out), every, of_photographs()):
-        for name, labels, score, draw in collections:
+        for name, labels, draw in collections:
             for shots in SHOTS:
                 draws = DRAWS_OF_80 if len(labels.labels) == 80 else DRAWS
-                found = [one(labels, score, draw(shots, seed), seed) for seed in range(draws)]
+                found = [one(labels, draw(shots, seed), seed) for seed in range(draws)]
                 before, after, said, says, size = np.array([f[:5] for f in found]).T
                 gain = 100 * (after - before)
                 half = student.ppf(0.975, draws - 1) * gain.std(ddof=1) / np.sqrt(draws)
@@ -187,13 +186,13 @@ def accuracy(plot: Path | None) -> None:
 
 
 def one(
-    labels: CompiledLabels, score: Score, draw: Draw, seed: int
+    labels: CompiledLabels, draw: Draw, seed: int
 ) -> tuple[float, float, float, float, int, str]:
     """Right before and after, said before and after, bytes, method."""
-    made = adapt(draw.examples, draw.owners, labels, score, seed=seed)
+    made = adapt(draw.examples, draw.owners, labels, seed=seed)
     after = made.apply(labels)
-    zero = single_label(labels.similarities(draw.images), score)
-    own = single_label(after.similarities(draw.images), after.rule(score))
+    zero = single_label(labels.similarities(draw.images), labels.score)
+    own = single_label(after.similarities(draw.images), after.score)
     return (
         float((zero.argmax(1) == draw.truth).mean()),
         float((own.argmax(1) == draw.truth).mean()),
@@ -207,7 +206,7 @@ def one(
 def some() -> None:
     """All 80 labels are asked for, and half of them have example pictures."""
     print(f"{'pictures':22} {'shots':>5}   with pictures: zero, adapted   without: zero, adapted")
-    for name, labels, score, draw in of_shapes(shapes.labels(), ("blurred", "grainy")):
+    for name, labels, draw in of_shapes(shapes.labels(), ("blurred", "grainy")):
         for shots in (2, 8):
             found = []
             for seed in range(5):
@@ -219,7 +218,7 @@ def some() -> None:
                     examples=drawn_now.examples[inside],
                     owners=drawn_now.owners[inside],
                 )
-                made = adapt(shown.examples, shown.owners, labels, score, seed=seed)
+                made = adapt(shown.examples, shown.owners, labels, seed=seed)
                 before = labels.similarities(shown.images).argmax(1) == shown.truth
                 after = made.apply(labels).similarities(shown.images).argmax(1) == shown.truth
                 known = taught[shown.truth]
@@ -240,9 +239,11 @@ def seconds() -> None:
             (r / np.linalg.norm(r, axis=1, keepdims=True)).astype(np.float32) for r in rows
         )
         names = unseen.LabelSet.of([f"label {i}" for i in range(k)]).labels
-        labels = CompiledLabels(names, tuple((n.name,) for n in names), texts, texts, "", None, "")
+        prompts = tuple((label.name,) for label in names)
+        score = Score("softmax", 100.0)
+        labels = CompiledLabels(names, prompts, texts, texts, "", None, "", stored_score=score)
         start = time.perf_counter()
-        made = adapt(images, owners, labels, Score("softmax", 100.0))
+        made = adapt(images, owners, labels)
         took = time.perf_counter() - start
         print(f"{k:4} labels, {shots:2} of each: {took:6.1f} s  ({made.method})", flush=True)
 

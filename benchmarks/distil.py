@@ -28,13 +28,15 @@ from PIL import Image
 
 import unseen
 from unseen.annotation import active_learning
+from unseen.datasets.folds import stratified_folds
 from unseen.evaluation.bootstrap import proportion
 from unseen.learning.distil import features, heads, latency, training
 from unseen.learning.distil.classifier import SIDE, Lesson, distil
 from unseen.learning.distil.model_card import Teacher
 from unseen.learning.distil.training import Class, Teaching
 from unseen.models.families import student
-from unseen.prediction.predict import Decision, chances
+from unseen.prediction.decision import Decision
+from unseen.prediction.predict import label_probabilities
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "benchmarks")]
@@ -98,7 +100,7 @@ def _asked(
     name: str, pictures: list[Any], truth: list[int], labels: list[str], teacher: Any
 ) -> Folder:
     rows = teacher.encode_images(pictures)
-    _, said, _ = chances(rows, teacher.compile(labels), teacher.model.score, Decision())
+    _, said, _ = label_probabilities(rows, teacher.compile(labels), Decision())
     return Folder(name, pictures, np.array(truth), said, rows)
 
 
@@ -138,7 +140,7 @@ def judged(
 ) -> tuple[Any, float]:
     """(n, k) logits of each picture by a head that did not see it, and how many were reviewed."""
     n = len(folder.truth)
-    fold = training.folds(folder.truth, np.arange(n), FOLDS, seed=0)
+    fold = stratified_folds(folder.truth, FOLDS, seed=0)
     said = np.zeros(folder.teacher.shape, np.float64)
     counts = []
     for number in range(FOLDS):

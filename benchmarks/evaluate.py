@@ -27,7 +27,8 @@ from unseen.datasets.annotation import classes, match, read
 from unseen.evaluation import bootstrap
 from unseen.evaluation import metrics as evaluate
 from unseen.evaluation.bootstrap import Estimate
-from unseen.prediction.predict import Decision, chances
+from unseen.prediction.decision import Decision
+from unseen.prediction.predict import label_probabilities
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
@@ -54,7 +55,7 @@ def of_photographs() -> None:
     images = classifier.encode_images([example.path for example in examples])
     for template in (None, "simple", "imagenet"):
         compiled = classifier.compile(labels, template=template)
-        _, p, _ = chances(images, compiled, classifier.model.score, Decision())
+        _, p, _ = label_probabilities(images, compiled, Decision())
         metrics = evaluate.single(p, truth)
         found = bootstrap.estimate(metrics, len(truth))
         print(f"built-in model, {len(truth)} photographs, template {template or 'its own'}")
@@ -79,7 +80,7 @@ def of_shapes() -> None:
     )
     truth = np.repeat(np.arange(len(labels)), len(rows) // len(labels))
     compiled = classifier.compile(labels)
-    _, p, _ = chances(images, compiled, classifier.model.score, Decision())
+    _, p, _ = label_probabilities(images, compiled, Decision())
     metrics = evaluate.single(p, truth)
     print(f"small trained CLIP, {len(truth)} shapes, a little blurred")
     shown(metrics, bootstrap.estimate(metrics, len(truth)))
@@ -149,7 +150,7 @@ def world(spoil: Callable[[Image.Image], Image.Image]) -> tuple[np.ndarray, np.n
         for seed in range(EACH)
     )
     compiled = classifier.compile(labels)
-    _, p, _ = chances(images, compiled, classifier.model.score, Decision())
+    _, p, _ = label_probabilities(images, compiled, Decision())
     return p, np.repeat(np.arange(len(labels)), EACH)
 
 

@@ -31,7 +31,7 @@ from pathlib import Path
 import numpy as np
 from unseen.models.model import Score
 from unseen.prediction import score
-from unseen.index import matrix as derived; from unseen.index import schema; from unseen.index import search
+from unseen.index import matrix as derived, schema, search
 folder = Path(sys.argv[1])
 database = schema.connect(folder / "index.sqlite")
 rng = np.random.default_rng(1)

@@ -21,7 +21,8 @@ import unseen
 from unseen.label_lint import Subject, examine, pictures
 from unseen.label_lint.findings import WARNING, Finding
 from unseen.label_lint.semantic import SYNONYM, senses
-from unseen.labels.label_set import LabelSet, fill
+from unseen.labels.label_set import LabelSet
+from unseen.labels.templates import fill
 
 PHOTOGRAPHS = Path(__file__).parents[1] / "tests" / "photographs"
 SYNONYMS = """sofa couch, car automobile, bicycle bike, aeroplane airplane, taxi cab, truck lorry,

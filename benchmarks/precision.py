@@ -109,7 +109,11 @@ def trained_transformer() -> None:
         onnx_int8.weight_bits = lambda b=bits: b  # type: ignore[assignment]
         place = partial(devices.place, "cpu")
         net = CompiledNetwork(
-            model, "text", model.text_network, find_place=place, precision=precision
+            model,
+            "text",
+            model.text_network,
+            find_place=place,
+            options=unseen.LoadOptions(precision=precision),
         )
         rows[precision, bits] = net(*inputs)
     exact = rows["fp32", 8]

@@ -17,7 +17,7 @@ from side_by_side import b32, paired, report
 from transformers import CLIPModel, CLIPTokenizer
 
 import unseen
-from unseen.labels.label_set import fill, templates
+from unseen.labels.templates import fill, templates
 
 BATCH = 64
 

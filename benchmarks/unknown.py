@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import unseen
-from unseen.prediction.open_set import Ground, evidence
+from unseen.prediction.open_set import ReferenceSet, evidence
 from unseen.prediction.prediction import LEAST_EVIDENCE
 
 ROOT = Path(__file__).parents[1]
@@ -94,7 +94,7 @@ ONE_THRESHOLD = ("max cosine", "z, bank", "z, nothing", "evidence")
 
 
 def textures(count: int, side: int = 256) -> Iterator[Image.Image]:
-    """Stripes, checks, blobs, plain colours: none is of the kind that `Ground` has."""
+    """Stripes, checks, blobs, plain colours: none is of the kind that `ReferenceSet` has."""
     for number in range(count):
         rng = np.random.default_rng([number, 9])
         colours, across = rng.integers(0, 256, (2, 3)), np.arange(side)
@@ -129,7 +129,7 @@ class World:
 
     name: str
     scale: float
-    ground: Ground
+    ground: ReferenceSet
     labels: np.ndarray
     images: np.ndarray
     truth: np.ndarray
@@ -151,7 +151,7 @@ def worlds() -> list[World]:
         World(
             "shapes",
             small.model.score.scale,
-            small.ground(),
+            small.reference_set(),
             small.compile(labels).matrix,
             small.encode_images(drawn),
             np.repeat(np.arange(len(labels)), each),
@@ -165,7 +165,7 @@ def worlds() -> list[World]:
         World(
             "built-in",
             builtin.model.score.scale,
-            builtin.ground(),
+            builtin.reference_set(),
             builtin.compile(photo_labels).matrix,
             builtin.encode_images(files),
             np.array([photo_labels.index(name) for name in named]),

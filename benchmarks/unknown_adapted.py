@@ -88,11 +88,10 @@ def of_shapes(classifier: unseen.Classifier, kind: str) -> Iterator[Draw]:
 
 def line(name: str, classifier: unseen.Classifier, draws: Iterator[Draw]) -> None:
     """AUROC, the known kept and the unknown passed, by texts and by the adapter; the mean."""
-    ground, found, kept_zero = classifier.ground(), {"near": [], "far": []}, 0
-    score = classifier.model.score
+    ground, found, kept_zero = classifier.reference_set(), {"near": [], "far": []}, 0
     for seed, draw in enumerate(draws):
         compiled = classifier.compile(draw.labels)
-        adapter = adapt(draw.examples, draw.owners, compiled, score, seed=seed)
+        adapter = adapt(draw.examples, draw.owners, compiled, seed=seed)
         kept_zero += adapter.method == ZERO_SHOT
         adapted = adapter.apply(compiled)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from unseen.index.index import Index
     from unseen.labels.compiled import CompiledLabels
     from unseen.labels.label_set import LabelSet
+    from unseen.load_options import LoadOptions
     from unseen.pipelines import pipeline
     from unseen.prediction.prediction import Prediction, Scored
 
@@ -44,6 +45,7 @@ _HOMES = {
     "LabelError": "errors",
     "LabelSet": "labels.label_set",
     "Limits": "images.limits",
+    "LoadOptions": "load_options",
     "MissingExtraError": "errors",
     "ModelError": "errors",
     "Prediction": "prediction.prediction",
@@ -65,6 +67,7 @@ __all__ = [
     "LabelError",
     "LabelSet",
     "Limits",
+    "LoadOptions",
     "MissingExtraError",
     "ModelError",
     "Prediction",

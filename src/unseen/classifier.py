@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,12 +16,13 @@ from unseen.errors import LabelError, ModelError
 from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.labels.compiled import CompiledLabels, compile_labels
 from unseen.labels.label_set import Label, LabelSet
-from unseen.models import families, hub
+from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models.model import Model
 from unseen.prediction.adapter import Adapter
 from unseen.prediction.calibration import Calibration
-from unseen.prediction.open_set import Ground
-from unseen.prediction.predict import Decision, decide_encoded
+from unseen.prediction.decision import Decision
+from unseen.prediction.open_set import ReferenceSet
+from unseen.prediction.predict import predict_encoded
 from unseen.prediction.prediction import Prediction
 from unseen.prediction.transductive import transduce
 from unseen.sources.item import Source, name_of
@@ -33,7 +35,7 @@ KEPT_LABEL_SETS = 16  # compiled label sets that a classifier remembers
 
 
 def load(
-    model: str | Path = "builtin",
+    model: str | Path | LoadOptions = "builtin",
     *,
     revision: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
@@ -44,35 +46,76 @@ def load(
     commercial: bool = False,
     adapter: str | Path | Adapter | None = None,
 ) -> Classifier:
-    """A classifier of the built-in model, a hub id (`org/name`, `org/name@revision`), a folder, or
-    an .onnx file of `unseen distil`, which brings its labels.
+    """A classifier of a model; weights are downloaded now if they are not on this machine.
 
-    Weights are downloaded now if they are not here; networks are compiled when first needed, once.
-    `exact` decodes JPEGs in full; `limits` bound what a picture may cost; `threads` are those of
-    the networks on a CPU (default: every core). `precision`: fp32, fp16, int8 or auto, `device`:
-    auto, cpu, cuda, cuda:1 or mps; docs/speed.md says what they do. `commercial` refuses a hub id,
-    and a file whose teacher has a licence, that is not known to allow commercial use. Short names
-    (`fast`, `best`, …) are listed by `unseen models`. `adapter`: what `unseen adapt` made for this
-    model. Raises ModelError, and LabelError for the adapter.
+    Networks are compiled once, when they are first needed.
+
+    Parameters
+    ----------
+    model : str, Path or LoadOptions
+        ``builtin``, a short name (``unseen models`` lists them), a hub id (``org/name`` or
+        ``org/name@revision``), a folder, or an .onnx file of ``unseen distil``, which brings its
+        labels. With a ``LoadOptions`` every other argument stays at its default.
+    revision : str, optional
+        Branch, tag or commit of a hub id.
+    limits : Limits
+        What a picture may cost.
+    exact : bool
+        Decode JPEGs in full before resizing.
+    threads : int, optional
+        Of the networks on a CPU. None: every core that may be used.
+    precision : str
+        ``fp32``, ``fp16``, ``int8`` or ``auto``; docs/speed.md says what they do.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    commercial : bool
+        Refuse a hub id, and a file whose teacher has a licence, that is not known to allow
+        commercial use.
+    adapter : str, Path or Adapter, optional
+        What ``unseen adapt`` made for this model.
+
+    Returns
+    -------
+    Classifier
+        Keep it: it holds the networks, and the label sets that it has encoded.
+
+    Raises
+    ------
+    ModelError
+        The model is not there, cannot be read, or is not allowed; or an option is unknown.
+    LabelError
+        The adapter cannot be read, or was made for another model.
+
+    Examples
+    --------
+    >>> import unseen
+    >>> unseen.load(device="cpu")
+    Classifier('builtin', fp32, cpu)
+    >>> unseen.load(unseen.LoadOptions(device="cpu", exact=True))
+    Classifier('builtin', fp32, cpu, exact)
     """
-    if adapter is not None and not isinstance(adapter, Adapter):
-        adapter = Adapter.load(adapter)
-    checkpoint = hub.locate(str(model), revision=revision, commercial=commercial)
-    found = families.read(checkpoint)
-    if commercial and found.labels and found.card.get("teacher", {}).get("commercial") is not True:
-        raise ModelError(
-            f"{found.name}: the licence of its teacher is not known to allow commercial use; read "
-            "its card (unseen models info), and leave commercial out when that allows your use."
-        )
-    encoder = Encoder(
-        found,
+    options = LoadOptions(
+        model="builtin" if isinstance(model, LoadOptions) else str(model),
+        revision=revision,
         limits=limits,
         exact=exact,
         threads=threads,
         precision=precision,
         device=device,
+        commercial=commercial,
+        adapter=adapter,
     )
-    return Classifier(encoder, adapter)
+    if isinstance(model, LoadOptions):
+        if options != DEFAULT_LOAD_OPTIONS:
+            raise ModelError(
+                "load takes a LoadOptions or single options, not both; change one with "
+                "dataclasses.replace."
+            )
+        options = model
+    adapter = options.adapter
+    if adapter is not None and not isinstance(adapter, Adapter):
+        adapter = Adapter.load(adapter)
+    return Classifier(Encoder.load(options), adapter)
 
 
 class Classifier:
@@ -85,7 +128,19 @@ class Classifier:
         self.encoder = encoder
         self.adapter = adapter
         self._compiled: OrderedDict[LabelSet, CompiledLabels] = OrderedDict()
-        self._ground: Ground | None = None
+        self._reference_set: ReferenceSet | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The encoder loads its model anew; label sets are encoded again when they are needed."""
+        return Classifier, (self.encoder, self.adapter)
+
+    def __repr__(self) -> str:
+        return f"Classifier({self.encoder.described}{', adapted' if self.adapter else ''})"
+
+    @property
+    def options(self) -> LoadOptions:
+        """How to load the same again, with the adapter itself and not its path."""
+        return replace(self.encoder.options, adapter=self.adapter)
 
     @property
     def model(self) -> Model:
@@ -135,8 +190,7 @@ class Classifier:
                     f"the label set {labels.name!r} is compiled: its templates and background "
                     "labels are fixed; give them to `unseen labels compile`."
                 )
-            labels.check(self.model)
-            return self.adapted(labels)
+            return self.adapted(labels.for_model(self.model))
         label_set = LabelSet.of(labels, template=template, background=background)
         compiled = self._compiled.pop(label_set, None) or self.adapted(
             compile_labels(self.encoder, label_set, progress=progress)
@@ -173,7 +227,7 @@ class Classifier:
         encoded = list(self.encoder.stream_images([one], batch_size=1))
         if encoded[0].error is not None:
             raise encoded[0].error
-        return decide_encoded(encoded, compiled, self.model.score, decision)[0]
+        return predict_encoded(encoded, compiled, decision)[0]
 
     def classify_many(
         self,
@@ -223,19 +277,19 @@ class Classifier:
             )
         if isinstance(calibration, (str, Path)):
             calibration = Calibration.load(calibration)
-        ground = self.ground() if unknown else None
-        return Decision(multi_label, top_k, min_score, calibration, ground)
+        reference_set = self.reference_set() if unknown else None
+        return Decision(multi_label, top_k, min_score, calibration, reference_set)
 
-    def ground(self) -> Ground:
+    def reference_set(self) -> ReferenceSet:
         """What evidence is measured against; encoded once. LabelError where words say nothing."""
         if self.model.labels:
             raise LabelError(
                 f"evidence is measured by what words say, and {self.model.name} knows its labels "
                 "alone: leave unknown auto out; min_score says unknown below a probability."
             )
-        if self._ground is None:
-            self._ground = Ground.of(self.encoder)
-        return self._ground
+        if self._reference_set is None:
+            self._reference_set = ReferenceSet.of(self.encoder)
+        return self._reference_set
 
     def predictions(
         self,
@@ -249,7 +303,7 @@ class Classifier:
         if batch_size is None:
             batch_size = self.encoder.batch_size
         while batch := list(islice(stream, batch_size)):
-            yield from decide_encoded(batch, compiled, self.model.score, decision)
+            yield from predict_encoded(batch, compiled, decision)
 
     def together(
         self, stream: Iterable[Encoded], compiled: CompiledLabels, decision: Decision
@@ -268,6 +322,5 @@ class Classifier:
         encoded = list(stream)
         good = [e.embedding for e in encoded if e.embedding is not None]
         rows = np.array(good, dtype=np.float32)
-        rule = compiled.rule(self.model.score)
-        chances = transduce(rows, compiled.matrix, rule) if good else None
-        yield from decide_encoded(encoded, compiled, self.model.score, decision, chances)
+        probabilities = transduce(rows, compiled.matrix, compiled.score) if good else None
+        yield from predict_encoded(encoded, compiled, decision, probabilities)

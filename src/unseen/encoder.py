@@ -6,7 +6,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from unseen.errors import LabelError, ModelError, UnseenError, UnseenWarning
-from unseen.images.limits import DEFAULT_LIMITS, Limits
+from unseen.images.limits import Limits
 from unseen.images.open import open_image
-from unseen.models.compiled import PRECISIONS, CompiledNetwork
+from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
+from unseen.models import families, hub
+from unseen.models.compiled import CompiledNetwork
 from unseen.models.model import LARGE_BATCH, Model
 from unseen.runtimes.devices import Place, place
 from unseen.sources.expand import expand
@@ -49,52 +51,75 @@ class Encoded:
 class Encoder:
     """The two nets of a model behind caches. Loads and compiles nothing until it must."""
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        limits: Limits = DEFAULT_LIMITS,
-        exact: bool = False,
-        threads: int | None = None,
-        precision: str = "fp32",
-        device: str = "auto",
-    ) -> None:
-        """`exact` decodes JPEGs in full; by default a decoder may stop at three times the size
-        that is wanted (cosine ≥ 0.999 to exact). `threads`: of the networks; None: as many as
-        may be used. `precision`: one of `PRECISIONS`; int8 is for the image net, and the text net
-        is then fp32.
-        `device`: as runtimes/devices has it. ModelError for any other, and for a device that is not
-        here.
+    def __init__(self, model: Model, options: LoadOptions | None = None) -> None:
+        """`options`: those that `model` was loaded with; None: the defaults, for this model.
+
+        ModelError for a device that does not exist, or is not on this machine.
         """
-        if precision not in PRECISIONS:
-            raise ModelError(f"{precision!r} is no precision; {', '.join(PRECISIONS)} are.")
         self.model = model
-        self.limits = limits
-        self.exact = exact
-        where = cache(partial(place, device))
-        if device != "auto":
+        self.options = options or LoadOptions(model.name, model.revision)
+        where = cache(partial(place, self.options.device))
+        if self.options.device != "auto":
             where()  # what is not here is said at once; auto can wait
-        text_precision = "fp16" if precision == "fp16" else "fp32"
+        text_precision = "fp16" if self.options.precision == "fp16" else "fp32"
         self._image = CompiledNetwork(
-            model,
-            "image",
-            model.image_network,
-            find_place=where,
-            precision=precision,
-            threads=threads,
+            model, "image", model.image_network, find_place=where, options=self.options
         )
         self._text = CompiledNetwork(
             model,
             "text",
             model.text_network,
             find_place=where,
-            precision=text_precision,
-            threads=threads,
+            options=replace(self.options, precision=text_precision),
         )
         # What prompts are kept under.
         suffix = "" if text_precision == "fp32" else f"-{text_precision}"
         self._text_key = model.fingerprint + suffix
         self._vectors = VectorCache()
+
+    @classmethod
+    def load(cls, options: LoadOptions = DEFAULT_LOAD_OPTIONS) -> Encoder:
+        """The model that the options name; its adapter, if there is one, is not for an encoder.
+
+        Raises ModelError: it is not there, it cannot be read, or its licence does not allow it.
+        """
+        checkpoint = hub.locate(
+            options.model, revision=options.revision, commercial=options.commercial
+        )
+        model = families.read(checkpoint)
+        teacher = model.card.get("teacher", {})
+        if options.commercial and model.labels and teacher.get("commercial") is not True:
+            raise ModelError(
+                f"{model.name}: the licence of its teacher is not known to allow commercial use; "
+                "read its card (unseen models info), and leave commercial out when that allows "
+                "your use."
+            )
+        return cls(model, options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process loads the model anew: networks and locks stay in the process."""
+        options = replace(self.options, adapter=None)
+        return _loaded_again, (options, self.model.fingerprint)
+
+    def __repr__(self) -> str:
+        return f"Encoder({self.described})"
+
+    @property
+    def described(self) -> str:
+        """The model and its options; what auto comes to is not looked up, as that takes time."""
+        options = self.options
+        extra = ", exact" if options.exact else ""
+        return f"{self.model.name!r}, {options.precision}, {options.device}{extra}"
+
+    @property
+    def limits(self) -> Limits:
+        """What a picture may cost."""
+        return self.options.limits
+
+    @property
+    def exact(self) -> bool:
+        """Whether JPEGs are decoded in full."""
+        return self.options.exact
 
     @property
     def place(self) -> Place:
@@ -252,6 +277,17 @@ class Encoder:
         for batch, encoded in self._text_batches(ids):
             rows[batch] = encoded
         return rows, cut
+
+
+def _loaded_again(options: LoadOptions, fingerprint: str) -> Encoder:
+    """What was pickled. ModelError where the checkpoint is another now."""
+    encoder = Encoder.load(options)
+    if encoder.model.fingerprint != fingerprint:
+        raise ModelError(
+            f"{options.model} is another model here ({encoder.model.fingerprint[:12]}) than where "
+            f"it was pickled ({fingerprint[:12]}); give both the same files, or name a revision."
+        )
+    return encoder
 
 
 def batches_of_like_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:

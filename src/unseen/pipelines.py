@@ -11,7 +11,7 @@ from unseen.classifier import Classifier, load
 from unseen.encoder import Encoded
 from unseen.errors import LabelError, SourceError, UnseenError
 from unseen.labels.compiled import CompiledLabels
-from unseen.prediction.predict import Decision
+from unseen.prediction.decision import Decision
 from unseen.sources.item import Source, name_of
 
 if TYPE_CHECKING:

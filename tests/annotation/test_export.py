@@ -668,8 +668,8 @@ def test_what_comes_while_it_is_replaced_is_kept(
     """A file that is put there after the last look."""
     out = tmp_path / "out"
     export(plain, out, "folders", SHARES)
-    for where in ("export", "folder"):
-        monkeypatch.setattr(f"unseen.annotation.{where}.check", lambda *_: None)
+    for module in ("annotation.export", "datasets.staging"):
+        monkeypatch.setattr(f"unseen.{module}.check", lambda *_: None)
     add_file(out)
     with pytest.warns(UserWarning, match="was kept here"):
         export(plain, out, "folders", SHARES, overwrite=True)

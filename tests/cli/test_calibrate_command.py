@@ -99,7 +99,7 @@ def test_several_labels_and_pictures_without_labels(place: Path) -> None:
     for wrong, reason in {
         ("--unlabelled", "mean", "--multi"): "leave --multi out",
         ("--unlabelled", "x"): "no prior correction",
-        ("--precision", "0.9"): "--multi",
+        ("--target-precision", "0.9"): "--multi",
         ("--sets", "x"): "no method",
         ("--unknown", "auto"): "no label",
     }.items():

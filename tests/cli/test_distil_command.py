@@ -21,6 +21,7 @@ from unseen.annotation.training_set import NOTHING, NOTHING_FROM, lessons_of
 from unseen.cli.commands.distil import distil
 from unseen.learning.distil import classifier
 from unseen.learning.distil.training import Teaching
+from unseen.load_options import LoadOptions
 from unseen.web.server.core.settings import Settings
 
 NAMES = ("castle", "cat", "cathedral", "fish", "pliers", "solar panel")
@@ -152,7 +153,7 @@ def test_other_commands_take_its_labels(model: Path, photos: Path, tmp_path: Pat
 
 def test_a_server_of_it_needs_no_labels(model: Path, photos: Path) -> None:
     picture = (photos / "cat" / "cat_1.jpg").read_bytes()
-    with serving(Settings(model=str(model), port=0)) as served, served.client() as client:
+    with serving(Settings(LoadOptions(str(model)), port=0)) as served, served.client() as client:
         found = client.post("/v1/classify", files={"image": picture})
         assert found.status_code == 200, found.text
         assert "cat" in found.text

@@ -146,7 +146,8 @@ def test_transductive_from_the_files_and_from_the_index(tmp_path: Path) -> None:
 
 def test_watching_finds_what_comes_and_ends_at_ctrl_c(photos: Path) -> None:
     code = (
-        "from unseen.cli.commands import index; from unseen.cli import app\nindex.WATCH_SECONDS = 0.2\n"
+        "from unseen.cli import app\nfrom unseen.cli.commands import index\n"
+        "index.WATCH_SECONDS = 0.2\n"
         f"import sys; sys.argv = ['unseen', 'index', {str(photos)!r}, '--watch', *{SHAPES!r}]\n"
         "app.main()"
     )

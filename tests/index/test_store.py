@@ -17,7 +17,7 @@ import unseen
 from unseen.index import matrix as derived
 from unseen.index import schema, search
 from unseen.index.location import FILE, FOLDER, find
-from unseen.prediction.predict import Decision
+from unseen.prediction.decision import Decision
 
 LABELS = ["red circle", "blue square", "green star"]
 

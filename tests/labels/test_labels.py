@@ -12,7 +12,8 @@ import pytest
 import checkpoints
 import unseen
 from unseen.labels.compiled import CompiledLabels
-from unseen.labels.label_set import LabelSet, fill, template_names, templates
+from unseen.labels.label_set import Label, LabelSet
+from unseen.labels.templates import fill, template_names, templates
 
 DEFAULT = "This is a photo of {}."
 
@@ -97,10 +98,10 @@ def test_duplicates_are_merged_with_a_warning() -> None:
         (["cat", 7], {}, "7 is a int"),
         (7, {}, "list or a dict"),
         ({"cat": {"prompt": "x"}}, {}, "unknown keys"),
-        ({"cat": ""}, {}, "empty prompt"),
+        ({"cat": ""}, {}, "prompt that is empty"),
         ({"cat": {"threshold": 7}}, {}, "not in 0…1"),
         (["cat"], {"template": "a photo"}, r"no \{\}"),
-        (["cat"], {"template": []}, "empty list of templates"),
+        (["cat"], {"template": []}, "list of templates is empty"),
         (["cat"], {"background": ["cat"]}, "both"),
         ([], {"background": ["other"]}, "no labels"),
         ("nowhere.txt", {}, "no such label file"),
@@ -115,12 +116,12 @@ def test_refused(labels: Any, options: dict[str, Any], words: str) -> None:
 @pytest.mark.parametrize(
     "name, content, words",
     [
-        ("a.json", "{", "no JSON"),
-        ("a.yaml", "a: [", "no YAML"),
+        ("a.json", "{", "not valid JSON"),
+        ("a.yaml", "a: [", "not valid YAML"),
         ("a.yaml", "", "list or a dict"),
         ("a.txt", "# nothing\n", "no labels"),
         ("a.txt", b"\xff\xfe\x00", "cannot be read"),
-        ("a.yaml", "!!python/object/apply:os.system ['true']", "no YAML"),
+        ("a.yaml", "!!python/object/apply:os.system ['true']", "not valid YAML"),
         ("a.json", '{"labels": ["a"], "colour": 1}', "unknown keys"),
     ],
 )
@@ -162,6 +163,40 @@ def test_saved_and_loaded(clf: unseen.Classifier, tmp_path: Path) -> None:
     picture = np.zeros((20, 30, 3), np.uint8)
     for given in (loaded, tmp_path / "a.safetensors", str(tmp_path / "a.safetensors")):
         assert clf.classify(picture, given) == clf.classify(picture, compiled)
+
+
+def test_what_may_be_said_of_a_picture(clf: unseen.Classifier) -> None:
+    plain = clf.compile(["cat", "dog"])
+    assert plain.answers == ("cat", "dog") and not plain.background_mask.any()
+    rows = np.array([[0.1, 0.2, 0.3, 0.4]])
+    assert plain.of_answers(rows[:, :2]).tolist() == [[0.1, 0.2]]
+    some = clf.compile({"sky": {"background": True}, "cat": None, "dog": None}, background=["sea"])
+    assert some.background_mask.tolist() == [True, False, False, True]
+    assert some.answers == ("cat", "dog", "unknown")
+    np.testing.assert_allclose(some.of_answers(rows), [[0.2, 0.3, 0.5]])
+    np.testing.assert_allclose(some.cosines_of_answers(rows), [[0.2, 0.3, 0.4]])
+    with pytest.raises(unseen.LabelError, match="rename that label"):
+        clf.compile(["unknown"], background=["sea"]).answers  # noqa: B018
+    assert clf.compile(["unknown", "cat"]).answers == ("unknown", "cat")
+
+
+def test_vectors_that_are_known_make_a_set(clf: unseen.Classifier) -> None:
+    compiled = clf.compile(["cat", "dog"])
+    labels = [Label("cat", ("a cat",)), Label("dog")]
+    made = CompiledLabels.of_vectors(labels, compiled.matrix, clf.model, name="pets")
+    assert made.prompts == (("a cat",), ()) and made.name == "pets"
+    picture = np.full((20, 30, 3), 90, np.uint8)
+    assert clf.classify(picture, made) == clf.classify(picture, compiled)
+    with pytest.raises(unseen.LabelError, match="multi-label"):
+        clf.classify(picture, made, multi_label=True)
+    neutral = CompiledLabels.of_vectors(
+        labels, compiled.matrix, clf.model, neutral=compiled.neutral
+    )
+    several = clf.classify(picture, compiled, multi_label=True)
+    assert clf.classify(picture, neutral, multi_label=True) == several
+    for vectors in (compiled.matrix[:1], compiled.matrix[:, 1:]):
+        with pytest.raises(unseen.LabelError, match=r"2 labels of .* need \(2, "):
+            CompiledLabels.of_vectors(labels, vectors, clf.model)
 
 
 def test_another_model_refuses_it(clf: unseen.Classifier, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from unseen.errors import LabelError
 from unseen.labels.compiled import Cache, CompiledLabels
 from unseen.labels.label_set import Label
 from unseen.learning import adapt as fitting
-from unseen.learning.adapt import Examples, adapt, folds, probe, prototypes
+from unseen.learning.adapt import Examples, adapt, probe, prototypes
 from unseen.learning.temperature import fitted_score
 from unseen.models.model import Score
 from unseen.prediction.adapter import ZERO_SHOT, Adapter
@@ -42,7 +42,9 @@ def compiled(texts: np.ndarray, names: list[str] | None = None) -> CompiledLabel
     names = names or [f"label {i}" for i in range(len(texts))]
     neutral = unit(texts.mean(0, keepdims=True) + 0.01)
     labels = tuple(map(Label, names))
-    return CompiledLabels(labels, tuple((n,) for n in names), texts, neutral, "toy", None, "0" * 64)
+    prompts = tuple((name,) for name in names)
+    of_model = ("toy", None, "0" * 64)
+    return CompiledLabels(labels, prompts, texts, neutral, *of_model, stored_score=CLIP)
 
 
 def collection(
@@ -95,7 +97,7 @@ def test_the_cache_is_tip_adapters() -> None:
         for example, label in zip(support, values, strict=True):
             row[label] += alpha * math.exp(-beta * (1 - float(query @ example)))
     ours = Cache(support, values.astype(np.int32), 4 * alpha / scale, beta)
-    found = scale * (queries @ labels.matrix.T + ours.say(queries @ support.T, 5))
+    found = scale * (queries @ labels.matrix.T + ours.logits(queries @ support.T, 5))
     np.testing.assert_allclose(softmax(found), softmax(expected.astype(np.float32)), atol=1e-5)
 
 
@@ -104,7 +106,9 @@ def test_a_cache_counts_a_label_once_however_many_examples_it_has() -> None:
     once = Cache(images[::6], np.arange(3, dtype=np.int32), 1.0, 5.0)
     twice = Cache(images[[0, 0, 6, 12]], np.array([0, 0, 1, 2], dtype=np.int32), 1.0, 5.0)
     np.testing.assert_allclose(
-        once.say(images @ once.support.T, 3), twice.say(images @ twice.support.T, 3), atol=1e-6
+        once.logits(images @ once.support.T, 3),
+        twice.logits(images @ twice.support.T, 3),
+        atol=1e-6,
     )
 
 
@@ -112,8 +116,8 @@ def test_examples_of_labels_that_are_not_asked_for_count_in_the_mean() -> None:
     images, _, _ = collection(k=3, each=6)
     whole = Cache(images[::6], np.arange(3, dtype=np.int32), 1.0, 5.0)
     part = Cache(images[[6, 0, 12]], np.array([0, 1, 2], dtype=np.int32), 1.0, 5.0)
-    said = whole.say(images @ whole.support.T, 3)
-    np.testing.assert_allclose(part.say(images @ part.support.T, 1)[:, 0], said[:, 1], atol=1e-6)
+    said = whole.logits(images @ whole.support.T, 3)
+    np.testing.assert_allclose(part.logits(images @ part.support.T, 1)[:, 0], said[:, 1], atol=1e-6)
 
 
 @pytest.mark.parametrize("uneven", [False, True])
@@ -153,15 +157,6 @@ def test_what_is_added_sums_to_zero(fit) -> None:
     rows = fit(Examples(images, owners, labels.matrix, 50.0)).rows
     np.testing.assert_allclose((rows - labels.matrix).sum(0), 0, atol=2e-4)
     assert np.abs(rows - labels.matrix).max() > 0.01
-
-
-def test_folds_part_every_label_evenly() -> None:
-    owners = np.repeat(np.arange(4), [2, 5, 11, 1])
-    fold = folds(owners, 3)
-    for label, size in enumerate([2, 5, 11, 1]):
-        count = np.bincount(fold[owners == label], minlength=fitting.FOLDS)
-        assert count.max() == -(-size // fitting.FOLDS) and count.sum() == size
-    np.testing.assert_array_equal(fold, folds(owners, 3))
 
 
 @pytest.mark.parametrize("true", [0.3, 2.5])
@@ -207,7 +202,7 @@ def test_never_worse_than_zero_shot_beyond_noise(spread: float, shift: float, sh
     for seed in range(12):
         images, owners, labels = collection(each=25, spread=spread, shift=shift, seed=seed)
         chosen = few(owners, shots, seed)
-        made = adapt(images[chosen], owners[chosen], labels, CLIP, seed=seed)
+        made = adapt(images[chosen], owners[chosen], labels, seed=seed)
         rest = images[~chosen], owners[~chosen]
         gains.append(right(made.apply(labels), *rest) - right(labels, *rest))
     error = np.std(gains, ddof=1) / np.sqrt(len(gains))
@@ -219,7 +214,7 @@ def test_never_worse_than_zero_shot_beyond_noise(spread: float, shift: float, sh
 def test_something_is_gained_where_texts_are_poor(shots: int) -> None:
     images, owners, labels = collection(spread=1.5, shift=2.0)
     chosen = few(owners, shots)
-    made = adapt(images[chosen], owners[chosen], labels, CLIP)
+    made = adapt(images[chosen], owners[chosen], labels)
     assert made.method != ZERO_SHOT
     rest = images[~chosen], owners[~chosen]
     assert right(made.apply(labels), *rest) >= right(labels, *rest) + 0.1
@@ -234,7 +229,7 @@ def test_where_there_is_nothing_to_learn_zero_shot_is_kept() -> None:
     for seed in range(40):
         rng = np.random.default_rng(seed)
         images, texts = unit(rng.normal(size=(40, 32))), unit(rng.normal(size=(5, 32)))
-        made = adapt(images, np.arange(40) % 5, compiled(texts), CLIP, seed=seed)
+        made = adapt(images, np.arange(40) % 5, compiled(texts), seed=seed)
         kept += made.method == ZERO_SHOT
     assert kept >= 34
 
@@ -243,7 +238,7 @@ def test_zero_shot_is_kept_and_changes_nothing() -> None:
     images, owners, labels = collection(spread=0.3)
     for shots in (1, 4):
         chosen = few(owners, shots)
-        made = adapt(images[chosen], owners[chosen], labels, CLIP)
+        made = adapt(images[chosen], owners[chosen], labels)
         assert made.method == ZERO_SHOT and made.rows.shape == (0, 48)
         assert made.apply(labels) is labels
         assert Adapter.from_bytes(made.to_bytes(), "here").apply(labels) is labels
@@ -252,7 +247,7 @@ def test_zero_shot_is_kept_and_changes_nothing() -> None:
 def test_twice_the_same() -> None:
     images, owners, labels = collection(shift=2.0)
     chosen = few(owners, 4)
-    one, two = (adapt(images[chosen], owners[chosen], labels, CLIP, seed=5) for _ in range(2))
+    one, two = (adapt(images[chosen], owners[chosen], labels, seed=5) for _ in range(2))
     assert one.id == two.id and one.facts["tried"] == two.facts["tried"]
 
 
@@ -260,8 +255,8 @@ def test_probabilities_are_about_right() -> None:
     """What is said of pictures that were not seen is nearer to the truth than with zero-shot."""
     images, owners, labels = collection(each=60, spread=1.5, shift=2.0)
     chosen = few(owners, 8)
-    made = adapt(images[chosen], owners[chosen], labels, CLIP).apply(labels)
-    p = single_label(made.similarities(images[~chosen]), made.rule(CLIP))
+    made = adapt(images[chosen], owners[chosen], labels).apply(labels)
+    p = single_label(made.similarities(images[~chosen]), made.score)
     np.testing.assert_allclose(p.sum(1), 1, atol=1e-5)
     gap = p.max(1).mean() - (p.argmax(1) == owners[~chosen]).mean()
     zero = single_label(labels.similarities(images[~chosen]), CLIP)
@@ -272,11 +267,11 @@ def test_probabilities_are_about_right() -> None:
 def test_a_sigmoid_family_stays_one() -> None:
     images, owners, labels = collection(spread=1.5, shift=2.0, each=40)
     chosen = few(owners, 8)
-    score = Score("sigmoid", 40.0, -10.0)
-    made = adapt(images[chosen], owners[chosen], labels, score)
+    labels = replace(labels, stored_score=Score("sigmoid", 40.0, -10.0))
+    made = adapt(images[chosen], owners[chosen], labels)
     assert made.method != ZERO_SHOT and made.score.rule == "sigmoid"
     after = made.apply(labels)
-    p = single_label(after.similarities(images[~chosen]), after.rule(score))
+    p = single_label(after.similarities(images[~chosen]), after.score)
     yes = p[np.arange(len(p)), owners[~chosen]].mean()
     assert yes > 0.5 > 5 * np.median(p)
     assert p.sum(1).mean() == pytest.approx(1, abs=0.3)
@@ -294,7 +289,7 @@ def test_a_label_whose_name_says_nothing() -> None:
         texts[7] = unit(np.random.default_rng(seed).normal(size=(1, 48)))[0] * 1.0
         labels = replace(labels, matrix=texts)
         chosen = few(owners, 4, seed)
-        made = adapt(images[chosen], owners[chosen], labels, CLIP, by_pictures=["label 7"])
+        made = adapt(images[chosen], owners[chosen], labels, by_pictures=["label 7"])
         rest = images[~chosen], owners[~chosen]
         mascot = rest[1] == 7
         before, after = labels.similarities(rest[0]), made.apply(labels).similarities(rest[0])
@@ -314,7 +309,7 @@ def test_labels_without_pictures_compete_by_their_texts(
     for seed in range(5):
         images, owners, labels = collection(k=10, spread=1.2, shift=2.5, each=40, seed=seed)
         only = few(owners, 8, seed) & (owners < 6)
-        made = adapt(images[only], owners[only], labels, CLIP)
+        made = adapt(images[only], owners[only], labels)
         assert made.method == method and made.labels == tuple(f"label {i}" for i in range(6))
         after = made.apply(labels)
         before, now = labels.similarities(images), after.similarities(images)
@@ -335,19 +330,19 @@ def test_labels_without_pictures_compete_by_their_texts(
 def test_a_set_of_which_it_knows_some_labels_or_none() -> None:
     images, owners, labels = collection(shift=2.0)
     chosen = few(owners, 6)
-    made = adapt(images[chosen], owners[chosen], labels, CLIP)
+    made = adapt(images[chosen], owners[chosen], labels)
     whole = made.apply(labels)
     names = ["label 3", "stranger", "label 1"]
     some = compiled(labels.matrix[[3, 0, 1]], names)
     after = made.apply(some)
     said, all_said = after.similarities(images), whole.similarities(images)
     np.testing.assert_allclose(said[:, [0, 2]], all_said[:, [3, 1]], atol=1e-5)
-    expected = made.level + made.contrast * (labels.matrix[0] - made.level)
+    expected = made.text_mean + made.text_scale * (labels.matrix[0] - made.text_mean)
     np.testing.assert_allclose(said[:, 1], images @ expected, atol=1e-4)
-    assert after.rule(CLIP) == made.score and after.labels == some.labels
+    assert after.score == made.score and after.labels == some.labels
     assert after.prompts[1] == ("stranger",) and made.id in after.prompts[0][0]
     none = compiled(labels.matrix[:2], ["stranger", "other"])
-    assert made.apply(none) is none and none.rule(CLIP) == CLIP
+    assert made.apply(none) is none and none.score == CLIP
 
 
 def test_a_cache_in_a_set_of_other_labels_and_order() -> None:
@@ -370,13 +365,13 @@ def test_a_cache_in_a_set_of_other_labels_and_order() -> None:
 def test_what_cannot_be_adapted() -> None:
     images, owners, labels = collection()
     with pytest.raises(LabelError, match="at least two labels need example pictures"):
-        adapt(images[:3], [0, 0, 0], labels, CLIP)
+        adapt(images[:3], [0, 0, 0], labels)
     with pytest.raises(LabelError, match="no label 'mascot'"):
-        adapt(images, owners, labels, CLIP, by_pictures=["mascot"])
-    made = adapt(images[few(owners, 4)], owners[few(owners, 4)], collection(shift=2.0)[2], CLIP)
+        adapt(images, owners, labels, by_pictures=["mascot"])
+    made = adapt(images[few(owners, 4)], owners[few(owners, 4)], collection(shift=2.0)[2])
     if made.method != ZERO_SHOT:
         with pytest.raises(LabelError, match="adapted already"):
-            adapt(images, owners, made.apply(labels), CLIP)
+            adapt(images, owners, made.apply(labels))
 
 
 # the trained fixture, its files and its paths
@@ -413,7 +408,7 @@ def made(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fitting, "METHODS", {request.param: fitting.METHODS[request.param]})
         labels = classifier.compile(SHAPES)
-        made = adapt(images[chosen], owners[chosen], labels, classifier.model.score)
+        made = adapt(images[chosen], owners[chosen], labels)
     assert made.method == request.param
     return made
 
@@ -459,9 +454,7 @@ def test_every_path_gives_the_same_numbers(
     files = sorted(folder.iterdir())
     many = list(adapted.classify_many(folder))
     labels = made.apply(classifier.compile(SHAPES))
-    rows = single_label(
-        labels.similarities(classifier.encode_images(files)), labels.rule(classifier.model.score)
-    )
+    rows = single_label(labels.similarities(classifier.encode_images(files)), labels.score)
     for prediction, row in zip(many, rows, strict=True):
         expected = dict(zip(SHAPES, row, strict=True))
         assert {s.label: s.score for s in prediction.ranking} == pytest.approx(expected, abs=1e-5)
@@ -488,7 +481,7 @@ def test_every_path_gives_the_same_numbers(
 
 
 def unseen_decision():
-    from unseen.prediction.predict import Decision
+    from unseen.prediction.decision import Decision
 
     return Decision()
 
@@ -535,8 +528,8 @@ def test_damaged_files(made: Adapter, classifier: unseen.Classifier, tmp_path: P
     broken = [replace(made, rows=made.rows[:3]), replace(made, score=Score("softmax", -1.0))]
     broken.append(replace(made, rows=np.full_like(made.rows, np.nan)))
     if made.cache is not None:
-        owners = made.cache.owners + 20
-        broken.append(replace(made, cache=replace(made.cache, owners=owners)))
+        label_ids = made.cache.label_ids + 20
+        broken.append(replace(made, cache=replace(made.cache, label_ids=label_ids)))
     for adapter in broken:
         with pytest.raises(LabelError, match="damaged"):
             Adapter.from_bytes(adapter.to_bytes(), "here")

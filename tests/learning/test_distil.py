@@ -20,7 +20,6 @@ from unseen.errors import LabelError, ModelError
 from unseen.learning.adapt import adapt
 from unseen.learning.distil.classifier import Distilled, Lesson, distil
 from unseen.learning.distil.model_card import Teacher, markdown
-from unseen.learning.distil.training import folds
 from unseen.models.families import student
 from unseen.models.families.student import Student
 from unseen.networks.efficientnet import lite2_shapes
@@ -178,7 +177,7 @@ def test_what_makes_no_sense_of_it_is_refused(classifier: unseen.Classifier) -> 
         classifier.classify(picture, unknown="auto")
     rows = classifier.encode_images([p for p, _ in pictures()[:8]])
     with pytest.raises(LabelError, match="by_pictures"):
-        adapt(rows, [0, 1] * 4, classifier.compile(), classifier.model.score, by_pictures=["cat"])
+        adapt(rows, [0, 1] * 4, classifier.compile(), by_pictures=["cat"])
 
 
 def test_an_index_gives_the_same_answers(classifier: unseen.Classifier, tmp_path: Path) -> None:
@@ -241,21 +240,6 @@ def test_a_background_label_is_said_to_be_unknown(tmp_path: Path) -> None:
     classifier = unseen.load(path)
     assert classifier.classify(castle).unknown
     assert classifier.classify(fish).label == "fish"
-
-
-def test_near_duplicates_stay_on_one_side_and_a_label_keeps_a_picture() -> None:
-    draw = np.random.default_rng(0)
-    owners = draw.integers(6, size=200)
-    groups = np.where(draw.random(200) < 0.5, draw.integers(20, size=200), 100 + np.arange(200))
-    owners[groups < 20] = groups[groups < 20] % 6
-    owners[0], groups[0] = 6, 999
-    fold = folds(owners, groups, 5, seed=3)
-    for group in np.unique(groups):
-        assert len(set(fold[groups == group])) == 1
-    assert fold[0] == -1
-    for number in range(5):
-        assert set(owners[fold != number]) == set(range(7))
-        assert 20 <= (fold == number).sum() <= 60
 
 
 def test_figures_are_of_pictures_that_were_not_learnt_from() -> None:

@@ -224,7 +224,8 @@ def test_prompts_of_two_precisions_are_kept_apart(wide: Path, fresh_home: Path) 
 
 
 def test_an_unknown_precision_is_refused() -> None:
-    with pytest.raises(unseen.ModelError, match="'int4' is no precision; auto, fp32, fp16, int8"):
+    choices = "unknown precision 'int4'; choose one of: fp32, fp16, int8, auto"
+    with pytest.raises(unseen.ModelError, match=choices):
         unseen.load(precision="int4")
 
 

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 import shapes
 import unseen
-from unseen.prediction.open_set import Ground, concepts, evidence, picture_of_nothing
+from unseen.prediction.open_set import ReferenceSet, concepts, evidence, picture_of_nothing
 from unseen.prediction.prediction import LEAST_EVIDENCE
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -68,7 +68,7 @@ def test_evidence_knows_nothing_of_a_models_scale() -> None:
         x = rng.normal(size=(n, 16)).astype(np.float32)
         return x / np.linalg.norm(x, axis=1, keepdims=True)
 
-    images, labels, ground = rows(9), rows(4), Ground(rows(50), rows(20))
+    images, labels, ground = rows(9), rows(4), ReferenceSet(rows(50), rows(20))
     plain = evidence(images, labels, ground)
 
     def other(x: np.ndarray, add: float) -> np.ndarray:
@@ -76,7 +76,7 @@ def test_evidence_knows_nothing_of_a_models_scale() -> None:
         side = np.full((len(x), 1), add, np.float32)
         return np.hstack([x * np.sqrt(0.3), side * np.sqrt(0.7)]).astype(np.float32)
 
-    moved = Ground(other(ground.concepts, 1), other(ground.nothing, 1))
+    moved = ReferenceSet(other(ground.concepts, 1), other(ground.nothing, 1))
     np.testing.assert_allclose(
         evidence(other(images, 1), other(labels, 1), moved), plain, rtol=2e-4, atol=2e-4
     )
@@ -109,9 +109,9 @@ def test_background_labels_bring_no_evidence(clf: unseen.Classifier) -> None:
 def test_the_ground_is_encoded_once(
     clf: unseen.Classifier, fresh_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = Ground.of(clf.encoder)
+    first = ReferenceSet.of(clf.encoder)
     monkeypatch.setattr(type(clf.encoder), "encode_images", None)
-    again = Ground.of(clf.encoder)
+    again = ReferenceSet.of(clf.encoder)
     np.testing.assert_array_equal(first.nothing, again.nothing)
     np.testing.assert_array_equal(first.concepts, again.concepts)
 

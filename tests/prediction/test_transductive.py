@@ -219,7 +219,7 @@ def test_a_collection_without_classes_changes_next_to_nothing(n: int, k: int) ->
 
 def test_principal_axes_are_those_of_scikit_learn() -> None:
     images, _, _ = clusters([30, 20, 10], d=24)
-    axes, variance = transductive._principal(images)
+    axes, variance = transductive.principal_axes(images, flat=transductive.FLAT)
     judge = PCA().fit(images)
     np.testing.assert_allclose(variance, judge.explained_variance_, rtol=1e-4)
     np.testing.assert_allclose(np.abs(axes), np.abs(judge.transform(images)), atol=1e-4)
@@ -227,7 +227,7 @@ def test_principal_axes_are_those_of_scikit_learn() -> None:
 
 def test_fewer_pictures_than_dimensions_have_one_axis_less_than_pictures() -> None:
     images, _, _ = clusters([10, 11], d=64)
-    axes, variance = transductive._principal(images)
+    axes, variance = transductive.principal_axes(images, flat=transductive.FLAT)
     assert axes.shape == (21, 20)
     np.testing.assert_allclose(axes.var(0, ddof=1), variance, rtol=1e-3)
 
@@ -235,7 +235,7 @@ def test_fewer_pictures_than_dimensions_have_one_axis_less_than_pictures() -> No
 def _mixture(
     images: np.ndarray, answer: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, transductive._Classes]:
-    axes, variance = transductive._principal(images)
+    axes, variance = transductive.principal_axes(images, flat=transductive.FLAT)
     seen = transductive._Seen.none(answer.shape[1], axes.shape[1])
     seen.add(answer, axes)
     return axes, variance, transductive._Classes.of(seen, variance, len(images))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import unseen
 from unseen.errors import LabelError
-from unseen.labels.compiled import CompiledLabels
+from unseen.labels.compiled import KIND, CompiledLabels
 from unseen.prediction.adapter import Adapter
+from unseen.prediction.decision import Decision
+from unseen.prediction.predict import label_probabilities
 
 WRITTEN = Path(__file__).parents[1] / "fixtures" / "written"
 KINDS: dict[str, Any] = {
@@ -20,6 +24,11 @@ KINDS: dict[str, Any] = {
     "adapter": Adapter,
     "zero-shot": Adapter,
 }
+
+
+@pytest.fixture(scope="module")
+def builtin() -> unseen.Classifier:
+    return unseen.load()
 
 
 def parts(content: bytes) -> tuple[dict[str, Any], bytes]:
@@ -51,6 +60,45 @@ def test_what_was_written_before_says_the_same() -> None:
     again = adapter.apply(labels)
     np.testing.assert_array_equal(adapted.matrix, again.matrix)
     assert adapted.adapted is not None and adapted.adapted.adapter == adapter.id
+
+
+def test_labels_of_0_1_0_get_their_score_from_the_model(builtin: unseen.Classifier) -> None:
+    """Its files hold the score of an adapter only."""
+    labels = CompiledLabels.load(WRITTEN / "labels.safetensors")
+    picture = np.full((1, 4), 0.5, np.float32)
+    with pytest.raises(LabelError, match=r"'pets' is from a file of unseen 0\.1\.0.*compile"):
+        label_probabilities(picture, labels, Decision())
+    model = replace(builtin.model, fingerprint=labels.fingerprint)
+    opened = labels.for_model(model)
+    names, probabilities, _ = label_probabilities(picture, opened, Decision())
+    assert names == ["cat", "dog", "unknown"]
+    e = np.exp(model.score.scale * (labels.matrix.astype(float) @ picture[0]))
+    np.testing.assert_allclose(probabilities[0], e / e.sum(), rtol=1e-4)
+    assert opened.for_model(model) is opened
+    with pytest.raises(LabelError, match="compile it again"):
+        labels.for_model(builtin.model)
+    adapted = CompiledLabels.load(WRITTEN / "adapted.safetensors")
+    assert adapted.score == Adapter.load(WRITTEN / "adapter.safetensors").score
+    assert adapted.for_model(model).score == adapted.score
+
+
+def test_the_score_is_in_the_file(builtin: unseen.Classifier) -> None:
+    compiled = builtin.compile(["cat", "dog"])
+    content = compiled.to_bytes()
+    facts = json.loads(parts(content)[0]["__metadata__"]["facts"])
+    assert facts.pop("score") == {
+        "rule": "softmax",
+        "scale": builtin.model.score.scale,
+        "bias": builtin.model.score.bias,
+    }
+    picture = builtin.encode_images([np.full((40, 40, 3), 200, np.uint8)])
+    expected = label_probabilities(picture, compiled, Decision())[1]
+    opened = CompiledLabels.from_bytes(content, "here")
+    np.testing.assert_array_equal(label_probabilities(picture, opened, Decision())[1], expected)
+    # As 0.1.0 wrote it: the classifier fills the score in.
+    before = KIND.to_bytes({"matrix": compiled.matrix, "neutral": compiled.neutral}, facts)
+    filled = builtin.compile(CompiledLabels.from_bytes(before, "here"))
+    np.testing.assert_array_equal(label_probabilities(picture, filled, Decision())[1], expected)
 
 
 @pytest.mark.parametrize("kind", [CompiledLabels, Adapter])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unseen.annotation import active_learning
 from unseen.errors import LabelError
-from unseen.prediction.prediction import UNKNOWN
+from unseen.labels.label_set import UNKNOWN
 
 SURE, UNSURE, NONE, ERROR = PILES = ("sure", "unsure", "none", "error")
 VERDICTS = ("label", "none", "skip")
@@ -98,9 +98,9 @@ def picture_of(row: Any, names: Sequence[str], audit: bool = False) -> Picture:
     content, paths, _, width, height, scores, pile, error, verdict, chosen = row
     ranking: tuple[tuple[str, float], ...] = ()
     if scores is not None:
-        chances = np.frombuffer(scores, dtype="<f4")
-        best = [i for i in np.argsort(-chances, kind="stable") if names[i] != UNKNOWN]
-        ranking = tuple((names[i], float(chances[i])) for i in best[:SHOWN])
+        probabilities = np.frombuffer(scores, dtype="<f4")
+        best = [i for i in np.argsort(-probabilities, kind="stable") if names[i] != UNKNOWN]
+        ranking = tuple((names[i], float(probabilities[i])) for i in best[:SHOWN])
     return Picture(
         content.hex(),
         tuple(json.loads(paths)),

@@ -17,8 +17,10 @@ from unseen.encoder import Encoded
 from unseen.errors import ImageError, LabelError, SourceError
 from unseen.index.index import ROWS, Content, Index
 from unseen.labels.compiled import CompiledLabels
-from unseen.prediction.predict import Decision, chances, decide_encoded
-from unseen.prediction.prediction import UNKNOWN, Prediction
+from unseen.labels.label_set import UNKNOWN
+from unseen.prediction.decision import Decision
+from unseen.prediction.predict import label_probabilities, predict_encoded
+from unseen.prediction.prediction import Prediction
 from unseen.results.manifest import manifest
 
 SURE_FROM = 0.9  # the probability from which a proposal is sure, where its label says nothing else
@@ -36,9 +38,10 @@ def propose(
 ) -> None:
     """Put each picture of the labelling's folder into a pile, with the probability of each label.
 
-    *none*: a background label wins, or too little speaks for any (`decision.ground`). *sure*: the
-    best label has the probability `sure`, or the threshold that the label file gives it. *unsure*:
-    the others. The index must know the folder by this model. `options`: more for the manifest.
+    *none*: a background label wins, or too little speaks for any (`decision.reference_set`).
+    *sure*: the best label has the probability `sure`, or the threshold that the label file gives
+    it. *unsure*: the others. The index must know the folder by this model. `options`: more for the
+    manifest.
     SourceError when there is no picture.
     """
     if decision.multi_label:
@@ -51,23 +54,21 @@ def propose(
     first = next(contents, None)
     if first is None:
         raise SourceError(f"{labelling.root}: there are no pictures in it.")
-    asked = [label.name for label in labels.labels if not label.background]
-    if len(asked) < len(labels.labels):
-        asked.append(UNKNOWN)
+    answers = [*labels.answers]
     made = manifest(classifier.model, labels, {"sure": sure, **(options or {})})
-    made["asked"] = asked
+    made["asked"] = answers
     thresholds = {label.name: label.threshold for label in labels.labels}
-    names = [name for name in asked if name != UNKNOWN]
-    rule = classifier.model.score
+    names = [name for name in answers if name != UNKNOWN]
+    single = replace(decision, top_k=1, min_score=None)
 
     def proposals() -> Iterator[Proposal]:
         rest = chain([first], contents)
         while batch := list(islice(rest, ROWS)):
             stream = [Encoded(c.paths[0], c.embedding, _error(c)) for c in batch]
-            said = decide_encoded(stream, labels, rule, replace(decision, top_k=1, min_score=None))
+            predictions = predict_encoded(stream, labels, single)
             rows = [c.embedding for c in batch if c.embedding is not None]
-            scores = iter(chances(np.stack(rows), labels, rule, decision)[1] if rows else ())
-            for content, prediction in zip(batch, said, strict=True):
+            scores = iter(label_probabilities(np.stack(rows), labels, decision)[1] if rows else ())
+            for content, prediction in zip(batch, predictions, strict=True):
                 yield Proposal(
                     content.id,
                     content.paths,

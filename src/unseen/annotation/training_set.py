@@ -13,8 +13,8 @@ from unseen.annotation.labelling import Labelling
 from unseen.annotation.pictures import ERROR, SURE, UNSURE, Picture
 from unseen.datasets.splits import NEAR, near_duplicates
 from unseen.encoder import Progress
+from unseen.labels.label_set import UNKNOWN
 from unseen.learning.distil.classifier import Lesson
-from unseen.prediction.prediction import UNKNOWN
 
 Floats = NDArray[np.float32]
 

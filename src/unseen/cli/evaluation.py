@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,15 @@ from unseen.cli import figures, labelled, options, progress
 from unseen.cli.figures import MISTAKES, Candidate
 from unseen.cli.labelled import listed, say_left_out, unreadable
 from unseen.datasets.annotation import Example, Match, classes, match, read, read_table
-from unseen.errors import LabelError, SourceError
+from unseen.errors import LabelError, ModelError, SourceError
 from unseen.evaluation import metrics as evaluate
 from unseen.evaluation.bootstrap import Group, audit
 from unseen.evaluation.metrics import Metric
+from unseen.load_options import LoadOptions
 from unseen.prediction.adapter import Adapter
 from unseen.prediction.calibration import Calibration
-from unseen.prediction.predict import Decision, chances
+from unseen.prediction.decision import Decision
+from unseen.prediction.predict import label_probabilities
 from unseen.results.manifest import manifest
 
 ROUGH = 30  # pictures below which an interval is not worth much
@@ -51,7 +53,7 @@ class Question:
     index: bool
     batch_size: int | None
     quiet: bool
-    loading: Mapping[str, Any]
+    load_options: LoadOptions  # of each model; `models` are their names
 
     def __post_init__(self) -> None:
         learnt = self.adapters or self.calibrations
@@ -61,6 +63,18 @@ class Question:
                 "--retrieval compares pictures with captions as they are: leave out --labels, "
                 "--template, --unknown, --adapter, --calibration and --group."
             )
+
+        if self.load_options.revision is not None and len(self.models) > 1:
+            raise ModelError("--revision is for one model; of several write org/name@revision.")
+
+    def of_model(self, model: str) -> LoadOptions:
+        """How one of the models is loaded."""
+        return replace(self.load_options, model=model)
+
+    def facts(self) -> dict[str, Any]:
+        """The options as the manifest of a run has them."""
+        names = ("exact", "threads", "precision", "device", "commercial")
+        return {"kind": self.kind} | {name: getattr(self.load_options, name) for name in names}
 
     @property
     def several(self) -> bool:
@@ -156,9 +170,9 @@ def _ask(question: Question, examples: Sequence[Example]) -> tuple[list[Asked], 
     templates: list[str | None] = [*question.templates] or [None]
     adapters = {one: Adapter.load(one) for one in question.adapters if one != NONE}
     calibrations = {one: Calibration.load(one) for one in question.calibrations if one != NONE}
-    how = {"kind": question.kind, **question.loading}
+    how = question.facts()
     for name in question.models:
-        classifier = unseen.load(name, **question.loading)
+        classifier = unseen.load(question.of_model(name))
         for one in adapters.values():
             one.check(classifier.model)
         images = _encode(classifier, paths, question, failed)
@@ -175,7 +189,7 @@ def _ask(question: Question, examples: Sequence[Example]) -> tuple[list[Asked], 
                 adapter, learnt = adapters.get(chosen[0]), calibrations.get(chosen[1])
                 adapted = compiled if adapter is None else adapter.apply(compiled)
                 decision = Decision(question.several, calibration=learnt)
-                found = chances(images, adapted, classifier.model.score, decision)
+                found = label_probabilities(images, adapted, decision)
                 data = None if learnt is None else learnt.to_data()
                 about = {
                     **_of(classifier),
@@ -282,7 +296,7 @@ def _retrieval(question: Question) -> dict[str, Any]:
     encoded = []
     paths = list(dict.fromkeys(path for path, text in table if text))
     for name in question.models:
-        classifier = unseen.load(name, **question.loading)
+        classifier = unseen.load(question.of_model(name))
         encoded.append((classifier, _encode(classifier, paths, question, failed)))
     pairs = [(path, text) for path, text in table if text and path not in failed]
     left_out = {"unreadable": unreadable(failed), "unlabelled": sum(not t for _, t in table)}
@@ -302,7 +316,7 @@ def _retrieval(question: Question) -> dict[str, Any]:
         with progress.prompts(question.quiet) as show:
             captions = classifier.encoder.encode_texts(texts, progress=show)
         metrics = evaluate.retrieval(images, captions, places, question.ks or RETRIEVED)
-        how = {"kind": question.kind, **question.loading}
+        how = question.facts()
         about = {**_of(classifier), "template": None, "captions": len(texts)}
         about["run"] = manifest(classifier.model, None, how)
         nothing = np.zeros((0, 0))

@@ -14,7 +14,7 @@ from unseen.sources.expand import expand
 
 if TYPE_CHECKING:
     from unseen.encoder import Encoded
-    from unseen.prediction.predict import Decision
+    from unseen.prediction.decision import Decision
 
 
 def predictions_of(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
+from copy import copy
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional, get_args
 
 import typer
 
-from unseen.errors import LabelError
-from unseen.labels.label_set import templates
+from unseen.errors import LabelError, ModelError
+from unseen.labels.templates import templates
+from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 
 
 def _here_or_at_the_root(context: typer.Context, value: bool) -> bool:
@@ -132,10 +137,121 @@ Commercial = Annotated[
     ),
 ]
 
+# How a model is loaded, for each command that loads one: a field of LoadOptions → its option.
+LOADING: dict[str, Any] = {
+    "model": Model,
+    "revision": Revision,
+    "commercial": Commercial,
+    "adapter": Adapter,
+    "exact": Exact,
+    "threads": Threads,
+    "precision": Precision,
+    "device": Device,
+}
+NO_LABELS = "an adapter changes labels, and here are none"
+FLAGS = ("commercial", "exact")
 
-def check_labels(labels: str | None, model: str, adapter: Path | None) -> None:
+NO_OVERRIDES: Mapping[str, Any] = {}
+
+Command = Callable[..., None]
+
+
+def loads_model(*, refused: Mapping[str, str] | None = None) -> Callable[[Command], Command]:
+    """A command's parameter `load_options: LoadOptions` is shown as the options of `LOADING`.
+
+    An option that the command itself declares (a `--model` that may be repeated) stays its own, and
+    its field of `load_options` has the default. `refused`: an option that the command cannot use →
+    the reason, for a ModelError of one line; `--help` does not show it.
+    """
+    defaults = {name: getattr(DEFAULT_LOAD_OPTIONS, name) for name in LOADING}
+    return _loading("load_options", LOADING, defaults, refused or {}, _options_of)
+
+
+def loads_recorded_model(
+    *, refused: Mapping[str, str] | None = None
+) -> Callable[[Command], Command]:
+    """As `loads_model`, for a model that an index or a labelling names, with its options.
+
+    The command's parameter is `overrides: Mapping[str, Any]`: the fields of LoadOptions that the
+    user gave, and no other, for `dataclasses.replace`.
+    """
+    defaults = {name: False if name in FLAGS else None for name in LOADING}
+    annotations = {name: _recorded(name) for name in LOADING}
+    return _loading("overrides", annotations, defaults, refused or {}, dict)
+
+
+def _loading(
+    parameter: str,
+    annotations: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    refused: Mapping[str, str],
+    make: Callable[[dict[str, Any]], Any],
+) -> Callable[[Command], Command]:
+    """`parameter` gives way to the options; what `make` does with those that were given takes its
+    place again when the command is called."""
+
+    def decorate(command: Command) -> Command:
+        declared = inspect.signature(command, eval_str=True)
+        names = [name for name in LOADING if name not in declared.parameters]
+        group = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=defaults[name],
+                annotation=annotations[name],
+            )
+            for name in names
+        ]
+        parameters = [
+            option.replace(annotation=_changed(option.annotation, hidden=True))
+            if option.name in refused
+            else option
+            for shown in declared.parameters.values()
+            for option in (group if shown.name == parameter else [shown])
+        ]
+        signature = declared.replace(parameters=parameters)
+
+        @wraps(command)
+        def run(*positional: Any, **named: Any) -> None:
+            bound = signature.bind(*positional, **named)
+            bound.apply_defaults()
+            values = {name: bound.arguments.pop(name) for name in names}
+            given = {name: value for name, value in values.items() if value != defaults[name]}
+            for name in [name for name in names if name in refused and name in given]:
+                raise ModelError(f"--{name} is not for this command: {refused[name]}.")
+            command(**bound.arguments, **{parameter: make(given)})
+
+        vars(run)["__signature__"] = signature
+        vars(run)["loads_model"] = True  # for the test that walks the commands
+        return run
+
+    return decorate
+
+
+def _options_of(given: dict[str, Any]) -> LoadOptions:
+    return LoadOptions(**given)
+
+
+def _recorded(name: str) -> Any:
+    """The annotation of an option that may be left to what is recorded."""
+    if name in FLAGS:
+        return LOADING[name]
+    return _changed(LOADING[name], optional=True, show_default="as recorded")
+
+
+def _changed(annotation: Any, *, optional: bool = False, **changes: Any) -> Any:
+    """An annotated option with other settings."""
+    kind, option = get_args(annotation)
+    option = copy(option)
+    for name, value in changes.items():
+        setattr(option, name, value)
+    return Annotated[kind | None if optional else kind, option]
+
+
+def check_labels(labels: str | None, load_options: LoadOptions) -> None:
     """LabelError, before a model is loaded, when nothing brings labels."""
-    if labels is None and adapter is None and not model.endswith(".onnx"):
+    brings_labels = load_options.adapter is not None or load_options.model.endswith(".onnx")
+    if labels is None and not brings_labels:
         raise LabelError("no labels were given: --labels cat,dog, or --adapter that brings some.")
 
 

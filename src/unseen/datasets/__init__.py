@@ -1,1 +1,1 @@
-"""Labelled pictures: annotations, readers, splits, writers."""
+"""Labelled collections of pictures, and how they are parted."""

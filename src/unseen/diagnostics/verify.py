@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from unseen.encoder import Encoder
+from unseen.load_options import LoadOptions
 from unseen.models import table
 from unseen.models.compiled import BOUNDS, CompiledNetwork
 from unseen.models.model import Model
@@ -76,11 +77,15 @@ def golden(model: str) -> Golden | None:
     return None
 
 
-def verify(model: Model, places: Sequence[devices.Place]) -> Iterator[Verified]:
+def verify(
+    model: Model, places: Sequence[devices.Place], *, threads: int | None = None
+) -> Iterator[Verified]:
     """Every net in every precision that there is at these places, worked out anew."""
+    options = LoadOptions(model.name, threads=threads)
     for place in places:
         for tower, make in (("image", model.image_network), ("text", model.text_network)):
-            network = CompiledNetwork(model, tower, make, find_place=partial(_same, place))
+            find = partial(_same, place)
+            network = CompiledNetwork(model, tower, make, find_place=find, options=options)
             for precision in _precisions(place, tower):
                 cosine = network.cosine(precision, again=True)
                 yield Verified(

@@ -1,4 +1,4 @@
-"""What one image may cost."""
+"""What one image may cost; without the libraries that open one, so that options are light."""
 
 from __future__ import annotations
 

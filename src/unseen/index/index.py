@@ -26,7 +26,8 @@ from unseen.index.parquet import write_parquet
 from unseen.index.update import Progress, Report, key_of, update
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction import score
-from unseen.prediction.predict import Decision, decide_encoded
+from unseen.prediction.decision import Decision
+from unseen.prediction.predict import predict_encoded
 from unseen.prediction.prediction import Prediction
 from unseen.sources.files import image_files
 from unseen.system.sqlite import transaction
@@ -99,6 +100,13 @@ class Index:
                 raise StoreError(f"{place}: cannot be made: {error.strerror}.") from None
         self._place = place
         self._database = schema.connect(place / FILE)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the same file; a connection stays where it was made."""
+        return _reopened, (self.root,)
+
+    def __repr__(self) -> str:
+        return f"Index({str(self.root)!r})"
 
     def close(self) -> None:
         """Closes the database; the index may be opened again."""
@@ -288,7 +296,7 @@ class Index:
         """
         stream = self.encoded(encoder, below=below)
         while batch := list(islice(stream, ROWS)):
-            yield from decide_encoded(batch, labels, encoder.model.score, decision)
+            yield from predict_encoded(batch, labels, decision)
 
     def encoded(self, encoder: Encoder, *, below: str = "") -> Iterator[Encoded]:
         """What `Encoder.stream_images` would give for the files that are there, in the order of
@@ -318,13 +326,12 @@ class Index:
 
     def best(self, encoder: Encoder, labels: CompiledLabels) -> tuple[NDArray[np.int64], Floats]:
         """Of every picture in the matrix: the most probable label's place, and its probability."""
-        first, chance = [], []
-        rule = labels.rule(encoder.model.score)
+        first, largest = [], []
         for products in search.products(self.matrix(encoder), labels.compared):
-            chances = score.single_label(labels.similar(products), rule)
-            first.append(chances.argmax(1))
-            chance.append(chances.max(1))
-        return np.concatenate(first), np.concatenate(chance)
+            probabilities = score.single_label(labels.similar(products), labels.score)
+            first.append(probabilities.argmax(1))
+            largest.append(probabilities.max(1))
+        return np.concatenate(first), np.concatenate(largest)
 
     def export(self, path: Path) -> int:
         """Every file that is there, a row for each model: to a .parquet file → how many rows.
@@ -395,6 +402,11 @@ KEEP: dict[str, Callable[[Hit], Any]] = {
     "best": lambda hit: -(hit.width or 0) * (hit.height or 0),
     "oldest": lambda hit: (hit.taken is None, hit.taken),
 }
+
+
+def _reopened(root: Path) -> Index:
+    """What was pickled."""
+    return Index(root, create=False)
 
 
 def _files(folders: Iterable[Path]) -> Iterator[Path]:

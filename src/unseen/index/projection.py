@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.index.matrix import Matrix
+from unseen.prediction.transductive import principal_axes
 
 AXES = 50  # principal axes that neighbours are looked for in
 NEIGHBOURS = 30.0  # t-SNE's perplexity; fewer where there are few pictures
@@ -20,7 +21,7 @@ def layout(matrix: Matrix, *, seed: int = 0) -> tuple[Floats, str]:
     scikit-learn is installed (the extra `learn`), else "PCA", which is quick and shows less.
     """
     rows = np.asarray(matrix.vectors, dtype=np.float32)
-    axes = _principal(rows, min(AXES, len(rows), rows.shape[1]))
+    axes, _ = principal_axes(rows, min(AXES, len(rows), rows.shape[1]))
     if len(rows) < 8 or find_spec("sklearn") is None:
         return np.pad(axes, ((0, 0), (0, 2)))[:, :2], "PCA"
     from sklearn.manifold import TSNE  # noqa: PLC0415 - an extra
@@ -28,10 +29,3 @@ def layout(matrix: Matrix, *, seed: int = 0) -> tuple[Floats, str]:
     perplexity = min(NEIGHBOURS, (len(rows) - 1) / 3)
     method = TSNE(2, perplexity=perplexity, init="pca", random_state=seed)
     return np.asarray(method.fit_transform(axes), dtype=np.float32), "t-SNE"
-
-
-def _principal(rows: Floats, count: int) -> Floats:
-    """The rows on their first principal axes."""
-    centred = rows - rows.mean(0)
-    _, vectors = np.linalg.eigh(centred.T.astype(np.float64) @ centred)
-    return np.asarray(centred @ vectors[:, ::-1][:, :count], dtype=np.float32)

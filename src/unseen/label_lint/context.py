@@ -19,7 +19,9 @@ from unseen.classifier import Classifier
 from unseen.encoder import Progress
 from unseen.errors import UnseenWarning
 from unseen.labels.compiled import CompiledLabels
-from unseen.labels.label_set import LabelSet, fill
+from unseen.labels.label_set import LabelSet
+from unseen.labels.templates import fill
+from unseen.models.model import Score
 from unseen.prediction.score import logits, softmax
 
 Rows = NDArray[np.float32]
@@ -61,12 +63,17 @@ class Subject:
         return self.labels.prompts(self.classifier.model.template)
 
     @property
+    def score(self) -> Score:
+        """How the model makes probabilities of cosines, for the checks that make up pictures."""
+        return self.classifier.model.score
+
+    @property
     def names(self) -> tuple[str, ...]:
         return self.labels.names
 
     @cached_property
-    def wanted(self) -> list[int]:
-        """The places of labels that are no background."""
+    def foreground(self) -> list[int]:
+        """The indices of labels that are not background."""
         return [i for i, label in enumerate(self.labels.labels) if not label.background]
 
     @cached_property
@@ -147,7 +154,7 @@ class Subject:
         """Of a picture that matches one of two texts as usual and has nothing else: how much of the
         probability the other one takes, when the cosine of the two texts is this."""
         pair = np.array([[1.0, cosine]], dtype=np.float32) * np.float32(self.match)
-        return float(softmax(logits(pair, self.classifier.model.score))[0, 1])
+        return float(softmax(logits(pair, self.score))[0, 1])
 
 
 def percent(part: float) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 from unseen.label_lint import spelling
 from unseen.label_lint.context import Subject, percent
 from unseen.label_lint.findings import ERROR, NOTE, WARNING, Finding
-from unseen.labels.label_set import Label, fill
+from unseen.labels.label_set import Label
+from unseen.labels.templates import fill
 
 Check: TypeAlias = Callable[[Subject], Iterator[Finding]]
 
@@ -197,7 +198,7 @@ def negation(subject: Subject) -> Iterator[Finding]:
 
 
 def catch_all(subject: Subject) -> Iterator[Finding]:
-    for i in subject.wanted:
+    for i in subject.foreground:
         label = subject.labels.labels[i]
         if spelling.normal(label.name) not in spelling.CATCH_ALL:
             continue

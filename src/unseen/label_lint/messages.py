@@ -12,7 +12,8 @@ from unseen.label_lint import lexical, semantic
 from unseen.label_lint.context import Subject
 from unseen.label_lint.findings import WARNING, Finding, by_severity
 from unseen.labels.compiled import CompiledLabels
-from unseen.labels.label_set import LabelSet, LabelsLike, TemplateLike
+from unseen.labels.label_set import LabelSet, LabelsLike
+from unseen.labels.templates import TemplateLike
 from unseen.system.safetensors_file import SUFFIX
 
 # Labels that are told to be something else: whether they are like others is no matter.

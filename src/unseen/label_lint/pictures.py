@@ -30,13 +30,13 @@ def look_at(subject: Subject, rows: Rows, names: Sequence[str]) -> list[Finding]
     """Findings of (n, d) embeddings of pictures with these names, the worst first."""
     if not len(rows):
         return []
-    cosines = rows @ subject.compiled.matrix.T
-    chances = single_label(cosines, subject.classifier.model.score)
+    labels = subject.compiled
+    probabilities = single_label(labels.similarities(rows), labels.score)
     texts, words = other_words(subject)
     fits = fits_some(subject, rows, texts)
     found = [
-        *_never(subject, chances, names),
-        *_ties(subject, chances[fits], [names[i] for i in np.flatnonzero(fits).tolist()]),
+        *_never(subject, probabilities, names),
+        *_ties(subject, probabilities[fits], [names[i] for i in np.flatnonzero(fits).tolist()]),
         *_nothing_fits(subject, rows, names, fits, texts, words),
     ]
     return by_severity(found)
@@ -56,34 +56,34 @@ def fits_some(subject: Subject, rows: Rows, texts: Rows) -> NDArray[np.bool_]:
     return np.asarray(better < max(1.0, BETTER * len(texts)))
 
 
-def _never(subject: Subject, chances: Rows, names: Sequence[str]) -> Iterator[Finding]:
-    wins = np.bincount(chances.argmax(1), minlength=len(subject.names))
-    enough = len(chances) >= ENOUGH * len(subject.names)
-    for place in subject.wanted:
+def _never(subject: Subject, probabilities: Rows, names: Sequence[str]) -> Iterator[Finding]:
+    wins = np.bincount(probabilities.argmax(1), minlength=len(subject.names))
+    enough = len(probabilities) >= ENOUGH * len(subject.names)
+    for place in subject.foreground:
         if wins[place]:
             continue
-        best = int(chances[:, place].argmax())
-        top = float(chances[best, place])
+        best = int(probabilities[:, place].argmax())
+        top = float(probabilities[best, place])
         yield Finding(
             "never-wins",
             WARNING if enough else NOTE,
             (subject.names[place],),
-            f"it wins none of {len(chances)} pictures",
+            f"it wins none of {len(probabilities)} pictures",
             "if no picture shows it, leave it out; else look at its prompt.",
             f"it comes nearest in {names[best]}, with {top:.1%}",
-            {"pictures": len(chances), "score": top},
+            {"pictures": len(probabilities), "score": top},
             (names[best],),
         )
 
 
-def _ties(subject: Subject, chances: Rows, names: Sequence[str]) -> Iterator[Finding]:
+def _ties(subject: Subject, probabilities: Rows, names: Sequence[str]) -> Iterator[Finding]:
     """Labels whose wins are mostly close to one and the same other label."""
-    if chances.shape[1] < 2:
+    if probabilities.shape[1] < 2:
         return
-    order = np.argsort(-chances, axis=1, kind="stable")[:, :2]
-    top = np.take_along_axis(chances, order, axis=1)
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
+    top = np.take_along_axis(probabilities, order, axis=1)
     close = top[:, 0] - top[:, 1] < CLOSE
-    wins = np.bincount(order[:, 0], minlength=chances.shape[1])
+    wins = np.bincount(order[:, 0], minlength=probabilities.shape[1])
     ties = Counter((int(a), int(b)) for a, b in order[close])
     told: set[frozenset[int]] = set()
     for (first, second), count in ties.most_common():

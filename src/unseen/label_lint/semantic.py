@@ -13,7 +13,7 @@ from unseen.label_lint import spelling
 from unseen.label_lint.context import Rows, Subject, percent
 from unseen.label_lint.findings import NOTE, WARNING, Finding
 from unseen.labels.compiled import NEUTRAL
-from unseen.labels.label_set import fill
+from unseen.labels.templates import fill
 from unseen.prediction.score import logits, single_label, softmax
 
 # Of pairs of everyday words, so many are less alike than what is called a near-synonym. Found with
@@ -28,7 +28,7 @@ CLEAR = 0.03  # a cosine larger by this is clearly larger: of two senses of a wo
 
 def checked(subject: Subject, ignored: frozenset[str] = frozenset()) -> list[Finding]:
     """All of these checks; `ignored` labels are no words, and say nothing of others."""
-    places = [i for i in subject.wanted if subject.names[i] not in ignored]
+    places = [i for i in subject.foreground if subject.names[i] not in ignored]
     return [
         *homographs(subject, places),
         *pairs(subject, places),
@@ -170,8 +170,7 @@ def _pair(
 
 
 def alone(subject: Subject) -> Iterator[Finding]:
-    rule = subject.classifier.model.score.rule
-    if len(subject.names) == 1 and rule == "softmax":
+    if len(subject.names) == 1 and subject.score.rule == "softmax":
         yield Finding(
             "alone", WARNING, subject.names,
             "the only label has a probability of 100 %, whatever the picture shows",
@@ -181,9 +180,9 @@ def alone(subject: Subject) -> Iterator[Finding]:
 
 def missing_other(subject: Subject) -> Iterator[Finding]:
     """What a picture of something else would get, with everyday words in the place of pictures."""
-    if len(subject.wanted) < len(subject.names) or len(subject.names) < 2:
+    if len(subject.foreground) < len(subject.names) or len(subject.names) < 2:
         return
-    score = subject.classifier.model.score
+    score = subject.score
     far = (subject.neutral @ subject.vectors.T).max(1) < subject.at(SYNONYM)
     pictures = subject.neutral[far] * np.float32(subject.match)
     if not len(pictures):
@@ -191,11 +190,12 @@ def missing_other(subject: Subject) -> Iterator[Finding]:
     neutral = subject.filled(NEUTRAL)
     before = single_label(pictures @ subject.vectors.T, score).max(1)
     with_other = np.vstack([subject.vectors, neutral]).astype(np.float32)
-    chances = softmax(logits(pictures @ with_other.T, score))
-    unknown = chances[:, len(subject.names) :].sum(1) > chances[:, : len(subject.names)].max(1)
+    probabilities = softmax(logits(pictures @ with_other.T, score))
+    k = len(subject.names)
+    unknown = probabilities[:, k:].sum(1) > probabilities[:, :k].max(1)
     own = subject.vectors * np.float32(subject.match)
     kept = softmax(logits(np.asarray(own @ with_other.T), score))
-    right = kept[:, : len(subject.names)].max(1) > kept[:, len(subject.names) :].sum(1)
+    right = kept[:, :k].max(1) > kept[:, k:].sum(1)
     sure = float((before >= 0.5).mean())
     options = " ".join(f'--unknown "{word}"' for word in NEUTRAL[:2])
     yield Finding(

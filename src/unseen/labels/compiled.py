@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from unseen.encoder import Encoder, Progress
 from unseen.errors import LabelError
-from unseen.labels.label_set import Label, LabelSet, fill
+from unseen.labels.label_set import UNKNOWN, Label, LabelSet
+from unseen.labels.templates import fill
 from unseen.models.model import Model, Score
 from unseen.system.safetensors_file import Kind
 
@@ -27,45 +29,90 @@ Rows = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Cache:
-    """Example pictures that have a say of their own (Zhang et al. 2022, arXiv:2207.09519).
+    """Example pictures that add to the scores of their labels (Zhang et al. 2022,
+    arXiv:2207.09519).
 
-    A label's say is alpha times the mean of exp(-beta · (1 - cosine)) over its examples, less the
+    A label gets alpha times the mean of exp(-beta · (1 - cosine)) over its examples, less the
     mean of that over all labels with examples, which then stand level with those that have none.
-    Examples of labels that are not in the set have places behind its end, and count in that mean.
+    Examples of labels that are not in the set have ids behind its end, and count in that mean.
     """
 
     support: Rows  # (m, d), rows of length 1
-    owners: NDArray[np.int32]  # (m,) the place of each one's label, ascending
+    label_ids: NDArray[np.int32]  # (m,) the index of each example's label, ascending
     alpha: float
     beta: float
 
-    def say(self, cosines: Rows, k: int) -> Rows:
-        """(n, m) cosines to the examples → (n, k), to be added to those of the labels."""
-        there, first, count = np.unique(self.owners, return_index=True, return_counts=True)
-        near = np.exp(-np.float32(self.beta) * (1 - cosines))
-        each = np.add.reduceat(near, first, axis=1) / count.astype(np.float32)
+    def __repr__(self) -> str:
+        return f"Cache({len(self.support)} examples, alpha={self.alpha:g}, beta={self.beta:g})"
+
+    def logits(self, cosines: Rows, k: int) -> Rows:
+        """(n, m) cosines to the examples → (n, k), to be added to the cosines of the labels."""
+        ids, first, count = np.unique(self.label_ids, return_index=True, return_counts=True)
+        affinity = np.exp(-np.float32(self.beta) * (1 - cosines))
+        each = np.add.reduceat(affinity, first, axis=1) / count.astype(np.float32)
         each -= each.mean(1, keepdims=True)
-        said = np.zeros((len(cosines), k), dtype=np.float32)
-        inside = there < k
-        said[:, there[inside]] = np.float32(self.alpha) * each[:, inside]
-        return said
+        logits = np.zeros((len(cosines), k), dtype=np.float32)
+        inside = ids < k
+        logits[:, ids[inside]] = np.float32(self.alpha) * each[:, inside]
+        return logits
+
+    # in the files of adapters and of compiled label sets
+
+    def facts(self) -> dict[str, float]:
+        """The numbers, for the metadata of a file."""
+        return {"alpha": self.alpha, "beta": self.beta}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays, under the names that they have in a file."""
+        return {"support": self.support, "owners": self.label_ids}
+
+    @classmethod
+    def from_file(cls, facts: dict[str, Any], arrays: dict[str, Any]) -> Cache:
+        """What `facts` and `arrays` gave. KeyError where a part is missing."""
+        return cls(arrays["support"], arrays["owners"], facts["alpha"], facts["beta"])
 
 
 @dataclass(frozen=True, eq=False)
 class Adapted:
-    """What an adapter changed beside rows of the matrix: see unseen.prediction.adapter."""
+    """What an adapter changed beside rows of the matrix and the score: see `Adapter`."""
 
     adapter: str  # which
-    score: Score  # in place of the model's
     cache: Cache | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class CompiledLabels:
-    """`matrix` float32 (k, d): a row of length 1 a label; `neutral` (m, d): the neutral prompts.
+    """A label set encoded for one model, and the score that gives its matrix a meaning.
 
-    Tied to the model whose fingerprint it carries: any other refuses it. Where it is `adapted`,
-    rows have any length: `similarities` and `rule` are right in both cases.
+    It is tied to the model whose fingerprint it carries: any other model refuses it.
+
+    Attributes
+    ----------
+    labels : tuple of Label
+        k labels, background labels among them.
+    prompts : tuple of tuple of str
+        The prompts behind each row of the matrix.
+    matrix : float32 array (k, d)
+        A row of length 1 for each label; of any length where the set is `adapted`.
+    neutral : float32 array (m, d)
+        The vectors of neutral prompts, which multi-label mode compares with; may be empty.
+    model, revision, fingerprint : str
+        The checkpoint that encoded it; `revision` is None for a folder.
+    name : str
+        The name of the set in messages.
+    adapted : Adapted, optional
+        What an adapter changed.
+    stored_score : Score, optional
+        What `score` gives. None where a file of 0.1.0 does not have it, until `for_model` fills it
+        in.
+
+    Examples
+    --------
+    >>> import unseen
+    >>> classifier = unseen.load()
+    >>> labels = classifier.compile(["cat", "dog"], background=["something else"])
+    >>> labels.answers
+    ('cat', 'dog', 'unknown')
     """
 
     labels: tuple[Label, ...]
@@ -77,6 +124,137 @@ class CompiledLabels:
     fingerprint: str
     name: str = "labels"
     adapted: Adapted | None = None
+    stored_score: Score | None = None
+
+    @classmethod
+    def of_vectors(
+        cls,
+        labels: Sequence[Label],
+        vectors: Rows,
+        model: Model,
+        *,
+        prompts: Sequence[tuple[str, ...]] | None = None,
+        neutral: Rows | None = None,
+        name: str = "labels",
+    ) -> CompiledLabels:
+        """A compiled set of vectors that are already known.
+
+        Parameters
+        ----------
+        labels : sequence of Label
+            k labels.
+        vectors : float32 array (k, d)
+            A row of length 1 for each label, as the text network of `model` gives it.
+        model : Model
+            The model that made the vectors; it gives the set its score.
+        prompts : sequence of tuples of str, optional
+            The prompts that each vector stands for; by default those of the labels.
+        neutral : float32 array (m, d), optional
+            The vectors of neutral prompts, which multi-label mode needs; by default none.
+        name : str
+            The name of the set in messages.
+
+        Returns
+        -------
+        CompiledLabels
+
+        Raises
+        ------
+        LabelError
+            If the number of vectors, or their width, does not fit the labels and the model.
+        """
+        if vectors.shape != (len(labels), model.dimension):
+            raise LabelError(
+                f"the vectors have the shape {vectors.shape}; {len(labels)} labels of "
+                f"{model.name} need ({len(labels)}, {model.dimension})."
+            )
+        return cls(
+            tuple(labels),
+            tuple(label.prompts for label in labels) if prompts is None else tuple(prompts),
+            vectors,
+            vectors[:0] if neutral is None else neutral,
+            model.name,
+            model.revision,
+            model.fingerprint,
+            name,
+            stored_score=model.score,
+        )
+
+    # what may be said of a picture
+
+    @cached_property
+    def background_mask(self) -> NDArray[np.bool_]:
+        """(k,): which labels are background."""
+        return np.array([label.background for label in self.labels], dtype=bool)
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """What may be said of a picture: the labels that are not background, and then `unknown`
+        where there are background labels. LabelError where a label has that name."""
+        names = tuple(label.name for label in self.labels if not label.background)
+        if len(names) == len(self.labels):
+            return names
+        if UNKNOWN in names:
+            raise LabelError(
+                f"with background labels, {UNKNOWN!r} is the name of their answer: rename that "
+                "label."
+            )
+        return (*names, UNKNOWN)
+
+    def of_answers(self, probabilities: NDArray[Any]) -> NDArray[Any]:
+        """The probabilities of the answers: those of background labels are added up.
+
+        Parameters
+        ----------
+        probabilities : array (n, k)
+            Of the labels.
+
+        Returns
+        -------
+        array (n, number of answers)
+        """
+        return self._per_answer(probabilities, np.sum)
+
+    def cosines_of_answers(self, cosines: Rows) -> Rows:
+        """The cosines behind the answers: of background labels, the largest.
+
+        Parameters
+        ----------
+        cosines : float32 array (n, k)
+            Of the labels.
+
+        Returns
+        -------
+        float32 array (n, number of answers)
+        """
+        return self._per_answer(cosines, np.max)
+
+    def _per_answer(
+        self, values: NDArray[Any], joined: Callable[..., NDArray[Any]]
+    ) -> NDArray[Any]:
+        background = self.background_mask
+        if not background.any():
+            return values
+        unknown = joined(values[:, background], axis=1, keepdims=True)
+        return np.hstack([values[:, ~background], unknown])
+
+    # how pictures are compared with them
+
+    @property
+    def score(self) -> Score:
+        """How `similarities` become logits and probabilities: the model's rule, or that of the
+        adapter that was applied. LabelError for a file of 0.1.0 that no model has opened."""
+        if self.stored_score is None:
+            raise LabelError(
+                f"the label set {self.name!r} is from a file of unseen 0.1.0, which does not hold "
+                f"the score of its model {self.model}: pass it through Classifier.compile, or "
+                "compile the labels again."
+            )
+        return self.stored_score
+
+    def __repr__(self) -> str:
+        adapted = "" if self.adapted is None else ", adapted"
+        return f"CompiledLabels({self.name!r}, {len(self.labels)} labels, {self.model!r}{adapted})"
 
     @property
     def compared(self) -> Rows:
@@ -86,25 +264,55 @@ class CompiledLabels:
         return np.vstack([self.matrix, self.adapted.cache.support])
 
     def similar(self, products: Rows) -> Rows:
-        """(n, k + m) products with `compared` → (n, k): cosines, or what an adapter made of them.
+        """Products with `compared` → cosines, or what an adapter makes of them.
 
-        Either way the logits are scale · this + bias, of `rule`.
+        Either way the logits are scale · this + bias, of `score`.
+
+        Parameters
+        ----------
+        products : float32 array (n, k + m)
+            Embeddings times the rows of `compared`.
+
+        Returns
+        -------
+        float32 array (n, k)
         """
         if self.adapted is None or self.adapted.cache is None:
             return products
         k = len(self.labels)
-        return products[:, :k] + self.adapted.cache.say(products[:, k:], k)
+        return products[:, :k] + self.adapted.cache.logits(products[:, k:], k)
 
     def similarities(self, embeddings: Rows) -> Rows:
-        """(n, d) → (n, k), as `similar`."""
+        """How similar pictures are to the labels, as `similar` says.
+
+        Parameters
+        ----------
+        embeddings : float32 array (n, d)
+            Rows of length 1.
+
+        Returns
+        -------
+        float32 array (n, k)
+        """
         return self.similar(np.asarray(embeddings @ self.compared.T, dtype=np.float32))
 
-    def rule(self, score: Score) -> Score:
-        """How these become probabilities: `score`, the model's own, unless it is adapted."""
-        return score if self.adapted is None else self.adapted.score
+    def for_model(self, model: Model) -> CompiledLabels:
+        """The set, with the model's score where a file of 0.1.0 has none.
 
-    def check(self, model: Model) -> None:
-        """LabelError unless it was compiled for exactly this model."""
+        Parameters
+        ----------
+        model : Model
+            The model in use.
+
+        Returns
+        -------
+        CompiledLabels
+
+        Raises
+        ------
+        LabelError
+            Unless the set was compiled for exactly this model.
+        """
         if self.fingerprint != model.fingerprint:
             raise LabelError(
                 f"the label set {self.name!r} was compiled for {self.model} "
@@ -112,13 +320,27 @@ class CompiledLabels:
                 f"({model.fingerprint[:12]}); compile it again: unseen labels compile … "
                 f"-m {model.name}"
             )
+        return self if self.stored_score else replace(self, stored_score=model.score)
+
+    # files
 
     def save(self, path: str | Path) -> None:
-        """One safetensors file, written whole or not at all."""
+        """Write one safetensors file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+            Replaced where it exists.
+        """
         KIND.write(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        """What `save` writes."""
+        """What `save` writes.
+
+        Returns
+        -------
+        bytes
+        """
         facts: dict[str, Any] = {
             "labels": [
                 {"name": la.name, "threshold": la.threshold, "background": la.background}
@@ -131,22 +353,55 @@ class CompiledLabels:
             "name": self.name,
         }
         arrays: dict[str, NDArray[Any]] = {"matrix": self.matrix, "neutral": self.neutral}
-        if self.adapted is not None:
-            cache = self.adapted.cache
-            facts["adapted"] = {"adapter": self.adapted.adapter, **asdict(self.adapted.score)}
-            if cache is not None:
-                facts["adapted"] |= {"alpha": cache.alpha, "beta": cache.beta}
-                arrays |= {"support": cache.support, "owners": cache.owners}
+        if self.adapted is not None:  # as 0.1.0 wrote it: the score is beside the adapter's name
+            facts["adapted"] = {"adapter": self.adapted.adapter, **asdict(self.score)}
+            if self.adapted.cache is not None:
+                facts["adapted"] |= self.adapted.cache.facts()
+                arrays |= self.adapted.cache.arrays()
+        elif self.stored_score is not None:
+            facts["score"] = asdict(self.stored_score)
         return KIND.to_bytes(arrays, facts)
 
     @classmethod
     def load(cls, path: str | Path) -> CompiledLabels:
-        """LabelError when the file is missing, damaged, or something else."""
+        """A set that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+            A .safetensors file.
+
+        Returns
+        -------
+        CompiledLabels
+
+        Raises
+        ------
+        LabelError
+            If the file is missing, damaged, or something else.
+        """
         return cls.from_bytes(KIND.read(path), str(path))
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str) -> CompiledLabels:
-        """What `to_bytes` gave; `where` it was, for the LabelError of what is damaged."""
+        """The set that `to_bytes` gave.
+
+        Parameters
+        ----------
+        content : bytes
+            The content of a file.
+        where : str
+            Its name, for messages.
+
+        Returns
+        -------
+        CompiledLabels
+
+        Raises
+        ------
+        LabelError
+            If the content is damaged, or something else.
+        """
         return KIND.from_bytes(content, where, cls._from_facts)
 
     @classmethod
@@ -169,15 +424,19 @@ class CompiledLabels:
             facts["fingerprint"],
             facts["name"],
             None if facts.get("adapted") is None else _adapted(facts["adapted"], arrays),
+            _score(facts),
         )
 
 
 def _adapted(facts: dict[str, Any], arrays: dict[str, Any]) -> Adapted:
-    cache = None
-    if "alpha" in facts:
-        cache = Cache(arrays["support"], arrays["owners"], facts["alpha"], facts["beta"])
-    score = Score(facts["rule"], facts["scale"], facts["bias"])
-    return Adapted(facts["adapter"], score, cache)
+    cache = Cache.from_file(facts, arrays) if "alpha" in facts else None
+    return Adapted(facts["adapter"], cache)
+
+
+def _score(facts: dict[str, Any]) -> Score | None:
+    """That of the adapter, or else of the model, which files of 0.1.0 do not hold."""
+    stored = facts.get("adapted") or facts.get("score")
+    return None if stored is None else Score(stored["rule"], stored["scale"], stored["bias"])
 
 
 def compile_labels(
@@ -202,15 +461,13 @@ def assemble(model: Model, label_set: LabelSet, rows: NDArray[np.float32]) -> Co
     """The embeddings (n, d) of `texts_of` → the compiled set."""
     prompts = label_set.prompts(model.template)
     sizes = [len(own) for own in prompts]
-    return CompiledLabels(
+    return CompiledLabels.of_vectors(
         label_set.labels,
-        tuple(prompts),
         _averaged(rows[: sum(sizes)], sizes),
-        rows[sum(sizes) :],
-        model.name,
-        model.revision,
-        model.fingerprint,
-        label_set.name,
+        model,
+        prompts=prompts,
+        neutral=rows[sum(sizes) :],
+        name=label_set.name,
     )
 
 

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.datasets.folds import stratified_folds
 from unseen.encoder import Progress
 from unseen.errors import LabelError
 from unseen.labels.compiled import Cache, CompiledLabels
@@ -35,7 +36,7 @@ from unseen.prediction.adapter import ZERO_SHOT, Adapter
 from unseen.prediction.score import softmax
 
 Rows = NDArray[np.float32]
-Places = NDArray[np.int64]
+LabelIds = NDArray[np.int64]
 Settings = dict[str, float]
 
 FOLDS = 5
@@ -58,16 +59,16 @@ class Examples:
     """
 
     images: Rows  # (n, d)
-    owners: Places  # (n,) places of labels
+    label_ids: LabelIds  # (n,) the index of each one's label
     texts: Rows  # (k, d)
     scale: float  # of the model's logits
 
     @property
     def count(self) -> NDArray[np.int64]:
-        return np.bincount(self.owners, minlength=len(self.texts))
+        return np.bincount(self.label_ids, minlength=len(self.texts))
 
     def of(self, chosen: NDArray[np.bool_]) -> Examples:
-        return replace(self, images=self.images[chosen], owners=self.owners[chosen])
+        return replace(self, images=self.images[chosen], label_ids=self.label_ids[chosen])
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Fitted:
         """(n, d) → (n, k), on the scale of the model's cosines."""
         similar = images @ self.rows.T
         if self.cache is not None:
-            similar = similar + self.cache.say(images @ self.cache.support.T, len(self.rows))
+            similar = similar + self.cache.logits(images @ self.cache.support.T, len(self.rows))
         return np.asarray(similar, dtype=np.float32)
 
 
@@ -91,16 +92,16 @@ class Fitted:
 def prototypes(examples: Examples, *, w: float) -> Fitted:
     """The text's row, and the mean of the examples against that of all labels."""
     means = np.zeros_like(examples.texts)
-    np.add.at(means, examples.owners, examples.images)
+    np.add.at(means, examples.label_ids, examples.images)
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     return Fitted(examples.texts + np.float32(w) * (means - means.mean(0)))
 
 
 def cache(examples: Examples, *, alpha: float, beta: float) -> Fitted:
     """The texts, and every example by itself."""
-    order = np.argsort(examples.owners, kind="stable")
-    owners = examples.owners[order].astype(np.int32)
-    return Fitted(examples.texts, Cache(examples.images[order], owners, alpha, beta))
+    order = np.argsort(examples.label_ids, kind="stable")
+    label_ids = examples.label_ids[order].astype(np.int32)
+    return Fitted(examples.texts, Cache(examples.images[order], label_ids, alpha, beta))
 
 
 def probe(
@@ -113,8 +114,8 @@ def probe(
     begin with.
     """
     k = len(examples.texts)
-    weight = (1 / (k * examples.count))[examples.owners][:, None].astype(np.float32)
-    target = np.eye(k, dtype=np.float32)[examples.owners]
+    weight = (1 / (k * examples.count))[examples.label_ids][:, None].astype(np.float32)
+    target = np.eye(k, dtype=np.float32)[examples.label_ids]
     u, s, axes = np.linalg.svd(examples.images, full_matrices=False)
     x = np.asarray(u * s, dtype=np.float32)  # the examples in the space that they span
     scale = np.float32(examples.scale * min(1.0, _zero_shot_factor(examples)))
@@ -145,7 +146,7 @@ def _pace(largest: float, smallest: float) -> tuple[np.float32, np.float32]:
 
 def _zero_shot_factor(examples: Examples) -> float:
     said = examples.scale * (examples.images @ examples.texts.T)
-    return best_factor(np.asarray(said, dtype=np.float32), examples.owners)[0]
+    return best_factor(np.asarray(said, dtype=np.float32), examples.label_ids)[0]
 
 
 METHODS: dict[str, tuple[Callable[..., Fitted], tuple[Settings, ...]]] = {
@@ -179,47 +180,47 @@ def _candidates(examples: Examples) -> Iterator[tuple[str, Settings, Fitted]]:
 
 def adapt(
     images: Rows,
-    owners: Sequence[int] | Places,
+    label_ids: Sequence[int] | LabelIds,
     labels: CompiledLabels,
-    score: Score,
     *,
     by_pictures: Iterable[str] = (),
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Adapter:
-    """Embeddings (n, d) of pictures, and the place of each one's label in the set → an adapter.
+    """Embeddings (n, d) of pictures, and the index of each one's label in the set → an adapter.
 
-    `score`: of the model that compiled the labels. Labels without pictures have no part in it, and
-    are not in the adapter. `by_pictures`: labels whose names say nothing. The method and its
-    settings are those with the least loss on pictures held out (stratified; labels with a single
-    picture are not held out); they are taken only if more of these are right than with zero-shot by
-    more than noise, and otherwise the adapter is zero-shot, and changes nothing. With one picture a
-    label nothing can be held out: docs/adapt.md says what is done then. `facts` of the adapter have
+    Labels without pictures have no part in it, and are not in the adapter. `by_pictures`: labels
+    whose names say nothing. The method and its settings are those with the least loss on pictures
+    held out (stratified; labels with a single picture are not held out); they are taken only if
+    more of these are right than with zero-shot by more than noise, and otherwise the adapter is
+    zero-shot, and changes nothing. With one picture a label nothing can be held out:
+    docs/adapt.md says what is done then. `facts` of the adapter have
     the figures. `progress` is called with how many folds are done, and of how many.
 
     LabelError for fewer than two labels with pictures, and for labels that are adapted already.
     """
-    owners = np.asarray(owners, dtype=np.int64)
+    label_ids = np.asarray(label_ids, dtype=np.int64)
     if labels.adapted is not None:
         raise LabelError("these labels are adapted already; give them as they were.")
-    there, own = np.unique(owners, return_inverse=True)
-    if len(there) < 2:
+    score = labels.score
+    with_pictures, ids = np.unique(label_ids, return_inverse=True)
+    if len(with_pictures) < 2:
         raise LabelError(
             "at least two labels need example pictures: what one looks like is told by what "
             "others do not. Any counter-examples will do, as a label such as `something else`."
         )
     by_pictures = sorted(by_pictures)
-    texts = _beginnings(labels, by_pictures)[there]
-    examples = Examples(images, np.asarray(own, dtype=np.int64), texts, score.scale)
+    texts = _beginnings(labels, by_pictures)[with_pictures]
+    examples = Examples(images, np.asarray(ids, dtype=np.int64), texts, score.scale)
     count = examples.count
-    zero = _said(score, images @ labels.matrix[there].T)
-    held_out = count[examples.owners] > 1
+    zero = _said(score, images @ labels.matrix[with_pictures].T)
+    held_out = count[examples.label_ids] > 1
     if held_out.any():
         choice, tried = _validated(examples, zero, held_out, score, seed, progress)
     else:
-        right = float((zero.argmax(1) == examples.owners).mean())
+        right = float((zero.argmax(1) == examples.label_ids).mean())
         choice = Choice(ZERO_SHOT, {}, score) if right >= ENOUGH else Choice(*UNSEEN, score)
-        tried = [_tried(ZERO_SHOT, {}, zero, examples.owners)]
+        tried = [_tried(ZERO_SHOT, {}, zero, examples.label_ids)]
     facts = {
         "settings": choice.settings,
         "pictures": len(images),
@@ -238,7 +239,7 @@ def adapt(
         fitted = next(f for *what, f in _candidates(examples) if tuple(what) == wanted)
         rows, kept = fitted.rows, fitted.cache
     return Adapter(
-        tuple(labels.labels[i].name for i in there),
+        tuple(labels.labels[i].name for i in with_pictures),
         rows,
         choice.score,
         choice.method,
@@ -246,7 +247,7 @@ def adapt(
         labels.revision,
         labels.fingerprint,
         texts.mean(0),
-        choice.contrast,
+        choice.text_scale,
         kept,
         facts,
     )
@@ -254,12 +255,12 @@ def adapt(
 
 @dataclass(frozen=True)
 class Choice:
-    """What an adapter is to be. `contrast`: as it has it."""
+    """What an adapter is to be. `text_scale`: as it has it."""
 
     method: str
     settings: Settings
     score: Score
-    contrast: float = 1.0
+    text_scale: float = 1.0
 
 
 def _beginnings(labels: CompiledLabels, by_pictures: Iterable[str]) -> Rows:
@@ -285,23 +286,23 @@ def _validated(
     progress: Progress | None,
 ) -> tuple[Choice, list[dict[str, Any]]]:
     """The choice, and the best that each method came to."""
-    owners = examples.owners[held_out]
+    label_ids = examples.label_ids[held_out]
     best: dict[str, tuple[float, Settings, Rows]] = {}
     for name, settings, said in _cross_validated(examples, held_out, score, seed, progress):
-        loss = best_factor(said, owners)[1]
+        loss = best_factor(said, label_ids)[1]
         if name not in best or loss < best[name][0]:
             best[name] = (loss, settings, said)
-    tried = [_tried(ZERO_SHOT, {}, zero[held_out], owners)]
-    tried += [_tried(name, settings, said, owners) for name, (_, settings, said) in best.items()]
+    tried = [_tried(ZERO_SHOT, {}, zero[held_out], label_ids)]
+    tried += [_tried(name, settings, said, label_ids) for name, (_, settings, said) in best.items()]
     method = min(best, key=lambda name: best[name][0])
     _, settings, said = best[method]
-    gained = (said.argmax(1) == owners).astype(int) - (zero[held_out].argmax(1) == owners)
+    gained = (said.argmax(1) == label_ids).astype(int) - (zero[held_out].argmax(1) == label_ids)
     if gained.sum() <= NOISE * np.sqrt(np.abs(gained).sum()):
         return Choice(ZERO_SHOT, {}, score), tried
-    fitted = fitted_score(said, owners, score)
+    fitted = fitted_score(said, label_ids, score)
     # The rows of other labels' texts are as sure as zero-shot should have been.
-    contrast = fitted_score(zero[held_out], owners, score).scale / fitted.scale
-    return Choice(method, settings, fitted, contrast), tried
+    text_scale = fitted_score(zero[held_out], label_ids, score).scale / fitted.scale
+    return Choice(method, settings, fitted, text_scale), tried
 
 
 def _cross_validated(
@@ -312,8 +313,7 @@ def _cross_validated(
     progress: Progress | None,
 ) -> Iterator[tuple[str, Settings, Rows]]:
     """Logits (n held out, k) of every candidate, each picture's by what was fitted without it."""
-    fold = folds(examples.owners, seed)
-    fold[~held_out] = -1
+    fold = stratified_folds(examples.label_ids, FOLDS, seed)
     used = [number for number in range(FOLDS) if (fold == number).any()]
     said: dict[int, Rows] = {}
     kinds: list[tuple[str, Settings]] = []
@@ -331,21 +331,11 @@ def _cross_validated(
         yield name, settings, said[i][held_out]
 
 
-def folds(owners: Places, seed: int) -> Places:
-    """Which of FOLDS each picture is in: those of a label in as many as there are of them."""
-    rng = np.random.default_rng(seed)
-    fold = np.empty(len(owners), dtype=np.int64)
-    for label in np.unique(owners):
-        mine = rng.permutation(np.flatnonzero(owners == label))
-        fold[mine] = (rng.integers(FOLDS) + np.arange(len(mine))) % FOLDS
-    return fold
-
-
 def _said(score: Score, similarities: Rows) -> Rows:
     return np.asarray(similarities * np.float32(score.scale), dtype=np.float32)
 
 
-def _tried(name: str, settings: Settings, said: Rows, owners: Places) -> dict[str, Any]:
-    right = int((said.argmax(1) == owners).sum())
-    loss = best_factor(said, owners)[1]
+def _tried(name: str, settings: Settings, said: Rows, label_ids: LabelIds) -> dict[str, Any]:
+    right = int((said.argmax(1) == label_ids).sum())
+    loss = best_factor(said, label_ids)[1]
     return {"method": name, "settings": settings, "right": right, "loss": round(loss, 4)}

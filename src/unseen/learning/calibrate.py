@@ -22,15 +22,15 @@ from unseen.classifier import Classifier
 from unseen.datasets.annotation import Example, match, read
 from unseen.errors import LabelError, UnseenWarning
 from unseen.labels.compiled import CompiledLabels
-from unseen.labels.label_set import LabelsLike, TemplateLike
-from unseen.models.model import Score
+from unseen.labels.label_set import LabelsLike
+from unseen.labels.templates import TemplateLike
+from unseen.learning.temperature import golden_section
 from unseen.prediction import score
 from unseen.prediction.calibration import (
     METHODS,
     Calibration,
+    ConformalPredictor,
     Exact,
-    Likely,
-    answers,
     plain,
     words_sha256,
 )
@@ -72,8 +72,8 @@ def calibrate(
 ) -> Calibration:
     """What labelled pictures teach of a label set.
 
-    `pictures`: what `datasets.annotation.read` takes (a folder with a folder a label, or a CSV file of
-    path and label), or pairs of a source and its label or labels. One label a picture: the
+    `pictures`: what `datasets.annotation.read` takes (a folder with a folder a label, or a CSV
+    file of path and label), or pairs of a source and its label or labels. One label a picture: the
     temperature, and sets of likely labels with `coverage` (None: no sets) by `method`, lac or aps.
     `multi_label`: the labels of a picture are all that are true of it; thresholds are for the best
     F1, or for a wanted `precision`. Raises LabelError for fewer than five pictures, and the error
@@ -82,7 +82,7 @@ def calibrate(
     _check(precision, coverage, method)
     compiled = classifier.compile(labels, template=template, background=background)
     sources, examples = _read(pictures, several=multi_label)
-    matched = match(examples, answers(compiled))
+    matched = match(examples, compiled.answers)
     if matched.unnamed:
         some = ", ".join([*map(repr, matched.unnamed)][:5])
         warnings.warn(
@@ -96,9 +96,8 @@ def calibrate(
     rows = classifier.encode_images([sources[i] for i in used], batch_size=batch_size)
     return learn(
         rows,
-        matched.truth(used.tolist(), True, len(answers(compiled))),
+        matched.truth(used.tolist(), True, len(compiled.answers)),
         compiled,
-        classifier.model.score,
         multi_label=multi_label,
         precision=precision,
         coverage=coverage,
@@ -110,30 +109,26 @@ def learn(
     rows: Rows,
     truth: Bools,
     compiled: CompiledLabels,
-    rule: Score,
     *,
     multi_label: bool = False,
     precision: float | None = None,
     coverage: float | None = 0.9,
     method: str = "lac",
 ) -> Calibration:
-    """As `calibrate`, of embeddings (n, d), and which of the answers are right of each (n, k).
-
-    `rule`: of the model that compiled the labels.
-    """
+    """As `calibrate`, of embeddings (n, d), and which of the answers are right of each (n, k)."""
     _check(precision, coverage, method)
     _enough(len(rows))
-    cosines, rule = compiled.similarities(rows), compiled.rule(rule)
+    cosines = compiled.similarities(rows)
     if not multi_label:
-        logits = score.logits(cosines, rule)
+        logits = score.logits(cosines, compiled.score)
         return _made(
             compiled,
             len(rows),
             temperature=fit_temperature(logits, _columns(truth, compiled)),
             likely=None if coverage is None else _likely(logits, compiled, truth, coverage, method),
         )
-    known = truth[:, : sum(not label.background for label in compiled.labels)]
-    logits = several_logits(rows, cosines, compiled, rule)
+    known = truth[:, : int((~compiled.background_mask).sum())]
+    logits = several_logits(rows, cosines, compiled)
     temperature, shift = fit_line(logits, known)
     made = _made(compiled, len(rows), multi_label=True, temperature=temperature, shift=shift)
     found = thresholds(made.several(logits), known, precision)
@@ -147,7 +142,7 @@ def learn(
         )
     return replace(
         made,
-        thresholds=dict(zip(answers(compiled), found, strict=False)),
+        thresholds=dict(zip(compiled.answers, found, strict=False)),
         wanted="f1" if precision is None else f"precision {precision:g}",
     )
 
@@ -178,17 +173,15 @@ def calibrate_unlabelled(
     compiled = classifier.compile(labels, template=template, background=background)
     stream = classifier.encoder.stream_images(sources, batch_size=batch_size)
     good = [e.embedding for e in stream if e.embedding is not None]
-    return learn_prior(np.array(good, dtype=np.float32), compiled, classifier.model.score, prior)
+    return learn_prior(np.array(good, dtype=np.float32), compiled, prior)
 
 
-def learn_prior(
-    rows: Rows, compiled: CompiledLabels, rule: Score, prior: str = "mean"
-) -> Calibration:
+def learn_prior(rows: Rows, compiled: CompiledLabels, prior: str = "mean") -> Calibration:
     """As `calibrate_unlabelled`, of embeddings (n, d)."""
     if prior not in PRIORS:
         raise LabelError(f"{prior!r} is no prior correction; {', '.join(PRIORS)} are.")
     _enough(len(rows))
-    logits = score.logits(compiled.similarities(rows), compiled.rule(rule))
+    logits = score.logits(compiled.similarities(rows), compiled.score)
     moved = [float(x) for x in PRIORS[prior](logits)]
     names = [label.name for label in compiled.labels]
     return _made(compiled, len(rows), prior=dict(zip(names, moved, strict=True)))
@@ -218,15 +211,11 @@ def fit_temperature(logits: NDArray[Any], right: Bools) -> float:
 
     def loss(log_t: float) -> float:
         scaled = exact / math.exp(log_t)
-        missed = _log_sum(scaled) - _log_sum(np.where(right, scaled, -np.inf))
+        missed = score.log_sum_exp(scaled)
+        missed = missed - score.log_sum_exp(np.where(right, scaled, -np.inf))
         return float(missed.sum()) + 0.5 * (log_t / TEMPERATURE_SPREAD) ** 2
 
     return math.exp(_least(loss, math.log(COLDEST), math.log(HOTTEST)))
-
-
-def _log_sum(rows: Exact) -> Exact:
-    top = rows.max(1, keepdims=True)
-    return np.asarray(np.log(np.exp(rows - top).sum(1)) + top[:, 0])
 
 
 def _least(loss: Callable[[float], float], low: float, high: float) -> float:
@@ -234,11 +223,7 @@ def _least(loss: Callable[[float], float], low: float, high: float) -> float:
     grid = np.linspace(low, high, 61)
     middle = int(np.argmin([loss(float(x)) for x in grid]))
     a, b = float(grid[max(middle - 1, 0)]), float(grid[min(middle + 1, 60)])
-    golden = (math.sqrt(5) - 1) / 2
-    while b - a > 1e-5:
-        left, right = b - golden * (b - a), a + golden * (b - a)
-        a, b = (a, right) if loss(left) < loss(right) else (left, b)
-    return (a + b) / 2
+    return golden_section(loss, a, b, width=1e-5)
 
 
 def reach(strange: NDArray[Any], coverage: float) -> float | None:
@@ -254,7 +239,7 @@ def reach(strange: NDArray[Any], coverage: float) -> float | None:
 
 def _likely(
     logits: NDArray[Any], compiled: CompiledLabels, truth: Bools, coverage: float, method: str
-) -> Likely | None:
+) -> ConformalPredictor | None:
     strange = METHODS[method](plain(logits, compiled))[truth]
     found = reach(strange, coverage)
     if found is None:
@@ -266,7 +251,7 @@ def _likely(
             stacklevel=3,
         )
         return None
-    return Likely(coverage, method, found)
+    return ConformalPredictor(coverage, method, found)
 
 
 # several labels a picture
@@ -399,7 +384,7 @@ def _enough(pictures: int) -> None:
 
 def _columns(truth: Bools, compiled: CompiledLabels) -> Bools:
     """(n, answers) → (n, labels): `unknown` is right where any background label would be."""
-    background = np.array([label.background for label in compiled.labels])
+    background = compiled.background_mask
     right = np.zeros((len(truth), len(background)), dtype=bool)
     right[:, ~background] = truth[:, : (~background).sum()]
     if background.any():

@@ -5,6 +5,7 @@ Aimed a little short of certainty, so that a few pictures do not make every answ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -18,22 +19,22 @@ from unseen.prediction.score import sigmoid
 WIDEST = 64.0  # how much a factor may change a scale, either way
 
 Rows = NDArray[np.float32]
-Places = NDArray[np.int64]
+LabelIds = NDArray[np.int64]
 
 
-def best_factor(said: Rows, owners: Places) -> tuple[float, float]:
+def best_factor(logits: Rows, label_ids: LabelIds) -> tuple[float, float]:
     """What the logits (n, k) are best multiplied with, and the mean loss then.
 
     The right label is aimed at with (n + 1) / (n + 2), not with certainty (Platt 1999): else a few
     pictures that are all right would make every answer sure.
     """
-    n, k = said.shape
-    own = said[np.arange(n), owners]
+    n, k = logits.shape
+    right = logits[np.arange(n), label_ids]
     missing = 1 / (n + 2)
-    others = (said.sum(1) - own) / max(k - 1, 1)
-    top = said.max(1)
-    centred = said - top[:, None]
-    short = top - ((1 - missing) * own + missing * others)
+    others = (logits.sum(1) - right) / max(k - 1, 1)
+    top = logits.max(1)
+    centred = logits - top[:, None]
+    short = top - ((1 - missing) * right + missing * others)
 
     def loss(t: float) -> float:
         return float((np.log(np.exp(np.float32(t) * centred).sum(1)) + t * short).mean())
@@ -42,38 +43,46 @@ def best_factor(said: Rows, owners: Places) -> tuple[float, float]:
 
 
 def _least(loss: Callable[[float], float]) -> tuple[float, float]:
-    """Where a convex function of a factor is least, and how little: golden section."""
-    golden = (np.sqrt(5) - 1) / 2
-    low, high = -np.log(WIDEST), np.log(WIDEST)
-    for _ in range(24):
+    """Where a convex function of a factor is least, and how little."""
+    reach = float(np.log(WIDEST))
+    log_factor = golden_section(lambda at: loss(float(np.exp(at))), -reach, reach, width=1e-4)
+    factor = float(np.exp(log_factor))
+    return factor, loss(factor)
+
+
+def golden_section(
+    loss: Callable[[float], float], low: float, high: float, *, width: float
+) -> float:
+    """Where a function with one valley between two points is least (Kiefer 1953).
+
+    Each step keeps 0.618 of the interval, until it is no wider than `width`; its middle is given.
+    """
+    golden = (math.sqrt(5) - 1) / 2
+    while high - low > width:
         left, right = high - golden * (high - low), low + golden * (high - low)
-        if loss(float(np.exp(left))) < loss(float(np.exp(right))):
-            high = right
-        else:
-            low = left
-    best = float(np.exp((low + high) / 2))
-    return best, loss(best)
+        low, high = (low, right) if loss(left) < loss(right) else (left, high)
+    return (low + high) / 2
 
 
-def fitted_score(said: Rows, owners: Places, score: Score) -> Score:
+def fitted_score(logits: Rows, label_ids: LabelIds, score: Score) -> Score:
     """The family's rule, with the scale (and for sigmoids the bias) that fits these logits.
 
-    `said`: scale · similarity, without the bias. A softmax has no use for a bias.
+    `logits`: scale · similarity, without the bias. A softmax has no use for a bias.
     """
     if score.rule == "softmax":
-        return replace(score, scale=score.scale * best_factor(said, owners)[0])
-    right = np.zeros(said.shape, dtype=bool)
-    right[np.arange(len(owners)), owners] = True
-    factor, _ = _least(lambda t: _yes_no_loss(t * said + _bias(t * said, right), right))
-    return replace(score, scale=score.scale * factor, bias=_bias(factor * said, right))
+        return replace(score, scale=score.scale * best_factor(logits, label_ids)[0])
+    right = np.zeros(logits.shape, dtype=bool)
+    right[np.arange(len(label_ids)), label_ids] = True
+    factor, _ = _least(lambda t: _yes_no_loss(t * logits + _bias(t * logits, right), right))
+    return replace(score, scale=score.scale * factor, bias=_bias(factor * logits, right))
 
 
-def _bias(said: NDArray[Any], right: NDArray[np.bool_]) -> float:
+def _bias(logits: NDArray[Any], right: NDArray[np.bool_]) -> float:
     """With which the sigmoids add up to as many as are right: that is where the loss is least."""
-    low, high = -float(said.max()) - 40, -float(said.min()) + 40
+    low, high = -float(logits.max()) - 40, -float(logits.min()) + 40
     for _ in range(60):
         middle = (low + high) / 2
-        few = sigmoid(np.asarray(said + middle, dtype=np.float32)).sum() < right.sum()
+        few = sigmoid(np.asarray(logits + middle, dtype=np.float32)).sum() < right.sum()
         low, high = (middle, high) if few else (low, middle)
     return (low + high) / 2
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.errors import ModelError, UnseenWarning
+from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models.expected import Expected, expected
 from unseen.models.model import Model
 from unseen.networks.operations import Array, Network
@@ -30,7 +31,6 @@ ARCHITECTURE_VERSION = 2
 # The least cosine to the reference runtime, on the pictures and prompts of models/expected.
 BOUNDS = {"fp32": 0.9999, "bf16": 0.999, "fp16": 0.999, "int8": 0.995}
 AUTO = "auto"  # the fastest that stays within its bound here: int8 on a CPU, half on a GPU, or fp32
-PRECISIONS = (AUTO, "fp32", "fp16", "int8")
 CHECK = "check.json"
 
 logger = logging.getLogger(__name__)
@@ -56,16 +56,16 @@ class CompiledNetwork:
         make: Callable[[], Network[Any]],
         *,
         find_place: Callable[[], Place],
-        precision: str = "fp32",
-        threads: int | None = None,
+        options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     ) -> None:
-        """`find_place` is asked when the network is first needed; `threads` are those of a CPU."""
+        """`find_place` is asked when the network is first needed, and of `options` only precision
+        and threads: a model's networks may run at another place than the options say."""
         self._model = model
         self._tower = tower
         self._make = make
         self._find_place = find_place
-        self._wanted = precision
-        self._threads = threads
+        self._wanted = options.precision
+        self._threads = options.threads
         self._lock = threading.RLock()
         self._checked: Run | None = None  # the network, once it is to be trusted
 

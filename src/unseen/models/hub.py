@@ -160,7 +160,7 @@ def _warn_of_licence(name: str) -> None:
             f"{name}: its licence, {known.licence}, is for research and other non-commercial use "
             "only.",
             UnseenWarning,
-            stacklevel=4,  # the line that called unseen.load
+            stacklevel=5,  # the line that called unseen.load
         )
 
 

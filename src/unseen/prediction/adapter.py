@@ -33,10 +33,11 @@ Rows = NDArray[np.float32]
 class Adapter:
     """Tied to the model whose fingerprint it carries: any other refuses it.
 
-    `rows` (k, d): one a label, of any length; (0, d) for zero-shot. `level` (d,): the mean of what
-    these labels' texts have. The rows of other labels' texts lie around it, `contrast` times as far
-    away as they did: the scale of `score` is made for `rows`, which may be much longer. `facts`:
-    what `unseen.adapt` measured, plain data for JSON. The numbers are those that half precision can
+    `rows` (k, d): one a label, of any length; (0, d) for zero-shot. `text_mean` (d,): the mean of
+    the vectors of these labels' texts. The rows of other labels' texts lie around it, `text_scale`
+    times as far away as they did: the scale of `score` is made for `rows`, which may be much
+    longer. In a file these two are called `level` and `contrast`. `facts`: what `unseen.adapt`
+    measured, plain data for JSON. The numbers are those that half precision can
     hold, in memory too, so that a file says the same as what was saved.
     """
 
@@ -47,28 +48,31 @@ class Adapter:
     model: str
     revision: str | None
     fingerprint: str
-    level: Rows
-    contrast: float = 1.0
+    text_mean: Rows
+    text_scale: float = 1.0
     cache: Cache | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", _halved(self.rows))
-        object.__setattr__(self, "level", _halved(self.level))
+        object.__setattr__(self, "text_mean", _halved(self.text_mean))
         if self.cache is not None:
             cache = replace(self.cache, support=_halved(self.cache.support))
             object.__setattr__(self, "cache", cache)
+
+    def __repr__(self) -> str:
+        return f"Adapter({self.method!r}, {len(self.labels)} labels, {self.model!r})"
 
     @cached_property
     def id(self) -> str:
         """Of its content: the date and the figures do not count."""
         digest = hashlib.sha256(
-            json.dumps([self.labels, asdict(self.score), self.contrast]).encode()
+            json.dumps([self.labels, asdict(self.score), self.text_scale]).encode()
         )
         for array in self._arrays().values():
             digest.update(array.tobytes())
         if self.cache is not None:
-            digest.update(json.dumps([self.cache.alpha, self.cache.beta]).encode())
+            digest.update(json.dumps([*self.cache.facts().values()]).encode())
         return digest.hexdigest()[:16]
 
     def check(self, model: Model) -> None:
@@ -97,39 +101,45 @@ class Adapter:
                 f"the label set {compiled.name!r} was compiled with another adapter; compile its "
                 "labels anew."
             )
-        place = {name: i for i, name in enumerate(self.labels)} if len(self.rows) else {}
-        known = [place.get(label.name, -1) for label in compiled.labels]
-        if compiled.adapted is not None or max(known) < 0:
+        index = {name: i for i, name in enumerate(self.labels)} if len(self.rows) else {}
+        row_of = np.array([index.get(label.name, -1) for label in compiled.labels])
+        if compiled.adapted is not None or row_of.max() < 0:
             return compiled
-        here = np.flatnonzero(np.array(known) >= 0)
-        there = np.array(known)[here]
+        label_ids = np.flatnonzero(row_of >= 0)
+        rows = row_of[label_ids]
         matrix = self._text(compiled.matrix)
-        matrix[here] = self.rows[there]
-        made_of = (f"pictures, in the adapter {self.id}",)
+        matrix[label_ids] = self.rows[rows]
+        origin = (f"pictures, in the adapter {self.id}",)
         prompts = tuple(
-            own if i < 0 else made_of for i, own in zip(known, compiled.prompts, strict=True)
+            texts if row < 0 else origin
+            for row, texts in zip(row_of, compiled.prompts, strict=True)
         )
-        adapted = Adapted(self.id, self.score, self._cache_of(compiled, here, there))
-        neutral = self._text(compiled.neutral)
-        return replace(compiled, matrix=matrix, neutral=neutral, prompts=prompts, adapted=adapted)
+        return replace(
+            compiled,
+            matrix=matrix,
+            neutral=self._text(compiled.neutral),
+            prompts=prompts,
+            adapted=Adapted(self.id, self._cache_of(compiled, label_ids, rows)),
+            stored_score=self.score,
+        )
 
     def _text(self, rows: Rows) -> Rows:
         """The rows of texts, as they compete with the adapter's own."""
-        moved = self.level + np.float32(self.contrast) * (rows - self.level)
+        moved = self.text_mean + np.float32(self.text_scale) * (rows - self.text_mean)
         return np.asarray(moved, dtype=np.float32)
 
     def _cache_of(
-        self, compiled: CompiledLabels, here: NDArray[Any], there: NDArray[Any]
+        self, compiled: CompiledLabels, label_ids: NDArray[Any], rows: NDArray[Any]
     ) -> Cache | None:
-        """The examples, by the places of their labels in a set, or behind its end."""
+        """The examples, with the ids that their labels have in a set, or behind its end."""
         if self.cache is None:
             return None
-        moved = len(compiled.labels) + np.arange(len(self.labels))
-        moved[there] = here
-        places = moved[self.cache.owners]
-        order = np.argsort(places, kind="stable")
-        owners = np.asarray(places[order], dtype=np.int32)
-        return replace(self.cache, support=self.cache.support[order], owners=owners)
+        id_of = len(compiled.labels) + np.arange(len(self.labels))
+        id_of[rows] = label_ids
+        ids = id_of[self.cache.label_ids]
+        order = np.argsort(ids, kind="stable")
+        ascending = np.asarray(ids[order], dtype=np.int32)
+        return replace(self.cache, support=self.cache.support[order], label_ids=ascending)
 
     # files
 
@@ -146,21 +156,21 @@ class Adapter:
             "model": self.model,
             "revision": self.revision,
             "fingerprint": self.fingerprint,
-            "contrast": self.contrast,
+            "contrast": self.text_scale,
             "facts": self.facts,
         }
         if self.cache is not None:
-            facts["cache"] = {"alpha": self.cache.alpha, "beta": self.cache.beta}
+            facts["cache"] = self.cache.facts()
         return KIND.to_bytes(self._arrays(), facts)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         arrays: dict[str, NDArray[Any]] = {
             "rows": self.rows.astype(np.float16),
-            "level": self.level.astype(np.float16),
+            "level": self.text_mean.astype(np.float16),
         }
         if self.cache is not None:
+            arrays |= self.cache.arrays()
             arrays["support"] = self.cache.support.astype(np.float16)
-            arrays["owners"] = self.cache.owners
         return arrays
 
     @classmethod
@@ -185,9 +195,7 @@ class Adapter:
             facts["fingerprint"],
             arrays["level"],
             facts["contrast"],
-            Cache(arrays["support"], arrays["owners"], **facts["cache"])
-            if "cache" in facts
-            else None,
+            Cache.from_file(facts["cache"], arrays) if "cache" in facts else None,
             facts["facts"],
         )
         made._check_shapes()
@@ -198,15 +206,17 @@ class Adapter:
         k = len(self.labels)
         if self.rows.ndim != 2 or len(self.rows) not in (0, k) or len(set(self.labels)) != k:
             raise ValueError(f"{k} labels and rows of shape {self.rows.shape}")
-        if self.level.shape != self.rows.shape[1:]:
-            raise ValueError(f"rows of shape {self.rows.shape} and a level of {self.level.shape}")
-        scalars = np.array([self.score.scale, self.score.bias, self.contrast])
-        numbers = [self.rows.ravel(), self.level, scalars]
+        if self.text_mean.shape != self.rows.shape[1:]:
+            raise ValueError(
+                f"rows of shape {self.rows.shape} and a level of {self.text_mean.shape}"
+            )
+        scalars = np.array([self.score.scale, self.score.bias, self.text_scale])
+        numbers = [self.rows.ravel(), self.text_mean, scalars]
         if self.cache is not None:
-            support, owners = self.cache.support, self.cache.owners
-            if support.shape != (len(owners), self.rows.shape[1]) or not len(owners):
-                raise ValueError(f"{len(owners)} examples of shape {support.shape}")
-            if (np.diff(owners) < 0).any() or owners[0] < 0 or owners[-1] >= k:
+            support, label_ids = self.cache.support, self.cache.label_ids
+            if support.shape != (len(label_ids), self.rows.shape[1]) or not len(label_ids):
+                raise ValueError(f"{len(label_ids)} examples of shape {support.shape}")
+            if (np.diff(label_ids) < 0).any() or label_ids[0] < 0 or label_ids[-1] >= k:
                 raise ValueError("its examples are of no label")
             numbers += [support.ravel(), np.array([self.cache.alpha, self.cache.beta])]
         if not all(np.isfinite(part).all() for part in numbers) or self.score.scale <= 0:

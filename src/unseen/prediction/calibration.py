@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from unseen.errors import LabelError
 from unseen.labels.compiled import CompiledLabels
-from unseen.prediction.prediction import UNKNOWN
-from unseen.prediction.score import sigmoid, softmax
+from unseen.prediction.score import sigmoid, softmax, softmax64
 from unseen.system.cache import write_atomically
 
 FORMAT = "unseen-calibration-1"
@@ -30,7 +29,7 @@ Exact = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Likely:
+class ConformalPredictor:
     """A conformal predictor: `score` of a label at most `reach` → it is in the set."""
 
     coverage: float
@@ -54,7 +53,7 @@ class Calibration:
     prior: dict[str, float] | None = None  # added to the logit of each label
     thresholds: dict[str, float] | None = None
     wanted: str | None = None  # what the thresholds are for: f1, or precision 0.9
-    likely: Likely | None = None
+    likely: ConformalPredictor | None = None
 
     def misfit(self, compiled: CompiledLabels, *, multi_label: bool) -> str | None:
         """Why it cannot be used with these labels in this mode; None when it can."""
@@ -116,7 +115,7 @@ class Calibration:
             facts = {key: value for key, value in data.items() if key != "format"}
             facts["labels"] = tuple(facts["labels"])
             if facts.get("likely") is not None:
-                facts["likely"] = Likely(**facts["likely"])
+                facts["likely"] = ConformalPredictor(**facts["likely"])
             made = cls(**facts)
             prior, thresholds = made.prior or {}, made.thresholds or {}
             numbers = [made.temperature, made.shift, *prior.values(), *thresholds.values()]
@@ -146,29 +145,6 @@ def words_sha256(compiled: CompiledLabels) -> str:
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
 
-# background labels
-
-
-def answers(labels: CompiledLabels) -> list[str]:
-    """What can be said of a picture: the labels, and `unknown` where there is background."""
-    names = [label.name for label in labels.labels if not label.background]
-    if len(names) == len(labels.labels):
-        return names
-    if UNKNOWN in names:
-        raise LabelError(
-            f"with background labels, {UNKNOWN!r} is the name of their answer: rename that label."
-        )
-    return [*names, UNKNOWN]
-
-
-def together(rows: NDArray[Any], labels: CompiledLabels) -> NDArray[Any]:
-    """(n, k) probabilities of the labels → those of the answers: background is added up."""
-    background = np.array([label.background for label in labels.labels])
-    if not background.any():
-        return rows
-    return np.hstack([rows[:, ~background], rows[:, background].sum(1, keepdims=True)])
-
-
 # conformal sets
 
 
@@ -178,9 +154,7 @@ def plain(logits: Rows, labels: CompiledLabels) -> Exact:
     Sets are made of these, so that every labelled picture may measure them: a temperature that was
     learnt from the same pictures would have seen their labels.
     """
-    exact = np.asarray(logits, dtype=np.float64)
-    e = np.exp(exact - exact.max(-1, keepdims=True))
-    return np.asarray(together(e / e.sum(-1, keepdims=True), labels))
+    return labels.of_answers(softmax64(logits))
 
 
 def lac(p: Exact) -> Exact:
@@ -200,11 +174,13 @@ def aps(p: Exact) -> Exact:
 METHODS = {"lac": lac, "aps": aps}  # probabilities → how strange each label would be
 
 
-def likely_answers(p: Exact, names: Sequence[str], rule: Likely) -> list[tuple[str, ...]]:
+def prediction_sets(
+    p: Exact, names: Sequence[str], predictor: ConformalPredictor
+) -> list[tuple[str, ...]]:
     """(n, answers) of `plain` → the set of each picture, best first; never empty."""
-    within = METHODS[rule.method](p) <= rule.reach
+    within = METHODS[predictor.method](p) <= predictor.reach
     within[np.arange(len(p)), p.argmax(1)] = True  # an empty set helps nobody, and covers nothing
     order = np.argsort(-p, axis=1, kind="stable")
     return [
-        tuple(names[i] for i in row[kept[row]]) for row, kept in zip(order, within, strict=True)
+        tuple(names[i] for i in row[inside[row]]) for row, inside in zip(order, within, strict=True)
     ]

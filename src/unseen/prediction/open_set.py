@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unseen.encoder import Encoder
-from unseen.labels.label_set import fill
+from unseen.labels.templates import fill
 from unseen.models.model import Model
 from unseen.prediction.score import cosines
 from unseen.system.prompt_cache import VectorCache
@@ -37,26 +37,29 @@ VERSION = 1  # of the pictures of nothing: raise it when they change
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class ReferenceSet:
     """What evidence is measured against, of one model: everyday words, and pictures of nothing."""
 
     concepts: Rows  # (b, d)
     nothing: Rows  # (m, d)
 
+    def __repr__(self) -> str:
+        return f"Ground({len(self.concepts)} concepts, {len(self.nothing)} pictures)"
+
     @classmethod
-    def of(cls, encoder: Encoder) -> Ground:
+    def of(cls, encoder: Encoder) -> ReferenceSet:
         """Encoded once and kept on disk: some hundred words and 32 small pictures."""
         return cls(encoder.encode_texts(prompts(encoder.model)), _nothing(encoder))
 
 
-def evidence(images: Rows, labels: Rows, ground: Ground) -> Rows:
+def evidence(images: Rows, labels: Rows, reference_set: ReferenceSet) -> Rows:
     """(n, d) pictures and (k, d) labels → (n,): large where one of the labels is there to be seen.
 
     Does not depend on the scale of cosines, nor on what is added to all of them.
     """
     best = cosines(images, labels).max(1)
-    words = cosines(images, ground.concepts)
-    usual = cosines(ground.nothing, labels).max(1)
+    words = cosines(images, reference_set.concepts)
+    usual = cosines(reference_set.nothing, labels).max(1)
     among = (best - words.mean(1)) / _spread(words.std(1))
     above = (best - usual.mean()) / _spread(usual.std())
     return np.asarray((among + above) / 2, dtype=np.float32)

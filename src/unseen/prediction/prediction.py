@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 if TYPE_CHECKING:
     from unseen.types import Metadata
 
-UNKNOWN = "unknown"  # the label under which background labels are reported
+from unseen.labels.label_set import UNKNOWN
 
 # A picture with less evidence than this is unknown when `unknown="auto"` asks: one number for every
 # model, chosen on the shapes of the tests and checked on photographs (docs/unknown.md).

@@ -7,6 +7,7 @@ was trained with.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,37 @@ from numpy.typing import NDArray
 from unseen.models.model import Score
 
 Rows = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 
 
-def softmax(logits: Rows) -> Rows:
-    """Over the last axis, which then sums to 1."""
+def softmax(logits: Floats) -> Rows:
+    """Over the last axis, which then sums to 1; computed in the precision of the logits."""
+    return np.asarray(_softmax(logits), dtype=np.float32)
+
+
+def softmax64(logits: Floats) -> NDArray[np.float64]:
+    """`softmax`, computed and given in double precision."""
+    return _softmax(np.asarray(logits, dtype=np.float64))
+
+
+def _softmax(logits: NDArray[Any]) -> NDArray[Any]:
     e = np.exp(logits - logits.max(-1, keepdims=True))
-    return np.asarray(e / e.sum(-1, keepdims=True), dtype=np.float32)
+    return np.asarray(e / e.sum(-1, keepdims=True))
+
+
+def shifted(logits: Floats) -> tuple[Floats, Floats]:
+    """(…, k) → the logits less their largest, and the log of the sum of their exponentials (…, 1).
+
+    The log of the softmax is the first less the second. Nothing overflows, as no exponent is
+    above 0.
+    """
+    below = logits - logits.max(-1, keepdims=True)
+    return below, np.log(np.exp(below).sum(-1, keepdims=True))
+
+
+def log_sum_exp(logits: Floats) -> Floats:
+    """Over the last axis, without overflow: (…, k) → (…,)."""
+    return np.asarray(shifted(logits)[1][..., 0] + logits.max(-1))
 
 
 def sigmoid(logits: Rows) -> Rows:

@@ -96,7 +96,7 @@ def _answer(rows: Rows, texts: Rows, score: Score, progress: Progress | None) ->
         answer[part] = softmax(logits(cosines(rows[part], texts), score))
     if n < FEWEST or k < 2:
         return answer
-    axes, variance = _principal(rows)
+    axes, variance = principal_axes(rows, flat=FLAT)
     trust = np.float32(TRUST * n / (n + k))  # few pictures a label are worth less
     seen = _Seen.none(k, axes.shape[1])
     for part in _blocks(n, k + axes.shape[1]):
@@ -138,20 +138,42 @@ def _distinct(rows: Rows) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return np.array(first, dtype=np.intp), back
 
 
-def _principal(rows: Rows) -> tuple[Rows, Sums]:
-    """(n, d) → coordinates on the principal axes (n, r), and the variance along each (r,)."""
+def principal_axes(
+    rows: Rows, count: int | None = None, *, flat: float | None = None
+) -> tuple[Rows, Sums]:
+    """Coordinates on the principal axes of a collection, in blocks of bounded memory.
+
+    Parameters
+    ----------
+    rows : float32 array (n, d)
+        The collection.
+    count : int, optional
+        The most axes that are wanted; by default d.
+    flat : float, optional
+        Leave out axes whose variance is not above this part of the first one's; by default none.
+
+    Returns
+    -------
+    coordinates : float32 array (n, r)
+        The rows less their mean, on the first r axes.
+    variance : float64 array (r,)
+        Along each axis, the largest first.
+    """
     n, d = rows.shape
     mean = rows.mean(0, dtype=np.float64)
     products = np.zeros((d, d))
     for part in _blocks(n, d):
         centred = rows[part] - mean
         products += centred.T @ centred
-    variance, directions = np.linalg.eigh(products / (n - 1))
-    kept = np.flatnonzero(variance > max(variance[-1] * FLAT, np.finfo(np.float32).tiny))[::-1]
-    axes = np.empty((n, len(kept)), dtype=np.float32)
+    variance, directions = np.linalg.eigh(products / max(n - 1, 1))
+    indices = np.arange(d)[::-1][:count]
+    if flat is not None:
+        least = max(variance[-1] * flat, np.finfo(np.float32).tiny)
+        indices = indices[variance[indices] > least]
+    coordinates = np.empty((n, len(indices)), dtype=np.float32)
     for part in _blocks(n, d):
-        axes[part] = (rows[part] - mean) @ directions[:, kept]
-    return axes, variance[kept]
+        coordinates[part] = (rows[part] - mean) @ directions[:, indices]
+    return coordinates, variance[indices]
 
 
 @dataclass

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unseen.errors import SourceError
-from unseen.labels.label_set import fill
+from unseen.labels.templates import fill
 from unseen.system.cache import write_atomically
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import pytest
 import unseen
 from asking import KEY
 from serving import Served, serving
+from unseen.load_options import LoadOptions
 from unseen.web.server.core import keys
 from unseen.web.server.core.settings import ServerLimits, Settings
 
@@ -21,7 +22,7 @@ from unseen.web.server.core.settings import ServerLimits, Settings
 def server(shapes_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Of the small trained CLIP, open to all."""
     store = tmp_path_factory.mktemp("served") / "labelsets.sqlite"
-    with serving(Settings(model=str(shapes_clip), label_store=store)) as served:
+    with serving(Settings(LoadOptions(str(shapes_clip)), label_store=store)) as served:
         yield served
 
 
@@ -42,7 +43,7 @@ def locked_url(shapes_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     """Where one is behind a key."""
     store = tmp_path_factory.mktemp("locked") / "labelsets.sqlite"
     hashes = (keys.digest(KEY),)
-    settings = Settings(model=str(shapes_clip), label_store=store, key_hashes=hashes)
+    settings = Settings(LoadOptions(str(shapes_clip)), label_store=store, key_hashes=hashes)
     with serving(settings) as served:
         yield served.url
 
@@ -52,7 +53,9 @@ def busy_url(shapes_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """Where a thousand pictures are on their way already: it refuses all work."""
     store = tmp_path_factory.mktemp("busy") / "labelsets.sqlite"
     limits = ServerLimits(queue_seconds=0.0)
-    with serving(Settings(model=str(shapes_clip), label_store=store, limits=limits)) as served:
+    with serving(
+        Settings(LoadOptions(str(shapes_clip)), label_store=store, limits=limits)
+    ) as served:
         images = served.app.state.service.images
         images.assume(0.0005)  # seconds a picture, whatever else this machine does
         images.expect(1000)

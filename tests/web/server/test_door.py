@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving import Served, serving, until
 from unseen.errors import SourceError
+from unseen.load_options import LoadOptions
 from unseen.web.server.apis.schemas import PNG
 from unseen.web.server.core import keys
 from unseen.web.server.core.settings import Settings
@@ -35,7 +36,7 @@ def guarded(
 ) -> Iterator[Served]:
     """A server with keys, that one other site may ask."""
     settings = Settings(
-        model=str(shapes_clip),
+        LoadOptions(str(shapes_clip)),
         label_store=tmp_path_factory.mktemp("guarded") / "sets.sqlite",
         keys=key_file[0],
         cors=("https://example.org",),

@@ -17,6 +17,7 @@ import hf_checkpoints
 import unseen
 from asking import KEY, ask, b64, png
 from serving import serving
+from unseen.load_options import LoadOptions
 from unseen.web.server.core.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("only_loopback")
@@ -74,7 +75,7 @@ def siglip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_sigmoid_family_gives_a_softmax(siglip: Path, tmp_path: Path) -> None:
     """Its logits are transformers', and they sum to 1 here."""
     content = png("a red circle")
-    settings = Settings(model=str(siglip), label_store=tmp_path / "labelsets.sqlite")
+    settings = Settings(LoadOptions(str(siglip)), label_store=tmp_path / "labelsets.sqlite")
     with serving(settings) as served:
         found = scores(client(served.url).zero_shot_image_classification(content, LABELS))
     sigmoids = {r["label"]: r["score"] for r in of_transformers(siglip, content, LABELS)}
@@ -141,7 +142,7 @@ def test_a_picture_without_labels_is_not_embedded_as_a_text(url: str) -> None:
 
 
 def test_raw_bytes_need_a_label_set_called_default(shapes_clip: Path, tmp_path: Path) -> None:
-    settings = Settings(model=str(shapes_clip), label_store=tmp_path / "labelsets.sqlite")
+    settings = Settings(LoadOptions(str(shapes_clip)), label_store=tmp_path / "labelsets.sqlite")
     with serving(settings) as served:
         url = served.url
         with pytest.raises(HfHubHTTPError) as caught:

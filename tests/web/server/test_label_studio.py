@@ -15,6 +15,7 @@ import unseen
 from asking import KEY, ask, b64, png
 from serving import serving
 from unseen.errors import SourceError
+from unseen.load_options import LoadOptions
 from unseen.web.server.apis import label_studio
 from unseen.web.server.core import keys
 from unseen.web.server.core.problems import Problem
@@ -211,7 +212,7 @@ def test_own_files_need_a_host_that_is_allowed(
 
     monkeypatch.setattr("unseen.web.server.core.remote.fetched", fetched)
     settings = Settings(
-        model=str(shapes_clip),
+        LoadOptions(str(shapes_clip)),
         url_hosts=frozenset({"labels.example:8080"}),
         label_store=tmp_path / "labelsets.sqlite",
     )
@@ -275,7 +276,7 @@ def test_an_own_file_is_fetched_with_the_projects_token(shapes_clip: Path, tmp_p
     threading.Thread(target=studio.serve_forever, daemon=True).start()
     host = f"127.0.0.1:{studio.server_port}"
     settings = Settings(
-        model=str(shapes_clip),
+        LoadOptions(str(shapes_clip)),
         url_hosts=frozenset({host}),
         label_store=tmp_path / "labelsets.sqlite",
     )

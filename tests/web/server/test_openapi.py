@@ -15,6 +15,7 @@ from openapi_spec_validator import validate
 import shapes
 import unseen
 from serving import Served, serving
+from unseen.load_options import LoadOptions
 from unseen.web.server.core.settings import Settings
 
 CHECKS = (
@@ -35,7 +36,10 @@ def whole(shapes_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     labels = folder / "default.txt"
     labels.write_text("red\nblue\n")
     settings = Settings(
-        model=str(shapes_clip), index=folder, labels=(labels,), label_store=folder / "sets.sqlite"
+        LoadOptions(str(shapes_clip)),
+        index=folder,
+        labels=(labels,),
+        label_store=folder / "sets.sqlite",
     )
     with serving(settings) as served:
         yield served

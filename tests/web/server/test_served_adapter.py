@@ -15,6 +15,7 @@ import unseen
 from serving import serving, until
 from unseen.learning.adapt import adapt
 from unseen.learning.calibrate import calibrate
+from unseen.load_options import LoadOptions
 from unseen.prediction.adapter import ZERO_SHOT, Adapter
 from unseen.prediction.calibration import beside
 from unseen.web.server.core.settings import Settings
@@ -38,7 +39,7 @@ def adapter(shapes_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     classifier = unseen.load(shapes_clip)
     rows = classifier.encode_images(blurred(la, s) for la in LABELS for s in range(5))
     owners = np.repeat(np.arange(len(LABELS)), 5)
-    made = adapt(rows, owners, classifier.compile(LABELS), classifier.model.score)
+    made = adapt(rows, owners, classifier.compile(LABELS))
     assert made.method != ZERO_SHOT
     path = tmp_path_factory.mktemp("adapter") / "mine.safetensors"
     made.save(path)
@@ -77,11 +78,11 @@ def test_requests_sets_and_hugging_faces_way(
                 answers.append({row["label"]: row["score"] for row in answer.json()})
             return answers
 
-    settings = Settings(model=str(shapes_clip), label_store=store, adapter=adapter)
+    settings = Settings(LoadOptions(str(shapes_clip), adapter=adapter), label_store=store)
     for answer in said(settings):
         assert answer == pytest.approx(expected, abs=CLOSE)
     # What it kept of the set is the texts: without the adapter it is zero-shot again.
-    for answer in said(Settings(model=str(shapes_clip), label_store=store)):
+    for answer in said(Settings(LoadOptions(str(shapes_clip)), label_store=store)):
         assert answer == pytest.approx(zero_shot, abs=CLOSE)
 
 
@@ -89,7 +90,9 @@ def test_evidence_is_refused_for_adapted_labels_alone(
     shapes_clip: Path, adapter: Path, tmp_path: Path
 ) -> None:
     image = base64.b64encode(png(blurred(LABELS[2], 60))).decode()
-    settings = Settings(model=str(shapes_clip), label_store=tmp_path / "s.sqlite", adapter=adapter)
+    settings = Settings(
+        LoadOptions(str(shapes_clip), adapter=adapter), label_store=tmp_path / "s.sqlite"
+    )
     with serving(settings) as served, served.client() as client:
         body = {"image": image, "unknown": "auto"}
         answer = client.post("/v1/classify", json={**body, "labels": LABELS})
@@ -111,7 +114,9 @@ def test_a_label_file_is_calibrated_as_the_adapter_has_it(
     content = png(blurred(LABELS[2], 60))
     body = {"image": base64.b64encode(content).decode(), "labelset": "things"}
     settings = Settings(
-        model=str(shapes_clip), label_store=tmp_path / "s.sqlite", adapter=adapter, labels=(labels,)
+        LoadOptions(str(shapes_clip), adapter=adapter),
+        label_store=tmp_path / "s.sqlite",
+        labels=(labels,),
     )
     own = unseen.load(shapes_clip, adapter=adapter)
     expected = own.classify(content, labels, calibration=made if of_adapted else None)
@@ -129,6 +134,6 @@ def test_the_adapter_of_another_model_is_refused(shapes_clip: Path, adapter: Pat
     assert made.fingerprint == unseen.load(shapes_clip).model.fingerprint
     with (
         pytest.raises(unseen.LabelError, match="the adapter was made for"),
-        serving(Settings(adapter=adapter)),
+        serving(Settings(LoadOptions(adapter=adapter))),
     ):
         pass

@@ -27,6 +27,7 @@ import shapes
 import unseen
 from serving import Served, commanded, serving, until
 from unseen.learning.calibrate import calibrate
+from unseen.load_options import LoadOptions
 from unseen.prediction.calibration import beside
 from unseen.web.server.apis.schemas import PNG
 from unseen.web.server.core import keys
@@ -52,7 +53,7 @@ def request(path: str = "/v1/classify", body: bytes = BODY, method: str = "POST"
 def hasty(shapes_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server of little patience."""
     settings = Settings(
-        model=str(shapes_clip),
+        LoadOptions(str(shapes_clip)),
         label_store=tmp_path_factory.mktemp("hasty") / "sets.sqlite",
         limits=ServerLimits(
             receive_seconds=0.6, seconds=2.0, queue_seconds=0.5, connections=200, body_bytes=2**20

@@ -20,6 +20,7 @@ from PIL import Image
 import shapes
 import unseen
 from serving import Served, serving
+from unseen.load_options import LoadOptions
 from unseen.web.server.core.settings import ServerLimits, Settings
 
 LABELS = ["red circle", "blue square", "green star"]
@@ -59,7 +60,7 @@ def with_index(
     shapes_clip: Path, album: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
     store = tmp_path_factory.mktemp("store") / "sets.sqlite"
-    with serving(Settings(model=str(shapes_clip), index=album, label_store=store)) as served:
+    with serving(Settings(LoadOptions(str(shapes_clip)), index=album, label_store=store)) as served:
         yield served
 
 
@@ -372,7 +373,7 @@ def test_a_label_set_is_kept_versioned_and_used(
 
 
 def test_a_label_set_outlives_its_server(shapes_clip: Path, tmp_path: Path) -> None:
-    settings = Settings(model=str(shapes_clip), label_store=tmp_path / "sets.sqlite")
+    settings = Settings(LoadOptions(str(shapes_clip)), label_store=tmp_path / "sets.sqlite")
     with serving(settings) as served, served.client() as client:
         client.put("/v1/labelsets/kept", json={"labels": LABELS})
     with serving(settings) as served, served.client() as client:
@@ -448,7 +449,7 @@ def test_a_body_over_the_limit_is_refused_whole_or_in_pieces(
     shapes_clip: Path, tmp_path: Path
 ) -> None:
     settings = Settings(
-        model=str(shapes_clip),
+        LoadOptions(str(shapes_clip)),
         label_store=tmp_path / "sets.sqlite",
         limits=ServerLimits(body_bytes=10_000),
     )
@@ -462,7 +463,7 @@ def test_a_body_over_the_limit_is_refused_whole_or_in_pieces(
 
 def test_a_picture_over_the_limit_of_pixels(shapes_clip: Path, tmp_path: Path) -> None:
     settings = Settings(
-        model=str(shapes_clip),
+        LoadOptions(str(shapes_clip)),
         label_store=tmp_path / "sets.sqlite",
         limits=ServerLimits(pixels=64 * 64 - 1),
     )
@@ -518,7 +519,9 @@ def test_urls_are_fetched_from_hosts_that_are_allowed_alone(
         (Settings(urls=True), []),
         (Settings(url_hosts=frozenset({f"127.0.0.1:{files}"})), ["/a.png"]),
     ):
-        settings = replace(settings, model=str(shapes_clip), label_store=tmp_path / "s.sqlite")
+        settings = replace(
+            settings, load_options=LoadOptions(str(shapes_clip)), label_store=tmp_path / "s.sqlite"
+        )
         with serving(settings) as served, served.client() as other:
             answer = other.post("/v1/classify", json=ask)
             assert _Files.asked == asked

@@ -17,9 +17,11 @@ from unseen.cli.output_file import prepare
 from unseen.datasets.annotation import classes, match, read
 from unseen.errors import LabelError, SourceError
 from unseen.labels.label_set import LabelSet
+from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import manifest, write_ended
 
 
+@options.loads_model(refused={"adapter": "it makes one, of the model alone"})
 def adapt(
     examples: Annotated[
         Path,
@@ -35,9 +37,7 @@ def adapt(
             show_default="those of the examples",
         ),
     ] = None,
-    model: options.Model = "builtin",
-    revision: options.Revision = None,
-    commercial: options.Commercial = False,
+    load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     template: options.Template = None,
     by_pictures: Annotated[
         Optional[list[str]],  # noqa: UP045
@@ -52,10 +52,6 @@ def adapt(
     seed: Annotated[int, typer.Option(min=0, help="Of what is drawn, and held out.")] = 0,
     no_index: options.NoIndex = False,
     batch_size: options.BatchSize = None,
-    exact: options.Exact = False,
-    threads: options.Threads = None,
-    precision: options.Precision = "fp32",
-    device: options.Device = "auto",
     overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -76,18 +72,10 @@ def adapt(
     chosen = [*_drawn(matched.places, shots, random.Random(seed))]
     if not chosen:
         raise SourceError(f"{examples}: no picture has one of the labels that were given.")
-    classifier = unseen.load(
-        model,
-        revision=revision,
-        exact=exact,
-        threads=threads,
-        precision=precision,
-        device=device,
-        commercial=commercial,
-    )
+    classifier = unseen.load(load_options)
     compiled = label_options.compiled(classifier, label_set, template, (), quiet)
-    how = {"shots": shots, "seed": seed, "by_pictures": by_pictures or [], "exact": exact}
-    makers = manifest(classifier.model, compiled, {**how, "precision": precision})
+    how = {"shots": shots, "seed": seed, "by_pictures": by_pictures or []}
+    makers = manifest(classifier.model, compiled, {**how, **load_options.facts()})
     from unseen.cli import labelled  # noqa: PLC0415
     from unseen.learning.adapt import adapt as made_of  # noqa: PLC0415 - it loads what computes
 
@@ -109,7 +97,6 @@ def adapt(
             rows[kept],
             [chosen[i][1] for i in kept],
             compiled,
-            classifier.model.score,
             by_pictures=by_pictures or (),
             seed=seed,
             progress=show,

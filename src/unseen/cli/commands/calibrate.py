@@ -14,6 +14,7 @@ from unseen.cli.output import unwritable
 from unseen.cli.output_file import prepare
 from unseen.datasets.annotation import match, read
 from unseen.errors import LabelError, SourceError
+from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import manifest, write_ended
 from unseen.sources.files import image_files
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from unseen.prediction.calibration import Calibration
 
 
+@options.loads_model()
 def calibrate(
     pictures: Annotated[
         Path,
@@ -36,16 +38,13 @@ def calibrate(
             show_default="LABELS.calibration.json beside the label file",
         ),
     ] = None,
-    model: options.Model = "builtin",
-    revision: options.Revision = None,
-    commercial: options.Commercial = False,
-    adapter: options.Adapter = None,
+    load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     template: options.Template = None,
     unknown: options.Unknown = None,
     multi: Annotated[
         bool, typer.Option("--multi", help="A picture has all the labels that are true of it.")
     ] = False,
-    precision: Annotated[
+    target_precision: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(help="With --multi: thresholds for this precision.", show_default="best F1"),
     ] = None,
@@ -59,7 +58,6 @@ def calibrate(
     ] = None,
     no_index: options.NoIndex = False,
     batch_size: options.BatchSize = None,
-    device: options.Device = "auto",
     overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -71,7 +69,7 @@ def calibrate(
     """
     from unseen.prediction.calibration import beside  # noqa: PLC0415 - it loads what computes
 
-    options.check_labels(labels, model, adapter)
+    options.check_labels(labels, load_options)
     source = None if labels is None else options.labels_argument(labels)
     if output is None:
         if not isinstance(source, Path):
@@ -80,24 +78,23 @@ def calibrate(
         output = beside(source)
     if unknown and "auto" in unknown:
         raise LabelError("--unknown auto is no label; give it to unseen classify.")
-    if precision is not None and not multi:
-        raise LabelError("--precision is for thresholds, which --multi has.")
+    if target_precision is not None and not multi:
+        raise LabelError("--target-precision is for thresholds, which --multi has.")
     if unlabelled is not None and multi:
         raise LabelError("--unlabelled is for one label a picture; leave --multi out.")
     prepare(output, overwrite=overwrite)
     if not pictures.exists():
         raise SourceError(f"{pictures}: there is no such folder or file.")
-    classifier = unseen.load(
-        model, revision=revision, device=device, commercial=commercial, adapter=adapter
-    )
+    classifier = unseen.load(load_options)
     compiled = label_options.compiled(classifier, labels, template, unknown or (), quiet)
     reading = {"index": not no_index, "batch_size": batch_size, "quiet": quiet}
-    how = {"multi": multi, "precision": precision, "coverage": coverage, "sets": sets}
+    how: dict[str, Any] = {"multi": multi, "coverage": coverage, "sets": sets}
+    how |= {"target_precision": target_precision, **load_options.facts()}
     makers = manifest(classifier.model, compiled, {**how, "unlabelled": unlabelled})
     if unlabelled is not None:
         made, failed = _prior(classifier, pictures, compiled, unlabelled, reading)
     else:
-        wanted = {"precision": precision, "coverage": coverage or None, "method": sets}
+        wanted = {"precision": target_precision, "coverage": coverage or None, "method": sets}
         made, failed = _learnt(classifier, pictures, compiled, multi, wanted, reading)
     try:
         made.save(output)
@@ -125,10 +122,9 @@ def _learnt(
 
     from unseen.cli import labelled  # noqa: PLC0415
     from unseen.learning.calibrate import learn  # noqa: PLC0415
-    from unseen.prediction.calibration import answers  # noqa: PLC0415
 
     examples = read(source, several=multi)
-    matched = match(examples, answers(compiled))
+    matched = match(examples, compiled.answers)
     used = np.flatnonzero(matched.judged(multi))
     failed: dict[Path, str] = {}
     paths = [examples[i].path for i in used]
@@ -140,9 +136,8 @@ def _learnt(
     }
     labelled.say_left_out(left_out, len(paths), several=multi)
     kept = np.array([path not in failed for path in paths], dtype=bool)
-    truth = matched.truth(used[kept].tolist(), True, len(answers(compiled)))
-    score = classifier.model.score
-    return learn(rows[kept], truth, compiled, score, multi_label=multi, **how), failed
+    truth = matched.truth(used[kept].tolist(), True, len(compiled.answers))
+    return learn(rows[kept], truth, compiled, multi_label=multi, **how), failed
 
 
 def _prior(
@@ -163,7 +158,7 @@ def _prior(
     rows = labelled.encode(classifier, paths, source, failed, **reading)
     labelled.say_left_out({"unreadable": labelled.unreadable(failed)}, len(paths))
     kept = np.array([path not in failed for path in paths], dtype=bool)
-    return learn_prior(rows[kept], compiled, classifier.model.score, prior), failed
+    return learn_prior(rows[kept], compiled, prior), failed
 
 
 def _summary(made: Calibration) -> str:

@@ -15,18 +15,17 @@ from unseen.cli.image_stream import from_index, indexed_of
 from unseen.cli.output import Writer
 from unseen.cli.output_file import Target
 from unseen.errors import LabelError
+from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import manifest
 from unseen.sources.expand import count, expand, fields_of
 from unseen.sources.item import Source
 
 
+@options.loads_model()
 def classify(
     sources: options.Sources,
     labels: options.LabelsOrAdapters = None,
-    model: options.Model = "builtin",
-    revision: options.Revision = None,
-    commercial: options.Commercial = False,
-    adapter: options.Adapter = None,
+    load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     template: options.Template = None,
     unknown: options.UnknownOrAuto = None,
     multi: Annotated[
@@ -48,10 +47,6 @@ def classify(
         typer.Option("--transductive", help="Let the whole collection help each picture."),
     ] = False,
     no_index: options.NoIndex = False,
-    exact: options.Exact = False,
-    threads: options.Threads = None,
-    precision: options.Precision = "fp32",
-    device: options.Device = "auto",
     as_json: options.AsJson = False,
     jsonl: Annotated[
         bool, typer.Option("--jsonl", help="A JSON object a line, on standard output.")
@@ -82,20 +77,11 @@ def classify(
     if transductive and calibration is not None:
         raise LabelError("a calibration is of scores that are not transductive: leave one out.")
     background, auto = options.unknown_argument(unknown)
-    options.check_labels(labels, model, adapter)
+    options.check_labels(labels, load_options)
     target = Target.of(as_json=as_json, jsonl=jsonl, csv=csv, output=output)
     target.check(resume=resume, overwrite=overwrite)
     total = count(sources)
-    classifier = unseen.load(
-        model,
-        revision=revision,
-        exact=exact,
-        threads=threads,
-        precision=precision,
-        device=device,
-        commercial=commercial,
-        adapter=adapter,
-    )
+    classifier = unseen.load(load_options)
     compiled = label_options.compiled(classifier, labels, template, background, quiet)
     learnt = (
         None
@@ -104,8 +90,8 @@ def classify(
             labels, compiled, calibration, none=no_calibration, multi=multi, quiet=quiet
         )
     )
-    how: dict[str, Any] = {"multi": multi, "top": top, "min_score": min_score, "exact": exact}
-    how |= {"precision": precision, "transductive": transductive}
+    how: dict[str, Any] = {"multi": multi, "top": top, "min_score": min_score}
+    how |= {**load_options.facts(), "transductive": transductive}
     if auto is not None:
         how["unknown"] = auto
     if learnt is not None:

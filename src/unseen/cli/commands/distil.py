@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,13 +14,20 @@ import unseen
 from unseen.cli import options, progress
 from unseen.cli.output import named, printable, unwritable
 from unseen.cli.output_file import prepare
-from unseen.errors import SourceError, UnseenError
+from unseen.errors import ModelError, SourceError, UnseenError
+from unseen.load_options import LoadOptions
 from unseen.system.cache import write_atomically
 
 if TYPE_CHECKING:
     from unseen.encoder import Encoder
 
 
+@options.loads_recorded_model(
+    refused={
+        "adapter": options.NO_LABELS,
+        "exact": "its pictures are read as the classifier will read them",
+    }
+)
 def distil(
     folder: Annotated[Path, typer.Argument(help="A folder that `unseen label` has labelled.")],
     output: options.OutFile,
@@ -51,7 +59,7 @@ def distil(
     ] = True,
     seed: Annotated[int, typer.Option(min=0, help="Of what is held out.")] = 0,
     batch_size: options.BatchSize = None,
-    threads: options.Threads = None,
+    overrides: Mapping[str, Any] = options.NO_OVERRIDES,
     overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -79,7 +87,12 @@ def distil(
             lessons = lessons_of(labelling, unsure=unsure, progress=show)
         manifest = labelling.manifest
     teacher = Teacher.of(manifest["model"], manifest["revision"], manifest["fingerprint"])
-    measure = _teacher(manifest, threads, quiet) if latency else None
+    if overrides.get("commercial") and teacher.commercial is not True:
+        raise ModelError(
+            f"{teacher.name}: its licence is not known to allow commercial use; leave --commercial "
+            "out when that allows your use."
+        )
+    measure = _teacher(manifest, overrides, quiet) if latency else None
     with (
         progress.counting(len(lessons.lessons), quiet) as counter,
         progress.folds(quiet) as show,
@@ -95,7 +108,7 @@ def distil(
             left_out=lessons.left_out,
             measure=measure,
             seed=seed,
-            threads=threads,
+            threads=overrides.get("threads"),
             batch_size=batch_size,
             each=lambda error: counter.picture(error is None),
             progress=show,
@@ -117,16 +130,22 @@ def distil(
         raise typer.Exit(1)
 
 
-def _teacher(manifest: dict[str, Any], threads: int | None, quiet: bool) -> Encoder | None:
+def _teacher(manifest: dict[str, Any], overrides: Mapping[str, Any], quiet: bool) -> Encoder | None:
     """What proposed the labels, if it is here, and still the same."""
     from unseen.models import hub  # noqa: PLC0415 - it loads what computes
 
-    model, revision = manifest["model"], manifest["revision"]
+    recorded = LoadOptions(
+        manifest["model"],
+        manifest["revision"],
+        precision=manifest["options"].get("precision", "fp32"),
+        exact=manifest["options"].get("exact", False),
+    )
+    load_options = replace(recorded, **overrides)
+    model = load_options.model
     reason = "is not here"
     if Path(model).exists() or hub.is_here(model):
         try:
-            precision = manifest["options"].get("precision", "fp32")
-            teacher = unseen.load(model, revision=revision, precision=precision, threads=threads)
+            teacher = unseen.load(load_options)
         except UnseenError as error:
             reason = str(error)
         else:

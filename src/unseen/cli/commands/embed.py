@@ -7,22 +7,18 @@ import typer
 import unseen
 from unseen.cli import options, progress
 from unseen.cli.output_file import prepare
+from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import manifest, write_ended
 from unseen.results.vectors import beside, check_suffix, writing_vectors
 from unseen.sources.expand import count
 
 
+@options.loads_model(refused={"adapter": options.NO_LABELS})
 def embed(
     sources: options.Sources,
     output: options.OutFile,
-    model: options.Model = "builtin",
-    revision: options.Revision = None,
-    commercial: options.Commercial = False,
+    load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     batch_size: options.BatchSize = None,
-    exact: options.Exact = False,
-    threads: options.Threads = None,
-    precision: options.Precision = "fp32",
-    device: options.Device = "auto",
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -36,21 +32,13 @@ def embed(
     for path in filter(None, (output, beside(output))):
         prepare(path, overwrite=overwrite)
     total = count(sources)
-    classifier = unseen.load(
-        model,
-        revision=revision,
-        exact=exact,
-        threads=threads,
-        precision=precision,
-        device=device,
-        commercial=commercial,
-    )
+    classifier = unseen.load(load_options)
     known = classifier.model
     facts = {"model": known.name, "fingerprint": known.fingerprint}
     if known.revision:
         facts["revision"] = known.revision
     stream = classifier.encoder.stream_images(sources, batch_size=batch_size)
-    makers = manifest(known, None, {"exact": exact, "precision": precision})
+    makers = manifest(known, None, load_options.facts())
     stopped = False
     with (
         progress.counting(total, quiet) as counter,

@@ -12,9 +12,11 @@ from unseen.cli import options, progress
 from unseen.cli.output import Lines
 from unseen.cli.output_file import prepare
 from unseen.errors import LabelError
+from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import write_ended
 
 
+@options.loads_model()
 def evaluate(
     truth: Annotated[
         Path,
@@ -63,7 +65,7 @@ def evaluate(
         ),
     ] = None,
     unknown: options.Unknown = None,
-    commercial: options.Commercial = False,
+    load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     multi: Annotated[
         bool, typer.Option("--multi", help="A picture may have several labels, ; between them.")
     ] = False,
@@ -101,10 +103,6 @@ def evaluate(
     ] = None,
     no_index: options.NoIndex = False,
     batch_size: options.BatchSize = None,
-    exact: options.Exact = False,
-    threads: options.Threads = None,
-    precision: options.Precision = "fp32",
-    device: options.Device = "auto",
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -135,13 +133,7 @@ def evaluate(
         index=not no_index,
         batch_size=batch_size,
         quiet=quiet,
-        loading={
-            "exact": exact,
-            "threads": threads,
-            "precision": precision,
-            "device": device,
-            "commercial": commercial,
-        },
+        load_options=load_options,
     )
     gates = [question.gate(text, at_least=True) for text in at_least or []]
     gates += [question.gate(text, at_least=False) for text in at_most or []]

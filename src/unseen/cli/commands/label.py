@@ -15,6 +15,7 @@ from unseen.cli import label_options, options, progress
 from unseen.cli.command_group import defaulting
 from unseen.cli.output import named, printable
 from unseen.index.location import find
+from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 
 if TYPE_CHECKING:
     from unseen.annotation.labelling import Audit, Labelling
@@ -39,13 +40,11 @@ def group() -> None:
 
 
 @label.command(short_help="A model proposes a label for each picture.")
+@options.loads_model()
 def propose(
     folder: Annotated[Path, typer.Argument(help="The folder of the pictures.")],
     labels: options.LabelsOrAdapters = None,
-    model: options.Model = "builtin",
-    revision: options.Revision = None,
-    commercial: options.Commercial = False,
-    adapter: options.Adapter = None,
+    load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     template: options.Template = None,
     unknown: options.UnknownOrAuto = None,
     sure: Annotated[
@@ -61,10 +60,6 @@ def propose(
     no_calibration: options.NoCalibration = False,
     name: Name = "labels",
     batch_size: options.BatchSize = None,
-    exact: options.Exact = False,
-    threads: options.Threads = None,
-    precision: options.Precision = "fp32",
-    device: options.Device = "auto",
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -78,24 +73,15 @@ def propose(
     from unseen.annotation.propose import propose as put  # noqa: PLC0415
 
     background, auto = options.unknown_argument(unknown)
-    options.check_labels(labels, model, adapter)
+    options.check_labels(labels, load_options)
     root = find(folder) or folder
     with unseen.Index(root) as index:
-        classifier = unseen.load(
-            model,
-            revision=revision,
-            exact=exact,
-            threads=threads,
-            precision=precision,
-            device=device,
-            commercial=commercial,
-            adapter=adapter,
-        )
+        classifier = unseen.load(load_options)
         compiled = label_options.compiled(classifier, labels, template, background, quiet)
         learnt = label_options.calibration_of(
             labels, compiled, calibration, none=no_calibration, multi=False, quiet=quiet
         )
-        how: dict[str, Any] = {"exact": exact, "precision": precision, "unknown": auto}
+        how: dict[str, Any] = {**load_options.facts(), "unknown": auto}
         if learnt is not None:
             how["calibration"] = learnt.to_data()
         if classifier.adapter is not None:

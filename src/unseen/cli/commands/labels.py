@@ -13,6 +13,7 @@ from unseen.cli.commands.labels_doctor import doctor
 from unseen.cli.output import unwritable
 from unseen.cli.output_file import prepare
 from unseen.errors import LabelError
+from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import manifest, write_manifest
 
 labels = typer.Typer(help="Label sets.", no_args_is_help=True)
@@ -24,15 +25,13 @@ def group() -> None:
 
 
 @labels.command("compile")
+@options.loads_model()
 def compile_labels(
     source: Annotated[str, typer.Argument(help="A label file, or labels with commas.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A .safetensors file.")],
-    model: options.Model = "builtin",
-    revision: options.Revision = None,
-    commercial: options.Commercial = False,
+    load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     template: options.Template = None,
     unknown: options.Unknown = None,
-    device: options.Device = "auto",
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -46,16 +45,18 @@ def compile_labels(
     if unknown and "auto" in unknown:
         raise LabelError("--unknown auto is no label; give it to unseen classify.")
     prepare(output, overwrite=overwrite)
-    classifier = unseen.load(model, revision=revision, device=device, commercial=commercial)
+    classifier = unseen.load(load_options)
     compiled = label_options.compiled(classifier, source, template, unknown or (), quiet)
+    how = {"precision": load_options.precision}
     try:
         compiled.save(output)
-        write_manifest(output, manifest(classifier.model, compiled, {}))
+        write_manifest(output, manifest(classifier.model, compiled, how))
     except OSError as error:
         raise unwritable(output, error) from None
     if not quiet:
         prompts = sum(len(own) for own in compiled.prompts)
-        progress.say(f"{output}: {len(compiled.labels)} labels, {prompts} prompts, {model}.")
+        name = load_options.model
+        progress.say(f"{output}: {len(compiled.labels)} labels, {prompts} prompts, {name}.")
 
 
 labels.command("doctor")(doctor)

@@ -15,6 +15,7 @@ import unseen
 from unseen.cli import options, progress
 from unseen.cli.image_stream import encoded
 from unseen.cli.output import Lines, printable
+from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 
 if TYPE_CHECKING:
     from unseen.label_lint import Finding
@@ -25,10 +26,10 @@ SEVERITIES = ("error", "warning", "note")
 INDENT = " " * 9
 
 
+@options.loads_model(refused={"adapter": "it looks at words, and an adapter takes their place"})
 def doctor(
     source: Annotated[str, typer.Argument(help="A label file, or labels with commas.")],
-    model: options.Model = "builtin",
-    revision: options.Revision = None,
+    load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     template: options.Template = None,
     unknown: options.Unknown = None,
     pictures: Annotated[
@@ -38,7 +39,6 @@ def doctor(
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on warnings, too.")] = False,
-    device: options.Device = "auto",
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -50,7 +50,7 @@ def doctor(
     """
     from unseen.label_lint import by_severity, examine, look_at  # noqa: PLC0415 - it loads what computes
 
-    classifier = unseen.load(model, revision=revision, device=device)
+    classifier = unseen.load(load_options)
     with progress.prompts(quiet) as show:
         findings, subject = examine(
             classifier,

@@ -17,11 +17,13 @@ from unseen.cli import label_options, options, progress
 from unseen.cli.image_stream import predictions_of
 from unseen.cli.output import named
 from unseen.errors import SourceError
+from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import manifest, write_ended
 from unseen.sources.expand import count
 from unseen.sources.registry import reader_of
 
 
+@options.loads_model()
 def organize(
     folder: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
@@ -46,15 +48,12 @@ def organize(
         Optional[Path],  # noqa: UP045
         typer.Option("--undo", help="Undo a run by the file it wrote.", show_default=False),
     ] = None,
-    model: options.Model = "builtin",
-    adapter: options.Adapter = None,
+    load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     template: options.Template = None,
     unknown: options.UnknownOrAuto = None,
     calibration: options.CalibrationFile = None,
     no_calibration: options.NoCalibration = False,
     batch_size: options.BatchSize = None,
-    precision: options.Precision = "fp32",
-    device: options.Device = "auto",
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -73,15 +72,15 @@ def organize(
         raise SourceError("organize takes a folder, --into, and one of --copy, --link and --move.")
     if reader_of(str(folder)) is not None:
         raise SourceError(f"{folder}: organize takes a folder of files; unpack this one first.")
-    options.check_labels(labels, model, adapter)
+    options.check_labels(labels, load_options)
     background, auto = options.unknown_argument(unknown)
-    classifier = unseen.load(model, precision=precision, device=device, adapter=adapter)
+    classifier = unseen.load(load_options)
     compiled = label_options.compiled(classifier, labels, template, background, quiet)
     learnt = label_options.calibration_of(
         labels, compiled, calibration, none=no_calibration, multi=False, quiet=quiet
     )
     decision = classifier.decision(False, 1, min_score, auto, learnt)
-    settings: dict[str, Any] = {"min_score": min_score, "precision": precision}
+    settings: dict[str, Any] = {"min_score": min_score, **load_options.facts()}
     settings |= {} if auto is None else {"unknown": auto}
     settings |= {} if learnt is None else {"calibration": learnt.to_data()}
     makers = manifest(classifier.model, compiled, settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Optional
@@ -15,12 +16,14 @@ import unseen
 from unseen.cli import options, progress
 from unseen.errors import MissingExtraError, SourceError
 from unseen.labels.label_set import LabelSet
+from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.sources.address_policy import PublicHosts
 
 NEEDED = ("fastapi", "uvicorn", "httptools", "prometheus_client", "python_multipart")
 KEY = "UNSEEN_API_KEY"  # one key, for those who set up servers by the environment
 
 
+@options.loads_model()
 def serve(
     model: Annotated[
         str,
@@ -77,12 +80,7 @@ def serve(
             show_default="2 or 16, as is faster",
         ),
     ] = None,
-    revision: options.Revision = None,
-    commercial: options.Commercial = False,
-    exact: options.Exact = False,
-    threads: options.Threads = None,
-    precision: options.Precision = "fp32",
-    device: options.Device = "auto",
+    load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
@@ -107,14 +105,7 @@ def serve(
     if index is not None:
         unseen.Index(index, create=False).close()
     settings = Settings(
-        model=model,
-        revision=revision,
-        commercial=commercial,
-        exact=exact,
-        threads=threads,
-        precision=precision,
-        device=device,
-        adapter=adapter,
+        replace(load_options, model=model, adapter=adapter),
         index=index,
         labels=tuple(labels or ()),
         keys=keys,
@@ -128,20 +119,14 @@ def serve(
         workers=workers,
         batch_size=batch_size,
     )
-    # Read here once: what is wrong with it is said now, and workers download nothing twice.
-    unseen.load(
-        model,
-        revision=revision,
-        precision=precision,
-        device=device,
-        commercial=commercial,
-        adapter=adapter,
-    )
+    # Here, and not where it is served: what is wrong with it is said before an address is taken,
+    # and several workers download nothing twice.
+    classifier = unseen.load(settings.model_options())
     if not quiet:
         progress.say(f"unseen serves {model} at http://{_shown(host)}:{port}  (Ctrl-C ends it)")
         if not (keys or hashes) and not _is_loopback(host):
             progress.say("warning: everybody who reaches this address may use it; see --keys.")
-    sys.exit(process.serve(settings))
+    sys.exit(process.serve(settings, classifier))
 
 
 def _is_loopback(host: str) -> bool:

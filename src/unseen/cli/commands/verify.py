@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -11,15 +11,23 @@ import typer
 import unseen
 from unseen.cli import options, progress
 from unseen.errors import ImageError, SourceError
+from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 
 if TYPE_CHECKING:
     from unseen.diagnostics.verify import Golden, Verified
     from unseen.encoder import Encoder
 
 
+@options.loads_model(
+    refused={
+        "adapter": options.NO_LABELS,
+        "precision": "every precision is tested",
+        "device": "every device is tested",
+    }
+)
 def verify(
     model: options.Id,
-    revision: options.Revision = None,
+    load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -32,14 +40,18 @@ def verify(
     """
     from unseen.diagnostics import verify as verification  # noqa: PLC0415 - it loads what computes
 
-    classifier = unseen.load(model, revision=revision)
+    # What was published is compared with pictures that are decoded in full.
+    load_options = replace(load_options, model=model, exact=True)
+    classifier = unseen.load(load_options)
     rows = []
-    for found in verification.verify(classifier.model, verification.places()):
+    for found in verification.verify(
+        classifier.model, verification.places(), threads=load_options.threads
+    ):
         rows.append({**asdict(found), "ok": found.ok})
         if not as_json:
             typer.echo(_line(found))
     known = verification.golden(model)
-    golden = None if known is None else _golden(known, unseen.load(model, exact=True).encoder)
+    golden = None if known is None else _golden(known, classifier.encoder)
     if as_json:
         typer.echo(json.dumps({"networks": rows, "published": golden}, indent=1))
     elif golden is not None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from unseen.encoder import Encoder
 from unseen.errors import UnseenError
+from unseen.load_options import LoadOptions
 from unseen.models import families, hub
 from unseen.models.families import builtin, student
 from unseen.models.weights import open_weights
@@ -53,7 +54,7 @@ def encoder(net: ImageNet, side: int, *, threads: int | None = None) -> Encoder:
         preprocess=student.preprocess(side),
         image_network=lambda: Network("image", student.inputs(side), body, width),
     )
-    return Encoder(own, threads=threads, device="cpu")
+    return Encoder(own, LoadOptions(own.name, threads=threads, device="cpu"))
 
 
 def features(

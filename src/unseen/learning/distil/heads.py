@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.prediction.score import shifted
+
 Floats = NDArray[np.floating[Any]]
 Parameters = dict[str, Floats]
 
@@ -146,12 +148,11 @@ class _Problem:
         x = self._x
         if DEEP in head:
             x = np.maximum(x @ narrow[DEEP].T + narrow["hidden.bias"], 0)
-        said = (x @ narrow["output.weight"].T + narrow["output.bias"]) / self._warmth
-        said -= said.max(1, keepdims=True)
-        total = np.log(np.exp(said).sum(1, keepdims=True))
-        missed = total - (self._targets * said).sum(1, keepdims=True)
+        raw = (x @ narrow["output.weight"].T + narrow["output.bias"]) / self._warmth
+        scaled, log_sum = shifted(raw)
+        missed = log_sum - (self._targets * scaled).sum(1, keepdims=True)
         loss = float((self._weights * self._warmth**2 * missed).sum())
-        off = (np.exp(said - total) - self._targets) * self._weights * self._warmth
+        off = (np.exp(scaled - log_sum) - self._targets) * self._weights * self._warmth
         off = off.astype(kind)
         slope = {"output.weight": off.T @ x, "output.bias": off.sum(0)}
         if DEEP in head:

@@ -76,7 +76,7 @@ def figures(lessons: Class, trial: Trial, drawn: NDArray[np.bool_]) -> dict[str,
     said, places = trial.logits.argmax(1), trial.places
     truth, teacher = lessons.truth[places], lessons.teacher[places]
     asked, told = teacher.any(1), truth >= 0
-    chances = softmax(trial.logits[told].astype(np.float32))
+    probabilities = softmax(trial.logits[told].astype(np.float32))
     of_teacher = teacher.argmax(1)
     found: dict[str, Any] = {
         "held_out": len(places),
@@ -88,8 +88,8 @@ def figures(lessons: Class, trial: Trial, drawn: NDArray[np.bool_]) -> dict[str,
         "nll": None,
     }
     if told.any():
-        found["ece"] = round(float(ece(chances, truth[told])), 4)
-        found["nll"] = round(float(nll(chances, truth[told])), 4)
+        found["ece"] = round(float(ece(probabilities, truth[told])), 4)
+        found["nll"] = round(float(nll(probabilities, truth[told])), 4)
     return found
 
 

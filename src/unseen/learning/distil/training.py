@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.datasets.folds import stratified_folds
 from unseen.encoder import Progress
 from unseen.learning.distil import heads
 from unseen.learning.distil.heads import Parameters
+from unseen.prediction import score
 
 Floats = NDArray[np.floating[Any]]
 Places = NDArray[np.int64]
@@ -98,7 +100,7 @@ def choose(
     """The settings with the least loss on pictures held out; a hidden layer only where it gains by
     more than noise."""
     kinds = [*_kinds(head, len(lessons))]
-    fold = folds(lessons.owners, lessons.groups, INNER, seed + 1)
+    fold = stratified_folds(lessons.owners, INNER, seed + 1, lessons.groups)
     rounds = [n for n in range(INNER if len(lessons) <= MANY else 1) if (fold == n).any()]
     losses: dict[tuple[int, float], list[Floats]] = {kind: [] for kind in kinds}
     total = len(rounds) * len(kinds)
@@ -135,9 +137,8 @@ def _losses(head: Parameters, lessons: Class) -> Floats:
     """The loss of each, weighted as it is when a head is fitted."""
     rows = lessons.lessons()
     warmth = rows.temperatures[:, None]
-    said = heads.logits(head, rows.features) / warmth
-    said = said - said.max(1, keepdims=True)
-    missed = np.log(np.exp(said).sum(1)) - (rows.targets * said).sum(1)
+    logits, log_sum = score.shifted(heads.logits(head, rows.features) / warmth)
+    missed = log_sum[:, 0] - (rows.targets * logits).sum(1)
     weights = rows.weights * rows.temperatures**2
     return np.asarray(weights * missed, dtype=np.float64)
 
@@ -163,7 +164,7 @@ def tried(
 
     Near-duplicates stay on one side, and of each label one group stays in.
     """
-    fold = folds(lessons.owners, lessons.groups, FOLDS, seed)
+    fold = stratified_folds(lessons.owners, FOLDS, seed, lessons.groups)
     rounds = [n for n in range(FOLDS if len(lessons) <= MANY else 1) if (fold == n).any()]
     places, said = [], []
     for done, number in enumerate(rounds):
@@ -177,21 +178,3 @@ def tried(
     if not rounds:
         return Trial(np.zeros(0, np.int64), np.zeros((0, lessons.teacher.shape[1])))
     return Trial(np.concatenate(places), np.concatenate(said))
-
-
-def folds(owners: Sequence[int] | Places, groups: Places, count: int, seed: int) -> Places:
-    """Which of `count` folds each picture is in: groups whole, each label spread over all; -1 for
-    a label's only group, which is never held out."""
-    rng = np.random.default_rng(seed)
-    owners = np.asarray(owners)
-    firsts, whose = (
-        np.unique(groups, return_index=True)[1],
-        np.unique(groups, return_inverse=True)[1],
-    )
-    fold = np.full(len(firsts), -1, dtype=np.int64)
-    for label in np.unique(owners[firsts]):
-        mine = rng.permutation(np.flatnonzero(owners[firsts] == label))
-        start = rng.integers(count)
-        if len(mine) > 1:
-            fold[mine] = (start + np.arange(len(mine))) % count
-    return fold[whose]

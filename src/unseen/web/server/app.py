@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from unseen import __version__
+from unseen.classifier import Classifier
 from unseen.errors import UnseenError
 from unseen.web.server.apis import huggingface, label_studio, openai_api, roboflow, v1
 from unseen.web.server.core import keys, label_watcher
@@ -41,13 +42,19 @@ ROUTERS = (*(api.router for api in APIS), health.router, page_files.router)
 PUBLIC = ("/healthz", "/readyz", "/readiness", "/health", "/metrics", "/info", "/openapi.json")
 
 
-def create_app(settings: Settings, *, failed: Callable[[], None] | None = None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    *,
+    classifier: Classifier | None = None,
+    failed: Callable[[], None] | None = None,
+) -> FastAPI:
     """The ASGI application. Weights are loaded when it starts, in the background: see /readyz.
 
-    `failed` is called when that comes to nothing. Raises ModelError, StoreError, SourceError.
+    `classifier`: what the settings load, where that was done already. `failed` is called when the
+    start comes to nothing. Raises ModelError, StoreError, SourceError.
     """
     metrics = Metrics()
-    service = Service(settings, metrics)
+    service = Service(settings, metrics, classifier)
     known = keys.Keys(_hashes(settings))
 
     async def reload() -> None:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -29,6 +29,9 @@ from unseen.web.server.connections import Connection
 from unseen.web.server.core import logs
 from unseen.web.server.core.settings import SHARED_METRICS, Settings
 
+if TYPE_CHECKING:
+    from unseen.classifier import Classifier
+
 logger = logging.getLogger(logs.LOGGER)
 
 LOOK_SECONDS = 0.2  # between two looks at the workers
@@ -37,15 +40,17 @@ BACKLOG = 2048
 COULD_NOT_START = 3
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, classifier: Classifier | None = None) -> int:
     """Serves until SIGTERM or Ctrl-C → an exit status: 0, or COULD_NOT_START.
 
-    Raises SourceError when the address cannot be had, and what `create_app` raises.
+    `classifier`: what the settings load, where that was done already; several workers are other
+    processes, and each loads its own. Raises SourceError when the address cannot be had, and what
+    `create_app` raises.
     """
     listener = listen(settings)
     with listener:
         if settings.workers == 1:
-            return _work(settings, listener)
+            return _work(settings, listener, classifier)
         return _mind(settings, listener)
 
 
@@ -88,7 +93,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _work(settings: Settings, listener: socket.socket) -> int:
+def _work(settings: Settings, listener: socket.socket, classifier: Classifier | None = None) -> int:
     """One process: the event loop, until it is asked to end."""
     from unseen.web.server.app import create_app  # noqa: PLC0415 - the minder loads no model
 
@@ -100,7 +105,7 @@ def _work(settings: Settings, listener: socket.socket) -> int:
         failures.append(True)
         server.should_exit = True
 
-    config = config_of(create_app(settings, failed=failed), settings)
+    config = config_of(create_app(settings, classifier=classifier, failed=failed), settings)
     server = Server(config)
     server.run(sockets=[listener])
     return COULD_NOT_START if failures or not server.started else 0
@@ -145,8 +150,9 @@ def _mind(settings: Settings, listener: socket.socket) -> int:
 
 class _Minder:
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
-        threads = settings.threads or max(1, usable() // settings.workers)
-        self._settings = replace(settings, threads=threads)
+        threads = settings.load_options.threads or max(1, usable() // settings.workers)
+        load_options = replace(settings.load_options, threads=threads)
+        self._settings = replace(settings, load_options=load_options)
         self._listener = listener
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[BaseProcess] = []

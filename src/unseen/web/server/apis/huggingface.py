@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
 from unseen.labels.compiled import CompiledLabels
-from unseen.labels.label_set import Label, fill
+from unseen.labels.label_set import Label
+from unseen.labels.templates import fill
 from unseen.models.model import HYPOTHESIS
 from unseen.prediction import score
 from unseen.web.server.apis import schemas
@@ -137,16 +138,10 @@ async def _classify(
     prompts = [fill(template, label) for label in labels]
     one.check_texts(prompts, one.limits.labels, "labels in a call")
     embedding = await one.embed_pictures([picture])
-    rows = (await one.encode_texts(prompts)).rows
-    model = one.model
-    compiled = CompiledLabels(
-        tuple(map(Label, labels)),
-        tuple((prompt,) for prompt in prompts),
-        rows,
-        rows,  # nobody asks for several labels here
-        model.name,
-        model.revision,
-        model.fingerprint,
+    compiled = CompiledLabels.of_vectors(
+        [Label(label, (prompt,)) for label, prompt in zip(labels, prompts, strict=True)],
+        (await one.encode_texts(prompts)).rows,
+        one.model,
     )
     return _ranked(request, one, embedding, one.adapted(compiled))
 
@@ -170,13 +165,12 @@ def _ranked(
 ) -> JSONResponse:
     """Of a picture (1, d) every label, best first; a family's bias is the same for all, and falls
     out."""
-    rule = compiled.rule(one.model.score)
-    similar = compiled.similarities(embedding)
-    chances = score.softmax(score.logits(similar, rule))[0]
+    logits = score.logits(compiled.similarities(embedding), compiled.score)
+    probabilities = score.softmax(logits)[0]
     said(request, pictures=1)
-    order = np.argsort(-chances, kind="stable")
+    order = np.argsort(-probabilities, kind="stable")
     return JSONResponse(
-        [{"label": compiled.labels[i].name, "score": float(chances[i])} for i in order]
+        [{"label": compiled.labels[i].name, "score": float(probabilities[i])} for i in order]
     )
 
 

@@ -21,7 +21,8 @@ from pydantic import ConfigDict, Field
 
 from unseen.encoder import Encoded
 from unseen.errors import SourceError
-from unseen.prediction.predict import Decision, decide_encoded
+from unseen.prediction.decision import Decision
+from unseen.prediction.predict import predict_encoded
 from unseen.prediction.prediction import Prediction
 from unseen.sources import http
 from unseen.sources.address_policy import PublicHosts
@@ -295,7 +296,7 @@ async def predict(request: Request) -> Any:
         ready = await one.labelling.of(Asked([*block.written]))
         decision = Decision(multi_label=block.several, top_k=None if block.several else 1)
         rows = encoded[block.key]
-        answers.append(decide_encoded(rows, ready.compiled, one.model.score, decision))
+        answers.append(predict_encoded(rows, ready.compiled, decision))
     results = [_result(one, found, row) for row in zip(*answers, strict=True)]
     said(request, pictures=len(results), failed=sum("error" in result for result in results))
     return JSONResponse({"results": results})

@@ -281,7 +281,7 @@ async def model(request: Request, model: ModelId) -> Any:
 
 
 def _check_model(one: Service, name: str) -> None:
-    if name not in (one.model.name, one.settings.model):
+    if name not in (one.model.name, one.settings.load_options.model):
         raise Problem(
             404,
             f"the model {name[:100]!r} is not served here; it is {one.model.name!r} that is.",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from unseen.prediction.predict import Decision
+from unseen.prediction.decision import Decision
 from unseen.web.server.core.label_service import Asked
 from unseen.web.server.core.pictures import Picture
 

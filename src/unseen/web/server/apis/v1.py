@@ -55,7 +55,8 @@ async def classify(request: Request) -> Any:
     asked, uploads = await request_parsing.read(request, schemas.ClassifyRequest, files=True)
     labels, decision = asked.asked(asked.labelset), asked.decision()
     if asked.unknown is not None:
-        decision = replace(decision, ground=await service(request).ground())
+        reference_set = await service(request).reference_set()
+        decision = replace(decision, reference_set=reference_set)
     if asked.image is not None and not uploads:
         prediction, ready = await service(request).classify_one(
             schemas.picture(asked.image, 0), labels, decision

@@ -18,12 +18,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.classifier import load
+from unseen.classifier import Classifier, load
 from unseen.encoder import Encoded
 from unseen.errors import ImageError, SourceError, UnseenError
 from unseen.images.limits import DEFAULT_LIMITS
 from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
-from unseen.prediction.open_set import NOTHINGS, Ground, picture_of_nothing, prompts
+from unseen.prediction.open_set import NOTHINGS, ReferenceSet, picture_of_nothing, prompts
 from unseen.system.cpu import usable
 from unseen.web.server.core.batching import Batches
 from unseen.web.server.core.metrics import Metrics
@@ -55,27 +55,21 @@ class Texts:
 class Encoding:
     """The two nets of one model, behind queues and caches."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        """Loads no weights; `warm_up` does. Raises ModelError."""
+    def __init__(
+        self, settings: Settings, metrics: Metrics, classifier: Classifier | None = None
+    ) -> None:
+        """Loads no weights; `warm_up` does. `classifier`: what the settings load, where that was
+        done already. Raises ModelError."""
         self.settings = settings
         self.limits = settings.limits
         self.metrics = metrics
-        classifier = load(
-            settings.model,
-            revision=settings.revision,
-            limits=settings.limits.of_a_picture(),
-            exact=settings.exact,
-            threads=settings.threads,
-            precision=settings.precision,
-            device=settings.device,
-            commercial=settings.commercial,
-            adapter=settings.adapter,
-        )
+        if classifier is None:
+            classifier = load(settings.model_options())
         self.encoder = classifier.encoder
         self.adapted = classifier.adapted
         self.started = time.time()
         self.ready = False
-        threads = settings.threads or usable()
+        threads = settings.load_options.threads or usable()
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="unseen-decode")
         self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="unseen-fetch")
         self.images: Batches[NDArray[np.uint8], Floats] = Batches(
@@ -89,7 +83,7 @@ class Encoding:
             "text", self._encode_texts, metrics, size=TEXTS_AT_ONCE
         )
         self._prompts: OrderedDict[str, tuple[Floats, bool]] = OrderedDict()
-        self._ground: asyncio.Task[Ground] | None = None
+        self._reference_set: asyncio.Task[ReferenceSet] | None = None
 
     @property
     def model(self) -> Model:
@@ -118,8 +112,8 @@ class Encoding:
     async def close(self) -> None:
         """Ends the threads."""
         self.ready = False
-        if self._ground is not None:
-            self._ground.cancel()
+        if self._reference_set is not None:
+            self._reference_set.cancel()
         for batches in (self.images, self.texts):
             await batches.close()
         for pool in (self._decoders, self._fetchers):
@@ -249,20 +243,21 @@ class Encoding:
         while len(self._prompts) * each > self.limits.cache_bytes:
             self._prompts.popitem(last=False)
 
-    async def ground(self) -> Ground:
+    async def reference_set(self) -> ReferenceSet:
         """What evidence is measured against: encoded once, in the queues of everything else."""
-        if self._ground is None or (self._ground.done() and self._ground.exception() is not None):
-            self._ground = asyncio.create_task(self._encode_ground())
-            self._ground.add_done_callback(lambda done: done.cancelled() or done.exception())
+        task = self._reference_set
+        if task is None or (task.done() and task.exception() is not None):
+            task = self._reference_set = asyncio.create_task(self._encode_reference_set())
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
         # Shielded: one who goes away takes nothing from the others.
-        return await asyncio.shield(self._ground)
+        return await asyncio.shield(task)
 
-    async def _encode_ground(self) -> Ground:
+    async def _encode_reference_set(self) -> ReferenceSet:
         self.admit()
         texts = await self.encode_texts(prompts(self.model))
         noise = [in_pool(self._decoders, self._nothing, number) for number in range(NOTHINGS)]
         rows = [self.images.submit(pixels) for pixels in await asyncio.gather(*noise)]
-        return Ground(texts.rows, np.stack(await asyncio.gather(*rows)))
+        return ReferenceSet(texts.rows, np.stack(await asyncio.gather(*rows)))
 
     def _nothing(self, number: int) -> NDArray[np.uint8]:
         pixels = self.encoder.pixels(picture_of_nothing(number))

@@ -16,7 +16,7 @@ from unseen.errors import LabelError, UnseenError
 from unseen.labels.compiled import CompiledLabels, assemble, texts_of
 from unseen.labels.label_set import Label, LabelSet
 from unseen.prediction.calibration import Calibration
-from unseen.prediction.predict import Decision
+from unseen.prediction.decision import Decision
 from unseen.system import cache
 from unseen.web.server.core.encoding import Encoding, at_most, in_pool
 from unseen.web.server.core.label_sets import LabelStore, StoredSet
@@ -192,7 +192,9 @@ class Labelling:
         where = (stored.name, stored.version)
         file = await in_pool(self._clerk, self._store.compiled, *where)
         if file is not None:
-            return Ready(CompiledLabels.from_bytes(file, stored.name), stored=stored)
+            compiled = CompiledLabels.from_bytes(file, stored.name)
+            compiled = compiled.for_model(self._encoding.model)
+            return Ready(compiled, stored=stored)
         try:
             ready = await self._compile(_defined(stored))
         except UnseenError as error:

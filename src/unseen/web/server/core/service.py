@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
-from unseen.prediction.predict import Decision, decide_encoded
+from unseen.classifier import Classifier
+from unseen.prediction.decision import Decision
+from unseen.prediction.predict import predict_encoded
 from unseen.prediction.prediction import Prediction
 from unseen.web.server.core.encoding import Encoding
 from unseen.web.server.core.label_service import Asked, Labelling, Ready
@@ -22,9 +24,11 @@ U = TypeVar("U")
 class Service(Encoding):
     """One model that encodes, and knows label sets."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics, classifier: Classifier | None = None
+    ) -> None:
         """Loads no weights; `warm_up` does. Raises ModelError, StoreError."""
-        super().__init__(settings, metrics)
+        super().__init__(settings, metrics, classifier)
         self.labelling = Labelling(self)
 
     async def close(self) -> None:
@@ -38,7 +42,7 @@ class Service(Encoding):
         """A prediction for each picture; labels and pictures are encoded side by side."""
         labels, encoded = await _both(self.labelling.of(asked), self.encode_pictures(pictures))
         decision = labels.calibrated(decision)
-        return decide_encoded(encoded, labels.compiled, self.model.score, decision), labels
+        return predict_encoded(encoded, labels.compiled, decision), labels
 
     async def classify_one(
         self, picture: Picture, asked: Asked, decision: Decision

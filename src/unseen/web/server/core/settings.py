@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unseen.images.limits import Limits
+from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 
 # The variable that prometheus_client reads when it is imported: then several processes write into
 # one folder.
@@ -46,14 +47,7 @@ class ServerLimits:
 class Settings:
     """What `unseen serve` was asked for. Picklable: workers are new processes."""
 
-    model: str = "builtin"
-    revision: str | None = None
-    commercial: bool = False
-    exact: bool = False
-    threads: int | None = None
-    precision: str = "fp32"
-    device: str = "auto"
-    adapter: Path | None = None
+    load_options: LoadOptions = DEFAULT_LOAD_OPTIONS
     index: Path | None = None
     labels: tuple[Path, ...] = ()  # label files, each a set of the name of its file
     label_store: Path | None = None  # the SQLite file of label sets; None: in $UNSEEN_HOME
@@ -69,3 +63,7 @@ class Settings:
     batch_size: int | None = None  # pictures; None: what is fastest here
     batch_seconds: float = 0.01  # that a batch waits for pictures which are being decoded
     limits: ServerLimits = ServerLimits()
+
+    def model_options(self) -> LoadOptions:
+        """How the model is loaded: a picture may cost what the server's limits allow."""
+        return replace(self.load_options, limits=self.limits.of_a_picture())

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from unseen import __version__
-from unseen.labels.label_set import template_names
+from unseen.labels.templates import template_names
 from unseen.web.server.core import metrics
 from unseen.web.server.http.api import service
 

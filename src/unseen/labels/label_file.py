@@ -1,0 +1,94 @@
+"""Label files → plain data: names, rows of a name and its prompts, or a document.
+
+What the data means (duplicates, thresholds, background) is for `label_set` to say, so that a file
+and a call with the same content give the same labels.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from unseen.errors import LabelError
+
+
+class LabelRow(NamedTuple):
+    """A label and its prompts, as a row of a CSV file has them."""
+
+    name: str
+    prompts: list[str]
+
+
+def read(path: Path) -> Any:
+    """The content of a label file.
+
+    Parameters
+    ----------
+    path : Path
+        A .txt file (one label a line, `#` begins a comment line), a .csv file (label, prompt, …;
+        a header that begins with "label" is skipped), or a .json or .yaml file.
+
+    Returns
+    -------
+    list of str, list of LabelRow, or what JSON or YAML hold
+
+    Raises
+    ------
+    LabelError
+        If the file is missing, cannot be read, or is of another format.
+    """
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise LabelError(
+            f"{path}: label files end in {', '.join(READERS)}, not {path.suffix or 'nothing'}."
+        )
+    try:
+        text = path.read_text("utf-8-sig")  # spreadsheets write a byte-order mark
+    except FileNotFoundError:
+        raise LabelError(f"{path}: there is no such label file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelError(f"{path}: the label file cannot be read: {error}.") from None
+    return reader(text, str(path))
+
+
+def _read_txt(text: str, where: str) -> list[str]:
+    lines = (line.strip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _read_csv(text: str, where: str) -> list[LabelRow]:
+    rows = [row for row in csv.reader(io.StringIO(text)) if any(cell.strip() for cell in row)]
+    if rows and rows[0][0].strip().lower() == "label":
+        rows = rows[1:]  # a header
+    return [LabelRow(row[0], [cell for cell in row[1:] if cell.strip()]) for row in rows]
+
+
+def _read_json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise LabelError(f"{where}: the file is not valid JSON: {error}.") from None
+
+
+def _read_yaml(text: str, where: str) -> Any:
+    import yaml  # noqa: PLC0415 - 15 ms of a start, and most labels are in no such file
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        detail = " ".join(str(error).split())
+        raise LabelError(f"{where}: the file is not valid YAML: {detail}.") from None
+
+
+# Suffix → reader of the text; the second argument is the name of the file, for messages.
+READERS: dict[str, Callable[[str, str], Any]] = {
+    ".txt": _read_txt,
+    ".csv": _read_csv,
+    ".json": _read_json,
+    ".yaml": _read_yaml,
+    ".yml": _read_yaml,
+}

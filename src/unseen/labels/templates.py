@@ -1,0 +1,48 @@
+"""Prompt templates: strings with `{}` in the place of the label, and the named sets of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from typing import TypeAlias
+
+from unseen.errors import LabelError
+
+TemplateLike: TypeAlias = "str | Sequence[str] | None"
+
+
+def fill(template: str, label: str) -> str:
+    """Every `{}` replaced by the label, and nothing else: `str.format` would obey the template."""
+    return template.replace("{}", label)
+
+
+@cache
+def _template_sets() -> dict[str, list[str]]:
+    text = resources.files("unseen").joinpath("data/templates.json").read_text("utf-8")
+    sets: dict[str, list[str]] = json.loads(text)
+    return sets
+
+
+def template_names() -> list[str]:
+    """The names of the template sets that come with the package, sorted."""
+    return sorted(_template_sets())
+
+
+def templates(template: str | Sequence[str]) -> tuple[str, ...]:
+    """A template, several templates, or the name of a set → templates that each hold `{}`."""
+    if isinstance(template, str):
+        template_set = _template_sets().get(template)
+        if template_set is None and "{}" not in template:
+            raise LabelError(
+                f"the template {template!r} has no {{}} for the label and is not the name of a "
+                f"set; the sets are: {', '.join(template_names())}."
+            )
+        return tuple(template_set or [template])
+    if not template:
+        raise LabelError("the list of templates is empty; give at least one, with {} in it.")
+    for pattern in template:
+        if not isinstance(pattern, str) or "{}" not in pattern:
+            raise LabelError(f"the template {pattern!r} has no {{}} for the label.")
+    return tuple(template)

@@ -1,0 +1,80 @@
+"""How a model is loaded: one frozen object for Python, the command line, the server, a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unseen.errors import ModelError
+from unseen.images.limits import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from unseen.prediction.adapter import Adapter
+
+PRECISIONS = ("fp32", "fp16", "int8", "auto")
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a model is loaded. Picklable: another process loads the same model with it.
+
+    Parameters
+    ----------
+    model : str
+        ``builtin``, a short name (``unseen models``), a hub id (``org/name`` or
+        ``org/name@revision``), a folder, or an .onnx file of ``unseen distil``.
+    revision : str, optional
+        Branch, tag or commit of a hub id. None: the newest, or what is on this machine.
+    precision : str
+        Of the image network: ``fp32``, ``fp16``, ``int8``, or ``auto``, the fastest that stays
+        near fp32. The text network has fp16 with ``fp16``, and fp32 otherwise.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    threads : int, optional
+        Of the networks on a CPU. None: as many as may be used.
+    exact : bool
+        Decode JPEGs in full. Otherwise a decoder may stop at three times the size that is needed
+        (cosine to exact at least 0.999).
+    limits : Limits
+        What a picture may cost.
+    commercial : bool
+        Refuse a model whose licence is not known to allow commercial use.
+    adapter : str, Path or Adapter, optional
+        What ``unseen adapt`` made for this model.
+
+    Raises
+    ------
+    ModelError
+        For a precision that does not exist.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> import unseen
+    >>> options = unseen.LoadOptions("fast", precision="int8")
+    >>> replace(options, threads=2).threads
+    2
+    """
+
+    model: str = "builtin"
+    revision: str | None = None
+    precision: str = "fp32"
+    device: str = "auto"
+    threads: int | None = None
+    exact: bool = False
+    limits: Limits = DEFAULT_LIMITS
+    commercial: bool = False
+    adapter: str | Path | Adapter | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            choices = ", ".join(PRECISIONS)
+            raise ModelError(f"unknown precision {self.precision!r}; choose one of: {choices}")
+
+    def facts(self) -> dict[str, Any]:
+        """What changes an embedding, beside the model: for the manifest of a result."""
+        return {"exact": self.exact, "precision": self.precision}
+
+
+DEFAULT_LOAD_OPTIONS = LoadOptions()

@@ -1,0 +1,38 @@
+"""Softmax and what belongs to it, judged by SciPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import optimize, special
+
+from unseen.learning.temperature import golden_section
+from unseen.prediction import score
+
+LOGITS = np.array([[1.0, 2.0, -3.0], [900.0, 901.0, -900.0], [-1000.0, -1000.0, -1000.0]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_is_that_of_scipy(dtype: type) -> None:
+    logits = LOGITS.astype(dtype)
+    np.testing.assert_allclose(score.softmax(logits), special.softmax(LOGITS, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(score.softmax64(logits), special.softmax(LOGITS, axis=1), rtol=1e-12)
+    assert score.softmax(logits).dtype == np.float32
+    assert score.softmax64(logits).dtype == np.float64
+
+
+def test_the_log_of_the_sum_is_that_of_scipy() -> None:
+    logits = LOGITS.copy()
+    logits[0, 1] = -np.inf  # what is ruled out
+    np.testing.assert_allclose(score.log_sum_exp(logits), special.logsumexp(logits, axis=1))
+    below, log_sum = score.shifted(logits)
+    np.testing.assert_allclose(below - log_sum, special.log_softmax(logits, axis=1), atol=1e-12)
+
+
+def test_golden_section_ends_where_scipy_does() -> None:
+    def loss(x: float) -> float:
+        return (x - 0.7) ** 2 + 0.1 * np.cosh(x)
+
+    expected = optimize.minimize_scalar(loss, bounds=(-3, 5), method="bounded").x
+    assert golden_section(loss, -3, 5, width=1e-5) == pytest.approx(expected, abs=1e-5)
+    assert golden_section(loss, 2, 5, width=1e-5) == pytest.approx(2, abs=1e-5)  # at an end
