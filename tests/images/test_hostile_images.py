@@ -93,7 +93,7 @@ def test_the_worst_stay_below_one_gigabyte(tmp_path: Path) -> None:
     code = """
 import resource, sys
 from pathlib import Path
-sys.path.insert(0, "tests")
+sys.path.insert(0, "tests/support")
 import hostile
 from unseen.images.open import open_image
 from unseen.errors import ImageError
