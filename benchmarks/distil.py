@@ -34,7 +34,7 @@ from unseen.learning.distil import features, heads, latency, training
 from unseen.learning.distil.classifier import SIDE, Lesson, distil
 from unseen.learning.distil.model_card import Teacher
 from unseen.learning.distil.training import Class, Teaching
-from unseen.models.families import student
+from unseen.models.families import distilled
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import label_probabilities
 
@@ -243,7 +243,7 @@ def speed() -> Iterator[str]:
             file = Path(place) / f"{side}.onnx"
             file.write_bytes(made.content)
             for name, teacher in teachers.items():
-                found = latency.compare(file, student.preprocess(side), teacher.encoder, pictures)
+                found = latency.compare(file, distilled.preprocess(side), teacher.encoder, pictures)
                 assert found is not None
                 own, other = found["student_ms"], found["teacher_ms"]
                 yield (
@@ -253,12 +253,12 @@ def speed() -> Iterator[str]:
                     f"ratio {found['ratio']['picture']:.2f}"
                 )
         for count in (2, 100, 1000, 4000):
-            like = student.Student(tuple(map(str, range(count))), (), SIDE, 1.0, {})
+            like = distilled.Student(tuple(map(str, range(count))), (), SIDE, 1.0, {})
             net = features.ImageNet.builtin()
             some = {**net.parameters, "looks": net.looks}
             some["output.weight"] = np.random.default_rng(0).random((count, 1280), np.float32)
             some["output.bias"] = np.zeros(count, np.float32)
-            yield f"{count} labels: {len(student.to_bytes(like, some)) / 1e6:.1f} MB"
+            yield f"{count} labels: {len(distilled.to_bytes(like, some)) / 1e6:.1f} MB"
         taken: dict[str, list[float]] = {f"{SIDE}.onnx": [], "builtin": []}
         for turn in range(8):
             for model, times in taken.items():

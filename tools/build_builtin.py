@@ -25,11 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from unseen.models.families import hf_bert
-from unseen.models.families.builtin import sentence_network
-from unseen.models.tokenizer import Tokenizer
-from unseen.models.torch_archive import TorchArchive
-from unseen.models.weights import Weights, open_files
+from unseen.models.families import builtin, hf_bert
+from unseen.models.inputs import Masked
+from unseen.models.tokenizers.tokenizer import Tokenizer
+from unseen.models.weights.files import Weights, open_files
+from unseen.models.weights.names import Renamed
+from unseen.models.weights.torch_archive import TorchArchive
+from unseen.networks.builtin import sentence_network
 from unseen.runtimes import onnx
 
 Floats = NDArray[np.float32]
@@ -157,9 +159,11 @@ def sentence_vectors(
     draft["text.centre"] = np.zeros(384, np.float16)
     (work / "draft.safetensors").write_bytes(save(draft))
     weights = open_files([work / "draft.safetensors"], "draft")
-    session = onnx.OnnxNetwork(onnx.compile_network(sentence_network(weights, CONFIG), work))
+    stored = Renamed(weights, builtin.stored(weights, "text."))
+    network = sentence_network(builtin.text_blocks(CONFIG), stored)
+    session = onnx.OnnxNetwork(onnx.compile_network(network, work))
     ids, _ = tokenizer.encode(texts, int(str(CONFIG["context_length"])))
-    rows = [session(*hf_bert.text_inputs(ids[i : i + 32])) for i in range(0, len(ids), 32)]
+    rows = [session(*Masked()(ids[i : i + 32])) for i in range(0, len(ids), 32)]
     return np.concatenate(rows)
 
 

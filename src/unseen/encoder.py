@@ -20,6 +20,7 @@ from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models import families, hub
 from unseen.models.compiled import CompiledNetwork
 from unseen.models.expected import tower
+from unseen.models.inputs import PictureArrays
 from unseen.models.model import LARGE_BATCH, Model, Preprocessing
 from unseen.runtimes.devices import ExecutionTarget, execution_target
 from unseen.sources.expand import expand
@@ -29,7 +30,7 @@ from unseen.system.prompt_cache import VectorCache
 from unseen.types import Progress as Progress
 
 if TYPE_CHECKING:
-    from unseen.types import Floats, ImageLike, Images, Metadata, Sources
+    from unseen.types import Floats, ImageLike, Metadata, Sources
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -162,7 +163,7 @@ class Encoder:
         than the encoder's own.
         """
 
-        def decode(source: Source) -> tuple[Source, Images | UnseenError]:
+        def decode(source: Source) -> tuple[Source, PictureArrays | UnseenError]:
             return source, self.pixels(source.content, limits=limits)
 
         for source, result in self.stream(expand(sources), decode, batch_size=batch_size):
@@ -171,7 +172,9 @@ class Encoder:
             else:
                 yield Encoded(source.name, result, meta=source.meta)
 
-    def pixels(self, source: ImageLike, *, limits: Limits | None = None) -> Images | UnseenError:
+    def pixels(
+        self, source: ImageLike, *, limits: Limits | None = None
+    ) -> PictureArrays | UnseenError:
         """What the image net takes for one picture, or why there is none."""
         return read_pixels(
             source, self.model.preprocess, limits=limits or self.limits, exact=self.exact
@@ -180,7 +183,7 @@ class Encoder:
     def stream(
         self,
         items: Iterable[T],
-        decode: Callable[[T], tuple[S, Images | R]],
+        decode: Callable[[T], tuple[S, PictureArrays | R]],
         *,
         batch_size: int | None = None,
     ) -> Iterator[tuple[S, Floats | R]]:
@@ -191,9 +194,9 @@ class Encoder:
         size = self.batch_size if batch_size is None else batch_size
         return stream(items, decode, self.encode_pixels, size)
 
-    def encode_pixels(self, pixels: Sequence[Images]) -> Floats:
+    def encode_pixels(self, pixels: Sequence[PictureArrays]) -> Floats:
         """What `pixels` gave for n pictures → float32 (n, d), rows of length 1, in one batch."""
-        return self._image(np.stack(pixels))
+        return self._image(*self.model.image_inputs(pixels))
 
     # prompts
 
@@ -281,7 +284,7 @@ def read_pixels(
     *,
     limits: Limits = DEFAULT_LIMITS,
     exact: bool = False,
-) -> Images | UnseenError:
+) -> PictureArrays | UnseenError:
     """What an image network takes for one picture, or why there is none. `exact`: as in
     `Encoder`."""
     at_least = None if exact else preprocess.target
@@ -293,8 +296,8 @@ def read_pixels(
 
 def stream(
     items: Iterable[T],
-    decode: Callable[[T], tuple[S, Images | R]],
-    encode: Callable[[Sequence[Images]], Floats],
+    decode: Callable[[T], tuple[S, PictureArrays | R]],
+    encode: Callable[[Sequence[PictureArrays]], Floats],
     batch_size: int,
 ) -> Iterator[tuple[S, Floats | R]]:
     """`decode` of each item in threads, its pixels through `encode` in batches, anything else as it
@@ -306,10 +309,10 @@ def stream(
     with ThreadPoolExecutor(workers, thread_name_prefix="unseen-decode") as pool:
         decoded = _ahead(pool, decode, items, batch_size + workers)
         while batch := list(islice(decoded, batch_size)):
-            pixels = [result for _, result in batch if isinstance(result, np.ndarray)]
+            pixels = [result for _, result in batch if isinstance(result, (np.ndarray, tuple))]
             rows = iter(encode(pixels) if pixels else ())
             for item, result in batch:
-                yield item, next(rows) if isinstance(result, np.ndarray) else result
+                yield item, next(rows) if isinstance(result, (np.ndarray, tuple)) else result
 
 
 def batches_of_like_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:

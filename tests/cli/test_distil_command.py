@@ -104,7 +104,7 @@ def test_it_classifies_with_labels_of_its_own_and_says_none_of_these(
     assert all(row["label"] == "cat" for s, row in found.items() if "/cat/" in s)
     assert all(row["unknown"] for s, row in found.items() if "/dam/" in s)
     wrong = unseen("classify", photos / "cat", "-m", model, "-l", "cats,fish", code=2)
-    assert "'cats' is no label of" in wrong.stderr
+    assert "'cats' is not a label of" in wrong.stderr
     assert "Did you mean 'cat'?" in wrong.stderr
     unseen("classify", photos / "cat", "-m", model, "--multi", "-l", "cat,fish", code=2)
 

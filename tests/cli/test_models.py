@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from unseen.cli.app import app
 from unseen.errors import ModelError
-from unseen.models import hub, table
+from unseen.models import catalog, hub
 
 
 def run(*arguments: object, code: int = 0) -> Result:
@@ -28,21 +28,21 @@ def listed(*arguments: object) -> list[dict[str, Any]]:
 
 def test_all_of_them_as_a_table() -> None:
     lines = run().stdout.splitlines()
-    rows = lines[1 : 1 + len(table.models())]
-    assert [row[2:].split()[0] for row in rows] == [model.id for model in table.models()]
+    rows = lines[1 : 1 + len(catalog.models())]
+    assert [row[2:].split()[0] for row in rows] == [model.id for model in catalog.models()]
     assert rows[0].startswith("* builtin")
     (row,) = (row for row in rows if "openai/clip-vit-base-patch32" in row)
     assert re.search(r" 605 MB +224 +63\.3 \[1\] \? +MIT$", row)
     assert "  [1] open_clip, docs/openclip_results.csv" in lines
-    assert any(line.split() == ["fast", table.resolve("fast")] for line in lines)
+    assert any(line.split() == ["fast", catalog.resolve("fast")] for line in lines)
     assert max(map(len, lines)) <= 120
 
 
 def test_all_of_them_as_json() -> None:
     rows = listed()
-    assert len(rows) == len(table.models()) and rows[0]["here"] is True
+    assert len(rows) == len(catalog.models()) and rows[0]["here"] is True
     by_id = {row["id"]: row for row in rows}
-    balanced = by_id[table.resolve("balanced")]
+    balanced = by_id[catalog.resolve("balanced")]
     assert balanced["aliases"] == ["balanced", "multilingual"]
     assert balanced["languages"] == ["mul"] and balanced["multilingual"] is True
     assert by_id["facebook/metaclip-b32-400m"]["commercial"] is False
@@ -67,7 +67,7 @@ def test_all_of_them_as_json() -> None:
 def test_filters(arguments: list[str], fits: Any) -> None:
     rows = listed(*arguments)
     assert rows and rows == [row for row in listed() if fits(row)]
-    assert len(rows) < len(table.models())
+    assert len(rows) < len(catalog.models())
 
 
 def test_nothing_fits() -> None:
@@ -102,13 +102,13 @@ def test_info() -> None:
     assert re.search(r"^ImageNet top-1 +79\.1 % \(big_vision", balanced, re.M)
 
 
-@pytest.mark.parametrize("model", table.models(), ids=lambda model: model.id)
-def test_info_of_every_row(model: table.KnownModel) -> None:
+@pytest.mark.parametrize("model", catalog.models(), ids=lambda model: model.id)
+def test_info_of_every_row(model: catalog.KnownModel) -> None:
     assert model.licence in run("info", model.id).stdout
 
 
 def test_info_as_json() -> None:
-    (row,) = (row for row in listed() if row["id"] == table.resolve("fast"))
+    (row,) = (row for row in listed() if row["id"] == catalog.resolve("fast"))
     assert json.loads(run("info", "fast", "--json").stdout) == row
 
 
@@ -139,7 +139,7 @@ def test_pull(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.stderr == "google/siglip2-base-patch32-256: 1.5 GB, Apache-2.0.\n"
     assert run("pull", "org/name@v1", "--quiet").stderr == ""
     assert run("pull", "org/name", "--revision", "v2", "-q").stderr == ""
-    fast = table.resolve("fast")
+    fast = catalog.resolve("fast")
     assert asked == [(fast, None), ("org/name", "v1"), ("org/name", "v2")]
     refused = CliRunner().invoke(app, ["models", "pull", "org/name", "--commercial"])
     assert isinstance(refused.exception, ModelError) and len(asked) == 3

@@ -13,7 +13,7 @@ import checkpoints
 import unseen
 from running import unseen as command
 from unseen.diagnostics import verify
-from unseen.models import table
+from unseen.models import catalog
 
 
 def test_every_runtime_and_precision(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_what_was_published_names_known_checkpoints() -> None:
     )
     for row in rows:
         known = verify.golden(row["id"])
-        assert known is not None and table.find(known.id) is not None
+        assert known is not None and catalog.find(known.id) is not None
         assert len(known.published) == len(known.prompts) >= 2 and known.source
         assert (known.logits is None) != (known.probabilities is None)
         assert known.probabilities is None or sum(known.probabilities) == pytest.approx(1, abs=1e-3)

@@ -15,11 +15,12 @@ from PIL import Image
 import hostile
 import unseen
 from unseen.images.open import open_image
-from unseen.images.preprocess import CLIP_DEFAULTS, Preprocess, TwoViews
+from unseen.images.preprocess import TwoViews
+from unseen.models.processors import CLIP_DEFAULTS, from_hugging_face
 
 BROKEN = [*hostile.truncated(), *hostile.flipped(), *hostile.strange()]
 GOOD = list(hostile.good())
-STEPS = (Preprocess.from_hf_config({}, CLIP_DEFAULTS, 224), TwoViews(260))
+STEPS = (from_hugging_face({}, CLIP_DEFAULTS, 224), TwoViews(260))
 
 
 def attempt(content: bytes) -> Image.Image | unseen.ImageError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,10 @@ from PIL import Image
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 import unseen
+import unseen.images.preprocess
 from unseen.errors import ModelError
-from unseen.images.preprocess import CLIP_DEFAULTS, Preprocess, TwoViews, resize_window
+from unseen.images.preprocess import TwoViews, resize_window
+from unseen.models.processors import CLIP_DEFAULTS, from_hugging_face
 
 SIZES = [
     (1, 1), (1, 2000), (2000, 1), (223, 223), (225, 225), (224, 224), (223, 225), (225, 223),
@@ -50,7 +54,7 @@ def theirs(image: Image.Image, config: dict[str, Any]) -> np.ndarray[Any, Any]:
 
 def levels(image: Image.Image, config: dict[str, Any]) -> float:
     """The largest difference to transformers, in grey levels."""
-    preprocess = Preprocess.from_hf_config(config, CLIP_DEFAULTS, 224)
+    preprocess = from_hugging_face(config, CLIP_DEFAULTS, 224)
     scale, shift = (np.array(v)[:, None, None] for v in preprocess.normalisation())
     mine = preprocess(image).transpose(2, 0, 1) * scale + shift
     return float((np.abs(mine - theirs(image, config)) / scale).max())
@@ -87,7 +91,7 @@ def test_every_mode_that_both_read(mode: str) -> None:
 def test_an_aspect_bomb_costs_nothing(size: tuple[int, int]) -> None:
     image = Image.new("RGB", size, "red")
     start = time.perf_counter()
-    pixels = Preprocess.from_hf_config({}, CLIP_DEFAULTS, 224)(image)
+    pixels = from_hugging_face({}, CLIP_DEFAULTS, 224)(image)
     views = TwoViews(260)(image)
     assert time.perf_counter() - start < 2.0  # resized whole it takes over ten
     assert (pixels == (255, 0, 0)).all()
@@ -124,4 +128,20 @@ def test_two_views_are_the_whole_on_white_and_the_centre() -> None:
 )
 def test_a_processor_that_does_not_fit_the_network_is_refused(config: dict[str, Any]) -> None:
     with pytest.raises(ModelError, match="preprocessor_config"):
-        Preprocess.from_hf_config(config, CLIP_DEFAULTS, 224)
+        from_hugging_face(config, CLIP_DEFAULTS, 224)
+
+
+def test_its_text_is_that_which_an_index_holds(shapes_clip: Path) -> None:
+    """A row of an index is found again by this text: 0.1.0 wrote it so."""
+    assert str(unseen.load().model.preprocess) == "TwoViews(side=260)"
+    assert str(unseen.load(shapes_clip).model.preprocess) == (
+        "Preprocess(shortest=64, exact=None, crop=(64, 64), resample=<Resampling.BICUBIC: 3>, "
+        "cover=None, inside=None, round_crop=False, mean=(0.48145466, 0.4578275, 0.40821073), "
+        "std=(0.26862954, 0.26130258, 0.27577711), rescale_factor=0.00392156862745098)"
+    )
+
+
+def test_no_vendor_is_named_where_it_is_done() -> None:
+    """Whose defaults they are is a matter of models/processors."""
+    text = Path(unseen.images.preprocess.__file__).read_text("utf-8")
+    assert not re.search(r"_config\.json|DEFAULTS|EfficientNet|Siglip|preprocess_cfg", text)

@@ -18,8 +18,8 @@ import checkpoints
 import openclip_checkpoints
 import unseen
 from judging import TEXTS, Rows, assert_close, differences, pictures, unit
-from unseen.models import cleaning
-from unseen.models.families import openclip
+from unseen.models.families.openclip import settings
+from unseen.models.tokenizers import text_normalization
 from unseen.runtimes import reference
 
 
@@ -165,7 +165,7 @@ def test_timm_has_its_own_epsilon(kind: str, tmp_path: Path) -> None:
     assert_close(differences(folder, OpenClipJudge(folder)))
     wrong = {"heads": 12, "activation": "gelu", "epsilon": 1e-4}
     right = unseen.load(folder).encode_images(pictures())
-    known = openclip.towers()["timm_model_name"]
+    known = settings.towers()["timm_model_name"]
     with mock.patch.dict(known, dict.fromkeys(known, wrong)):
         model = unseen.load(folder).model
         pixels = np.stack([model.preprocess(p) for p in pictures()])
@@ -202,9 +202,9 @@ def test_a_resnet_averages_where_it_would_stride(tmp_path: Path) -> None:
     ["A  Photo\tof a_cat!", "it&amp;amp;s a dog", "schÃ¶n", "“quoted” – dash", "", "Ｗｉｄｅ"],
 )
 def test_texts_are_cleaned_as_open_clip_does(text: str) -> None:
-    theirs = {kind: open_clip.tokenizer.get_clean_fn(kind) for kind in cleaning.OPEN_CLIP}
-    for kind, clean in cleaning.OPEN_CLIP.items():
-        assert clean(text) == theirs[kind](text), kind
+    for kind, ours in text_normalization.OPEN_CLIP.items():
+        theirs = open_clip.tokenizer.get_clean_fn(kind)
+        assert text_normalization.NORMALIZATIONS[ours](text) == theirs(text), kind
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,9 @@ from unseen.errors import LabelError, ModelError
 from unseen.learning.adapt import adapt
 from unseen.learning.distil.classifier import Distilled, Lesson, distil
 from unseen.learning.distil.model_card import Teacher, markdown
-from unseen.models.families import student
-from unseen.models.families.student import Student
+from unseen.models.families import distilled
+from unseen.models.families.distilled import Student
+from unseen.networks import distilled as networks
 from unseen.networks.efficientnet import lite2_shapes
 from unseen.prediction.score import softmax
 from unseen.runtimes import onnx_file
@@ -109,7 +110,7 @@ def test_logits_longer_than_the_radius_are_cut_in_the_file_too(
     content = onnx_file.read(file)
     small = replace(Student.of(content.metadata, "it"), radius=0.5)
     path = tmp_path / "cut.onnx"
-    path.write_bytes(student.to_bytes(small, content.parameters))
+    path.write_bytes(distilled.to_bytes(small, content.parameters))
     picture, _ = pictures()[0]
     alone = asked(path, picture)
     assert np.linalg.norm(alone["logits"]) == pytest.approx(0.5, rel=1e-4)
@@ -306,7 +307,7 @@ def taught_by(teacher: dict[str, Any], file: Path, path: Path) -> Path:
     """A file like another, by another teacher."""
     content = onnx_file.read(file)
     other = replace(Student.of(content.metadata, "it"), card={"teacher": teacher})
-    path.write_bytes(student.to_bytes(other, content.parameters))
+    path.write_bytes(distilled.to_bytes(other, content.parameters))
     return path
 
 
@@ -341,7 +342,9 @@ def signed(file: Path, path: Path, **metadata: str) -> Path:
     """The file with other metadata, as if it had been written so."""
     content = onnx_file.read(file)
     like = Student.of(content.metadata, "it")
-    network = student.image_network(content.parameters, like)
+    parameters = content.parameters
+    config = like.image_config(len(like.labels) + len(parameters["looks"]))
+    network = networks.image_network(config, parameters)
     names = ("logits", "probabilities", "embedding")
     path.write_bytes(onnx_file.write(network, names, {**like.metadata(), **metadata}))
     return path
@@ -402,7 +405,7 @@ def test_parameters_that_cannot_be_used_are_refused(
     path = tmp_path / "odd.onnx"
     like = Student.of(content.metadata, "it")
     with np.errstate(all="ignore"):
-        path.write_bytes(student.to_bytes(like, content.parameters | {name: spoilt}))
+        path.write_bytes(distilled.to_bytes(like, content.parameters | {name: spoilt}))
     with pytest.raises(ModelError, match=name):
         unseen.load(path)
 

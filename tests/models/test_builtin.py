@@ -14,7 +14,9 @@ from PIL import Image
 from unseen.models import families, hub
 from unseen.models.families import builtin
 from unseen.models.model import Model
-from unseen.models.weights import Weights, open_weights
+from unseen.models.weights.files import Weights, open_weights
+from unseen.models.weights.names import Renamed
+from unseen.networks.builtin import sentence_network
 from unseen.networks.network import Output
 from unseen.runtimes import onnx, reference
 
@@ -99,7 +101,8 @@ def test_a_text_is_the_root_of_probabilities(
     compiled: Any, model: Model, weights: Weights, config: dict[str, Any]
 ) -> None:
     arrays = text_arrays(model, TEXTS)
-    sentences = reference.run(builtin.sentence_network(weights, config), *arrays)
+    stored = Renamed(weights, builtin.stored(weights, "text."))
+    sentences = reference.run(sentence_network(builtin.text_blocks(config), stored), *arrays)
     logits = config["sharpness"] * sentences @ weights["image.classes"].astype(np.float32).T
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     squares = compiled["text"](*arrays)[:, :CLASSES] ** 2
@@ -123,7 +126,7 @@ def test_names_of_classes_find_their_class(compiled: Any, model: Model) -> None:
 
 
 def test_int8_rows_are_scaled_back(weights: Weights) -> None:
-    stored = builtin.Stored(weights, "text.")
+    stored = Renamed(weights, builtin.stored(weights, "text."))
     tokens = stored["tokens"]
     assert tokens.dtype == np.float32
     largest = weights["text.tokens.scale"].astype(np.float32) * 127

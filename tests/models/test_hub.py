@@ -19,7 +19,8 @@ import pytest
 
 import checkpoints
 from unseen.errors import ModelError
-from unseen.models import families, hub, table
+from unseen.models import catalog, hub
+from unseen.models.checkpoint import fingerprint
 
 COMMIT = "c0ffee" + "0" * 34
 
@@ -101,10 +102,11 @@ def locate(
 import sys
 from unseen.errors import ModelError
 from unseen.models import hub
+from unseen.models.checkpoint import fingerprint
 exec(sys.argv[2])
 try:
     found = hub.locate(sys.argv[1])
-    print(sorted(p.name for p in found.folder.iterdir()), hub.fingerprint(found))
+    print(sorted(p.name for p in found.folder.iterdir()), fingerprint(found))
 except ModelError as error:
     print(error)
     sys.exit(9)
@@ -221,7 +223,7 @@ def test_neither_a_folder_nor_an_id(model: str) -> None:
 @pytest.mark.parametrize("revision", ["../x", "a/../../b", "/etc", "a b", "\n", ".hidden"])
 def test_a_revision_is_no_path(revision: str) -> None:
     for ask in ({"model": f"org/tiny@{revision}"}, {"model": "org/tiny", "revision": revision}):
-        with pytest.raises(ModelError, match="is no revision"):
+        with pytest.raises(ModelError, match="invalid revision"):
             hub.locate(**ask)
 
 
@@ -240,10 +242,10 @@ def test_did_you_mean() -> None:
 def test_a_fingerprint_is_of_the_content(tmp_path: Path) -> None:
     a = hub.locate(str(checkpoints.clip(tmp_path / "a")))
     b = hub.locate(shutil.copytree(a.folder, tmp_path / "b").as_posix())
-    assert hub.fingerprint(a) == hub.fingerprint(b)
+    assert fingerprint(a) == fingerprint(b)
     path = b.folder / "preprocessor_config.json"
     path.write_text(path.read_text().replace("0.4821", "0.4822").replace("0.48145", "0.48146"))
-    assert hub.fingerprint(a) != hub.fingerprint(b)
+    assert fingerprint(a) != fingerprint(b)
 
 
 def test_an_unknown_family_and_missing_files_say_so(tmp_path: Path) -> None:
@@ -256,7 +258,7 @@ def test_an_unknown_family_and_missing_files_say_so(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="model_type 'blip'"):
         unseen.load(folder)
     config.write_text("{")
-    with pytest.raises(ModelError, match="no readable JSON"):
+    with pytest.raises(ModelError, match="not readable JSON"):
         unseen.load(folder)
     config.unlink()
     with pytest.raises(ModelError, match=r"config\.json is missing"):
@@ -267,14 +269,9 @@ def test_an_unknown_family_and_missing_files_say_so(tmp_path: Path) -> None:
         unseen.load(folder)
 
 
-def test_every_family_that_is_read_is_known_to_be() -> None:
-    """Of two configs in a repository that of transformers counts only if its type is known."""
-    assert set(hub.MODEL_TYPES) == set(families.FAMILIES)
-
-
 def test_the_table_is_well_formed() -> None:
-    ids = [model.id for model in table.models()]
+    ids = [model.id for model in catalog.models()]
     assert ids[0] == "builtin" and len(set(ids)) == len(ids)
-    for model in table.models():
+    for model in catalog.models():
         assert (model.imagenet_top1 is None) == (model.source is None)
         assert model.id == "builtin" or "/" in model.id

@@ -9,7 +9,7 @@ import pytest
 
 import unseen
 from unseen.errors import ModelError, UnseenWarning
-from unseen.models import hub, table
+from unseen.models import catalog, hub
 
 RESEARCH = "facebook/metaclip-b32-400m"
 OPEN = "openai/clip-vit-base-patch32"
@@ -87,8 +87,8 @@ def test_commercial_refuses(model: str, words: str, cached: bool, fake: FakeHub)
     assert fake.downloads == []
 
 
-@pytest.mark.parametrize("alias", [a for a in table.aliases() if a.name != "biomedical"])
-def test_commercial_allows_what_is_known_to_allow_it(alias: table.Alias, fake: FakeHub) -> None:
+@pytest.mark.parametrize("alias", [a for a in catalog.aliases() if a.name != "biomedical"])
+def test_commercial_allows_what_is_known_to_allow_it(alias: catalog.Alias, fake: FakeHub) -> None:
     assert hub.locate(alias.name, commercial=True).name == alias.id
     assert fake.downloads == [(alias.id, None)]
 
@@ -108,7 +108,7 @@ def test_a_short_name_takes_a_revision(fake: FakeHub) -> None:
 
 def test_a_folder_with_a_short_name_is_given_as_a_path(fake: FakeHub) -> None:
     (fake.folder / "best").mkdir()
-    assert hub.locate("best").name == table.resolve("best")
+    assert hub.locate("best").name == catalog.resolve("best")
     assert hub.locate("./best").folder == Path("best")
 
 

@@ -13,7 +13,7 @@ from transformers import CLIPTokenizer
 import checkpoints
 from unseen.errors import LabelError, ModelError
 from unseen.models.hub import BUILTIN_FOLDER
-from unseen.models.tokenizer import Tokenizer
+from unseen.models.tokenizers.tokenizer import Tokenizer
 
 PIECES = [
     "cat", "DOG", "a photo of", "it's", "they're 1,000", "naïve", "STRASSE", "straße", "İstanbul",

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from unseen.errors import ModelError
-from unseen.models.torch_archive import LEGACY_MAGIC, TorchArchive
+from unseen.models.weights.torch_archive import LEGACY_MAGIC, TorchArchive
 
 LAYOUTS = {"zip": True, "legacy": False}
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from unseen.errors import ModelError
-from unseen.models.torch_archive import TorchArchive
+from unseen.models.weights.torch_archive import TorchArchive
 
 SECONDS = 10.0  # each takes at most one here; without the guards, most never end
 

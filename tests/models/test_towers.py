@@ -8,9 +8,9 @@ import pytest
 import timm
 import torch
 
-from unseen.models.families import openclip
+from unseen.models.families.openclip import settings
 
-KNOWN = openclip.towers()["timm_model_name"]
+KNOWN = settings.towers()["timm_model_name"]
 
 
 def activation(module: Any) -> str:

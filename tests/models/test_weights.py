@@ -14,8 +14,8 @@ from transformers import CLIPModel
 import checkpoints
 import unseen
 from unseen.errors import ModelError
-from unseen.models import weights as room
-from unseen.models.weights import open_files, open_weights, weight_files
+from unseen.models.weights.files import open_files, open_weights, weight_files
+from unseen.models.weights.safetensors_file import SafetensorsFile
 
 
 def test_every_form_gives_the_same_weights_and_embeddings(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_half_precision_is_read_as_what_it_says(tmp_path: Path) -> None:
 
 def test_a_missing_weight_names_its_neighbours(tmp_path: Path) -> None:
     save_file({"visual_projection.weight": torch.zeros(2, 2)}, tmp_path / "model.safetensors")
-    with pytest.raises(ModelError, match=r"Near it: visual_projection\.weight"):
+    with pytest.raises(ModelError, match=r"Similar names: visual_projection\.weight"):
         open_weights(tmp_path)["vision_projection.weight"]
 
 
@@ -159,9 +159,9 @@ def test_every_type_bit_for_bit(tmp_path: Path) -> None:
 def test_only_what_is_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_file(tensors(), tmp_path / "model.safetensors")
     read: list[str] = []
-    whole = room.SafetensorsFile.read
+    whole = SafetensorsFile.read
     monkeypatch.setattr(
-        room.SafetensorsFile, "read", lambda self, name: read.append(name) or whole(self, name)
+        SafetensorsFile, "read", lambda self, name: read.append(name) or whole(self, name)
     )
     opened = open_weights(tmp_path)
     assert "float32" in opened and "nothing" not in opened and opened.shape("int64") == (7, 1)

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from unseen.models.torch_archive import TorchArchive
+from unseen.models.weights.torch_archive import TorchArchive
 from unseen.networks import efficientnet
 from unseen.networks.network import Input, Network, single_output
 from unseen.runtimes import onnx, reference

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 import checkpoints
 import hf_checkpoints
 import unseen
-from unseen.models.weights import stored_names
+from unseen.models.weights.names import stored_names
 from unseen.networks.parameters import NamedParameters, used_parameters
 
 PATCH = "vision_model.embeddings.patch_embedding.weight"

@@ -15,7 +15,7 @@ import numpy as np
 
 from unseen.encoder import Encoder
 from unseen.load_options import LoadOptions
-from unseen.models import expected, table
+from unseen.models import catalog, expected
 from unseen.models.compiled import BOUNDS, CompiledNetwork
 from unseen.models.model import Model
 from unseen.prediction import score
@@ -64,7 +64,7 @@ class Golden:
 @cache
 def golden(model: str) -> Golden | None:
     """What was published of a hub id or short name, without its revision."""
-    wanted = table.resolve(model).partition("@")[0]
+    wanted = catalog.resolve(model).partition("@")[0]
     text = resources.files("unseen").joinpath("data/golden.json").read_text("utf-8")
     rows: list[dict[str, Any]] = json.loads(text)
     for row in rows:

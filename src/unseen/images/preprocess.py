@@ -1,71 +1,21 @@
-"""Upright RGB pixels → the uint8 tensor a network takes: resize, crop; what it is normalised by.
+"""Upright RGB pixels → the uint8 array a network takes: resize, crop; what it is normalised by.
 
-The arithmetic (x · rescale_factor - mean) / std is left to the network, which folds it into its
-first layer: pixels stay a byte each until then.
+This is *what* is done to a picture; how each library writes that down is read by
+`models/processors.py`. The arithmetic (x · rescale_factor - mean) / std is left to the network,
+which folds it into its first layer: pixels stay a byte each until then.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unseen.errors import ModelError
-
 Channels = tuple[float, float, float]
-
-# What transformers' CLIPImageProcessor takes for a key that preprocessor_config.json leaves out.
-CLIP_DEFAULTS: dict[str, Any] = {
-    "do_resize": True,
-    "size": {"shortest_edge": 224},
-    "resample": Image.Resampling.BICUBIC,
-    "do_center_crop": True,
-    "crop_size": {"height": 224, "width": 224},
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    "image_mean": (0.48145466, 0.4578275, 0.40821073),
-    "image_std": (0.26862954, 0.26130258, 0.27577711),
-}
-# The same of its SiglipImageProcessor.
-SIGLIP_DEFAULTS = CLIP_DEFAULTS | {
-    "size": {"height": 224, "width": 224},
-    "do_center_crop": False,
-    "image_mean": (0.5, 0.5, 0.5),
-    "image_std": (0.5, 0.5, 0.5),
-}
-# The same of its ViTImageProcessor, to which one number is the side of a square.
-VIT_DEFAULTS = SIGLIP_DEFAULTS | {
-    "resample": Image.Resampling.BILINEAR,
-    "default_to_square": True,
-}
-# The same of its EfficientNetImageProcessor.
-EFFICIENTNET_DEFAULTS = SIGLIP_DEFAULTS | {
-    "size": {"height": 346, "width": 346},
-    "crop_size": {"height": 289, "width": 289},
-    "default_to_square": True,
-    "rescale_offset": False,
-    "include_top": True,
-}
-# What OpenCLIP takes for a key that its preprocess_cfg leaves out.
-OPEN_CLIP_DEFAULTS: dict[str, Any] = {
-    "mode": "RGB",
-    "mean": CLIP_DEFAULTS["image_mean"],
-    "std": CLIP_DEFAULTS["image_std"],
-    "interpolation": "bicubic",
-    "resize_mode": "shortest",
-    "fill_color": 0,
-}
-OPEN_CLIP_FILTERS = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "random": Image.Resampling.BICUBIC,  # random while training only
-}
 
 # A picture is resized whole and then cropped up to so many times the pixels that are kept; of a
 # longer one (a panorama of 16:1, an attack of 30000:1) only what is kept is ever resized.
@@ -77,11 +27,30 @@ SUPPORT = 3.0  # pixels that a filter reaches to either side; Lanczos has the mo
 class Preprocess:
     """Resize the shortest edge (or to `exact`), cut out the centre, keep the bytes.
 
-    `shortest`: the short side after resizing; `exact`: (height, width) instead; `cover` and
-    `inside`: as small, or as large, as covers or fits in (height, width), the shape kept; none of
-    them: no resizing. `crop`: (height, width) cut from the centre, padded with black where the
-    picture is smaller; None keeps all of it. `round_crop`: half a pixel goes to the even side, as
-    torchvision has it; else it is dropped, as transformers has it.
+    An index stores the text of this object, so the names of the class and of its fields, their
+    order and their defaults are part of a format on disk.
+
+    Parameters
+    ----------
+    shortest : int or None
+        The short side after resizing, in pixels; the shape is kept.
+    exact : (int, int) or None
+        (height, width) after resizing, instead of `shortest`.
+    crop : (int, int) or None
+        (height, width) cut from the centre, padded with black where the picture is smaller; None
+        keeps all of it.
+    resample : PIL.Image.Resampling
+        The filter.
+    cover, inside : (int, int) or None
+        As small, or as large, as covers or fits in (height, width), the shape kept; where all four
+        are None, nothing is resized.
+    round_crop : bool
+        Half a pixel goes to the even side, as in torchvision; else it is dropped, as in
+        transformers.
+    mean, std : three floats
+        What is taken off each channel, and what it is then divided by.
+    rescale_factor : float
+        What a byte is multiplied by before that.
     """
 
     shortest: int | None
@@ -95,96 +64,6 @@ class Preprocess:
     std: Channels = (1.0, 1.0, 1.0)
     rescale_factor: float = 1.0
 
-    @classmethod
-    def from_hf_config(
-        cls, config: dict[str, Any], defaults: dict[str, Any], image_size: int | None
-    ) -> Preprocess:
-        """Read a preprocessor_config.json; `defaults` are those of the family's own processor.
-
-        ModelError when what comes out would not be image_size × image_size, the network's input;
-        None is for a network that takes pictures of any one size.
-        """
-        c = {**defaults, **config}
-        size = c["size"] if c["do_resize"] else {}
-        if isinstance(size, int):
-            keys = ("height", "width") if c.get("default_to_square") else ("shortest_edge",)
-            size = dict.fromkeys(keys, size)
-        crop = c["crop_size"] if c["do_center_crop"] else None
-        if isinstance(crop, int):
-            crop = {"height": crop, "width": crop}
-        unknown = set(size) - {"shortest_edge", "height", "width"}
-        if unknown or c.get("do_pad"):
-            raise ModelError(f"preprocessor_config.json resizes in an unsupported way: {config}.")
-        shortest = size.get("shortest_edge")
-        exact = (size["height"], size["width"]) if "height" in size else None
-        output = (crop["height"], crop["width"]) if crop else exact
-        if output is None:
-            raise ModelError(
-                "preprocessor_config.json keeps the shape of pictures, and the network takes "
-                "pictures of one size."
-            )
-        if image_size is not None and output != (image_size, image_size):
-            raise ModelError(
-                f"preprocessor_config.json makes pictures of {output}, and the network takes "
-                f"{image_size} × {image_size}."
-            )
-        return cls(
-            shortest=shortest,
-            exact=exact,
-            crop=(crop["height"], crop["width"]) if crop else None,
-            resample=Image.Resampling(c["resample"]),
-            mean=tuple(c["image_mean"]) if c["do_normalize"] else cls.mean,
-            std=tuple(c["image_std"]) if c["do_normalize"] else cls.std,
-            rescale_factor=float(c["rescale_factor"]) if c["do_rescale"] else cls.rescale_factor,
-        )
-
-    @classmethod
-    def from_efficientnet(cls, config: dict[str, Any]) -> Preprocess:
-        """Read a preprocessor_config.json of EfficientNetImageProcessor, for a net of any size.
-
-        It has two steps of its own: `rescale_offset` takes 1 off when it rescales, `include_top`
-        divides by the deviation once more, or for the first time where nothing is normalised.
-        """
-        c = {**EFFICIENTNET_DEFAULTS, **config}
-        plain = cls.from_hf_config(config, EFFICIENTNET_DEFAULTS, image_size=None)
-        offset = 1.0 if c["do_rescale"] and c["rescale_offset"] else 0.0
-        again = _channels(c["image_std"] if c["include_top"] else 1.0)
-        return replace(
-            plain,
-            mean=_channels([m + offset for m in plain.mean]),
-            std=_channels([s * a for s, a in zip(plain.std, again, strict=True)]),
-        )
-
-    @classmethod
-    def from_open_clip(cls, config: dict[str, Any], image_size: tuple[int, int]) -> Preprocess:
-        """Read a `preprocess_cfg`; `image_size` is the network's, (height, width), and counts.
-
-        ModelError for what is not supported.
-        """
-        c = OPEN_CLIP_DEFAULTS | {k: v for k, v in config.items() if v is not None}
-        mode, (height, width) = c["resize_mode"], image_size
-        known = (
-            mode in ("shortest", "longest", "squash") and c["interpolation"] in OPEN_CLIP_FILTERS
-        )
-        if not known or c["mode"] != "RGB" or (mode == "longest" and c["fill_color"] != 0):
-            raise ModelError(f"open_clip_config.json resizes in an unsupported way: {config}.")
-        shortest = height if mode == "shortest" and height == width else None
-        return cls(
-            shortest=shortest,
-            exact=image_size if mode == "squash" else None,
-            cover=image_size if mode == "shortest" and shortest is None else None,
-            inside=image_size if mode == "longest" else None,
-            crop=None if mode == "squash" else image_size,
-            # For a picture that is not square OpenCLIP resizes with its default filter.
-            resample=OPEN_CLIP_FILTERS[
-                c["interpolation"] if shortest or mode != "shortest" else "bicubic"
-            ],
-            round_crop=True,
-            mean=_channels(c["mean"]),
-            std=_channels(c["std"]),
-            rescale_factor=1 / 255,
-        )
-
     @property
     def output(self) -> tuple[int, int] | None:
         """(height, width) of what comes out; None when that is not the same for all pictures."""
@@ -192,9 +71,9 @@ class Preprocess:
 
     @property
     def target(self) -> int:
-        """The short side that is wanted: a decoder may stop at a multiple of it."""
-        wanted = self.exact or self.cover or self.inside or self.crop
-        return self.shortest or max(wanted or (1 << 30,))
+        """The short side that is needed: a decoder may stop at a multiple of it."""
+        box = self.exact or self.cover or self.inside or self.crop
+        return self.shortest or max(box or (1 << 30,))
 
     def normalisation(self) -> tuple[Channels, Channels]:
         """Of a byte x in each channel: (scale, shift) with x·scale + shift the network's input."""
@@ -236,12 +115,6 @@ class Preprocess:
         if width <= height:
             return self.shortest, int(self.shortest * height / width)
         return int(self.shortest * width / height), self.shortest
-
-
-def _channels(value: float | Sequence[float]) -> Channels:
-    """One number for all three, or three."""
-    r, g, b = (value,) * 3 if isinstance(value, (int, float)) else value
-    return r, g, b
 
 
 def resize_window(
@@ -294,7 +167,15 @@ def _span(old: int, new: int, start: int, stop: int) -> _Span:
 
 @dataclass(frozen=True)
 class TwoViews:
-    """The built-in model's two looks at a picture: all of it on white, and its centre square."""
+    """Two looks at a picture: all of it on white, and its centre square.
+
+    An index stores the text of this object, as of `Preprocess`.
+
+    Parameters
+    ----------
+    side : int
+        Of both squares, in pixels.
+    """
 
     side: int
 
@@ -308,9 +189,13 @@ class TwoViews:
         longest, shortest = max(width, height), min(width, height)
         fitted = (max(1, width * side // longest), max(1, height * side // longest))
         whole = Image.new("RGB", (side, side), "white")
-        place = ((side - fitted[0]) // 2, (side - fitted[1]) // 2)
-        whole.paste(image.resize(fitted, Image.Resampling.BICUBIC), place)
+        corner = ((side - fitted[0]) // 2, (side - fitted[1]) // 2)
+        whole.paste(image.resize(fitted, Image.Resampling.BICUBIC), corner)
         left, top = (width - shortest) / 2, (height - shortest) / 2
         box = (left, top, left + shortest, top + shortest)
         centre = image.resize((side, side), Image.Resampling.BICUBIC, box)
         return np.stack([np.asarray(whole), np.asarray(centre)])
+
+
+# What may be done to a picture, by the kind that a model written as JSON names.
+PREPROCESSING: dict[str, type[Any]] = {"resize_crop": Preprocess, "two_views": TwoViews}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from unseen.errors import ModelError, StoreError
 from unseen.load_options import LoadOptions
-from unseen.models import table
+from unseen.models import catalog
 
 if TYPE_CHECKING:
     from unseen.encoder import Encoder
@@ -172,7 +172,7 @@ def name_and_revision(model: str, revision: str | None) -> tuple[str, str | None
     """A model as rows name it: `fast@v2` is the id that `fast` stands for, and its revision v2."""
     if Path(model).expanduser().exists():
         return model, revision
-    name, _, pinned = table.resolve(model).partition("@")
+    name, _, pinned = catalog.resolve(model).partition("@")
     return name, pinned or revision
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from unseen.encoder import Encoder
 from unseen.errors import UnseenError
 from unseen.images.open import Facts, describe
+from unseen.models.inputs import PictureArrays
 from unseen.system.sqlite import transaction
 
 CONTENT_BYTES = 16  # of a sha256: 128 bits tell any number of pictures apart
@@ -82,7 +83,7 @@ def update(
     todo = list(_changed(database, model, root, files, report))
     contents = _Contents(database, model)
 
-    def read_file(file: ChangedFile) -> tuple[ReadFile, NDArray[np.uint8] | UnseenError | str]:
+    def read_file(file: ChangedFile) -> tuple[ReadFile, PictureArrays | UnseenError | str]:
         content = _sha256(file)
         if content is None or not contents.first(content):
             return ReadFile(file, content or b"", Facts()), KNOWN

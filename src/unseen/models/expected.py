@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from unseen.models.inputs import ImageInputs
 from unseen.models.model import Model, Preprocessing
 from unseen.networks.network import Network
 from unseen.networks.operations import Array
@@ -58,7 +59,7 @@ def tower(model: Model, name: str) -> NetworkSource:
     """The image or the text network of a model."""
     key = f"{model.fingerprint}-{name}"
     if name == "image":
-        examples = partial(image_examples, model.preprocess)
+        examples = partial(image_examples, model.preprocess, model.image_inputs)
         return NetworkSource(model.name, name, key, model.image_network, examples)
     return NetworkSource(model.name, name, key, model.text_network, partial(_text_examples, model))
 
@@ -125,14 +126,14 @@ def _numbered(arrays: Any, name: str) -> tuple[Array, ...]:
     return tuple(arrays[f"{name}{index}"] for index in range(count))
 
 
-def image_examples(preprocess: Preprocessing) -> tuple[Array, ...]:
+def image_examples(preprocess: Preprocessing, image_inputs: ImageInputs) -> tuple[Array, ...]:
     """The fixed pictures as an image network takes them."""
     folder = resources.files("unseen").joinpath("data/check")
     pixels = []
     for name in PICTURES:
         with folder.joinpath(name).open("rb") as file, Image.open(file) as image:
             pixels.append(preprocess(image.convert("RGB")))
-    return (np.stack(pixels),)
+    return image_inputs(pixels)
 
 
 def _text_examples(model: Model) -> tuple[Array, ...]:

@@ -7,18 +7,14 @@ HF_TOKEN and HF_HUB_OFFLINE.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from unseen.errors import ModelError, UnseenWarning
-from unseen.models import table
-from unseen.models.weights import FILES, OPEN_CLIP_FILES, weight_files
-from unseen.system import cache
+from unseen.models import catalog, families
+from unseen.models.checkpoint import FACTS, HF_CONFIG, OPEN_CLIP_CONFIG, WEIGHTS, Checkpoint
 
 BUILTIN = "builtin"
 BUILTIN_FOLDER = Path(__file__).parent.parent / "data" / "builtin"
@@ -27,66 +23,9 @@ HUB_ID = re.compile(r"(?!.*(?:--|\.\.))(?=.{3,96}$)\b[\w.-]+\b/\b[\w.-]+\b")  # 
 REVISION = re.compile(r"(?!.*\.\.)\w[\w./-]*")  # it becomes part of a path in the cache
 NETWORK_SECONDS = 10.0  # for one question to the hub
 
-# Everything but the weights that can change a result.
-FACTS = (
-    "config.json",
-    "open_clip_config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "tokenizer.json",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-)
 SHARDS = {"model.safetensors.index.json": "model-*.safetensors"} | {
     "pytorch_model.bin.index.json": "pytorch_model-*.bin"
 }
-
-HF_CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
-# Which weights belong to which config: a repository may hold those of several libraries.
-WEIGHTS = {HF_CONFIG: FILES, OPEN_CLIP_CONFIG: OPEN_CLIP_FILES}
-# The model types that are read from transformers' own format (models/families).
-MODEL_TYPES = (
-    "align",
-    "altclip",
-    "chinese_clip",
-    "clip",
-    "clipseg",
-    "siglip",
-    "siglip2",
-    "unseen-builtin",
-)
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """The files of one model, all in `folder`; or one `file`, which `unseen distil` made."""
-
-    name: str
-    folder: Path
-    revision: str | None = None
-    file: Path | None = None
-
-    @property
-    def commit(self) -> str | None:
-        """The commit that the files are of, when they come from the hub."""
-        return self.folder.name if self.folder.parent.name == "snapshots" else None
-
-    @property
-    def config_file(self) -> str:
-        """The config that counts: OpenCLIP's only where transformers' is of no use."""
-        if (self.folder / OPEN_CLIP_CONFIG).is_file() and not _is_ours(self.folder / HF_CONFIG):
-            return OPEN_CLIP_CONFIG
-        return HF_CONFIG
-
-    def weight_files(self) -> list[Path]:
-        """The files of the weights that belong to the config. Raises ModelError."""
-        return weight_files(self.folder, WEIGHTS[self.config_file])
 
 
 def locate(model: str, *, revision: str | None = None, commercial: bool = False) -> Checkpoint:
@@ -100,28 +39,30 @@ def locate(model: str, *, revision: str | None = None, commercial: bool = False)
     """
     if model == BUILTIN:
         return Checkpoint(BUILTIN, BUILTIN_FOLDER)
-    model = table.resolve(model)
+    model = catalog.resolve(model)
     folder = Path(model).expanduser()
+    is_distilled = folder.suffix.lower() == families.DISTILLED_SUFFIX
     if model and folder.is_dir():
-        return Checkpoint(model, folder)
-    if model and folder.is_file() and folder.suffix.lower() == ".onnx":
+        return Checkpoint(model, folder, config_file=config_file(folder))
+    if model and folder.is_file() and is_distilled:
         return Checkpoint(model, folder.parent, file=folder)
     if model and folder.is_file():
         raise ModelError(f"{model} is a file; give the folder that holds it and its config.json.")
-    if folder.suffix.lower() == ".onnx":
+    if is_distilled:
         raise ModelError(f"{model}: there is no such file; `unseen distil` makes one.")
     name, _, pinned = model.partition("@")
     if not HUB_ID.fullmatch(name) or model.startswith((".", "/", "~")):
-        raise ModelError(f"{model!r} is neither a folder nor a hub id (org/name).{_near(name)}")
+        raise ModelError(f"{model!r} is neither a folder nor a hub id (org/name).{_hint(name)}")
     revision = pinned or revision
     if revision and not REVISION.fullmatch(revision):
-        raise ModelError(f"{revision!r} is no revision: a branch, a tag or a commit is expected.")
+        raise ModelError(f"invalid revision {revision!r}: give a branch, a tag or a commit.")
     if commercial:
         _refuse_unless_commercial(name)
-    folder_here = _cached(name, revision)
-    if folder_here is None:
+    snapshot = _cached(name, revision)
+    if snapshot is None:
         _warn_of_licence(name)
-    return Checkpoint(name, folder_here or _download(name, revision), revision)
+        snapshot = _download(name, revision)
+    return Checkpoint(name, snapshot, revision, config_file=config_file(snapshot))
 
 
 def is_here(model: str) -> bool:
@@ -129,16 +70,24 @@ def is_here(model: str) -> bool:
     return model == BUILTIN or _cached(model, None) is not None
 
 
-def _is_ours(config: Path) -> bool:
-    """Whether a config.json is transformers', and of a model that is read in its format."""
+def config_file(folder: Path) -> str:
+    """The config that counts in a folder: OpenCLIP's only where transformers' is of no use."""
+    if (folder / OPEN_CLIP_CONFIG).is_file() and not _is_supported(folder / HF_CONFIG):
+        return OPEN_CLIP_CONFIG
+    return HF_CONFIG
+
+
+def _is_supported(config: Path) -> bool:
+    """Whether a config.json is transformers', and of a family in the registry."""
     try:
-        return json.loads(config.read_text("utf-8")).get("model_type") in MODEL_TYPES
+        model_type = json.loads(config.read_text("utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError, RecursionError):
         return False
+    return families.of_model_type(model_type) is not None
 
 
 def _refuse_unless_commercial(name: str) -> None:
-    known = table.find(name)
+    known = catalog.find(name)
     if known is None:
         raise ModelError(
             f"{name}: its licence is not known here; read its model card, and leave commercial "
@@ -154,7 +103,7 @@ def _refuse_unless_commercial(name: str) -> None:
 
 
 def _warn_of_licence(name: str) -> None:
-    known = table.find(name)
+    known = catalog.find(name)
     if known is not None and known.commercial is False:
         warnings.warn(
             f"{name}: its licence, {known.licence}, is for research and other non-commercial use "
@@ -164,9 +113,13 @@ def _warn_of_licence(name: str) -> None:
         )
 
 
-def _near(name: str) -> str:
-    near = table.suggest(name)
-    return f" Did you mean {' or '.join(near)}?" if near else " `unseen models` lists known ones."
+def _hint(name: str) -> str:
+    similar = catalog.suggest(name)
+    return (
+        f" Did you mean {' or '.join(similar)}?"
+        if similar
+        else " `unseen models` lists known ones."
+    )
 
 
 def _cached(name: str, revision: str | None) -> Path | None:
@@ -174,16 +127,19 @@ def _cached(name: str, revision: str | None) -> Path | None:
     from huggingface_hub import snapshot_download, try_to_load_from_cache  # noqa: PLC0415 - 0.2 s
     from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
-    found = (try_to_load_from_cache(name, config, revision=revision) for config in WEIGHTS)
-    config = next((path for path in found if isinstance(path, str)), None)
+    paths = (try_to_load_from_cache(name, config, revision=revision) for config in WEIGHTS)
+    config = next((path for path in paths if isinstance(path, str)), None)
     if config is None:
         return None
     try:
-        # Asked with the files we want, as the library finds a snapshot without the rest partial.
-        weights = [path.name for path in Checkpoint(name, Path(config).parent).weight_files()]
-        wanted = [*FACTS, *weights]
+        # Asked with the files we need, as the library finds a snapshot without the rest partial.
+        folder = Path(config).parent
+        weights = Checkpoint(name, folder, config_file=config_file(folder)).weight_files()
+        patterns = [*FACTS, *(path.name for path in weights)]
         return Path(
-            snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=wanted)
+            snapshot_download(
+                name, revision=revision, local_files_only=True, allow_patterns=patterns
+            )
         )
     except (OSError, ValueError, HfHubHTTPError, ModelError):
         return None
@@ -197,8 +153,8 @@ def _download(name: str, revision: str | None) -> Path:
     try:
         info = HfApi().model_info(name, revision=revision, timeout=NETWORK_SECONDS)
         files = {s.rfilename for s in info.siblings or ()}
-        wanted = _wanted(at, files, _config_file(name, revision, files))
-        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
+        patterns = _patterns(at, files, _config_file(name, revision, files))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except hub_errors.GatedRepoError:
         raise ModelError(
             f"{at}: its authors ask you to accept a licence first: open its page on the hub, "
@@ -208,7 +164,7 @@ def _download(name: str, revision: str | None) -> Path:
         raise ModelError(f"{name}: the hub has it, but no revision {revision!r}.") from None
     except hub_errors.RepositoryNotFoundError:
         raise ModelError(
-            f"{at}: the hub has no such model, or it is private (`hf auth login`).{_near(name)}"
+            f"{at}: the hub has no such model, or it is private (`hf auth login`).{_hint(name)}"
         ) from None
     except ModelError:
         raise
@@ -219,7 +175,7 @@ def _download(name: str, revision: str | None) -> Path:
                 "room, or set HF_HOME to another folder."
             ) from None
         raise ModelError(
-            f"{at} is no folder here, was not downloaded before, and the hub does not give it "
+            f"{at} is not a folder here, was not downloaded before, and the hub does not give it "
             f"({_reason(error)}): connect and try again, set HF_HOME to where it was downloaded, "
             "or give the folder that holds it."
         ) from None
@@ -242,64 +198,14 @@ def _config_file(name: str, revision: str | None, files: set[str]) -> str:
     if OPEN_CLIP_CONFIG not in files:
         return HF_CONFIG
     configs = snapshot_download(name, revision=revision, allow_patterns=[*WEIGHTS])
-    return Checkpoint(name, Path(configs)).config_file
+    return config_file(Path(configs))
 
 
-def _wanted(name: str, files: set[str], config_file: str) -> list[str]:
+def _patterns(name: str, files: set[str], config: str) -> list[str]:
     """The facts, and one form of the weights: the first that the hub has."""
-    for weights in WEIGHTS[config_file]:
+    for weights in WEIGHTS[config]:
         if weights in files:
             shards = [SHARDS[weights]] if weights in SHARDS else []
             return [*FACTS, weights, *shards]
-    looked_for = ", ".join(WEIGHTS[config_file])
+    looked_for = ", ".join(WEIGHTS[config])
     raise ModelError(f"{name}: it has no weights that can be read ({looked_for}).")
-
-
-# reading a checkpoint's facts
-
-
-def read_json(checkpoint: Checkpoint, name: str) -> dict[str, Any]:
-    """One of the checkpoint's JSON files; ModelError when it is missing or damaged."""
-    path = checkpoint.folder / name
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{checkpoint.name}: {name} is missing in {checkpoint.folder}.") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: this is no readable JSON: {error}.") from None
-    if not isinstance(content, dict):
-        raise ModelError(f"{path}: a JSON object was expected.")
-    return content
-
-
-def read_image_processor(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The picture half of the processor: a file of its own, or a part of processor_config.json."""
-    if not (checkpoint.folder / "preprocessor_config.json").is_file():
-        whole = checkpoint.folder / "processor_config.json"
-        if whole.is_file():
-            part = read_json(checkpoint, whole.name).get("image_processor")
-            if isinstance(part, dict):
-                return part
-    return read_json(checkpoint, "preprocessor_config.json")
-
-
-def tokenizer_setting(checkpoint: Checkpoint, key: str) -> str | None:
-    """One of the tokenizer's settings, such as its class or its padding token, if it is stated."""
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        if (checkpoint.folder / name).is_file():
-            value = read_json(checkpoint, name).get(key)
-            value = value.get("content") if isinstance(value, dict) else value
-            if isinstance(value, str):
-                return value
-    return None
-
-
-def fingerprint(checkpoint: Checkpoint) -> str:
-    """32 hex digits of the content of every file that can change a result. Raises ModelError."""
-    paths = [checkpoint.folder / name for name in FACTS]
-    paths = [path for path in paths if path.is_file()] + checkpoint.weight_files()
-    try:
-        lines = [f"{path.name} {cache.file_sha256(path)}" for path in paths]
-    except OSError as error:
-        raise ModelError(f"{error.filename}: it cannot be read: {error.strerror}.") from None
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]

@@ -1,18 +1,36 @@
-"""A checkpoint understood: all that turns pictures and prompts into vectors, but the running."""
+"""A checkpoint understood, as data: all that turns pictures and prompts into vectors.
+
+`Model` holds no weights and no functions: it can be written to JSON, read back and pickled, and
+answers the same wherever the checkpoint's files are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from unseen.errors import ModelError
+from unseen.images.preprocess import PREPROCESSING
+from unseen.models.inputs import (
+    IMAGE_INPUTS,
+    TEXT_INPUTS,
+    ImageInputs,
+    PictureArrays,
+    Stacked,
+    TextInputs,
+)
+from unseen.models.serialization import from_plain, tagged, to_plain, untagged
+from unseen.models.tokenizers.label_tokenizer import LabelTokenizer
+from unseen.models.tokenizers.tokenizer import TokenizerSpec
+from unseen.models.towers import TowerSpec, build_network
+from unseen.models.weights.spec import WeightsSpec
 from unseen.networks.network import Network
-from unseen.networks.operations import Array
 
+FORMAT = "unseen-model-1"
 # Pictures at once, when nobody says. Convolutions are fastest, and need least memory, in small
 # batches (what passes between layers stays in the CPU's cache), transformers in large ones: on two
 # cores 16 are 15 % faster than 4, and 32 no faster. See `benchmarks/batches.py`.
@@ -21,20 +39,20 @@ HYPOTHESIS = "This is a photo of {}."  # the default of the Hugging Face pipelin
 
 
 class Preprocessing(Protocol):
-    """Upright RGB picture → what the image net takes for one picture, uint8."""
+    """Upright RGB picture → what the image net takes for one picture."""
 
     @property
     def target(self) -> int | None:
-        """The short side that is wanted, in pixels: a decoder may stop at a multiple of it.
+        """The short side that is needed, in pixels: a decoder may stop at a multiple of it.
 
         None where that would show: every picture is then decoded in full.
         """
 
-    def __call__(self, image: Image.Image) -> NDArray[np.uint8]: ...
+    def __call__(self, image: Image.Image) -> PictureArrays: ...
 
 
 class Tokens(Protocol):
-    """Texts → ids; `models/tokenizer.py` for all but one family."""
+    """Texts → ids: a row of `TOKENIZERS`."""
 
     def encode(
         self, texts: Sequence[str], context_length: int | None = None
@@ -43,6 +61,17 @@ class Tokens(Protocol):
 
     def token_id(self, token: str) -> int | None:
         """The id of one token of the vocabulary; None when it has none such."""
+
+
+TOKENIZERS: dict[str, type[Any]] = {"files": TokenizerSpec, "labels": LabelTokenizer}
+# The fields of a model that are an object of one of several classes, and those classes by kind.
+KINDS: dict[str, Mapping[str, type[Any]]] = {
+    "preprocess": PREPROCESSING,
+    "image_inputs": IMAGE_INPUTS,
+    "tokenizer": TOKENIZERS,
+    "text_inputs": TEXT_INPUTS,
+}
+TOWERS = ("image_tower", "text_tower")
 
 
 @dataclass(frozen=True)
@@ -59,10 +88,39 @@ class Score:
 
 @dataclass(frozen=True)
 class Model:
-    """What a family reads out of a checkpoint. The two networks read weights only when called.
+    """What a family reads out of a checkpoint: plain frozen objects, without the weights.
 
-    `labels`: all that it knows, where it takes no other words; of these, `background` mean none of
-    the others. `card`: what is known of how such a one was made.
+    Parameters
+    ----------
+    name, revision, family : str
+        What was loaded, the revision of a hub id (or None), and a row of `families.FAMILIES`.
+    fingerprint : str
+        32 hex digits of the content of every file that can change a result.
+    dimension : int
+        Of the embeddings.
+    preprocess : Preprocess or TwoViews
+        Picture → arrays: a row of `preprocess.PREPROCESSING`.
+    image_inputs, text_inputs : ImageInputs, TextInputs
+        The arrays of several pictures, the ids of several texts → what the nets take.
+    tokenizer : TokenizerSpec or LabelTokenizer
+        Text → ids.
+    context_length : int
+        Tokens that the text net reads of a text.
+    score : Score
+        Cosines → probabilities.
+    image_tower, text_tower : TowerSpec
+        The two nets.
+    weights : WeightsSpec
+        The files that hold their parameters.
+    template : str
+        Of a prompt, with {} for the label.
+    batch_size : int
+        Pictures at once; what suits the image net on a CPU.
+    labels, background : tuple of str
+        All that the model knows, where it takes no other words; of these, which mean none of the
+        others.
+    card : dict
+        What is known of how such a model was made.
     """
 
     name: str
@@ -73,12 +131,90 @@ class Model:
     preprocess: Preprocessing
     tokenizer: Tokens
     context_length: int
-    text_inputs: Callable[[Sequence[Sequence[int]]], tuple[Array, ...]]
+    text_inputs: TextInputs
     score: Score
-    image_network: Callable[[], Network[Any]]
-    text_network: Callable[[], Network[Any]]
+    image_tower: TowerSpec
+    text_tower: TowerSpec
+    weights: WeightsSpec
+    image_inputs: ImageInputs = field(default_factory=Stacked)
     template: str = HYPOTHESIS
-    batch_size: int = LARGE_BATCH  # pictures; what suits the image net on a CPU
+    batch_size: int = LARGE_BATCH
     labels: tuple[str, ...] = ()
     background: tuple[str, ...] = ()
     card: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    def image_network(self) -> Network[Any]:
+        """The image net. Raises ModelError when config and weights disagree."""
+        return build_network(self.image_tower, self.weights.arrays)
+
+    def text_network(self) -> Network[Any]:
+        """The text net. Raises ModelError when config and weights disagree."""
+        return build_network(self.text_tower, self.weights.arrays)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The model as JSON can hold it, without the weights.
+
+        Returns
+        -------
+        dict
+            What `from_dict` reads; every value is a dict, list, string, number, bool or None.
+        """
+        plain: dict[str, Any] = {"format": FORMAT}
+        for name, value in ((f.name, getattr(self, f.name)) for f in fields(self)):
+            if name in KINDS:
+                plain[name] = tagged(value, KINDS[name])
+            else:
+                plain[name] = value.to_dict() if name in TOWERS else to_plain(value)
+        return plain
+
+    def to_json(self) -> str:
+        """`to_dict` as a JSON text."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=1)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any], *, folder: str | None = None) -> Model:
+        """What `to_dict` gave.
+
+        Parameters
+        ----------
+        plain : mapping
+            The model as `to_dict` gave it.
+        folder : str, optional
+            Where the checkpoint's files are now, if they were moved.
+
+        Returns
+        -------
+        Model
+            Equal to the one that was written, but for `folder`.
+
+        Raises
+        ------
+        ModelError
+            When `plain` is not what `to_dict` gives.
+        """
+        if plain.get("format") != FORMAT:
+            raise ModelError(f"this is not a model of the format {FORMAT!r}.")
+        values = dict(plain)
+        del values["format"]
+        for name, kinds in KINDS.items():
+            values[name] = untagged(values.get(name), kinds, name)
+        for name in TOWERS:
+            values[name] = TowerSpec.from_dict(values.get(name) or {}, name)
+        model: Model = from_plain(cls, values)
+        return model if folder is None else model.at(folder)
+
+    @classmethod
+    def from_json(cls, text: str, *, folder: str | None = None) -> Model:
+        """`from_dict` of a JSON text."""
+        try:
+            plain = json.loads(text)
+        except ValueError as error:
+            raise ModelError(f"this is not JSON: {error}.") from None
+        return cls.from_dict(plain if isinstance(plain, dict) else {}, folder=folder)
+
+    def at(self, folder: str) -> Model:
+        """The same model, its files in `folder`."""
+        tokenizer = self.tokenizer
+        if isinstance(tokenizer, TokenizerSpec):
+            tokenizer = replace(tokenizer, folder=folder)
+        return replace(self, tokenizer=tokenizer, weights=replace(self.weights, folder=folder))

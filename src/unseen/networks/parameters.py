@@ -70,8 +70,8 @@ def used_parameters(
     Returns
     -------
     dict of str to tuple of int
-        Their names, as the network calls them, and their shapes. `models.weights.stored_names`
-        says what a checkpoint calls them.
+        Their names, as the network calls them, and their shapes. `stored_names` of
+        models/weights/names.py says what a checkpoint calls them.
 
     Examples
     --------

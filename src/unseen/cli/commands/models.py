@@ -15,7 +15,7 @@ import typer
 from unseen.cli import options, progress
 from unseen.cli.output import printable
 from unseen.errors import ModelError
-from unseen.models import hub, table
+from unseen.models import catalog, hub
 
 SIZE = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(MB|GB)?", re.IGNORECASE)
 USE = {True: "yes", False: "no", None: "?"}
@@ -67,7 +67,7 @@ def list_models(
         return
     if licence is not None:
         _check_licence(licence)
-    chosen = table.select(
+    chosen = catalog.select(
         licence=licence, max_mb=max_size, multilingual=multilingual, commercial=commercial
     )
     if as_json:
@@ -87,9 +87,9 @@ def info(model: options.Id, as_json: options.AsJson = False, debug: options.Debu
     if model.endswith(".onnx"):
         typer.echo(_card(model, as_json))
         return
-    known = table.find(table.resolve(model))
+    known = catalog.find(catalog.resolve(model))
     if known is None:
-        near = table.suggest(model)
+        near = catalog.suggest(model)
         meant = f"did you mean {' or '.join(near)}?" if near else "`unseen models` lists those."
         raise ModelError(f"{model!r} is not one of the known checkpoints; {meant}")
     facts = _facts(known)
@@ -107,14 +107,14 @@ def info(model: options.Id, as_json: options.AsJson = False, debug: options.Debu
         "commercial use": {True: "allowed", False: "not allowed", None: "left open"}[
             known.commercial
         ],
-        "languages": ", ".join(known.languages).replace(table.MANY, "many"),
+        "languages": ", ".join(known.languages).replace(catalog.MANY, "many"),
         "ImageNet top-1": f"{known.imagenet_top1} % ({known.source})" if known.source else "",
         "note": known.note,
     }
     for name, value in lines.items():
         if value:
             typer.echo(f"{name:<15}  {value}")
-    for alias in table.aliases():
+    for alias in catalog.aliases():
         if alias.id == known.id:
             typer.echo(f"{'short name':<15}  {alias.name}: {alias.reason}")
 
@@ -145,7 +145,7 @@ def pull(
 
     Download a checkpoint now, if it is not here yet, and print the folder that it is in.
     """
-    known = table.find(table.resolve(model).partition("@")[0])
+    known = catalog.find(catalog.resolve(model).partition("@")[0])
     if known is not None and not quiet and not _is_here(known.id):
         progress.say(f"{known.id}: {_size(known.download_mb)}, {known.licence}.")
     typer.echo(hub.locate(model, revision=revision, commercial=commercial).folder)
@@ -153,15 +153,15 @@ def pull(
 
 def _check_licence(licence: str) -> None:
     """A licence that no row has is more likely a slip than a wish."""
-    licences = {model.licence for model in table.models()}
+    licences = {model.licence for model in catalog.models()}
     if licence.casefold() not in {known.casefold() for known in licences}:
         listed = ", ".join(sorted(licences, key=str.casefold))
         raise ModelError(f"no known checkpoint has the licence {licence!r}; there are {listed}.")
 
 
-def _facts(model: table.KnownModel) -> dict[str, Any]:
+def _facts(model: catalog.KnownModel) -> dict[str, Any]:
     """A row, and what depends on this machine and on the short names."""
-    short = [alias.name for alias in table.aliases() if alias.id == model.id]
+    short = [alias.name for alias in catalog.aliases() if alias.id == model.id]
     return {
         **asdict(model),
         "multilingual": model.multilingual,
@@ -192,7 +192,7 @@ def _size(megabytes: float) -> str:
     return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes} MB"
 
 
-def _show(chosen: Sequence[table.KnownModel]) -> None:
+def _show(chosen: Sequence[catalog.KnownModel]) -> None:
     """A table as wide as its longest id asks for; what varies most in length stands last."""
     sources = list(dict.fromkeys(model.source for model in chosen if model.source))
     width = max(len(model.id) for model in chosen)
@@ -215,7 +215,7 @@ def _show(chosen: Sequence[table.KnownModel]) -> None:
     for number, source in enumerate(sources, 1):
         typer.echo(f"  [{number}] {source}")
     ids = {model.id for model in chosen}
-    if short := [alias for alias in table.aliases() if alias.id in ids]:
+    if short := [alias for alias in catalog.aliases() if alias.id in ids]:
         typer.echo("short names, for -m as well:")
     for alias in short:
         typer.echo(f"  {alias.name:<12} {alias.id}")

@@ -18,8 +18,8 @@ from unseen.errors import LabelError, UnseenError
 from unseen.learning.distil import features, heads, latency, training
 from unseen.learning.distil import model_card as cards
 from unseen.learning.distil.training import Choice, Class, Teaching
-from unseen.models.families import student
-from unseen.models.families.student import Student
+from unseen.models.families import distilled
+from unseen.models.families.distilled import Student
 from unseen.models.model import SMALL_BATCH
 from unseen.results.manifest import now, versions
 from unseen.runtimes import onnx_file
@@ -83,9 +83,10 @@ def distil(
     """
     if head not in training.HEADS:
         raise LabelError(f"{head!r} is no head; {', '.join(training.HEADS)} are.")
-    if not student.SIDES[0] <= side <= student.SIDES[1]:
+    if not distilled.SIDES[0] <= side <= distilled.SIDES[1]:
         raise LabelError(
-            f"pictures of {side} pixels: from {student.SIDES[0]} to {student.SIDES[1]} are taken."
+            f"the side of pictures is {side} pixels; it must be from {distilled.SIDES[0]} to "
+            f"{distilled.SIDES[1]}."
         )
     net = features.ImageNet.builtin()
     taught = _taught(lessons, names)
@@ -130,7 +131,7 @@ def distil(
         facts,
     )
     parameters = _parameters(net, fitted)
-    content = student.to_bytes(made_of, parameters)
+    content = distilled.to_bytes(made_of, parameters)
     if len(content) > LARGEST:
         raise LabelError(
             f"{len(own_names)} labels make a file of {len(content) / 1e6:.0f} MB, and "
@@ -138,7 +139,7 @@ def distil(
         )
     if measure is not None:
         facts["latency"] = _measured(content, made_of, measure, sources, threads)
-        content = student.to_bytes(replace(made_of, card=facts), parameters)
+        content = distilled.to_bytes(replace(made_of, card=facts), parameters)
     return Distilled(content, facts | {"bytes": len(content)}, failed)
 
 
@@ -212,5 +213,5 @@ def _measured(
     with tempfile.TemporaryDirectory(prefix="unseen-") as folder:
         file = Path(folder) / "classifier.onnx"
         file.write_bytes(content)
-        prepare = student.preprocess(made_of.side)
+        prepare = distilled.preprocess(made_of.side)
         return latency.compare(file, prepare, teacher, sources, threads=threads)

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from unseen.encoder import read_pixels, stream
 from unseen.errors import UnseenError
 from unseen.load_options import LoadOptions
-from unseen.models import hub
+from unseen.models import families, hub
 from unseen.models.compiled import CompiledNetwork
 from unseen.models.expected import NetworkSource, image_examples
-from unseen.models.families import builtin, student
+from unseen.models.families import distilled
+from unseen.models.inputs import PictureArrays, Stacked
 from unseen.models.model import SMALL_BATCH
-from unseen.models.weights import open_weights
+from unseen.models.weights.names import Renamed
+from unseen.networks.distilled import features_network
 from unseen.networks.efficientnet import lite2_shapes
 from unseen.networks.network import FEATURES
 from unseen.networks.operations import Array
@@ -27,6 +29,8 @@ from unseen.sources.expand import expand
 from unseen.sources.item import Source
 
 Floats = NDArray[np.float32]
+
+IMAGE_INPUTS = Stacked()
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,10 @@ class ImageNet:
     @classmethod
     def builtin(cls) -> ImageNet:
         """That which ships with the package: EfficientNet-Lite2."""
-        checkpoint = hub.locate(hub.BUILTIN)
-        stored = builtin.Stored(open_weights(checkpoint.folder), "image.")
+        model = families.read(hub.locate(hub.BUILTIN))
+        stored = Renamed(model.weights.arrays, model.image_tower.names)
         parameters = {name: stored[name] for name in lite2_shapes()}
-        return cls(hub.fingerprint(checkpoint), parameters, stored["looks"])
+        return cls(model.fingerprint, parameters, stored["looks"])
 
 
 def features(
@@ -83,7 +87,7 @@ def features(
     errors : list
         Of each picture why it could not be read, or None.
     """
-    preprocess = student.preprocess(side)
+    preprocess = distilled.preprocess(side)
     network = CompiledNetwork(
         source(net, side),
         find_target=partial(execution_target, "cpu"),
@@ -91,11 +95,11 @@ def features(
         outputs=(FEATURES,),
     )
 
-    def decode(picture: Source) -> tuple[str, NDArray[np.uint8] | UnseenError]:
+    def decode(picture: Source) -> tuple[str, PictureArrays | UnseenError]:
         return picture.name, read_pixels(picture.content, preprocess)
 
-    def encode(pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        return network(np.stack(pixels))
+    def encode(pixels: Sequence[PictureArrays]) -> NDArray[np.float32]:
+        return network(*IMAGE_INPUTS(pixels))
 
     rows = np.zeros((len(sources), net.looks.shape[1]), dtype=np.float32)
     errors: list[UnseenError | None] = []
@@ -115,6 +119,6 @@ def source(net: ImageNet, side: int) -> NetworkSource:
         model=f"the image net at {side} pixels",
         tower="image",
         key=f"{net.fingerprint}-image-{side}",
-        make=partial(student.image_net, net.parameters, side),
-        examples=partial(image_examples, student.preprocess(side)),
+        make=partial(features_network, side, net.parameters),
+        examples=partial(image_examples, distilled.preprocess(side), IMAGE_INPUTS),
     )

@@ -8,20 +8,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from unseen.encoder import Encoder
 from unseen.errors import UnseenError
 from unseen.images.open import open_image
+from unseen.models.inputs import PictureArrays, Stacked
 from unseen.models.model import Preprocessing
 from unseen.runtimes.onnx import OnnxNetwork
 
 ROUNDS = 15
 PICTURES = 8
 
-Pixels = NDArray[np.uint8]
-Subject = tuple[Callable[[Any], Pixels], Callable[[Pixels], Any]]  # a picture's pixels; the net
+# What reads a picture, and the net that is given what was read.
+Subject = tuple[Callable[[Any], PictureArrays], Callable[[PictureArrays], Any]]
 
 
 def compare(
@@ -41,17 +39,17 @@ def compare(
         return None
     network = OnnxNetwork(file, threads=threads)
 
-    def pixels(source: Any) -> Pixels:
+    def pixels(source: Any) -> PictureArrays:
         return preprocess(open_image(source, at_least=preprocess.target))
 
-    def of_teacher(source: Any) -> Pixels:
-        found = teacher.pixels(source)
-        if isinstance(found, UnseenError):
-            raise found
-        return found
+    def of_teacher(source: Any) -> PictureArrays:
+        pixels = teacher.pixels(source)
+        if isinstance(pixels, UnseenError):
+            raise pixels
+        return pixels
 
     subjects: dict[str, Subject] = {
-        "student_ms": (pixels, lambda p: network(p[None])),
+        "student_ms": (pixels, lambda p: network(*Stacked()([p]))),
         "teacher_ms": (of_teacher, lambda p: teacher.encode_pixels([p])),
     }
     readable = [source for source in sources[:PICTURES] if _reads(pixels, source)]
@@ -85,7 +83,7 @@ def compare(
     }
 
 
-def _reads(pixels: Callable[[Any], Pixels], source: Any) -> bool:
+def _reads(pixels: Callable[[Any], PictureArrays], source: Any) -> bool:
     try:
         pixels(source)
     except UnseenError:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from unseen.evaluation.bootstrap import proportion
 from unseen.evaluation.metrics import ece, nll
 from unseen.learning.distil.training import Class, Trial
-from unseen.models import families, hub, table
-from unseen.models.families import student
+from unseen.models import catalog, families, hub
+from unseen.models.families import distilled
 from unseen.prediction.score import softmax
 
 Floats = NDArray[np.floating[Any]]
@@ -37,11 +37,11 @@ class Teacher:
         of its own teacher."""
         if name == hub.BUILTIN:
             return cls(name, revision, fingerprint, "Apache-2.0", True)
-        if name.endswith(student.SUFFIX) and Path(name).is_file():
+        if name.endswith(distilled.SUFFIX) and Path(name).is_file():
             before = families.read(hub.locate(name)).card.get("teacher", {})
             licence = {key: before.get(key) for key in ("licence", "commercial")}
             return cls(name, revision, fingerprint, **licence, note=str(before.get("note") or ""))
-        known = table.find(name.partition("@")[0])
+        known = catalog.find(name.partition("@")[0])
         if known is None:
             return cls(name, revision, fingerprint)
         return cls(name, revision, fingerprint, known.licence, known.commercial, known.note)

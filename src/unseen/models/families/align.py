@@ -5,19 +5,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from unseen.errors import ModelError
 from unseen.images.preprocess import Preprocess
-from unseen.models import hub
+from unseen.models import processors
+from unseen.models.checkpoint import Checkpoint, read_image_processor
 from unseen.models.families import hf_bert
-from unseen.models.families.hf_config import activation, check_shapes, tower
+from unseen.models.families.assemble import assemble
+from unseen.models.families.hf_config import activation, tower
+from unseen.models.inputs import Masked
 from unseen.models.model import SMALL_BATCH, Model, Score
-from unseen.models.tokenizer import Tokenizer
-from unseen.models.weights import Renamed, Weights, folded, open_weights
+from unseen.models.towers import TowerSpec
+from unseen.models.weights.files import Weights
+from unseen.models.weights.names import folded
 from unseen.networks import efficientnet
-from unseen.networks.network import Network
 
 # What transformers takes for a key that the vision_config leaves out; here a value a stage.
 STAGES = {
@@ -43,44 +45,39 @@ FOLDED = {
 PLAIN = {"squeeze": "squeeze_excite.reduce", "excite": "squeeze_excite.expand"}
 
 
-def read(checkpoint: hub.Checkpoint, config: dict[str, Any]) -> Model:
-    """A `Model` from the checkpoint's files; weights are read later, when a network is compiled."""
+def read(checkpoint: Checkpoint, config: dict[str, Any]) -> Model:
+    """A `Model` from the checkpoint's files; weights are read later, when a network is built."""
     vision_config = tower(config, "vision", VISION_DEFAULTS)
     text_config = tower(config, "text", hf_bert.DEFAULTS)
     dimension = int(config.get("projection_dim", 640))
     if vision_config["pooling_type"] != "mean":
         raise ModelError(f"config.json pools by {vision_config['pooling_type']!r}: not supported.")
     # The config's image_size is of no consequence: the net takes what the processor makes.
-    preprocess = Preprocess.from_efficientnet(hub.read_image_processor(checkpoint))
-    weights = open_weights(checkpoint.folder)
-    return Model(
-        name=checkpoint.name,
-        revision=checkpoint.revision,
-        family="align",
-        fingerprint=hub.fingerprint(checkpoint),
-        dimension=dimension,
+    preprocess = processors.from_efficientnet(read_image_processor(checkpoint))
+    weights = checkpoint.weights()
+    return assemble(
+        checkpoint,
+        "align",
+        weights,
         preprocess=preprocess,
-        tokenizer=Tokenizer.from_folder(checkpoint.folder),
+        image_tower=_image_tower(weights.arrays, vision_config, dimension, preprocess),
+        text_tower=hf_bert.first_token_tower(text_config, dimension, bias=True),
+        text_inputs=Masked(),
         context_length=int(text_config["max_position_embeddings"]),
-        text_inputs=hf_bert.text_inputs,
-        score=Score("softmax", scale=1 / float(weights["temperature"])),
-        image_network=partial(_image_network, weights, vision_config, dimension, preprocess),
-        text_network=partial(
-            hf_bert.first_token_network, weights, text_config, dimension, bias=True
-        ),
+        score=Score("softmax", scale=1 / float(weights.arrays["temperature"])),
         batch_size=SMALL_BATCH,
     )
 
 
-def _image_network(
+def _image_tower(
     weights: Weights, config: Mapping[str, Any], dimension: int, preprocess: Preprocess
-) -> Network[Any]:
+) -> TowerSpec:
     epsilon = float(config["batch_norm_eps"])
     stem = "vision_model.embeddings."
     names = folded("stem", stem + "convolution", stem + "batchnorm", epsilon)
     shapes: dict[str, tuple[int, ...]] = {}
-    found = _blocks(config)
-    for index, (kernel, widens, _) in enumerate(found):
+    all_blocks = _blocks(config)
+    for index, (kernel, widens, _) in enumerate(all_blocks):
         ours, theirs = f"blocks.{index}.", f"vision_model.encoder.blocks.{index}."
         for name, (conv, norm) in FOLDED.items():
             if name != "expand" or widens:
@@ -89,19 +86,18 @@ def _image_network(
             names |= {f"{ours}{name}.{k}": f"{theirs}{conv}.{k}" for k in ("weight", "bias")}
         depthwise = f"{theirs}{FOLDED['depthwise'][0]}.weight"
         shapes[depthwise] = (weights.shape(depthwise)[0], 1, kernel, kernel)
-    last = f"vision_model.encoder.blocks.{len(found) - 1}.{FOLDED['project'][0]}.weight"
+    last = f"vision_model.encoder.blocks.{len(all_blocks) - 1}.{FOLDED['project'][0]}.weight"
     shapes[last] = (dimension, *weights.shape(last)[1:])
-    check_shapes(weights, shapes)
     size = preprocess.output
     assert size is not None  # or it would have been refused
     net = efficientnet.EfficientNetConfig(
         size,
-        tuple(block for _, _, block in found),
+        tuple(block for _, _, block in all_blocks),
         activation(config),
         dimension,
         *preprocess.normalisation(),
     )
-    return efficientnet.network(net, Renamed(weights, names))
+    return TowerSpec("efficientnet", net, names, shapes)
 
 
 def _blocks(config: Mapping[str, Any]) -> list[tuple[int, bool, efficientnet.Block]]:
@@ -109,14 +105,14 @@ def _blocks(config: Mapping[str, Any]) -> list[tuple[int, bool, efficientnet.Blo
     stages = [config[key] for key in STAGES]
     if len({len(stage) for stage in stages}) != 1:
         raise ModelError(f"config.json has stages of several numbers in {', '.join(STAGES)}.")
-    found: list[tuple[int, bool, efficientnet.Block]] = []
+    result: list[tuple[int, bool, efficientnet.Block]] = []
     for repeats, first_stride, kernel, widening in zip(*stages, strict=True):
         for number in range(math.ceil(config["depth_coefficient"] * repeats)):
             stride = first_stride if number == 0 else 1
-            padding = _padding(kernel, stride, len(found) in config["depthwise_padding"])
+            padding = _padding(kernel, stride, len(result) in config["depthwise_padding"])
             block = efficientnet.Block(stride, padding, adds=number > 0)
-            found.append((kernel, widening != 1, block))
-    return found
+            result.append((kernel, widening != 1, block))
+    return result
 
 
 def _padding(kernel: int, stride: int, square: bool) -> efficientnet.Padding:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from unseen.images.preprocess import CLIP_DEFAULTS, Preprocess
-from unseen.models import hub
+from unseen.images.preprocess import Preprocess
+from unseen.models import processors
+from unseen.models.checkpoint import Checkpoint, read_image_processor
 from unseen.models.families import hf_vision
-from unseen.models.families.hf_config import blocks, check_shapes, tower
-from unseen.models.model import Model, Score
-from unseen.models.tokenizer import Tokenizer
-from unseen.models.weights import Renamed, Weights, open_weights
+from unseen.models.families.assemble import assemble, softmax_score
+from unseen.models.families.hf_config import blocks, tower
+from unseen.models.inputs import EndToken
+from unseen.models.model import Model
+from unseen.models.towers import TowerSpec
+from unseen.models.weights.spec import WeightsSpec
 from unseen.networks import text
-from unseen.networks.network import Network
-from unseen.networks.operations import Array
 
 # What transformers takes for a key that the text_config leaves out.
 TEXT_DEFAULTS = {
@@ -41,42 +38,41 @@ TEXT = {
 }
 
 
-def read(checkpoint: hub.Checkpoint, config: dict[str, Any]) -> Model:
-    """A `Model` from the checkpoint's files; weights are read later, when a network is compiled."""
+def read(checkpoint: Checkpoint, config: dict[str, Any], family: str = "clip") -> Model:
+    """A `Model` from the checkpoint's files; weights are read later, when a network is built."""
     vision_config = tower(config, "vision", hf_vision.DEFAULTS)
-    preprocess = Preprocess.from_hf_config(
-        hub.read_image_processor(checkpoint), CLIP_DEFAULTS, int(vision_config["image_size"])
+    preprocess = processors.from_hugging_face(
+        read_image_processor(checkpoint),
+        processors.CLIP_DEFAULTS,
+        int(vision_config["image_size"]),
     )
-    return model(checkpoint, config, "clip", preprocess, open_weights(checkpoint.folder))
+    return model(checkpoint, config, family, preprocess, checkpoint.weights())
 
 
 def model(
-    checkpoint: hub.Checkpoint,
+    checkpoint: Checkpoint,
     config: dict[str, Any],
     family: str,
     preprocess: Preprocess,
-    weights: Weights,
+    weights: WeightsSpec,
     prefix: str = "",
 ) -> Model:
     """CLIP's two nets, whatever makes the pictures; `prefix` stands before every weight's name."""
     vision_config = tower(config, "vision", hf_vision.DEFAULTS)
     text_config = tower(config, "text", TEXT_DEFAULTS)
     dimension = int(config.get("projection_dim", 512))
-    return Model(
-        name=checkpoint.name,
-        revision=checkpoint.revision,
-        family=family,
-        fingerprint=hub.fingerprint(checkpoint),
-        dimension=dimension,
+    return assemble(
+        checkpoint,
+        family,
+        weights,
         preprocess=preprocess,
-        tokenizer=Tokenizer.from_folder(checkpoint.folder),
-        context_length=int(text_config["max_position_embeddings"]),
-        text_inputs=partial(text_inputs, end=_end(text_config)),
-        score=Score("softmax", scale=math.exp(float(weights[prefix + "logit_scale"]))),
-        image_network=hf_vision.image_network(
-            weights, vision_config, dimension, preprocess, prefix
+        image_tower=hf_vision.image_tower(
+            weights.arrays, vision_config, dimension, preprocess, prefix
         ),
-        text_network=partial(_text_network, weights, text_config, dimension, prefix),
+        text_tower=_text_tower(text_config, dimension, prefix),
+        text_inputs=EndToken(_end(text_config)),
+        context_length=int(text_config["max_position_embeddings"]),
+        score=softmax_score(weights.arrays, prefix),
     )
 
 
@@ -86,33 +82,13 @@ def _end(config: Mapping[str, Any]) -> int | None:
     return None if end == 2 else end
 
 
-def text_inputs(ids: Sequence[Sequence[int]], end: int | None) -> tuple[Array, Array]:
-    """Token ids of each text → int64 (n, longest) and the place that is read, int64 (n,).
-
-    Read is the first `end`, or the first token where there is none; without an `end` the largest
-    id, as OpenAI's own code does.
-    """
-    batch = np.zeros((len(ids), max(map(len, ids))), dtype=np.int64)
-    ends = np.zeros(len(ids), dtype=np.int64)
-    for row, tokens in enumerate(ids):
-        batch[row, : len(tokens)] = tokens
-        wanted = max(tokens) if end is None else end
-        ends[row] = tokens.index(wanted) if wanted in tokens else 0
-    return batch, ends
-
-
-def _text_network(
-    weights: Weights, config: Mapping[str, Any], dimension: int, prefix: str
-) -> Network[Any]:
+def _text_tower(config: Mapping[str, Any], dimension: int, prefix: str) -> TowerSpec:
     width, count = int(config["hidden_size"]), int(config["num_hidden_layers"])
     layers = hf_vision.layers("text_model.encoder.layers.{}", hf_vision.LAYER, count)
     names = {ours: prefix + theirs for ours, theirs in (TEXT | layers).items()}
-    check_shapes(
-        weights,
-        {
-            names["tokens"]: (int(config["vocab_size"]), width),
-            names["positions"]: (int(config["max_position_embeddings"]), width),
-            names["projection.weight"]: (dimension, width),
-        },
-    )
-    return text.network(text.TextConfig(blocks(config), dimension), Renamed(weights, names))
+    shapes = {
+        names["tokens"]: (int(config["vocab_size"]), width),
+        names["positions"]: (int(config["max_position_embeddings"]), width),
+        names["projection.weight"]: (dimension, width),
+    }
+    return TowerSpec("text", text.TextConfig(blocks(config), dimension), names, shapes)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from unseen.models.families.hf_config import blocks, check_shapes
+from unseen.models.families.hf_config import blocks
 from unseen.models.families.hf_vision import layers
-from unseen.models.weights import Renamed, Weights
+from unseen.models.towers import TowerSpec
 from unseen.networks import bert
-from unseen.networks.network import Network
-from unseen.networks.operations import Array
 
 # What transformers takes for a key that a text_config with a plain BERT leaves out.
 DEFAULTS = {
@@ -50,33 +46,17 @@ def names(prefix: str, count: int) -> dict[str, str]:
     return {ours: prefix + name for ours, name in theirs.items()}
 
 
-def first_token_network(
-    weights: Weights, config: Mapping[str, Any], dimension: int, *, bias: bool
-) -> Network[Any]:
+def first_token_tower(config: Mapping[str, Any], dimension: int, *, bias: bool) -> TowerSpec:
     """BERT read at its first token, and `text_projection`, with a bias or without. A pooler that
     is in the weights is not used."""
     width = int(config["hidden_size"])
-    found = names("text_model.", int(config["num_hidden_layers"]))
+    theirs = names("text_model.", int(config["num_hidden_layers"]))
     for kind in ("weight", "bias") if bias else ("weight",):
-        found[f"projection.{kind}"] = f"text_projection.{kind}"
-    check_shapes(
-        weights,
-        {
-            found["tokens"]: (int(config["vocab_size"]), width),
-            found["positions"]: (int(config["max_position_embeddings"]), width),
-            found["projection.weight"]: (dimension, width),
-        },
-    )
+        theirs[f"projection.{kind}"] = f"text_projection.{kind}"
+    shapes = {
+        theirs["tokens"]: (int(config["vocab_size"]), width),
+        theirs["positions"]: (int(config["max_position_embeddings"]), width),
+        theirs["projection.weight"]: (dimension, width),
+    }
     text_config = bert.TextConfig(bert.BertConfig(blocks(config)), "first", dimension)
-    return bert.network(text_config, Renamed(weights, found))
-
-
-def text_inputs(ids: Sequence[Sequence[int]]) -> tuple[Array, Array]:
-    """Token ids of each text → ids and mask, int64 (n, longest)."""
-    longest = max(map(len, ids))
-    batch = np.zeros((len(ids), longest), dtype=np.int64)
-    mask = np.zeros((len(ids), longest), dtype=np.int64)
-    for row, tokens in enumerate(ids):
-        batch[row, : len(tokens)] = tokens
-        mask[row, : len(tokens)] = 1
-    return batch, mask
+    return TowerSpec("bert", text_config, theirs, shapes)

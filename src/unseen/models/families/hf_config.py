@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from unseen.errors import ModelError
-from unseen.models.weights import Weights
 from unseen.networks.transformer import Blocks
 
 # transformers' names of activations → ours.
@@ -34,13 +33,13 @@ def tower(config: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> 
 
 def activation(config: Mapping[str, Any]) -> str:
     """The activation of a tower, as we call it. ModelError for one that is not supported."""
-    found = HIDDEN_ACTS.get(config["hidden_act"])
-    if found is None:
+    name = HIDDEN_ACTS.get(config["hidden_act"])
+    if name is None:
         raise ModelError(
             f"config.json asks for the activation {config['hidden_act']!r}, which is not "
             f"supported; supported are {', '.join(sorted(HIDDEN_ACTS))}."
         )
-    return found
+    return name
 
 
 def blocks(config: Mapping[str, Any]) -> Blocks:
@@ -54,14 +53,3 @@ def blocks(config: Mapping[str, Any]) -> Blocks:
         activation(config),
         float(config["layer_norm_eps"]),
     )
-
-
-def check_shapes(weights: Weights, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """The config and the weights of a checkpoint must tell the same story."""
-    for name, wanted in shapes.items():
-        found = weights.shape(name)
-        if found != wanted:
-            raise ModelError(
-                f"the config and the weights disagree: {name} has the shape {found}, the config "
-                f"says {wanted}. The folder may hold files of two checkpoints."
-            )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 from unseen.images.preprocess import Preprocess
-from unseen.models.families.hf_config import blocks, check_shapes
-from unseen.models.weights import Made, Renamed, Weights
+from unseen.models.families.hf_config import blocks
+from unseen.models.towers import TowerSpec
+from unseen.models.weights.names import Rule, StretchedPositions
 from unseen.networks import vit
-from unseen.networks.network import Network
 
 # What transformers takes for a key that the vision_config leaves out.
 DEFAULTS = {
@@ -57,39 +56,39 @@ def layers(stem: str, names: Mapping[str, str], count: int) -> dict[str, str]:
     }
 
 
-def image_network(
-    weights: Weights, config: Mapping[str, Any], dimension: int, preprocess: Preprocess, prefix: str
-) -> Callable[[], Network[Any]]:
-    """The image net of a checkpoint; `prefix` stands before every name. Reads no weight yet.
+def image_tower(
+    weights: Mapping[str, Any],
+    config: Mapping[str, Any],
+    dimension: int,
+    preprocess: Preprocess,
+    prefix: str = "",
+) -> TowerSpec:
+    """The image net of a checkpoint; `prefix` stands before every name. Reads no weight.
 
     Where `preprocess` makes pictures of another size than the config's, the positions are stretched
     to it: a family that does not do so asks `preprocess` for the config's size.
     """
-    return partial(_image_network, weights, config, dimension, preprocess, prefix)
-
-
-def _image_network(
-    weights: Weights, config: Mapping[str, Any], dimension: int, preprocess: Preprocess, prefix: str
-) -> Network[Any]:
     size, patch, width = (int(config[k]) for k in ("image_size", "patch_size", "hidden_size"))
     # transformers 5 writes AltCLIP's as "layer", every other as "layers".
-    one = f"{prefix}vision_model.encoder.layer.0.layer_norm1.weight" in weights
-    stem = "vision_model.encoder.layer.{}" if one else "vision_model.encoder.layers.{}"
-    names = NAMES | layers(stem, LAYER, int(config["num_hidden_layers"]))
-    names = {ours: prefix + theirs for ours, theirs in names.items()}
-    check_shapes(
-        weights,
-        {
-            names["patch.weight"]: (width, 3, patch, patch),
-            names["positions"]: ((size // patch) ** 2 + 1, width),
-            names["projection.weight"]: (dimension, width),
-        },
+    singular = f"{prefix}vision_model.encoder.layer.0.layer_norm1.weight" in weights
+    stem = "vision_model.encoder.layer.{}" if singular else "vision_model.encoder.layers.{}"
+    plain = NAMES | layers(stem, LAYER, int(config["num_hidden_layers"]))
+    names: dict[str, str | Rule] = {ours: prefix + theirs for ours, theirs in plain.items()}
+    patches, positions, projection = (
+        prefix + NAMES[name] for name in ("patch.weight", "positions", "projection.weight")
     )
     picture, grid = preprocess.output or (size, size), (size // patch, size // patch)
-    wanted = picture[0] // patch, picture[1] // patch
-    made: dict[str, str | Made] = {**names}
-    if wanted != grid:
-        made["positions"] = lambda w: vit.stretch_positions(w[names["positions"]], grid, wanted)
+    new_grid = picture[0] // patch, picture[1] // patch
+    if new_grid != grid:
+        names["positions"] = StretchedPositions(positions, grid, new_grid)
     scale, shift = preprocess.normalisation()
-    vision_config = vit.VisionConfig(picture, patch, width, blocks(config), dimension, scale, shift)
-    return vit.network(vision_config, Renamed(weights, made))
+    return TowerSpec(
+        "vit",
+        vit.VisionConfig(picture, patch, width, blocks(config), dimension, scale, shift),
+        names,
+        {
+            patches: (width, 3, patch, patch),
+            positions: ((size // patch) ** 2 + 1, width),
+            projection: (dimension, width),
+        },
+    )

@@ -3,24 +3,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, NoReturn
-
-import numpy as np
+from collections.abc import Mapping
+from typing import Any
 
 from unseen.errors import ModelError
-from unseen.images.preprocess import SIGLIP_DEFAULTS, Preprocess
-from unseen.models import cleaning, hub
+from unseen.images.preprocess import Preprocess
+from unseen.models import processors
+from unseen.models.checkpoint import Checkpoint, read_image_processor, tokenizer_setting
 from unseen.models.families import hf_vision
-from unseen.models.families.hf_config import blocks, check_shapes, tower
-from unseen.models.model import Model, Score
-from unseen.models.tokenizer import Tokenizer
-from unseen.models.weights import Made, Renamed, Weights, open_weights, part, without_leading_axes
+from unseen.models.families.assemble import assemble, sigmoid_score
+from unseen.models.families.hf_config import blocks, tower
+from unseen.models.inputs import FixedLength
+from unseen.models.model import Model
+from unseen.models.tokenizers.tokenizer import TokenizerSpec
+from unseen.models.towers import TowerSpec
+from unseen.models.weights.names import LastAxes, Part, Rule
 from unseen.networks import text, vit
-from unseen.networks.network import Network
-from unseen.networks.operations import Array
 
 # What transformers takes for a key that a tower's config leaves out.
 SHARED_DEFAULTS = {
@@ -39,23 +37,23 @@ TEXT_DEFAULTS = SHARED_DEFAULTS | {
 }
 
 # tokenizer_class in tokenizer_config.json → what is done to a text first.
-CLEANING: dict[str, Callable[[str], str]] = {
-    "SiglipTokenizer": cleaning.siglip,
-    "GemmaTokenizer": cleaning.lower,
-    "GemmaTokenizerFast": cleaning.lower,
-    "Siglip2Tokenizer": cleaning.lower,
+NORMALIZATION = {
+    "SiglipTokenizer": "siglip",
+    "GemmaTokenizer": "lower",
+    "GemmaTokenizerFast": "lower",
+    "Siglip2Tokenizer": "lower",
 }
 
 # Our names of parameters → the checkpoint's.
-VISION: dict[str, str | Made] = {
+VISION: dict[str, str | Rule] = {
     "patch.weight": "vision_model.embeddings.patch_embedding.weight",
     "patch.bias": "vision_model.embeddings.patch_embedding.bias",
     "positions": "vision_model.embeddings.position_embedding.weight",
     "norm_after.weight": "vision_model.post_layernorm.weight",
     "norm_after.bias": "vision_model.post_layernorm.bias",
-    "probe": without_leading_axes("vision_model.head.probe", 1),
+    "probe": LastAxes("vision_model.head.probe", 1),
     **{
-        f"pool.{name}.{kind}": part(f"vision_model.head.attention.in_proj_{kind}", index, 3)
+        f"pool.{name}.{kind}": Part(f"vision_model.head.attention.in_proj_{kind}", index, 3)
         for index, name in enumerate(("query", "key", "value"))
         for kind in ("weight", "bias")
     },
@@ -80,100 +78,68 @@ TEXT = {
 }
 
 
-def read(checkpoint: hub.Checkpoint, config: dict[str, Any]) -> Model:
-    """A `Model` from the checkpoint's files; weights are read later, when a network is compiled."""
+def read(checkpoint: Checkpoint, config: dict[str, Any]) -> Model:
+    """A `Model` from the checkpoint's files; weights are read later, when a network is built."""
     vision_config = tower(config, "vision", VISION_DEFAULTS)
     text_config = tower(config, "text", TEXT_DEFAULTS)
     if not vision_config["vision_use_head"]:
         raise ModelError(f"{checkpoint.name}: an image net without its head cannot be used here.")
-    preprocess = Preprocess.from_hf_config(
-        hub.read_image_processor(checkpoint), SIGLIP_DEFAULTS, int(vision_config["image_size"])
+    preprocess = processors.from_hugging_face(
+        read_image_processor(checkpoint),
+        processors.SIGLIP_DEFAULTS,
+        int(vision_config["image_size"]),
     )
-    weights = open_weights(checkpoint.folder)
+    weights = checkpoint.weights()
     context_length = int(text_config["max_position_embeddings"])
-    tokenizer_class = hub.tokenizer_setting(checkpoint, "tokenizer_class")
-    tokenizer = Tokenizer.from_folder(
-        checkpoint.folder, CLEANING.get(tokenizer_class or "", cleaning.siglip)
+    tokenizer_class = tokenizer_setting(checkpoint, "tokenizer_class")
+    tokenizer = TokenizerSpec(
+        str(checkpoint.folder), NORMALIZATION.get(tokenizer_class or "", "siglip")
     )
-    pad_token = hub.tokenizer_setting(checkpoint, "pad_token")
+    pad_token = tokenizer_setting(checkpoint, "pad_token")
     pad = tokenizer.token_id(pad_token) if pad_token else None
-    return Model(
-        name=checkpoint.name,
-        revision=checkpoint.revision,
-        family="siglip",
-        fingerprint=hub.fingerprint(checkpoint),
-        dimension=int(vision_config["hidden_size"]),
+    return assemble(
+        checkpoint,
+        "siglip",
+        weights,
         preprocess=preprocess,
-        tokenizer=tokenizer,
+        image_tower=_image_tower(vision_config, preprocess),
+        text_tower=_text_tower(text_config),
+        text_inputs=FixedLength(
+            context_length, int(text_config["pad_token_id"]) if pad is None else pad
+        ),
         context_length=context_length,
-        text_inputs=partial(
-            padded_inputs,
-            context_length=context_length,
-            pad=int(text_config["pad_token_id"]) if pad is None else pad,
-        ),
-        score=Score(
-            "sigmoid",
-            scale=math.exp(weights["logit_scale"].item()),
-            bias=weights["logit_bias"].item(),
-        ),
-        image_network=partial(_image_network, weights, vision_config, preprocess),
-        text_network=partial(_text_network, weights, text_config),
+        score=sigmoid_score(weights.arrays),
+        tokenizer=tokenizer,
     )
 
 
-def refuse_naflex(checkpoint: hub.Checkpoint, config: dict[str, Any]) -> NoReturn:
-    """SigLIP 2 of any resolution has another image net, whose input is no square of pixels."""
-    raise ModelError(
-        f"{checkpoint.name}: this is a NaFlex checkpoint of SigLIP 2, which is not supported; take "
-        "one of fixed resolution, such as google/siglip2-base-patch16-256."
-    )
-
-
-def padded_inputs(
-    ids: Sequence[Sequence[int]], context_length: int, pad: int
-) -> tuple[Array, Array]:
-    """Token ids of each text → int64 (n, context_length), and the last place, int64 (n,).
-
-    SigLIP sees its padding and is read at the last token, so every text is padded to full length:
-    shorter padding gave wrong rankings in several systems (open_clip issue 716).
-    """
-    batch = np.full((len(ids), context_length), pad, dtype=np.int64)
-    for row, tokens in enumerate(ids):
-        batch[row, : len(tokens)] = tokens
-    return batch, np.full(len(ids), context_length - 1, dtype=np.int64)
-
-
-def _image_network(
-    weights: Weights, config: Mapping[str, Any], preprocess: Preprocess
-) -> Network[Any]:
+def _image_tower(config: Mapping[str, Any], preprocess: Preprocess) -> TowerSpec:
     size, patch, width = (int(config[k]) for k in ("image_size", "patch_size", "hidden_size"))
     count = int(config["num_hidden_layers"])
-    names = VISION | hf_vision.layers("vision_model.encoder.layers.{}", hf_vision.LAYER, count)
-    check_shapes(
-        weights,
+    scale, shift = preprocess.normalisation()
+    return TowerSpec(
+        "vit",
+        vit.VisionConfig(
+            (size, size), patch, width, blocks(config), width, scale, shift, "attention"
+        ),
+        VISION | hf_vision.layers("vision_model.encoder.layers.{}", hf_vision.LAYER, count),
         {
             "vision_model.embeddings.patch_embedding.weight": (width, 3, patch, patch),
             "vision_model.embeddings.position_embedding.weight": ((size // patch) ** 2, width),
         },
     )
-    scale, shift = preprocess.normalisation()
-    vision_config = vit.VisionConfig(
-        (size, size), patch, width, blocks(config), width, scale, shift, "attention"
-    )
-    return vit.network(vision_config, Renamed(weights, names))
 
 
-def _text_network(weights: Weights, config: Mapping[str, Any]) -> Network[Any]:
+def _text_tower(config: Mapping[str, Any]) -> TowerSpec:
     width, count = int(config["hidden_size"]), int(config["num_hidden_layers"])
     dimension = int(config["projection_size"] or width)
-    names = TEXT | hf_vision.layers("text_model.encoder.layers.{}", hf_vision.LAYER, count)
-    check_shapes(
-        weights,
+    return TowerSpec(
+        "text",
+        text.TextConfig(blocks(config), dimension, causal=False),
+        TEXT | hf_vision.layers("text_model.encoder.layers.{}", hf_vision.LAYER, count),
         {
             TEXT["tokens"]: (int(config["vocab_size"]), width),
             TEXT["positions"]: (int(config["max_position_embeddings"]), width),
             TEXT["projection.weight"]: (dimension, width),
         },
     )
-    text_config = text.TextConfig(blocks(config), dimension, causal=False)
-    return text.network(text_config, Renamed(weights, names))

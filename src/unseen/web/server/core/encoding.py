@@ -22,6 +22,7 @@ from unseen.classifier import Classifier, load
 from unseen.encoder import Encoded
 from unseen.errors import ImageError, SourceError, UnseenError
 from unseen.images.limits import DEFAULT_LIMITS
+from unseen.models.inputs import PictureArrays
 from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
 from unseen.prediction.open_set import NOTHINGS, ReferenceSet, picture_of_nothing, prompts
 from unseen.system.cpu import usable
@@ -33,7 +34,7 @@ from unseen.web.server.core.settings import Settings
 
 T = TypeVar("T")
 Floats = NDArray[np.float32]
-Decoding = asyncio.Future[NDArray[np.uint8] | UnseenError]
+Decoding = asyncio.Future[PictureArrays | UnseenError]
 
 TEXTS_AT_ONCE = 64  # texts in a batch
 TEXTS_IN_TURN = 64  # texts of one request before others have their turn
@@ -72,7 +73,7 @@ class Encoding:
         threads = settings.load_options.threads or usable()
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="unseen-decode")
         self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="unseen-fetch")
-        self.images: Batches[NDArray[np.uint8], Floats] = Batches(
+        self.images: Batches[PictureArrays, Floats] = Batches(
             "image",
             lambda pixels: self.encoder.encode_pixels(pixels),
             metrics,
@@ -106,7 +107,7 @@ class Encoding:
         self.encoder.encode_once([*own] or LONG_TEXTS)
         self.texts.assume(_least(partial(self.encoder.encode_once, [*own] or ["a"])))
 
-    def _seconds_a_picture(self, pixels: NDArray[np.uint8], number: int) -> float:
+    def _seconds_a_picture(self, pixels: PictureArrays, number: int) -> float:
         return _least(partial(self.encoder.encode_pixels, [pixels] * number)) / number
 
     async def close(self) -> None:
@@ -180,7 +181,7 @@ class Encoding:
         begun.add_done_callback(lambda _: self.images.expect(-1))
         return begun
 
-    def _decode(self, picture: Picture) -> NDArray[np.uint8] | UnseenError:
+    def _decode(self, picture: Picture) -> PictureArrays | UnseenError:
         with self.metrics.stage("decode"):
             try:
                 content = content_of(picture)
@@ -259,7 +260,7 @@ class Encoding:
         rows = [self.images.submit(pixels) for pixels in await asyncio.gather(*noise)]
         return ReferenceSet(texts.rows, np.stack(await asyncio.gather(*rows)))
 
-    def _nothing(self, number: int) -> NDArray[np.uint8]:
+    def _nothing(self, number: int) -> PictureArrays:
         pixels = self.encoder.pixels(picture_of_nothing(number))
         if isinstance(pixels, UnseenError):
             raise pixels

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from unseen.models import table
+from unseen.models import catalog
 from unseen.models.hub import HUB_ID
-
-FAMILIES = {"builtin", "clip", "openclip", "siglip", "altclip", "chinese_clip", "align"}
 
 # Of one wording each, so that `--licence` and a reader find all of a kind: SPDX where there is a
 # name, else the name on the model card.
@@ -26,10 +24,9 @@ LICENCES = {
 }
 
 
-@pytest.mark.parametrize("model", table.models(), ids=lambda model: model.id)
-def test_rows(model: table.KnownModel) -> None:
+@pytest.mark.parametrize("model", catalog.models(), ids=lambda model: model.id)
+def test_rows(model: catalog.KnownModel) -> None:
     assert model.id == "builtin" or HUB_ID.fullmatch(model.id)
-    assert model.family in FAMILIES
     assert (model.imagenet_top1 is None) == (model.source is None)
     assert model.imagenet_top1 is None or 30 < model.imagenet_top1 < 90
     assert model.image_size > 0
@@ -39,20 +36,19 @@ def test_rows(model: table.KnownModel) -> None:
     assert model.languages and all(re.fullmatch("[a-z]{2}|mul", code) for code in model.languages)
 
 
-@pytest.mark.parametrize("model", table.models()[1:], ids=lambda model: model.id)
-def test_download_is_that_of_fp32_weights(model: table.KnownModel) -> None:
+@pytest.mark.parametrize("model", catalog.models()[1:], ids=lambda model: model.id)
+def test_download_is_that_of_fp32_weights(model: catalog.KnownModel) -> None:
     assert model.download_mb == pytest.approx(4 * model.parameters_millions, rel=0.005)
 
 
 def test_there_are_enough_and_none_twice() -> None:
-    ids = [model.id.casefold() for model in table.models()]
+    ids = [model.id.casefold() for model in catalog.models()]
     assert len(set(ids)) == len(ids) >= 40
-    assert {model.family for model in table.models()} == FAMILIES
-    assert ids[0] == "builtin" and table.models()[0].download_mb == 0
+    assert ids[0] == "builtin" and catalog.models()[0].download_mb == 0
 
 
 def test_the_picture_in_the_name_is_that_of_the_row() -> None:
-    for model in table.models():
+    for model in catalog.models():
         named = re.search(r"(?:patch\d+|ViT-[BLH]-\d+)-(\d{3})(?!\d)", model.id)
         assert named is None or model.image_size == int(named[1])
 
@@ -60,7 +56,7 @@ def test_the_picture_in_the_name_is_that_of_the_row() -> None:
 def test_sizes_agree_with_names() -> None:
     """TinyCLIP names its two towers in millions, without the 49,408 rows of token embeddings."""
     rows = {256: 12.6, 512: 25.3}  # width of the text net → millions
-    for model in table.models():
+    for model in catalog.models():
         if towers := re.search(r"ViT-(\d+)M-\d+-Text-(\d+)M", model.id):
             tokens = rows[256] if towers[2] == "3" else rows[512]
             whole = sum(map(int, towers.groups())) + tokens
@@ -68,9 +64,9 @@ def test_sizes_agree_with_names() -> None:
 
 
 def test_every_alias_is_a_row_with_a_reason() -> None:
-    aliases = {alias.name: alias for alias in table.aliases()}
+    aliases = {alias.name: alias for alias in catalog.aliases()}
     assert list(aliases) == ["fast", "balanced", "best", "multilingual", "biomedical"]
-    known = {name: table.find(alias.id) for name, alias in aliases.items()}
+    known = {name: catalog.find(alias.id) for name, alias in aliases.items()}
     for name, model in known.items():
         assert model is not None and model.id == aliases[name].id, name
         assert aliases[name].reason and not aliases[name].reason.endswith(".")
@@ -81,8 +77,10 @@ def test_every_alias_is_a_row_with_a_reason() -> None:
 
 
 def test_what_is_said_of_the_best_is_so() -> None:
-    best = table.find(table.resolve("best"))
-    above = [m.imagenet_top1 for m in table.models() if (m.imagenet_top1 or 0) > best.imagenet_top1]
+    best = catalog.find(catalog.resolve("best"))
+    above = [
+        m.imagenet_top1 for m in catalog.models() if (m.imagenet_top1 or 0) > best.imagenet_top1
+    ]
     assert len(above) == 4 and max(above) - best.imagenet_top1 < 1
 
 
@@ -99,27 +97,27 @@ def test_what_is_said_of_the_best_is_so() -> None:
     ],
 )
 def test_resolve(name: str, id: str) -> None:
-    assert table.resolve(name) == id
+    assert catalog.resolve(name) == id
 
 
 def test_find() -> None:
-    found = table.find("OpenAI/CLIP-ViT-Base-Patch32")  # the hub does not mind either
+    found = catalog.find("OpenAI/CLIP-ViT-Base-Patch32")  # the hub does not mind either
     assert found is not None and found.id == "openai/clip-vit-base-patch32"
-    assert table.find("fast") is None and table.find("") is None
+    assert catalog.find("fast") is None and catalog.find("") is None
 
 
 def test_select() -> None:
-    assert table.select() == table.models()
-    assert {m.licence for m in table.select(licence="mit")} == {"MIT"}
-    assert table.select(licence="MI") == ()
-    small = table.select(max_mb=605)
+    assert catalog.select() == catalog.models()
+    assert {m.licence for m in catalog.select(licence="mit")} == {"MIT"}
+    assert catalog.select(licence="MI") == ()
+    small = catalog.select(max_mb=605)
     assert small and max(m.download_mb for m in small) == 605
-    many = {m.id for m in table.select(multilingual=True)}
+    many = {m.id for m in catalog.select(multilingual=True)}
     assert "BAAI/AltCLIP" in many and "google/siglip2-base-patch16-256" in many
     assert "OFA-Sys/chinese-clip-vit-base-patch16" not in many and "builtin" not in many
-    allowed = table.select(commercial=True)
-    assert {m.commercial for m in allowed} == {True} and 0 < len(allowed) < len(table.models())
-    both = table.select(licence="Apache-2.0", max_mb=1000, multilingual=False, commercial=True)
+    allowed = catalog.select(commercial=True)
+    assert {m.commercial for m in allowed} == {True} and 0 < len(allowed) < len(catalog.models())
+    both = catalog.select(licence="Apache-2.0", max_mb=1000, multilingual=False, commercial=True)
     assert set(both) == {m for m in allowed if m.licence == "Apache-2.0" and m.download_mb <= 1000}
 
 
@@ -134,11 +132,11 @@ def test_select() -> None:
     ],
 )
 def test_did_you_mean(typed: str, meant: str) -> None:
-    assert meant in table.suggest(typed)
+    assert meant in catalog.suggest(typed)
 
 
 def test_nothing_is_suggested_for_nonsense() -> None:
-    assert table.suggest("xyzzy") == []
+    assert catalog.suggest("xyzzy") == []
 
 
 def test_templates_are_those_that_openai_published() -> None:
@@ -165,7 +163,7 @@ def test_templates_are_those_that_openai_published() -> None:
 
 def test_the_page_that_helps_to_choose_says_what_the_data_say() -> None:
     page = (Path(__file__).parents[2] / "docs" / "which-model.md").read_text("utf-8")
-    for alias in table.aliases():
+    for alias in catalog.aliases():
         (row,) = re.findall(rf"^\| `{alias.name}` \| `(.+)` \| (.+) \|$", page, re.M)
         assert row == (alias.id, re.sub(r"\b(fast|balanced)\b", r"`\1`", alias.reason))
     prices = re.findall(
@@ -173,7 +171,7 @@ def test_the_page_that_helps_to_choose_says_what_the_data_say() -> None:
     )
     assert len(prices) > 10
     for id, top1, download, use in prices:
-        model = table.find(id)
+        model = catalog.find(id)
         assert model is not None and model.imagenet_top1 == float(top1), id
         megabytes = float(download[:-3]) * (1000 if download.endswith("GB") else 1)
         assert megabytes == pytest.approx(model.download_mb, rel=0.04), id

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.errors import ModelError
-from unseen.models.state_pickle import (
+from unseen.models.weights.state_pickle import (
     MAX_PICKLE_BYTES,
     RefusedError,
     Storage,
@@ -114,7 +114,7 @@ class TorchArchive:
     def _open_legacy(self, file: IO[bytes]) -> Any:
         head = io.BytesIO(file.read(MAX_PICKLE_BYTES))  # no opcode may read further
         if read_pickle(head)[0] != LEGACY_MAGIC:
-            raise RefusedError("it is no torch archive")
+            raise RefusedError("it is not a torch archive")
         read_pickle(head)  # the protocol version
         system, _ = read_pickle(head)
         if isinstance(system, dict) and system.get("little_endian") is False:
@@ -134,6 +134,20 @@ class TorchArchive:
             self._places[key] = start, start + storages[key].nbytes
             file.seek(storages[key].nbytes, 1)
         return content
+
+
+class TorchFile:
+    """A `TorchArchive` as `Weights` reads it."""
+
+    def __init__(self, path: Path) -> None:
+        self._archive = TorchArchive(path)
+        self.names = list(self._archive.tensors)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self._archive.tensors[name].shape
+
+    def read(self, name: str) -> NDArray[Any]:
+        return self._archive.read(name)
 
 
 def _content_offset(file: IO[bytes], info: zipfile.ZipInfo) -> int:

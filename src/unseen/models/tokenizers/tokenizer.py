@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from tokenizers import Tokenizer as Backend
 
 from unseen.errors import LabelError, ModelError
-from unseen.models.tokenizer_files import READERS
+from unseen.models.serialization import PickledFields
+from unseen.models.tokenizers.text_normalization import NORMALIZATIONS
+from unseen.models.tokenizers.tokenizer_files import READERS
 
 
 class Tokenizer:
     """Texts → ids with the special tokens of the checkpoint. Several threads may use one."""
 
     def __init__(self, backend: Backend, clean: Callable[[str], str] | None = None) -> None:
-        """`clean` is done to each text first, a row of models/cleaning."""
+        """`clean` is done to each text first."""
         self._clean = clean
         backend.no_padding()
         backend.no_truncation()
@@ -35,8 +39,8 @@ class Tokenizer:
                     raise ModelError(
                         f"{folder}: its tokenizer ({', '.join(names)}) cannot be read: {error}."
                     ) from None
-        wanted = " or ".join(" + ".join(names) for names in READERS)
-        raise ModelError(f"{folder}: no tokenizer in it; looked for {wanted}.")
+        names_of_all = " or ".join(" + ".join(names) for names in READERS)
+        raise ModelError(f"{folder}: no tokenizer in it; looked for {names_of_all}.")
 
     def encode(
         self, texts: Sequence[str], context_length: int | None = None
@@ -45,7 +49,7 @@ class Tokenizer:
 
         A text is cut as transformers does: at its end, the special tokens kept. (The library's own
         truncation is a setting of the whole tokenizer, which a second thread would change.) Raises
-        LabelError for a text that is no Unicode.
+        LabelError for a text that is not Unicode.
         """
         try:
             cleaned = texts if self._clean is None else [self._clean(text) for text in texts]
@@ -64,8 +68,44 @@ class Tokenizer:
 
     def token_id(self, token: str) -> int | None:
         """The id of one token of the vocabulary, special ones too; None when it has none such."""
-        found: int | None = self._backend.token_to_id(token)
-        return found
+        token_id: int | None = self._backend.token_to_id(token)
+        return token_id
+
+
+@dataclass(frozen=True)
+class TokenizerSpec(PickledFields):
+    """The tokenizer files of a checkpoint, opened when the first text comes.
+
+    Parameters
+    ----------
+    folder : str
+        Where the files are; which of them count is `tokenizer_files.READERS`' matter.
+    normalization : str, optional
+        What is done to each text first, a row of `NORMALIZATIONS`; None: nothing.
+    """
+
+    folder: str
+    normalization: str | None = None
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer. Raises ModelError when the files are missing or cannot be read."""
+        clean = None if self.normalization is None else NORMALIZATIONS[self.normalization]
+        return Tokenizer.from_folder(Path(self.folder), clean)
+
+    def open(self) -> None:
+        """Read the files now. Raises ModelError when they are missing or cannot be read."""
+        self.tokenizer  # noqa: B018 - reading it is the point
+
+    def encode(
+        self, texts: Sequence[str], context_length: int | None = None
+    ) -> tuple[list[list[int]], list[bool]]:
+        """As `Tokenizer.encode`."""
+        return self.tokenizer.encode(texts, context_length)
+
+    def token_id(self, token: str) -> int | None:
+        """As `Tokenizer.token_id`."""
+        return self.tokenizer.token_id(token)
 
 
 def _not_unicode(texts: Sequence[str]) -> str:

@@ -36,9 +36,17 @@ def canonicalize(text: str) -> str:
     return siglip(whitespace(text).replace("_", " "))
 
 
-# OpenCLIP's names of them.
-OPEN_CLIP: dict[str, Callable[[str], str]] = {
-    "lower": whitespace_lower,
+# By the names that `TokenizerSpec.normalization` has.
+NORMALIZATIONS: dict[str, Callable[[str], str]] = {
+    "siglip": siglip,
+    "lower": lower,
     "whitespace": whitespace,
+    "whitespace_lower": whitespace_lower,
     "canonicalize": canonicalize,
+}
+# OpenCLIP's names → ours.
+OPEN_CLIP = {
+    "lower": "whitespace_lower",
+    "whitespace": "whitespace",
+    "canonicalize": "canonicalize",
 }

@@ -1,0 +1,50 @@
+"""OpenCLIP's own format: `open_clip_config.json`, and weights as its modules are called.
+
+The image net is its ViT, its ResNet or a ViT of timm; the text net is CLIP's or SigLIP's, or a
+BERT of transformers. data/towers.json says what the config leaves to those two libraries.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unseen.errors import ModelError
+from unseen.models import processors
+from unseen.models.checkpoint import Checkpoint
+from unseen.models.families.assemble import assemble, sigmoid_score, softmax_score
+from unseen.models.families.openclip import settings
+from unseen.models.families.openclip.image import image_tower, is_resnet
+from unseen.models.families.openclip.text import text_inputs, text_tower, tokenizer_of
+from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
+
+
+def read(checkpoint: Checkpoint, config: dict[str, Any]) -> Model:
+    """A `Model` from the checkpoint's files; weights are read later, when a network is built."""
+    model_cfg = config.get("model_cfg")
+    if not isinstance(model_cfg, dict):
+        raise ModelError(f"{checkpoint.name}: open_clip_config.json has no model_cfg.")
+    vision_config = settings.tower(model_cfg, "vision_cfg", settings.VISION_DEFAULTS)
+    text_config = settings.tower(model_cfg, "text_cfg", settings.TEXT_DEFAULTS)
+    activation = "quick_gelu" if model_cfg.get("quick_gelu") else "gelu"
+    dimension = int(model_cfg["embed_dim"])
+    preprocess = processors.from_open_clip(
+        config.get("preprocess_cfg") or {}, settings.pair(vision_config["image_size"])
+    )
+    weights = checkpoint.weights()
+    arrays = weights.arrays
+    tokenizer = tokenizer_of(checkpoint, text_config)
+    # A model with a bias was trained with SigLIP's loss, any other with CLIP's.
+    score = sigmoid_score if "logit_bias" in arrays else softmax_score
+    return assemble(
+        checkpoint,
+        "openclip",
+        weights,
+        preprocess=preprocess,
+        image_tower=image_tower(arrays, vision_config, dimension, activation, preprocess),
+        text_tower=text_tower(arrays, text_config, dimension, activation),
+        text_inputs=text_inputs(checkpoint, tokenizer, text_config),
+        context_length=int(text_config["context_length"]),
+        score=score(arrays),
+        tokenizer=tokenizer,
+        batch_size=SMALL_BATCH if is_resnet(vision_config) else LARGE_BATCH,
+    )

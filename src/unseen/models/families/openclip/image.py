@@ -1,0 +1,170 @@
+"""The image nets of OpenCLIP: its own ViT, CLIP's ResNet, and timm's ViTs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from unseen.errors import ModelError
+from unseen.images.preprocess import Preprocess
+from unseen.models.families.hf_vision import layers
+from unseen.models.families.openclip import settings
+from unseen.models.families.openclip.names import (
+    KINDS,
+    LAYER,
+    TIMM_LAYER,
+    Names,
+    count_layers,
+    joined,
+    timm_pool,
+)
+from unseen.models.towers import TowerSpec
+from unseen.models.weights.files import Weights
+from unseen.models.weights.names import LastAxes, Transposed, folded
+from unseen.networks import resnet, vit
+from unseen.networks.transformer import Blocks
+
+
+def is_resnet(config: Mapping[str, Any]) -> bool:
+    """By its layers, a count a stage; a tower of timm's has its own table."""
+    return not config["timm_model_name"] and isinstance(config["layers"], list)
+
+
+def image_tower(
+    weights: Weights,
+    config: Mapping[str, Any],
+    dimension: int,
+    activation: str,
+    preprocess: Preprocess,
+) -> TowerSpec:
+    """The image net that the config asks for. Raises ModelError for what is not supported."""
+    if config["timm_model_name"]:
+        row = settings.known("timm_model_name", config["timm_model_name"])
+        build = TIMM_TOWERS[row.get("network", "vit")]
+        return build(weights, config, row, dimension, preprocess)
+    if is_resnet(config):
+        return _resnet(weights, config, dimension, preprocess)
+    return _vit(config, dimension, activation, preprocess)
+
+
+def _vit(
+    config: Mapping[str, Any], dimension: int, activation: str, preprocess: Preprocess
+) -> TowerSpec:
+    width, count = int(config["width"]), int(config["layers"])
+    stem = "visual.transformer.resblocks.{}"
+    names: Names = {
+        "class_token": "visual.class_embedding",
+        "patch.weight": "visual.conv1.weight",
+        "positions": "visual.positional_embedding",
+        "projection.weight": Transposed("visual.proj"),
+        **layers(stem, LAYER, count),
+        **joined(stem, count, "attn.in_proj_"),
+    }
+    if not config["no_ln_pre"]:
+        names |= {f"norm_before.{kind}": f"visual.ln_pre.{kind}" for kind in KINDS}
+    last_norm = "norm_pooled" if config["final_ln_after_pool"] else "norm_after"
+    names |= {f"{last_norm}.{kind}": f"visual.ln_post.{kind}" for kind in KINDS}
+    pooling = {"tok": "token", "avg": "mean"}.get(config["pool_type"])
+    if pooling is None:
+        raise ModelError(f"open_clip_config.json pools {config['pool_type']!r}: not supported.")
+    image_size, patch = settings.pair(config["image_size"]), int(config["patch_size"])
+    patches = (image_size[0] // patch) * (image_size[1] // patch)
+    shapes = {
+        "visual.conv1.weight": (width, 3, patch, patch),
+        "visual.positional_embedding": (patches + 1, width),
+        "visual.proj": (width, dimension),
+    }
+    kinds = settings.activation_and_epsilon(config, activation)
+    blocks = Blocks(count, width // int(config["head_width"]), *kinds)
+    scale, shift = preprocess.normalisation()
+    vision_config = vit.VisionConfig(
+        image_size, patch, width, blocks, dimension, scale, shift, pooling
+    )
+    return TowerSpec("vit", vision_config, names, shapes)
+
+
+def _timm_vit(
+    weights: Weights,
+    config: Mapping[str, Any],
+    row: Mapping[str, Any],
+    dimension: int,
+    preprocess: Preprocess,
+) -> TowerSpec:
+    pool, projection = config["timm_pool"], config["timm_proj"]
+    pooling = {"": "token", "token": "token", "avg": "mean", "map": "attention"}.get(pool)
+    if pooling is None or projection not in ("", None, "none", "linear"):
+        raise ModelError(
+            f"open_clip_config.json asks for timm_pool {pool!r} and timm_proj {projection!r}, "
+            "which is not supported."
+        )
+    stem = "visual.trunk.blocks.{}"
+    count = count_layers(weights, "visual.trunk.blocks.")
+    head = "visual.head.proj" if projection == "linear" else "visual.trunk.head"
+    names: Names = {
+        "patch.weight": "visual.trunk.patch_embed.proj.weight",
+        "positions": LastAxes("visual.trunk.pos_embed", 2),
+        **layers(stem, TIMM_LAYER, count),
+        **joined(stem, count, "attn.qkv."),
+    }
+    optional: Names = {
+        "patch.bias": "visual.trunk.patch_embed.proj.bias",
+        "norm_before.weight": "visual.trunk.norm_pre.weight",
+        "norm_before.bias": "visual.trunk.norm_pre.bias",
+        "norm_after.weight": "visual.trunk.norm.weight",
+        "norm_after.bias": "visual.trunk.norm.bias",
+        "norm_pooled.weight": "visual.trunk.fc_norm.weight",
+        "norm_pooled.bias": "visual.trunk.fc_norm.bias",
+        "projection.weight": f"{head}.weight",
+        "projection.bias": f"{head}.bias",
+    }
+    names |= {ours: theirs for ours, theirs in optional.items() if theirs in weights}
+    if "visual.trunk.cls_token" in weights:
+        names["class_token"] = LastAxes("visual.trunk.cls_token", 1)
+    if pooling == "attention":
+        names |= timm_pool()
+    width, _, patch, _ = weights.shape("visual.trunk.patch_embed.proj.weight")
+    image_size = settings.pair(config["image_size"])
+    patches = (image_size[0] // patch) * (image_size[1] // patch)
+    tokens = patches + int("class_token" in names)
+    shapes = {"visual.trunk.pos_embed": (1, tokens, width)}
+    blocks = Blocks(count, row["heads"], row["activation"], row["epsilon"])
+    scale, shift = preprocess.normalisation()
+    vision_config = vit.VisionConfig(
+        image_size, patch, width, blocks, dimension, scale, shift, pooling
+    )
+    return TowerSpec("vit", vision_config, names, shapes)
+
+
+def _resnet(
+    weights: Weights, config: Mapping[str, Any], dimension: int, preprocess: Preprocess
+) -> TowerSpec:
+    stages = tuple(int(count) for count in config["layers"])
+    names: Names = {"pool.positions": "visual.attnpool.positional_embedding"}
+    for ours, theirs in {"query": "q_proj", "key": "k_proj", "value": "v_proj"}.items():
+        names |= {f"pool.{ours}.{kind}": f"visual.attnpool.{theirs}.{kind}" for kind in KINDS}
+    names |= {f"projection.{kind}": f"visual.attnpool.c_proj.{kind}" for kind in KINDS}
+    for index in range(3):
+        names |= folded(f"stem.{index}", f"visual.conv{index + 1}", f"visual.bn{index + 1}")
+    for stage, count in enumerate(stages):
+        for block in range(count):
+            ours, theirs = f"stages.{stage}.{block}.", f"visual.layer{stage + 1}.{block}."
+            for index, name in enumerate(("narrow", "look", "widen"), 1):
+                names |= folded(ours + name, f"{theirs}conv{index}", f"{theirs}bn{index}")
+            if f"{theirs}downsample.0.weight" in weights:
+                names |= folded(ours + "fit", f"{theirs}downsample.0", f"{theirs}downsample.1")
+    image_size, width = settings.pair(config["image_size"]), int(config["width"])
+    positions = (image_size[0] // 32) * (image_size[1] // 32)
+    shapes = {
+        "visual.conv3.weight": (width, width // 2, 3, 3),
+        "visual.attnpool.positional_embedding": (positions + 1, 32 * width),
+        "visual.attnpool.c_proj.weight": (dimension, 32 * width),
+    }
+    heads = width * 32 // int(config["head_width"])
+    resnet_config = resnet.ResNetConfig(
+        image_size, stages, heads, dimension, *preprocess.normalisation()
+    )
+    return TowerSpec("resnet", resnet_config, names, shapes)
+
+
+# What timm's architectures are read by: the `network` of a row of data/towers.json.
+TIMM_TOWERS: dict[str, Callable[..., TowerSpec]] = {"vit": _timm_vit}

@@ -1,0 +1,120 @@
+"""What an open_clip_config.json may say of a tower, and what it leaves to timm and transformers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from unseen.errors import ModelError
+
+# What OpenCLIP takes for a key that a tower's config leaves out, of those that are read here.
+VISION_DEFAULTS: dict[str, Any] = {
+    "layers": 12,
+    "width": 768,
+    "head_width": 64,
+    "patch_size": 16,
+    "image_size": 224,
+    "no_ln_pre": False,
+    "final_ln_after_pool": False,
+    "pool_type": "tok",
+    "act_kwargs": None,
+    "norm_kwargs": None,
+    "timm_model_name": None,
+    "timm_pool": "avg",
+    "timm_proj": "linear",
+}
+TEXT_DEFAULTS: dict[str, Any] = {
+    "context_length": 77,
+    "hf_tokenizer_name": None,
+    "tokenizer_kwargs": None,
+    "width": 512,
+    "heads": 8,
+    "layers": 12,
+    "pad_id": 0,
+    "eos_id": 2,
+    "no_causal_mask": False,
+    "pool_type": "argmax",
+    "act_kwargs": None,
+    "norm_kwargs": None,
+    "hf_model_name": None,
+    "hf_proj_type": "mlp",
+    "hf_pooler_type": "mean_pooler",
+}
+# Keys that change the network and are supported as OpenCLIP has them by default, only.
+UNSUPPORTED: dict[str, Any] = {
+    "ls_init_value": None,
+    "attentional_pool": False,
+    "block_type": None,
+    "qk_norm": False,
+    "scaled_cosine_attn": False,
+    "scale_heads": False,
+    "scale_attn_inner": False,
+    "scale_attn": False,
+    "scale_fc": False,
+    "embed_cls": False,
+    "tokenizer_mode": None,
+}
+# Keys that are of training only, or whose meaning the weights show.
+IGNORED = {
+    *("patch_dropout", "timm_drop", "timm_drop_path", "timm_model_pretrained"),
+    *("hf_model_pretrained", "output_tokens", "attn_pooler_queries", "attn_pooler_heads"),
+    *("mlp_ratio", "vocab_size", "pos_embed_type", "timm_proj_bias", "proj_bias", "proj_type"),
+}
+
+# What the rows of data/towers.json have in common, for an error.
+SUPPORTED = {
+    "timm_model_name": "timm's plain ViTs (vit_*_clip_*, vit_*_siglip_*, vit_base_patch16_224, …)",
+    "hf_model_name": "BERT, RoBERTa and XLM-RoBERTa of base and large size",
+}
+
+
+def tower(config: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """One tower's settings with OpenCLIP's defaults; ModelError for what is not supported."""
+    given = config.get(name)
+    if not isinstance(given, dict):
+        raise ModelError(f"open_clip_config.json has no {name}.")
+    for key, value in given.items():
+        is_known = key in defaults or key in IGNORED
+        if not is_known and (key not in UNSUPPORTED or value not in (UNSUPPORTED[key], None)):
+            raise ModelError(f"open_clip_config.json asks for {key} {value!r}: not supported.")
+    if "multimodal_cfg" in config:
+        raise ModelError("open_clip_config.json is of a CoCa model: not supported.")
+    return {**defaults, **given}
+
+
+@cache
+def towers() -> dict[str, dict[str, dict[str, Any]]]:
+    """What timm's and transformers' towers are, by name: data/towers.json."""
+    text = resources.files("unseen").joinpath("data/towers.json").read_text("utf-8")
+    rows: dict[str, dict[str, dict[str, Any]]] = json.loads(text)
+    return rows
+
+
+def known(kind: str, name: str) -> dict[str, Any]:
+    """The row of data/towers.json; ModelError for a name that has none."""
+    rows = towers()[kind]
+    if name not in rows:
+        raise ModelError(
+            f"open_clip_config.json asks for {kind} {name!r}, which is not supported; supported "
+            f"are {SUPPORTED[kind]}."
+        )
+    return rows[name]
+
+
+def pair(size: int | Sequence[int]) -> tuple[int, int]:
+    """(height, width) of an image_size, which may be one number."""
+    height, width = (size, size) if isinstance(size, int) else size
+    return int(height), int(width)
+
+
+def activation_and_epsilon(config: Mapping[str, Any], activation: str) -> tuple[str, float]:
+    """The activation and the epsilon of a tower's norms, from its own settings."""
+    act_kwargs, norm_kwargs = (config[key] or {} for key in ("act_kwargs", "norm_kwargs"))
+    if act_kwargs and act_kwargs != {"approximate": "tanh"}:
+        raise ModelError(f"open_clip_config.json has act_kwargs {act_kwargs}: not supported.")
+    if set(norm_kwargs) - {"eps"}:
+        raise ModelError(f"open_clip_config.json has norm_kwargs {norm_kwargs}: not supported.")
+    return "gelu_tanh" if act_kwargs else activation, float(norm_kwargs.get("eps", 1e-5))

@@ -1,0 +1,1 @@
+"""Texts → token ids, as the files of a checkpoint say."""

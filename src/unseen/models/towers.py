@@ -1,0 +1,119 @@
+"""A tower of a model as data, and the table that turns it into a network.
+
+A tower is the image net or the text net. Its spec says which architecture it is, with what
+configuration, and how each parameter is found among the checkpoint's weights; no weight is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from unseen.errors import ModelError
+from unseen.models.serialization import from_plain, to_plain
+from unseen.models.weights.files import Weights
+from unseen.models.weights.names import Names, Renamed, names_from_plain, names_to_plain
+from unseen.networks import bert, builtin, distilled, efficientnet, resnet, text, vit
+from unseen.networks.network import Network
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A row of `ARCHITECTURES`: the class of its configuration, and what builds the network."""
+
+    config: type[Any]
+    network: Callable[[Any, Mapping[str, Array]], Network[Any]]
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "vit": Architecture(vit.VisionConfig, vit.network),
+    "resnet": Architecture(resnet.ResNetConfig, resnet.network),
+    "efficientnet": Architecture(efficientnet.EfficientNetConfig, efficientnet.network),
+    "text": Architecture(text.TextConfig, text.network),
+    "bert": Architecture(bert.TextConfig, bert.network),
+    "builtin_image": Architecture(builtin.ImageConfig, builtin.image_network),
+    "builtin_text": Architecture(builtin.TextConfig, builtin.text_network),
+    "distilled_image": Architecture(distilled.ImageConfig, distilled.image_network),
+    "distilled_text": Architecture(distilled.TextConfig, distilled.text_network),
+}
+
+
+@dataclass(frozen=True)
+class TowerSpec:
+    """One tower of a model.
+
+    Parameters
+    ----------
+    kind : str
+        A row of `ARCHITECTURES`.
+    config : dataclass
+        The configuration of that row's class.
+    names : mapping
+        Our name of each parameter → its name in the checkpoint, or a rule of
+        `models/weights/names.py` that computes it.
+    shapes : mapping
+        Names in the checkpoint → the shapes that its config implies; checked when the network is
+        built, because a folder may hold files of two checkpoints.
+    """
+
+    kind: str
+    config: Any
+    names: Names = field(repr=False, hash=False)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False, hash=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it; `from_dict` reads it back."""
+        return {
+            "kind": self.kind,
+            "config": to_plain(self.config),
+            "names": names_to_plain(self.names),
+            "shapes": to_plain(self.shapes),
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any], where: str = "tower") -> TowerSpec:
+        """What `to_dict` gave. Raises ModelError for anything else."""
+        whole = from_plain(dict[str, Any], plain, where)
+        if set(whole) != {"kind", "config", "names", "shapes"}:
+            raise ModelError(f"{where} must have kind, config, names and shapes.")
+        if whole["kind"] not in ARCHITECTURES:
+            raise ModelError(
+                f"{where}: unknown kind {whole['kind']!r}; choose one of: "
+                f"{', '.join(ARCHITECTURES)}."
+            )
+        return cls(
+            whole["kind"],
+            from_plain(ARCHITECTURES[whole["kind"]].config, whole["config"], f"{where}.config"),
+            names_from_plain(whole["names"], f"{where}.names"),
+            from_plain(dict[str, tuple[int, ...]], whole["shapes"], f"{where}.shapes"),
+        )
+
+
+def build_network(tower: TowerSpec, weights: Mapping[str, Array]) -> Network[Any]:
+    """The network of a tower with its parameters. Reads weights only when they are used.
+
+    Parameters
+    ----------
+    tower : TowerSpec
+        What to build.
+    weights : mapping
+        The checkpoint's arrays by their stored names, as `WeightsSpec.arrays` gives them.
+
+    Raises
+    ------
+    ModelError
+        When a weight is missing or has another shape than the checkpoint's config implies.
+    """
+    for name, expected in tower.shapes.items():
+        shape = weights.shape(name) if isinstance(weights, Weights) else weights[name].shape
+        if shape != expected:
+            raise ModelError(
+                f"the config and the weights disagree: {name} has the shape {shape}, the config "
+                f"says {expected}. The folder may hold files of two checkpoints."
+            )
+    return ARCHITECTURES[tower.kind].network(tower.config, Renamed(weights, tower.names))

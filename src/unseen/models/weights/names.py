@@ -1,0 +1,194 @@
+"""Our names of parameters → what a checkpoint stores, as data: a name, or a rule that computes.
+
+A rule is a small frozen object, so that a tower can be written to JSON and read back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.models.serialization import tagged, untagged
+from unseen.networks.network import Network
+from unseen.networks.parameters import used_parameters
+from unseen.networks.resnet import BATCH_NORM_EPSILON, fold_batch_norm
+from unseen.networks.vit import stretch_positions
+
+Array = NDArray[Any]
+
+
+class Rule(Protocol):
+    """How one parameter is computed from what is stored."""
+
+    def __call__(self, weights: Mapping[str, Array]) -> Array: ...
+
+
+Names = Mapping[str, str | Rule]  # our name → the stored name of an equal array, or a rule
+
+
+class Renamed(Mapping[str, Array]):
+    """Weights under our names; an array is read, or computed, when it is asked for."""
+
+    def __init__(self, weights: Mapping[str, Array], names: Names) -> None:
+        self._weights = weights
+        self._names = names
+
+    def __getitem__(self, name: str) -> Array:
+        rule = self._names[name]
+        return self._weights[rule] if isinstance(rule, str) else rule(self._weights)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:  # without reading it, as the default does
+        return name in self._names
+
+    def stored_name(self, name: str) -> str | None:
+        """What the checkpoint calls the weight `name`; None if it is not stored as it is."""
+        rule = self._names[name]
+        return rule if isinstance(rule, str) else None
+
+
+def stored_names(network: Network[Any], outputs: Sequence[str] | None = None) -> dict[str, str]:
+    """The weights of a checkpoint that a network uses as they are stored.
+
+    Weights that are folded, split, stretched or otherwise changed before they are used belong to
+    none of the network's parameters, and are not among them: training could not save them.
+
+    Parameters
+    ----------
+    network : Network
+        A network whose parameters are `Renamed` weights.
+    outputs : sequence of str, optional
+        The requested outputs; the primary one by default.
+
+    Returns
+    -------
+    dict of str to str
+        The network's name of each → the checkpoint's, in the order of their first use.
+    """
+    if not isinstance(network.parameters, Renamed):
+        return {}
+    names = {n: network.parameters.stored_name(n) for n in used_parameters(network, outputs)}
+    return {name: stored for name, stored in names.items() if stored is not None}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Part `index` of a weight that is stored as one with others, along its first axis."""
+
+    name: str
+    index: int
+    of: int
+
+    def __call__(self, weights: Mapping[str, Array]) -> Array:
+        part: Array = np.split(weights[self.name], self.of)[self.index]
+        return part
+
+
+@dataclass(frozen=True)
+class Transposed:
+    """A projection that is stored (in, out)."""
+
+    name: str
+
+    def __call__(self, weights: Mapping[str, Array]) -> Array:
+        transpose: Array = weights[self.name].T
+        return transpose
+
+
+@dataclass(frozen=True)
+class LastAxes:
+    """The last `ndim` axes of a weight whose other axes have the length 1."""
+
+    name: str
+    ndim: int
+
+    def __call__(self, weights: Mapping[str, Array]) -> Array:
+        array = weights[self.name]
+        return array.reshape(array.shape[-self.ndim :])
+
+
+@dataclass(frozen=True)
+class StretchedPositions:
+    """Positions of a class token and a grid (height, width), for a grid of another size."""
+
+    name: str
+    grid: tuple[int, int]
+    new_grid: tuple[int, int]
+
+    def __call__(self, weights: Mapping[str, Array]) -> Array:
+        return stretch_positions(weights[self.name], self.grid, self.new_grid)
+
+
+@dataclass(frozen=True)
+class FoldedBatchNorm:
+    """The "weight" or the "bias" of a convolution without bias and the batch norm after it."""
+
+    conv: str
+    norm: str
+    parameter: str
+    epsilon: float
+
+    def __call__(self, weights: Mapping[str, Array]) -> Array:
+        statistics = ("weight", "bias", "running_mean", "running_var")
+        stored = (weights[f"{self.norm}.{name}"] for name in statistics)
+        weight, bias = fold_batch_norm(
+            weights[f"{self.conv}.weight"], *stored, epsilon=self.epsilon
+        )
+        return weight if self.parameter == "weight" else bias
+
+
+@dataclass(frozen=True)
+class Dequantised:
+    """A weight as float32: float16 is widened, the rows of int8 are multiplied by `scale`."""
+
+    name: str
+    scale: str | None = None
+
+    def __call__(self, weights: Mapping[str, Array]) -> NDArray[np.float32]:
+        array = weights[self.name].astype(np.float32)
+        if self.scale is not None:
+            array *= weights[self.scale].astype(np.float32)[:, None]
+        return array
+
+
+RULES: dict[str, type[Any]] = {
+    "part": Part,
+    "transposed": Transposed,
+    "last_axes": LastAxes,
+    "stretched_positions": StretchedPositions,
+    "folded_batch_norm": FoldedBatchNorm,
+    "dequantised": Dequantised,
+}
+
+
+def folded(
+    ours: str, conv: str, norm: str, epsilon: float = BATCH_NORM_EPSILON
+) -> dict[str, str | Rule]:
+    """`ours`.weight and .bias, made of a convolution and its batch norm."""
+    return {
+        f"{ours}.{kind}": FoldedBatchNorm(conv, norm, kind, epsilon) for kind in ("weight", "bias")
+    }
+
+
+def names_to_plain(names: Names) -> dict[str, Any]:
+    """As JSON has it: a string, or an object with the rule's kind and its fields."""
+    return {
+        ours: rule if isinstance(rule, str) else tagged(rule, RULES) for ours, rule in names.items()
+    }
+
+
+def names_from_plain(plain: Mapping[str, Any], where: str) -> dict[str, str | Rule]:
+    """What `names_to_plain` gave. Raises ModelError for anything else."""
+    return {
+        ours: rule if isinstance(rule, str) else untagged(rule, RULES, f"{where}.{ours}")
+        for ours, rule in plain.items()
+    }

@@ -1,0 +1,62 @@
+"""One .safetensors file, an array at a time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from unseen.errors import ModelError
+from unseen.models.weights.torch_archive import widen
+
+Array = NDArray[Any]
+
+PLAIN_DTYPES = {"F64", "F32", "F16", "I64", "I32", "I16", "I8", "U8", "BOOL"}
+
+
+class SafetensorsFile:
+    """One .safetensors file. The library checks the header, and reads all but bfloat16."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ModelError when the header and the file do not agree."""
+        self.path = path
+        try:
+            with self._opened() as file:
+                names = list(file.keys())
+                self._shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+        except (SafetensorError, OSError, ValueError) as error:
+            raise ModelError(
+                f"{path}: this safetensors file is damaged ({error}); download it again."
+            ) from None
+
+        self.names = list(self._shapes)
+
+    def _opened(self) -> Any:  # the library is not typed
+        return safe_open(self.path, framework="numpy")
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self._shapes[name]
+
+    def read(self, name: str) -> Array:
+        # Opened anew each time: pages of the mapped file would stay in memory until it is closed.
+        with self._opened() as file:
+            dtype = file.get_slice(name).get_dtype()
+            if dtype in PLAIN_DTYPES:
+                array: Array = file.get_tensor(name)
+                return array
+        if dtype == "BF16":
+            return self._read_bfloat16(name)
+        raise ModelError(f"{self.path}: {name!r} is of the type {dtype}, which is not read.")
+
+    def _read_bfloat16(self, name: str) -> Array:
+        """numpy has no bfloat16, so the library does not read it: the header says where it lies."""
+        with self.path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            facts = json.loads(file.read(length))[name]
+        start, stop = facts["data_offsets"]
+        bits = np.fromfile(self.path, "<u2", (stop - start) // 2, offset=8 + length + start)
+        return np.asarray(widen(bits).reshape(facts["shape"]))
