@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,7 @@ import unseen
 from unseen.models.model import Score
 from unseen.prediction import score
 from unseen.prediction.prediction import UNKNOWN
+from unseen.sources.item import Source
 
 LABELS = shapes.labels()
 RED = shapes.scene("red circle")
@@ -130,7 +132,7 @@ def test_a_stream_goes_in_and_a_stream_comes_out(clf: unseen.Classifier) -> None
     first = list(islice(stream, 10))
     assert [p.ok for p in first] == [i % 5 != 3 for i in range(10)]
     assert [p.label for p in first if p.ok] == ["a red circle"] * 8
-    assert first[3].error is not None and "no picture" in first[3].error
+    assert first[3].error is not None and "not a picture" in first[3].error
     assert first[3].label is None and not first[3].unknown and first[3].source == "image 3"
     assert len(read) < 40
     stream.close()  # type: ignore[attr-defined]
@@ -157,7 +159,7 @@ def test_errors_are_raised_where_one_picture_is_asked_for(clf: unseen.Classifier
         clf.encode_images(["nowhere.png"])
     with pytest.raises(unseen.SourceError, match="folder"):
         clf.classify("examples", ["a", "b"])
-    with pytest.raises(unseen.SourceError, match="list is no picture"):
+    with pytest.raises(unseen.SourceError, match="list is not a picture"):
         clf.classify(["examples/cat.jpg"], ["a", "b"])
     with pytest.raises(unseen.LabelError, match="top_k"):
         clf.classify(b"", ["a"], top_k=0)
@@ -208,3 +210,42 @@ def test_fast_decoding_stays_close_to_exact(size: tuple[int, int], tmp_path: Pat
             for e in (False, True)
         )
         assert (fast * exact).sum(1).min() >= 0.999, model
+
+
+# metadata
+
+
+def test_metadata_reaches_the_prediction_and_its_row(clf: unseen.Classifier) -> None:
+    frames = [
+        Source("film at 0 s", shapes.draw(RED, 0), {"frame": 0, "time": 0.0}),
+        Source("film at 1 s", b"broken", {"frame": 24, "time": 1.0}),
+        Source("a picture", shapes.draw(RED, 0)),
+    ]
+    predictions = list(clf.classify_many(frames, LABELS))
+    assert [p.meta for p in predictions] == [frame.meta for frame in frames]
+    rows = [p.to_dict() for p in predictions]
+    assert rows[0]["meta"] == {"frame": 0, "time": 0.0} and rows[0]["label"] == "a red circle"
+    assert set(rows[1]) == {"source", "error", "meta"}
+    assert "meta" not in rows[2]
+    assert json.loads(json.dumps(rows)) == rows
+    stream = clf.encoder.stream_images(frames)
+    together = clf.together(stream, clf.compile(LABELS), clf.decision())
+    assert [p.meta for p in together] == [frame.meta for frame in frames]
+    assert hash(predictions[0]) == hash(predictions[0])
+
+
+def test_an_archive_is_classified_like_the_folder_that_was_packed(
+    clf: unseen.Classifier, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed, scene in enumerate(shapes.held_out_scenes()[:5]):
+        shapes.draw(scene, seed).save(folder / f"{seed}.png")
+    path = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", folder))
+    apart = list(clf.classify_many(folder, LABELS))
+    packed = {p.source: p for p in clf.classify_many(path, LABELS)}
+    assert len(packed) == 5
+    for prediction in apart:
+        name = Path(prediction.source).name
+        other = packed[f"{path}!/{name}"]
+        assert other.ranking == prediction.ranking and other.meta == {"member": name}

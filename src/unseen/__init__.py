@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from unseen.prediction.prediction import Predictions as Predictions
     from unseen.prediction.prediction import Scored as Scored
     from unseen.results.tables import to_pandas as to_pandas
-    from unseen.sources.expand import Source as Source
+    from unseen.sources.item import Source as Source
 
 __version__ = "0.1.0"
 
@@ -77,7 +77,7 @@ _MODULES = {
     "Predictions": "prediction.prediction",
     "ReferenceSet": "prediction.open_set",
     "Scored": "prediction.prediction",
-    "Source": "sources.expand",
+    "Source": "sources.item",
     "SourceError": "errors",
     "StoreError": "errors",
     "UnseenError": "errors",

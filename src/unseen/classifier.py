@@ -7,16 +7,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unseen.encoder import Embeddings, Encoded, Encoder, Progress
+from unseen.encoder import Encoded, Encoder
 from unseen.errors import LabelError, ModelError
 from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.labels.compiled import CompiledLabels, compile_labels
-from unseen.labels.label_set import Label, LabelSet, LabelsLike
-from unseen.labels.templates import TemplateLike
+from unseen.labels.label_set import Label, LabelSet
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models.model import Model
 from unseen.prediction.adapter import Adapter
@@ -26,8 +25,11 @@ from unseen.prediction.open_set import ReferenceSet
 from unseen.prediction.predict import predict_encoded
 from unseen.prediction.prediction import Prediction
 from unseen.prediction.transductive import transduce
-from unseen.sources.expand import Source, name_of
+from unseen.sources.item import Source, name_of
 from unseen.system.safetensors_file import SUFFIX
+
+if TYPE_CHECKING:
+    from unseen.types import Floats, ImageLike, LabelsLike, Progress, Sources, TemplateLike
 
 KEPT_LABEL_SETS = 16  # compiled label sets that a classifier remembers
 
@@ -155,11 +157,11 @@ class Classifier:
         own = set(self.model.background)
         return LabelSet(tuple(Label(name, background=name in own) for name in self.model.labels))
 
-    def encode_images(self, sources: Any, *, batch_size: int | None = None) -> Embeddings:
+    def encode_images(self, sources: Sources, *, batch_size: int | None = None) -> Floats:
         """Any source or sources → float32 (n, d), rows of length 1."""
         return self.encoder.encode_images(sources, batch_size=batch_size)
 
-    def encode_texts(self, texts: list[str]) -> Embeddings:
+    def encode_texts(self, texts: list[str]) -> Floats:
         """Texts, as they are → float32 (n, d), rows of length 1."""
         return self.encoder.encode_texts(texts)
 
@@ -204,7 +206,7 @@ class Classifier:
 
     def classify(
         self,
-        source: Any,
+        source: ImageLike,
         labels: LabelsLike | CompiledLabels | None = None,
         *,
         template: TemplateLike = None,
@@ -229,7 +231,7 @@ class Classifier:
 
     def classify_many(
         self,
-        sources: Any,
+        sources: Sources,
         labels: LabelsLike | CompiledLabels | None = None,
         *,
         batch_size: int | None = None,

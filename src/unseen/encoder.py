@@ -6,13 +6,12 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unseen.errors import LabelError, ModelError, UnseenError, UnseenWarning
 from unseen.images.limits import DEFAULT_LIMITS, Limits
@@ -24,12 +23,14 @@ from unseen.models.expected import tower
 from unseen.models.inputs import PictureArrays
 from unseen.models.model import LARGE_BATCH, Model, Preprocessing
 from unseen.runtimes.devices import ExecutionTarget, execution_target
-from unseen.sources.expand import Source, expand
+from unseen.sources.expand import expand
+from unseen.sources.item import Source
 from unseen.system.cpu import usable
 from unseen.system.prompt_cache import VectorCache
+from unseen.types import Progress as Progress
 
-Embeddings = NDArray[np.float32]
-Progress = Callable[[int, int], None]  # done, of how many
+if TYPE_CHECKING:
+    from unseen.types import Floats, ImageLike, Metadata, Sources
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -44,8 +45,9 @@ class Encoded:
     """One picture after the image net: its embedding, or why there is none."""
 
     name: str
-    embedding: NDArray[np.float32] | None  # (d,), length 1
+    embedding: Floats | None  # (d,), length 1
     error: UnseenError | None = None
+    meta: Metadata = field(default_factory=dict, hash=False)  # of its `Source`
 
 
 class Encoder:
@@ -136,7 +138,7 @@ class Encoder:
 
     # pictures
 
-    def encode_images(self, sources: Any, *, batch_size: int | None = None) -> Embeddings:
+    def encode_images(self, sources: Sources, *, batch_size: int | None = None) -> Floats:
         """Any source or sources → float32 (n, d), rows of length 1.
 
         Raises the ImageError or SourceError of the first picture that cannot be read;
@@ -153,7 +155,7 @@ class Encoder:
         return np.stack(rows)  # type: ignore[arg-type]
 
     def stream_images(
-        self, sources: Any, *, batch_size: int | None = None, limits: Limits | None = None
+        self, sources: Sources, *, batch_size: int | None = None, limits: Limits | None = None
     ) -> Iterator[Encoded]:
         """`Encoded` for each picture, in order, a broken one included; memory is bounded.
 
@@ -166,11 +168,13 @@ class Encoder:
 
         for source, result in self.stream(expand(sources), decode, batch_size=batch_size):
             if isinstance(result, UnseenError):
-                yield Encoded(source.name, None, result)
+                yield Encoded(source.name, None, result, source.meta)
             else:
-                yield Encoded(source.name, result)
+                yield Encoded(source.name, result, meta=source.meta)
 
-    def pixels(self, source: Any, *, limits: Limits | None = None) -> PictureArrays | UnseenError:
+    def pixels(
+        self, source: ImageLike, *, limits: Limits | None = None
+    ) -> PictureArrays | UnseenError:
         """What the image net takes for one picture, or why there is none."""
         return read_pixels(
             source, self.model.preprocess, limits=limits or self.limits, exact=self.exact
@@ -182,7 +186,7 @@ class Encoder:
         decode: Callable[[T], tuple[S, PictureArrays | R]],
         *,
         batch_size: int | None = None,
-    ) -> Iterator[tuple[S, NDArray[np.float32] | R]]:
+    ) -> Iterator[tuple[S, Floats | R]]:
         """`decode` of each item in threads, its pixels through the net, anything else as it is.
 
         In order; memory is bounded.
@@ -190,13 +194,13 @@ class Encoder:
         size = self.batch_size if batch_size is None else batch_size
         return stream(items, decode, self.encode_pixels, size)
 
-    def encode_pixels(self, pixels: Sequence[PictureArrays]) -> Embeddings:
+    def encode_pixels(self, pixels: Sequence[PictureArrays]) -> Floats:
         """What `pixels` gave for n pictures → float32 (n, d), rows of length 1, in one batch."""
         return self._image(*self.model.image_inputs(pixels))
 
     # prompts
 
-    def encode_texts(self, texts: Sequence[str], *, progress: Progress | None = None) -> Embeddings:
+    def encode_texts(self, texts: Sequence[str], *, progress: Progress | None = None) -> Floats:
         """Texts → float32 (n, d), rows of length 1; as they are, no template.
 
         Known texts come from the cache on disk; the others are encoded in batches of like length,
@@ -214,9 +218,7 @@ class Encoder:
             return np.zeros((0, self.model.dimension), dtype=np.float32)
         return np.stack([known[text] for text in texts])
 
-    def _known_texts(
-        self, texts: list[str], progress: Progress | None
-    ) -> dict[str, NDArray[np.float32]]:
+    def _known_texts(self, texts: list[str], progress: Progress | None) -> dict[str, Floats]:
         key = self._text_key
         known = self._vectors.get_many(key, texts)
         if len(known) == len(texts):
@@ -235,14 +237,14 @@ class Encoder:
                 known.update(new)
         return known
 
-    def _encode_new_texts(self, texts: list[str]) -> Iterator[dict[str, NDArray[np.float32]]]:
+    def _encode_new_texts(self, texts: list[str]) -> Iterator[dict[str, Floats]]:
         ids, cut = self.model.tokenizer.encode(texts, self.model.context_length)
         for text in (text for text, was_cut in zip(texts, cut, strict=True) if was_cut):
             warnings.warn(self.cut_short(text), UnseenWarning, stacklevel=2)
         for batch, rows in self._text_batches(ids):
             yield dict(zip((texts[i] for i in batch), rows, strict=True))
 
-    def _text_batches(self, ids: list[list[int]]) -> Iterator[tuple[list[int], Embeddings]]:
+    def _text_batches(self, ids: list[list[int]]) -> Iterator[tuple[list[int], Floats]]:
         for batch in batches_of_like_length([len(tokens) for tokens in ids], TEXT_BATCH_TOKENS):
             yield batch, self._text(*self.model.text_inputs([ids[i] for i in batch]))
 
@@ -253,7 +255,7 @@ class Encoder:
             f"{self.model.name} reads, and was cut: {text[:80]!r}"
         )
 
-    def encode_once(self, texts: Sequence[str]) -> tuple[Embeddings, list[bool]]:
+    def encode_once(self, texts: Sequence[str]) -> tuple[Floats, list[bool]]:
         """Texts → float32 (n, d), and which were cut; without the cache on disk, and no warning.
 
         For texts of people who are not known: a disk that they could fill is not asked.
@@ -277,7 +279,11 @@ def _loaded_again(options: LoadOptions, fingerprint: str) -> Encoder:
 
 
 def read_pixels(
-    source: Any, preprocess: Preprocessing, *, limits: Limits = DEFAULT_LIMITS, exact: bool = False
+    source: ImageLike,
+    preprocess: Preprocessing,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    exact: bool = False,
 ) -> PictureArrays | UnseenError:
     """What an image network takes for one picture, or why there is none. `exact`: as in
     `Encoder`."""
@@ -291,9 +297,9 @@ def read_pixels(
 def stream(
     items: Iterable[T],
     decode: Callable[[T], tuple[S, PictureArrays | R]],
-    encode: Callable[[Sequence[PictureArrays]], NDArray[np.float32]],
+    encode: Callable[[Sequence[PictureArrays]], Floats],
     batch_size: int,
-) -> Iterator[tuple[S, NDArray[np.float32] | R]]:
+) -> Iterator[tuple[S, Floats | R]]:
     """`decode` of each item in threads, its pixels through `encode` in batches, anything else as it
     is. In order; memory is bounded."""
     if batch_size < 1:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from unseen.classifier import Classifier, load
 from unseen.encoder import Encoded
 from unseen.errors import LabelError, SourceError, UnseenError
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction.decision import Decision
-from unseen.sources.expand import Source, name_of
+from unseen.sources.item import Source, name_of
+
+if TYPE_CHECKING:
+    from unseen.types import ImageLike
 
 TASK = "zero-shot-image-classification"
 
@@ -58,11 +61,11 @@ class ZeroShotImageClassification:
 
     def __call__(
         self,
-        image: Any = None,
+        image: ImageLike | Iterable[ImageLike] | None = None,
         candidate_labels: Sequence[str] | None = None,
         hypothesis_template: str | None = None,
         *,
-        images: Any = None,
+        images: ImageLike | Iterable[ImageLike] | None = None,
         batch_size: int | None = None,
         timeout: float | None = None,
     ) -> Any:
@@ -79,8 +82,9 @@ class ZeroShotImageClassification:
         if candidate_labels is None:
             raise LabelError("no candidate_labels were given.")
         several = isinstance(image, (list, tuple, Iterator))
+        each = cast("Iterable[ImageLike]", image if several else [image])
         rankings = self._stream(
-            image if several else [image],
+            each,
             self.classifier.compile(candidate_labels, template=hypothesis_template),
             batch_size or self.batch_size,
             timeout,
@@ -90,7 +94,11 @@ class ZeroShotImageClassification:
         return list(rankings) if several else next(rankings)
 
     def _stream(
-        self, images: Any, labels: CompiledLabels, batch_size: int | None, timeout: float | None
+        self,
+        images: Iterable[ImageLike],
+        labels: CompiledLabels,
+        batch_size: int | None,
+        timeout: float | None,
     ) -> Iterator[Ranking]:
         encoder = self.classifier.encoder
         limits = encoder.limits

@@ -20,7 +20,7 @@ from unseen.labels.label_set import LabelsLike
 from unseen.labels.templates import TemplateLike
 from unseen.load_options import LoadOptions
 from unseen.prediction.calibration import Calibration
-from unseen.sources.expand import Source, name_of
+from unseen.sources.item import Source, name_of
 
 try:
     from sklearn.base import (

@@ -117,7 +117,9 @@ class OnTorch:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         import unseen.encoder
 
-        monkeypatch.setattr(unseen.encoder, "place", lambda wanted: ExecutionTarget("torch", "cpu"))
+        monkeypatch.setattr(
+            unseen.encoder, "execution_target", lambda device: ExecutionTarget("torch", "cpu")
+        )
 
 
 def test_whole_classifiers_on_torch(

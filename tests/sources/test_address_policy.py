@@ -87,7 +87,7 @@ def test_private_addresses_do_not_and_are_told_why(why: str) -> None:
     for address in PRIVATE[why].split():
         with pytest.raises(unseen.SourceError, match=re.escape(f": {why}")) as refused:
             refuse_private(address)
-        assert str(refused.value).endswith("; only public addresses are asked.")
+        assert str(refused.value).endswith("; only public addresses are allowed.")
         assert len(str(refused.value)) < 120
 
 
@@ -170,7 +170,7 @@ def test_hosts_that_are_allowed() -> None:
      "a@b", "::1", "::1:80", "[::1", "a:80:90", "a\n", "10.0.0.0/8"],
 )  # fmt: skip
 def test_what_is_no_host_to_allow(text: str) -> None:
-    with pytest.raises(unseen.SourceError, match="no host to allow"):
+    with pytest.raises(unseen.SourceError, match="invalid allowed host"):
         PublicHosts(frozenset({text}))
 
 

@@ -16,7 +16,8 @@ import unseen
 from raw_server import RawServer, answer
 from unseen.images.open import open_image
 from unseen.sources.address_policy import PublicHosts
-from unseen.sources.http import AddressCheck, fetch
+from unseen.sources.http import fetch
+from unseen.types import AddressCheck
 
 PUBLIC_V4, PUBLIC_V6, DOWN = "93.184.216.34", "2606:2800:220:1::1", "93.184.216.99"
 NAMES = {

@@ -14,7 +14,7 @@ from unseen.cli import progress
 from unseen.cli.output import named, printable
 from unseen.encoder import Encoded
 from unseen.index.location import find
-from unseen.sources.expand import Source
+from unseen.sources.item import Source
 
 NAMED = 10  # pictures or labels that a message lists
 

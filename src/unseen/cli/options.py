@@ -25,7 +25,8 @@ Id = Annotated[
     str, typer.Argument(metavar="ID", help="A hub id or a short name.", show_default=False)
 ]
 Sources = Annotated[
-    list[str], typer.Argument(help="Pictures, folders, globs or URLs.", show_default=False)
+    list[str],
+    typer.Argument(help="Pictures, folders, globs, zip files or URLs.", show_default=False),
 ]
 Labels = Annotated[
     str,

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import typer
 from rich.cells import cell_len
@@ -23,6 +23,9 @@ from unseen.errors import SourceError
 from unseen.prediction.prediction import Prediction
 from unseen.results.manifest import harmless
 from unseen.system.cache import write_atomically
+
+if TYPE_CHECKING:
+    from unseen.types import Scalar
 
 BAR_WIDTH = 24
 EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -176,18 +179,22 @@ class JsonLinesWriter:
 class CsvWriter:
     """source, label, score, unknown, error; then label_2, score_2 … up to `top`; then `more`.
 
-    That is likely (with `;` between its labels) and evidence, where they were asked for.
+    That is likely (with `;` between its labels) and evidence, where they were asked for. At the end
+    `fields`: the metadata that the readers of the sources declare.
     """
 
     lines: Lines
     top: int
     fresh: bool = True
     more: Sequence[str] = ()
+    fields: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         more = [f"{part}_{i}" for i in range(2, self.top + 1) for part in ("label", "score")]
         if self.fresh:
-            self._row(["source", "label", "score", "unknown", "error", *more, *self.more])
+            self._row(
+                ["source", "label", "score", "unknown", "error", *more, *self.more, *self.fields]
+            )
 
     def write(self, prediction: Prediction) -> None:
         best = prediction.best
@@ -207,7 +214,8 @@ class CsvWriter:
             "likely": harmless(";".join(prediction.likely or ())),
             "evidence": "" if evidence is None else f"{evidence:.4f}",
         }
-        self._row([*row, *(last[name] for name in self.more)])
+        meta = [_cell(prediction.meta.get(name)) for name in self.fields]
+        self._row([*row, *(last[name] for name in self.more), *meta])
 
     def _row(self, cells: list[str]) -> None:
         line = io.StringIO()
@@ -216,6 +224,13 @@ class CsvWriter:
 
     def close(self) -> None:
         self.lines.close()
+
+
+def _cell(value: Scalar) -> str:
+    """A value of the metadata as text: a string as it is, anything else as in JSON."""
+    if isinstance(value, str):
+        return csv_name(value)
+    return "" if value is None else json.dumps(value)
 
 
 def csv_name(source: str) -> str:

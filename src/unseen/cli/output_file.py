@@ -184,9 +184,15 @@ class Target:
             ) from None
 
     def writer(
-        self, *, single: bool, top: int, more: Sequence[str] = (), coverage: float | None = None
+        self,
+        *,
+        single: bool,
+        top: int,
+        more: Sequence[str] = (),
+        fields: Sequence[str] = (),
+        coverage: float | None = None,
     ) -> Writer:
-        """Opens the file at its end, or takes standard output. `more`: columns of a CSV;
+        """Opens the file at its end, or takes standard output. `more`, `fields`: columns of a CSV;
         `coverage`: of likely labels."""
         if self.format == "table":
             return TableWriter(sys.stdout, single, coverage)
@@ -195,7 +201,7 @@ class Target:
         fresh = self.path is None or not self.path.exists() or self.path.stat().st_size == 0
         lines = Lines(self.path)
         if self.format == "csv":
-            return CsvWriter(lines, top, fresh, more)
+            return CsvWriter(lines, top, fresh, more, fields)
         return JsonLinesWriter(lines)
 
 

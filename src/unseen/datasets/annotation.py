@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from unseen.errors import SourceError
 from unseen.results.manifest import plain
-from unseen.sources.expand import expand
+from unseen.sources.files import image_files
 
 BETWEEN = ";"  # labels of one picture in a CSV file
 NOT_WORDS = re.compile(r"[\W_]+")
@@ -175,8 +175,7 @@ def _said(value: object) -> str:
 
 def _read_folder(folder: Path) -> list[Example]:
     examples = []
-    for source in expand(folder):
-        path = Path(source.content)
+    for path in image_files(folder):
         first, *rest = path.relative_to(folder).parts
         examples.append(Example(path, (_spaced(first),) if rest else ()))
     if not any(example.labels for example in examples):

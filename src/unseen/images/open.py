@@ -1,4 +1,4 @@
-"""Any one thing → an upright RGB picture, or an error that says why not.
+"""One image in any form → upright RGB, or an error that says why not.
 
 Pictures are hostile until proven otherwise: sizes are checked before anything is decoded, only the
 decoders in `FORMATS` are used, and whatever Pillow raises comes out as `ImageError`.
@@ -25,11 +25,11 @@ from PIL import Image, UnidentifiedImageError, features
 
 from unseen.errors import ImageError, SourceError
 from unseen.images.limits import DEFAULT_LIMITS, Limits
-from unseen.images.rgb import ORIENTATION, SIDEWAYS, bytes_of, to_rgb, upright_rgb
-from unseen.sources.expand import name_of, shortened
+from unseen.images.rgb import ORIENTATION, SIDEWAYS, to_rgb, to_uint8, upright_rgb
+from unseen.sources.item import name_of, shortened
 
 if TYPE_CHECKING:
-    from unseen.sources.http import AddressCheck
+    from unseen.types import AddressCheck, ImageLike
 
 # Decoders for pictures that people have; none that runs another program (EPS) or is only a stub.
 FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "ICO", "JPEG2000"] + (
@@ -46,23 +46,47 @@ EXIF_TIME = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d:\d\d)")
 
 
 def open_image(
-    source: Any,
+    source: ImageLike,
     *,
     limits: Limits = DEFAULT_LIMITS,
     at_least: int | None = None,
     check_address: AddressCheck | None = None,
 ) -> Image.Image:
-    """Any one source → an upright RGB `PIL.Image`, the same pixels whatever way it came.
+    """One image in any form → upright RGB; the same pixels whatever form it came in.
 
-    `source`: a path, an http(s) URL, a data URI, a base64 string, bytes, a binary file object, a
-    PIL image, or an array (H×W, H×W×1, H×W×3, H×W×4; uint8, uint16, bool, or float in 0…1).
-    EXIF orientation is applied, transparency laid on white, 16-bit grey scaled to 8, and of an
-    animation the first frame taken. `at_least`: the short side, in pixels, that will be wanted: a
-    JPEG is then decoded at a fraction of its size, but at three times that side or more.
-    `check_address`: called with host, port and address before a URL is asked; see `fetch`.
+    EXIF orientation is applied, transparency laid on white, 16-bit grey scaled to 8, and the first
+    frame of an animation taken.
 
-    Raises SourceError when there is nothing to read, ImageError when it is no picture that can or
-    may be opened.
+    Parameters
+    ----------
+    source : ImageLike
+        A path, an http(s) URL, a data URI, a base64 string, bytes, a binary file object, a Pillow
+        image, or an array of the shape (height, width), (height, width, 1), (height, width, 3) or
+        (height, width, 4): uint8, uint16, bool, or floats in 0…1.
+    limits : Limits
+        What the image may cost.
+    at_least : int, optional
+        The short side, in pixels, that is needed later. A JPEG is then decoded at a fraction of its
+        size, but at three times that side or more.
+    check_address : callable, optional
+        Called with host, port and address before a URL is fetched; see `unseen.sources.http.fetch`.
+
+    Returns
+    -------
+    PIL.Image.Image
+        8-bit RGB. It shares nothing with `source`.
+
+    Raises
+    ------
+    SourceError
+        If there is nothing to read.
+    ImageError
+        If it is not an image that can or may be opened.
+
+    Examples
+    --------
+    >>> open_image("examples/cat.jpg").size
+    (1000, 750)
     """
     name = name_of(source, 0)
     with _only_our_errors(name):
@@ -170,7 +194,7 @@ def _read(
             raise ImageError(f"{name}: open the file in binary mode ('rb'); it gave text.")
         return _check_bytes(content, limits, name)
     raise SourceError(
-        f"a {type(source).__name__} is no picture; give a path, a URL, bytes, a file object, a "
+        f"a {type(source).__name__} is not a picture; give a path, a URL, bytes, a file object, a "
         "PIL image or a numpy array."
     )
 
@@ -219,7 +243,7 @@ def from_data_uri(source: str, name: str) -> bytes:
     """The bytes in a `data:` URI. Raises ImageError; `name` is what to call it there."""
     head, comma, body = source.partition(",")
     if not comma:
-        raise ImageError(f"{shortened(name)}: a data URI has a comma before its data.")
+        raise ImageError(f"{shortened(name)}: this data URI has no comma before its data.")
     is_base64 = head.lower().endswith(";base64")
     content = from_base64(body) if is_base64 else unquote_to_bytes(body)
     if content is None:
@@ -228,7 +252,10 @@ def from_data_uri(source: str, name: str) -> bytes:
 
 
 def from_base64(text: str) -> bytes | None:
-    """Strict, but for line breaks, missing padding, and the URL-safe alphabet; None: it is none."""
+    """The bytes of a base64 string; None when it is not one.
+
+    Line breaks, missing padding and the URL-safe alphabet are allowed, nothing else is.
+    """
     with suppress(ValueError):
         return base64.b64decode(text, validate=True)  # the usual kind, ten times as fast
     text = re.sub(r"\s+", "", text).replace("-", "+").replace("_", "/").rstrip("=")
@@ -253,7 +280,7 @@ def _check_bytes(content: bytes | memoryview, limits: Limits, name: str) -> byte
 def _check_pixels(size: tuple[int, int], limits: Limits, name: str) -> None:
     width, height = size
     if width < 1 or height < 1:
-        raise ImageError(f"{shortened(name)}: a picture of {width} × {height} pixels is none.")
+        raise ImageError(f"{shortened(name)}: the picture is empty ({width} × {height} pixels).")
     if width * height > limits.max_pixels:
         raise ImageError(
             f"{shortened(name)}: {width} × {height} is more than {limits.max_pixels:,} pixels; "
@@ -269,12 +296,12 @@ def _decode(
         image = Image.open(stream, formats=FORMATS)
     except UnidentifiedImageError:
         raise ImageError(
-            f"{shortened(name)}: this is no picture of a known format "
+            f"{shortened(name)}: not a picture of a known format "
             f"({', '.join(f.lower() for f in FORMATS)})."
         ) from None
     except Image.DecompressionBombError:
         raise ImageError(
-            f"{shortened(name)}: it claims to have far more than {limits.max_pixels:,} pixels."
+            f"{shortened(name)}: it declares far more than {limits.max_pixels:,} pixels."
         ) from None
     with image:
         _check_pixels(image.size, limits, name)
@@ -296,8 +323,8 @@ def _from_array(array: NDArray[Any], limits: Limits, name: str) -> Image.Image:
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
         raise ImageError(
-            f"an array of the shape {array.shape} is no picture; height × width, with 1, 3 or 4 "
-            "channels last, is one."
+            f"an array of shape {array.shape} is not a picture; give height × width, with 1, 3 or "
+            "4 channels last."
         )
     _check_pixels((array.shape[1], array.shape[0]), limits, name)
-    return to_rgb(Image.fromarray(bytes_of(array)))
+    return to_rgb(Image.fromarray(to_uint8(array)))

@@ -1,4 +1,4 @@
-"""A picture of any mode, or numbers of any kind → 8-bit RGB, upright, transparency on white."""
+"""An image of any mode, or an array of any type → 8-bit RGB, upright, transparency on white."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TRANSPOSE = {
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """As its EXIF orientation has it."""
+    """8-bit RGB, turned as the EXIF orientation says."""
     image.load()  # first: reading broken metadata before can blacken the pixels that come after it
     method = TRANSPOSE.get(_orientation(image))
     rgb = to_rgb(image)
@@ -76,8 +76,8 @@ def _in_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]
 
 def _on_white(piece: Image.Image) -> Image.Image:
     layer = piece.convert("RGBA")
-    ground = Image.new("RGBA", piece.size, (*WHITE, 255))
-    return Image.alpha_composite(ground, layer).convert("RGB")
+    background = Image.new("RGBA", piece.size, (*WHITE, 255))
+    return Image.alpha_composite(background, layer).convert("RGB")
 
 
 def _deep_grey(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
@@ -99,7 +99,7 @@ def _deep_grey(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
     return convert
 
 
-def bytes_of(array: NDArray[Any]) -> NDArray[np.uint8]:
+def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
     """uint8 as it is; bool, uint16 and floats in 0…1 scaled to 0…255. ImageError for others."""
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
@@ -111,8 +111,10 @@ def bytes_of(array: NDArray[Any]) -> NDArray[np.uint8]:
         low, high = float(np.min(array)), float(np.max(array))
         if not (low >= 0.0 and high <= 1.0):  # NaN fails both
             raise ImageError(
-                f"a floating-point picture lies in 0…1, and this one in {low:g}…{high:g}; divide "
-                "it by 255, or give it as uint8."
+                f"floating-point values must lie in 0…1, not in {low:g}…{high:g}; divide the array "
+                "by 255, or give it as uint8."
             )
         return np.asarray(np.rint(array * 255), dtype=np.uint8)
-    raise ImageError(f"a picture of {array.dtype} is not read; give uint8, or floats in 0…1.")
+    raise ImageError(
+        f"an array of {array.dtype} is not supported; give uint8, uint16, bool, or floats in 0…1."
+    )

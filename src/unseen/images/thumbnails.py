@@ -1,4 +1,4 @@
-"""A picture → a small JPEG, and many of them → sheets of square cells."""
+"""An image → a small JPEG, and many of them → sheets of square cells."""
 
 from __future__ import annotations
 
@@ -16,21 +16,35 @@ GREY = (128, 128, 128)
 
 
 def thumbnail(image: Image.Image, side: int = 256) -> bytes:
-    """A JPEG of the whole picture, its longer side `side` pixels at most.
+    """A small JPEG of a whole image, without its metadata and colour profile.
 
-    `image` is upright, as `open_image` gives it. Transparency is laid on white; metadata and
-    colour profiles stay behind.
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Upright, as `open_image` gives it. Transparency is laid on white.
+    side : int
+        Of the longer side, in pixels, at most; nothing is enlarged.
+
+    Returns
+    -------
+    bytes
+        A JPEG file.
+
+    Raises
+    ------
+    ValueError
+        If `side` is below 1.
     """
     if side < 1:
-        raise ValueError(f"a thumbnail of {side} pixels is none.")
+        raise ValueError(f"side is {side}; it must be at least 1.")
     if image.mode == "P" or image.has_transparency_data:
         image = image.convert("RGBA")  # a palette cannot be scaled
     scale = min(1.0, side / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     small = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
     if small.mode == "RGBA":
-        ground = Image.new("RGBA", size, (*WHITE, 255))
-        small = Image.alpha_composite(ground, small)
+        background = Image.new("RGBA", size, (*WHITE, 255))
+        small = Image.alpha_composite(background, small)
     return _jpeg(small.convert("RGB"), QUALITY)
 
 
@@ -46,16 +60,16 @@ def sheets(thumbnails: Sequence[bytes], side: int) -> Iterator[bytes]:
 
     A thumbnail that is damaged leaves a grey cell.
     """
-    across = SHEET_SIDE // side
-    many = per_sheet(side)
-    for start in range(0, len(thumbnails), many):
-        some = thumbnails[start : start + many]
-        rows = -(-len(some) // across)
-        sheet = Image.new("RGB", (min(across, len(some)) * side, rows * side), GREY)
-        for i, content in enumerate(some):
+    columns = SHEET_SIDE // side
+    step = per_sheet(side)
+    for start in range(0, len(thumbnails), step):
+        chunk = thumbnails[start : start + step]
+        rows = -(-len(chunk) // columns)
+        sheet = Image.new("RGB", (min(columns, len(chunk)) * side, rows * side), GREY)
+        for i, content in enumerate(chunk):
             cell = _cell(content, side)
             if cell is not None:
-                sheet.paste(cell, (i % across * side, i // across * side))
+                sheet.paste(cell, (i % columns * side, i // columns * side))
         yield _jpeg(sheet, SHEET_QUALITY)
 
 

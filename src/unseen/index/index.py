@@ -21,7 +21,7 @@ from unseen.index.parquet import write_parquet
 from unseen.index.update import Progress, Report, key_of, update
 from unseen.index.view import IndexView
 from unseen.load_options import LoadOptions
-from unseen.sources.expand import expand
+from unseen.sources.files import image_files
 from unseen.system.sqlite import transaction
 
 
@@ -311,7 +311,7 @@ def _reopened(root: Path) -> Index:
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         try:
-            yield from (Path(source.content) for source in expand(path))
+            yield from image_files(path)
         except SourceError:
             if path.is_dir():
                 continue  # empty: what was in it is missing

@@ -35,7 +35,7 @@ from unseen.prediction.calibration import (
     words_sha256,
 )
 from unseen.prediction.predict import several_logits
-from unseen.sources.expand import name_of
+from unseen.sources.item import name_of
 
 FEWEST = 5  # pictures: fewer say nothing
 

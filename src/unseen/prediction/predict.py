@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,9 @@ from unseen.prediction.calibration import Calibration, plain, prediction_sets
 from unseen.prediction.decision import Decision
 from unseen.prediction.open_set import ReferenceSet, evidence
 from unseen.prediction.prediction import Prediction, Scored
+
+if TYPE_CHECKING:
+    from unseen.types import Metadata
 
 YES = 0.5  # the threshold of a label in multi-label mode that has none of its own
 
@@ -109,9 +114,15 @@ def predict_encoded(
         names = [e.name for e in readable]
         predictions = iter(predict(names, rows, labels, decision, probabilities))
     return [
-        Prediction(e.name, error=str(e.error)) if e.error is not None else next(predictions)
+        Prediction(e.name, error=str(e.error), meta=e.meta)
+        if e.error is not None
+        else _with_meta(next(predictions), e.meta)
         for e in batch
     ]
+
+
+def _with_meta(prediction: Prediction, meta: Metadata) -> Prediction:
+    return replace(prediction, meta=meta) if meta else prediction
 
 
 def label_probabilities(

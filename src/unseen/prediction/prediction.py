@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex, overload
+
+if TYPE_CHECKING:
+    from unseen.types import Metadata
 
 from unseen.labels.label_set import UNKNOWN
 
@@ -91,7 +94,7 @@ class Prediction:
     error: str | None = None
     likely: tuple[str, ...] | None = None
     evidence: float | None = None
-    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    meta: Metadata = field(default_factory=dict, hash=False)
 
     @property
     def ok(self) -> bool:

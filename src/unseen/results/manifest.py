@@ -10,10 +10,11 @@ import csv
 import hashlib
 import json
 import platform
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -27,12 +28,16 @@ if TYPE_CHECKING:
     from unseen.index.model_rows import ModelRow
     from unseen.labels.compiled import CompiledLabels
     from unseen.models.model import Model
+    from unseen.types import Metadata
 
 FORMAT = "unseen-run-2"
 VERSIONS = ("unseen", "onnxruntime", "numpy", "pillow", "tokenizers")
 
 # What stands in the place of a label; no label of ours is written so.
 UNKNOWN, ERROR = "(unknown)", "(error)"
+
+# The columns of a CSV file that are not metadata.
+COLUMN = re.compile(r"source|unknown|error|likely|evidence|(label|score)(_\d+)?")
 
 # What a spreadsheet would run; some read the full-width forms alike.
 FORMULA_STARTS = tuple("=+-@＝＋－＠")
@@ -181,6 +186,7 @@ class Row:
     """The answer of a run for one picture: a label, or `UNKNOWN`, or `ERROR`.
 
     `margin`: the score less that of the second; None where the file does not hold a second.
+    `meta`: the metadata of the picture; from a CSV file, as text.
     """
 
     source: str
@@ -188,6 +194,7 @@ class Row:
     score: float | None = None
     margin: float | None = None
     error: str | None = None
+    meta: Metadata = field(default_factory=dict, hash=False)
 
 
 def rows(output: Path, *, multi: bool = False) -> Iterator[Row]:
@@ -221,7 +228,7 @@ def _row(found: dict[str, Any], multi: bool) -> Row:
         raise TypeError(f"{source!r} is no name of a picture")
     source = source.encode("utf-8", "backslashreplace").decode("utf-8")  # as a CSV has it
     if found.get("error"):
-        return Row(source, ERROR, error=str(found["error"]))
+        return Row(source, ERROR, error=str(found["error"]), meta=found.get("meta", {}))
     ranking = found["ranking"]
     score = float(ranking[0]["score"]) if ranking else None
     margin = None
@@ -231,7 +238,8 @@ def _row(found: dict[str, Any], multi: bool) -> Row:
     if multi:
         labels = sorted(one["label"] for one in ranking if one["label"])
     # One object for one label, however many rows have it.
-    return Row(source, sys.intern(", ".join(labels)) if labels else UNKNOWN, score, margin)
+    answer = sys.intern(", ".join(labels)) if labels else UNKNOWN
+    return Row(source, answer, score, margin, meta=found.get("meta", {}))
 
 
 def _json_lines(file: Any) -> Iterator[dict[str, Any]]:
@@ -247,7 +255,9 @@ def _json(file: Any) -> Iterator[dict[str, Any]]:
 
 def _csv(file: Any) -> Iterator[dict[str, Any]]:
     """Rows in the shape that JSON has."""
-    for cells in csv.DictReader(file, strict=True):
+    reader = csv.DictReader(file, strict=True)
+    fields = [name for name in reader.fieldnames or () if not COLUMN.fullmatch(name)]
+    for cells in reader:
         if None in cells or cells["error"] is None:
             raise ValueError(f"a row has not as many cells as the header: {cells['source']!r}")
         ranking = []
@@ -261,6 +271,7 @@ def _csv(file: Any) -> Iterator[dict[str, Any]]:
             "label": plain(cells["label"]),
             "ranking": ranking,
             "error": cells["error"],
+            "meta": {name: plain(cells[name]) for name in fields if cells[name]},
         }
 
 

@@ -1,1 +1,1 @@
-"""A path, folder, glob, URL or iterable → a stream of named things."""
+"""Where images come from: paths, folders, globs, archives and URLs as named items."""

@@ -1,4 +1,4 @@
-"""Which addresses may be asked for a picture that a stranger named: public ones, and no others.
+"""Which addresses a URL of a stranger may reach: public ones, and no others.
 
 The table holds IANA's special-purpose registries for IPv4 and IPv6, what is not allocated, and
 addresses in public ranges that clouds keep for themselves. `ipaddress.is_global` is not enough: it
@@ -78,7 +78,7 @@ REFUSED = tuple((ip_network(network), why) for network, why in _ROWS)
 
 
 def refuse_private(address: str) -> None:
-    """Raises SourceError unless this is an IP address on the public internet.
+    """Raise SourceError unless this is an IP address on the public internet.
 
     A scope (`fe80::1%eth0`) changes nothing. What a network does with its own addresses cannot be
     seen from here: a NAT64 prefix of its own, or a public address that only the inside reaches.
@@ -86,14 +86,14 @@ def refuse_private(address: str) -> None:
     try:
         ip = ip_address(address)
     except ValueError:
-        raise SourceError("what is to be asked has no IP address.") from None
+        raise SourceError("the host has no IP address.") from None
     if isinstance(ip, IPv6Address):
         ip = ip.ipv4_mapped or ip
     why = next((why for network, why in REFUSED if ip in network), None)
     if why is None and isinstance(ip, IPv6Address) and _is_isatap(ip):
         why = "ISATAP, RFC 5214"
     if why is not None:
-        raise SourceError(f"{ip}: {why}; only public addresses are asked.")
+        raise SourceError(f"{ip}: {why}; only public addresses are allowed.")
 
 
 def _is_isatap(ip: IPv6Address) -> bool:
@@ -105,10 +105,25 @@ def _is_isatap(ip: IPv6Address) -> bool:
 class PublicHosts:
     """Public addresses at the ports 80 and 443, and the hosts that an operator allows besides.
 
-    `allowed_hosts`: "host" (at 80 and 443) or "host:port", an IPv6 address in brackets. Such a host
-    is asked whatever its address; what it redirects to is checked like anything else. Names are
-    compared as they are written, but for capitals. `public` False: those hosts, and no others.
-    `check` is the `check_address` of `fetch`.
+    Parameters
+    ----------
+    allowed_hosts : frozenset of str
+        "host" (at 80 and 443) or "host:port", an IPv6 address in brackets. Such a host may be
+        reached whatever its address; what it redirects to is checked like anything else. Names are
+        compared as they are written, but for capitals.
+    public : bool
+        False allows `allowed_hosts` only.
+
+    Raises
+    ------
+    SourceError
+        If an allowed host cannot be understood.
+
+    Examples
+    --------
+    >>> hosts = PublicHosts(frozenset({"label-studio:8080"}))
+    >>> hosts.allows("label-studio", 8080)
+    True
     """
 
     allowed_hosts: frozenset[str] = frozenset()
@@ -124,13 +139,16 @@ class PublicHosts:
         return (host.lower(), port) in self._allowed
 
     def check(self, host: str, port: int, address: str) -> None:
-        """Raises SourceError when `host`, found at `address`, may not be asked at `port`."""
+        """Raise SourceError when `host`, resolved to `address`, may not be reached at `port`.
+
+        It is the `check_address` of `fetch`.
+        """
         if self.allows(host, port):
             return
         if not self.public:
-            raise SourceError("only hosts that were allowed by name are asked.")
+            raise SourceError("only hosts that were allowed by name can be reached.")
         if port not in PORTS:
-            raise SourceError(f"port {port}: only {PORTS[0]} and {PORTS[1]} are asked.")
+            raise SourceError(f"port {port} is not allowed; only {PORTS[0]} and {PORTS[1]} are.")
         refuse_private(address)
 
 
@@ -139,7 +157,7 @@ def _hosts_and_ports(text: str) -> list[tuple[str, int]]:
     match = ALLOWED_HOST.fullmatch(text)
     if match is None or (match["port"] and not 0 < int(match["port"]) < 65536):
         raise SourceError(
-            f"{text!r} is no host to allow; give host, host:port, or [IPv6 address]:port."
+            f"invalid allowed host {text!r}; give host, host:port, or [IPv6 address]:port."
         )
     host = match["host"].strip("[]").lower()
     return [(host, port) for port in ([int(match["port"])] if match["port"] else PORTS)]

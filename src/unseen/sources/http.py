@@ -10,13 +10,16 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urljoin, urlsplit
 
 from unseen import __version__
 from unseen.errors import SourceError
-from unseen.sources.expand import name_of
+from unseen.sources.item import name_of
+
+if TYPE_CHECKING:
+    from unseen.types import AddressCheck
 
 PORTS = {"http": 80, "https": 443}
 REDIRECTS = {301, 302, 303, 307, 308}
@@ -25,10 +28,7 @@ URL_LENGTH = 8192
 HEAD_BYTES = 1 << 16  # status lines and headers of one answer, with all that is sent before them
 ADDRESSES = 4  # of one name, that are tried in turn
 
-# Given the host and port of a URL and an address of the host; raises SourceError to refuse it.
-AddressCheck = Callable[[str, int, str], None]
-
-# Name lookups cannot be given up, only left alone: no more than these run at a time.
+# A name lookup cannot be cancelled, only abandoned: no more than these run at a time.
 _LOOKUPS = threading.BoundedSemaphore(32)
 
 
@@ -53,29 +53,48 @@ def fetch(
     check_address: AddressCheck | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> bytes:
-    """The body at an http or https URL, as it was sent. Raises SourceError.
+    """Fetch the body at an http or https URL, as it was sent.
 
-    `max_seconds` is for everything: looking the name up, redirects, the last byte. A redirect from
-    https to http is refused. No cookies and no credentials are sent, but `headers`: to the origin
-    (scheme, host, port) of `url`, until the first redirect to another one.
+    A redirect from https to http is refused. No cookies are sent, and no credentials but `headers`.
 
-    `check_address` is asked about every address of a host, on every redirect again, and one that it
-    refuses refuses the host. What it has seen is what is connected to: a name that resolves
-    differently the second time gains nothing.
+    Parameters
+    ----------
+    url : str
+        Without a user name or password.
+    max_bytes : int
+        Of the body.
+    max_seconds : float
+        For everything: looking the name up, redirects, the last byte.
+    max_redirects : int
+        How many redirects are followed.
+    check_address : callable, optional
+        Called with host, port and address for every address of a host, and again on every redirect;
+        it raises SourceError to refuse the host. The address that was checked is the one connected
+        to: a name that resolves differently the second time gains nothing.
+    headers : Mapping[str, str], optional
+        Sent to the origin (scheme, host, port) of `url`, until the first redirect to another one.
 
-    With `check_address`, messages tell a stranger nothing of the network here: one and the same is
-    raised for a name that is unknown, an address or port that is refused, and a host that does not
-    answer; why stands in `__cause__`, which is for the log. Told are what is wrong with the URL
-    itself, and of a host that was allowed and did answer its status, or that it was too slow, too
-    large, or no HTTP. Nothing that a server sent is repeated, the target of a redirect included.
-    How long a refusal takes is not hidden.
+    Returns
+    -------
+    bytes
+        The body.
+
+    Raises
+    ------
+    SourceError
+        If nothing was fetched. With `check_address`, the message tells a stranger nothing of the
+        network here: it is the same for an unknown name, a refused address or port, and a host that
+        does not accept a connection; the reason is the `__cause__`, which is for the log. It does
+        say what is wrong with the URL itself, and of an allowed host its status, or that its
+        response is too slow, too large or not HTTP. Nothing that a server sent is repeated, the
+        target of a redirect included. How long a refusal takes is not hidden.
     """
     deadline = time.monotonic() + max_seconds
     try:
         target = _target(url)
         for _ in range(max_redirects + 1):
             with _connect(target, deadline, max_seconds, check_address) as sock:
-                answer = _ask(sock, target, deadline, max_seconds, max_bytes, headers or {})
+                answer = _request(sock, target, deadline, max_seconds, max_bytes, headers or {})
             if isinstance(answer, bytes):
                 return answer
             before, target = target, _redirected(target, answer)
@@ -96,14 +115,14 @@ def _target(url: str) -> _Target:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:  # brackets that do not match, a port that is no number
-        raise SourceError("this is no URL.") from None
+        raise SourceError("this is not a valid URL.") from None
     if parts.scheme not in PORTS or not host:
         raise SourceError("only http and https URLs with a host are fetched.")
     if "@" in parts.netloc:
         raise SourceError("a user name or password in a URL is not sent; leave it out.")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if not path.isascii():
-        raise SourceError("what is not ASCII in the path of a URL must be percent-encoded.")
+        raise SourceError("percent-encode the non-ASCII characters in the path of this URL.")
     return _Target(parts.scheme, host, PORTS[parts.scheme] if port is None else port, path, url)
 
 
@@ -120,9 +139,9 @@ def _redirected(target: _Target, location: str) -> _Target:
 
 def _check_text(url: str) -> None:
     if len(url) > URL_LENGTH:
-        raise SourceError(f"a URL of more than {URL_LENGTH:,} characters is not fetched.")
+        raise SourceError(f"the URL is longer than {URL_LENGTH:,} characters.")
     if not url.isprintable() or " " in url or "\\" in url:
-        raise SourceError("spaces, control characters and backslashes are not part of a URL.")
+        raise SourceError("spaces, control characters and backslashes are not allowed in a URL.")
 
 
 def _shown(url: str) -> str:
@@ -139,16 +158,14 @@ def _connect(
 ) -> socket.socket:
     """A socket to the first address that takes the connection; the one that was checked."""
     try:
-        found = _look_up(target, deadline)
+        addresses = _look_up(target, deadline)
         if check_address is not None:
-            for *_, address in found:  # all of them, before the first is connected to
+            for *_, address in addresses:  # all of them, before the first is connected to
                 check_address(target.host, target.port, str(address[0]))
-        return _first_of(found[:ADDRESSES], target, deadline)
+        return _connect_first(addresses[:ADDRESSES], target, deadline)
     except (SourceError, OSError, ValueError) as error:
         if check_address is not None:
-            raise SourceError(
-                "cannot be fetched from here: nothing that may be asked answers."
-            ) from error
+            raise SourceError("none of its public addresses accepts a connection.") from error
         if isinstance(error, TimeoutError):
             raise _too_slow(max_seconds) from None
         raise SourceError(f"cannot be reached: {error}.") from None
@@ -156,18 +173,18 @@ def _connect(
 
 def _look_up(target: _Target, deadline: float) -> list[Any]:
     """`socket.getaddrinfo`, which has no time limit, left alone when it takes too long."""
-    found: list[Any] = []
-    failed: list[Exception] = []
+    addresses: list[Any] = []
+    errors: list[Exception] = []
 
     def look_up() -> None:
         try:
-            found.extend(socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM))
+            addresses.extend(socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM))
         except Exception as error:  # every kind is raised in the thread that waits
-            failed.append(error)
+            errors.append(error)
         finally:
             _LOOKUPS.release()
 
-    if not _LOOKUPS.acquire(timeout=_left(deadline)):
+    if not _LOOKUPS.acquire(timeout=_seconds_left(deadline)):
         raise TimeoutError("too many names are being looked up")
     thread = threading.Thread(target=look_up, name="unseen-lookup", daemon=True)
     try:
@@ -175,27 +192,27 @@ def _look_up(target: _Target, deadline: float) -> list[Any]:
     except RuntimeError as error:  # no more threads
         _LOOKUPS.release()
         raise OSError(str(error)) from None
-    thread.join(_left(deadline))
+    thread.join(_seconds_left(deadline))
     if thread.is_alive():
         raise TimeoutError("the name takes too long to look up")
-    if failed:
-        raise failed[0]
-    return found
+    if errors:
+        raise errors[0]
+    return addresses
 
 
-def _first_of(found: list[Any], target: _Target, deadline: float) -> socket.socket:
+def _connect_first(addresses: list[Any], target: _Target, deadline: float) -> socket.socket:
     last: OSError | None = None
-    for index, (family, kind, protocol, _, address) in enumerate(found):
+    for index, (family, kind, protocol, _, address) in enumerate(addresses):
         try:
             sock = socket.socket(family, kind, protocol)
-        except OSError as error:  # a family that this machine has not
+        except OSError as error:  # an address family that this machine does not have
             last = error
             continue
         try:
             # A silent address leaves time for the next.
-            sock.settimeout(_left(deadline) / (len(found) - index))
+            sock.settimeout(_seconds_left(deadline) / (len(addresses) - index))
             sock.connect(address)
-            sock.settimeout(_left(deadline))
+            sock.settimeout(_seconds_left(deadline))
             if target.scheme == "https":
                 return _tls().wrap_socket(sock, server_hostname=target.host)
             return sock
@@ -216,16 +233,16 @@ def _tls() -> ssl.SSLContext:
 # one request and its answer
 
 
-class _Wire(io.RawIOBase):
+class _BoundedSocket(io.RawIOBase):
     """What http.client takes for a socket: nothing outlasts the deadline, or comes without end."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
-        self.room = HEAD_BYTES
+        self.budget = HEAD_BYTES
         self._sock = sock
         self._deadline = deadline
 
     def sendall(self, data: bytes) -> None:
-        self._sock.settimeout(_left(self._deadline))
+        self._sock.settimeout(_seconds_left(self._deadline))
         self._sock.sendall(data)
 
     def makefile(self, mode: str) -> io.BufferedReader:
@@ -235,18 +252,18 @@ class _Wire(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        if self.room <= 0:
+        if self.budget <= 0:
             raise http.client.HTTPException("more than there is room for")
-        self._sock.settimeout(_left(self._deadline))  # of what is left, each time
-        count = self._sock.recv_into(memoryview(buffer)[: self.room])
-        self.room -= count
+        self._sock.settimeout(_seconds_left(self._deadline))
+        count = self._sock.recv_into(memoryview(buffer)[: self.budget])
+        self.budget -= count
         return count
 
     def close(self) -> None:
         """Left to whoever opened the socket: http.client closes before it reads the body."""
 
 
-def _ask(
+def _request(
     sock: socket.socket,
     target: _Target,
     deadline: float,
@@ -256,24 +273,24 @@ def _ask(
 ) -> bytes | str:
     """One request → the body, or the Location of a redirect."""
     connection = http.client.HTTPConnection(target.host, target.port)
-    wire = _Wire(sock, deadline)
+    wire = _BoundedSocket(sock, deadline)
     connection.sock = cast(socket.socket, wire)
-    ours = {"User-Agent": f"unseen/{__version__}", "Connection": "close"}
+    fixed = {"User-Agent": f"unseen/{__version__}", "Connection": "close"}
     try:
-        connection.request("GET", target.path, headers={**headers, **ours})
+        connection.request("GET", target.path, headers={**headers, **fixed})
         with connection.getresponse() as answer:
             location = answer.getheader("Location")
             if answer.status in REDIRECTS and location:
                 return location
             if answer.status != 200:
                 raise SourceError(f"the server answers {answer.status}.")
-            wire.room = 2 * max_bytes + HEAD_BYTES  # chunks have heads, too
+            wire.budget = 2 * max_bytes + HEAD_BYTES  # chunks have heads, too
             return _body(answer, max_bytes)
     except TimeoutError:
         raise _too_slow(max_seconds) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         # Not its text: it may hold what the server sent.
-        raise SourceError("what answers there is no HTTP, or breaks off.") from error
+        raise SourceError("the response is not HTTP, or it is incomplete.") from error
 
 
 def _body(answer: http.client.HTTPResponse, max_bytes: int) -> bytes:
@@ -291,11 +308,11 @@ def _body(answer: http.client.HTTPResponse, max_bytes: int) -> bytes:
 
 
 def _too_slow(max_seconds: float) -> SourceError:
-    return SourceError(f"no whole answer within {max_seconds:g} s.")
+    return SourceError(f"no complete response within {max_seconds:g} s.")
 
 
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
+def _seconds_left(deadline: float) -> float:
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
         raise TimeoutError
-    return left
+    return seconds

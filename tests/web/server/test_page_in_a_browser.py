@@ -281,7 +281,7 @@ def test_several_keep_their_results_and_a_broken_one_says_why(
         assert page.ranking()[0] == label
     page.all(".tile")[3].click()
     assert page.one("#trouble").is_displayed()
-    assert "no picture" in page.one("#troubleText").text
+    assert "not a picture" in page.one("#troubleText").text
     page.label("a pink ring,")
     page.until(lambda: all(text == "–" for text in page.shown("#bars .number")))
     page.all(".tile")[0].click()

@@ -193,7 +193,7 @@ def test_a_broken_picture_of_many_is_a_row_with_an_error(client: httpx.Client) -
     assert answer.status_code == 200
     good, bad, worse = answer.json()["predictions"]
     assert good["label"] == "red circle"
-    assert bad["source"] == "image 1" and "no picture" in bad["error"]
+    assert bad["source"] == "image 1" and "not a picture" in bad["error"]
     assert worse["source"] == "c.png" and "base64" in worse["error"]
 
 

@@ -16,7 +16,7 @@ from unseen.datasets.annotation import match, read
 from unseen.errors import LabelError, SourceError
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import manifest, write_ended
-from unseen.sources.expand import expand
+from unseen.sources.files import image_files
 
 if TYPE_CHECKING:
     from unseen.prediction.calibration import Calibration
@@ -153,7 +153,7 @@ def _prior(
     from unseen.cli import labelled  # noqa: PLC0415
     from unseen.learning.calibrate import learn_prior  # noqa: PLC0415
 
-    paths = [Path(one.content) for one in expand(source)]
+    paths = list(image_files(source))
     failed: dict[Path, str] = {}
     rows = labelled.encode(classifier, paths, source, failed, **reading)
     labelled.say_left_out({"unreadable": labelled.unreadable(failed)}, len(paths))

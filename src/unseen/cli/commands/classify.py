@@ -17,7 +17,8 @@ from unseen.cli.output_file import Target
 from unseen.errors import LabelError
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import manifest
-from unseen.sources.expand import Source, count, expand
+from unseen.sources.expand import count, expand, fields_of
+from unseen.sources.item import Source
 
 
 @options.loads_model()
@@ -98,6 +99,9 @@ def classify(
         how["unknown"] = auto
     if learnt is not None:
         how["calibration"] = learnt.to_data()
+    fields = fields_of(sources) if target.format == "csv" else ()
+    if fields:  # columns of the file, so that only a run with the same goes on with it
+        how["fields"] = fields
     makers = manifest(classifier.model, compiled, how)
     done = target.finished(makers, resume=resume)
     decision = classifier.decision(multi, top, min_score, auto, learnt)
@@ -126,6 +130,7 @@ def classify(
         single=total == 1,
         top=top or 1,
         more=[*(["likely"] if likely else []), *(["evidence"] if auto is not None else [])],
+        fields=fields,
         coverage=None if likely is None else likely.coverage,
     )
     _run(predictions, writer, target, makers, classifier, total, before, quiet)

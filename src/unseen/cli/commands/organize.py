@@ -20,6 +20,7 @@ from unseen.errors import SourceError
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import manifest, write_ended
 from unseen.sources.expand import count
+from unseen.sources.registry import reader_of
 
 
 @options.loads_model()
@@ -70,6 +71,8 @@ def organize(
         raise typer.Exit(0 if undone == len(steps) else 1)
     if folder is None or into is None or copy + link + move > 1:
         raise SourceError("organize takes a folder, --into, and one of --copy, --link and --move.")
+    if reader_of(str(folder)) is not None:
+        raise SourceError(f"{folder}: organize takes a folder of files; unpack this one first.")
     options.check_labels(labels, load_options)
     background, auto = options.unknown_argument(unknown)
     load_options = as_indexed(load_options, given, [folder], quiet)

@@ -25,7 +25,8 @@ from unseen.networks.efficientnet import lite2_shapes
 from unseen.networks.network import FEATURES
 from unseen.networks.operations import Array
 from unseen.runtimes.devices import execution_target
-from unseen.sources.expand import Source, expand
+from unseen.sources.expand import expand
+from unseen.sources.item import Source
 
 Floats = NDArray[np.float32]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from unseen.errors import ImageError
 from unseen.images.open import SIGNATURES, from_base64, from_data_uri
-from unseen.sources.expand import shortened
+from unseen.sources.item import shortened
 
 URL = re.compile(r"https?://", re.IGNORECASE)
 WHOLE_BASE64 = 32  # characters, of whole groups of four: no file of a picture is shorter

@@ -1,0 +1,88 @@
+"""A path, a folder or a glob → files of images."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from unseen.errors import SourceError
+
+# What is looked for in folders, globs and archives; a file that is named is opened whatever its
+# suffix is.
+SUFFIXES = frozenset(
+    ".avif .bmp .gif .jfif .jpe .jpeg .jpg .jp2 .pbm .pgm .png .ppm .tif .tiff .webp".split()  # noqa: SIM905 - the list is the point
+)
+URL_SCHEMES = ("http://", "https://", "data:")
+PATH_LENGTH = 4096  # a longer string is not a path
+
+
+def image_files(source: str | Path) -> Iterator[Path]:
+    """The image files of a folder or glob; the path itself when it is neither.
+
+    Parameters
+    ----------
+    source : str or Path
+        A folder is walked to its end, sorted, without hidden files and folders; a glob may hold
+        `**`.
+
+    Raises
+    ------
+    SourceError
+        If a folder or glob has no images.
+    """
+    if not is_folder_or_glob(source):
+        return iter([Path(source)])
+    return _nonempty(_walk(Path(source)) if _is_folder(source) else _matches(str(source)), source)
+
+
+def is_folder_or_glob(source: object) -> bool:
+    """Whether `source` is a folder, or a pattern that is not the name of a file."""
+    if not isinstance(source, (str, Path)) or str(source).startswith(URL_SCHEMES):
+        return False
+    return _is_folder(source) or (glob.has_magic(str(source)) and not holds(os.path.exists, source))
+
+
+def holds(test: Callable[[str | Path], bool], source: str | Path) -> bool:
+    """`os.path.exists` and the like, also for a string that cannot be a path."""
+    try:
+        return len(str(source)) < PATH_LENGTH and test(source)
+    except (OSError, ValueError):
+        return False
+
+
+def no_images(source: str | Path) -> SourceError:
+    """The error of a collection without images."""
+    return SourceError(
+        f"{source}: no pictures in it; looked for files ending in {', '.join(sorted(SUFFIXES))}."
+    )
+
+
+def _is_folder(source: str | Path) -> bool:
+    return holds(os.path.isdir, source)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    # os.walk does not follow links to folders, so that a loop of them has an end.
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        for file in sorted(files):
+            path = Path(parent, file)
+            if not file.startswith(".") and path.suffix.lower() in SUFFIXES:
+                yield path
+
+
+def _matches(pattern: str) -> Iterator[Path]:
+    for match in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207 - Path.glob takes no absolute pattern
+        path = Path(match)
+        if path.is_file() and path.suffix.lower() in SUFFIXES:
+            yield path
+
+
+def _nonempty(files: Iterator[Path], source: str | Path) -> Iterator[Path]:
+    first = next(files, None)
+    if first is None:
+        raise no_images(source)
+    yield first
+    yield from files

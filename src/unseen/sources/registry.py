@@ -1,0 +1,66 @@
+"""Which reader opens what: by the suffix of a file, or by the scheme of an address.
+
+A reader is one file of this package and one row here. It is a function that takes the path or
+address as it was given, and yields a `Source` for each image, lazily and in order. What it must
+refuse is a `Source` whose content is `Unreadable`: one broken item never ends a stream.
+"""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from unseen.sources.files import PATH_LENGTH, holds
+
+if TYPE_CHECKING:
+    from unseen.sources.item import Source
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A kind of source that holds several images.
+
+    Parameters
+    ----------
+    function : str
+        "file.function" of this package; imported when it is first used, so that a reader may need
+        what is slow to import or not installed.
+    suffixes : tuple of str
+        Of the files that it reads, in lower case: ".zip".
+    schemes : tuple of str
+        Of the addresses that it reads, in lower case: "s3".
+    fields : tuple of str
+        Keys of the metadata that each of its items has; they are columns of a CSV file.
+    """
+
+    function: str
+    suffixes: tuple[str, ...] = ()
+    schemes: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+
+    def read(self, source: str | Path) -> Iterator[Source]:
+        """The items of one source."""
+        file, function = self.function.split(".")
+        module = import_module(f"unseen.sources.{file}")
+        return cast("Callable[[str | Path], Iterator[Source]]", getattr(module, function))(source)
+
+
+READERS = (Reader("archives.read_zip", suffixes=(".zip",), fields=("member",)),)
+
+_BY_SUFFIX = {suffix: reader for reader in READERS for suffix in reader.suffixes}
+_BY_SCHEME = {scheme: reader for reader in READERS for scheme in reader.schemes}
+
+
+def reader_of(source: object) -> Reader | None:
+    """The reader of a source; None when it is a single image, or a folder or glob."""
+    if not isinstance(source, (str, Path)) or len(str(source)) > PATH_LENGTH:
+        return None  # a long string is base64
+    scheme, separator, _ = str(source).partition("://")
+    if separator:
+        return _BY_SCHEME.get(scheme.lower())
+    reader = _BY_SUFFIX.get(Path(source).suffix.lower())
+    return reader if reader is not None and holds(os.path.isfile, source) else None
