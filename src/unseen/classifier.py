@@ -14,7 +14,8 @@ import numpy as np
 from unseen.encoder import Encoded, Encoder
 from unseen.errors import LabelError, ModelError
 from unseen.images.limits import DEFAULT_LIMITS, Limits
-from unseen.labels.compiled import CompiledLabels, compile_labels
+from unseen.labels.compile import compile_labels
+from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import Label, LabelSet
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models.model import Model

@@ -20,7 +20,8 @@ import shapes
 import unseen
 from unseen.encoder import Encoded
 from unseen.errors import LabelError
-from unseen.labels.compiled import Cache, CompiledLabels
+from unseen.labels.compiled import CompiledLabels
+from unseen.labels.example_cache import Cache
 from unseen.labels.label_set import Label
 from unseen.learning import adapt as fitting
 from unseen.learning.adapt import Examples, adapt, probe, prototypes

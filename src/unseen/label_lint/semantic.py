@@ -12,7 +12,7 @@ import numpy as np
 from unseen.label_lint import spelling
 from unseen.label_lint.context import Rows, Subject, percent
 from unseen.label_lint.findings import NOTE, WARNING, Finding
-from unseen.labels.compiled import NEUTRAL
+from unseen.labels.compile import NEUTRAL
 from unseen.labels.templates import fill
 from unseen.prediction.score import logits, single_label, softmax
 

@@ -11,65 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.encoder import Encoder, Progress
 from unseen.errors import LabelError
-from unseen.labels.label_set import UNKNOWN, Label, LabelSet
-from unseen.labels.templates import fill
+from unseen.labels.example_cache import Cache
+from unseen.labels.label_set import UNKNOWN, Label
 from unseen.models.model import Model, Score
 from unseen.system.safetensors_file import Kind
 
 KIND = Kind("unseen-labels-1", "compiled label set")
 
-# What a picture shows when none of the labels is meant; the mean of them is the neutral ground
-# that multi-label mode of a softmax family sets each label against.
-NEUTRAL = ("something", "a thing", "an object", "a scene", "a picture")
-
 Rows = NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Cache:
-    """Example pictures that add to the scores of their labels (Zhang et al. 2022,
-    arXiv:2207.09519).
-
-    A label gets alpha times the mean of exp(-beta · (1 - cosine)) over its examples, less the
-    mean of that over all labels with examples, which then stand level with those that have none.
-    Examples of labels that are not in the set have ids behind its end, and count in that mean.
-    """
-
-    support: Rows  # (m, d), rows of length 1
-    label_ids: NDArray[np.int32]  # (m,) the index of each example's label, ascending
-    alpha: float
-    beta: float
-
-    def __repr__(self) -> str:
-        return f"Cache({len(self.support)} examples, alpha={self.alpha:g}, beta={self.beta:g})"
-
-    def logits(self, cosines: Rows, k: int) -> Rows:
-        """(n, m) cosines to the examples → (n, k), to be added to the cosines of the labels."""
-        ids, first, count = np.unique(self.label_ids, return_index=True, return_counts=True)
-        affinity = np.exp(-np.float32(self.beta) * (1 - cosines))
-        each = np.add.reduceat(affinity, first, axis=1) / count.astype(np.float32)
-        each -= each.mean(1, keepdims=True)
-        logits = np.zeros((len(cosines), k), dtype=np.float32)
-        inside = ids < k
-        logits[:, ids[inside]] = np.float32(self.alpha) * each[:, inside]
-        return logits
-
-    # in the files of adapters and of compiled label sets
-
-    def facts(self) -> dict[str, float]:
-        """The numbers, for the metadata of a file."""
-        return {"alpha": self.alpha, "beta": self.beta}
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays, under the names that they have in a file."""
-        return {"support": self.support, "owners": self.label_ids}
-
-    @classmethod
-    def from_file(cls, facts: dict[str, Any], arrays: dict[str, Any]) -> Cache:
-        """What `facts` and `arrays` gave. KeyError where a part is missing."""
-        return cls(arrays["support"], arrays["owners"], facts["alpha"], facts["beta"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -437,42 +387,3 @@ def _score(facts: dict[str, Any]) -> Score | None:
     """That of the adapter, or else of the model, which files of 0.1.0 do not hold."""
     stored = facts.get("adapted") or facts.get("score")
     return None if stored is None else Score(stored["rule"], stored["scale"], stored["bias"])
-
-
-def compile_labels(
-    encoder: Encoder, label_set: LabelSet, *, progress: Progress | None = None
-) -> CompiledLabels:
-    """Encode every prompt once (or find it in the cache) and average them a label."""
-    texts = texts_of(encoder.model, label_set)
-    return assemble(encoder.model, label_set, encoder.encode_texts(texts, progress=progress))
-
-
-def texts_of(model: Model, label_set: LabelSet) -> list[str]:
-    """What has to be encoded for a label set: its prompts in order, then the neutral ones.
-
-    Those are left out where a model knows its own labels alone.
-    """
-    prompts = label_set.prompts(model.template)
-    neutral = () if model.labels else NEUTRAL
-    return [*(p for own in prompts for p in own), *(fill(model.template, w) for w in neutral)]
-
-
-def assemble(model: Model, label_set: LabelSet, rows: NDArray[np.float32]) -> CompiledLabels:
-    """The embeddings (n, d) of `texts_of` → the compiled set."""
-    prompts = label_set.prompts(model.template)
-    sizes = [len(own) for own in prompts]
-    return CompiledLabels.of_vectors(
-        label_set.labels,
-        _averaged(rows[: sum(sizes)], sizes),
-        model,
-        prompts=prompts,
-        neutral=rows[sum(sizes) :],
-        name=label_set.name,
-    )
-
-
-def _averaged(rows: NDArray[np.float32], sizes: Sequence[int]) -> NDArray[np.float32]:
-    """Runs of `sizes` rows → their mean, normalised: (k, d)."""
-    starts = np.cumsum([0, *sizes[:-1]])
-    sums = np.add.reduceat(rows, starts, axis=0)
-    return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), dtype=np.float32)

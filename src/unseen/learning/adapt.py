@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from unseen.datasets.folds import stratified_folds
 from unseen.encoder import Progress
 from unseen.errors import LabelError
-from unseen.labels.compiled import Cache, CompiledLabels
+from unseen.labels.compiled import CompiledLabels
+from unseen.labels.example_cache import Cache
 from unseen.learning.temperature import best_factor, fitted_score
 from unseen.models.model import Score
 from unseen.prediction.adapter import ZERO_SHOT, Adapter

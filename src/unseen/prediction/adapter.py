@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.errors import LabelError
-from unseen.labels.compiled import Adapted, Cache, CompiledLabels
+from unseen.labels.compiled import Adapted, CompiledLabels
+from unseen.labels.example_cache import Cache
 from unseen.models.model import Model, Score
 from unseen.system.safetensors_file import Kind
 

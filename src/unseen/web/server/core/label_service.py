@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from unseen.errors import LabelError, UnseenError
-from unseen.labels.compiled import CompiledLabels, assemble, texts_of
+from unseen.labels.compile import assemble, texts_of
+from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import Label, LabelSet
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.decision import Decision
