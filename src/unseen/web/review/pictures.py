@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
 from pathlib import Path, PurePosixPath
 
 from unseen.annotation.pictures import Picture
@@ -12,39 +10,29 @@ from unseen.errors import ImageError
 from unseen.images.limits import DEFAULT_LIMITS
 from unseen.images.open import open_image
 from unseen.pages import thumbnail
+from unseen.system.lru import ByteLRU
 
 SIZES = {"small": 320, "page": 1600, "full": 6000}  # the longer side, in pixels, at most
-KEPT_BYTES = 64 * 1024 * 1024
+CACHE_BYTES = 64 * 1024 * 1024
 
 
 class Pictures:
     """The pictures below a folder, and those of them that were wanted last. Safe in threads."""
 
-    def __init__(self, root: Path, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, root: Path, cache_bytes: int = CACHE_BYTES) -> None:
         self._root = root
-        self._kept_bytes = kept_bytes
-        self._kept: OrderedDict[tuple[str, str], bytes] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
+        self._jpegs: ByteLRU[tuple[str, str], bytes] = ByteLRU(cache_bytes, len)
 
     def jpeg(self, picture: Picture, size: str) -> bytes:
         """One of SIZES. ImageError where no file is left that holds it, or it cannot be opened."""
         key = picture.id, size
-        with self._lock:
-            known = self._kept.get(key)
-            if known is not None:
-                self._kept.move_to_end(key)
-                return known
-        side = SIZES[size]
-        at_least = side // 2 if size == "small" else None
-        made = thumbnail(open_image(self._content(picture), at_least=at_least), side)
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = made
-                self._bytes += len(made)
-            while self._bytes > self._kept_bytes:
-                self._bytes -= len(self._kept.popitem(last=False)[1])
-        return made
+        jpeg = self._jpegs.get(key)
+        if jpeg is None:
+            side = SIZES[size]
+            at_least = side // 2 if size == "small" else None
+            jpeg = thumbnail(open_image(self._content(picture), at_least=at_least), side)
+            self._jpegs.put(key, jpeg)
+        return jpeg
 
     def _content(self, picture: Picture) -> bytes:
         """The bytes that were looked at: what else has taken their name is another picture."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from unseen.images.limits import DEFAULT_LIMITS
 from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
 from unseen.prediction.open_set import NOTHINGS, ReferenceSet, picture_of_nothing, prompts
 from unseen.system.cpu import usable
+from unseen.system.lru import ByteLRU
 from unseen.web.server.core.batching import Batches
 from unseen.web.server.core.metrics import Metrics
 from unseen.web.server.core.pictures import Picture, content_of, embedding_of
@@ -82,7 +82,10 @@ class Encoding:
         self.texts: Batches[str, tuple[Floats, bool]] = Batches(
             "text", self._encode_texts, metrics, size=TEXTS_AT_ONCE
         )
-        self._prompts: OrderedDict[str, tuple[Floats, bool]] = OrderedDict()
+        prompt_bytes = 4 * self.model.dimension + 512  # its text, too, and what Python adds
+        self._prompts: ByteLRU[str, tuple[Floats, bool]] = ByteLRU(
+            settings.limits.cache_bytes, lambda _: prompt_bytes
+        )
         self._reference_set: asyncio.Task[ReferenceSet] | None = None
 
     @property
@@ -216,7 +219,6 @@ class Encoding:
             if known is None:
                 missing.append(text)
             else:
-                self._prompts.move_to_end(text)
                 found[text] = known
         self.metrics.cache.labels("prompt", "hit").inc(len(found))
         self.metrics.cache.labels("prompt", "miss").inc(len(missing))
@@ -227,7 +229,8 @@ class Encoding:
             some = missing[start : start + TEXTS_IN_TURN]
             answers = await asyncio.gather(*map(self.texts.submit, some))
             found.update(zip(some, answers, strict=True))
-            self._remember(dict(zip(some, answers, strict=True)))
+            for text, answer in zip(some, answers, strict=True):
+                self._prompts.put(text, answer)
         said = tuple(self.encoder.cut_short(text) for text in distinct if found[text][1])
         rows = np.array([found[text][0] for text in texts], dtype=np.float32)
         return Texts(rows.reshape(len(texts), self.model.dimension), said)
@@ -236,12 +239,6 @@ class Encoding:
         rows, cut = self.encoder.encode_once(texts)
         # Copies: a row that is kept must not keep its whole batch.
         return [(row.copy(), was_cut) for row, was_cut in zip(rows, cut, strict=True)]
-
-    def _remember(self, prompts: dict[str, tuple[Floats, bool]]) -> None:
-        self._prompts.update(prompts)
-        each = 4 * self.model.dimension + 512  # and its text, and what Python adds
-        while len(self._prompts) * each > self.limits.cache_bytes:
-            self._prompts.popitem(last=False)
 
     async def reference_set(self) -> ReferenceSet:
         """What evidence is measured against: encoded once, in the queues of everything else."""

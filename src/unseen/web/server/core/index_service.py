@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from unseen.errors import UnseenError
 from unseen.images.open import open_image
 from unseen.index.index import Hit, Index
 from unseen.pages import thumbnail
+from unseen.system.lru import ByteLRU
 from unseen.web.server.core.encoding import in_pool
 from unseen.web.server.core.metrics import Metrics
 from unseen.web.server.core.problems import Problem
@@ -34,12 +34,10 @@ class Indexed:
         self._index = Index(folder, create=False)
         self._encoder = encoder
         self._limits = limits.of_a_picture()
-        self._kept_bytes = limits.cache_bytes
         self._metrics = metrics
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="unseen-index")
         self._painters = ThreadPoolExecutor(1, thread_name_prefix="unseen-thumbnails")
-        self._thumbnails: OrderedDict[int, bytes] = OrderedDict()
-        self._thumbnail_bytes = 0
+        self._thumbnails: ByteLRU[int, bytes] = ByteLRU(limits.cache_bytes, len)
         self._index.matrix(encoder)  # brought up to date before the first search needs it
 
     @property
@@ -77,7 +75,6 @@ class Indexed:
         known = self._thumbnails.get(picture)
         self._metrics.hit("thumbnail", known is not None)
         if known is not None:
-            self._thumbnails.move_to_end(picture)
             return known
         hit = await in_pool(self._thread, self._index.hit, picture)
         if hit is None:
@@ -85,10 +82,7 @@ class Indexed:
         made = await in_pool(self._painters, self._paint, self._index.path(hit.paths[0]))
         if made is None:
             raise _no_such(picture)
-        self._thumbnails[picture] = made
-        self._thumbnail_bytes += len(made)
-        while self._thumbnail_bytes > self._kept_bytes:
-            self._thumbnail_bytes -= len(self._thumbnails.popitem(last=False)[1])
+        self._thumbnails.put(picture, made)
         return made
 
     def _paint(self, path: Path) -> bytes | None:

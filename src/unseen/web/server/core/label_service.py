@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +17,7 @@ from unseen.labels.label_set import Label, LabelSet
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.decision import Decision
 from unseen.system import cache
+from unseen.system.lru import ByteLRU
 from unseen.web.server.core.encoding import Encoding, at_most, in_pool
 from unseen.web.server.core.label_sets import LabelStore, StoredSet
 from unseen.web.server.core.logs import LOGGER
@@ -64,8 +64,9 @@ class Labelling:
         """Opens the file of stored sets. Raises StoreError."""
         self._encoding = encoding
         self._clerk = ThreadPoolExecutor(1, thread_name_prefix="unseen-labels")
-        self._compiled: OrderedDict[Hashable, Ready] = OrderedDict()
-        self._compiled_bytes = 0
+        self._compiled: ByteLRU[Hashable, Ready] = ByteLRU(
+            encoding.limits.cache_bytes, _bytes_of, keep_last=True
+        )
         self._compiling: dict[Hashable, asyncio.Task[Ready]] = {}
         self._store = LabelStore(
             encoding.settings.label_store or cache.home() / "labelsets.sqlite",
@@ -123,7 +124,6 @@ class Labelling:
         found = self._compiled.get(key)
         self._encoding.metrics.hit("labels", found is not None)
         if found is not None:
-            self._compiled.move_to_end(key)
             return found
         task = self._compiling.get(key)
         if task is None:
@@ -142,13 +142,8 @@ class Labelling:
 
     def _keep(self, key: Hashable, task: asyncio.Task[Ready]) -> None:
         self._compiling.pop(key, None)
-        if task.cancelled() or task.exception() is not None:
-            return
-        self._compiled[key] = task.result()
-        self._compiled_bytes += _bytes_of(task.result())
-        while self._compiled_bytes > self._encoding.limits.cache_bytes and len(self._compiled) > 1:
-            _, old = self._compiled.popitem(last=False)
-            self._compiled_bytes -= _bytes_of(old)
+        if not task.cancelled() and task.exception() is None:
+            self._compiled.put(key, task.result())
 
     async def _compile(self, label_set: LabelSet) -> Ready:
         texts = await self._encoding.encode_texts(texts_of(self._encoding.model, label_set))
@@ -249,8 +244,7 @@ class Labelling:
         """Problem 404 where there is none."""
         if not await in_pool(self._clerk, self._store.delete, name):
             raise Problem(404, f"there is no label set {name!r}.", code="no_such_labelset")
-        for key in [k for k in self._compiled if isinstance(k, tuple) and k[0] == name]:
-            self._compiled_bytes -= _bytes_of(self._compiled.pop(key))
+        self._compiled.discard_if(lambda key: isinstance(key, tuple) and key[0] == name)
 
 
 def _bytes_of(ready: Ready) -> int:
