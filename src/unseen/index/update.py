@@ -6,7 +6,6 @@ most the pictures since the last commit and leaves nothing half-written.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 import threading
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from unseen.encoder import Encoder
 from unseen.errors import UnseenError
 from unseen.images.open import Facts, describe
+from unseen.system.digest import file_chunks, sha256
 from unseen.system.sqlite import transaction
 
 CONTENT_BYTES = 16  # of a sha256: 128 bits tell any number of pictures apart
@@ -151,16 +151,12 @@ class _Contents:
 def _sha256(found: Found) -> bytes | None:
     """Of the file; where it cannot be read, of what is known of it, so that it is a row as well."""
     try:
-        with found.path.open("rb") as file:
-            digest = hashlib.sha256()
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-            return digest.digest()[:CONTENT_BYTES]
+        return sha256(file_chunks(found.path))[:CONTENT_BYTES]
     except FileNotFoundError:
         return None
     except OSError:
         known = f"{found.key}\0{found.size}\0{found.modified_ns}"
-        return hashlib.sha256(known.encode("utf-8", "surrogateescape")).digest()[:CONTENT_BYTES]
+        return sha256([known.encode("utf-8", "surrogateescape")])[:CONTENT_BYTES]
 
 
 Row = tuple[Looked, "NDArray[np.float32] | UnseenError | str"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path, PurePosixPath
 
 from unseen.annotation.pictures import Picture
@@ -10,6 +9,7 @@ from unseen.errors import ImageError
 from unseen.images.limits import DEFAULT_LIMITS
 from unseen.images.open import open_image
 from unseen.pages import thumbnail
+from unseen.system.digest import sha256
 from unseen.system.lru import ByteLRU
 
 SIZES = {"small": 320, "page": 1600, "full": 6000}  # the longer side, in pixels, at most
@@ -47,7 +47,7 @@ class Pictures:
                 content = file.read_bytes()
             except OSError:
                 continue
-            if hashlib.sha256(content).hexdigest().startswith(picture.id):
+            if sha256([content]).hex().startswith(picture.id):
                 return content
         raise ImageError(
             f"{picture.paths[0]}: the file is gone, or has changed since it was looked at; "
