@@ -1,4 +1,4 @@
-"""The index that a server was given: asked in one thread, for it is one SQLite connection."""
+"""The index of a server. It is one SQLite connection, so one thread works with it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from unseen.images.open import open_image
 from unseen.index.index import Hit, Index
 from unseen.pages import thumbnail
 from unseen.system.lru import ByteLRU
+from unseen.web.problems import Problem
 from unseen.web.server.core.encoding import in_pool
 from unseen.web.server.core.metrics import Metrics
-from unseen.web.server.core.problems import Problem
 from unseen.web.server.core.settings import ServerLimits
 
 Floats = NDArray[np.float32]
@@ -24,30 +24,30 @@ Floats = NDArray[np.float32]
 SIDE = 256  # pixels of a thumbnail
 
 
-class Indexed:
+class IndexService:
     """Search, neighbours and thumbnails of an index."""
 
     def __init__(
         self, folder: Path, encoder: Encoder, limits: ServerLimits, metrics: Metrics
     ) -> None:
-        """StoreError where there is no index, or none that this model has looked at."""
+        """Raises StoreError where there is no index, or none with rows of this model."""
         self._index = Index(folder, create=False)
         self._encoder = encoder
         self._limits = limits.of_a_picture()
         self._metrics = metrics
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="unseen-index")
-        self._painters = ThreadPoolExecutor(1, thread_name_prefix="unseen-thumbnails")
+        self._renderer = ThreadPoolExecutor(1, thread_name_prefix="unseen-thumbnails")
         self._thumbnails: ByteLRU[int, bytes] = ByteLRU(limits.cache_bytes, len)
         self._index.matrix(encoder)  # brought up to date before the first search needs it
 
     @property
     def name(self) -> str:
-        """Of the folder: its path is nobody's business."""
+        """The name of its folder; the path is not for clients."""
         return self._index.root.name
 
     async def close(self) -> None:
         """Ends the threads and closes the file."""
-        self._painters.shutdown(wait=False, cancel_futures=True)
+        self._renderer.shutdown(wait=False, cancel_futures=True)
         self._thread.shutdown(wait=True, cancel_futures=True)
         self._index.close()
 
@@ -61,10 +61,10 @@ class Indexed:
 
     async def vector(self, picture: int) -> Floats:
         """The embedding of one of its pictures. Problem 404."""
-        found = await in_pool(self._thread, self._index.vector, self._encoder, picture)
-        if found is None:
+        vector = await in_pool(self._thread, self._index.vector, self._encoder, picture)
+        if vector is None:
             raise _no_such(picture)
-        return found
+        return vector
 
     async def page(self, offset: int, limit: int) -> tuple[int, list[Hit]]:
         """How many pictures there are, and some of them, in the order in which they were added."""
@@ -72,20 +72,20 @@ class Indexed:
 
     async def thumbnail(self, picture: int) -> bytes:
         """A JPEG of one of its pictures. Problem 404 where it is gone, or can no longer be read."""
-        known = self._thumbnails.get(picture)
-        self._metrics.hit("thumbnail", known is not None)
-        if known is not None:
-            return known
+        cached = self._thumbnails.get(picture)
+        self._metrics.hit("thumbnail", cached is not None)
+        if cached is not None:
+            return cached
         hit = await in_pool(self._thread, self._index.hit, picture)
         if hit is None:
             raise _no_such(picture)
-        made = await in_pool(self._painters, self._paint, self._index.path(hit.paths[0]))
-        if made is None:
+        jpeg = await in_pool(self._renderer, self._render, self._index.path(hit.paths[0]))
+        if jpeg is None:
             raise _no_such(picture)
-        self._thumbnails.put(picture, made)
-        return made
+        self._thumbnails.put(picture, jpeg)
+        return jpeg
 
-    def _paint(self, path: Path) -> bytes | None:
+    def _render(self, path: Path) -> bytes | None:
         try:
             return thumbnail(open_image(path, limits=self._limits, at_least=SIDE // 2), SIDE)
         except UnseenError:

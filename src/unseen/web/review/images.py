@@ -1,4 +1,4 @@
-"""A picture of a labelling → a JPEG of ours; the file's own bytes are never sent."""
+"""A picture of a labelling → a new JPEG; the bytes of the file itself are never sent."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ SIZES = {"small": 320, "page": 1600, "full": 6000}  # the longer side, in pixels
 CACHE_BYTES = 64 * 1024 * 1024
 
 
-class Pictures:
-    """The pictures below a folder, and those of them that were wanted last. Safe in threads."""
+class ReviewImages:
+    """JPEGs of the pictures below a folder, with a cache. Safe to use from several threads."""
 
     def __init__(self, root: Path, cache_bytes: int = CACHE_BYTES) -> None:
         self._root = root
         self._jpegs: ByteLRU[tuple[str, str], bytes] = ByteLRU(cache_bytes, len)
 
     def jpeg(self, picture: Picture, size: str) -> bytes:
-        """One of SIZES. ImageError where no file is left that holds it, or it cannot be opened."""
+        """The picture in one of SIZES. ImageError where its file is gone or cannot be opened."""
         key = picture.id, size
         jpeg = self._jpegs.get(key)
         if jpeg is None:
@@ -35,7 +35,7 @@ class Pictures:
         return jpeg
 
     def _content(self, picture: Picture) -> bytes:
-        """The bytes that were looked at: what else has taken their name is another picture."""
+        """The bytes that were labelled; a file of that name with other bytes is another picture."""
         for path in picture.paths:
             below = PurePosixPath(path)
             if below.is_absolute() or ".." in below.parts:
@@ -50,6 +50,6 @@ class Pictures:
             if sha256([content]).hex().startswith(picture.id):
                 return content
         raise ImageError(
-            f"{picture.paths[0]}: the file is gone, or has changed since it was looked at; "
-            "`unseen label` looks again."
+            f"{picture.paths[0]}: the file is gone, or has changed since it was labelled; run "
+            "`unseen label` again."
         )
