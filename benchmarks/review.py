@@ -20,7 +20,7 @@ import numpy as np
 
 from unseen.annotation.labelling import Labelling
 from unseen.annotation.pictures import Proposal
-from unseen.web.review.session import Desk
+from unseen.web.review.session import ReviewSession
 
 DIMENSION = 512
 DECIDED = 1000
@@ -63,16 +63,18 @@ def main() -> None:
             labelling.propose({"asked": names}, names, proposals(given.pictures, given.labels))
             for picture in labelling.queue(DECIDED):
                 labelling.decide(picture.id, "none")
-        desk = Desk(Path(folder))
-        timed("the grid, at first", lambda: desk.labels("sure"), 1)
-        waiting = [picture["id"] for picture in desk.next(100, [])["pictures"]]
-        timed("the next 16", lambda: desk.next(16, []))
-        timed("a pile of 60", lambda: desk.pile(names[0], "sure", 60))
-        timed("status", desk.status)
-        timed("a decision", lambda: desk.decide([(waiting.pop(), "none", None, None)]))
-        sixty = iter(desk.next(100, [])["pictures"][:60])
-        timed("60 at once", lambda: desk.decide([(p["id"], "skip", None, None) for p in sixty]), 1)
-        desk.close()
+        session = ReviewSession(Path(folder))
+        timed("the grid, at first", lambda: session.labels("sure"), 1)
+        waiting = [picture["id"] for picture in session.next(100, [])["pictures"]]
+        timed("the next 16", lambda: session.next(16, []))
+        timed("a pile of 60", lambda: session.pile(names[0], "sure", 60))
+        timed("status", session.status)
+        timed("a decision", lambda: session.decide([(waiting.pop(), "none", None, None)]))
+        sixty = iter(session.next(100, [])["pictures"][:60])
+        timed(
+            "60 at once", lambda: session.decide([(p["id"], "skip", None, None) for p in sixty]), 1
+        )
+        session.close()
 
 
 if __name__ == "__main__":

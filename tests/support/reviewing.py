@@ -17,8 +17,8 @@ from PIL import Image
 
 from unseen.annotation.labelling import Labelling
 from unseen.annotation.pictures import Proposal
-from unseen.web.review.process import Page
-from unseen.web.review.session import Desk
+from unseen.web.review.process import ReviewServer
+from unseen.web.review.session import ReviewSession
 
 LABELS = ("heron", "crane", "stork")
 OWN = {"X-Unseen-Review": "1"}
@@ -86,9 +86,9 @@ def doubtful(count: int) -> list[tuple[str, str, str, float]]:
 class Served:
     """A page in a thread of this process."""
 
-    def __init__(self, desk: Desk, port: int = 0) -> None:
-        self.desk = desk
-        page = Page(desk, port)
+    def __init__(self, session: ReviewSession, port: int = 0) -> None:
+        self.session = session
+        page = ReviewServer(session, port)
         self.address = page.address
         self.url, self.token = page.address.split("/?token=")
         self.port = int(self.url.rpartition(":")[2])
@@ -102,7 +102,7 @@ class Served:
         self._server.should_exit = True
         self._runner.join(30)
         assert not self._runner.is_alive()
-        self.desk.close()
+        self.session.close()
 
     @contextlib.contextmanager
     def client(self) -> Iterator[httpx.Client]:

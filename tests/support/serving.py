@@ -48,7 +48,7 @@ def serving(settings: Settings) -> Iterator[Served]:
     """In a thread, with the connections and limits of the real thing."""
     app = create_app(settings)
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(process.config_of(app, settings))
+    server = uvicorn.Server(process.uvicorn_config(app, settings))
     runner = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
     runner.start()
     served = Served(f"http://127.0.0.1:{listener.getsockname()[1]}", app)

@@ -5,17 +5,16 @@ It is made under another name beside its place, and renamed when it is done.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from unseen.annotation.labelling import Labelling
 from unseen.annotation.organize import file_name, folder_name
@@ -26,9 +25,9 @@ from unseen.datasets.staging import FORMAT, LIST, MANIFEST, check, files_of, put
 from unseen.datasets.writers import FORMS, Form, Row
 from unseen.errors import ImageError, SourceError
 from unseen.results.manifest import now, versions
+from unseen.system.digest import file_chunks, sha256
 
 HOW = ("copy", "link", "hardlink")
-CHUNK = 1 << 20
 
 # Why a picture is not exported.
 LEFT_OUT = ("unsure", "not reviewed", "skipped", "none of these", "unreadable")
@@ -347,13 +346,10 @@ class _Names:
 
 def _copy(source: Path, target: Path, id: str) -> None:
     """Copies a picture, if it is still the one that was labelled. ImageError."""
-    digest = hashlib.sha256()
     try:
         with target.open("xb") as file:
-            for chunk in _chunks(source):
-                digest.update(chunk)
-                file.write(chunk)
-        if not digest.hexdigest().startswith(id):
+            digest = sha256(_copied(_chunks(source), file))
+        if not digest.hex().startswith(id):
             raise ImageError("it was changed since it was labelled; label the folder anew")
         with suppress(OSError):
             shutil.copystat(source, target)
@@ -364,11 +360,15 @@ def _copy(source: Path, target: Path, id: str) -> None:
 
 def _chunks(source: Path) -> Iterator[bytes]:
     try:
-        with source.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                yield chunk
+        yield from file_chunks(source)
     except OSError as error:
         raise ImageError(f"it cannot be read: {error.strerror or error}") from None
+
+
+def _copied(chunks: Iterable[bytes], file: IO[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        file.write(chunk)
+        yield chunk
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -6,7 +6,6 @@ most the pictures since the last commit and leaves nothing half-written.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 import threading
@@ -22,6 +21,7 @@ from unseen.encoder import Encoder
 from unseen.errors import UnseenError
 from unseen.images.open import Facts, describe
 from unseen.models.inputs import PictureArrays
+from unseen.system.digest import file_chunks, sha256
 from unseen.system.sqlite import transaction
 
 CONTENT_BYTES = 16  # of a sha256: 128 bits tell any number of pictures apart
@@ -152,16 +152,12 @@ class _Contents:
 def _sha256(file: ChangedFile) -> bytes | None:
     """Of the content; of an unreadable file of its path, size and time, so that it is a row too."""
     try:
-        with file.path.open("rb") as content:
-            digest = hashlib.sha256()
-            while chunk := content.read(1 << 20):
-                digest.update(chunk)
-            return digest.digest()[:CONTENT_BYTES]
+        return sha256(file_chunks(file.path))[:CONTENT_BYTES]
     except FileNotFoundError:
         return None
     except OSError:
         facts = f"{file.key}\0{file.size}\0{file.modified_ns}"
-        return hashlib.sha256(facts.encode("utf-8", "surrogateescape")).digest()[:CONTENT_BYTES]
+        return sha256([facts.encode("utf-8", "surrogateescape")])[:CONTENT_BYTES]
 
 
 Row = tuple[ReadFile, "NDArray[np.float32] | UnseenError | str"]

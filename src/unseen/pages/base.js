@@ -65,11 +65,11 @@ const showPicture = (image, quick, href) => {
   else image.src = quick;
   const file = localFile(href);
   if (file === null) return;
-  const wanted = (image.wanted = {});
+  const request = (image.request = {});
   image.waiting = setTimeout(() => {
     const full = new Image();
     full.onload = () => {
-      if (image.wanted !== wanted) return;
+      if (image.request !== request) return;
       image.src = full.src;
       image.hidden = false;
       image.dispatchEvent(new Event("arrived"));

@@ -39,7 +39,7 @@
     button.tabIndex = -1;
     button.dataset.item = index;
     button.title = item.name;
-    const said = [item.name];
+    const description = [item.name];
     const frame = make("span", "frame");
     if (item.picture === null) {
       frame.append(make("span", "none muted", "No thumbnail"));
@@ -52,7 +52,7 @@
     }
     if (item.mark) {
       frame.append(make("span", "mark", item.mark));
-      said.push(item.mark);
+      description.push(item.mark);
     }
     button.append(frame);
     if (item.score !== null) {
@@ -63,16 +63,16 @@
       track.append(bar);
       score.append(track, make("span", "number", number(item.score)));
       button.append(score);
-      said.push(number(item.score));
+      description.push(number(item.score));
     }
     const name = make("span", "name");
     name.append(make("bdi", "", lastPart(item.name)));
     button.append(name);
     if (item.caption) {
       button.append(make("span", "caption", item.caption));
-      said.push(item.caption);
+      description.push(item.caption);
     }
-    button.setAttribute("aria-label", said.join(", "));
+    button.setAttribute("aria-label", description.join(", "));
     cell.append(button);
     item.cell = cell;
     item.button = button;

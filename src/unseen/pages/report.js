@@ -1,7 +1,7 @@
 
-const found = read("data");
+const report = read("data");
 const pictures = read("pictures");
-const several = found.candidates.length > 1;
+const several = report.candidates.length > 1;
 const PAIRS = 15;
 const LABELS = 20;
 
@@ -56,17 +56,17 @@ const figureCell = (row, figure, metric) => {
 const showFigures = () => {
   const table = byId("figures");
   const row = head(table, [["", ""]]);
-  for (const one of found.candidates) {
+  for (const one of report.candidates) {
     const element = cell(row, "th");
     element.scope = "col";
     if (several) element.append(make("span", "letter", one.letter));
     element.append(about(one));
   }
   const body = make("tbody");
-  for (const metric of found.metrics) {
+  for (const metric of report.metrics) {
     const line = make("tr");
     cell(line, "th", metric.title + (metric.higher ? "" : " ↓")).scope = "row";
-    for (const one of found.candidates) {
+    for (const one of report.candidates) {
       const box = figureCell(line, one.figures[metric.name], metric);
       const against = one.against_first && one.against_first[metric.name];
       if (against) {
@@ -78,13 +78,13 @@ const showFigures = () => {
   }
   table.append(body);
   byId("legend").textContent =
-    `Beside each figure its 95 % interval, from ${found.resamples.toLocaleString("en")} resamples of the pictures. ↓: less is better.` +
+    `Beside each figure its 95 % interval, from ${report.resamples.toLocaleString("en")} resamples of the pictures. ↓: less is better.` +
     (several ? " ★: best. Small: the difference to A." : "");
 };
 
 const showLeftOut = () => {
   const list = byId("left-out");
-  const out = found.left_out;
+  const out = report.left_out;
   const say = (text) => list.append(make("li", "", text));
   for (const one of out.unreadable.slice(0, 10)) say(`Could not be read: ${one.path}: ${one.error}`);
   if (out.unreadable.length > 10) say(`… and ${counted(out.unreadable.length - 10, "other picture")}.`);
@@ -93,7 +93,7 @@ const showLeftOut = () => {
   if (unnamed.length) {
     say("Classes that no label stands for: " + unnamed.map(([name, many]) => `${name} (${many})`).join(", "));
   }
-  const idle = new Set(found.candidates.map((one) => one.idle.join(", ")).filter(Boolean));
+  const idle = new Set(report.candidates.map((one) => one.idle.join(", ")).filter(Boolean));
   for (const names of idle) say(`Labels without pictures: ${names}`);
   list.hidden = !list.children.length;
 };
@@ -143,13 +143,13 @@ const showHeat = (one) => {
   const place = new Map(names.map((name, i) => [name, i]));
   const rows = new Map(one.labels.map((label) => [label.label, label]));
   drawn(svg, "rect", { x: margin, y: margin, width: names.length * side, height: names.length * side }, "cell");
-  const square = (true_, said, count, className) => {
+  const square = (true_, predicted, count, className) => {
     const of = rows.get(true_).pictures;
-    const [x, y] = [margin + place.get(said) * side, margin + place.get(true_) * side];
+    const [x, y] = [margin + place.get(predicted) * side, margin + place.get(true_) * side];
     const rect = drawn(svg, "rect", { x, y, width: side - 1, height: side - 1 }, className);
     rect.style.opacity = 0.25 + (0.75 * count) / of;
     rect.dataset.says =
-      true_ === said ? `${true_}: ${count} of ${of} right` : `${true_} taken for ${said}: ${count} of ${of}`;
+      true_ === predicted ? `${true_}: ${count} of ${of} right` : `${true_} taken for ${predicted}: ${count} of ${of}`;
   };
   for (const label of one.labels) if (label.right) square(label.label, label.label, label.right, "right");
   for (const pair of one.confused) square(pair.true, pair.said, pair.count, "wrong");
@@ -196,7 +196,7 @@ const showReliability = (one) => {
   for (const bin of one.reliability) {
     const [x, width] = [left + side * bin.low + 1, side * (bin.high - bin.low) - 2];
     const says =
-      `${counted(bin.count, found.kind === "multi" ? "answer" : "picture")}: ` +
+      `${counted(bin.count, report.kind === "multi" ? "answer" : "picture")}: ` +
       `said ${shown(bin.sure, true)} %, right ${shown(bin.right, true)} %`;
     const height = Math.max(side * bin.right, 1);
     const bar = drawn(svg, "rect", { x, width, y: top + side - height, height }, bin.count < 10 ? "right few" : "right");
@@ -222,7 +222,7 @@ const says = (one) => {
 const showMistakes = (one) => {
   byId("mistakes-part").hidden = !one.mistakes.length;
   byId("mistakes-note").textContent =
-    found.kind === "retrieval"
+    report.kind === "retrieval"
       ? "Pictures before whose own captions most others came."
       : "Wrong answers, the surest first.";
   byId("mistakes").replaceChildren(
@@ -241,10 +241,10 @@ const showMistakes = (one) => {
         frame.append(image);
       }
       link.append(frame);
-      const [said, is] = says(mistake);
+      const [answer, is] = says(mistake);
       const name = make("p", "name", lastPart(mistake.path));
       name.title = mistake.path;
-      tile.append(link, make("p", "said", said), make("p", "", is), name);
+      tile.append(link, make("p", "said", answer), make("p", "", is), name);
       return tile;
     }),
   );
@@ -253,11 +253,11 @@ const showMistakes = (one) => {
 // Groups and labels
 
 const showGroups = (one) => {
-  byId("groups-part").hidden = !found.group;
-  if (!found.group) return;
-  const { column, least } = found.group;
+  byId("groups-part").hidden = !report.group;
+  if (!report.group) return;
+  const { column, least } = report.group;
   byId("groups-title").textContent = `By ${column}`;
-  const metrics = found.metrics.filter((metric) => metric.name in one.figures);
+  const metrics = report.metrics.filter((metric) => metric.name in one.figures);
   const table = byId("groups");
   table.replaceChildren();
   head(table, [[column, ""], ["pictures", "number"], ...metrics.map((m) => [m.title + (m.higher ? "" : " ↓"), ""])]);
@@ -294,7 +294,7 @@ let allLabels = false;
 const showLabels = (one) => {
   const table = byId("labels");
   table.replaceChildren();
-  const average = found.kind === "multi";
+  const average = report.kind === "multi";
   const columns = [["label", ""], ["pictures", "number"], ["recall", "number"], ["precision", "number"], ["F1", "number"]];
   if (average) columns.push(["average precision", "number"]);
   head(table, columns);
@@ -319,7 +319,7 @@ const showLabels = (one) => {
 };
 
 const show = (one) => {
-  const made = found.kind !== "retrieval";
+  const made = report.kind !== "retrieval";
   for (const button of byId("choose").children) {
     button.setAttribute("aria-pressed", String(button.dataset.letter === one.letter));
   }
@@ -338,13 +338,13 @@ const show = (one) => {
   showGroups(one);
 };
 
-byId("title").textContent = found.title;
-byId("note").textContent = [counted(found.pictures, "picture"), found.note].filter(Boolean).join(", ");
+byId("title").textContent = report.title;
+byId("note").textContent = [counted(report.pictures, "picture"), report.note].filter(Boolean).join(", ");
 showFigures();
 showLeftOut();
 if (several) {
   byId("choose").hidden = false;
-  for (const one of found.candidates) {
+  for (const one of report.candidates) {
     const button = make("button", "action", `${one.letter} · ${about(one)}`);
     button.type = "button";
     button.dataset.letter = one.letter;
@@ -352,4 +352,4 @@ if (several) {
     byId("choose").append(button);
   }
 }
-show(found.candidates[0]);
+show(report.candidates[0]);

@@ -97,11 +97,11 @@
   let view = null;
   let goal = null;
   let fitting = 1; // the scale that shows all
-  let asked = false;
+  let drawPending = false;
   let moving = 0; // the time of the last step of a movement
   const hidden = data.groups.map(() => false);
   let lit = -1; // the group under the pointer in the legend
-  let found = null; // the points that the filter lets through
+  let matches = null; // the points that the filter lets through
   let hovered = -1;
   let chosen = -1;
 
@@ -109,8 +109,8 @@
   const spanY = data.y.reduce((a, b) => Math.max(a, b), 0);
 
   const again = () => {
-    if (asked) return;
-    asked = true;
+    if (drawPending) return;
+    drawPending = true;
     requestAnimationFrame(frame);
   };
 
@@ -281,10 +281,10 @@
 
   const isPicture = (i, level) => level >= firstLevel && level >= since[i];
 
-  const stands = (i) => (lit < 0 || data.group[i] === lit) && (found === null || found.has(i));
+  const stands = (i) => (lit < 0 || data.group[i] === lit) && (matches === null || matches.has(i));
 
   const frame = (now) => {
-    asked = false;
+    drawPending = false;
     if (moving) {
       const share = 1 - Math.exp(-(Math.min(64, now - moving) + 1) / 45);
       moving = now;
@@ -324,7 +324,7 @@
         continue;
       }
       if (!stands(i)) dot(i, x, y, radius, 0.12);
-      else if (lit >= 0 || found !== null) front.push(i);
+      else if (lit >= 0 || matches !== null) front.push(i);
       else dot(i, x, y, radius, 0.9);
     }
     for (const i of front) dot(i, screenX(i), screenY(i), radius * 1.25, 1);
@@ -509,7 +509,7 @@
     let best = -1;
     let nearest = Infinity;
     for (let i = 0; i < many; i++) {
-      if (i === chosen || !isShown(i) || (found !== null && !found.has(i))) continue;
+      if (i === chosen || !isShown(i) || (matches !== null && !matches.has(i))) continue;
       const along = (data.x[i] - data.x[chosen]) * dx + (data.y[i] - data.y[chosen]) * dy;
       const across = Math.abs((data.x[i] - data.x[chosen]) * dy) + Math.abs((data.y[i] - data.y[chosen]) * dx);
       if (along <= 0 || across > along * 1.2) continue;
@@ -524,7 +524,7 @@
     let best = -1;
     let nearest = Infinity;
     for (let i = 0; i < many; i++) {
-      if (!isShown(i) || (found !== null && !found.has(i))) continue;
+      if (!isShown(i) || (matches !== null && !matches.has(i))) continue;
       const distance = Math.hypot(screenX(i) - x, screenY(i) - y);
       if (distance < nearest) [nearest, best] = [distance, i];
     }
@@ -593,8 +593,8 @@
   const find = () => {
     keys = keys || data.names.map((name) => name.toLowerCase());
     const words = byId("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
-    found = words.length ? new Set() : null;
-    if (found) keys.forEach((key, i) => words.every((word) => key.includes(word)) && found.add(i));
+    matches = words.length ? new Set() : null;
+    if (matches) keys.forEach((key, i) => words.every((word) => key.includes(word)) && matches.add(i));
     say();
     again();
   };
@@ -602,7 +602,7 @@
 
   const say = () => {
     const facts = [...data.facts];
-    if (found !== null) facts.unshift(`${found.size.toLocaleString("en")} found`);
+    if (matches !== null) facts.unshift(`${matches.size.toLocaleString("en")} found`);
     byId("facts").textContent = facts.join(" \u00b7 ");
   };
 

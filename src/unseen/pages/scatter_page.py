@@ -106,12 +106,12 @@ def _unit(points: Sequence[Point]) -> tuple[list[float], list[float]]:
     return xs, ys
 
 
-def _facts(given: int, placed: int, pictured: int, shown: int) -> list[str]:
+def _facts(total: int, placed: int, pictured: int, shown: int) -> list[str]:
     facts = [f"{placed:,} picture{'' if placed == 1 else 's'}"]
     if shown < pictured:
         facts.append(f"{shown:,} of them shown, the others are dots")
     elif 0 < pictured < placed:
         facts.append(f"{placed - pictured:,} without a thumbnail are dots")
-    if placed < given:
-        facts.append(f"{given - placed:,} left out: they have no place on the map")
+    if placed < total:
+        facts.append(f"{total - placed:,} left out: they have no place on the map")
     return facts

@@ -27,6 +27,7 @@ import platformdirs
 from filelock import FileLock
 
 from unseen.errors import StoreError, UnseenWarning
+from unseen.system.digest import file_chunks, sha256
 
 MANIFEST = "manifest.json"  # written last: a folder without one was never finished
 STALE_SECONDS = 24 * 3600  # older leftovers of killed processes are swept away
@@ -217,11 +218,7 @@ def is_stale(leftover: Path) -> bool:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return sha256(file_chunks(path)).hex()
 
 
 def file_sha256(path: Path) -> str:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from reviewing import Birds, Serve, Served, doubtful, flock
-from unseen.web.review.session import Desk
+from unseen.web.review.session import ReviewSession
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def serve() -> Iterator[Serve]:
     with contextlib.ExitStack() as stack:
 
         def start(birds: Birds, port: int = 0) -> Served:
-            served = Served(Desk(birds.folder), port)
+            served = Served(ReviewSession(birds.folder), port)
             stack.callback(served.stop)
             return served
 

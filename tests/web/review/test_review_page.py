@@ -12,7 +12,7 @@ import pytest
 import browsers
 from browsers import DESK, HOSTILE, PHONE, Keys
 from reviewing import Birds, Serve, Served, doubtful, flock
-from unseen.web.review.pictures import Pictures
+from unseen.web.review.images import ReviewImages
 
 
 class Review(browsers.Browser):
@@ -105,13 +105,13 @@ def test_letters_of_another_keyboard_are_known_by_their_place(
 def test_what_was_not_seen_is_not_decided(
     page: Review, birds: Birds, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, go = Pictures.jpeg, threading.Event()
+    made, go = ReviewImages.jpeg, threading.Event()
 
-    def late(self: Pictures, *arguments: Any) -> bytes:
+    def late(self: ReviewImages, *arguments: Any) -> bytes:
         assert go.wait(20)
         return made(self, *arguments)
 
-    monkeypatch.setattr(Pictures, "jpeg", late)
+    monkeypatch.setattr(ReviewImages, "jpeg", late)
     page.open(serve(birds).address)
     page.until(lambda: page.picture())
     page.says("#looking", "Loading")

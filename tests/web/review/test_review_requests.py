@@ -18,7 +18,7 @@ import hostile
 from reviewing import LABELS, OWN, Birds, Serve, Served, flock
 from unseen.annotation.pictures import Picture
 from unseen.errors import ImageError
-from unseen.web.review.pictures import Pictures
+from unseen.web.review.images import ReviewImages
 
 GETS = ["/", "/page/review.js", "/api/next", "/api/labels", "/api/status", "/api/pile", "/nothing"]
 POSTS = ["/api/decide", "/api/undo", "/api/labels"]
@@ -346,7 +346,7 @@ def test_broken_and_bomb_files_are_problems(tmp_path: Path, serve: Serve) -> Non
         "cut.jpg": b"\xff\xd8\xff\xe0" + b"\0" * 50,
         "bomb.png": hostile.png_bomb(60_000, 60_000),
     }
-    pictures = Pictures(tmp_path)
+    pictures = ReviewImages(tmp_path)
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
         id = hashlib.sha256(content).hexdigest()[:32]

@@ -14,8 +14,8 @@ import unseen
 from asking import KEY
 from serving import Served, serving
 from unseen.load_options import LoadOptions
-from unseen.web.server.core import keys
 from unseen.web.server.core.settings import ServerLimits, Settings
+from unseen.web.server.http import keys
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from unseen.web.server.core.batching import LEAST, Batches
+from unseen.web.problems import Problem
+from unseen.web.server.core.batching import MIN_QUEUED, DynamicBatcher
 from unseen.web.server.core.metrics import Metrics
-from unseen.web.server.core.problems import Problem
 
 LONG = 20.0  # seconds that nothing here should take
 
@@ -36,9 +36,9 @@ class Net:
 
 @asynccontextmanager
 async def batches_of(
-    net: Callable[[list[int]], list[int]], *, size: int = 4, patience: float = 0.0
-) -> AsyncIterator[Batches[int, int]]:
-    batches = Batches("image", net, Metrics(), size=size, patience=patience)
+    net: Callable[[list[int]], list[int]], *, size: int = 4, max_delay: float = 0.0
+) -> AsyncIterator[DynamicBatcher[int, int]]:
+    batches = DynamicBatcher("image", net, Metrics(), size=size, max_delay=max_delay)
     try:
         yield batches
     finally:
@@ -84,7 +84,7 @@ def test_what_arrives_while_the_net_works_is_the_next_batch() -> None:
 def test_one_alone_waits_for_nobody() -> None:
     async def work() -> None:
         net = Net()
-        async with batches_of(net, patience=10 * LONG) as batches:
+        async with batches_of(net, max_delay=10 * LONG) as batches:
             assert await batches.submit(1) == 10  # `run` ends it if it waits
 
     run(work)
@@ -93,7 +93,7 @@ def test_one_alone_waits_for_nobody() -> None:
 def test_what_is_on_its_way_is_waited_for() -> None:
     async def work() -> None:
         net = Net()
-        async with batches_of(net, patience=10 * LONG) as batches:
+        async with batches_of(net, max_delay=10 * LONG) as batches:
             decoded: asyncio.Future[int] = asyncio.get_running_loop().create_future()
             batches.expect(1)
             decoded.add_done_callback(lambda _: batches.expect(-1))
@@ -114,7 +114,7 @@ def test_what_is_on_its_way_is_waited_for() -> None:
 def test_patience_ends() -> None:
     async def work() -> None:
         net = Net()
-        async with batches_of(net, patience=0.01) as batches:
+        async with batches_of(net, max_delay=0.01) as batches:
             batches.expect(1)  # and it never comes
             assert await batches.submit(1) == 10
 
@@ -124,7 +124,7 @@ def test_patience_ends() -> None:
 def test_a_full_batch_waits_for_no_more() -> None:
     async def work() -> None:
         net = Net()
-        async with batches_of(net, size=2, patience=10 * LONG) as batches:
+        async with batches_of(net, size=2, max_delay=10 * LONG) as batches:
             batches.expect(1)
             assert await asyncio.gather(*map(batches.submit, (1, 2))) == [10, 20]
 
@@ -209,12 +209,12 @@ def test_too_long_a_wait_is_refused_at_once_with_when_to_come_again() -> None:
         async with batches_of(net) as batches:
             batches.assume(2.0)
             batches.check(1.5)  # nobody waits
-            tasks = [asyncio.create_task(batches.submit(item)) for item in range(4 + LEAST)]
+            tasks = [asyncio.create_task(batches.submit(item)) for item in range(4 + MIN_QUEUED)]
             await begun(net)
             with pytest.raises(Problem) as refused:
                 batches.check(1.5)
             assert refused.value.status == 503
-            assert refused.value.headers["Retry-After"] == str(2 * (4 + LEAST))
+            assert refused.value.headers["Retry-After"] == str(2 * (4 + MIN_QUEUED))
             batches.check(100.0)
             net.free.set()
             await asyncio.gather(*tasks)
@@ -227,10 +227,10 @@ def test_what_is_on_its_way_counts_as_waiting() -> None:
     async def work() -> None:
         async with batches_of(Net()) as batches:
             batches.assume(2.0)
-            batches.expect(LEAST)
+            batches.expect(MIN_QUEUED)
             with pytest.raises(Problem):
                 batches.check(1.5)
-            batches.expect(-LEAST)
+            batches.expect(-MIN_QUEUED)
             batches.check(1.5)
 
     run(work)
@@ -245,7 +245,7 @@ def test_a_slow_net_is_never_without_work() -> None:
             working = asyncio.create_task(batches.submit(1))
             await begun(net)
             batches.check(1.5)
-            waiting = [asyncio.create_task(batches.submit(item)) for item in range(LEAST)]
+            waiting = [asyncio.create_task(batches.submit(item)) for item in range(MIN_QUEUED)]
             await asyncio.sleep(0)
             with pytest.raises(Problem):
                 batches.check(1.5)

@@ -18,8 +18,8 @@ from serving import Served, serving, until
 from unseen.errors import SourceError
 from unseen.load_options import LoadOptions
 from unseen.web.server.apis.schemas import PNG
-from unseen.web.server.core import keys
 from unseen.web.server.core.settings import Settings
+from unseen.web.server.http import keys
 
 ASK = {"image": PNG, "labels": ["red", "blue"]}
 

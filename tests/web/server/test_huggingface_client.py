@@ -207,7 +207,7 @@ def test_the_key(locked_url: str) -> None:
     with pytest.raises(HfHubHTTPError) as caught:
         client(locked_url, "wrong").zero_shot_image_classification(content, LABELS)
     assert caught.value.response.status_code == 401
-    assert "this key is not known" in str(caught.value)
+    assert "unknown API key" in str(caught.value)
 
 
 def test_overload(busy_url: str) -> None:

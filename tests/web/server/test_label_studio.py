@@ -16,10 +16,10 @@ from asking import KEY, ask, b64, png
 from serving import serving
 from unseen.errors import SourceError
 from unseen.load_options import LoadOptions
+from unseen.web.problems import Problem
 from unseen.web.server.apis import label_studio
-from unseen.web.server.core import keys
-from unseen.web.server.core.problems import Problem
 from unseen.web.server.core.settings import Settings
+from unseen.web.server.http import keys
 
 LABELS = ["red circle", "blue square", "green star"]
 
@@ -185,10 +185,10 @@ def test_configurations_that_are_refused(url: str, broken: str, status: int) -> 
 def test_a_deep_configuration_does_no_harm() -> None:
     deep = 15_000 * "<View>" + 15_000 * "</View>"
     with pytest.raises(Problem, match="no <Choices>"):
-        label_studio.blocks(deep)
+        label_studio.choices_tags(deep)
     nest = 5_000 * '<Choice value="a">' + 5_000 * "</Choice>"
     image = '<Image name="i" value="$i"/>'
-    (block,) = label_studio.blocks(
+    (block,) = label_studio.choices_tags(
         f'<View>{image}<Choices name="c" toName="i">{nest}</Choices></View>'
     )
     assert block.written == {"a": "a"}
@@ -210,7 +210,7 @@ def test_own_files_need_a_host_that_is_allowed(
             raise SourceError("the server answers 404.")
         return png("a red circle")
 
-    monkeypatch.setattr("unseen.web.server.core.remote.fetched", fetched)
+    monkeypatch.setattr("unseen.web.server.core.remote.fetch_image", fetched)
     settings = Settings(
         LoadOptions(str(shapes_clip)),
         url_hosts=frozenset({"labels.example:8080"}),
@@ -246,7 +246,7 @@ def test_own_files_need_a_host_that_is_allowed(
         odd = ["/api/users/", "/data/../api/users", "//evil.example/data/a.png", "/data/ a"]
         odd += ["/data/%2E./api", "/data/a\r\nb", "/api/data/x"]
         found = errors(url, *odd)
-        assert all("no file of Label Studio's" in error for error in found), found
+        assert all("not a file of Label Studio" in error for error in found), found
         assert asked == []
         # A plain URL is fetched as anybody's, without the token.
         assert errors(url, "http://labels.example:8080/data/upload/a.png") == [""]
@@ -295,9 +295,9 @@ def test_an_own_file_is_fetched_with_the_projects_token(shapes_clip: Path, tmp_p
 def test_a_token_serves_the_key_that_brought_it(
     shapes_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unseen.web.server.core.remote.fetched", lambda *_: png("a red circle"))
+    monkeypatch.setattr("unseen.web.server.core.remote.fetch_image", lambda *_: png("a red circle"))
     settings = Settings(
-        model=str(shapes_clip),
+        LoadOptions(str(shapes_clip)),
         key_hashes=(keys.digest("one"), keys.digest("two")),
         url_hosts=frozenset({"labels.example"}),
         label_store=tmp_path / "labelsets.sqlite",

@@ -74,7 +74,7 @@ def test_dimensions_are_the_first_numbers(url: str, shapes_clip: Path) -> None:
     assert np.abs(embed(dimensions=8) - expected).max() < 1e-6
     assert np.array_equal(embed(extra_body={"dimensions": 0}), whole)
     assert np.array_equal(embed(dimensions=64), whole)
-    with pytest.raises(openai.BadRequestError, match="64 numbers"):
+    with pytest.raises(openai.BadRequestError, match="at most 64"):
         embed(dimensions=65)
 
 
@@ -203,7 +203,7 @@ def test_the_key(locked_url: str, shapes_clip: Path) -> None:
         lambda c: c.embeddings.create(model=str(shapes_clip), input="a"),
         lambda c: c.models.list(),
     ):
-        with pytest.raises(openai.AuthenticationError, match="this key is not known") as caught:
+        with pytest.raises(openai.AuthenticationError, match="unknown API key") as caught:
             call(client(locked_url, "wrong"))
         assert caught.value.code == "invalid_api_key"
 

@@ -21,7 +21,7 @@ from PIL import Image
 import browsers
 import shapes
 from browsers import DESK, HOSTILE, PHONE, Keys
-from unseen.pages.served import files_of
+from unseen.web.assets import page_files
 
 COLOURS = "a red circle, a green square, a blue star"
 FAKE_CAMERA = "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
@@ -187,7 +187,7 @@ def hostile_file(tmp_path: Path) -> Path:
 
 
 def test_the_page_is_small() -> None:
-    sizes = {name: len(content) for name, content in files_of("unseen.web.server").items()}
+    sizes = {name: len(content) for name, content in page_files("unseen.web.server").items()}
     assert {"index.html", "palette.css", "page.css", "page.js"} <= set(sizes)
     assert sum(sizes.values()) < 60_000
 
@@ -702,20 +702,20 @@ def test_the_gallery_finds(page: Page, url: str) -> None:
     page.one("#viewGallery").click()
     total = len(shapes.labels()) + 1
     page.until(lambda: len(page.all("#tiles .tile")) == 60)
-    assert page.one("#found").text == f"{total} pictures"
+    assert page.one("#results").text == f"{total} pictures"
     page.one("#more").click()
     page.until(lambda: len(page.all("#tiles .tile")) == total)
     assert not page.one("#more").is_displayed()
     assert HOSTILE[0] in page.shown("#tiles .tile > span:nth-child(2)")
     page.one("#query").send_keys("a blue square" + Keys.ENTER)
-    page.until(lambda: page.one("#found").text == "Nearest to “a blue square”")
+    page.until(lambda: page.one("#results").text == "Nearest to “a blue square”")
     assert page.shown("#tiles .tile > span:nth-child(2)")[0] == "blue-square.png"
     assert re.fullmatch(r"0\.\d{3}", page.shown("#tiles .tile > span:nth-child(3)")[0])
     page.all("#tiles .tile")[0].send_keys(Keys.ARROW_RIGHT)
     page.all("#tiles .tile")[1].click()
-    page.until(lambda: page.one("#found").text.startswith("Like "))
+    page.until(lambda: page.one("#results").text.startswith("Like "))
     page.one("#all").click()
-    page.until(lambda: page.one("#found").text == f"{total} pictures")
+    page.until(lambda: page.one("#results").text == f"{total} pictures")
     page.until(lambda: page.js("return document.querySelector('#tiles img').naturalWidth > 0"))
     assert page.all("#tiles script, #tiles img[onerror]") == []
     assert page.log() == []

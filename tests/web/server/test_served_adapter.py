@@ -59,7 +59,7 @@ def test_requests_sets_and_hugging_faces_way(
     image = base64.b64encode(content).decode()
     store = tmp_path / "sets.sqlite"
 
-    def said(settings: Settings) -> list[dict[str, float]]:
+    def predictions(settings: Settings) -> list[dict[str, float]]:
         with serving(settings) as served, served.client() as client:
             client.put("/v1/labelsets/default", json={"labels": labels})
             asked = [{"labels": labels}, {"labelset": "default"}]
@@ -79,10 +79,10 @@ def test_requests_sets_and_hugging_faces_way(
             return answers
 
     settings = Settings(LoadOptions(str(shapes_clip), adapter=adapter), label_store=store)
-    for answer in said(settings):
+    for answer in predictions(settings):
         assert answer == pytest.approx(expected, abs=CLOSE)
     # What it kept of the set is the texts: without the adapter it is zero-shot again.
-    for answer in said(Settings(LoadOptions(str(shapes_clip)), label_store=store)):
+    for answer in predictions(Settings(LoadOptions(str(shapes_clip)), label_store=store)):
         assert answer == pytest.approx(zero_shot, abs=CLOSE)
 
 

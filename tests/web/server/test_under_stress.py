@@ -30,8 +30,8 @@ from unseen.learning.calibrate import calibrate
 from unseen.load_options import LoadOptions
 from unseen.prediction.calibration import beside
 from unseen.web.server.apis.schemas import PNG
-from unseen.web.server.core import keys
 from unseen.web.server.core.settings import ServerLimits, Settings
+from unseen.web.server.http import keys
 
 ASK: dict[str, Any] = {"image": PNG, "labels": ["red", "blue"]}
 BODY = json.dumps(ASK).encode()
@@ -51,7 +51,7 @@ def request(path: str = "/v1/classify", body: bytes = BODY, method: str = "POST"
 
 @pytest.fixture(scope="module")
 def hasty(shapes_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server of little patience."""
+    """A server of little max_delay."""
     settings = Settings(
         LoadOptions(str(shapes_clip)),
         label_store=tmp_path_factory.mktemp("hasty") / "sets.sqlite",
@@ -259,7 +259,7 @@ def test_requests_that_come_together_share_batches(server: Served) -> None:
             for _ in range(17)
         ]
         until(lambda: server.app.state.service.images.pending == 17)
-        until(lambda: server.app.state.service.images._coming == 0)
+        until(lambda: server.app.state.service.images._expected == 0)
         go.set()
         answers = [one.result() for one in asked]
     assert {answer.status_code for answer in answers} == {200}

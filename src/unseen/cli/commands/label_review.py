@@ -17,7 +17,7 @@ from unseen.cli.commands.label import Name
 from unseen.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from unseen.web.review.session import Desk
+    from unseen.web.review.session import ReviewSession
 
 NEEDED = ("starlette", "uvicorn", "httptools")
 
@@ -46,25 +46,25 @@ def review(
     for library in NEEDED:
         if find_spec(library) is None:
             raise MissingExtraError("unseen label review", library=library, extra="serve")
-    from unseen.web.review.process import Page  # noqa: PLC0415
-    from unseen.web.review.session import Desk  # noqa: PLC0415 - an extra
+    from unseen.web.review.process import ReviewServer  # noqa: PLC0415
+    from unseen.web.review.session import ReviewSession  # noqa: PLC0415 - an extra
 
-    desk = Desk(folder, name)
+    session = ReviewSession(folder, name)
     try:
-        before = desk.status()["reviewed"]
-        page = Page(desk, port)
-        progress.say(f"review {folder} at {page.address}  (Ctrl-C ends it)")
+        before = session.status()["reviewed"]
+        server = ReviewServer(session, port)
+        progress.say(f"review {folder} at {server.address}  (Ctrl-C ends it)")
         if _has_screen() if browser is None else browser:
-            threading.Thread(target=webbrowser.open, args=(page.address,), daemon=True).start()
-        page.serve()
+            threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
+        server.serve()
         if not quiet:
-            _told(desk, before)
+            _told(session, before)
     finally:
-        desk.close()
+        session.close()
 
 
-def _told(desk: Desk, before: int) -> None:
-    status = desk.status()
+def _told(session: ReviewSession, before: int) -> None:
+    status = session.status()
     now = status["reviewed"]
     left = f", {status['left']} are left" if status["left"] else ""
     progress.say(f"{now} of {status['total']} pictures are reviewed, {now - before} now{left}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import sys
 from dataclasses import replace
@@ -94,9 +93,10 @@ def serve(
     for name in NEEDED:
         if find_spec(name) is None:
             raise MissingExtraError("unseen serve", library=name, extra="serve")
+    from unseen.web.security import is_loopback  # noqa: PLC0415
     from unseen.web.server import process  # noqa: PLC0415
-    from unseen.web.server.core import keys as key_files  # noqa: PLC0415 - an extra
     from unseen.web.server.core.settings import Settings  # noqa: PLC0415
+    from unseen.web.server.http import keys as key_files  # noqa: PLC0415 - an extra
 
     hashes = (key_files.digest(os.environ[KEY]),) if os.environ.get(KEY) else ()
     if keys is not None:
@@ -129,16 +129,9 @@ def serve(
     classifier = unseen.load(settings.model_options())
     if not quiet:
         progress.say(f"unseen serves {model} at http://{_shown(host)}:{port}  (Ctrl-C ends it)")
-        if not (keys or hashes) and not _is_loopback(host):
+        if not (keys or hashes) and not is_loopback(host):
             progress.say("warning: everybody who reaches this address may use it; see --keys.")
     sys.exit(process.serve(settings, classifier))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _shown(host: str) -> str:
@@ -165,7 +158,7 @@ def add(
 
     Prints a new key. It is kept nowhere else: the file gets its hash.
     """
-    from unseen.web.server.core import keys as key_files  # noqa: PLC0415
+    from unseen.web.server.http import keys as key_files  # noqa: PLC0415
 
     try:
         typer.echo(key_files.add(file, name))

@@ -1,4 +1,4 @@
-"""The routes: the page's files, the pictures, and what the page asks and says."""
+"""The routes: the files of the page, the pictures, the queue of pictures and the decisions."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ from starlette.routing import Route
 
 from unseen.annotation.pictures import PILES, VERDICTS
 from unseen.errors import UnseenError
-from unseen.pages.served import files_of, type_of
-from unseen.web.review.middleware import Door
-from unseen.web.review.pictures import SIZES, Pictures
-from unseen.web.review.session import Decided, Desk
-from unseen.web.server.core.problems import Problem, answer
+from unseen.web.assets import media_type, page_files
+from unseen.web.problems import Problem, problem_response
+from unseen.web.review.images import SIZES, ReviewImages
+from unseen.web.review.middleware import ReviewMiddleware
+from unseen.web.review.session import ReviewSession, Verdict
 
 ID = re.compile(r"[0-9a-f]{32}")
-MOST = 100  # pictures, or decisions, of one request
-PAINTERS = 2  # pictures that are made at once
+MAX_ITEMS = 100  # pictures, or decisions, in one request
+RENDER_THREADS = 2  # pictures that are rendered at once
 
 T = TypeVar("T")
 
 
-class Review:
-    """What the routes work with. The labelling is asked in one thread."""
+class ReviewService:
+    """What the routes work with. One thread reads and writes the labelling."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
-        self.pictures = Pictures(desk.labelling.root)
-        self.painters = ThreadPoolExecutor(PAINTERS, thread_name_prefix="unseen-pictures")
+    def __init__(self, session: ReviewSession) -> None:
+        self.session = session
+        self.images = ReviewImages(session.labelling.root)
+        self.renderers = ThreadPoolExecutor(RENDER_THREADS, thread_name_prefix="unseen-pictures")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="unseen-labelling")
 
-    async def ask(self, work: Callable[..., T], *arguments: Any) -> T:
-        """A method of the desk, in its thread."""
+    async def run(self, work: Callable[..., T], *arguments: Any) -> T:
+        """A method of the session, in its thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     def close(self) -> None:
         """Waits for the decision that is being written."""
-        self.painters.shutdown(wait=False, cancel_futures=True)
+        self.renderers.shutdown(wait=False, cancel_futures=True)
         self._thread.shutdown(wait=True)
 
 
-def create_app(desk: Desk, token: str) -> Starlette:
-    """`token`: what the address of the page has to hold."""
-    review = Review(desk)
+def create_app(session: ReviewSession, token: str) -> Starlette:
+    """The ASGI application. `token`: part of the address of the page, and then its cookie."""
+    review = ReviewService(session)
 
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:
@@ -65,77 +65,77 @@ def create_app(desk: Desk, token: str) -> Starlette:
     routes = [
         Route("/", partial(_file, "index.html")),
         Route("/favicon.ico", partial(_file, "icon.svg")),
-        Route("/page/{name}", _part),
+        Route("/page/{name}", _page_file),
         *(Route(f"/api{path}", partial(route, review), methods=[m]) for m, path, route in API),
     ]
     handlers: Any = {
-        Problem: lambda request, error: answer(error),
-        UnseenError: lambda request, error: answer(Problem.of(error)),
-        HTTPException: lambda request, error: answer(_of_starlette(error)),
+        Problem: lambda request, error: problem_response(error),
+        UnseenError: lambda request, error: problem_response(Problem.of(error)),
+        HTTPException: lambda request, error: problem_response(_problem_of(error)),
     }
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Door, token=token)],
+        middleware=[Middleware(ReviewMiddleware, token=token)],
         exception_handlers=handlers,
         lifespan=life,
     )
 
 
-async def _next(review: Review, request: Request) -> Response:
+async def _next(review: ReviewService, request: Request) -> Response:
     query = request.query_params
     without = [_id(id) for id in query.get("without", "").split(",") if id]
-    return _json(await review.ask(review.desk.next, _count(query.get("count")), without))
+    return _json(await review.run(review.session.next, _count(query.get("count")), without))
 
 
-async def _labels(review: Review, request: Request) -> Response:
+async def _labels(review: ReviewService, request: Request) -> Response:
     pile = request.query_params.get("pile")
-    return _json(await review.ask(review.desk.labels, None if pile is None else _pile_of(pile)))
+    return _json(await review.run(review.session.labels, None if pile is None else _pile_of(pile)))
 
 
-async def _status(review: Review, request: Request) -> Response:
-    return _json(await review.ask(review.desk.status))
+async def _status(review: ReviewService, request: Request) -> Response:
+    return _json(await review.run(review.session.status))
 
 
-async def _pile(review: Review, request: Request) -> Response:
+async def _pile(review: ReviewService, request: Request) -> Response:
     query = request.query_params
     label, pile = query.get("label", ""), _pile_of(query.get("pile", "sure"))
-    return _json(await review.ask(review.desk.pile, label, pile, _count(query.get("count"))))
+    return _json(await review.run(review.session.pile, label, pile, _count(query.get("count"))))
 
 
-async def _picture(review: Review, request: Request) -> Response:
-    """By its id: no path is ever part of a request."""
+async def _picture(review: ReviewService, request: Request) -> Response:
+    """A picture by its id: no path is ever part of a request."""
     size = request.query_params.get("size", "page")
     if size not in SIZES:
-        raise Problem(422, f"there is no such size; {', '.join(SIZES)} are.")
-    picture = await review.ask(review.desk.picture, _id(request.path_params["id"]))
+        raise Problem(422, f"unknown size {size[:20]!r}; choose one of: {', '.join(SIZES)}.")
+    picture = await review.run(review.session.picture, _id(request.path_params["id"]))
     loop = asyncio.get_running_loop()
     try:
-        made = await loop.run_in_executor(review.painters, review.pictures.jpeg, picture, size)
+        jpeg = await loop.run_in_executor(review.renderers, review.images.jpeg, picture, size)
     except UnseenError as error:
         raise Problem(404, str(error), code="no_picture") from None
-    # An id is a hash of the content: what is under it does not change.
+    # An id is a hash of the content: its picture never changes.
     headers = {"cache-control": "private, max-age=86400, immutable"}
-    return Response(made, headers=headers, media_type="image/jpeg")
+    return Response(jpeg, headers=headers, media_type="image/jpeg")
 
 
-async def _decide(review: Review, request: Request) -> Response:
-    given = await _body(request)
-    many = given.get("decisions")
-    if not isinstance(many, list) or not 0 < len(many) <= MOST:
-        raise Problem(422, f"`decisions` is a list of 1 to {MOST}.")
-    return _json(await review.ask(review.desk.decide, [_decision(one) for one in many]))
+async def _decide(review: ReviewService, request: Request) -> Response:
+    body = await _body(request)
+    decisions = body.get("decisions")
+    if not isinstance(decisions, list) or not 0 < len(decisions) <= MAX_ITEMS:
+        raise Problem(422, f"`decisions` must be a list of 1 to {MAX_ITEMS}.")
+    return _json(await review.run(review.session.decide, [_decision(item) for item in decisions]))
 
 
-async def _undo(review: Review, request: Request) -> Response:
+async def _undo(review: ReviewService, request: Request) -> Response:
     id = (await _body(request)).get("id")
-    return _json(await review.ask(review.desk.undo, None if id is None else _id(id)))
+    return _json(await review.run(review.session.undo, None if id is None else _id(id)))
 
 
-async def _add_label(review: Review, request: Request) -> Response:
+async def _add_label(review: ReviewService, request: Request) -> Response:
     name = (await _body(request)).get("name")
     if not isinstance(name, str):
-        raise Problem(422, "`name` is a text.")
-    return _json(await review.ask(review.desk.add_label, name))
+        raise Problem(422, "`name` must be a string.")
+    return _json(await review.run(review.session.add_label, name))
 
 
 API = (
@@ -150,76 +150,80 @@ API = (
 )
 
 
-# what a request holds
+# request bodies and parameters
 
 
 async def _body(request: Request) -> dict[str, Any]:
     try:
-        found = json.loads(await request.body())
+        content = json.loads(await request.body())
     except (ValueError, RecursionError):
-        raise Problem(400, "the body is no JSON.") from None
-    if not isinstance(found, dict):
-        raise Problem(422, "the body is a JSON object.")
-    return found
+        raise Problem(400, "the body is not JSON.") from None
+    if not isinstance(content, dict):
+        raise Problem(422, "the body must be a JSON object.")
+    return content
 
 
-def _decision(given: Any) -> tuple[str, str, str | None, Decided]:
-    if not isinstance(given, dict):
-        raise Problem(422, "a decision is a JSON object.")
-    verdict, label = _verdict(given)
-    before = given.get("before")
+def _decision(value: Any) -> tuple[str, str, str | None, Verdict]:
+    if not isinstance(value, dict):
+        raise Problem(422, "a decision must be a JSON object.")
+    verdict, label = _verdict(value)
+    before = value.get("before")
     if before is not None and not isinstance(before, dict):
-        raise Problem(422, "`before` is null, or a verdict and its label.")
-    return _id(given.get("id")), verdict, label, None if before is None else _verdict(before)
+        raise Problem(422, "`before` must be null, or a verdict and its label.")
+    return _id(value.get("id")), verdict, label, None if before is None else _verdict(before)
 
 
-def _verdict(given: dict[str, Any]) -> tuple[str, str | None]:
-    verdict, label = given.get("verdict"), given.get("label")
+def _verdict(value: dict[str, Any]) -> tuple[str, str | None]:
+    verdict, label = value.get("verdict"), value.get("label")
     if verdict not in VERDICTS:
-        raise Problem(422, f"`verdict` is one of {', '.join(VERDICTS)}.")
+        raise Problem(422, f"`verdict` must be one of: {', '.join(VERDICTS)}.")
     if isinstance(label, str) != (verdict == "label") or not (label is None or verdict == "label"):
-        raise Problem(422, "`label` is a text with the verdict label, and null with the others.")
+        raise Problem(
+            422, "`label` must be a string with the verdict label, and null with the others."
+        )
     return verdict, label
 
 
-def _id(given: Any) -> str:
-    if not isinstance(given, str) or not ID.fullmatch(given):
-        raise Problem(422, "an id is 32 hexadecimal digits.")
-    return given
+def _id(value: Any) -> str:
+    if not isinstance(value, str) or not ID.fullmatch(value):
+        raise Problem(422, "an id must be 32 hexadecimal digits.")
+    return value
 
 
-def _pile_of(given: str) -> str:
-    if given not in PILES:
-        raise Problem(422, f"there is no such pile; {', '.join(PILES)} are.")
-    return given
+def _pile_of(value: str) -> str:
+    if value not in PILES:
+        raise Problem(422, f"unknown pile {value[:20]!r}; choose one of: {', '.join(PILES)}.")
+    return value
 
 
-def _count(given: str | None) -> int:
-    if given is None:
+def _count(value: str | None) -> int:
+    if value is None:
         return 12
-    if not (given.isascii() and given.isdigit() and len(given) < 10 and 0 < int(given) <= MOST):
-        raise Problem(422, f"`count` is a number from 1 to {MOST}.")
-    return int(given)
+    if not (
+        value.isascii() and value.isdigit() and len(value) < 10 and 0 < int(value) <= MAX_ITEMS
+    ):
+        raise Problem(422, f"`count` must be a number from 1 to {MAX_ITEMS}.")
+    return int(value)
 
 
-# what is answered
+# responses
 
 
 def _json(content: dict[str, Any]) -> Response:
-    """In ASCII: a file name may hold half a character."""
+    """In ASCII: a file name may hold a lone surrogate."""
     return Response(json.dumps(content), media_type="application/json")
 
 
 async def _file(name: str, request: Request) -> Response:
-    return Response(files_of(__package__)[name], media_type=type_of(name))
+    return Response(page_files(__package__)[name], media_type=media_type(name))
 
 
-async def _part(request: Request) -> Response:
+async def _page_file(request: Request) -> Response:
     name = request.path_params["name"]
-    if name not in files_of(__package__):
+    if name not in page_files(__package__):
         raise Problem(404, "the page has no such file.")
     return await _file(name, request)
 
 
-def _of_starlette(error: HTTPException) -> Problem:
+def _problem_of(error: HTTPException) -> Problem:
     return Problem(error.status_code, f"{HTTPStatus(error.status_code).phrase}.".capitalize())

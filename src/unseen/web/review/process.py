@@ -9,7 +9,7 @@ import uvicorn
 
 from unseen.errors import SourceError
 from unseen.web.review.app import create_app
-from unseen.web.review.session import Desk
+from unseen.web.review.session import ReviewSession
 from unseen.web.server import process
 from unseen.web.server.core.settings import ServerLimits, Settings
 
@@ -18,23 +18,23 @@ PORT = 8010  # the same each time where it is free, as what a browser keeps belo
 LIMITS = ServerLimits(drain_seconds=3.0, connections=64)
 
 
-class Page:
-    """The page of a labelling at an address of its own, with a token that nobody can guess."""
+class ReviewServer:
+    """The server of one labelling, at an address with a random token."""
 
-    def __init__(self, desk: Desk, port: int | None = None) -> None:
-        """`port`: 0 is any; None: PORT, or any. SourceError where there is none to have."""
+    def __init__(self, session: ReviewSession, port: int | None = None) -> None:
+        """`port`: 0 is any; None: PORT, or any. SourceError where it is not available."""
         self.listener = _listen(port)
         token = secrets.token_hex(16)  # a terminal ends a link before a -
         self.address = f"http://{HOST}:{self.listener.getsockname()[1]}/?token={token}"
-        self._app = create_app(desk, token)
+        self._app = create_app(session, token)
 
     @property
     def config(self) -> uvicorn.Config:
-        """How uvicorn is to serve it."""
-        return process.config_of(self._app, Settings(limits=LIMITS))
+        """How uvicorn serves the application."""
+        return process.uvicorn_config(self._app, Settings(limits=LIMITS))
 
     def serve(self) -> None:
-        """Until Ctrl-C or SIGTERM. Requests that came before are answered."""
+        """Serves until Ctrl-C or SIGTERM. Requests that came before are answered."""
         with self.listener:
             process.Server(self.config).run(sockets=[self.listener])
 

@@ -11,16 +11,16 @@ from typing import Any
 from unseen.annotation.labelling import NAME, Labelling
 from unseen.annotation.pictures import Picture
 from unseen.errors import UnseenError
-from unseen.web.server.core.problems import Problem, rfc9457
+from unseen.web.problems import Problem, rfc9457
 
 KEYS = 9  # labels that have a key of their own
-UNDOS = 10_000  # decisions that are remembered, to be taken back
+UNDOS = 10_000  # decisions that can be undone
 
-# What was decided of a picture: a verdict, and a label with the verdict "label"; None: nothing.
-Decided = tuple[str, str | None] | None
+# The decision about a picture: a verdict, and a label with the verdict "label"; None: open.
+Verdict = tuple[str, str | None] | None
 
 
-class Desk:
+class ReviewSession:
     """One labelling under review. For one thread."""
 
     def __init__(self, folder: Path, name: str = NAME) -> None:
@@ -29,7 +29,7 @@ class Desk:
         self._folder = folder
         self._name = name
         self._open: dict[str, dict[str, dict[str, float]]] = {}  # pile → label → id → score
-        self._made: list[str] = []  # the pictures of the decisions of this run, in order
+        self._decided_ids: list[str] = []  # the pictures of the decisions of this run, in order
 
     def close(self) -> None:
         """Closes the file."""
@@ -39,15 +39,15 @@ class Desk:
 
     def next(self, count: int, without: list[str]) -> dict[str, Any]:
         """The most useful pictures; not those that the page has already."""
-        found = self.labelling.queue(count, leaving=without)
-        return {"pictures": [shown(picture) for picture in found]}
+        pictures = self.labelling.queue(count, leaving=without)
+        return {"pictures": [picture_dict(picture) for picture in pictures]}
 
     def picture(self, id: str) -> Picture:
         """Problem 404."""
-        found = self.labelling.picture(id)
-        if found is None:
+        picture = self.labelling.picture(id)
+        if picture is None:
             raise Problem(404, "there is no such picture in the labelling.", code="no_such_picture")
-        return found
+        return picture
 
     def labels(self, pile: str | None = None) -> dict[str, Any]:
         """The labels in order; of a pile with how many pictures are open there, which at first
@@ -55,25 +55,25 @@ class Desk:
         names = self.labelling.names
         if pile is None:
             return {"labels": [{"name": name} for name in names]}
-        there = self._pile(pile)
-        return {"labels": [{"name": n, "open": len(there.get(n, ()))} for n in names]}
+        open_scores = self._pile(pile)
+        return {"labels": [{"name": n, "open": len(open_scores.get(n, ()))} for n in names]}
 
     def pile(self, label: str, pile: str, count: int) -> dict[str, Any]:
         """The open pictures of a pile that the model proposes a label for, the least sure first."""
-        there = self._pile(pile).get(label, {})
+        open_scores = self._pile(pile).get(label, {})
         pictures: list[dict[str, Any]] = []
-        for id in sorted(there, key=lambda id: there[id]):
+        for id in sorted(open_scores, key=lambda id: open_scores[id]):
             if len(pictures) == count:
                 break
-            found = self.labelling.picture(id)
-            if found is None:  # another process has proposed anew
-                del there[id]
-            elif found.verdict is None and found.pile == pile and found.proposed == label:
-                pictures.append(shown(found))
-        return {"label": label, "pile": pile, "total": len(there), "pictures": pictures}
+            picture = self.labelling.picture(id)
+            if picture is None:  # another process has proposed labels anew
+                del open_scores[id]
+            elif picture.verdict is None and picture.pile == pile and picture.proposed == label:
+                pictures.append(picture_dict(picture))
+        return {"label": label, "pile": pile, "total": len(open_scores), "pictures": pictures}
 
     def status(self) -> dict[str, Any]:
-        """How far it is, how often the model was right, and what comes after."""
+        """How many pictures are reviewed, how often the model was right, and the next commands."""
         status = self.labelling.status()
         total = sum(status.piles.values())
         readable = total - status.piles["error"]
@@ -89,7 +89,7 @@ class Desk:
         }
 
     def commands(self) -> list[str]:
-        """What to do with what was reviewed."""
+        """The commands that use a reviewed labelling."""
         where = shlex.quote(str(self._folder))
         name = "" if self._name == NAME else f" --name {self._name}"
         return [
@@ -99,54 +99,56 @@ class Desk:
 
     # what changes
 
-    def decide(self, decisions: list[tuple[str, str, str | None, Decided]]) -> dict[str, Any]:
-        """Each (id, verdict, label, what the page takes it for now), a transaction of its own."""
-        return {"results": [self._decide(*one) for one in decisions], "status": self.status()}
+    def decide(self, decisions: list[tuple[str, str, str | None, Verdict]]) -> dict[str, Any]:
+        """Stores each (id, verdict, label, verdict on the page), in a transaction each."""
+        return {
+            "results": [self._decide(*decision) for decision in decisions],
+            "status": self.status(),
+        }
 
-    def _decide(self, id: str, verdict: str, label: str | None, before: Decided) -> dict[str, Any]:
+    def _decide(self, id: str, verdict: str, label: str | None, before: Verdict) -> dict[str, Any]:
         try:
             picture = self.picture(id)
-            now = decided(picture)
-            if now == (verdict, label):  # sent twice, or decided the same elsewhere
+            now = verdict_of(picture)
+            if now == (verdict, label):  # sent twice, or the same decision elsewhere
                 return {"id": id, "saved": True}
             if now != before:
-                return {"id": id, "saved": False, "picture": shown(picture)}
+                return {"id": id, "saved": False, "picture": picture_dict(picture)}
             self.labelling.decide(id, verdict, label)
         except UnseenError as error:
             return {"id": id, "saved": False, "problem": rfc9457(Problem.of(error))}
         except Problem as problem:
             return {"id": id, "saved": False, "problem": rfc9457(problem)}
-        self._made = [*self._made[-UNDOS:], id]
-        self._moved(id)
+        self._decided_ids = [*self._decided_ids[-UNDOS:], id]
+        self._update_piles(id)
         return {"id": id, "saved": True}
 
     def undo(self, id: str | None) -> dict[str, Any]:
-        """Takes the last decision back. With an id only when it is of that picture: another
+        """Takes the last decision back. With an id, only a decision about that picture: another
         window may have decided since. Problem 409."""
-        if id is not None and (not self._made or self._made[-1] != id):
+        if id is not None and (not self._decided_ids or self._decided_ids[-1] != id):
             raise Problem(
                 409,
-                "something else was decided since, in another window; go back to the picture and "
-                "change it there.",
+                "another window has decided since; go back to the picture and change it there.",
                 code="not_the_last",
             )
-        found = self.labelling.undo()
-        if found is None:
-            raise Problem(409, "nothing was decided yet.", code="nothing_to_undo")
-        if self._made:
-            self._made.pop()
-        self._moved(found)
-        picture = self.labelling.picture(found)
+        undone = self.labelling.undo()
+        if undone is None:
+            raise Problem(409, "there is no decision to undo.", code="nothing_to_undo")
+        if self._decided_ids:
+            self._decided_ids.pop()
+        self._update_piles(undone)
+        picture = self.labelling.picture(undone)
         return {
-            "picture": None if picture is None else shown(picture),
+            "picture": None if picture is None else picture_dict(picture),
             "status": self.status(),
         }
 
     def add_label(self, name: str) -> dict[str, Any]:
-        """A label that the model does not know, as it is written. LabelError."""
+        """Adds a label that the model was not given. Raises LabelError."""
         return {"name": self.labelling.add_label(name)}
 
-    # the piles of open pictures, kept as they change
+    # the piles of open pictures, updated as they change
 
     def _pile(self, pile: str) -> dict[str, dict[str, float]]:
         if pile not in self._open:
@@ -155,7 +157,7 @@ class Desk:
                 self._put(picture)
         return self._open[pile]
 
-    def _moved(self, id: str) -> None:
+    def _update_piles(self, id: str) -> None:
         picture = self.labelling.picture(id)
         if picture is not None:
             self._put(picture)
@@ -163,20 +165,20 @@ class Desk:
     def _put(self, picture: Picture) -> None:
         if picture.pile not in self._open or picture.proposed is None:
             return
-        there = self._open[picture.pile].setdefault(picture.proposed, {})
+        open_scores = self._open[picture.pile].setdefault(picture.proposed, {})
         if picture.verdict is None:
-            there[picture.id] = picture.score or 0.0
+            open_scores[picture.id] = picture.score or 0.0
         else:
-            there.pop(picture.id, None)
+            open_scores.pop(picture.id, None)
 
 
-def decided(picture: Picture) -> Decided:
-    """What was decided of it."""
+def verdict_of(picture: Picture) -> Verdict:
+    """The decision about a picture."""
     return None if picture.verdict is None else (picture.verdict, picture.chosen)
 
 
-def shown(picture: Picture) -> dict[str, Any]:
-    """A picture, for the page."""
+def picture_dict(picture: Picture) -> dict[str, Any]:
+    """A picture as the page gets it."""
     return {
         "id": picture.id,
         "name": picture.paths[0],

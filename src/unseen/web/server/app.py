@@ -1,4 +1,4 @@
-"""The application: one service, the routes over it, and the door in front of them."""
+"""The application: one service, the routes over it, and the middleware around them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import re
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -21,17 +21,18 @@ from starlette.types import Scope
 from unseen import __version__
 from unseen.classifier import Classifier
 from unseen.errors import UnseenError
+from unseen.web.problems import ErrorBody, Problem, problem_response, rfc9457
+from unseen.web.security import allowed_hosts
 from unseen.web.server.apis import huggingface, label_studio, openai_api, roboflow, v1
-from unseen.web.server.core import keys, label_watcher
-from unseen.web.server.core.index_service import Indexed
+from unseen.web.server.core import label_watcher
+from unseen.web.server.core.index_service import IndexService
 from unseen.web.server.core.logs import LOGGER
 from unseen.web.server.core.metrics import Metrics
-from unseen.web.server.core.problems import Problem, Shape, answer, rfc9457
 from unseen.web.server.core.service import Service
 from unseen.web.server.core.settings import Settings
-from unseen.web.server.http import health, page_files, request_parsing
-from unseen.web.server.http.api import said
-from unseen.web.server.http.middleware import LOOPBACK, Door, Rules
+from unseen.web.server.http import health, keys, page_files, request_parsing
+from unseen.web.server.http.api import log_fields
+from unseen.web.server.http.middleware import RouteRules, ServerMiddleware
 
 logger = logging.getLogger(LOGGER)
 
@@ -50,36 +51,22 @@ def create_app(
 ) -> FastAPI:
     """The ASGI application. Weights are loaded when it starts, in the background: see /readyz.
 
-    `classifier`: what the settings load, where that was done already. `failed` is called when the
-    start comes to nothing. Raises ModelError, StoreError, SourceError.
+    Parameters
+    ----------
+    settings : Settings
+        How the server is set up.
+    classifier : Classifier, optional
+        The classifier of these settings, where it is loaded already.
+    failed : callable, optional
+        Called when the server could not be started.
+
+    Raises
+    ------
+    ModelError, StoreError, SourceError
+        Where the model, the file of label sets or the keys cannot be read.
     """
-    metrics = Metrics()
-    service = Service(settings, metrics, classifier)
-    known = keys.Keys(_hashes(settings))
-
-    async def reload() -> None:
-        """What SIGHUP asks for: the keys and the label files, read again."""
-        try:
-            known.replace(_hashes(settings))
-        except UnseenError as error:
-            logger.error("keys not used", extra={"fields": {"error": str(error)}})
-        await label_watcher.reload(service, settings.labels)
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        warming = asyncio.create_task(_warm(app, settings, failed))
-        watching = asyncio.create_task(label_watcher.watch(service, settings.labels))
-        _on_hangup(lambda: asyncio.ensure_future(reload()))
-        yield
-        for task in (warming, watching):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-        if app.state.indexed is not None:
-            await app.state.indexed.close()
-        metrics.ready.set(0)
-        await service.close()
-
+    service = Service(settings, Metrics(), classifier)
+    known_keys = keys.Keys(_key_hashes(settings))
     app = FastAPI(
         title="unseen",
         version=__version__,
@@ -87,28 +74,28 @@ def create_app(
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
-        lifespan=lifespan,
+        lifespan=_lifespan(service, known_keys, failed),
     )
     app.state.service = service
-    app.state.indexed = None
-    app.state.has_keys = bool(known)
+    app.state.index_service = None
+    app.state.has_keys = bool(known_keys)
     for router in ROUTERS:
         app.include_router(router)
     _handle_errors(app)
     _describe(app)
     app.add_middleware(
-        Door,
-        metrics=metrics,
+        ServerMiddleware,
+        metrics=service.metrics,
         limits=settings.limits,
-        keys=known,
-        rules=Rules(
-            shape=shape_of,
+        keys=known_keys,
+        rules=RouteRules(
+            error_body=error_body_of,
             route=_route_of,
-            works=lambda method, path: method == "POST" and any(path in a.working for a in APIS),
-            key_in_body=lambda path: any(a.key_in_body and a.has(path) for a in APIS),
+            runs_network=_runs_network,
+            key_in_body=lambda path: any(api.key_in_body and api.has(path) for api in APIS),
             public=_is_public,
         ),
-        hosts=_hosts(settings),
+        hosts=allowed_hosts(settings.host, settings.hosts),
         origins=frozenset(settings.cors),
         admit=service.admit,
     )
@@ -123,27 +110,59 @@ def create_app(
     return app
 
 
-def _hashes(settings: Settings) -> list[tuple[str, str]]:
+def _lifespan(
+    service: Service, known_keys: keys.Keys, failed: Callable[[], None] | None
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """From the first to the last event of the application: loads, watches files, closes."""
+    settings = service.settings
+
+    async def reload() -> None:
+        """On SIGHUP: reads the keys and the label files again."""
+        try:
+            known_keys.replace(_key_hashes(settings))
+        except UnseenError as error:
+            logger.error("keys not used", extra={"fields": {"error": str(error)}})
+        await label_watcher.reload(service, settings.labels)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(_warm_up(app, settings, failed))
+        watching = asyncio.create_task(label_watcher.watch(service, settings.labels))
+        _on_hangup(lambda: asyncio.ensure_future(reload()))
+        yield
+        for task in (warming, watching):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        if app.state.index_service is not None:
+            await app.state.index_service.close()
+        service.metrics.ready.set(0)
+        await service.close()
+
+    return lifespan
+
+
+def _key_hashes(settings: Settings) -> list[tuple[str, str]]:
     """The names and hashes of all keys, of the file and of the environment."""
-    own = [(f"key{i}", digest) for i, digest in enumerate(settings.key_hashes)]
-    return own + (keys.read(settings.keys) if settings.keys else [])
+    unnamed = [(f"key{i}", digest) for i, digest in enumerate(settings.key_hashes)]
+    return unnamed + (keys.read(settings.keys) if settings.keys else [])
 
 
-async def _warm(app: FastAPI, settings: Settings, failed: Callable[[], None] | None) -> None:
+async def _warm_up(app: FastAPI, settings: Settings, failed: Callable[[], None] | None) -> None:
     service: Service = app.state.service
     loop = asyncio.get_running_loop()
     try:
         await loop.run_in_executor(None, service.warm_up)
         if settings.index is not None:
             arguments = service.encoder, settings.limits, service.metrics
-            app.state.indexed = await loop.run_in_executor(
-                None, Indexed, settings.index, *arguments
+            app.state.index_service = await loop.run_in_executor(
+                None, IndexService, settings.index, *arguments
             )
         service.ready = True
         await label_watcher.reload(service, settings.labels)
     except Exception as error:
-        known = isinstance(error, UnseenError)
-        logger.error("not started", exc_info=not known, extra={"fields": {"error": str(error)}})
+        expected = isinstance(error, UnseenError)
+        logger.error("not started", exc_info=not expected, extra={"fields": {"error": str(error)}})
         if failed is not None:
             failed()
         return
@@ -151,17 +170,14 @@ async def _warm(app: FastAPI, settings: Settings, failed: Callable[[], None] | N
     logger.info("ready", extra={"fields": {"model": service.model.name}})
 
 
-def _on_hangup(act: Callable[[], Any]) -> None:
+def _on_hangup(action: Callable[[], Any]) -> None:
     """On SIGHUP, where there are signals and this is the main thread."""
     with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, action)
 
 
-def _hosts(settings: Settings) -> frozenset[str] | None:
-    """A server at home minds its name; elsewhere it does if it was told one."""
-    at_home = settings.host in ("localhost", "127.0.0.1", "::1")
-    minds = at_home or settings.hosts
-    return LOOPBACK | {name.lower() for name in settings.hosts} if minds else None
+def _runs_network(method: str, path: str) -> bool:
+    return method == "POST" and any(path in api.inference_paths for api in APIS)
 
 
 def _is_public(method: str, path: str) -> bool:
@@ -179,55 +195,56 @@ def _route_of(scope: Scope) -> str:
     return path if isinstance(path, str) else "other"
 
 
-def shape_of(method: str, path: str) -> Shape:
-    """How errors of a path look."""
-    return next((api.shape for api in APIS if api.has(path)), rfc9457)
+def error_body_of(path: str) -> ErrorBody:
+    """What makes the body of an error at a path."""
+    return next((api.error_body for api in APIS if api.has(path)), rfc9457)
 
 
 def _handle_errors(app: FastAPI) -> None:
     def respond(request: Request, problem: Problem) -> Response:
-        said(request, error=problem.code)
-        return answer(problem, shape_of(request.method, request.url.path))
+        log_fields(request, {"error": problem.code})
+        return problem_response(problem, error_body_of(request.url.path))
 
     @app.exception_handler(Problem)
-    async def problem(request: Request, error: Problem) -> Response:
+    async def refused(request: Request, error: Problem) -> Response:
         return respond(request, error)
 
     @app.exception_handler(UnseenError)
-    async def known(request: Request, error: UnseenError) -> Response:
-        found = Problem.of(error)
-        if found.status == 500:
+    async def library_error(request: Request, error: UnseenError) -> Response:
+        problem = Problem.of(error)
+        if problem.status == 500:
             logger.error("error", exc_info=error)
-        return respond(request, found)
+        return respond(request, problem)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         return respond(request, Problem(422, sentence_of(error), code="invalid_request"))
 
     @app.exception_handler(HTTPException)
-    async def plain(request: Request, error: HTTPException) -> Response:
-        detail = PLAIN.get(error.status_code, str(error.detail))
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        detail = HTTP_ERRORS.get(error.status_code, str(error.detail))
         return respond(request, Problem(error.status_code, detail, headers=error.headers))
 
 
-PLAIN = {
-    404: "there is nothing at this address; /openapi.json has what there is.",
-    405: "not with this method; see Allow.",
+HTTP_ERRORS = {
+    404: "not found; /openapi.json lists all paths.",
+    405: "method not allowed; see the Allow header.",
 }
 
 
 def sentence_of(error: RequestValidationError) -> str:
-    """The first things that are wrong, one a field, and where; nothing of what was sent."""
+    """What is wrong with the first three fields; nothing of what was sent."""
     first: dict[str, str] = {}
-    for one in error.errors():
-        where = [str(part)[:40] for part in one["loc"] if not TYPE.search(str(part))]
-        first.setdefault(where[0] if where else "", f"{'.'.join(where) or 'body'}: {one['msg']}")
-    found = list(first.values())
-    more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
-    return "; ".join(found[:3]) + more + "."
+    for detail in error.errors():
+        where = [str(part)[:40] for part in detail["loc"] if not TYPE.search(str(part))]
+        field = where[0] if where else ""
+        first.setdefault(field, f"{'.'.join(where) or 'body'}: {detail['msg']}")
+    sentences = list(first.values())
+    more = f"; and {len(sentences) - 3} more" if len(sentences) > 3 else ""
+    return "; ".join(sentences[:3]) + more + "."
 
 
-# What pydantic puts between the places of an error: which type of several it tried.
+# What pydantic puts into the location of an error: which type of a union it tried.
 TYPE = re.compile(r"\[|^[A-Z]\w+Object$|^(str|list|dict)$")
 
 

@@ -1,7 +1,7 @@
-"""One connection: as uvicorn has it, and with an end to the patience for slow clients.
+"""A connection of uvicorn that is closed when its client is too slow.
 
-uvicorn waits for ever for a request to come whole, and for an answer to be taken (measured with
-0.54: five kinds of slow clients were all connected after 25 s).
+uvicorn itself waits without limit for a request to arrive, and for an answer to be read (measured
+with 0.54: five kinds of slow clients were all still connected after 25 s).
 """
 
 from __future__ import annotations
@@ -12,48 +12,48 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-LINGER_SECONDS = 0.5  # that an idle connection stays when the server ends: a request may be on it
+LINGER_SECONDS = 0.5  # that an idle connection stays open at the end: a request may be under way
 
 
 class Connection(HttpToolsProtocol):
     """Closed when a request, or the reading of its answer, takes too long."""
 
     receive_seconds = 30.0
-    most = 1024
+    max_connections = 1024
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._deadline: asyncio.TimerHandle | None = None
         self._last = False  # whether the next request is the last one
 
-    def _expect(self, seconds: float) -> None:
-        self._relax()
+    def _start_deadline(self, seconds: float) -> None:
+        self._stop_deadline()
         self._deadline = self.loop.call_later(seconds, self._too_slow)
 
-    def _relax(self) -> None:
+    def _stop_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
     def _too_slow(self) -> None:
         if self.transport is not None:
-            self.transport.abort()  # close() would wait for what is still to be sent
+            self.transport.abort()  # close() would first send what is buffered
 
     # asyncio and httptools call these
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > self.most:
+        if len(self.connections) > self.max_connections:
             transport.abort()
             return
         # asyncio does it only for sockets that name their protocol, which create_server's do not;
         # without it the second half of an answer waits 40 ms for the first to be acknowledged.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._expect(self.receive_seconds)
+        self._start_deadline(self.receive_seconds)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._expect(self.receive_seconds)
+        self._start_deadline(self.receive_seconds)
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
@@ -62,18 +62,18 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._relax()
+        self._stop_deadline()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._expect(self.receive_seconds)
+        self._start_deadline(self.receive_seconds)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._relax()
+        self._stop_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._relax()
+        self._stop_deadline()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:

@@ -1,4 +1,4 @@
-"""From settings to a process that serves: one, or a few workers and the one that minds them."""
+"""From settings to a process that serves: one, or several workers under a supervisor."""
 
 from __future__ import annotations
 
@@ -34,43 +34,57 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(logs.LOGGER)
 
-LOOK_SECONDS = 0.2  # between two looks at the workers
-REST_SECONDS = 1.0  # before a worker that ended at once is started again
+CHECK_SECONDS = 0.2  # between two checks of the workers
+RESTART_SECONDS = 1.0  # before a worker that ended is started again
 BACKLOG = 2048
 COULD_NOT_START = 3
 
 
 def serve(settings: Settings, classifier: Classifier | None = None) -> int:
-    """Serves until SIGTERM or Ctrl-C → an exit status: 0, or COULD_NOT_START.
+    """Serves until SIGTERM or Ctrl-C.
 
-    `classifier`: what the settings load, where that was done already; several workers are other
-    processes, and each loads its own. Raises SourceError when the address cannot be had, and what
-    `create_app` raises.
+    Parameters
+    ----------
+    settings : Settings
+        How the server is set up.
+    classifier : Classifier, optional
+        The classifier of these settings, where it is loaded already. Several workers are processes
+        of their own, and each loads its own.
+
+    Returns
+    -------
+    int
+        An exit status: 0, or COULD_NOT_START.
+
+    Raises
+    ------
+    SourceError
+        Where the address is not available; and what `create_app` raises.
     """
     listener = listen(settings)
     with listener:
         if settings.workers == 1:
-            return _work(settings, listener, classifier)
-        return _mind(settings, listener)
+            return _run_worker(settings, listener, classifier)
+        return _supervise(settings, listener)
 
 
 def listen(settings: Settings) -> socket.socket:
-    """A socket at the address. SourceError where there is none to have."""
+    """A socket at the address. SourceError where that is not available."""
     try:
-        found = socket.getaddrinfo(
+        addresses = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        family, _, _, _, address = found[0]
+        family, _, _, _, address = addresses[0]
         return socket.create_server(address[:2], family=family, backlog=BACKLOG, reuse_port=False)
     except OSError as error:
         raise SourceError(
-            f"{settings.host}:{settings.port} cannot be listened at: {error.strerror or error}; "
-            "another --port?"
+            f"cannot listen at {settings.host}:{settings.port}: {error.strerror or error}; choose "
+            "another --port."
         ) from None
 
 
 class Server(uvicorn.Server):
-    """Ends with status 0 on SIGTERM, and twice asked at once."""
+    """Ends with status 0 on SIGTERM; on a second Ctrl-C at once."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -83,7 +97,7 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Who has connected already is let in first."""
+        """Clients that have connected already are accepted first."""
         for _ in range(3):
             await asyncio.sleep(0)
         await super().shutdown(sockets)
@@ -93,9 +107,11 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _work(settings: Settings, listener: socket.socket, classifier: Classifier | None = None) -> int:
-    """One process: the event loop, until it is asked to end."""
-    from unseen.web.server.app import create_app  # noqa: PLC0415 - the minder loads no model
+def _run_worker(
+    settings: Settings, listener: socket.socket, classifier: Classifier | None = None
+) -> int:
+    """One process: the event loop, until a signal ends it."""
+    from unseen.web.server.app import create_app  # noqa: PLC0415 - the supervisor loads no model
 
     logging.config.dictConfig(logs.CONFIG)
     logging.captureWarnings(True)
@@ -105,19 +121,19 @@ def _work(settings: Settings, listener: socket.socket, classifier: Classifier | 
         failures.append(True)
         server.should_exit = True
 
-    config = config_of(create_app(settings, classifier=classifier, failed=failed), settings)
+    config = uvicorn_config(create_app(settings, classifier=classifier, failed=failed), settings)
     server = Server(config)
     server.run(sockets=[listener])
     return COULD_NOT_START if failures or not server.started else 0
 
 
-def config_of(app: ASGIApp, settings: Settings) -> uvicorn.Config:
-    """How uvicorn is to serve it."""
+def uvicorn_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves an application."""
     limits = settings.limits
     protocol = type(
         "Connection",
         (Connection,),
-        {"receive_seconds": limits.receive_seconds, "most": limits.connections},
+        {"receive_seconds": limits.receive_seconds, "max_connections": limits.connections},
     )
     return uvicorn.Config(
         app,
@@ -136,19 +152,19 @@ def config_of(app: ASGIApp, settings: Settings) -> uvicorn.Config:
 # several workers
 
 
-def _mind(settings: Settings, listener: socket.socket) -> int:
-    """Starts the workers, replaces those that end, and ends with them."""
+def _supervise(settings: Settings, listener: socket.socket) -> int:
+    """Starts the workers, replaces those that end, and ends them all."""
     logging.config.dictConfig(logs.CONFIG)
     folder = tempfile.mkdtemp(prefix="unseen-metrics-")
     os.environ[SHARED_METRICS] = folder  # before prometheus_client is imported
-    os.environ["UNSEEN_HOME"] = str(cache.home())  # a temporary one is to be the same for all
+    os.environ["UNSEEN_HOME"] = str(cache.home())  # a temporary one must be the same for all
     try:
-        return _Minder(settings, listener).run()
+        return _Supervisor(settings, listener).run()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class _Minder:
+class _Supervisor:
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
         threads = settings.load_options.threads or max(1, usable() // settings.workers)
         load_options = replace(settings.load_options, threads=threads)
@@ -165,14 +181,14 @@ class _Minder:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, end)
         if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, lambda *_: self._tell(signal.SIGHUP))
+            signal.signal(signal.SIGHUP, lambda *_: self._send(signal.SIGHUP))
         for _ in range(self._settings.workers):
             self._start()
         while not self._ending:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(CHECK_SECONDS)
             for worker in [worker for worker in self._workers if not worker.is_alive()]:
                 self._workers.remove(worker)
-                if worker.exitcode == COULD_NOT_START:  # another could not either
+                if worker.exitcode == COULD_NOT_START:  # the next one could not start either
                     return self._end(COULD_NOT_START)
                 self._replace(worker)
         return self._end(0)
@@ -191,17 +207,17 @@ class _Minder:
         logger.warning("a worker ended and is replaced", extra={"fields": fields})
         if worker.pid is not None:
             metrics.forget(worker.pid)
-        time.sleep(REST_SECONDS)
+        time.sleep(RESTART_SECONDS)
         self._start()
 
-    def _tell(self, number: int) -> None:
+    def _send(self, number: int) -> None:
         for worker in self._workers:
             if worker.pid is not None and worker.is_alive():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(worker.pid, number)
 
     def _end(self, status: int) -> int:
-        """SIGTERM to all, and SIGKILL to those that have not ended in time."""
+        """Sends SIGTERM to all, and SIGKILL to those that do not end in time."""
         for worker in self._workers:
             worker.terminate()
         end = time.monotonic() + self._settings.limits.drain_seconds + 5
@@ -214,4 +230,4 @@ class _Minder:
 
 
 def _worker(settings: Settings, listener: socket.socket) -> None:
-    sys.exit(_work(settings, listener))
+    sys.exit(_run_worker(settings, listener))

@@ -1,16 +1,6 @@
-// What every part of the page uses: elements, requests, the status line.
+// What every part of the page uses: requests, the status line, commands to copy.
 
-// ui.stage is the element with that id.
-export const ui = new Proxy({}, { get: (_, id) => document.getElementById(id) });
-
-// Text is only ever text: the policy of the page refuses everything else.
-export const make = (tag, className, text) => {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
-  if (tag === "button") element.type = "button";
-  return element;
-};
+import { make, ui } from "./elements.js";
 
 // A request that was not answered as wished: `status` is 0 where nobody answered.
 export class Failure extends Error {

@@ -1,6 +1,6 @@
 // Find a label among all, or add one: a text field over a list.
 
-import { make, ui } from "./ask.js";
+import { make, ui } from "./elements.js";
 
 const SHOWN = 50;
 
@@ -10,14 +10,14 @@ const plain = (text) =>
 
 // The labels that fit what was typed: those that begin so, those with a word that does, the others.
 const fitting = (names, typed) => {
-  const wanted = plain(typed);
-  if (!wanted) return names;
+  const query = plain(typed);
+  if (!query) return names;
   const groups = [[], [], []];
   for (const name of names) {
-    const at = ` ${plain(name)}`.indexOf(` ${wanted}`);
+    const at = ` ${plain(name)}`.indexOf(` ${query}`);
     if (at === 0) groups[0].push(name);
     else if (at > 0) groups[1].push(name);
-    else if (plain(name).includes(wanted)) groups[2].push(name);
+    else if (plain(name).includes(query)) groups[2].push(name);
   }
   return groups.flat();
 };
@@ -53,9 +53,9 @@ export class Chooser {
 
   draw() {
     const typed = ui.query.value.split(/\s+/).filter(Boolean).join(" ");
-    const found = fitting(this.names, typed);
+    const names = fitting(this.names, typed);
     const isKnown = this.names.some((name) => plain(name) === plain(typed));
-    this.offered = found.slice(0, SHOWN).map((name) => ({ name, text: name }));
+    this.offered = names.slice(0, SHOWN).map((name) => ({ name, text: name }));
     if (typed && !isKnown) {
       this.offered.push({ name: typed, text: `Add the label “${typed}”`, isNew: true });
     }
@@ -67,7 +67,7 @@ export class Chooser {
         return option;
       }),
     );
-    const more = found.length - SHOWN;
+    const more = names.length - SHOWN;
     ui.optionsMore.textContent = more > 0 ? `and ${more.toLocaleString("en")} more: type on` : "";
     this.mark(0);
   }

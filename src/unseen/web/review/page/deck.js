@@ -95,16 +95,16 @@ export class Deck {
 
   // The image of a picture, loading or loaded; those of the next pictures are begun.
   image(picture) {
-    const wanted = [picture, ...this.trail.slice(this.at + 1, this.at + 2), ...this.queue];
-    const kept = new Map();
-    for (const one of wanted.slice(0, READY + 1)) {
-      kept.set(one.id, this.images.get(one.id) || begun(one));
+    const coming = [picture, ...this.trail.slice(this.at + 1, this.at + 2), ...this.queue];
+    const images = new Map();
+    for (const one of coming.slice(0, READY + 1)) {
+      images.set(one.id, this.images.get(one.id) || begun(one));
     }
     for (const one of this.trail.slice(Math.max(0, this.at - 2), this.at)) {
-      if (this.images.has(one.id)) kept.set(one.id, this.images.get(one.id));
+      if (this.images.has(one.id)) images.set(one.id, this.images.get(one.id));
     }
-    this.images = kept;
-    return kept.get(picture.id);
+    this.images = images;
+    return images.get(picture.id);
   }
 }
 

@@ -1,7 +1,8 @@
 // The sure pictures of one label, as many as fit the window: those that are wrong are marked, one
 // key accepts the others. What could not be seen is not accepted.
 
-import { counted, get, lastPart, make, pictureUrl, say, ui } from "./ask.js";
+import { counted, get, lastPart, pictureUrl, say } from "./ask.js";
+import { make, ui } from "./elements.js";
 
 const GAP = 10; // pixels between tiles, as the style has it
 const LEAST = 2; // rows, where a window is very low
@@ -54,8 +55,8 @@ export class Grid {
     let fresh = [];
     if (this.label !== undefined) {
       const count = Math.min(100, room + this.off.size);
-      const found = await get("pile", { label: this.label, pile: "sure", count });
-      fresh = found.pictures.filter((p) => !this.off.has(p.id) && this.on.isOpen(p.id));
+      const page = await get("pile", { label: this.label, pile: "sure", count });
+      fresh = page.pictures.filter((p) => !this.off.has(p.id) && this.on.isOpen(p.id));
     }
     this.set = fresh.slice(0, room);
     ui.tiles.replaceChildren(...this.set.map((picture) => this.tile(picture)));

@@ -1,12 +1,13 @@
 // The page: what is shown, what a key does, and what becomes of a decision.
 
-import { counted, copyable, get, lastPart, make, pictureUrl, post, say, tell, ui } from "./ask.js";
+import { counted, copyable, get, lastPart, pictureUrl, post, say, tell } from "./ask.js";
 import { Chooser } from "./choose.js";
 import { Deck } from "./deck.js";
+import { make, ui } from "./elements.js";
 import { Grid } from "./grid.js";
 import { Outbox, status as askStatus } from "./outbox.js";
 
-const SLOW = 400; // milliseconds after which waiting is said
+const SLOW = 400; // milliseconds after which the page says that it waits
 const CLOSER = 2.5; // times, where a picture has no more pixels than are shown
 
 const deck = new Deck();
@@ -56,8 +57,8 @@ const record = (pictures, verdict, label) => {
 };
 
 const accept = () => {
-  const said = deck.current && proposal(deck.current);
-  if (said) decide(said.verdict, said.label);
+  const proposed = deck.current && proposal(deck.current);
+  if (proposed) decide(proposed.verdict, proposed.label);
   else if (deck.current) tell("Nothing is proposed for this picture: choose a label, none or skip.");
 };
 
@@ -184,15 +185,15 @@ const showStatus = (status) => {
 
 const pending = () => outbox.operations.filter((one) => one.id).map((one) => one.id);
 
-const next = async (said = "") => {
+const next = async (message = "") => {
   if (deck.advance()) {
-    show(deck.current, said);
+    show(deck.current, message);
     return fill();
   }
   waiting(true);
   await fill();
   if (deck.current || view === "grid") return; // something else is looked at meanwhile
-  if (deck.advance()) return show(deck.current, said);
+  if (deck.advance()) return show(deck.current, message);
   if (deck.over) finish();
 };
 
@@ -266,7 +267,7 @@ const trouble = (text, retry) => {
   }
 };
 
-const show = (picture, said = "") => {
+const show = (picture, message = "") => {
   setView("one");
   zoom(false);
   draw();
@@ -295,7 +296,7 @@ const show = (picture, said = "") => {
   const state = picture.verdict ? `now ${named(decided(picture))}` : "";
   const proposed = what ? `proposed ${named(what)}` : "nothing proposed";
   const score = what?.label && first ? `, ${first.score.toFixed(2)}` : "";
-  say(`${said} ${lastPart(picture.name)}: ${state || proposed + score}.`.trim());
+  say(`${message} ${lastPart(picture.name)}: ${state || proposed + score}.`.trim());
 };
 
 const unreadable = async (picture) => {
@@ -410,11 +411,11 @@ ui.shown.addEventListener("click", (event) => {
 
 // Views
 
-const setView = (wanted) => {
-  view = wanted;
-  for (const name of ["one", "grid", "finished"]) ui[name].hidden = name !== wanted;
-  ui.hints.hidden = wanted !== "one";
-  ui.gridToggle.setAttribute("aria-pressed", String(wanted === "grid"));
+const setView = (name) => {
+  view = name;
+  for (const id of ["one", "grid", "finished"]) ui[id].hidden = id !== name;
+  ui.hints.hidden = name !== "one";
+  ui.gridToggle.setAttribute("aria-pressed", String(name === "grid"));
 };
 
 const toggleGrid = () => {

@@ -20,25 +20,25 @@ from unseen.labels.label_set import Label
 from unseen.labels.templates import fill
 from unseen.models.model import HYPOTHESIS
 from unseen.prediction import score
+from unseen.web.problems import Problem
 from unseen.web.server.apis import schemas
-from unseen.web.server.core.label_service import Asked
-from unseen.web.server.core.pictures import Picture, is_of_a_picture
-from unseen.web.server.core.problems import Problem
+from unseen.web.server.core.image_input import ImageInput, is_image_text
+from unseen.web.server.core.label_service import LabelRequest
 from unseen.web.server.core.service import Service
 from unseen.web.server.http import request_parsing
-from unseen.web.server.http.api import Api, failures, said, service
+from unseen.web.server.http.api import Api, error_responses, log_fields, service_of
 
 DEFAULT_SET = "default"  # the stored label set for pictures that come without labels
-BYTES = ("application/octet-stream", "")  # huggingface_hub names no type that it cannot guess
+BYTES = ("application/octet-stream", "")  # huggingface_hub sends no type that it cannot guess
 NO_LABELS = (
     "no labels came with this picture: send parameters.candidate_labels (in huggingface_hub, "
-    "zero_shot_image_classification), or keep a label set called default: PUT "
+    "zero_shot_image_classification), or store a label set called default: PUT "
     "/v1/labelsets/default."
 )
 
 
-class ErrorAnswer(schemas.Wire):
-    """What the clients show people of an error."""
+class HuggingFaceError(schemas.Wire):
+    """An error, as the clients show it."""
 
     error: str
 
@@ -82,11 +82,12 @@ class LabelScore(schemas.Wire):
 
 
 router = APIRouter(
-    tags=["Hugging Face"], responses=failures("HuggingFaceError", ErrorAnswer, "application/json")
+    tags=["Hugging Face"],
+    responses=error_responses("HuggingFaceError", HuggingFaceError, "application/json"),
 )
-api = Api(router, lambda problem: {"error": problem.detail}, paths=("/",), working=("/",))
+api = Api(router, lambda problem: {"error": problem.detail}, paths=("/",), inference_paths=("/",))
 
-BODY = request_parsing.described(HuggingFaceRequest)
+BODY = request_parsing.request_body(HuggingFaceRequest)
 BODY["requestBody"]["content"]["application/octet-stream"] = {
     "schema": {
         "type": "string",
@@ -105,87 +106,90 @@ BODY["requestBody"]["content"]["application/octet-stream"] = {
 async def infer(request: Request) -> Any:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind.startswith("image/") or kind in BYTES:
-        picture = Picture("image 0", content=await request.body())
-        return await _by_the_default_set(request, picture)
-    asked, _ = await request_parsing.read(request, HuggingFaceRequest)
-    nested = asked.inputs if isinstance(asked.inputs, Inputs) else None
-    image = nested.image if nested is not None else asked.image
-    parameters = asked.parameters or Parameters()
+        picture = ImageInput("image 0", content=await request.body())
+        return await _classify_by_default_set(request, picture)
+    body, _ = await request_parsing.read(request, HuggingFaceRequest)
+    nested = body.inputs if isinstance(body.inputs, Inputs) else None
+    image = nested.image if nested is not None else body.image
+    parameters = body.parameters or Parameters()
     labels = parameters.candidate_labels
     if labels is None and nested is not None:
         labels = nested.candidate_labels
     if isinstance(labels, str):
         labels = [label.strip() for label in labels.split(",")]
     if labels is not None:
-        image = image or (asked.inputs if isinstance(asked.inputs, str) else None)
+        image = image or (body.inputs if isinstance(body.inputs, str) else None)
         if image is None:
-            raise Problem(422, "inputs: one picture as base64 belongs to candidate_labels.")
-        return await _classify(request, Picture("image 0", text=image), labels, parameters)
+            raise Problem(422, "inputs: candidate_labels need one picture, as base64.")
+        return await _classify(request, ImageInput("image 0", text=image), labels, parameters)
     if image is not None:
-        return await _by_the_default_set(request, Picture("image 0", text=image))
-    return await _embed(request, asked)
+        return await _classify_by_default_set(request, ImageInput("image 0", text=image))
+    return await _embed(request, body)
 
 
 async def _classify(
-    request: Request, picture: Picture, labels: list[str], parameters: Parameters
+    request: Request, picture: ImageInput, labels: list[str], parameters: Parameters
 ) -> Any:
-    one = service(request)
+    service = service_of(request)
     template = parameters.hypothesis_template or HYPOTHESIS
     if not labels or not all(label.strip() for label in labels):
-        raise Problem(422, "candidate_labels: at least one is needed, and none may be empty.")
+        raise Problem(422, "candidate_labels: give at least one, and none that is empty.")
     if "{}" not in template:
-        raise Problem(422, "hypothesis_template: there is no {} in it for the label.")
+        raise Problem(422, "hypothesis_template: it has no {} for the label.")
     prompts = [fill(template, label) for label in labels]
-    one.check_texts(prompts, one.limits.labels, "labels in a call")
-    embedding = await one.embed_pictures([picture])
+    service.check_texts(prompts, service.limits.labels, "labels in a call")
+    embedding = await service.embed_pictures([picture])
     compiled = CompiledLabels.of_vectors(
         [Label(label, (prompt,)) for label, prompt in zip(labels, prompts, strict=True)],
-        (await one.encode_texts(prompts)).rows,
-        one.model,
+        (await service.encode_texts(prompts)).rows,
+        service.model,
     )
-    return _ranked(request, one, embedding, one.adapted(compiled))
+    return _ranking_response(request, service, embedding, service.adapted(compiled))
 
 
-async def _by_the_default_set(request: Request, picture: Picture) -> Any:
-    one = service(request)
+async def _classify_by_default_set(request: Request, picture: ImageInput) -> Any:
+    service = service_of(request)
     try:
-        compiled = (await one.labelling.of(Asked(labelset=DEFAULT_SET))).compiled
+        compiled = (
+            await service.label_service.compiled_set(LabelRequest(labelset=DEFAULT_SET))
+        ).compiled
     except Problem as problem:
         if problem.status != 404:
             raise
         raise Problem(422, NO_LABELS, code="no_labels") from None
-    return _ranked(request, one, await one.embed_pictures([picture]), compiled)
+    return _ranking_response(request, service, await service.embed_pictures([picture]), compiled)
 
 
-def _ranked(
+def _ranking_response(
     request: Request,
-    one: Service,
+    service: Service,
     embedding: NDArray[np.float32],
     compiled: CompiledLabels,
 ) -> JSONResponse:
-    """Of a picture (1, d) every label, best first; a family's bias is the same for all, and falls
-    out."""
+    """Every label of a picture (1, d), best first. A bias is the same for all: softmax drops it."""
     logits = score.logits(compiled.similarities(embedding), compiled.score)
     probabilities = score.softmax(logits)[0]
-    said(request, pictures=1)
+    log_fields(request, {"pictures": 1})
     order = np.argsort(-probabilities, kind="stable")
     return JSONResponse(
         [{"label": compiled.labels[i].name, "score": float(probabilities[i])} for i in order]
     )
 
 
-async def _embed(request: Request, asked: HuggingFaceRequest) -> Any:
-    one = service(request)
-    texts = asked.inputs if isinstance(asked.inputs, list) else [asked.inputs]
-    if asked.inputs is None or not texts:
-        raise Problem(422, "inputs: a picture with parameters.candidate_labels, or texts.")
-    given = [text for text in texts if isinstance(text, str)]
-    if any(map(is_of_a_picture, given)):
+async def _embed(request: Request, body: HuggingFaceRequest) -> Any:
+    service = service_of(request)
+    texts = body.inputs if isinstance(body.inputs, list) else [body.inputs]
+    if body.inputs is None or not texts:
+        raise Problem(422, "inputs: give a picture with parameters.candidate_labels, or texts.")
+    valid_texts = [text for text in texts if isinstance(text, str)]
+    if any(map(is_image_text, valid_texts)):
         raise Problem(422, NO_LABELS, code="no_labels")
-    dimensions = asked.dimensions or one.model.dimension
-    if dimensions > one.model.dimension:
-        raise Problem(422, f"dimensions: embeddings have {one.model.dimension} numbers here.")
-    one.check_texts(given, one.limits.texts)
-    rows = (await one.encode_texts(given)).rows
-    said(request, texts=len(given))
-    return JSONResponse(schemas.shorter(rows, dimensions).tolist())
+    dimensions = body.dimensions or service.model.dimension
+    if dimensions > service.model.dimension:
+        raise Problem(
+            422, f"dimensions: {dimensions}; at most {service.model.dimension} for this model."
+        )
+    service.check_texts(valid_texts, service.limits.texts)
+    rows = (await service.encode_texts(valid_texts)).rows
+    log_fields(request, {"texts": len(valid_texts)})
+    return JSONResponse(schemas.truncated(rows, dimensions).tolist())

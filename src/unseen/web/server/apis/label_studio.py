@@ -26,18 +26,18 @@ from unseen.prediction.predict import predict_encoded
 from unseen.prediction.prediction import Prediction
 from unseen.sources import http
 from unseen.sources.address_policy import PublicHosts
+from unseen.web.problems import Problem
 from unseen.web.server.apis import schemas
-from unseen.web.server.core.label_service import Asked
-from unseen.web.server.core.pictures import Picture
-from unseen.web.server.core.problems import Problem
+from unseen.web.server.core.image_input import ImageInput
+from unseen.web.server.core.label_service import LabelRequest
 from unseen.web.server.core.service import Service
 from unseen.web.server.http import request_parsing
-from unseen.web.server.http.api import Api, failures, said, service
+from unseen.web.server.http.api import Api, error_responses, log_fields, service_of
 
 CONFIG_CHARS = 256 * 1024
-PROJECTS = 1_000  # that are remembered
-# A path without blanks, and with no way up in it, however that is written.
-OWN_FILE = re.compile(r"(?!.*(\.|%2e){2})/[!-~]*", re.IGNORECASE)
+MAX_PROJECTS = 1_000
+# A path without blanks, and without a step up, however that is encoded.
+LOCAL_PATH = re.compile(r"(?!.*(\.|%2e){2})/[!-~]*", re.IGNORECASE)
 # Of "<!", comments and CDATA are harmless. A DOCTYPE could define entities, and is never needed.
 DECLARATION = re.compile(r"<!(?!--|\[CDATA\[)")
 CONFIG = (
@@ -46,7 +46,7 @@ CONFIG = (
 )
 
 
-class ErrorAnswer(schemas.Wire):
+class LabelStudioError(schemas.Wire):
     """Label Studio shows it as text."""
 
     error: str
@@ -120,13 +120,14 @@ class PredictAnswer(schemas.Wire):
 
 
 router = APIRouter(
-    tags=["Label Studio"], responses=failures("LabelStudioError", ErrorAnswer, "application/json")
+    tags=["Label Studio"],
+    responses=error_responses("LabelStudioError", LabelStudioError, "application/json"),
 )
 api = Api(
     router,
     lambda problem: {"error": problem.detail, "detail": problem.detail},
     paths=("/setup", "/predict", "/webhook"),
-    working=("/predict",),
+    inference_paths=("/predict",),
 )
 
 
@@ -134,8 +135,8 @@ api = Api(
 
 
 @dataclass(frozen=True)
-class Block:
-    """One <Choices> of an <Image>: `written` is what stands in a result for each label."""
+class ChoicesTag:
+    """One <Choices> of an <Image>. `written`: what a result has for each label."""
 
     name: str
     image: str
@@ -144,36 +145,36 @@ class Block:
     written: dict[str, str | list[str]]
 
 
-def blocks(config: str) -> list[Block]:
+def choices_tags(config: str) -> list[ChoicesTag]:
     """The choices of pictures in a labelling configuration. Problem 422 when there are none."""
     root = _parsed(config)
     images = {
         element.get("name", ""): element.get("value", "").removeprefix("$")
         for element in root.iter("Image")
     }
-    found = []
+    tags = []
     for element in root.iter("Choices"):
         image = element.get("toName", "")
         written = dict(_choices(element, element.get("allowNested", "").lower() == "true"))
         if image in images and written:
             several = element.get("choice", "single") == "multiple"
-            found.append(Block(element.get("name", ""), image, images[image], several, written))
-    if not found:
+            tags.append(ChoicesTag(element.get("name", ""), image, images[image], several, written))
+    if not tags:
         raise Problem(
             422, "the labelling configuration has no <Choices> with labels for an <Image>."
         )
-    return found
+    return tags
 
 
 def _parsed(config: str) -> ElementTree.Element:
     if len(config) > CONFIG_CHARS:
         raise Problem(413, f"a labelling configuration has at most {CONFIG_CHARS:,} characters.")
     if DECLARATION.search(config):
-        raise Problem(422, "the labelling configuration has a DOCTYPE, which is not read.")
+        raise Problem(422, "the labelling configuration has a DOCTYPE, which is not allowed.")
     try:
         return ElementTree.fromstring(config)
     except (ElementTree.ParseError, ValueError) as error:  # ValueError: half a character
-        raise Problem(422, f"the labelling configuration is no XML: {error}.") from None
+        raise Problem(422, f"the labelling configuration is not XML: {error}.") from None
 
 
 def _choices(choices: ElementTree.Element, nested: bool) -> Iterator[tuple[str, str | list[str]]]:
@@ -182,14 +183,14 @@ def _choices(choices: ElementTree.Element, nested: bool) -> Iterator[tuple[str, 
     waiting = [(choice, ()) for choice in reversed(choices)]
     while waiting:
         element, above = waiting.pop()
-        own = above
+        path_here = above
         if element.tag == "Choice":
-            own = (*above, element.get("alias") or element.get("value") or "")
+            path_here = (*above, element.get("alias") or element.get("value") or "")
         inner = [child for child in element if child.tag in ("Choice", "View")]
-        waiting += [(child, own) for child in reversed(inner)]
+        waiting += [(child, path_here) for child in reversed(inner)]
         label = " ".join(element.get("value", "").split())
         if element.tag == "Choice" and label and element.find(".//Choice") is None:
-            yield label, list(own) if nested else own[-1]
+            yield label, list(path_here) if nested else path_here[-1]
 
 
 # where pictures are
@@ -197,7 +198,7 @@ def _choices(choices: ElementTree.Element, nested: bool) -> Iterator[tuple[str, 
 
 @dataclass(frozen=True)
 class Project:
-    """What /setup said."""
+    """What /setup sent."""
 
     label_config: str | None = None
     hostname: str | None = None
@@ -205,34 +206,34 @@ class Project:
 
 
 def _projects(request: Request) -> OrderedDict[tuple[Any, str], Project]:
-    """Of the application; of each key by itself, so that no one uses the token of another."""
+    """The projects by API key and id, so that no client uses the token of another."""
     state = request.app.state
     if not hasattr(state, "label_studio"):
         state.label_studio = OrderedDict()
-    found: OrderedDict[tuple[Any, str], Project] = state.label_studio
-    return found
+    projects: OrderedDict[tuple[Any, str], Project] = state.label_studio
+    return projects
 
 
 def _project_of(request: Request, project: str | int | None) -> tuple[Any, str]:
     return request.scope.get("unseen.key"), str(project)
 
 
-def _picture(given: Any, name: str, project: Project, service: Service) -> Picture:
+def _picture(value: Any, name: str, project: Project, service: Service) -> ImageInput:
     """A task's picture. Raises SourceError."""
-    if not isinstance(given, str) or not given:
-        raise SourceError(f"{name}: the task has no picture under that name.")
-    if not given.startswith("/"):
-        return Picture(name, text=given)
+    if not isinstance(value, str) or not value:
+        raise SourceError(f"{name}: the task has no picture under this key.")
+    if not value.startswith("/"):
+        return ImageInput(name, text=value)
     host = urlsplit(project.hostname or "")
     # A Label Studio below a path writes that path into its own links, or leaves it out.
     below = host.path.rstrip("/")
-    path = given if below and given.startswith(f"{below}/") else below + given
-    if not path.startswith(f"{below}/data/") or OWN_FILE.fullmatch(path) is None:
-        raise SourceError(f"{name}: this is no file of Label Studio's.")
+    path = value if below and value.startswith(f"{below}/") else below + value
+    if not path.startswith(f"{below}/data/") or LOCAL_PATH.fullmatch(path) is None:
+        raise SourceError(f"{name}: not a file of Label Studio.")
     if not (project.hostname and project.token):
         raise SourceError(
-            f"{name}: Label Studio has not said where it is: connect the backend again, so that it "
-            "calls /setup."
+            f"{name}: the address of Label Studio is unknown; connect the backend again, so "
+            "that it calls /setup."
         )
     if not _is_allowed(host, service):
         raise SourceError(
@@ -240,7 +241,7 @@ def _picture(given: Any, name: str, project: Project, service: Service) -> Pictu
             f"(`unseen serve --url-host {host.netloc[:100]}` allows it)."
         )
     headers = {"Authorization": f"Token {project.token}"}
-    return Picture(name, text=f"{host.scheme}://{host.netloc}{path}", headers=headers)
+    return ImageInput(name, text=f"{host.scheme}://{host.netloc}{path}", headers=headers)
 
 
 def _is_allowed(host: SplitResult, service: Service) -> bool:
@@ -258,19 +259,19 @@ def _is_allowed(host: SplitResult, service: Service) -> bool:
     "/setup",
     summary="Label Studio connects a project",
     response_model=SetupAnswer,
-    openapi_extra=request_parsing.described(SetupRequest),
+    openapi_extra=request_parsing.request_body(SetupRequest),
 )
 async def setup(request: Request) -> Any:
-    asked, _ = await request_parsing.read(request, SetupRequest)
-    if asked.label_config:
-        blocks(asked.label_config)  # what is wrong with it is said while someone looks
-    known = _projects(request)
-    key = _project_of(request, asked.project)
-    known[key] = Project(asked.label_config, asked.hostname, asked.access_token)
-    known.move_to_end(key)
-    while len(known) > PROJECTS:
-        known.popitem(last=False)
-    return JSONResponse({"model_version": _version(service(request))})
+    body, _ = await request_parsing.read(request, SetupRequest)
+    if body.label_config:
+        choices_tags(body.label_config)  # an error is shown while someone connects the project
+    projects = _projects(request)
+    key = _project_of(request, body.project)
+    projects[key] = Project(body.label_config, body.hostname, body.access_token)
+    projects.move_to_end(key)
+    while len(projects) > MAX_PROJECTS:
+        projects.popitem(last=False)
+    return JSONResponse({"model_version": _version(service_of(request))})
 
 
 @router.post(
@@ -278,69 +279,74 @@ async def setup(request: Request) -> Any:
     summary="Pre-labels for tasks",
     response_model=PredictAnswer,
     response_model_exclude_unset=True,
-    openapi_extra=request_parsing.described(PredictRequest),
+    openapi_extra=request_parsing.request_body(PredictRequest),
 )
 async def predict(request: Request) -> Any:
-    asked, _ = await request_parsing.read(request, PredictRequest)
-    one = service(request)
-    project = _projects(request).get(_project_of(request, asked.project), Project())
-    config = asked.label_config or project.label_config
+    body, _ = await request_parsing.read(request, PredictRequest)
+    service = service_of(request)
+    project = _projects(request).get(_project_of(request, body.project), Project())
+    config = body.label_config or project.label_config
     if not config:
         raise Problem(422, "label_config: the labelling configuration is missing.")
-    if len(asked.tasks) > one.limits.texts:
-        raise Problem(413, f"{len(asked.tasks):,} tasks; at most {one.limits.texts:,} are taken.")
-    found = blocks(config)
-    encoded = await _encoded(one, asked.tasks, found, project)
+    if len(body.tasks) > service.limits.texts:
+        raise Problem(
+            413, f"{len(body.tasks):,} tasks; at most {service.limits.texts:,} are allowed."
+        )
+    tags = choices_tags(config)
+    encoded = await _encoded(service, body.tasks, tags, project)
     answers = []
-    for block in found:
-        ready = await one.labelling.of(Asked([*block.written]))
-        decision = Decision(multi_label=block.several, top_k=None if block.several else 1)
-        rows = encoded[block.key]
-        answers.append(predict_encoded(rows, ready.compiled, decision))
-    results = [_result(one, found, row) for row in zip(*answers, strict=True)]
-    said(request, pictures=len(results), failed=sum("error" in result for result in results))
+    for tag in tags:
+        compiled_set = await service.label_service.compiled_set(LabelRequest([*tag.written]))
+        decision = Decision(multi_label=tag.several, top_k=None if tag.several else 1)
+        rows = encoded[tag.key]
+        answers.append(predict_encoded(rows, compiled_set.compiled, decision))
+    results = [_result(service, tags, row) for row in zip(*answers, strict=True)]
+    failed = sum("error" in result for result in results)
+    log_fields(request, {"pictures": len(results), "failed": failed})
     return JSONResponse({"results": results})
 
 
-@router.post(
-    "/webhook", summary="Taken note of, and nothing is done", response_model=dict[str, str]
-)
+@router.post("/webhook", summary="Accepted and ignored", response_model=dict[str, str])
 async def webhook(request: Request) -> Any:
     return JSONResponse({"status": "ok"})
 
 
 async def _encoded(
-    one: Service, tasks: Sequence[Task], found: Sequence[Block], project: Project
+    service: Service, tasks: Sequence[Task], tags: Sequence[ChoicesTag], project: Project
 ) -> dict[str, list[Encoded]]:
     """Key of the tasks' data → the pictures there, each encoded once, an error where it is none."""
     encoded = {}
-    for key in dict.fromkeys(block.key for block in found):
+    for key in dict.fromkeys(tag.key for tag in tags):
         rows: list[Encoded | None] = []
         pictures = []
         for task in tasks:
             try:
-                pictures.append(_picture(task.data.get(key), key, project, one))
+                pictures.append(_picture(task.data.get(key), key, project, service))
                 rows.append(None)
             except SourceError as error:
                 rows.append(Encoded(key, None, error))
-        done: list[Encoded] = []
-        for start in range(0, len(pictures), one.limits.images):
-            done += await one.encode_pictures(pictures[start : start + one.limits.images])
-        good = iter(done)
-        encoded[key] = [next(good) if row is None else row for row in rows]
+        outcomes: list[Encoded] = []
+        for start in range(0, len(pictures), service.limits.images):
+            outcomes += await service.encode_pictures(
+                pictures[start : start + service.limits.images]
+            )
+        remaining = iter(outcomes)
+        encoded[key] = [next(remaining) if row is None else row for row in rows]
     return encoded
 
 
-def _result(one: Service, found: Sequence[Block], row: Sequence[Prediction]) -> dict[str, Any]:
+def _result(
+    service: Service, tags: Sequence[ChoicesTag], row: Sequence[Prediction]
+) -> dict[str, Any]:
     """One task's: its score is the mean of its parts'."""
     regions: list[dict[str, Any]] = []
-    for block, prediction in zip(found, row, strict=True):
+    for tag, prediction in zip(tags, row, strict=True):
         if prediction.ranking:
-            chosen = [block.written[scored.label] for scored in prediction.ranking]
+            chosen = [tag.written[scored.label] for scored in prediction.ranking]
             regions.append(
                 {
-                    "from_name": block.name,
-                    "to_name": block.image,
+                    "from_name": tag.name,
+                    "to_name": tag.image,
                     "type": "choices",
                     "value": {"choices": chosen},
                     "score": fmean(scored.score for scored in prediction.ranking),
@@ -348,9 +354,9 @@ def _result(one: Service, found: Sequence[Block], row: Sequence[Prediction]) -> 
             )
     mean = fmean(region["score"] for region in regions) if regions else 0.0
     errors = list(dict.fromkeys(p.error for p in row if p.error is not None))
-    result: dict[str, Any] = {"model_version": _version(one), "score": mean, "result": regions}
+    result: dict[str, Any] = {"model_version": _version(service), "score": mean, "result": regions}
     return {**result, "error": " ".join(errors)} if errors else result
 
 
-def _version(one: Service) -> str:
-    return f"{one.model.name}@{one.model.fingerprint[:8]}"
+def _version(service: Service) -> str:
+    return f"{service.model.name}@{service.model.fingerprint[:8]}"

@@ -15,32 +15,32 @@ from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, model_validator
 
+from unseen.web.problems import Problem
 from unseen.web.server.apis import schemas
-from unseen.web.server.core.pictures import Picture, is_of_a_picture
-from unseen.web.server.core.problems import Problem
+from unseen.web.server.core.image_input import ImageInput, is_image_text
 from unseen.web.server.core.service import Service
 from unseen.web.server.http import request_parsing
-from unseen.web.server.http.api import Api, failures, said, service
+from unseen.web.server.http.api import Api, error_responses, log_fields, service_of
 
-NOT_SAID = ("", "default/not-specified")  # the second is infinity's word for it
+NO_MODEL_NAMES = ("", "default/not-specified")  # the second is infinity's word for it
 THREE_FORMS = (
-    "this is a picture, and input takes texts. A picture is sent in one of three forms: "
+    "this is a picture, but input takes texts. Send a picture in one of three forms: "
     '"input": [{"image": "…"}]; "input": ["…"] with "modality": "image"; or "messages": '
     '[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "…"}}]}].'
 )
 
 
-class ErrorOf(schemas.Wire):
+class ErrorDetail(schemas.Wire):
     message: str
     type: str
     param: str | None
     code: str | None
 
 
-class ErrorAnswer(schemas.Wire):
-    """An error, as the client takes it apart."""
+class OpenAIError(schemas.Wire):
+    """An error, as the client reads it."""
 
-    error: ErrorOf
+    error: ErrorDetail
 
 
 class Part(schemas.Wire):
@@ -62,7 +62,7 @@ class ImageUrl(schemas.Wire):
     url: str
 
 
-class Content(schemas.Wire):
+class MessagePart(schemas.Wire):
     """A part of a message."""
 
     type: Literal["text", "image_url"]
@@ -72,10 +72,10 @@ class Content(schemas.Wire):
 
 class Message(schemas.Wire):
     role: str = "user"
-    content: str | list[Content]
+    content: str | list[MessagePart]
 
 
-Item = str | Part
+EmbeddingInput = str | Part
 Token = int | list[int]
 
 
@@ -92,7 +92,7 @@ class EmbeddingsRequest(schemas.Wire):
     )
 
     model: str | None = None
-    input: Item | list[Item] | list[Token] | None = None
+    input: EmbeddingInput | list[EmbeddingInput] | list[Token] | None = None
     messages: list[Message] | None = None
     modality: Literal["text", "image"] = "text"
     encoding_format: schemas.Encoding | None = None
@@ -117,7 +117,7 @@ class EmbeddingsAnswer(schemas.Wire):
     usage: Usage
 
 
-class ModelAnswer(schemas.Wire):
+class OpenAIModel(schemas.Wire):
     id: str
     object: Literal["model"]
     created: int
@@ -128,24 +128,24 @@ class ModelAnswer(schemas.Wire):
 
 class ModelsAnswer(schemas.Wire):
     object: Literal["list"]
-    data: list[ModelAnswer]
+    data: list[OpenAIModel]
 
 
-def shape(problem: Problem) -> dict[str, Any]:
+def error_body(problem: Problem) -> dict[str, Any]:
     """An error as OpenAI has it."""
     kind = "server_error" if problem.status >= 500 else "invalid_request_error"
     return {"error": {"message": problem.detail, "type": kind, "param": None, "code": problem.code}}
 
 
 router = APIRouter(
-    tags=["OpenAI"], responses=failures("OpenAIError", ErrorAnswer, "application/json")
+    tags=["OpenAI"], responses=error_responses("OpenAIError", OpenAIError, "application/json")
 )
 EMBEDDINGS = ("/v1/embeddings", "/embeddings", "/v1/embeddings_image", "/embeddings_image")
 api = Api(
     router,
-    shape,
+    error_body,
     paths=(*EMBEDDINGS, "/v1/models", "/v1/models/", "/models", "/models/"),
-    working=EMBEDDINGS,
+    inference_paths=EMBEDDINGS,
 )
 
 
@@ -153,45 +153,49 @@ api = Api(
     "/v1/embeddings",
     summary="The embeddings of texts and pictures",
     response_model=EmbeddingsAnswer,
-    openapi_extra=request_parsing.described(EmbeddingsRequest),
+    openapi_extra=request_parsing.request_body(EmbeddingsRequest),
 )
 @router.post("/embeddings", include_in_schema=False)
 async def embeddings(request: Request) -> Any:
-    asked, _ = await request_parsing.read(request, EmbeddingsRequest)
-    return await _answer(request, asked, asked.modality)
+    body, _ = await request_parsing.read(request, EmbeddingsRequest)
+    return await _answer(request, body, body.modality)
 
 
 @router.post("/v1/embeddings_image", include_in_schema=False)
 @router.post("/embeddings_image", include_in_schema=False)
 async def embeddings_image(request: Request) -> Any:
-    asked, _ = await request_parsing.read(request, EmbeddingsRequest)
-    return await _answer(request, asked, "image")
+    body, _ = await request_parsing.read(request, EmbeddingsRequest)
+    return await _answer(request, body, "image")
 
 
-async def _answer(request: Request, asked: EmbeddingsRequest, modality: str) -> Any:
-    one = service(request)
-    if (asked.model or "") not in NOT_SAID:
-        _check_model(one, asked.model or "")
-    things = [_thing(item, modality, i) for i, item in enumerate(_items(asked))]
-    dimensions = asked.dimensions or one.model.dimension
-    if dimensions > one.model.dimension:
+async def _answer(request: Request, body: EmbeddingsRequest, modality: str) -> Any:
+    service = service_of(request)
+    if (body.model or "") not in NO_MODEL_NAMES:
+        _check_model(service, body.model or "")
+    inputs = [_input(item, modality, i) for i, item in enumerate(_items(body))]
+    dimensions = body.dimensions or service.model.dimension
+    if dimensions > service.model.dimension:
         raise Problem(
             400,
-            f"dimensions is {dimensions}, and embeddings of {one.model.name} have "
-            f"{one.model.dimension} numbers.",
+            f"dimensions is {dimensions}; at most {service.model.dimension} for the model "
+            f"{service.model.name}.",
         )
-    texts = [thing for thing in things if isinstance(thing, str)]
-    one.check_texts(texts, one.limits.texts)
-    tokens = await one.count_tokens(texts)
-    rows = schemas.shorter(await _rows(one, things, texts), dimensions)
-    said(request, pictures=len(things) - len(texts), texts=len(texts))
-    encoding = asked.encoding_format or "float"
+    texts = [value for value in inputs if isinstance(value, str)]
+    service.check_texts(texts, service.limits.texts)
+    tokens = await service.count_tokens(texts)
+    rows = schemas.truncated(await _rows(service, inputs, texts), dimensions)
+    log_fields(request, {"pictures": len(inputs) - len(texts), "texts": len(texts)})
+    encoding = body.encoding_format or "float"
     return JSONResponse(
         {
             "object": "list",
-            "model": one.model.name,
+            "model": service.model.name,
             "data": [
-                {"object": "embedding", "index": i, "embedding": schemas.written(row, encoding)}
+                {
+                    "object": "embedding",
+                    "index": i,
+                    "embedding": schemas.encode_embedding(row, encoding),
+                }
                 for i, row in enumerate(rows)
             ],
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
@@ -199,66 +203,66 @@ async def _answer(request: Request, asked: EmbeddingsRequest, modality: str) -> 
     )
 
 
-def _items(asked: EmbeddingsRequest) -> Sequence[Item]:
-    """What is to be embedded; Problem 400 when it is nothing, or tokens."""
-    if asked.messages is not None:
-        return [_said_in(asked.messages)]
-    given = asked.input if isinstance(asked.input, list) else [asked.input]
-    if any(isinstance(item, (int, list)) for item in given):
+def _items(body: EmbeddingsRequest) -> Sequence[EmbeddingInput]:
+    """The inputs to embed. Problem 400 where there is none, and for token ids."""
+    if body.messages is not None:
+        return [_input_of(body.messages)]
+    items_or_tokens = body.input if isinstance(body.input, list) else [body.input]
+    if any(isinstance(item, (int, list)) for item in items_or_tokens):
         raise Problem(
             400,
-            "input holds token ids, which are of another model's vocabulary: send texts (in "
+            "input holds token ids, which belong to another model; send texts (in "
             "langchain-openai, check_embedding_ctx_length=False).",
         )
-    items = [item for item in given if isinstance(item, (str, Part))]
+    items = [item for item in items_or_tokens if isinstance(item, (str, Part))]
     if not items or "" in items:
-        raise Problem(400, "input is empty: give a text, a picture, or a list of them.")
+        raise Problem(400, "input is empty; give a text, a picture, or a list of them.")
     return items
 
 
-def _said_in(messages: Sequence[Message]) -> Item:
-    """The one thing that messages hold."""
-    found: list[Item | None] = []
+def _input_of(messages: Sequence[Message]) -> EmbeddingInput:
+    """The one text or picture in messages. Problem 400 for more, or none."""
+    contents: list[EmbeddingInput | None] = []
     for message in messages:
         if isinstance(message.content, str):
-            found.append(message.content)
+            contents.append(message.content)
             continue
         for part in message.content:
             if part.type == "text":
-                found.append(part.text)
+                contents.append(part.text)
             else:
-                found.append(Part(image=part.image_url.url) if part.image_url else None)
-    if len(found) != 1 or found[0] in (None, ""):
-        raise Problem(400, "messages must hold exactly one text or one picture: one vector comes.")
-    assert found[0] is not None
-    return found[0]
+                contents.append(Part(image=part.image_url.url) if part.image_url else None)
+    if len(contents) != 1 or contents[0] in (None, ""):
+        raise Problem(400, "messages must hold exactly one text or one picture.")
+    assert contents[0] is not None
+    return contents[0]
 
 
-def _thing(item: Item, modality: str, index: int) -> str | Picture:
+def _input(item: EmbeddingInput, modality: str, index: int) -> str | ImageInput:
     """A text, or a picture."""
     name = f"input {index}"
     if isinstance(item, Part):
         image = item.image or item.bytes or item.url
         if image is not None:
-            return Picture(name, text=image)
+            return ImageInput(name, text=image)
         text = item.text or ""
     elif modality == "image":
-        return Picture(name, text=item)
+        return ImageInput(name, text=item)
     else:
         text = item
-    if is_of_a_picture(text):
+    if is_image_text(text):
         raise Problem(400, f"{name}: {THREE_FORMS}", code="picture_as_text")
     return text
 
 
 async def _rows(
-    one: Service, things: Sequence[str | Picture], texts: Sequence[str]
+    service: Service, inputs: Sequence[str | ImageInput], texts: Sequence[str]
 ) -> NDArray[np.float32]:
     """(n, d), in order."""
-    pictures = [thing for thing in things if isinstance(thing, Picture)]
-    of_pictures = iter(await one.embed_pictures(pictures))
-    of_texts = iter((await one.encode_texts(texts)).rows)
-    rows = [next(of_texts) if isinstance(t, str) else next(of_pictures) for t in things]
+    pictures = [value for value in inputs if isinstance(value, ImageInput)]
+    picture_rows = iter(await service.embed_pictures(pictures))
+    text_rows = iter((await service.encode_texts(texts)).rows)
+    rows = [next(text_rows) if isinstance(t, str) else next(picture_rows) for t in inputs]
     return np.array(rows, dtype=np.float32)
 
 
@@ -270,31 +274,31 @@ ModelId = Annotated[str, Path(max_length=1000, examples=["builtin"])]
 @router.get("/v1/models", summary="The model that answers", response_model=ModelsAnswer)
 @router.get("/models", include_in_schema=False)
 async def models(request: Request) -> Any:
-    return JSONResponse({"object": "list", "data": [_described(service(request))]})
+    return JSONResponse({"object": "list", "data": [_model_dict(service_of(request))]})
 
 
-@router.get("/v1/models/{model:path}", summary="A model, by its id", response_model=ModelAnswer)
+@router.get("/v1/models/{model:path}", summary="A model, by its id", response_model=OpenAIModel)
 @router.get("/models/{model:path}", include_in_schema=False)
 async def model(request: Request, model: ModelId) -> Any:
-    _check_model(service(request), model)
-    return JSONResponse(_described(service(request)))
+    _check_model(service_of(request), model)
+    return JSONResponse(_model_dict(service_of(request)))
 
 
-def _check_model(one: Service, name: str) -> None:
-    if name not in (one.model.name, one.settings.load_options.model):
+def _check_model(service: Service, name: str) -> None:
+    if name not in (service.model.name, service.settings.load_options.model):
         raise Problem(
             404,
-            f"the model {name[:100]!r} is not served here; it is {one.model.name!r} that is.",
+            f"unknown model {name[:100]!r}; this server has {service.model.name!r}.",
             code="model_not_found",
         )
 
 
-def _described(one: Service) -> dict[str, Any]:
+def _model_dict(service: Service) -> dict[str, Any]:
     return {
-        "id": one.model.name,
+        "id": service.model.name,
         "object": "model",
-        "created": int(one.started),
+        "created": int(service.started),
         "owned_by": "unseen",
-        "dimension": one.model.dimension,
-        "family": one.model.family,
+        "dimension": service.model.dimension,
+        "family": service.model.family,
     }

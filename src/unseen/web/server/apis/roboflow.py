@@ -17,19 +17,19 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
 from unseen.prediction import score
+from unseen.web.problems import Problem
 from unseen.web.server.apis import schemas
-from unseen.web.server.core.pictures import Picture
-from unseen.web.server.core.problems import Problem
+from unseen.web.server.core.image_input import ImageInput
 from unseen.web.server.core.service import Service
 from unseen.web.server.http import request_parsing
-from unseen.web.server.http.api import Api, failures, said, service
+from unseen.web.server.http.api import Api, error_responses, log_fields, service_of
 
 TYPES = ("base64", "url")  # of what Roboflow takes; numpy is a pickle, which is never opened
 EXAMPLE: Any = {"type": "base64", "value": schemas.PNG}
 
 
-class ErrorAnswer(schemas.Wire):
-    """What the SDK shows people of an error."""
+class RoboflowError(schemas.Wire):
+    """An error, as the SDK shows it."""
 
     message: str
 
@@ -41,7 +41,7 @@ class ImageValue(schemas.Wire):
     value: Any = Field(json_schema_extra={"type": "string"}, examples=[schemas.PNG])
 
 
-Thing = str | ImageValue
+ClipInput = str | ImageValue
 Kind = Literal["image", "text"]
 
 
@@ -50,7 +50,7 @@ class ImagesRequest(schemas.Wire):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"image": EXAMPLE}]})
 
-    image: Thing | list[Thing]
+    image: ClipInput | list[ClipInput]
 
 
 class TextsRequest(schemas.Wire):
@@ -62,16 +62,18 @@ class TextsRequest(schemas.Wire):
 
 
 class CompareRequest(schemas.Wire):
-    """One thing, and those that it is compared with. `clip_version_id` is let pass."""
+    """One thing, and those that it is compared with. `clip_version_id` is ignored."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"subject": EXAMPLE, "prompt": ["red", "blue"]}]}
     )
 
-    subject: Thing
+    subject: ClipInput
     subject_type: Kind = "image"
     # An object of a type and a value is a picture; any other has a name for each prompt.
-    prompt: Annotated[Thing | list[Thing] | dict[str, Thing], Field(union_mode="left_to_right")]
+    prompt: Annotated[
+        ClipInput | list[ClipInput] | dict[str, ClipInput], Field(union_mode="left_to_right")
+    ]
     prompt_type: Kind = "text"
 
 
@@ -97,13 +99,13 @@ class CompareAnswer(schemas.Wire):
 router = APIRouter(
     prefix="/clip",
     tags=["Roboflow"],
-    responses=failures("RoboflowError", ErrorAnswer, "application/json"),
+    responses=error_responses("RoboflowError", RoboflowError, "application/json"),
 )
 api = Api(
     router,
     lambda problem: {"message": problem.detail},
     paths=("/clip/",),
-    working=("/clip/compare", "/clip/embed_image", "/clip/embed_text"),
+    inference_paths=("/clip/compare", "/clip/embed_image", "/clip/embed_text"),
     key_in_body=True,
 )
 
@@ -112,60 +114,60 @@ api = Api(
     "/embed_image",
     summary="The embeddings of pictures",
     response_model=RowsAnswer,
-    openapi_extra=request_parsing.described(ImagesRequest),
+    openapi_extra=request_parsing.request_body(ImagesRequest),
 )
 async def embed_image(request: Request) -> Any:
-    asked, _ = await request_parsing.read(request, ImagesRequest)
-    return await _embeddings(request, _listed(asked.image), "image")
+    body, _ = await request_parsing.read(request, ImagesRequest)
+    return await _embeddings(request, _as_list(body.image), "image")
 
 
 @router.post(
     "/embed_text",
     summary="The embeddings of texts",
     response_model=RowsAnswer,
-    openapi_extra=request_parsing.described(TextsRequest),
+    openapi_extra=request_parsing.request_body(TextsRequest),
 )
 async def embed_text(request: Request) -> Any:
-    asked, _ = await request_parsing.read(request, TextsRequest)
-    return await _embeddings(request, _listed(asked.text), "text")
+    body, _ = await request_parsing.read(request, TextsRequest)
+    return await _embeddings(request, _as_list(body.text), "text")
 
 
-def _listed(given: Any) -> list[Any]:
-    return given if isinstance(given, list) else [given]
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
-async def _embeddings(request: Request, things: Sequence[Thing], kind: Kind) -> Any:
+async def _embeddings(request: Request, inputs: Sequence[ClipInput], kind: Kind) -> Any:
     start = time.perf_counter()
-    rows = await _rows(service(request), things, kind, kind)
-    said(request, things=len(things), kind=kind)
-    return _answer(start, embeddings=rows.tolist())
+    rows = await _rows(service_of(request), inputs, kind, kind)
+    log_fields(request, {"things": len(inputs), "kind": kind})
+    return _answer(start, {"embeddings": rows.tolist()})
 
 
 @router.post(
     "/compare",
     summary="The cosines of a picture or text to others",
     response_model=CompareAnswer,
-    openapi_extra=request_parsing.described(CompareRequest),
+    openapi_extra=request_parsing.request_body(CompareRequest),
 )
 async def compare(request: Request) -> Any:
-    asked, _ = await request_parsing.read(request, CompareRequest)
+    body, _ = await request_parsing.read(request, CompareRequest)
     start = time.perf_counter()
-    one = service(request)
-    named = asked.prompt if isinstance(asked.prompt, dict) else None
-    prompts = list(named.values()) if named is not None else _listed(asked.prompt)
-    subject = await _rows(one, [asked.subject], asked.subject_type, "subject")
-    rows = await _rows(one, prompts, asked.prompt_type, "prompt")
-    said(request, things=len(prompts), kind=asked.prompt_type)
-    found = score.cosines(subject, rows)[0].tolist()
-    return _answer(
-        start, similarity=found if named is None else dict(zip(named, found, strict=True))
-    )
+    service = service_of(request)
+    named_prompts = body.prompt if isinstance(body.prompt, dict) else None
+    prompts = list(named_prompts.values()) if named_prompts is not None else _as_list(body.prompt)
+    subject = await _rows(service, [body.subject], body.subject_type, "subject")
+    rows = await _rows(service, prompts, body.prompt_type, "prompt")
+    log_fields(request, {"things": len(prompts), "kind": body.prompt_type})
+    similarities = score.cosines(subject, rows)[0].tolist()
+    if named_prompts is None:
+        return _answer(start, {"similarity": similarities})
+    return _answer(start, {"similarity": dict(zip(named_prompts, similarities, strict=True))})
 
 
-def _answer(start: float, **found: Any) -> JSONResponse:
+def _answer(start: float, result: dict[str, Any]) -> JSONResponse:
     return JSONResponse(
         {
-            **found,
+            **result,
             "time": time.perf_counter() - start,
             "inference_id": str(uuid.uuid4()),
             "frame_id": None,
@@ -175,29 +177,29 @@ def _answer(start: float, **found: Any) -> JSONResponse:
 
 
 async def _rows(
-    one: Service, things: Sequence[Thing], kind: Kind, called: str
+    service: Service, inputs: Sequence[ClipInput], kind: Kind, field: str
 ) -> NDArray[np.float32]:
-    """The embeddings of pictures or of texts; Problem for what is neither."""
-    if not things:
-        raise Problem(422, f"{called}: an empty list; give at least one.")
+    """The embeddings of pictures or of texts, (n, d). Problem 400 or 422 for other input."""
+    if not inputs:
+        raise Problem(422, f"{field}: an empty list; give at least one item.")
     if kind == "text":
-        texts = [thing for thing in things if isinstance(thing, str)]
-        if len(texts) < len(things):
-            raise Problem(422, f"{called}: a text is a string, not an object.")
-        one.check_texts(texts, one.limits.texts)
-        return (await one.encode_texts(texts)).rows
-    pictures = [_picture(thing, f"{called} {i}") for i, thing in enumerate(things)]
-    return await one.embed_pictures(pictures)
+        texts = [item for item in inputs if isinstance(item, str)]
+        if len(texts) < len(inputs):
+            raise Problem(422, f"{field}: a text is a string, not an object.")
+        service.check_texts(texts, service.limits.texts)
+        return (await service.encode_texts(texts)).rows
+    pictures = [_picture(item, f"{field} {i}") for i, item in enumerate(inputs)]
+    return await service.embed_pictures(pictures)
 
 
-def _picture(thing: Thing, name: str) -> Picture:
-    if isinstance(thing, str):
-        return Picture(name, text=thing)
-    if thing.type not in TYPES or not isinstance(thing.value, str):
+def _picture(item: ClipInput, name: str) -> ImageInput:
+    if isinstance(item, str):
+        return ImageInput(name, text=item)
+    if item.type not in TYPES or not isinstance(item.value, str):
         raise Problem(
             400,
-            f"{name}: pictures of the type {thing.type[:40]!r} are not read; send "
+            f"{name}: unknown picture type {item.type[:40]!r}; send "
             '{"type": "base64", "value": "…"}.',
             code="bad_image",
         )
-    return Picture(name, text=thing.value)
+    return ImageInput(name, text=item.value)

@@ -1,4 +1,4 @@
-"""The types of our own API, as JSON has them. Unknown fields are let pass, as everywhere here."""
+"""The JSON types of our own API. Unknown fields are ignored, as in every API here."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from unseen.prediction.decision import Decision
-from unseen.web.server.core.label_service import Asked
-from unseen.web.server.core.pictures import Picture
+from unseen.web.server.core.image_input import ImageInput
+from unseen.web.server.core.label_service import LabelRequest
 
 # A red square of 8 by 8 pixels.
 PNG = (
@@ -25,7 +25,7 @@ Embedding = Union[list[float], str]  # noqa: UP007 - pydantic reads it on Python
 
 
 class Wire(BaseModel):
-    """What all of them are."""
+    """The base of all types: unknown fields are ignored."""
 
     model_config = ConfigDict(extra="ignore", protected_namespaces=(), allow_inf_nan=False)
 
@@ -39,7 +39,7 @@ class ImageObject(Wire):
     name: str | None = Field(None, max_length=200)
 
     @model_validator(mode="after")
-    def _one(self) -> ImageObject:
+    def _check_exactly_one(self) -> ImageObject:
         if sum(x is not None for x in (self.base64, self.url, self.embedding)) != 1:
             raise ValueError("an image has exactly one of base64, url and embedding")
         return self
@@ -76,14 +76,14 @@ class LabelsRequest(Wire):
     template: Template | None = None
     background: list[str] = Field(default=[], description="labels that mean none of these")
 
-    def asked(self, labelset: str | None = None) -> Asked:
+    def label_request(self, labelset: str | None = None) -> LabelRequest:
         labels: Any = self.labels
         if isinstance(labels, dict):
             labels = {
                 name: value.model_dump() if isinstance(value, LabelObject) else value
                 for name, value in labels.items()
             }
-        return Asked(labels, labelset, self.template, tuple(self.background))
+        return LabelRequest(labels, labelset, self.template, tuple(self.background))
 
 
 class ClassifyRequest(LabelsRequest):
@@ -104,7 +104,7 @@ class ClassifyRequest(LabelsRequest):
     )
 
     @model_validator(mode="after")
-    def _one(self) -> ClassifyRequest:
+    def _check_exactly_one(self) -> ClassifyRequest:
         if (self.image is None) == (self.images is None):
             raise ValueError("give image (one) or images (a list)")
         return self
@@ -126,13 +126,13 @@ class EmbedRequest(Wire):
 
 
 class SearchRequest(Wire):
-    """Words and pictures, added up."""
+    """Texts and pictures; their embeddings are added."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"texts": ["a red square"]}]})
 
     texts: list[str] = []
     images: list[Image] = []
-    without: list[str] = Field(default=[], description="what it shall not be like")
+    without: list[str] = Field(default=[], description="texts to subtract from the query")
     top: int = Field(50, ge=1)
 
 
@@ -146,7 +146,7 @@ class SimilarRequest(Wire):
     top: int = Field(50, ge=1)
 
     @model_validator(mode="after")
-    def _one(self) -> SimilarRequest:
+    def _check_exactly_one(self) -> SimilarRequest:
         if (self.id is None) == (self.image is None):
             raise ValueError("give the id of a picture in the index, or an image")
         return self
@@ -171,7 +171,7 @@ class PredictionAnswer(Wire):
     ranking: list[ScoredAnswer] | None = None
     left_out: int | None = None
     likely: list[str] | None = None
-    evidence: float | None = Field(None, description="that any label is there, if asked for")
+    evidence: float | None = Field(None, description="that any label fits, if `unknown` is set")
     error: str | None = None
 
 
@@ -181,14 +181,14 @@ class SetName(Wire):
 
 
 class ModelAnswer(Wire):
-    """Whose answer it is."""
+    """The model of an answer."""
 
     model: str = Field(description="its name")
     fingerprint: str = Field(description="of its files; vectors of one fingerprint are comparable")
 
 
 class CalibrationAnswer(Wire):
-    """What labelled pictures taught of the label set."""
+    """The calibration of a label set."""
 
     pictures: int = Field(description="that it was learnt from")
     coverage: float | None = Field(description="how often the right label is among `likely`")
@@ -277,25 +277,25 @@ class ProblemAnswer(Wire):
     code: str
 
 
-def picture(image: str | ImageObject, index: int) -> Picture:
-    """One of a request."""
+def image_input(image: str | ImageObject, index: int) -> ImageInput:
+    """A picture of a request."""
     name = f"image {index}"
     if isinstance(image, str):
-        return Picture(name, text=image)
-    named = image.name or name
+        return ImageInput(name, text=image)
+    name_or_default = image.name or name
     if image.embedding is not None:
-        return Picture(named, embedding=image.embedding)
-    return Picture(named, text=image.base64 if image.url is None else image.url)
+        return ImageInput(name_or_default, embedding=image.embedding)
+    return ImageInput(name_or_default, text=image.base64 if image.url is None else image.url)
 
 
-def shorter(rows: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]:
+def truncated(rows: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]:
     """(n, d) → the first numbers of each row, of length 1 again."""
     first = rows[:, :dimensions]
     length = np.linalg.norm(first, axis=1, keepdims=True)
     return np.asarray(first / np.maximum(length, 1e-12), dtype=np.float32)
 
 
-def written(vector: NDArray[np.float32], encoding: str) -> list[float] | str:
+def encode_embedding(vector: NDArray[np.float32], encoding: str) -> list[float] | str:
     """An embedding as numbers, or as base64 of its little-endian float32."""
     if encoding == "base64":
         return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")

@@ -1,8 +1,8 @@
-"""Things that arrive one by one → batches for a network, in a thread of its own.
+"""Items that arrive one by one → batches for a network, in a thread of its own.
 
-A batch is what waits when the network is free. It does not wait for company, except a bounded
-moment for what is known to be on its way (a picture that is being decoded). So one client alone
-waits for nobody, and under load batches are full because the queue is.
+A batch is what is queued when the network is free. It waits for more items only where more are
+known to come (a picture that is being decoded), and only for a bounded time. So a single client
+never waits, and under load batches are full because the queue is.
 """
 
 from __future__ import annotations
@@ -16,25 +16,39 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from unseen.web.problems import overloaded
 from unseen.web.server.core.metrics import Metrics
-from unseen.web.server.core.problems import overloaded
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-SMOOTHING = 0.3  # of the newest batch, in the running mean of seconds an item
-LEAST = 2  # that may wait however slow the network is, so that it is never without work
+SMOOTHING = 0.3  # the weight of the newest batch in the running mean of seconds per item
+MIN_QUEUED = 2  # items that may wait however slow the network is, so that it is never idle
 
 
 @dataclass(eq=False)
-class _Waiting(Generic[T, R]):
+class _QueuedItem(Generic[T, R]):
     item: T
-    answer: asyncio.Future[R]
+    result: asyncio.Future[R]
     since: float
 
 
-class Batches(Generic[T, R]):
-    """`run` on what is submitted, several at a time. For one event loop."""
+class DynamicBatcher(Generic[T, R]):
+    """Runs a function on the items that are submitted, several at a time. For one event loop.
+
+    Parameters
+    ----------
+    kind : str
+        Names the queue in metrics and threads: `image` or `text`.
+    run : callable
+        The results of a list of items, in order. It runs in one thread.
+    metrics : Metrics
+        Counts queue, batches and seconds.
+    size : int
+        Items in a batch, at most.
+    max_delay : float
+        Seconds that a batch waits, at most, for items that `expect` announced.
+    """
 
     def __init__(
         self,
@@ -43,142 +57,177 @@ class Batches(Generic[T, R]):
         metrics: Metrics,
         *,
         size: int,
-        patience: float = 0.0,
+        max_delay: float = 0.0,
     ) -> None:
-        """`size`: of a batch, at most; `patience`: seconds to wait for what is on its way."""
         self._kind = kind
         self._run = run
         self._metrics = metrics
         self._size = size
-        self._patience = patience
-        self._queue: deque[_Waiting[T, R]] = deque()
-        self._coming = 0
-        self._working = 0
+        self._max_delay = max_delay
+        self._queue: deque[_QueuedItem[T, R]] = deque()
+        self._expected = 0
+        self._running = 0
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"unseen-{kind}")
         self._task: asyncio.Task[None] | None = None
-        self._seconds = 0.0  # an item, as it went lately
-        self._ended = 0.0  # when the last batch did
+        self._seconds = 0.0  # for an item: a running mean
+        self._ended = 0.0  # when the last batch ended
 
     @property
     def pending(self) -> int:
-        """How many wait, are on their way, or are being worked on."""
-        return len(self._queue) + self._coming + self._working
+        """How many items are queued, expected or in the running batch."""
+        return len(self._queue) + self._expected + self._running
 
     def wait(self) -> float:
-        """Seconds that new work would wait, as things go."""
+        """How long a new item would wait.
+
+        Returns
+        -------
+        float
+            Seconds, by the running mean.
+        """
         return self.pending * self._seconds
 
     def check(self, longest: float) -> None:
-        """Raises the Problem of an overloaded server where the wait is longer than that."""
+        """Refuses new work while the queue is too long.
+
+        Parameters
+        ----------
+        longest : float
+            Seconds that an item may wait.
+
+        Raises
+        ------
+        Problem
+            503 with a Retry-After.
+        """
         wait = self.wait()
-        if wait > longest and self.pending - self._working >= LEAST:
+        if wait > longest and self.pending - self._running >= MIN_QUEUED:
             self._metrics.rejected.labels("queue").inc()
             raise overloaded(wait)
 
     def assume(self, seconds: float, *, size: int | None = None) -> None:
-        """What an item takes, until there is a batch to learn it from; `size`: of batches, now."""
+        """Sets the running mean, until batches correct it.
+
+        Parameters
+        ----------
+        seconds : float
+            For one item.
+        size : int, optional
+            Items in a batch from now on.
+        """
         self._seconds = seconds
         self._size = size or self._size
 
     def expect(self, number: int) -> None:
-        """So many are on their way (or, negative, are not any more)."""
-        self._coming += number
+        """Announces items that will be submitted soon.
+
+        Parameters
+        ----------
+        number : int
+            How many; negative for items that were submitted, or never will be.
+        """
+        self._expected += number
         self._metrics.queue_depth.labels(self._kind).inc(number)
         self._arrived.set()
 
     async def submit(self, item: T, *, since: float | None = None) -> R:
-        """The answer to one item. Cancelled while it waits, it is never worked on.
+        """Queues one item. If it is cancelled while it waits, it is never run.
 
-        `since`: when its work began, if that was before (`time.perf_counter`).
+        Parameters
+        ----------
+        item : T
+            What `run` takes.
+        since : float, optional
+            When work on it began, by `time.perf_counter`, if that was before now.
+
+        Returns
+        -------
+        R
+            The result of the item; what `run` raised is raised here.
         """
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._work())
+            self._task = asyncio.create_task(self._run_batches())
         now = time.perf_counter()
-        waiting: _Waiting[T, R] = _Waiting(
+        queued: _QueuedItem[T, R] = _QueuedItem(
             item, asyncio.get_running_loop().create_future(), now if since is None else since
         )
-        self._queue.append(waiting)
+        self._queue.append(queued)
         depth = self._metrics.queue_depth.labels(self._kind)
         depth.inc()
         self._arrived.set()
         try:
-            answer = await waiting.answer
+            result = await queued.result
         finally:
             depth.dec()
-            if not waiting.answer.done() or waiting.answer.cancelled():
-                self._forget(waiting)
+            if not queued.result.done() or queued.result.cancelled():
+                with suppress(ValueError):  # it is in a batch already
+                    self._queue.remove(queued)
         self._metrics.stage_seconds.labels("wait").observe(time.perf_counter() - now)
-        return answer
+        return result
 
-    def _forget(self, waiting: _Waiting[T, R]) -> None:
-        with suppress(ValueError):  # it is in a batch already
-            self._queue.remove(waiting)
-
-    async def _work(self) -> None:
+    async def _run_batches(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             while not self._queue:
                 self._arrived.clear()
                 await self._arrived.wait()
-            await self._company()
-            batch = [
-                self._queue.popleft() for _ in range(min(self._size, len(self._queue)))
-            ]  # what was cancelled has left the queue
+            await self._wait_for_expected()
+            # Cancelled items have left the queue: it may be empty by now.
+            batch = [self._queue.popleft() for _ in range(min(self._size, len(self._queue)))]
             if not batch:
                 continue
-            self._working = len(batch)
+            self._running = len(batch)
             start = time.perf_counter()
             try:
-                answers = await loop.run_in_executor(
-                    self._thread, self._run, [waiting.item for waiting in batch]
+                results = await loop.run_in_executor(
+                    self._thread, self._run, [queued.item for queued in batch]
                 )
-                answered = list(zip(batch, answers, strict=True))
+                pairs = list(zip(batch, results, strict=True))
             except Exception as error:
-                for waiting in batch:
-                    if not waiting.answer.done():
-                        waiting.answer.set_exception(error)
+                for queued in batch:
+                    if not queued.result.done():
+                        queued.result.set_exception(error)
             except asyncio.CancelledError:
-                for waiting in batch:
-                    waiting.answer.cancel()
+                for queued in batch:
+                    queued.result.cancel()
                 raise
             else:
-                for waiting, answer in answered:
-                    if not waiting.answer.done():
-                        waiting.answer.set_result(answer)
+                for queued, result in pairs:
+                    if not queued.result.done():
+                        queued.result.set_result(result)
             finally:
-                self._working = 0
+                self._running = 0
             self._measure(batch, start)
 
-    async def _company(self) -> None:
-        """Waits while more is on its way, the batch is not full, and patience lasts."""
-        end = time.perf_counter() + self._patience
-        while self._coming and len(self._queue) < self._size:
-            left = end - time.perf_counter()
-            if left <= 0:
+    async def _wait_for_expected(self) -> None:
+        """Waits while more is expected and the batch is not full, for `max_delay` at most."""
+        end = time.perf_counter() + self._max_delay
+        while self._expected and len(self._queue) < self._size:
+            seconds = end - time.perf_counter()
+            if seconds <= 0:
                 return
             self._arrived.clear()
             try:
-                await asyncio.wait_for(self._arrived.wait(), left)
+                await asyncio.wait_for(self._arrived.wait(), seconds)
             except (TimeoutError, asyncio.TimeoutError):
                 return
 
-    def _measure(self, batch: Sequence[_Waiting[T, R]], start: float) -> None:
+    def _measure(self, batch: Sequence[_QueuedItem[T, R]], start: float) -> None:
         end = time.perf_counter()
         self._metrics.batch_size.labels(self._kind).observe(len(batch))
         self._metrics.stage_seconds.labels(self._kind).observe(end - start)
-        # Under load, what counts is from the end of one batch to that of the next.
-        busy = end - max(self._ended, min(waiting.since for waiting in batch))
+        # Under load, what counts is the time from the end of one batch to the end of the next.
+        busy = end - max(self._ended, min(queued.since for queued in batch))
         new = busy / len(batch)
-        self._seconds = (
-            new if not self._seconds else (SMOOTHING * new + (1 - SMOOTHING) * self._seconds)
-        )
+        old = self._seconds
+        self._seconds = SMOOTHING * new + (1 - SMOOTHING) * old if old else new
         self._ended = end
 
     async def close(self) -> None:
-        """Ends the thread; what waits is cancelled."""
+        """Ends the thread; queued items are cancelled."""
         if self._task is not None:
             self._task.cancel()
-        for waiting in self._queue:
-            waiting.answer.cancel()
+        for queued in self._queue:
+            queued.result.cancel()
         self._thread.shutdown(wait=False, cancel_futures=True)

@@ -1,6 +1,6 @@
-"""Pictures and texts of requests → embeddings: batches across requests, and what is remembered.
+"""Pictures and texts of requests → embeddings, in batches across requests, with caches.
 
-For one event loop. Work is done in threads: decoders, one for each network, some for URLs.
+For one event loop. The work is done in threads: decoders, one for each network, some for URLs.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -26,10 +25,11 @@ from unseen.models.inputs import PictureArrays
 from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
 from unseen.prediction.open_set import NOTHINGS, ReferenceSet, picture_of_nothing, prompts
 from unseen.system.cpu import usable
-from unseen.web.server.core.batching import Batches
+from unseen.system.lru import ByteLRU
+from unseen.web.problems import Problem
+from unseen.web.server.core.batching import DynamicBatcher
+from unseen.web.server.core.image_input import ImageInput, content_of, embedding_of
 from unseen.web.server.core.metrics import Metrics
-from unseen.web.server.core.pictures import Picture, content_of, embedding_of
-from unseen.web.server.core.problems import Problem
 from unseen.web.server.core.settings import Settings
 
 T = TypeVar("T")
@@ -38,8 +38,8 @@ Decoding = asyncio.Future[PictureArrays | UnseenError]
 
 TEXTS_AT_ONCE = 64  # texts in a batch
 TEXTS_IN_TURN = 64  # texts of one request before others have their turn
-TRIED = (1, 4)  # pictures in a batch, to see which of the two sizes is faster here
-CLEARLY = 0.9  # times the seconds; a ViT-B/32 in fours takes 0.65 of what it takes alone
+TRIAL_SIZES = (1, 4)  # pictures in a batch, to see whether larger batches are faster here
+CLEARLY_FASTER = 0.9  # of the seconds; a ViT-B/32 takes 0.65 a picture in batches of four
 LONG_TEXTS = ["a " * 200] * 24  # as much as a batch may hold
 ADVICE = re.compile(r"; raise max_\w+ to allow it")
 FETCHERS = 16  # threads that wait for URLs
@@ -47,7 +47,7 @@ FETCHERS = 16  # threads that wait for URLs
 
 @dataclass(frozen=True)
 class Texts:
-    """(n, d) float32 rows of length 1, and what is to be said of the texts that were cut."""
+    """(n, d) float32 rows of length 1, and warnings about the texts that were cut."""
 
     rows: Floats
     warnings: tuple[str, ...]
@@ -59,8 +59,8 @@ class Encoding:
     def __init__(
         self, settings: Settings, metrics: Metrics, classifier: Classifier | None = None
     ) -> None:
-        """Loads no weights; `warm_up` does. `classifier`: what the settings load, where that was
-        done already. Raises ModelError."""
+        """Loads no weights; `warm_up` does. `classifier`: the classifier of these settings, where
+        it is loaded already. Raises ModelError."""
         self.settings = settings
         self.limits = settings.limits
         self.metrics = metrics
@@ -73,17 +73,20 @@ class Encoding:
         threads = settings.load_options.threads or usable()
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="unseen-decode")
         self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="unseen-fetch")
-        self.images: Batches[PictureArrays, Floats] = Batches(
+        self.images: DynamicBatcher[PictureArrays, Floats] = DynamicBatcher(
             "image",
             lambda pixels: self.encoder.encode_pixels(pixels),
             metrics,
             size=settings.batch_size or SMALL_BATCH,
-            patience=settings.batch_seconds,
+            max_delay=settings.batch_seconds,
         )
-        self.texts: Batches[str, tuple[Floats, bool]] = Batches(
+        self.texts: DynamicBatcher[str, tuple[Floats, bool]] = DynamicBatcher(
             "text", self._encode_texts, metrics, size=TEXTS_AT_ONCE
         )
-        self._prompts: OrderedDict[str, tuple[Floats, bool]] = OrderedDict()
+        prompt_bytes = 4 * self.model.dimension + 512  # its text, too, and what Python adds
+        self._prompts: ByteLRU[str, tuple[Floats, bool]] = ByteLRU(
+            settings.limits.cache_bytes, lambda _: prompt_bytes
+        )
         self._reference_set: asyncio.Task[ReferenceSet] | None = None
 
     @property
@@ -92,23 +95,23 @@ class Encoding:
         return self.encoder.model
 
     def warm_up(self) -> None:
-        """Loads, compiles and checks both nets; finds the batch size that is fastest here, unless
-        it was given, and what a picture and a text take."""
+        """Loads, compiles and checks both networks; measures the fastest batch size, unless the
+        settings have one, and the seconds for a picture and for a text."""
         grey = np.zeros((64, 64, 3), dtype=np.uint8)
         pixels = self.encoder.pixels(grey, limits=DEFAULT_LIMITS)
         assert not isinstance(pixels, UnseenError)
         size = self.settings.batch_size
         if size is None:  # convolutions are fastest in small batches, transformers in large ones
-            few, several = (self._seconds_a_picture(pixels, n) for n in TRIED)
-            size = LARGE_BATCH if several < CLEARLY * few else SMALL_BATCH
-        # The largest batches now: what they need of memory is then there from the start.
-        self.images.assume(self._seconds_a_picture(pixels, size), size=size)
-        own = self.model.labels[:1]  # of a model that knows no other words
-        self.encoder.encode_once([*own] or LONG_TEXTS)
-        self.texts.assume(_least(partial(self.encoder.encode_once, [*own] or ["a"])))
+            few, several = (self._seconds_per_picture(pixels, n) for n in TRIAL_SIZES)
+            size = LARGE_BATCH if several < CLEARLY_FASTER * few else SMALL_BATCH
+        # The largest batches now: the memory that they need is then allocated from the start.
+        self.images.assume(self._seconds_per_picture(pixels, size), size=size)
+        label = [*self.model.labels[:1]]  # of a model that knows no other words
+        self.encoder.encode_once(label or LONG_TEXTS)
+        self.texts.assume(_seconds(partial(self.encoder.encode_once, label or ["a"])))
 
-    def _seconds_a_picture(self, pixels: PictureArrays, number: int) -> float:
-        return _least(partial(self.encoder.encode_pixels, [pixels] * number)) / number
+    def _seconds_per_picture(self, pixels: PictureArrays, number: int) -> float:
+        return _seconds(partial(self.encoder.encode_pixels, [pixels] * number)) / number
 
     async def close(self) -> None:
         """Ends the threads."""
@@ -123,7 +126,7 @@ class Encoding:
     def admit(self) -> None:
         """Raises a Problem, at once, when the server is not warm or too much waits already."""
         self._must_be_ready()
-        self.images.check(self.limits.queue_seconds)  # texts may be known: they are asked for later
+        self.images.check(self.limits.queue_seconds)  # texts may be cached: they are checked later
 
     def _must_be_ready(self) -> None:
         if not self.ready:
@@ -133,22 +136,21 @@ class Encoding:
 
     # pictures
 
-    async def encode_pictures(self, pictures: Sequence[Picture]) -> list[Encoded]:
+    async def encode_pictures(self, pictures: Sequence[ImageInput]) -> list[Encoded]:
         """Each picture's embedding, or why it has none, in order. Raises Problem for too many."""
         at_most(len(pictures), self.limits.images, "pictures in a call")
         self._must_be_ready()
         if any(picture.embedding is None for picture in pictures):
             self.images.check(self.limits.queue_seconds)
-        # Begun at once: what else comes in this moment is to find them counted.
-        begun = [
+        # Start tasks first, so that concurrent requests see the queue length.
+        tasks = [
             self._decoding(picture) if picture.embedding is None and picture.url is None else None
             for picture in pictures
         ]
-        return list(await asyncio.gather(*map(self._encode, pictures, begun)))
+        return list(await asyncio.gather(*map(self._encode, pictures, tasks)))
 
-    async def embed_pictures(self, pictures: Sequence[Picture]) -> Floats:
-        """(n, d) float32 rows of pictures that all have to be some: Problem 400 for one that is
-        none."""
+    async def embed_pictures(self, pictures: Sequence[ImageInput]) -> Floats:
+        """(n, d) float32 rows, of length 1. Problem 400 for a picture that cannot be read."""
         rows = np.zeros((len(pictures), self.model.dimension), dtype=np.float32)
         for row, encoded in zip(rows, await self.encode_pictures(pictures), strict=True):
             if encoded.embedding is None:
@@ -156,7 +158,7 @@ class Encoding:
             row[:] = encoded.embedding
         return rows
 
-    async def _encode(self, picture: Picture, begun: Decoding | None) -> Encoded:
+    async def _encode(self, picture: ImageInput, decoding: Decoding | None) -> Encoded:
         name = picture.name
         start = time.perf_counter()
         try:
@@ -164,24 +166,24 @@ class Encoding:
                 vector = embedding_of(picture.embedding, self.model.dimension, name)
                 return Encoded(name, vector)
             if picture.url is not None:
-                picture = replace(picture, content=await self.fetched(picture.url, picture.headers))
+                picture = replace(picture, content=await self.fetch(picture.url, picture.headers))
                 start = time.perf_counter()
         except UnseenError as error:
             return Encoded(name, None, error)
-        pixels = await (begun or self._decoding(picture))
+        pixels = await (decoding or self._decoding(picture))
         if isinstance(pixels, UnseenError):
             return Encoded(name, None, pixels)
         return Encoded(name, await self.images.submit(pixels, since=start))
 
-    def _decoding(self, picture: Picture) -> Decoding:
-        """Begun, and counted as long as it lasts."""
+    def _decoding(self, picture: ImageInput) -> Decoding:
+        """Starts to decode a picture, which is counted as expected until that is done."""
         loop = asyncio.get_running_loop()
         self.images.expect(1)
-        begun = loop.run_in_executor(self._decoders, self._decode, picture)
-        begun.add_done_callback(lambda _: self.images.expect(-1))
-        return begun
+        decoding = loop.run_in_executor(self._decoders, self._decode, picture)
+        decoding.add_done_callback(lambda _: self.images.expect(-1))
+        return decoding
 
-    def _decode(self, picture: Picture) -> PictureArrays | UnseenError:
+    def _decode(self, picture: ImageInput) -> PictureArrays | UnseenError:
         with self.metrics.stage("decode"):
             try:
                 content = content_of(picture)
@@ -190,7 +192,7 @@ class Encoding:
             pixels = self.encoder.pixels(content)
             return _renamed(pixels, picture.name) if isinstance(pixels, UnseenError) else pixels
 
-    async def fetched(self, url: str, headers: Mapping[str, str] | None = None) -> bytes:
+    async def fetch(self, url: str, headers: Mapping[str, str] | None = None) -> bytes:
         """The bytes at a URL that a client named. Raises SourceError.
 
         `headers`: for the host of the URL alone; never a client's own.
@@ -198,28 +200,27 @@ class Encoding:
         if not (self.settings.urls or self.settings.url_hosts):
             raise SourceError(
                 "pictures are not fetched from URLs by this server (`unseen serve --urls` allows "
-                "it): send the picture itself, as base64."
+                "it); send the picture itself, as base64."
             )
-        from unseen.web.server.core.remote import fetched  # noqa: PLC0415 - http and ssl, if asked for
+        from unseen.web.server.core.remote import fetch_image  # noqa: PLC0415 - loads http and ssl
 
         with self.metrics.stage("fetch"):
-            return await in_pool(self._fetchers, fetched, url, self.settings, headers)
+            return await in_pool(self._fetchers, fetch_image, url, self.settings, headers)
 
     # texts
 
     async def encode_texts(self, texts: Sequence[str]) -> Texts:
-        """Texts as they are; each is encoded once, as long as it is remembered."""
+        """Texts as they are; one that is cached is not encoded again."""
         distinct = list(dict.fromkeys(texts))
-        found: dict[str, tuple[Floats, bool]] = {}
+        encoded: dict[str, tuple[Floats, bool]] = {}
         missing = []
         for text in distinct:
-            known = self._prompts.get(text)
-            if known is None:
+            cached = self._prompts.get(text)
+            if cached is None:
                 missing.append(text)
             else:
-                self._prompts.move_to_end(text)
-                found[text] = known
-        self.metrics.cache.labels("prompt", "hit").inc(len(found))
+                encoded[text] = cached
+        self.metrics.cache.labels("prompt", "hit").inc(len(encoded))
         self.metrics.cache.labels("prompt", "miss").inc(len(missing))
         if missing:
             self._must_be_ready()
@@ -227,30 +228,25 @@ class Encoding:
         for start in range(0, len(missing), TEXTS_IN_TURN):
             some = missing[start : start + TEXTS_IN_TURN]
             answers = await asyncio.gather(*map(self.texts.submit, some))
-            found.update(zip(some, answers, strict=True))
-            self._remember(dict(zip(some, answers, strict=True)))
-        said = tuple(self.encoder.cut_short(text) for text in distinct if found[text][1])
-        rows = np.array([found[text][0] for text in texts], dtype=np.float32)
-        return Texts(rows.reshape(len(texts), self.model.dimension), said)
+            for text, answer in zip(some, answers, strict=True):
+                encoded[text] = answer
+                self._prompts.put(text, answer)
+        warnings = tuple(self.encoder.cut_short(text) for text in distinct if encoded[text][1])
+        rows = np.array([encoded[text][0] for text in texts], dtype=np.float32)
+        return Texts(rows.reshape(len(texts), self.model.dimension), warnings)
 
     def _encode_texts(self, texts: list[str]) -> list[tuple[Floats, bool]]:
         rows, cut = self.encoder.encode_once(texts)
-        # Copies: a row that is kept must not keep its whole batch.
+        # Copies: a cached row must not keep its whole batch in memory.
         return [(row.copy(), was_cut) for row, was_cut in zip(rows, cut, strict=True)]
 
-    def _remember(self, prompts: dict[str, tuple[Floats, bool]]) -> None:
-        self._prompts.update(prompts)
-        each = 4 * self.model.dimension + 512  # and its text, and what Python adds
-        while len(self._prompts) * each > self.limits.cache_bytes:
-            self._prompts.popitem(last=False)
-
     async def reference_set(self) -> ReferenceSet:
-        """What evidence is measured against: encoded once, in the queues of everything else."""
+        """What evidence is measured against: encoded once, in the queues of all other work."""
         task = self._reference_set
         if task is None or (task.done() and task.exception() is not None):
             task = self._reference_set = asyncio.create_task(self._encode_reference_set())
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        # Shielded: one who goes away takes nothing from the others.
+        # Shielded: a client that disconnects must not cancel what others wait for.
         return await asyncio.shield(task)
 
     async def _encode_reference_set(self) -> ReferenceSet:
@@ -272,9 +268,9 @@ class Encoding:
         ids, _ = await in_pool(self._decoders, encode, texts, self.model.context_length)
         return sum(map(len, ids))
 
-    def check_texts(self, texts: Sequence[str], most: int, what: str = "texts in a call") -> None:
-        """Problem 413 or 422 for too many, one too long, or one that is no Unicode."""
-        at_most(len(texts), most, what)
+    def check_texts(self, texts: Sequence[str], limit: int, what: str = "texts in a call") -> None:
+        """Problem 413 for more than `limit` texts, 422 for one that is too long."""
+        at_most(len(texts), limit, what)
         longest = max(texts, key=len, default="")
         if len(longest) > self.limits.prompt_chars:
             raise Problem(
@@ -285,8 +281,8 @@ class Encoding:
             )
 
 
-def _least(work: Callable[[], Any]) -> float:
-    """Seconds that it takes, the quickest of three times."""
+def _seconds(work: Callable[[], Any]) -> float:
+    """How long it takes, the shortest of three times."""
     times = []
     for _ in range(3):
         start = time.perf_counter()
@@ -296,14 +292,14 @@ def _least(work: Callable[[], Any]) -> float:
 
 
 async def in_pool(pool: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any) -> T:
-    """The result of work done in a thread of a pool."""
+    """The result of work in a thread of a pool."""
     return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
 
 
-def at_most(number: int, most: int, what: str) -> None:
-    """Problem 413 for more than that."""
-    if number > most:
-        raise Problem(413, f"{number:,} {what}; at most {most:,} are taken.", code="too_many")
+def at_most(number: int, limit: int, what: str) -> None:
+    """Problem 413 for more than `limit`."""
+    if number > limit:
+        raise Problem(413, f"{number:,} {what}; at most {limit:,} are allowed.", code="too_many")
 
 
 def _renamed(error: UnseenError, name: str) -> UnseenError:

@@ -1,8 +1,7 @@
-"""The index of a server: read in one thread, because it is one SQLite connection."""
+"""The index of a server. It is one SQLite connection, so one thread works with it."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,9 +14,10 @@ from unseen.images.open import open_image
 from unseen.index.hits import Hit
 from unseen.index.index import Index
 from unseen.pages import thumbnail
+from unseen.system.lru import ByteLRU
+from unseen.web.problems import Problem
 from unseen.web.server.core.encoding import in_pool
 from unseen.web.server.core.metrics import Metrics
-from unseen.web.server.core.problems import Problem
 from unseen.web.server.core.settings import ServerLimits
 
 Floats = NDArray[np.float32]
@@ -25,32 +25,30 @@ Floats = NDArray[np.float32]
 SIDE = 256  # pixels of a thumbnail
 
 
-class Indexed:
+class IndexService:
     """Search, neighbours and thumbnails of an index."""
 
     def __init__(
         self, folder: Path, encoder: Encoder, limits: ServerLimits, metrics: Metrics
     ) -> None:
-        """StoreError where there is no index, or none that this model has looked at."""
+        """Raises StoreError where there is no index, or none with rows of this model."""
         self._index = Index(folder, create=False)
         self._view = self._index.view(encoder)
         self._limits = limits.of_a_picture()
-        self._cache_bytes = limits.cache_bytes
         self._metrics = metrics
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="unseen-index")
-        self._painters = ThreadPoolExecutor(1, thread_name_prefix="unseen-thumbnails")
-        self._thumbnails: OrderedDict[int, bytes] = OrderedDict()
-        self._thumbnail_bytes = 0
+        self._renderer = ThreadPoolExecutor(1, thread_name_prefix="unseen-thumbnails")
+        self._thumbnails: ByteLRU[int, bytes] = ByteLRU(limits.cache_bytes, len)
         self._view.matrix()  # brought up to date before the first search needs it
 
     @property
     def name(self) -> str:
-        """Of the folder; its path is private."""
+        """The name of its folder; the path is not for clients."""
         return self._index.root.name
 
     async def close(self) -> None:
         """Ends the threads and closes the file."""
-        self._painters.shutdown(wait=False, cancel_futures=True)
+        self._renderer.shutdown(wait=False, cancel_futures=True)
         self._thread.shutdown(wait=True, cancel_futures=True)
         self._index.close()
 
@@ -78,21 +76,17 @@ class Indexed:
         cached = self._thumbnails.get(picture)
         self._metrics.hit("thumbnail", cached is not None)
         if cached is not None:
-            self._thumbnails.move_to_end(picture)
             return cached
         hit = await in_pool(self._thread, self._view.hit, picture)
         if hit is None:
             raise _no_such(picture)
-        content = await in_pool(self._painters, self._paint, self._index.path(hit.paths[0]))
-        if content is None:
+        jpeg = await in_pool(self._renderer, self._render, self._index.path(hit.paths[0]))
+        if jpeg is None:
             raise _no_such(picture)
-        self._thumbnails[picture] = content
-        self._thumbnail_bytes += len(content)
-        while self._thumbnail_bytes > self._cache_bytes:
-            self._thumbnail_bytes -= len(self._thumbnails.popitem(last=False)[1])
-        return content
+        self._thumbnails.put(picture, jpeg)
+        return jpeg
 
-    def _paint(self, path: Path) -> bytes | None:
+    def _render(self, path: Path) -> bytes | None:
         try:
             return thumbnail(open_image(path, limits=self._limits, at_least=SIDE // 2), SIDE)
         except UnseenError:

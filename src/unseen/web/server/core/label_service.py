@@ -1,4 +1,4 @@
-"""The labels of requests → compiled label sets: made once, kept in memory, stored under names."""
+"""The labels of requests → compiled label sets: each compiled once, cached, stored by name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -19,21 +18,22 @@ from unseen.labels.label_set import Label, LabelSet
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.decision import Decision
 from unseen.system import cache
+from unseen.system.lru import ByteLRU
+from unseen.web.problems import Problem
 from unseen.web.server.core.encoding import Encoding, at_most, in_pool
 from unseen.web.server.core.label_sets import LabelStore, StoredSet
 from unseen.web.server.core.logs import LOGGER
-from unseen.web.server.core.problems import Problem
 
 logger = logging.getLogger(LOGGER)
 
-COMPILE_SECONDS = 5.0  # that a PUT waits for its set
+COMPILE_SECONDS = 5.0  # that a PUT waits for its set to be compiled
 NAME = re.compile(r"[\w][\w .-]{0,63}")
 WITH_VERSION = re.compile(r"(.+)@(\d{1,9})")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The labels of a request: of its own, or the name of a stored set, perhaps with a version."""
+class LabelRequest:
+    """The labels of a request: in it, or the name of a stored set, perhaps with a version."""
 
     labels: Any = None
     labelset: str | None = None
@@ -42,8 +42,8 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Ready:
-    """Labels that are compiled, what is to be said of them, and the stored set they are of."""
+class CompiledSet:
+    """Compiled labels, the warnings about them, and the stored set from which they come."""
 
     compiled: CompiledLabels
     warnings: tuple[str, ...] = ()
@@ -51,23 +51,24 @@ class Ready:
     calibration: Calibration | None = None
 
     def calibrated(self, decision: Decision) -> Decision:
-        """With the calibration of the stored set, where it is of this mode."""
+        """With the calibration of the stored set, where that was learnt for this mode."""
         mode = decision.multi_label
         if self.calibration is None or self.calibration.multi_label != mode:
             return decision
         return replace(decision, calibration=self.calibration)
 
 
-class Labelling:
+class LabelService:
     """Label sets, compiled for the model of an `Encoding`."""
 
     def __init__(self, encoding: Encoding) -> None:
         """Opens the file of stored sets. Raises StoreError."""
         self._encoding = encoding
-        self._clerk = ThreadPoolExecutor(1, thread_name_prefix="unseen-labels")
-        self._compiled: OrderedDict[Hashable, Ready] = OrderedDict()
-        self._compiled_bytes = 0
-        self._compiling: dict[Hashable, asyncio.Task[Ready]] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="unseen-labels")
+        self._compiled: ByteLRU[Hashable, CompiledSet] = ByteLRU(
+            encoding.limits.cache_bytes, _bytes_of, keep_last=True
+        )
+        self._compiling: dict[Hashable, asyncio.Task[CompiledSet]] = {}
         self._store = LabelStore(
             encoding.settings.label_store or cache.home() / "labelsets.sqlite",
             encoding.model.fingerprint,
@@ -77,164 +78,157 @@ class Labelling:
         """Ends the thread and closes the file."""
         for task in list(self._compiling.values()):
             task.cancel()
-        self._clerk.shutdown(wait=True, cancel_futures=True)
+        self._thread.shutdown(wait=True, cancel_futures=True)
         self._store.close()
 
-    def label_set(self, asked: Asked, *, stored: bool = False) -> LabelSet:
+    def label_set(self, request: LabelRequest, *, stored: bool = False) -> LabelSet:
         """The labels that came with a request. Raises LabelError, and Problem for too many."""
         limits = self._encoding.limits
         model = self._encoding.model
-        if asked.labels is None and model.labels:
-            none = (*model.background, *asked.background)
-            names = [name for name in model.labels if name not in none]
-            asked = replace(asked, labels=names, background=none)
-        if asked.labels is None:
-            raise LabelError("no labels were given: labels, or the name of a labelset.")
-        most = limits.stored_labels if stored else limits.labels
-        at_most(len(asked.labels), most, "labels in a call")
-        # Merged here, and not by LabelSet, which would warn the log of a server.
-        labels = asked.labels
+        if request.labels is None and model.labels:
+            background_labels = (*model.background, *request.background)
+            names = [name for name in model.labels if name not in background_labels]
+            request = replace(request, labels=names, background=background_labels)
+        if request.labels is None:
+            raise LabelError("no labels; give labels, or the name of a labelset.")
+        max_labels = limits.stored_labels if stored else limits.labels
+        at_most(len(request.labels), max_labels, "labels in a call")
+        # Merged here, and not by LabelSet, whose warning would go to the log of the server.
+        labels = request.labels
         if isinstance(labels, list):
             labels = list(dict.fromkeys(" ".join(label.split()) for label in labels))
-        background = dict.fromkeys(" ".join(label.split()) for label in asked.background)
-        label_set = LabelSet.from_data(labels).extended(asked.template, background)
+        background = dict.fromkeys(" ".join(label.split()) for label in request.background)
+        label_set = LabelSet.from_data(labels).extended(request.template, background)
         prompts = label_set.prompts(self._encoding.model.template)
-        texts = [text for own in prompts for text in own]
+        texts = [text for of_label in prompts for text in of_label]
         self._encoding.check_texts([*label_set.names, *texts], 2**31)
-        most = limits.stored_prompts if stored else limits.prompts
-        at_most(len(texts), most, "prompts (labels times templates)")
+        max_prompts = limits.stored_prompts if stored else limits.prompts
+        at_most(len(texts), max_prompts, "prompts (labels times templates)")
         return label_set
 
-    async def of(self, asked: Asked) -> Ready:
+    async def compiled_set(self, request: LabelRequest) -> CompiledSet:
         """The labels of a request, compiled."""
-        if asked.labelset is None:
-            label_set = self.label_set(asked)
-            return await self._made_once(label_set, lambda: self._compile(label_set))
-        if asked.labels is not None or asked.template is not None or asked.background:
+        if request.labelset is None:
+            label_set = self.label_set(request)
+            return await self._once(label_set, lambda: self._compile(label_set))
+        if request.labels is not None or request.template is not None or request.background:
             raise LabelError(
-                f"the label set {asked.labelset!r} brings its own labels, templates and "
+                f"the label set {request.labelset!r} has its own labels, templates and "
                 "background: leave those out, or leave labelset out."
             )
-        return await self.compiled(await self.stored(asked.labelset))
+        return await self.compiled(await self.stored(request.labelset))
 
-    async def _made_once(
-        self, key: Hashable, make: Callable[[], Coroutine[Any, Any, Ready]]
-    ) -> Ready:
-        """What is kept under a key; made once, for all that ask meanwhile."""
-        found = self._compiled.get(key)
-        self._encoding.metrics.hit("labels", found is not None)
-        if found is not None:
-            self._compiled.move_to_end(key)
-            return found
+    async def _once(
+        self, key: Hashable, compile_set: Callable[[], Coroutine[Any, Any, CompiledSet]]
+    ) -> CompiledSet:
+        """The cached set of a key; compiled once, for all requests that come meanwhile."""
+        compiled_set = self._compiled.get(key)
+        self._encoding.metrics.hit("labels", compiled_set is not None)
+        if compiled_set is not None:
+            return compiled_set
         task = self._compiling.get(key)
         if task is None:
-            task = self._compiling[key] = asyncio.create_task(self._adapted(make()))
-            task.add_done_callback(lambda done: self._keep(key, done))
-        # Shielded: one who goes away takes nothing from the others.
+            task = self._compiling[key] = asyncio.create_task(self._adapted(compile_set()))
+            task.add_done_callback(lambda done: self._cache(key, done))
+        # Shielded: a client that disconnects must not cancel what others wait for.
         return await asyncio.shield(task)
 
-    async def _adapted(self, made: Coroutine[Any, Any, Ready]) -> Ready:
-        """As the server's adapter has it; the store keeps it as it was."""
-        ready = await made
-        compiled = self._encoding.adapted(ready.compiled)
-        # What was learnt is of labels as they are answered, adapted or not.
-        learnt = None if ready.stored is None else _calibration(ready.stored, compiled)
-        return replace(ready, compiled=compiled, calibration=learnt)
+    async def _adapted(self, compiling: Coroutine[Any, Any, CompiledSet]) -> CompiledSet:
+        """With the server's adapter; the store keeps the set without it."""
+        compiled_set = await compiling
+        compiled = self._encoding.adapted(compiled_set.compiled)
+        stored = compiled_set.stored
+        # A calibration is of the labels as they answer: with an adapter, of the adapted ones.
+        calibration = None if stored is None else _calibration(stored, compiled)
+        return replace(compiled_set, compiled=compiled, calibration=calibration)
 
-    def _keep(self, key: Hashable, task: asyncio.Task[Ready]) -> None:
+    def _cache(self, key: Hashable, task: asyncio.Task[CompiledSet]) -> None:
         self._compiling.pop(key, None)
-        if task.cancelled() or task.exception() is not None:
-            return
-        self._compiled[key] = task.result()
-        self._compiled_bytes += _bytes_of(task.result())
-        while self._compiled_bytes > self._encoding.limits.cache_bytes and len(self._compiled) > 1:
-            _, old = self._compiled.popitem(last=False)
-            self._compiled_bytes -= _bytes_of(old)
+        if not task.cancelled() and task.exception() is None:
+            self._compiled.put(key, task.result())
 
-    async def _compile(self, label_set: LabelSet) -> Ready:
+    async def _compile(self, label_set: LabelSet) -> CompiledSet:
         texts = await self._encoding.encode_texts(texts_of(self._encoding.model, label_set))
-        return Ready(assemble(self._encoding.model, label_set, texts.rows), texts.warnings)
+        return CompiledSet(assemble(self._encoding.model, label_set, texts.rows), texts.warnings)
 
     # stored label sets
 
-    async def stored(self, wanted: str, version: int | None = None) -> StoredSet:
+    async def stored(self, name: str, version: int | None = None) -> StoredSet:
         """A set by its NAME or NAME@VERSION. Of a name alone, the newest that is compiled.
 
         Problem 404 where there is none.
         """
-        match = WITH_VERSION.fullmatch(wanted)
+        match = WITH_VERSION.fullmatch(name)
         if match is not None:
-            wanted, version = match[1], int(match[2])
-        found = None
+            name, version = match[1], int(match[2])
+        stored = None
         if version is None:
-            found = await in_pool(self._clerk, self._store.ready, wanted)
-        if found is None:
-            found = await in_pool(self._clerk, self._store.get, wanted, version)
-        if found is None:
-            which = f"{wanted}@{version}" if version is not None else wanted
-            raise Problem(404, f"there is no label set {which!r}.", code="no_such_labelset")
-        return found
+            stored = await in_pool(self._thread, self._store.ready, name)
+        if stored is None:
+            stored = await in_pool(self._thread, self._store.get, name, version)
+        if stored is None:
+            raise _no_such_set(name if version is None else f"{name}@{version}")
+        return stored
 
     async def newest(self, name: str, version: int | None = None) -> StoredSet:
-        """A set as it was put, compiled or not (then that is begun). Problem 404."""
-        found = await in_pool(self._clerk, self._store.get, name, version)
-        if found is None:
-            raise Problem(404, f"there is no label set {name!r}.", code="no_such_labelset")
-        if found.status == "compiling":
-            _in_the_background(self.compiled(found))
-        return found
+        """A set as it was put; where it is not compiled yet, that is begun. Problem 404."""
+        stored = await in_pool(self._thread, self._store.get, name, version)
+        if stored is None:
+            raise _no_such_set(name)
+        if stored.status == "compiling":
+            _in_the_background(self.compiled(stored))
+        return stored
 
-    async def compiled(self, stored: StoredSet) -> Ready:
+    async def compiled(self, stored: StoredSet) -> CompiledSet:
         """A stored set, compiled: from memory, from the file, or now."""
         key = (stored.name, stored.version)
-        return await self._made_once(key, lambda: self._compile_stored(stored))
+        return await self._once(key, lambda: self._compile_stored(stored))
 
-    async def _compile_stored(self, stored: StoredSet) -> Ready:
-        where = (stored.name, stored.version)
-        file = await in_pool(self._clerk, self._store.compiled, *where)
+    async def _compile_stored(self, stored: StoredSet) -> CompiledSet:
+        version = (stored.name, stored.version)
+        file = await in_pool(self._thread, self._store.compiled, *version)
         if file is not None:
             compiled = CompiledLabels.from_bytes(file, stored.name)
             compiled = compiled.for_model(self._encoding.model)
-            return Ready(compiled, stored=stored)
+            return CompiledSet(compiled, stored=stored)
         try:
-            ready = await self._compile(_defined(stored))
+            compiled_set = await self._compile(_label_set_of(stored))
         except UnseenError as error:
-            await in_pool(self._clerk, self._store.keep, *where, None, str(error))
+            await in_pool(self._thread, self._store.keep, *version, None, str(error))
             raise
-        await in_pool(self._clerk, self._store.keep, *where, ready.compiled.to_bytes())
-        return replace(ready, stored=replace(stored, status="ready"))
+        await in_pool(self._thread, self._store.keep, *version, compiled_set.compiled.to_bytes())
+        return replace(compiled_set, stored=replace(stored, status="ready"))
 
-    async def put(self, name: str, asked: Asked) -> tuple[StoredSet, bool]:
-        """Keeps a set, and compiles it → it, and whether its name is new.
+    async def put(self, name: str, request: LabelRequest) -> tuple[StoredSet, bool]:
+        """Stores and compiles a set → it, and whether its name is new.
 
         Where compiling takes long it goes on afterwards: the status says so.
         """
-        return await self.put_set(name, self.label_set(asked, stored=True))
+        return await self.put_set(name, self.label_set(request, stored=True))
 
     async def put_set(
         self, name: str, label_set: LabelSet, calibration: Calibration | None = None
     ) -> tuple[StoredSet, bool]:
-        """As `put`, of labels already read, and what was learnt of them."""
+        """As `put`, of labels that are read already, and their calibration."""
         if NAME.fullmatch(name) is None:
             raise Problem(422, "a label set's name has 1 to 64 letters, digits, _, ., - or spaces.")
-        known = await in_pool(self._clerk, self._store.get, name, None)
-        if known is None:
-            number = await in_pool(self._clerk, self._store.count)
+        if await in_pool(self._thread, self._store.get, name, None) is None:
+            number = await in_pool(self._thread, self._store.count)
             at_most(number + 1, self._encoding.limits.label_sets, "label sets")
         stored, new = await in_pool(
-            self._clerk,
+            self._thread,
             self._store.put,
             name,
             _definition(label_set, calibration),
             len(label_set.labels),
         )
         await asyncio.wait([_in_the_background(self.compiled(stored))], timeout=COMPILE_SECONDS)
-        found = await in_pool(self._clerk, self._store.get, name, stored.version)
-        return found or stored, new
+        compiled = await in_pool(self._thread, self._store.get, name, stored.version)
+        return compiled or stored, new
 
-    async def learnt(self, name: str, label_set: LabelSet) -> Calibration | None:
-        """What is kept for a set of that name, where its newest version has just these labels."""
-        stored = await in_pool(self._clerk, self._store.get, name, None)
+    async def calibration_of(self, name: str, label_set: LabelSet) -> Calibration | None:
+        """That of the stored set of a name, where its newest version has just these labels."""
+        stored = await in_pool(self._thread, self._store.get, name, None)
         if stored is None or "calibration" not in stored.definition:
             return None
         same = json.loads(json.dumps(_definition(label_set, None)))
@@ -244,24 +238,27 @@ class Labelling:
 
     async def list(self) -> list[StoredSet]:
         """The newest version of each."""
-        return await in_pool(self._clerk, self._store.list)
+        return await in_pool(self._thread, self._store.list)
 
     async def delete(self, name: str) -> None:
         """Problem 404 where there is none."""
-        if not await in_pool(self._clerk, self._store.delete, name):
-            raise Problem(404, f"there is no label set {name!r}.", code="no_such_labelset")
-        for key in [k for k in self._compiled if isinstance(k, tuple) and k[0] == name]:
-            self._compiled_bytes -= _bytes_of(self._compiled.pop(key))
+        if not await in_pool(self._thread, self._store.delete, name):
+            raise _no_such_set(name)
+        self._compiled.discard_if(lambda key: isinstance(key, tuple) and key[0] == name)
 
 
-def _bytes_of(ready: Ready) -> int:
-    """What compiled labels keep, about: their vectors, and what Python makes of a label."""
-    compiled = ready.compiled
+def _no_such_set(name: str) -> Problem:
+    return Problem(404, f"there is no label set {name!r}.", code="no_such_labelset")
+
+
+def _bytes_of(compiled_set: CompiledSet) -> int:
+    """The memory of compiled labels, about: their vectors, and Python's objects for each label."""
+    compiled = compiled_set.compiled
     return compiled.matrix.nbytes + compiled.neutral.nbytes + 4096 + 1024 * len(compiled.labels)
 
 
 def _definition(label_set: LabelSet, calibration: Calibration | None) -> dict[str, Any]:
-    """What is kept of a set: enough to make it again."""
+    """What is stored of a set: enough to compile it again."""
     return {
         "labels": [asdict(label) for label in label_set.labels],
         "templates": label_set.templates,
@@ -270,21 +267,21 @@ def _definition(label_set: LabelSet, calibration: Calibration | None) -> dict[st
 
 
 def _calibration(stored: StoredSet, compiled: CompiledLabels) -> Calibration | None:
-    """That of a stored set; one that is not of this model and these labels is logged, and left."""
+    """That of a stored set. One for another model or other labels is logged, and not used."""
     data = stored.definition.get("calibration")
     if data is None:
         return None
     try:
-        found = Calibration.from_data(data, f"{stored.name}@{stored.version}")
-        found.check(compiled, multi_label=found.multi_label)
+        calibration = Calibration.from_data(data, f"{stored.name}@{stored.version}")
+        calibration.check(compiled, multi_label=calibration.multi_label)
     except LabelError as error:
         fields = {"labelset": f"{stored.name}@{stored.version}", "error": str(error)}
         logger.error("calibration not used", extra={"fields": fields})
         return None
-    return found
+    return calibration
 
 
-def _defined(stored: StoredSet) -> LabelSet:
+def _label_set_of(stored: StoredSet) -> LabelSet:
     labels, patterns = stored.definition["labels"], stored.definition["templates"]
     return LabelSet(
         tuple(Label(**{**label, "prompts": tuple(label["prompts"])}) for label in labels),
@@ -294,7 +291,7 @@ def _defined(stored: StoredSet) -> LabelSet:
 
 
 def _in_the_background(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-    """Goes on by itself; what it raises is found in the store."""
+    """Goes on by itself; its errors are recorded in the store."""
     task = asyncio.ensure_future(work)
     _BACKGROUND.add(task)  # the event loop itself keeps only weak references
     task.add_done_callback(_BACKGROUND.discard)

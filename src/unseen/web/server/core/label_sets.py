@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS compiled (
 
 @dataclass(frozen=True)
 class StoredSet:
-    """One version of a set, and what came of compiling it for a model."""
+    """One version of a set, and whether it is compiled for a model."""
 
     name: str
     version: int
@@ -55,9 +55,9 @@ class StoredSet:
 
     @property
     def definition(self) -> dict[str, Any]:
-        """Labels, templates and the like. Parsed when asked for, which most requests do not."""
-        found: dict[str, Any] = json.loads(self.text)
-        return found
+        """Labels, templates and calibration. Parsed here, as most requests need none of it."""
+        definition: dict[str, Any] = json.loads(self.text)
+        return definition
 
 
 class LabelStore:
@@ -70,7 +70,7 @@ class LabelStore:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"{path}: label sets cannot be kept there: {error}.") from None
+            raise StoreError(f"{path}: label sets cannot be stored there: {error}.") from None
         self._database = connect(path, [SCHEMA], "file of label sets")
         self._database.execute("PRAGMA synchronous = FULL")  # an answered PUT outlives a power cut
 
@@ -106,15 +106,13 @@ class LabelStore:
 
     def get(self, name: str, version: int | None = None) -> StoredSet | None:
         """A version; None: the newest. None where there is no such."""
-        found = list(self._sets("name = ? AND version = coalesce(?, newest)", name, version))
-        return found[0] if found else None
+        sets = self._sets("name = ? AND version = coalesce(?, newest)", name, version)
+        return next(sets, None)
 
     def ready(self, name: str) -> StoredSet | None:
         """The newest version that is compiled: what is used while a newer one is compiling."""
-        found = list(
-            self._sets("name = ? AND file IS NOT NULL ORDER BY version DESC LIMIT 1", name)
-        )
-        return found[0] if found else None
+        sets = self._sets("name = ? AND file IS NOT NULL ORDER BY version DESC LIMIT 1", name)
+        return next(sets, None)
 
     def list(self) -> list[StoredSet]:
         """The newest version of each, by name."""
@@ -143,7 +141,7 @@ class LabelStore:
         return row[0] if row else None
 
     def keep(self, name: str, version: int, file: bytes | None, error: str | None = None) -> None:
-        """What came of compiling. Nothing is kept of a version that was deleted meanwhile."""
+        """The result of compiling. Nothing is stored for a version that was deleted meanwhile."""
         with transaction(self._database):
             self._database.execute(
                 "INSERT OR REPLACE INTO compiled SELECT name, version, ?, ?, ? FROM version "

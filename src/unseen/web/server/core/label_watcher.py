@@ -1,4 +1,4 @@
-"""Label files that a server was given: each is a stored set, read again when it changes."""
+"""The label files of a server: each is a stored set, read again when it changes."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from pathlib import Path
 from unseen.errors import LabelError, UnseenError
 from unseen.labels.label_set import LabelSet
 from unseen.prediction.calibration import Calibration, beside
+from unseen.web.problems import Problem
 from unseen.web.server.core.logs import LOGGER
-from unseen.web.server.core.problems import Problem
 from unseen.web.server.core.service import Service
 
 logger = logging.getLogger(LOGGER)
 
-SECONDS = 2.0  # between two looks
+SECONDS = 2.0  # between two checks
 
 
 async def watch(service: Service, files: Sequence[Path]) -> None:
-    """Looks at the files for ever; a change is a new version, used as soon as it is compiled."""
-    seen = {file: _stamp(file) for file in files}
+    """Checks the files for ever; a change is a new version, used as soon as it is compiled."""
+    stamps = {file: _stamp(file) for file in files}
     while files:
         await asyncio.sleep(SECONDS)
-        changed = [file for file in files if _stamp(file) != seen[file]]
-        seen.update({file: _stamp(file) for file in changed})
+        changed = [file for file in files if _stamp(file) != stamps[file]]
+        stamps.update({file: _stamp(file) for file in changed})
         if changed and service.ready:
             await reload(service, changed)
 
 
 async def reload(service: Service, files: Sequence[Path]) -> None:
-    """Reads files into the store. One that cannot be read leaves what there was, and is logged; so
-    does a calibration, as long as the labels are the same."""
+    """Reads files into the store. One that cannot be read is logged, and its last version stays;
+    so does a calibration, as long as the labels are the same."""
     for file in files:
         fields = {"file": file.name}
         try:
             loop = asyncio.get_running_loop()
             label_set = await loop.run_in_executor(None, _read, file)
             try:
-                calibration = await loop.run_in_executor(None, _learnt, file)
+                calibration = await loop.run_in_executor(None, _calibration, file)
             except LabelError as error:
-                calibration = await service.labelling.learnt(file.stem, label_set)
+                calibration = await service.label_service.calibration_of(file.stem, label_set)
                 instead = "none" if calibration is None else "the one before"
                 damage = {**fields, "error": str(error), "used": instead}
                 logger.error("calibration not used", extra={"fields": damage})
-            stored, _ = await service.labelling.put_set(file.stem, label_set, calibration)
+            stored, _ = await service.label_service.put_set(file.stem, label_set, calibration)
         except (UnseenError, Problem) as error:
             logger.error("label file not used", extra={"fields": {**fields, "error": str(error)}})
             continue
@@ -56,14 +56,14 @@ async def reload(service: Service, files: Sequence[Path]) -> None:
 
 def _read(file: Path) -> LabelSet:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # merged duplicates are no matter of a log
+        warnings.simplefilter("ignore")  # duplicates are merged; the log need not say so
         return LabelSet.of(file)
 
 
-def _learnt(file: Path) -> Calibration | None:
-    """What `unseen calibrate` left beside the labels."""
-    found = beside(file)
-    return Calibration.load(found) if found.exists() else None
+def _calibration(file: Path) -> Calibration | None:
+    """What `unseen calibrate` wrote beside the labels."""
+    path = beside(file)
+    return Calibration.load(path) if path.exists() else None
 
 
 def _stamp(file: Path) -> tuple[tuple[int, int] | None, ...]:

@@ -11,7 +11,7 @@ LOGGER = "unseen.web.server"
 
 
 class JsonLines(logging.Formatter):
-    """A record, and the fields that it was given as `extra={"fields": …}`, as a line of JSON."""
+    """A record, with its `extra={"fields": …}`, as a line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))

@@ -1,4 +1,4 @@
-"""What Prometheus is told. Label values come from fixed sets: nothing that a client sent."""
+"""The metrics for Prometheus. Label values come from fixed sets: nothing that a client sent."""
 
 from __future__ import annotations
 
@@ -87,9 +87,9 @@ class Metrics:
         finally:
             self.stage_seconds.labels(name).observe(time.perf_counter() - start)
 
-    def hit(self, kind: str, found: bool) -> None:
-        """A look-up in a cache."""
-        self.cache.labels(kind, "hit" if found else "miss").inc()
+    def hit(self, kind: str, hit: bool) -> None:
+        """Counts a look-up in a cache."""
+        self.cache.labels(kind, "hit" if hit else "miss").inc()
 
     def text(self) -> bytes:
         """The exposition, of every worker."""
@@ -101,6 +101,6 @@ class Metrics:
 
 
 def forget(pid: int) -> None:
-    """A worker has ended: its gauges count no more."""
+    """Drops the gauges of a worker that has ended."""
     if os.environ.get(SHARED_METRICS) is not None:
         multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]

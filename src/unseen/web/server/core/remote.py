@@ -12,11 +12,11 @@ from unseen.web.server.core.settings import Settings
 REDIRECTS = 5
 
 
-def fetched(url: str, settings: Settings, headers: Mapping[str, str] | None = None) -> bytes:
-    """The bytes. Raises SourceError, which tells a client nothing of the network here.
+def fetch_image(url: str, settings: Settings, headers: Mapping[str, str] | None = None) -> bytes:
+    """The bytes. Raises SourceError, which tells a client nothing about the network here.
 
-    Public addresses are asked if the settings say so, and the hosts they allow besides. `headers`
-    are for the host of `url` alone.
+    Fetches from public addresses if the settings allow them, and from the hosts that they name.
+    `headers` go to the host of `url` alone.
     """
     hosts = PublicHosts(settings.url_hosts, public=settings.urls)
     limits = settings.limits
@@ -30,4 +30,4 @@ def fetched(url: str, settings: Settings, headers: Mapping[str, str] | None = No
             headers=headers,
         )
     except SourceError as error:
-        raise SourceError(str(error)) from None  # the cause is nobody's business
+        raise SourceError(str(error)) from None  # the cause would describe the network

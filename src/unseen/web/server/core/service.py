@@ -10,11 +10,11 @@ from unseen.classifier import Classifier
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import predict_encoded
 from unseen.prediction.prediction import Prediction
+from unseen.web.problems import Problem
 from unseen.web.server.core.encoding import Encoding
-from unseen.web.server.core.label_service import Asked, Labelling, Ready
+from unseen.web.server.core.image_input import ImageInput
+from unseen.web.server.core.label_service import CompiledSet, LabelRequest, LabelService
 from unseen.web.server.core.metrics import Metrics
-from unseen.web.server.core.pictures import Picture
-from unseen.web.server.core.problems import Problem
 from unseen.web.server.core.settings import Settings
 
 T = TypeVar("T")
@@ -22,44 +22,99 @@ U = TypeVar("U")
 
 
 class Service(Encoding):
-    """One model that encodes, and knows label sets."""
+    """One model behind queues and caches, and the label sets that are compiled for it.
+
+    Parameters
+    ----------
+    settings : Settings
+        How the server is set up.
+    metrics : Metrics
+        Where queues and caches are counted.
+    classifier : Classifier, optional
+        The classifier of these settings, where it is loaded already.
+
+    Raises
+    ------
+    ModelError, StoreError
+        Where the model or the file of label sets cannot be read. Weights are loaded by `warm_up`.
+    """
 
     def __init__(
         self, settings: Settings, metrics: Metrics, classifier: Classifier | None = None
     ) -> None:
-        """Loads no weights; `warm_up` does. Raises ModelError, StoreError."""
         super().__init__(settings, metrics, classifier)
-        self.labelling = Labelling(self)
+        self.label_service = LabelService(self)
 
     async def close(self) -> None:
         """Ends the threads and closes the files."""
-        await self.labelling.close()
+        await self.label_service.close()
         await super().close()
 
     async def classify(
-        self, pictures: Sequence[Picture], asked: Asked, decision: Decision
-    ) -> tuple[list[Prediction], Ready]:
-        """A prediction for each picture; labels and pictures are encoded side by side."""
-        labels, encoded = await _both(self.labelling.of(asked), self.encode_pictures(pictures))
+        self, images: Sequence[ImageInput], request: LabelRequest, decision: Decision
+    ) -> tuple[list[Prediction], CompiledSet]:
+        """A prediction for each picture; labels and pictures are encoded side by side.
+
+        Parameters
+        ----------
+        images : sequence of ImageInput
+            The pictures; one that cannot be read is a prediction with an error.
+        request : LabelRequest
+            The labels.
+        decision : Decision
+            How probabilities become answers.
+
+        Returns
+        -------
+        tuple of list of Prediction and CompiledSet
+            The predictions in order, and the labels that they are of.
+
+        Raises
+        ------
+        Problem, LabelError
+            For too many pictures or labels, an unknown label set, or an overloaded server.
+        """
+        labels, encoded = await _both(
+            self.label_service.compiled_set(request), self.encode_pictures(images)
+        )
         decision = labels.calibrated(decision)
         return predict_encoded(encoded, labels.compiled, decision), labels
 
     async def classify_one(
-        self, picture: Picture, asked: Asked, decision: Decision
-    ) -> tuple[Prediction, Ready]:
-        """As `classify`; Problem 400 when it is no picture."""
-        (prediction,), labels = await self.classify([picture], asked, decision)
+        self, image: ImageInput, request: LabelRequest, decision: Decision
+    ) -> tuple[Prediction, CompiledSet]:
+        """As `classify`, for one picture.
+
+        Parameters
+        ----------
+        image : ImageInput
+            The picture.
+        request : LabelRequest
+            The labels.
+        decision : Decision
+            How probabilities become an answer.
+
+        Returns
+        -------
+        tuple of Prediction and CompiledSet
+            The prediction, and the labels that it is of.
+
+        Raises
+        ------
+        Problem
+            400 where the picture cannot be read; and what `classify` raises.
+        """
+        (prediction,), labels = await self.classify([image], request, decision)
         if prediction.error is not None:
             raise Problem(400, prediction.error, code="bad_image")
         return prediction, labels
 
 
 async def _both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, U]) -> tuple[T, U]:
-    """Both results; where one fails the other is not gone on with."""
-    one, two = asyncio.ensure_future(first), asyncio.ensure_future(second)
+    """Both results; where one fails the other is cancelled."""
+    tasks = asyncio.ensure_future(first), asyncio.ensure_future(second)
     try:
-        await asyncio.gather(one, two)
-        return one.result(), two.result()
+        return await asyncio.gather(*tasks)
     finally:
-        for task in (one, two):
+        for task in tasks:
             task.cancel()

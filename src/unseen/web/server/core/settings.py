@@ -45,7 +45,7 @@ class ServerLimits:
 
 @dataclass(frozen=True)
 class Settings:
-    """What `unseen serve` was asked for. Picklable: workers are new processes."""
+    """The options of `unseen serve`. Picklable: workers are new processes."""
 
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS
     index: Path | None = None
@@ -55,7 +55,7 @@ class Settings:
     key_hashes: tuple[str, ...] = field(default=(), repr=False)
     urls: bool = False  # whether pictures are fetched from URLs that clients name
     url_hosts: frozenset[str] = frozenset()  # HOST or HOST:PORT that may be private
-    cors: tuple[str, ...] = ()  # origins whose pages may ask
+    cors: tuple[str, ...] = ()  # origins whose pages may send requests
     host: str = "127.0.0.1"
     port: int = 8000
     hosts: tuple[str, ...] = ()  # names that clients may call this server by, beside loopback's

@@ -1,4 +1,4 @@
-"""What those who run a server ask: is it alive, is it ready, how is it doing, what is it."""
+"""For operators: is the server alive, is it ready, how is it doing, what is it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from fastapi.responses import JSONResponse, Response
 from unseen import __version__
 from unseen.labels.templates import template_names
 from unseen.web.server.core import metrics
-from unseen.web.server.http.api import service
+from unseen.web.server.http.api import service_of
 
 router = APIRouter(tags=["operations"])
 
 INSTANCE = str(uuid.uuid4())
 STARTING: dict[int | str, dict[str, Any]] = {
-    503: {"description": "Not ready (yet, or any more).", "model": dict[str, str]}
+    503: {"description": "Still loading, or closing.", "model": dict[str, str]}
 }
 
 
@@ -31,33 +31,33 @@ async def healthz() -> Any:
 )
 @router.get("/readiness", include_in_schema=False)
 async def readyz(request: Request) -> Any:
-    if not service(request).ready:
+    if not service_of(request).ready:
         return JSONResponse({"status": "not ready"}, 503, {"Retry-After": "2"})
     return JSONResponse({"status": "ready"})
 
 
 @router.get(
     "/health",
-    summary="As /readyz, in the words of labelling tools and embedding servers",
+    summary="As /readyz, as labelling tools and embedding servers expect it",
     response_model=dict[str, str],
     responses=STARTING,
 )
 async def health(request: Request) -> Any:
-    ready = service(request).ready
+    ready = service_of(request).ready
     answer = {"status": "UP" if ready else "STARTING", "model_class": "unseen"}
     return JSONResponse(answer, 200 if ready else 503)
 
 
 @router.get("/metrics", summary="For Prometheus", response_class=Response)
 async def exposition(request: Request) -> Response:
-    return Response(service(request).metrics.text(), media_type=metrics.CONTENT_TYPE)
+    return Response(service_of(request).metrics.text(), media_type=metrics.CONTENT_TYPE)
 
 
 @router.get("/info", summary="What this server is", response_model=dict[str, Any])
 async def info(request: Request) -> Any:
-    one = service(request)
-    model, limits = one.model, one.limits
-    index = request.app.state.indexed
+    service = service_of(request)
+    model, limits = service.model, service.limits
+    index = request.app.state.index_service
     pictures = (await index.page(0, 0))[0] if index is not None else 0
     return JSONResponse(
         {
@@ -76,7 +76,7 @@ async def info(request: Request) -> Any:
             },
             "index": index and {"name": index.name, "pictures": pictures},
             "keys": request.app.state.has_keys,
-            "urls": one.settings.urls,
+            "urls": service.settings.urls,
             "templates": template_names(),
             "limits": {
                 "body_bytes": limits.body_bytes,

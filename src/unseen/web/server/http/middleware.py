@@ -1,7 +1,7 @@
-"""What every request passes: who asks, how much, how long, and what is written down of it.
+"""What every request passes: host, origin, key, limits of size and time, and the log.
 
-It reads the body, within limits, before a route sees the request; so a route works on what is
-there, and a client that has gone away is noticed while the route works.
+It reads the body, within limits, before a route sees the request; so a route has the
+whole body at once, and a client that disconnects is noticed while the route works.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unseen.web.server.core.keys import Keys
+from unseen.web.problems import ErrorBody, Problem, overloaded, problem_response, rfc9457
+from unseen.web.security import RESPONSE_HEADERS, host_name, is_cross_site
 from unseen.web.server.core.logs import LOGGER
 from unseen.web.server.core.metrics import Metrics
-from unseen.web.server.core.problems import Problem, Shape, answer, overloaded, rfc9457
 from unseen.web.server.core.settings import ServerLimits
+from unseen.web.server.http.keys import Keys
 
 logger = logging.getLogger(LOGGER)
 
 METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
-PROBES = frozenset({"/healthz", "/readyz", "/metrics"})  # asked by whatever name, or address
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
-SHOWN = 200  # characters of a path that is no route's, in the log
-GONE = 499  # what the log calls a request whose client went away
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})  # answered under any host name
+LOGGED_PATH_CHARS = 200  # of a path that has no route
+CLIENT_CLOSED = 499  # the status in the log where the client disconnected (as nginx has it)
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What the door needs to know of the routes, by path."""
+class RouteRules:
+    """What the middleware needs to know of the routes, by path."""
 
-    shape: Callable[[str, str], Shape] = lambda method, path: rfc9457
+    error_body: Callable[[str], ErrorBody] = lambda path: rfc9457
     route: Callable[[Scope], str] = lambda scope: "other"
-    works: Callable[[str, str], bool] = lambda method, path: False  # asks for the networks
+    runs_network: Callable[[str, str], bool] = lambda method, path: False
     key_in_body: Callable[[str], bool] = lambda path: False
     public: Callable[[str, str], bool] = lambda method, path: False  # needs no key
 
@@ -52,13 +52,13 @@ class _Record:
 
     method: str
     start: float = field(default_factory=time.perf_counter)
-    status: int = GONE
+    status: int = CLIENT_CLOSED
     received: int = 0
     key: str | None = None
     error: str | None = None
 
 
-class Door:
+class ServerMiddleware:
     """ASGI middleware around the whole application."""
 
     def __init__(
@@ -68,13 +68,13 @@ class Door:
         metrics: Metrics,
         limits: ServerLimits,
         keys: Keys,
-        rules: Rules,
+        rules: RouteRules,
         hosts: frozenset[str] | None,
         origins: frozenset[str],
         admit: Callable[[], None],
     ) -> None:
-        """`hosts`: the names that clients may call this server by; None: any. `origins`: of other
-        sites whose pages may ask. `admit` raises the Problem of a server that has no room."""
+        """`hosts`: the names by which clients may call this server; None: any. `origins`: of other
+        sites whose pages may send requests. `admit` raises the Problem of an overloaded server."""
         self._app = app
         self._metrics = metrics
         self._limits = limits
@@ -91,7 +91,7 @@ class Door:
             return
         method, path = scope["method"], scope["path"]
         record = _Record(method if method in METHODS else "other")
-        if method == "HEAD":  # a GET whose body is left out
+        if method == "HEAD":  # a GET without its body
             scope = {**scope, "method": "GET"}
         request_id = uuid.uuid4().hex[:16]
         started = False
@@ -104,90 +104,86 @@ class Door:
                 message["headers"] = [
                     *message.get("headers", ()),
                     (b"x-request-id", request_id.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                    (b"cross-origin-resource-policy", b"same-origin"),
+                    *((name.encode(), value.encode()) for name, value in RESPONSE_HEADERS.items()),
                 ]
             elif method == "HEAD":
                 message["body"] = b""
             await send(message)
 
         try:
-            await self._let_in(scope, receive, sending, record)
+            await self._handle(scope, receive, sending, record)
         except Problem as problem:
             record.error = problem.code
             if not started:
-                response = answer(problem, self._rules.shape(method, path))
+                response = problem_response(problem, self._rules.error_body(path))
                 with suppress(OSError):
                     await response(scope, receive, sending)
-        except _GoneError:
-            record.status = GONE
+        except _DisconnectedError:
+            record.status = CLIENT_CLOSED
         except Exception:
             record.error = "bug"
             logger.exception("error", extra={"fields": {"request": request_id}})
             if started:
                 raise
-            bug = Problem(500, f"an error of the server, which has been logged: {request_id}.")
-            await answer(bug, self._rules.shape(method, path))(scope, receive, sending)
+            bug = Problem(500, f"internal error; the server's log has it as request {request_id}.")
+            body = self._rules.error_body(path)
+            await problem_response(bug, body)(scope, receive, sending)
         finally:
-            self._write_down(scope, record, request_id)
+            self._log(scope, record, request_id)
 
-    async def _let_in(self, scope: Scope, receive: Receive, send: Send, record: _Record) -> None:
+    async def _handle(self, scope: Scope, receive: Receive, send: Send, record: _Record) -> None:
         method, path = scope["method"], scope["path"]
         headers = dict(scope["headers"])
         if path not in PROBES:
-            self._check_host(headers.get(b"host", b"").decode("latin-1"))
+            self._check_host(headers)
         self._check_origin(method, headers)
-        if self._rules.works(method, path):
+        if self._rules.runs_network(method, path):
             self._admit()
         needs_key = bool(self._keys) and not self._rules.public(method, path)
         in_body = needs_key and self._rules.key_in_body(path)
         if needs_key and not in_body:
-            record.key = self._known(given_key(headers, scope["query_string"]))
+            record.key = self._key_name(key_of_headers(headers, scope["query_string"]))
         body = await self._body(receive, headers, record)
         try:
             if in_body:
-                given = given_key(headers, scope["query_string"]) or key_of_body(body)
-                record.key = self._known(given)
+                key = key_of_headers(headers, scope["query_string"]) or key_of_body(body)
+                record.key = self._key_name(key)
             scope["unseen.key"] = record.key
             await self._run(scope, receive, send, body)
         finally:
             self._buffered -= len(body)
 
-    def _check_host(self, host: str) -> None:
-        """A page of another site must not reach a server at home by a name of its own."""
-        if self._hosts is None:
-            return
-        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-        if name.lower().rstrip(".") not in self._hosts:
+    def _check_host(self, headers: dict[bytes, bytes]) -> None:
+        """A page of another site must not reach a server on loopback by a name of its own."""
+        if self._hosts is not None and host_name(headers).rstrip(".") not in self._hosts:
             raise Problem(
                 421,
-                "this server is not called by that name: `unseen serve --allow-host NAME`.",
+                "unknown host name; `unseen serve --allow-host NAME` allows it.",
                 code="unknown_host",
             )
 
     def _check_origin(self, method: str, headers: dict[bytes, bytes]) -> None:
-        """A page of another site must not make a browser work or write here, unseen."""
-        foreign = headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin")
+        """A page of another site must not make a browser write here, or run a network."""
         origin = headers.get(b"origin", b"").decode("latin-1")
         if (
-            foreign
+            is_cross_site(headers)
             and method not in ("GET", "HEAD", "OPTIONS")
             and not (self._origins & {origin, "*"})
         ):
             raise Problem(
                 403,
-                "pages of other sites may not ask this server: `unseen serve --cors ORIGIN`.",
+                "this page is of another site; `unseen serve --cors ORIGIN` allows it.",
                 code="foreign_origin",
             )
 
-    def _known(self, key: str | None) -> str:
+    def _key_name(self, key: str | None) -> str:
         name = self._keys.name_of(key)
         if name is None:
             self._metrics.rejected.labels("key").inc()
-            what = "a key is needed" if key is None else "this key is not known"
+            what = "missing API key" if key is None else "unknown API key"
             raise Problem(
                 401,
-                f"{what}: send it as `Authorization: Bearer KEY`.",
+                f"{what}; send `Authorization: Bearer KEY`.",
                 code="invalid_api_key",
                 headers={"WWW-Authenticate": "Bearer"},
             )
@@ -195,24 +191,24 @@ class Door:
 
     async def _body(self, receive: Receive, headers: dict[bytes, bytes], record: _Record) -> bytes:
         """All of it, or the Problem of a body that is too large. Counted in `_buffered`."""
-        most = self._limits.body_bytes
+        max_bytes = self._limits.body_bytes
         declared = headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > most:
+        if declared.isdigit() and int(declared) > max_bytes:
             raise self._too_large()
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise Problem(415, "a body with a content-encoding is not read: send it as it is.")
+            raise Problem(415, "unknown content-encoding; send the body uncompressed.")
         parts: list[bytes] = []
         size = 0
         try:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise _GoneError
+                    raise _DisconnectedError
                 part = message.get("body", b"")
                 size += len(part)
                 self._buffered += len(part)
                 parts.append(part)
-                if size > most:
+                if size > max_bytes:
                     raise self._too_large()
                 if self._buffered > self._limits.buffered_bytes:
                     self._metrics.rejected.labels("memory").inc()
@@ -228,49 +224,51 @@ class Door:
 
     def _too_large(self) -> Problem:
         self._metrics.rejected.labels("size").inc()
-        most = self._limits.body_bytes
-        # The connection stays: to close it on a client that still sends would lose it this answer.
-        return Problem(413, f"the body has more than {most:,} bytes.", code="too_large")
+        max_bytes = self._limits.body_bytes
+        # The connection stays open: a client that still sends would not read the answer otherwise.
+        return Problem(413, f"the body has more than {max_bytes:,} bytes.", code="too_large")
 
     async def _run(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
-        """The application, until it has answered, its client has gone, or its time is up."""
-        given = False
-        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """The application, until it has answered, its client disconnects, or its time is up."""
+        sent = False
+        never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         async def replay() -> Message:
-            nonlocal given
-            if not given:
-                given = True
+            nonlocal sent
+            if not sent:
+                sent = True
                 return {"type": "http.request", "body": body, "more_body": False}
-            await waiting  # for ever: this door sees to clients that go away
+            await never  # this middleware itself watches for clients that disconnect
             return {"type": "http.disconnect"}
 
         work = asyncio.ensure_future(self._app(scope, replay, send))
-        gone = asyncio.ensure_future(_disconnected(receive))
+        disconnect = asyncio.ensure_future(_disconnected(receive))
         try:
             await asyncio.wait(
-                {work, gone}, timeout=self._limits.seconds, return_when=asyncio.FIRST_COMPLETED
+                {work, disconnect},
+                timeout=self._limits.seconds,
+                return_when=asyncio.FIRST_COMPLETED,
             )
             if work.done():
                 return work.result()
-            if gone.done():
-                raise _GoneError
+            if disconnect.done():
+                raise _DisconnectedError
             self._metrics.rejected.labels("time").inc()
             raise Problem(
                 503,
-                f"no answer within {self._limits.seconds:g} s: the server is busy, or too much was "
-                "asked for at once.",
+                f"no answer within {self._limits.seconds:g} s: the server is busy, or the "
+                "request is too large.",
                 code="timeout",
                 retry_after=self._limits.seconds / 4,
             )
         finally:
-            gone.cancel()
+            disconnect.cancel()
             if not work.done():
                 work.cancel()
                 with suppress(asyncio.CancelledError, Exception):
                     await work
 
-    def _write_down(self, scope: Scope, record: _Record, request_id: str) -> None:
+    def _log(self, scope: Scope, record: _Record, request_id: str) -> None:
         seconds = time.perf_counter() - record.start
         route = self._rules.route(scope)
         self._metrics.requests.labels(route, record.method, str(record.status)).inc()
@@ -284,7 +282,7 @@ class Door:
             "bytes": record.received,
         }
         if route == "other":
-            fields["path"] = scope["path"][:SHOWN]
+            fields["path"] = scope["path"][:LOGGED_PATH_CHARS]
         if record.key is not None:
             fields["key"] = record.key
         if record.error is not None:
@@ -293,8 +291,8 @@ class Door:
         logger.info("request", extra={"fields": fields})
 
 
-class _GoneError(Exception):
-    """The client has gone away."""
+class _DisconnectedError(Exception):
+    """The client has closed the connection."""
 
 
 async def _disconnected(receive: Callable[[], Awaitable[Message]]) -> None:
@@ -302,7 +300,7 @@ async def _disconnected(receive: Callable[[], Awaitable[Message]]) -> None:
         pass
 
 
-def given_key(headers: dict[bytes, bytes], query: bytes) -> str | None:
+def key_of_headers(headers: dict[bytes, bytes], query: bytes) -> str | None:
     """The key of a request's head: `Authorization: Bearer KEY`, or `?api_key=KEY`.
 
     Or the password of `Authorization: Basic`, which is all that some tools can send.
@@ -313,10 +311,10 @@ def given_key(headers: dict[bytes, bytes], query: bytes) -> str | None:
     if scheme.lower() in (b"bearer", b"basic") and key.strip():
         return key.strip().decode("latin-1")
     try:
-        found = parse_qs(query.decode("latin-1"), max_num_fields=100).get("api_key", [])
+        keys = parse_qs(query.decode("latin-1"), max_num_fields=100).get("api_key", [])
     except ValueError:  # more fields than that
         return None
-    return found[0] if found else None
+    return keys[0] if keys else None
 
 
 def _password(credentials: bytes) -> bytes:
@@ -328,7 +326,7 @@ def _password(credentials: bytes) -> bytes:
 def key_of_body(body: bytes) -> str | None:
     """The `api_key` of a JSON body."""
     try:
-        found = json.loads(body)["api_key"]
+        key = json.loads(body)["api_key"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return found if isinstance(found, str) else None
+    return key if isinstance(key, str) else None

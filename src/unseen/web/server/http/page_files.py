@@ -8,20 +8,13 @@ from hashlib import sha256
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
-from unseen.pages.served import files_of, type_of
-from unseen.web.server.core.problems import Problem
+from unseen.web.assets import media_type, page_files
+from unseen.web.problems import Problem
+from unseen.web.security import page_headers
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
-)
 HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-cache",  # asked for again, and answered 304
+    **page_headers(images="'self' blob: data:", media="'self' blob:", camera="self"),
+    "cache-control": "no-cache",  # a browser sends the ETag, and the answer is 304
 }
 
 router = APIRouter(tags=["page"])
@@ -51,10 +44,10 @@ async def icon(request: Request) -> Response:
 
 def _file(request: Request, name: str) -> Response:
     content, tag = _files()[name]
-    headers = {**HEADERS, "ETag": tag}
+    headers = {**HEADERS, "etag": tag}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
-    return Response(content, headers=headers, media_type=type_of(name))
+    return Response(content, headers=headers, media_type=media_type(name))
 
 
 @cache
@@ -62,5 +55,5 @@ def _files() -> dict[str, tuple[bytes, str]]:
     """Name → content and tag, of every file that ships."""
     return {
         name: (content, f'"{sha256(content).hexdigest()[:16]}"')
-        for name, content in files_of("unseen.web.server").items()
+        for name, content in page_files("unseen.web.server").items()
     }

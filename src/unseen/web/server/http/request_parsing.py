@@ -1,4 +1,4 @@
-"""A request body → a model of pydantic and the pictures that were uploaded with it.
+"""A request body → a pydantic model and the uploaded pictures.
 
 JSON or multipart/form-data, the same fields in both. In a form a list is a repeated field, or one
 field of JSON; pictures are files in parts called image.
@@ -15,8 +15,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from unseen.web.server.core.pictures import Picture
-from unseen.web.server.core.problems import Problem
+from unseen.web.problems import Problem
+from unseen.web.server.core.image_input import ImageInput
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -28,27 +28,51 @@ REFERENCE = "#/components/schemas/{model}"
 SCHEMAS: dict[str, Any] = {}
 
 
-async def read(request: Request, model: type[M], *, files: bool = False) -> tuple[M, list[Picture]]:
-    """The body as `model`, and the uploaded pictures; RequestValidationError, or a Problem."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json":
-        return _valid(model, parsed(await request.body())), []
-    if files and kind == "multipart/form-data":
+async def read(
+    request: Request, model: type[M], *, files: bool = False
+) -> tuple[M, list[ImageInput]]:
+    """Reads and checks the body of a request.
+
+    Parameters
+    ----------
+    request : fastapi.Request
+        The request.
+    model : type of pydantic.BaseModel
+        The schema of the body.
+    files : bool
+        Whether the body may be a form with pictures.
+
+    Returns
+    -------
+    tuple of model and list of ImageInput
+        The body, and the uploaded pictures in order.
+
+    Raises
+    ------
+    RequestValidationError
+        Where the body does not fit the schema.
+    Problem
+        400 or 415 where it cannot be read.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == "application/json":
+        return _valid(model, parse_json(await request.body())), []
+    if files and media_type == "multipart/form-data":
         return await _form(request, model)
-    kinds = "application/json or multipart/form-data" if files else "application/json"
-    raise Problem(415, f"a body of {kind or 'no content-type'} is not read: send {kinds}.")
+    allowed = "application/json or multipart/form-data" if files else "application/json"
+    raise Problem(415, f"unknown content type {media_type!r}; send {allowed}.")
 
 
-def parsed(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """JSON, or Problem 400."""
     try:
-        return json.loads(body, parse_constant=_no_number)
+        return json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
-        raise Problem(400, f"the body is no JSON: {error}.", code="bad_json") from None
+        raise Problem(400, f"the body is not JSON: {error}.", code="bad_json") from None
 
 
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not allowed in JSON")
 
 
 def _valid(model: type[M], data: Any) -> M:
@@ -58,7 +82,7 @@ def _valid(model: type[M], data: Any) -> M:
         raise RequestValidationError(error.errors(include_url=False, include_input=False)) from None
 
 
-async def _form(request: Request, model: type[M]) -> tuple[M, list[Picture]]:
+async def _form(request: Request, model: type[M]) -> tuple[M, list[ImageInput]]:
     parser = _InMemory(
         request.headers, request.stream(), max_files=FORM_FIELDS, max_fields=FORM_FIELDS,
         max_part_size=2**40,  # the body as a whole is limited already
@@ -70,7 +94,7 @@ async def _form(request: Request, model: type[M]) -> tuple[M, list[Picture]]:
         raise Problem(400, f"the form cannot be read: {why}.", code="bad_form") from None
     try:
         pictures = [
-            Picture(_name(file, index), content=await file.read())
+            ImageInput(_name(file, index), content=await file.read())
             for index, file in enumerate(_files(form))
         ]
         return _valid(model, _fields(form, model, bool(pictures))), pictures
@@ -79,7 +103,7 @@ async def _form(request: Request, model: type[M]) -> tuple[M, list[Picture]]:
 
 
 class _InMemory(MultiPartParser):
-    """The body is in memory already: nothing is spooled to a disk that may be read-only."""
+    """The body is in memory already: nothing is written to a disk that may be read-only."""
 
     spool_max_size = 2**40
 
@@ -89,7 +113,7 @@ def _files(form: FormData) -> list[UploadFile]:
 
 
 def _name(file: UploadFile, index: int) -> str:
-    """What the client called it: for people, never a path."""
+    """The file name that the client sent: shown to people, never opened."""
     name = (file.filename or "").replace("\\", "/").rpartition("/")[2]
     return name[:200] if name.isprintable() and name else f"image {index}"
 
@@ -101,14 +125,14 @@ def _fields(form: FormData, model: type[BaseModel], uploads: bool) -> dict[str, 
         field = model.model_fields.get(key)
         if field is None or not values:
             continue
-        many = _takes(field.annotation, list)
+        is_list = _accepts(field.annotation, list)
         if (
             len(values) == 1
             and values[0][:1] in ("[", "{")
-            and (many or _takes(field.annotation, dict))
+            and (is_list or _accepts(field.annotation, dict))
         ):
-            data[key] = _json_or_text(values[0], many)
-        elif many and (len(values) > 1 or not _takes(field.annotation, str)):
+            data[key] = _json_or_text(values[0], is_list)
+        elif is_list and (len(values) > 1 or not _accepts(field.annotation, str)):
             data[key] = values
         else:
             data[key] = values[-1]
@@ -122,36 +146,44 @@ def _fields(form: FormData, model: type[BaseModel], uploads: bool) -> dict[str, 
     return data
 
 
-def _json_or_text(text: str, many: bool) -> Any:
+def _json_or_text(text: str, is_list: bool) -> Any:
     try:
-        return parsed(text.encode())
+        return parse_json(text.encode())
     except Problem:
-        return [text] if many else text
+        return [text] if is_list else text
 
 
-def _takes(annotation: Any, kind: type) -> bool:
-    """Whether a field's type has a list (or dict, or str) among what it may be."""
-    if annotation is kind or get_origin(annotation) is kind:
+def _accepts(annotation: Any, python_type: type) -> bool:
+    """Whether a value of that type (list, dict or str) fits a field."""
+    if annotation is python_type or get_origin(annotation) is python_type:
         return True
     nested = get_origin(annotation) not in (list, dict)
-    return nested and any(_takes(part, kind) for part in get_args(annotation))
+    return nested and any(_accepts(part, python_type) for part in get_args(annotation))
 
 
 def component(model: type[BaseModel], name: str) -> dict[str, Any]:
-    """A reference to the schema of a model, which the document has under that name."""
+    """A reference to the schema of a model, which is in the document under that name."""
     schema = model.model_json_schema(ref_template=REFERENCE)
     SCHEMAS.update(schema.pop("$defs", {}))
     SCHEMAS[name] = schema
     return {"$ref": REFERENCE.format(model=name)}
 
 
-def described(model: type[BaseModel], *, files: bool = False) -> dict[str, Any]:
-    """`openapi_extra` of a route that reads its body with `read`."""
+def request_body(model: type[BaseModel], *, files: bool = False) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads its body with `read`.
+
+    Parameters
+    ----------
+    model : type of pydantic.BaseModel
+        The schema of the body.
+    files : bool
+        Whether the body may be a form with pictures.
+    """
     content: dict[str, Any] = {"application/json": {"schema": component(model, model.__name__)}}
     if files:
         fields = {
             name: {"type": "array", "items": {"type": "string"}}
-            if _takes(field.annotation, list)
+            if _accepts(field.annotation, list)
             else {"type": "string"}
             for name, field in model.model_fields.items()
             if name not in ("image", "images")

@@ -1,16 +1,6 @@
-// What every part of the page uses: elements, the status line, the key, and requests.
+// What every part of the page uses: frames, the status line, the key, and requests.
 
-// ui.stage is the element with that id.
-export const ui = new Proxy({}, { get: (_, id) => document.getElementById(id) });
-
-// Text is only ever text: the policy of the page refuses everything else.
-export const make = (tag, className, text) => {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
-  if (tag === "button") element.type = "button";
-  return element;
-};
+import { make, ui } from "./elements.js";
 
 // A square for a picture, as the first thing in `parent`: its <img>, or why there is none.
 export const framed = (parent, missing) => {
@@ -26,8 +16,8 @@ export const framed = (parent, missing) => {
 
 export const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-// What is kept under a name, or with a value: keeps it. A browser may refuse; nothing is kept then.
-export const kept = (storage, name, value) => {
+// The item stored under a name; with a value, stores it. A browser may refuse: then null.
+export const storedItem = (storage, name, value) => {
   try {
     if (value === undefined) return window[storage].getItem(name);
     window[storage].setItem(name, value);
@@ -94,12 +84,12 @@ export const copyText = async (text) => {
   }
 };
 
-// The status line: what is said for a reason stands until that reason is gone.
+// The status line: one message for each reason
 
-const said = new Map();
+const messages = new Map();
 
 const showStatus = () => {
-  const last = [...said.values()].pop();
+  const last = [...messages.values()].pop();
   ui.status.hidden = last === undefined;
   if (last === undefined) return;
   ui.statusText.textContent = last.text;
@@ -110,12 +100,12 @@ const showStatus = () => {
 };
 
 export const unsay = (reason) => {
-  if (said.delete(reason)) showStatus();
+  if (messages.delete(reason)) showStatus();
 };
 
 export const say = (reason, text, action) => {
-  said.delete(reason);
-  said.set(reason, { text, action });
+  messages.delete(reason);
+  messages.set(reason, { text, action });
   showStatus();
 };
 
@@ -129,13 +119,13 @@ export const note = (text) => {
 
 // The key: asked for when it is missing, once for all that wait for it.
 
-let key = kept("sessionStorage", "unseen-key");
-let asked = null;
+let key = storedItem("sessionStorage", "unseen-key");
+let keyRequest = null;
 
 export const hasKey = () => key !== null;
 
 export const askForKey = () => {
-  asked ||= new Promise((resolve, reject) => {
+  keyRequest ||= new Promise((resolve, reject) => {
     const dialog = ui.keyDialog;
     ui.keyWrong.hidden = key === null;
     ui.key.value = "";
@@ -143,17 +133,17 @@ export const askForKey = () => {
     ui.keyForm.onsubmit = (event) => {
       event.preventDefault();
       key = ui.key.value.trim();
-      kept("sessionStorage", "unseen-key", key);
+      storedItem("sessionStorage", "unseen-key", key);
       resolve();
       dialog.close();
     };
     dialog.onclose = () => {
-      asked = null;
+      keyRequest = null;
       reject(new Problem(401, "This server asks for a key."));
     };
     dialog.showModal();
   });
-  return asked;
+  return keyRequest;
 };
 
 // Requests
@@ -168,7 +158,7 @@ export class Problem extends Error {
     this.status = status; // 0: no answer at all
   }
 
-  // Nothing is wrong with what was asked: it can be asked again as it is.
+  // Nothing is wrong with the request: it can be sent again as it is.
   get passing() {
     return [0, 401, ...BUSY].includes(this.status);
   }
@@ -194,15 +184,15 @@ const attempt = async (path, { method, body, signal, as }) => {
     if (error.name === "AbortError") throw error;
     return { problem: new Problem(0, "The server does not answer."), wait: 0 };
   }
-  // Not JSON, if something between us and the server said it.
+  // Not JSON if a proxy answered.
   const { detail } = await response.json().catch(() => ({}));
   const text = typeof detail === "string" ? detail : `The server answered ${response.status}.`;
   const problem = new Problem(response.status, text);
   return { problem, used, wait: Number(response.headers.get("Retry-After")) };
 };
 
-// The answer, as JSON (or `as` "blob"). Waits where the server is busy or away, for a while; then,
-// and for everything else that is wrong, throws a Problem.
+// The answer, as JSON (or `as` "blob"). Tries again while the server is busy or away; throws a
+// Problem.
 export const ask = async (path, options = {}) => {
   for (let tries = 1; ; tries++) {
     const { value, problem, used, wait } = await attempt(path, options);

@@ -1,6 +1,7 @@
 // The pictures of the index: all of them, those that words find, those that are like one.
 
-import { ask, framed, hasKey, make, Problem, roving, say, ui, unsay } from "./ask.js";
+import { ask, framed, hasKey, Problem, roving, say, unsay } from "./ask.js";
+import { make, ui } from "./elements.js";
 
 const STEP = 60;
 
@@ -43,7 +44,7 @@ const go = (next) => {
 const show = (hits) => {
   const { words, id, name, shown } = view;
   const all = !words && id === undefined;
-  ui.found.textContent =
+  ui.results.textContent =
     all ? `${total.toLocaleString("en")} ${total === 1 ? "picture" : "pictures"}`
     : hits.length === 0 ? "Nothing was found."
     : words ? `Nearest to “${words}”`

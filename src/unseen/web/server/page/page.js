@@ -1,8 +1,9 @@
-// Pictures, each encoded once; labels, asked for again at each change; and what comes back.
+// Pictures, each encoded once; labels, sent at each change; results.
 
 import {
-  ask, askForKey, calm, copyText, framed, hasKey, make, note, Problem, roving, say, tabs, ui, unsay,
+  ask, askForKey, calm, copyText, framed, hasKey, note, Problem, roving, say, tabs, unsay,
 } from "./ask.js";
+import { make, ui } from "./elements.js";
 import {
   Chips, CUSTOM, fromLink, keep, link, question, restore, settings, snippet, split,
   wrongTemplate,
@@ -25,7 +26,7 @@ let language = "python";
 // Pictures: waiting → sent → ready or failed
 
 let sending = 0;
-let resting = false; // the server is away, and somebody was told
+let resting = false; // the server is away, and the user knows it
 
 const add = (files) => {
   const added = [...files].map((file) => ({
@@ -105,7 +106,7 @@ const tooLarge = async (picture) => {
   const mega = (many) => (many / 1e6).toLocaleString("en", { maximumFractionDigits: 1 });
   const tell = (has, most, what) =>
     `It has ${mega(has)} ${what}, and this server takes ${mega(most)}. Make it smaller first.`;
-  const most = Math.min(bytes, body - 2000); // a form has a little around it
+  const most = Math.min(bytes, body - 2000); // a form adds a little
   if (file.size > most) return tell(file.size, most, "MB");
   try {
     await file.slice(0, 1).arrayBuffer();
@@ -142,8 +143,7 @@ const goOn = async (key = false) => {
   }
 };
 
-// Asks what the server is. Has it another model than before, with other vectors, then the
-// pictures are encoded again.
+// Reads /info. If the model has changed, the pictures are encoded again.
 const learn = async () => {
   const before = info?.model.fingerprint;
   info = await ask("/info");
@@ -159,16 +159,16 @@ const learn = async () => {
   return other;
 };
 
-// The question: one for all pictures; its answers are dropped when there is a newer question
+// The question: one for all pictures; answers to an older one are dropped
 
-let asked = 1;
+let revision = 1;
 let asking = null;
 let timer;
 
 const changed = (wait = SOON) => {
   keep();
   showWords();
-  asked++;
+  revision++;
   asking?.abort();
   asking = null;
   clearTimeout(timer);
@@ -180,8 +180,8 @@ const changed = (wait = SOON) => {
 
 const answer = async () => {
   if (asking || resting || !info || !settings.labels.length || wrongTemplate()) return;
-  const mine = asked;
-  const todo = pictures.filter((picture) => picture.embedding && picture.answered !== mine);
+  const number = revision;
+  const todo = pictures.filter((picture) => picture.embedding && picture.answered !== number);
   if (!todo.length) return;
   todo.sort((a, b) => (b === selected) - (a === selected));
   const some = todo.slice(0, info.limits.images || 64);
@@ -192,14 +192,14 @@ const answer = async () => {
       body: { ...question(), images },
       signal: control.signal,
     });
-    if (mine !== asked) return;
+    if (number !== revision) return;
     unsay("question");
     const bad = body.predictions.some((prediction) => prediction.error);
     if ((bad || body.model !== info.model.id) && (await learn())) return;
     ui.warnings.textContent = (body.warnings || []).join(" ");
     body.predictions.forEach((prediction, i) => {
       const picture = some[i];
-      picture.answered = mine;
+      picture.answered = number;
       if (prediction.error) Object.assign(picture, { state: "failed", error: prediction.error });
       else picture.result = prediction;
       showPicture(picture);
@@ -207,9 +207,9 @@ const answer = async () => {
   } catch (error) {
     if (error.name === "AbortError") return;
     if (!(error instanceof Problem)) throw error;
-    if (mine !== asked) return;
+    if (number !== revision) return;
     if (error.passing) return rest(error);
-    for (const picture of pictures) picture.answered = mine;
+    for (const picture of pictures) picture.answered = number;
     if (await learn().catch(() => false)) return; // the vectors were another model's
     say("question", error.message);
   } finally {
@@ -303,7 +303,7 @@ const settleStrip = roving(ui.strip, ".tile", (button) => select(button.parentEl
 
 const MOVE = { duration: 320, easing: "cubic-bezier(.2, .8, .2, 1)" };
 
-// Rows by label, kept while the label stays, so that they can move.
+// Rows by label, so that they can move.
 const rows = new Map();
 
 const row = () => {
@@ -326,15 +326,15 @@ const showBars = () => {
     result?.ranking ?? settings.labels.map((label) => ({ label, score: null, cosine: null }));
   const places = new Map([...rows].map(([name, item]) => [name, item.getBoundingClientRect().top]));
   const focused = document.activeElement;
-  const wanted = ranking.map(({ label, score, cosine }, place) => {
+  const items = ranking.map(({ label, score, cosine }, place) => {
     const item = rows.get(label) || row();
     rows.set(label, item);
     const [fill, word, near, number] = item.children;
     word.textContent = wordOf(label);
     number.textContent = percent(score);
-    const told = typeof cosine === "number" ? `cosine ${cosine.toFixed(3)}` : "";
-    near.textContent = told;
-    item.title = told ? `${wordOf(label)}: ${told}` : wordOf(label);
+    const detail = typeof cosine === "number" ? `cosine ${cosine.toFixed(3)}` : "";
+    near.textContent = detail;
+    item.title = detail ? `${wordOf(label)}: ${detail}` : wordOf(label);
     fill.style.transform = `scaleX(${score || 0})`;
     const yes = settings.multi ? score >= 0.5 : place === 0 && score !== null;
     item.classList.toggle("best", yes);
@@ -342,13 +342,13 @@ const showBars = () => {
     item.classList.toggle("open", score === null);
     return item;
   });
-  const now = new Set(wanted);
+  const now = new Set(items);
   for (const [label, item] of rows) {
     if (now.has(item)) continue;
     item.remove();
     rows.delete(label);
   }
-  wanted.forEach((item, i) => {
+  items.forEach((item, i) => {
     if (list.children[i] !== item) list.insertBefore(item, list.children[i] || null);
   });
   settleBars();
@@ -378,7 +378,7 @@ const showWords = () => {
   showCode();
 };
 
-// What was remembered or came with a link, into the fields.
+// Stored or linked settings, into the fields.
 const fill = () => {
   ui.background.value = settings.background.join(", ");
   ui.custom.value = settings.custom;

@@ -1,6 +1,7 @@
-// Labels and options: chips, what is remembered, the link that is shared, code to copy.
+// Labels and options: chips, storage, the shared link, code to copy.
 
-import { kept, make, roving, ui } from "./ask.js";
+import { roving, storedItem } from "./ask.js";
+import { make, ui } from "./elements.js";
 
 const STORED = "unseen-words";
 const START = ["cat", "dog", "bird", "flower", "food", "building"];
@@ -8,7 +9,7 @@ const BACKGROUND = "something else";
 const TEMPLATE = "a photo of a {}.";
 export const CUSTOM = "{}"; // the value of the select for a prompt of one's own
 
-// What a link may bring is somebody else's: few and short.
+// A link is untrusted input: few and short.
 const MOST_LABELS = 500;
 const MOST_BACKGROUND = 20;
 const LONGEST = 200;
@@ -33,7 +34,7 @@ export const split = (text, most = MOST_LABELS) => {
 const texts = (list, most) =>
   Array.isArray(list) ? split(list.filter((one) => typeof one === "string").join(","), most) : [];
 
-// Takes from `data` what is sound; what is missing or odd becomes the default.
+// Reads valid values from `data`; others become the default.
 const adopt = (data) => {
   settings.labels = texts(data.labels);
   settings.multi = data.multi === true;
@@ -45,12 +46,12 @@ const adopt = (data) => {
   settings.custom = text(data.custom) || TEMPLATE;
 };
 
-export const keep = () => kept("localStorage", STORED, JSON.stringify(settings));
+export const keep = () => storedItem("localStorage", STORED, JSON.stringify(settings));
 
 export const restore = () => {
   if (fromLink()) return;
   try {
-    const stored = JSON.parse(kept("localStorage", STORED));
+    const stored = JSON.parse(storedItem("localStorage", STORED));
     if (stored) adopt(stored);
   } catch {
     // not what we wrote: begin anew
@@ -86,7 +87,7 @@ export const fromLink = () => {
   return true;
 };
 
-// What is wrong with the prompt of one's own, or "".
+// What is wrong with the custom prompt, or "".
 export const wrongTemplate = () =>
   settings.template === CUSTOM && !settings.custom.includes("{}")
     ? "It needs {} where the label goes, as in “a photo of a {}.”"
@@ -94,13 +95,13 @@ export const wrongTemplate = () =>
 
 // The labels and options as /v1/classify takes them.
 export const question = () => {
-  const asked = { labels: settings.labels };
+  const request = { labels: settings.labels };
   if (settings.template) {
-    asked.template = settings.template === CUSTOM ? settings.custom : settings.template;
+    request.template = settings.template === CUSTOM ? settings.custom : settings.template;
   }
-  if (settings.unknown) asked.background = settings.background;
-  if (settings.multi) asked.multi_label = true;
-  return asked;
+  if (settings.unknown) request.background = settings.background;
+  if (settings.multi) request.multi_label = true;
+  return request;
 };
 
 // Chips
@@ -145,7 +146,7 @@ export class Chips {
     const fresh = added.filter((label) => !settings.labels.includes(label));
     if (fresh.length) this.set([...settings.labels, ...fresh]);
     for (const chip of this.list.children) {
-      // Where one that was given again already is.
+      // Where the duplicate is.
       chip.classList.toggle("again", added.includes(chip.label) && !fresh.includes(chip.label));
     }
     const box = ui.chips;
@@ -158,7 +159,7 @@ export class Chips {
     this.changed();
   }
 
-  // `next`: which chip has the focus then, counted from the one that goes.
+  // `next`: the chip to focus then, relative to the removed one.
   remove(label, next) {
     const at = settings.labels.indexOf(label);
     this.set(settings.labels.filter((one) => one !== label));
@@ -235,13 +236,13 @@ export class Chips {
 const shell = (text) =>
   /^[\w@%+=:./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 
-// A JSON string is a Python string, but for a lone half of a character; neither is wanted.
+// A JSON string is a Python string, save for lone surrogates.
 const python = (value) => {
   if (Array.isArray(value)) return `[${value.map(python).join(", ")}]`;
   return value === true ? "True" : JSON.stringify(value);
 };
 
-// Which model, where it is not what is loaded without a word.
+// The model, unless it is the default.
 const chosen = ({ id, revision, precision }) => {
   const options = id === "builtin" ? [] : [["model", id]];
   if (id !== "builtin" && revision) options.push(["revision", revision]);
@@ -250,9 +251,9 @@ const chosen = ({ id, revision, precision }) => {
 };
 
 const LANGUAGES = {
-  python({ file, model, asked }) {
+  python({ file, model, request }) {
     const loaded = chosen(model).map(([name, value]) => `${name}=${python(value)}`);
-    const { labels, ...options } = asked;
+    const { labels, ...options } = request;
     const lines = Object.entries(options).map(([name, value]) => `    ${name}=${python(value)},\n`);
     return (
       `import unseen\n\nclf = unseen.load(${loaded.join(", ")})\n` +
@@ -262,8 +263,8 @@ const LANGUAGES = {
     );
   },
 
-  curl({ file, asked, keys }) {
-    const { labels, background = [], template, multi_label: multi } = asked;
+  curl({ file, request, keys }) {
+    const { labels, background = [], template, multi_label: multi } = request;
     // What begins like JSON would be read as JSON.
     const plain = labels.every((label) => !/^[[{"]/.test(label));
     const fields = (plain ? labels : [JSON.stringify(labels)]).map((one) => ["labels", one]);
@@ -278,8 +279,8 @@ const LANGUAGES = {
     return lines.join(" \\\n  ") + "\n";
   },
 
-  cli({ file, model, asked }) {
-    const { labels, background = [], template, multi_label: multi } = asked;
+  cli({ file, model, request }) {
+    const { labels, background = [], template, multi_label: multi } = request;
     const joined = labels.join(",");
     let before = "";
     let given = joined;
@@ -300,5 +301,5 @@ const LANGUAGES = {
 // `file`: the name of the chosen picture; one that a shell could read otherwise is replaced.
 export const snippet = (language, { file, model, keys }) => {
   const plain = /^\w[\w.-]*\.\w+$/.test(file) ? file : "cat.jpg";
-  return LANGUAGES[language]({ file: plain, model, keys, asked: question() });
+  return LANGUAGES[language]({ file: plain, model, keys, request: question() });
 };

@@ -1,4 +1,4 @@
-"""A picture as a client sends it → bytes, an embedding, or an error. No path is ever opened."""
+"""A picture as a client sends it → bytes or an embedding. No path is ever opened."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from unseen.images.open import SIGNATURES, from_base64, from_data_uri
 from unseen.sources.item import shortened
 
 URL = re.compile(r"https?://", re.IGNORECASE)
-WHOLE_BASE64 = 32  # characters, of whole groups of four: no file of a picture is shorter
-UNIT = 1e-2  # how far from 1 the length of an embedding may lie
+PROBE_CHARS = 32  # of base64, whole groups of four: no image file is shorter
+LENGTH_TOLERANCE = 1e-2  # how far from 1 the length of an embedding may lie
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture of a request, not yet looked at: exactly one of content, text and embedding."""
+class ImageInput:
+    """One picture of a request, not yet decoded: exactly one of content, text and embedding."""
 
     name: str
     content: bytes | None = None
@@ -34,8 +34,8 @@ class Picture:
         return self.text if self.text is not None and URL.match(self.text) else None
 
 
-def content_of(picture: Picture) -> bytes:
-    """The bytes of a picture that is no URL. Raises ImageError."""
+def content_of(picture: ImageInput) -> bytes:
+    """The bytes of a picture that is not a URL. Raises ImageError."""
     if picture.content is not None:
         return picture.content
     text = picture.text or ""
@@ -44,11 +44,11 @@ def content_of(picture: Picture) -> bytes:
     return _decoded(text, picture.name)
 
 
-def is_of_a_picture(text: str) -> bool:
-    """Whether what was given as a text is a data URI, or base64 that begins as pictures do."""
+def is_image_text(text: str) -> bool:
+    """Whether a text is a data URI, or base64 that begins as image files do."""
     if text[:5].lower() == "data:":
         return True
-    start = from_base64(text[:WHOLE_BASE64]) if len(text) >= WHOLE_BASE64 else None
+    start = from_base64(text[:PROBE_CHARS]) if len(text) >= PROBE_CHARS else None
     return start is not None and start.startswith(SIGNATURES)
 
 
@@ -56,21 +56,21 @@ def _decoded(text: str, name: str) -> bytes:
     content = from_base64(text)
     if content is None:
         raise ImageError(
-            f"{name}: {shortened(text)!r} is no base64 of a picture, no data URI and no URL."
+            f"{name}: {shortened(text)!r} is not base64 of an image, a data URI or a URL."
         )
     return content
 
 
 def embedding_of(text: str, dimension: int, name: str) -> NDArray[np.float32]:
-    """The embedding (dimension,) that a client kept. Raises ImageError for any other thing."""
+    """The embedding (dimension,) that a client sends back. Raises ImageError."""
     content = _decoded(text, name)
     if len(content) != 4 * dimension:
         raise ImageError(
-            f"{name}: an embedding of this model is {dimension} float32, {4 * dimension} bytes, "
-            f"and this one has {len(content)}; encode the picture with POST /v1/embed."
+            f"{name}: the embedding has {len(content)} bytes; one of this model has "
+            f"{4 * dimension} ({dimension} float32). Encode the picture with POST /v1/embed."
         )
     vector = np.frombuffer(content, dtype="<f4").astype(np.float32)
     length = float(np.linalg.norm(vector))
-    if not abs(length - 1) <= UNIT:  # NaN fails too
-        raise ImageError(f"{name}: an embedding has the length 1, and this one {length:.3g}.")
+    if not abs(length - 1) <= LENGTH_TOLERANCE:  # NaN fails too
+        raise ImageError(f"{name}: the embedding has the length {length:.3g}; it must be 1.")
     return np.asarray(vector / np.float32(length), dtype=np.float32)

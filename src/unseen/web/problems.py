@@ -1,4 +1,4 @@
-"""What goes wrong with a request: a status, a sentence, and the body that says so.
+"""An error as the answer to a request: a status, a sentence, and a body.
 
 Each client shows people another field of an error's body, so each foreign API has its own shape;
 everything else has RFC 9457's.
@@ -24,7 +24,7 @@ from unseen.errors import (
 
 PROBLEM_TYPE = "application/problem+json"
 
-# Which status an error of the library is.
+# The status for each error of the library.
 STATUSES: dict[type[UnseenError], int] = {
     ImageError: 400,
     SourceError: 400,
@@ -65,7 +65,7 @@ def overloaded(wait: float) -> Problem:
     """Too much waits already."""
     return Problem(
         503,
-        f"the server is busy: new work would wait about {wait:.1f} s. Try again later.",
+        f"the server is busy: new work would wait about {wait:.1f} s; try again later.",
         code="overloaded",
         retry_after=wait,
     )
@@ -76,7 +76,7 @@ def _code(status: int) -> str:
 
 
 # A problem → the body that a client understands.
-Shape = Callable[[Problem], Any]
+ErrorBody = Callable[[Problem], Any]
 
 
 def rfc9457(problem: Problem) -> dict[str, Any]:
@@ -90,8 +90,8 @@ def rfc9457(problem: Problem) -> dict[str, Any]:
     }
 
 
-def answer(problem: Problem, shape: Shape = rfc9457) -> Response:
+def problem_response(problem: Problem, body: ErrorBody = rfc9457) -> Response:
     """The response; ASCII JSON, so that half a character of a client cannot break it."""
-    content = json.dumps(shape(problem)).encode("ascii")
-    kind = PROBLEM_TYPE if shape is rfc9457 else "application/json"
+    content = json.dumps(body(problem)).encode("ascii")
+    kind = PROBLEM_TYPE if body is rfc9457 else "application/json"
     return Response(content, problem.status, problem.headers, kind)

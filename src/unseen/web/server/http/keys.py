@@ -20,30 +20,31 @@ LINE = re.compile(r"([\w.-]{1,64}):([0-9a-f]{64})")
 
 
 class Keys:
-    """The keys that open a server; none: it is open."""
+    """The keys of a server; one without keys is open to all."""
 
     def __init__(self, hashes: Iterable[tuple[str, str]]) -> None:
         self.replace(hashes)
 
     def replace(self, hashes: Iterable[tuple[str, str]]) -> None:
-        """Other keys from now on."""
+        """Uses other keys from now on."""
         self._hashes = [(name, bytes.fromhex(digest)) for name, digest in hashes]
 
     def __bool__(self) -> bool:
         return bool(self._hashes)
 
     def name_of(self, key: str | None) -> str | None:
-        """Whose key it is; None for one that is not known. Every key is compared, always."""
-        given = hashlib.sha256((key or "").encode("utf-8", "surrogatepass")).digest()
-        found = None
+        """Whose key it is; None for an unknown one. Every hash is compared, so that the time tells
+        nothing."""
+        key_hash = hashlib.sha256((key or "").encode("utf-8", "surrogatepass")).digest()
+        owner = None
         for name, digest in self._hashes:
-            if hmac.compare_digest(given, digest):
-                found = name
-        return found
+            if hmac.compare_digest(key_hash, digest):
+                owner = name
+        return owner
 
 
 def read(path: Path) -> list[tuple[str, str]]:
-    """The names and hashes of a file of keys. SourceError names the line that is none."""
+    """The names and hashes of a file of keys. SourceError names a line that cannot be read."""
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -64,17 +65,17 @@ def read(path: Path) -> list[tuple[str, str]]:
 
 
 def digest(key: str) -> str:
-    """What is kept of a key."""
+    """The hash of a key, as the file has it."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def add(path: Path, name: str) -> str:
-    """A new key of `name`, which is returned and kept nowhere: its hash is added to the file."""
+    """A new key of `name`. It is returned and stored nowhere: the file gets its hash."""
     if LINE.fullmatch(f"{name}:{'0' * 64}") is None:
-        raise SourceError(f"{name!r}: a key's name has letters, digits, ., - and _ only.")
-    known = read(path) if path.exists() and path.stat().st_size else []
-    if name in (other for other, _ in known):
-        raise SourceError(f"{path}: there is a key called {name!r} already; take it out first.")
+        raise SourceError(f"bad name of a key: {name!r}; use letters, digits, ., - and _.")
+    entries = read(path) if path.exists() and path.stat().st_size else []
+    if name in (owner for owner, _ in entries):
+        raise SourceError(f"{path}: there is a key called {name!r} already; remove its line first.")
     key = secrets.token_urlsafe(32)
     old = path.read_text("utf-8") if path.exists() else ""
     if old and not old.endswith("\n"):

@@ -1,0 +1,24 @@
+"""The SHA-256 of files, read in pieces."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+CHUNK_BYTES = 1 << 20
+
+
+def file_chunks(path: Path) -> Iterator[bytes]:
+    """The content of a file, a megabyte at a time. Raises OSError."""
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def sha256(chunks: Iterable[bytes]) -> bytes:
+    """The 32 bytes of the SHA-256 of all chunks together."""
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.digest()
