@@ -549,9 +549,9 @@ def test_together_with_the_collection(made: Adapter, shapes_clip: Path) -> None:
     labels, decision = adapted.compile(SHAPES[:6]), unseen_decision()
     if made.cache is not None:
         with pytest.raises(LabelError, match="transductive cannot use"):
-            list(adapted.together(stream, labels, decision))
+            list(adapted.transduce(stream, labels, decision))
     else:
-        found = list(adapted.together(stream, labels, decision))
+        found = list(adapted.transduce(stream, labels, decision))
         assert np.mean([p.label == SHAPES[i % 6] for i, p in enumerate(found)]) > 0.9
 
 
