@@ -16,9 +16,9 @@ from unseen.errors import LabelError
 from unseen.labels.label_set import UNKNOWN, Label, LabelSet
 from unseen.labels.templates import fill
 from unseen.models.model import Model, Score
-from unseen.system.safetensors_file import Kind
+from unseen.system.safetensors_file import FileFormat
 
-KIND = Kind("unseen-labels-1", "compiled label set")
+FILE_FORMAT = FileFormat("unseen-labels-1", "compiled label set")
 
 # What a picture shows when none of the labels is meant; the mean of them is the neutral ground
 # that multi-label mode of a softmax family sets each label against.
@@ -332,7 +332,7 @@ class CompiledLabels:
         path : str or Path
             Replaced where it exists.
         """
-        KIND.write(path, self.to_bytes())
+        FILE_FORMAT.write(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
         """What `save` writes.
@@ -360,7 +360,7 @@ class CompiledLabels:
                 arrays |= self.adapted.cache.arrays()
         elif self.stored_score is not None:
             facts["score"] = asdict(self.stored_score)
-        return KIND.to_bytes(arrays, facts)
+        return FILE_FORMAT.to_bytes(arrays, facts)
 
     @classmethod
     def load(cls, path: str | Path) -> CompiledLabels:
@@ -380,7 +380,7 @@ class CompiledLabels:
         LabelError
             If the file is missing, damaged, or something else.
         """
-        return cls.from_bytes(KIND.read(path), str(path))
+        return cls.from_bytes(FILE_FORMAT.read(path), str(path))
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str) -> CompiledLabels:
@@ -402,7 +402,7 @@ class CompiledLabels:
         LabelError
             If the content is damaged, or something else.
         """
-        return KIND.from_bytes(content, where, cls._from_facts)
+        return FILE_FORMAT.from_bytes(content, where, cls._from_facts)
 
     @classmethod
     def _from_facts(cls, facts: dict[str, Any], arrays: dict[str, Any]) -> CompiledLabels:
