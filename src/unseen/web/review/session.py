@@ -39,7 +39,7 @@ class Desk:
 
     def next(self, count: int, without: list[str]) -> dict[str, Any]:
         """The most useful pictures; not those that the page has already."""
-        found = self.labelling.queue(count, leaving=without)
+        found = self.labelling.queue(count, exclude=without)
         return {"pictures": [shown(picture) for picture in found]}
 
     def picture(self, id: str) -> Picture:
