@@ -110,10 +110,12 @@ def test_multi_label_is_the_softmax_of_a_pair() -> None:
     rule = Score("softmax", 20.0)
     cosine, neutral = np.array([[0.3, 0.1]], np.float32), np.array([[0.1, 0.3]], np.float32)
     pairs = judge_softmax(20.0 * np.array([[0.3, 0.2], [0.1, 0.2]]))[:, 0]
-    np.testing.assert_allclose(score.multi_label(cosine, neutral, rule)[0], pairs, atol=1e-6)
+    logits = score.multi_label_logits(cosine, neutral, rule)
+    np.testing.assert_allclose(score.sigmoid(logits)[0], pairs, atol=1e-6)
     sigmoid = Score("sigmoid", 10.0, -2.0)
     expected = 1 / (1 + np.exp(-(10 * cosine - 2)))
-    np.testing.assert_allclose(score.multi_label(cosine, neutral, sigmoid), expected, atol=1e-6)
+    logits = score.multi_label_logits(cosine, neutral, sigmoid)
+    np.testing.assert_allclose(score.sigmoid(logits), expected, atol=1e-6)
     np.testing.assert_allclose(score.single_label(cosine, sigmoid), expected, atol=1e-6)
     huge = score.sigmoid(np.array([-1e9, 0, 1e9], np.float32))
     assert huge.tolist() == [0, 0.5, 1]

@@ -70,12 +70,12 @@ def test_figures_are_compared(tmp_path: Path) -> None:
     picture.save(path)
     prompts = ("a photo of a cat", "x")
     logits = judge_of(folder).logits([Image.open(path)], list(prompts))[0]
-    known = verify.Golden("x/y", str(path), prompts, "here", logits=tuple(logits.tolist()))
+    golden_logits = verify.Golden("x/y", str(path), prompts, "here", logits=tuple(logits.tolist()))
     encoder = unseen.load(folder, exact=True).encoder
-    np.testing.assert_allclose(verify.compare(encoder, known), logits, atol=1e-3)
+    np.testing.assert_allclose(verify.compare(encoder, golden_logits), logits, atol=1e-3)
     softmax = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
-    chances = verify.Golden("x/y", str(path), prompts, "here", probabilities=tuple(softmax))
-    np.testing.assert_allclose(verify.compare(encoder, chances), softmax, atol=1e-4)
+    golden = verify.Golden("x/y", str(path), prompts, "here", probabilities=tuple(softmax))
+    np.testing.assert_allclose(verify.compare(encoder, golden), softmax, atol=1e-4)
 
 
 def test_without_a_network_the_picture_is_said_to_be_missing(tmp_path: Path) -> None:

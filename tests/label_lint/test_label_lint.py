@@ -107,11 +107,11 @@ def test_tokens_are_those_of_the_judge(small: unseen.Classifier, shapes_clip: Pa
     assert [f.labels for f in about] == [("crowd",), ("two",)]
     count = len(judge(prompt).input_ids)
     assert about[0].figures["tokens"] == count > context == about[0].figures["context"]
-    kept = fitting_prefix(subject, prompt)
+    prefix = fitting_prefix(subject, prompt)
     lost = about[0].problem.split("tokens, and")[1].split("'")[1]
-    assert f"{kept} {lost}" == prompt
-    one_more = f"{kept} {lost.split()[0]}"
-    assert len(judge(kept).input_ids) <= context < len(judge(one_more).input_ids)
+    assert f"{prefix} {lost}" == prompt
+    one_more = f"{prefix} {lost.split()[0]}"
+    assert len(judge(prefix).input_ids) <= context < len(judge(one_more).input_ids)
     # What is advised: every clause fits, and the average is that of these prompts.
     parts = spelling.pieces(prompt)
     sizes = [len(judge(part).input_ids) for part in parts]
@@ -167,8 +167,8 @@ def test_one_bad_label_among_good_ones(label: str, kind: str, builtin: unseen.Cl
     assert not [f for f in findings if {*f.labels} & {*good} and label not in f.labels]
     if kind != "file-name":
         # With a prompt of its own the name is only shown, and not read: but for what it means.
-        own = findings_of(builtin, {**dict.fromkeys(good), label: "a large green lizard"})
-        kinds = {f.kind for f in own if label in f.labels}
+        with_prompt = findings_of(builtin, {**dict.fromkeys(good), label: "a large green lizard"})
+        kinds = {f.kind for f in with_prompt if label in f.labels}
         assert kinds == ({kind} if kind in ("negation", "catch-all") else set())
 
 
@@ -215,7 +215,7 @@ def test_what_is_usual_is_the_models_own(
         all_pairs = [float(rows[i] @ rows[j]) for i in range(len(rows)) for j in range(i)]
         assert len(subject.usual_cosines) == len(all_pairs)
         for cosine in (0.2, 0.5, 0.9):
-            below = sum(one < cosine for one in all_pairs) / len(all_pairs)
+            below = sum(pair_cosine < cosine for pair_cosine in all_pairs) / len(all_pairs)
             assert subject.usual_part(cosine) == pytest.approx(below, abs=1e-3)
         assert subject.quantile(0.9) == pytest.approx(np.quantile(all_pairs, 0.9), abs=1e-5)
 
@@ -223,15 +223,15 @@ def test_what_is_usual_is_the_models_own(
 def test_the_predicted_share_is_what_classify_says(builtin: unseen.Classifier) -> None:
     """Of a picture that has the usual cosine to one label, and nothing else."""
     subject = Subject(builtin, LabelSet.of(["pliers", "wrench"]))
-    one, other = subject.vectors
-    outside = np.random.default_rng(0).normal(size=one.size).astype(np.float32)
+    first, second = subject.vectors
+    outside = np.random.default_rng(0).normal(size=first.size).astype(np.float32)
     for vector in np.linalg.qr(subject.vectors.T)[0].T:
         outside -= vector * (vector @ outside)
     outside /= np.linalg.norm(outside)
-    picture = subject.match * one + np.sqrt(1 - subject.match**2) * outside
+    picture = subject.match * first + np.sqrt(1 - subject.match**2) * outside
     weights = np.exp(builtin.model.score.scale * (subject.vectors @ picture))
     expected = weights[1] / weights.sum()
-    assert subject.share(float(one @ other)) == pytest.approx(expected, rel=1e-3)
+    assert subject.share(float(first @ second)) == pytest.approx(expected, rel=1e-3)
     picture = builtin.encode_images(["src/unseen/data/check/cat.jpg"])[0]
     word = builtin.encode_texts(["a photo of a cat"])[0]
     assert subject.match == pytest.approx(float(picture @ word), abs=1e-5)
@@ -240,12 +240,13 @@ def test_the_predicted_share_is_what_classify_says(builtin: unseen.Classifier) -
 def test_synonyms_plurals_and_kinds(builtin: unseen.Classifier) -> None:
     labels = ["sofa", "couch", "dogs", "dog", "panda", "red panda", "pizza", "red_panda"]
     findings, subject = examine(builtin, labels, background=("wallpaper",))
-    near = {f.labels: f for f in of_kind(findings, "near-synonym")}
-    assert ("sofa", "couch") in near and "two prompts" in near["sofa", "couch"].advice
-    assert "'panda' means all but" in near["panda", "red panda"].advice
+    near_synonyms = {f.labels: f for f in of_kind(findings, "near-synonym")}
+    assert ("sofa", "couch") in near_synonyms
+    assert "two prompts" in near_synonyms["sofa", "couch"].advice
+    assert "'panda' means all but" in near_synonyms["panda", "red panda"].advice
     assert [f.labels for f in of_kind(findings, "plural")] == [("dogs", "dog")]
-    assert ("dogs", "dog") not in near and ("red panda", "red_panda") not in near
-    pair = near["sofa", "couch"]
+    assert ("dogs", "dog") not in near_synonyms and ("red panda", "red_panda") not in near_synonyms
+    pair = near_synonyms["sofa", "couch"]
     merged = builtin.compile({"sofa": ["a photo of a sofa", "a photo of a couch"]}).matrix[0]
     assert pair.figures["merged"] == pytest.approx(float(merged @ subject.vectors[0]), abs=1e-4)
     assert pair.figures["cosine"] == pytest.approx(float(subject.vectors[0] @ subject.vectors[1]))
@@ -335,8 +336,8 @@ def test_pictures_that_nothing_fits(
     subject, rows, names, findings = examined_photographs
     groups = of_kind(findings, "fits-nothing")
     folder_of = dict(zip(names, (Path(name).parent.name for name in names), strict=True))
-    said = {folder_of[name] for f in groups for name in f.pictures}
-    assert len(groups) > 5 and not said & {"cat", "dog", "cow", "horse"}
+    folders = {folder_of[name] for f in groups for name in f.pictures}
+    assert len(groups) > 5 and not folders & {"cat", "dog", "cow", "horse"}
     tools = next(f for f in groups if "pliers" in f.advice)
     assert {folder_of[n] for n in tools.pictures} <= {
         "wrench", "scissors", "pliers", "screwdriver", "hammer", "nail_clipper", "measuring_tape"
@@ -359,9 +360,8 @@ def test_labels_that_never_win(
     weights = rows @ builtin.compile(subject.names).matrix.T
     losers = {subject.names[i] for i in range(6) if not (weights.argmax(1) == i).any()}
     assert {f.labels[0] for f in of_kind(findings, "never-wins")} == losers
-    assert {f.severity for f in of_kind(findings, "never-wins")} <= {
-        "warning"
-    }  # 117 pictures are many
+    # 117 pictures are many
+    assert {f.severity for f in of_kind(findings, "never-wins")} <= {"warning"}
     few = of_kind(look_at(subject, rows[:3], names[:3]), "never-wins")
     assert few and {f.severity for f in few} == {"note"}
     assert look_at(subject, rows[:0], []) == []
@@ -369,14 +369,14 @@ def test_labels_that_never_win(
 
 def test_labels_that_always_tie(builtin: unseen.Classifier) -> None:
     _, subject = examine(builtin, ["castle", "pizza", "bicycle"])
-    one, two, three = subject.compiled.matrix
+    castle, pizza, bicycle = subject.compiled.matrix
     rng = np.random.default_rng(0)
-    rows = [one + two + rng.normal(size=one.size) * 0.0005 for _ in range(8)]
-    rows += [three] * 4
+    rows = [castle + pizza + rng.normal(size=castle.size) * 0.0005 for _ in range(8)]
+    rows += [bicycle] * 4
     pictures = np.array([row / np.linalg.norm(row) for row in rows], dtype=np.float32)
     findings = look_at(subject, pictures, [f"{i}.jpg" for i in range(12)])
     (tie,) = of_kind(findings, "always-ties")
     assert set(tie.labels) == {"castle", "pizza"}
     assert tie.figures["both"] == 8 and set(tie.pictures) <= {f"{i}.jpg" for i in range(8)}
-    clear = np.array([one] * 4 + [two] * 4 + [three] * 4, dtype=np.float32)
+    clear = np.array([castle] * 4 + [pizza] * 4 + [bicycle] * 4, dtype=np.float32)
     assert not of_kind(look_at(subject, clear, [str(i) for i in range(12)]), "always-ties")

@@ -88,10 +88,11 @@ def test_evidence_knows_nothing_of_a_models_scale() -> None:
 
 def test_it_is_said_only_when_asked_for(clf: unseen.Classifier) -> None:
     red = shapes.draw(shapes.scene("red circle"), 0)
-    plain, asked = (clf.classify(red, ["a red circle"], unknown=u) for u in (None, "auto"))
+    plain, with_evidence = (clf.classify(red, ["a red circle"], unknown=u) for u in (None, "auto"))
     assert plain.evidence is None and "evidence" not in plain.to_dict()
-    assert asked.to_dict()["evidence"] == asked.evidence and asked.label == "a red circle"
-    assert [*asked] == [*plain]
+    assert with_evidence.to_dict()["evidence"] == with_evidence.evidence
+    assert with_evidence.label == "a red circle"
+    assert [*with_evidence] == [*plain]
     grey = clf.classify(Image.new("RGB", (64, 64), "grey"), ["a red circle"], unknown="auto")
     assert grey.evidence is not None and grey.evidence < LEAST_EVIDENCE
     assert grey.unknown and grey.label is None and grey.to_dict()["unknown"] and len(grey) == 1

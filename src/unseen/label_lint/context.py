@@ -119,7 +119,7 @@ class Subject:
 
     @cached_property
     def neutral(self) -> Floats:
-        """Everyday words that none of the labels is, in the first template."""
+        """Vectors of everyday words that are not labels, in the first template."""
         names = {name.casefold() for name in self.names}
         return self.encode_names(
             [word for word in vocabulary()[::VOCABULARY_STEP] if word not in names]

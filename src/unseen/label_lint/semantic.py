@@ -18,7 +18,7 @@ from unseen.prediction.score import logits, single_label, softmax
 from unseen.types import Floats
 
 # Of pairs of everyday words, so many are less alike than what is called a near-synonym. Found with
-# benchmarks/label_doctor.py: lower finds more synonyms, and more pairs that are none.
+# benchmarks/label_doctor.py: lower finds more synonyms, and more pairs that are not.
 SYNONYM = 0.999
 # The least share of a picture's probability that a pair is named for, and warned of.
 SHARE, LARGE_SHARE = 0.1, 0.25

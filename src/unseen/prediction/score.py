@@ -20,7 +20,7 @@ def softmax(logits: Array) -> Floats:
 
 
 def softmax64(logits: Array) -> Doubles:
-    """`softmax`, computed and given in double precision."""
+    """`softmax`, computed and returned in double precision."""
     return _softmax(np.asarray(logits, dtype=np.float64))
 
 
@@ -71,19 +71,13 @@ def single_label(cosine: Floats, score: Score) -> Floats:
     return RULES[score.rule](logits(cosine, score))
 
 
-def multi_label(cosine: Floats, neutral: Floats, score: Score) -> Floats:
-    """(n, k) cosines → (n, k) probabilities, each label a yes or no of its own.
+def multi_label_logits(cosine: Floats, neutral: Floats, score: Score) -> Floats:
+    """(n, k) cosines → (n, k) logits, whose sigmoid makes each label a yes or no of its own.
 
     A sigmoid family was trained for that. For a softmax family each label competes with neutral
     prompts alone: `neutral` (n, m) are their cosines, and the probability is the softmax of the two
-    logits, label and mean neutral, which is sigmoid(scale · (cosine - neutral)). It is
-    uncalibrated.
+    logits, label and mean neutral, which is sigmoid(scale · (cosine - neutral)).
     """
-    return sigmoid(multi_label_logits(cosine, neutral, score))
-
-
-def multi_label_logits(cosine: Floats, neutral: Floats, score: Score) -> Floats:
-    """The logits whose sigmoid `multi_label` is."""
     if score.rule == "sigmoid":
         return logits(cosine, score)
     baseline = neutral.mean(-1, keepdims=True)
