@@ -56,7 +56,7 @@ def lessons_of(
     names = (*labelling.names, NOTHING) if nothing else labelling.names
     ids = [picture.id for picture in chosen]
     groups = near_duplicates(labelling.vectors(ids), NEAR, progress=progress)
-    drawn = labelling.drawn()
+    drawn = labelling.audit_sample()
     teacher = _by_name(labelling, ids, names)
     places = {name: place for place, name in enumerate(names)}
     lessons = []
@@ -93,7 +93,7 @@ def _by_name(labelling: Labelling, ids: list[str], names: tuple[str, ...]) -> Fl
     """(n, k): what the teacher gave each of the names; those that it does not know have nothing."""
     scores = labelling.scores(ids)
     rows = np.zeros((len(ids), len(names)), dtype=np.float32)
-    for column, name in enumerate(labelling.asked):
+    for column, name in enumerate(labelling.answers):
         name = NOTHING if name == UNKNOWN else name
         if name in names:
             rows[:, names.index(name)] = scores[:, column]

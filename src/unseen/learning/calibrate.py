@@ -30,12 +30,12 @@ from unseen.prediction.calibration import (
     METHODS,
     Calibration,
     ConformalPredictor,
-    Exact,
-    plain,
+    uncalibrated_probabilities,
     words_sha256,
 )
-from unseen.prediction.predict import several_logits
+from unseen.prediction.predict import foreground_logits
 from unseen.sources.item import name_of
+from unseen.types import Doubles
 
 FEWEST = 5  # pictures: fewer say nothing
 
@@ -128,10 +128,10 @@ def learn(
             likely=None if coverage is None else _likely(logits, compiled, truth, coverage, method),
         )
     known = truth[:, : int((~compiled.background_mask).sum())]
-    logits = several_logits(rows, cosines, compiled)
+    logits = foreground_logits(rows, cosines, compiled)
     temperature, shift = fit_line(logits, known)
     made = _made(compiled, len(rows), multi_label=True, temperature=temperature, shift=shift)
-    found = thresholds(made.several(logits), known, precision)
+    found = thresholds(made.multiple_labels(logits), known, precision)
     never = sum(t >= 1 for t in found)
     if never:
         warnings.warn(
@@ -240,7 +240,7 @@ def reach(strange: NDArray[Any], coverage: float) -> float | None:
 def _likely(
     logits: NDArray[Any], compiled: CompiledLabels, truth: Bools, coverage: float, method: str
 ) -> ConformalPredictor | None:
-    strange = METHODS[method](plain(logits, compiled))[truth]
+    strange = METHODS[method](uncalibrated_probabilities(logits, compiled))[truth]
     found = reach(strange, coverage)
     if found is None:
         least = math.ceil(coverage / (1 - coverage) - 1e-9)
@@ -267,7 +267,7 @@ def fit_line(logits: NDArray[Any], yes: Bools) -> tuple[float, float]:
     sign = np.where(yes.ravel(), 1.0, -1.0)
     beliefs, spreads = np.array([1.0, 0.0]), np.array([STEEPNESS_SPREAD, SHIFT_SPREAD])
 
-    def loss(at: Exact) -> float:
+    def loss(at: Doubles) -> float:
         missed = np.logaddexp(0, -sign * (at[0] * x + at[1])).sum()
         return float(missed + 0.5 * (((at - beliefs) / spreads) ** 2).sum())
 
@@ -328,7 +328,7 @@ def _threshold(p: NDArray[Any], yes: Bools, precision: float | None) -> float | 
 # without labels
 
 
-def em_prior(logits: NDArray[Any]) -> Exact:
+def em_prior(logits: NDArray[Any]) -> Doubles:
     """Saerens, Latinne & Decaestecker 2002: how frequent the labels are here → log of k · that.
 
     With `PSEUDO_PICTURES` of each label beforehand, so that none is ruled out.
@@ -343,7 +343,7 @@ def em_prior(logits: NDArray[Any]) -> Exact:
     return np.asarray(np.log(part * k))
 
 
-def mean_prior(logits: NDArray[Any]) -> Exact:
+def mean_prior(logits: NDArray[Any]) -> Doubles:
     """What takes from each label the mean logit that it has over the collection, above the others'.
 
     Shrunk by n / (n + k): as few pictures as labels say half. It assumes that no label is much more
