@@ -17,7 +17,7 @@ from PIL import Image
 import shapes
 import unseen
 from unseen.errors import LabelError, ModelError
-from unseen.learning.adapt import adapt
+from unseen.learning.adapt import fit_adapter
 from unseen.learning.distil.classifier import Distilled, Lesson, distil
 from unseen.learning.distil.model_card import Teacher, markdown
 from unseen.models.families import student
@@ -177,7 +177,7 @@ def test_what_makes_no_sense_of_it_is_refused(classifier: unseen.Classifier) -> 
         classifier.classify(picture, unknown="auto")
     rows = classifier.encode_images([p for p, _ in pictures()[:8]])
     with pytest.raises(LabelError, match="by_pictures"):
-        adapt(rows, [0, 1] * 4, classifier.compile(), by_pictures=["cat"])
+        fit_adapter(rows, [0, 1] * 4, classifier.compile(), by_pictures=["cat"])
 
 
 def test_an_index_gives_the_same_answers(classifier: unseen.Classifier, tmp_path: Path) -> None:

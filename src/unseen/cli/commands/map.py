@@ -9,7 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 import unseen
-from unseen.cli import options, page, progress
+from unseen.cli import options, progress
 from unseen.cli.commands.groups import AUTO, Clusters, how_many, titles
 from unseen.cli.commands.index import opened, the_model
 from unseen.cli.output_file import prepare
@@ -39,7 +39,7 @@ def draw_map(
     into, with thumbnails. With scikit-learn (the extra learn) it is t-SNE, without it PCA.
     """
     from unseen.index.projection import layout  # noqa: PLC0415
-    from unseen.pages import Point, link, scatter  # noqa: PLC0415 - it loads Pillow
+    from unseen.pages import Point, link, scatter, thumbnails  # noqa: PLC0415 - it loads Pillow
 
     count = how_many(k)
     prepare(html, overwrite=True)
@@ -57,7 +57,7 @@ def draw_map(
             for hit in group
         ]
         files = [found.path(hit.paths[0]) for hit, _ in named]
-        small = page.thumbnails(files, CELL * 2)
+        small = thumbnails(files, CELL * 2)
         points = []
         for (hit, name), file, picture in zip(named, files, small, strict=True):
             x, y = places[row_of[hit.id]].tolist()

@@ -3,27 +3,23 @@
 A row's loss is T² · cross-entropy(target, softmax(logits / T)): T is 1 for what a person said, and
 above 1 for a teacher's probabilities, softened alike (Hinton, Vinyals & Dean 2015,
 arXiv:1503.02531). What is least is the weighted mean of that, and λ/2 · |weights|², biases free,
-of features that are standardised first. By L-BFGS (Liu & Nocedal 1989), in numpy.
+of features that are standardised first. By L-BFGS, in numpy.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.learning.optimise import STEPS, TOLERANCE, lbfgs
 from unseen.prediction.score import shifted
 
 Floats = NDArray[np.floating[Any]]
 Parameters = dict[str, Floats]
 
-STEPS = 300
-TOLERANCE = 1e-4  # of the largest slope, against the first
-MEMORY = 10  # steps that L-BFGS remembers
 DEEP = "hidden.weight"
 
 
@@ -76,7 +72,7 @@ def fit(
         x, axes = r.T, q.T
     start = _beginning(x.shape[1], lessons.targets.shape[1], hidden, seed)
     problem = _Problem(lessons, x, penalty, start)
-    head = problem.unpacked(least(problem, problem.packed(start), steps, tolerance))
+    head = problem.unpacked(lbfgs(problem, problem.packed(start), steps, tolerance))
     if axes is not None:
         first = _first(head)
         head[first] = head[first] @ axes
@@ -163,71 +159,3 @@ class _Problem:
                 loss += self._penalty / 2 * float((head[name] ** 2).sum())
                 slope[name] = slope[name] + self._penalty * head[name]
         return loss, self.packed(slope).astype(np.float64)
-
-
-def least(
-    problem: Callable[[Floats], tuple[float, Floats]],
-    start: Floats,
-    steps: int = STEPS,
-    tolerance: float = TOLERANCE,
-) -> Floats:
-    """Where a smooth function is least, near `start`: L-BFGS with Wolfe's conditions by bisection
-    (Lewis & Overton 2013)."""
-    at: Floats = start.astype(np.float64)
-    value, slope = problem(at)
-    first = float(np.abs(slope).max())
-    known: deque[tuple[Floats, Floats]] = deque(maxlen=MEMORY)
-    for _ in range(steps):
-        if float(np.abs(slope).max()) <= tolerance * first:
-            break
-        way = -_scaled(slope, known)
-        step = 1.0 if known else min(1.0, 1.0 / float(np.abs(slope).sum()))
-        found = _along(problem, at, value, slope, way, step)
-        if found is None:  # nothing less is to be found with these digits
-            break
-        new, value, slope_there = found
-        moved, turned = new - at, slope_there - slope
-        if moved @ turned > 0:
-            known.append((moved, turned))
-        at, slope = new, slope_there
-    return at
-
-
-def _scaled(slope: Floats, known: deque[tuple[Floats, Floats]]) -> Floats:
-    """The slope times what is known of the inverse curvature: the two loops of L-BFGS."""
-    row: Floats = slope.copy()
-    shares = []
-    for moved, turned in reversed(known):
-        share = (moved @ row) / (moved @ turned)
-        row -= share * turned
-        shares.append(share)
-    if known:
-        moved, turned = known[-1]
-        row *= (moved @ turned) / (turned @ turned)
-    for (moved, turned), share in zip(known, reversed(shares), strict=True):
-        row += (share - (turned @ row) / (moved @ turned)) * moved
-    return row
-
-
-def _along(
-    problem: Callable[[Floats], tuple[float, Floats]],
-    at: Floats,
-    value: float,
-    slope: Floats,
-    way: Floats,
-    step: float,
-) -> tuple[Floats, float, Floats] | None:
-    """A point on the way that is low enough and flat enough."""
-    steep = float(slope @ way)
-    low, high = 0.0, np.inf
-    for _ in range(30):
-        new = at + step * way
-        there, slope_there = problem(new)
-        if not there <= value + 1e-4 * step * steep:
-            high = step
-        elif float(slope_there @ way) < 0.9 * steep:
-            low = step
-        else:
-            return new, there, slope_there
-        step = (low + high) / 2 if np.isfinite(high) else 2 * low
-    return None
