@@ -25,11 +25,17 @@ if TYPE_CHECKING:
         UnseenError,
         UnseenWarning,
     )
+    from unseen.evaluation.evaluation import evaluate
+    from unseen.evaluation.report import EvaluationReport
     from unseen.images.limits import Limits
     from unseen.images.open import open_image
     from unseen.index.index import Index
     from unseen.labels.compiled import CompiledLabels
     from unseen.labels.label_set import LabelSet
+    from unseen.learning.adapt import adapt
+    from unseen.learning.calibrate import calibrate
+    from unseen.learning.distil.classifier import Distilled, DistilOptions, distil
+    from unseen.learning.distil.training_set import TrainingSet
     from unseen.load_options import LoadOptions
     from unseen.pipelines import pipeline
     from unseen.prediction.prediction import Prediction, Scored
@@ -40,6 +46,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "Classifier": "classifier",
     "CompiledLabels": "labels.compiled",
+    "DistilOptions": "learning.distil.classifier",
+    "Distilled": "learning.distil.classifier",
+    "EvaluationReport": "evaluation.report",
     "ImageError": "errors",
     "Index": "index.index",
     "LabelError": "errors",
@@ -52,8 +61,13 @@ _HOMES = {
     "Scored": "prediction.prediction",
     "SourceError": "errors",
     "StoreError": "errors",
+    "TrainingSet": "learning.distil.training_set",
     "UnseenError": "errors",
     "UnseenWarning": "errors",
+    "adapt": "learning.adapt",
+    "calibrate": "learning.calibrate",
+    "distil": "learning.distil.classifier",
+    "evaluate": "evaluation.evaluation",
     "load": "classifier",
     "open_image": "images.open",
     "pipeline": "pipelines",
@@ -62,6 +76,9 @@ _HOMES = {
 __all__ = [
     "Classifier",
     "CompiledLabels",
+    "DistilOptions",
+    "Distilled",
+    "EvaluationReport",
     "ImageError",
     "Index",
     "LabelError",
@@ -74,9 +91,14 @@ __all__ = [
     "Scored",
     "SourceError",
     "StoreError",
+    "TrainingSet",
     "UnseenError",
     "UnseenWarning",
     "__version__",
+    "adapt",
+    "calibrate",
+    "distil",
+    "evaluate",
     "load",
     "open_image",
     "pipeline",

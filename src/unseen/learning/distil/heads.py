@@ -24,7 +24,7 @@ DEEP = "hidden.weight"
 
 
 @dataclass(frozen=True)
-class Lessons:
+class Examples:
     """What a head is fitted to: features (n, d), targets (n, k) that sum to 1, a weight and a
     temperature a row."""
 
@@ -33,9 +33,9 @@ class Lessons:
     weights: Floats
     temperatures: Floats
 
-    def of(self, chosen: NDArray[Any]) -> Lessons:
+    def of(self, chosen: NDArray[Any]) -> Examples:
         """Those rows."""
-        return Lessons(
+        return Examples(
             self.features[chosen],
             self.targets[chosen],
             self.weights[chosen],
@@ -52,7 +52,7 @@ def logits(head: Parameters, features: Floats) -> Floats:
 
 
 def fit(
-    lessons: Lessons,
+    examples: Examples,
     *,
     penalty: float,
     hidden: int = 0,
@@ -64,14 +64,14 @@ def fit(
 
     `penalty` is λ; the seed is of where a hidden layer begins.
     """
-    mean, spread = _standard(lessons)
-    x = np.asarray((lessons.features - mean) / spread, dtype=lessons.features.dtype)
+    mean, spread = _standard(examples)
+    x = np.asarray((examples.features - mean) / spread, dtype=examples.features.dtype)
     axes = None
     if x.shape[0] < x.shape[1]:  # weights lie in the space of the rows, where there is less to do
         q, r = np.linalg.qr(x.T)
         x, axes = r.T, q.T
-    start = _beginning(x.shape[1], lessons.targets.shape[1], hidden, seed)
-    problem = _Problem(lessons, x, penalty, start)
+    start = _beginning(x.shape[1], examples.targets.shape[1], hidden, seed)
+    problem = _Problem(examples, x, penalty, start)
     head = problem.unpacked(lbfgs(problem, problem.packed(start), steps, tolerance))
     if axes is not None:
         first = _first(head)
@@ -84,10 +84,10 @@ def _first(head: Parameters) -> str:
     return DEEP if DEEP in head else "output.weight"
 
 
-def _standard(lessons: Lessons) -> tuple[Floats, Floats]:
+def _standard(examples: Examples) -> tuple[Floats, Floats]:
     """What is taken off each feature, and what it is divided by."""
-    spread = lessons.features.std(0)
-    return lessons.features.mean(0), np.maximum(spread, 1e-3 * max(spread.max(), 1e-6))
+    spread = examples.features.std(0)
+    return examples.features.mean(0), np.maximum(spread, 1e-3 * max(spread.max(), 1e-6))
 
 
 def _beginning(width: int, k: int, hidden: int, seed: int) -> Parameters:
@@ -118,11 +118,11 @@ def _centred(head: Parameters) -> Parameters:
 class _Problem:
     """What is to be least, and its slope, at parameters laid out in one row."""
 
-    def __init__(self, lessons: Lessons, x: Floats, penalty: float, like: Parameters) -> None:
+    def __init__(self, examples: Examples, x: Floats, penalty: float, like: Parameters) -> None:
         self._x = x
-        self._targets = lessons.targets
-        self._warmth = lessons.temperatures[:, None]
-        self._weights = (lessons.weights / lessons.weights.sum())[:, None]
+        self._targets = examples.targets
+        self._warmth = examples.temperatures[:, None]
+        self._weights = (examples.weights / examples.weights.sum())[:, None]
         self._penalty = penalty
         self._shapes = {name: value.shape for name, value in like.items()}
 
