@@ -22,7 +22,7 @@ from unseen.encoder import Encoded
 from unseen.errors import LabelError
 from unseen.labels.compiled import Cache, CompiledLabels
 from unseen.labels.label_set import Label
-from unseen.learning import adapt as fitting
+from unseen.learning import few_shot as fitting
 from unseen.learning.adapt import fit_adapter
 from unseen.learning.few_shot import Examples, probe, prototypes
 from unseen.learning.temperature import fitted_score

@@ -51,9 +51,10 @@ class ReadSummary:
     unused: Sequence[Sequence[str]] = ()
 
     def warn(self) -> None:
-        """Each message as an UnseenWarning: what a function does that was given no `on_read`."""
-        for message in self.messages():
-            warnings.warn(message, UnseenWarning, stacklevel=3)
+        """The messages as one UnseenWarning: what a function does that was given no `on_read`."""
+        messages = "\n".join(self.messages())
+        if messages:
+            warnings.warn(messages, UnseenWarning, stacklevel=3)
 
     def messages(self) -> Iterator[str]:
         """A sentence for each reason that applies; a list of pictures has a line for each."""

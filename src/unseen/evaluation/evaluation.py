@@ -157,8 +157,8 @@ def evaluate(
     Examples
     --------
     >>> import unseen
-    >>> classifier = unseen.load()
-    >>> report = unseen.evaluate(classifier, [("examples/cat.jpg", "cat")], ["cat", "dog"])
+    >>> pictures = [("examples/cat.jpg", "cat"), ("examples/dog.jpg", "dog")]
+    >>> report = unseen.evaluate(unseen.load(), pictures)
     >>> report.figures["top1"].value
     1.0
     """

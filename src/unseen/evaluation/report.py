@@ -45,12 +45,12 @@ class EvaluationReport:
     Examples
     --------
     >>> import unseen
-    >>> pictures = [("examples/cat.jpg", "cat")]
-    >>> report = unseen.evaluate(unseen.load(), pictures, ["cat", "dog"])
+    >>> pictures = [("examples/cat.jpg", "cat"), ("examples/dog.jpg", "dog")]
+    >>> report = unseen.evaluate(unseen.load(), pictures)
     >>> report.pictures, report.mistakes
-    (1, [])
+    (2, [])
     >>> print(str(report).splitlines()[0])
-    pictures in memory: 1 pictures
+    pictures in memory: 2 pictures
     """
 
     document: dict[str, Any]
@@ -125,8 +125,8 @@ class EvaluationReport:
         --------
         >>> import unseen
         >>> from unseen.evaluation.report import Gate
-        >>> pictures = [("examples/cat.jpg", "cat")]
-        >>> report = unseen.evaluate(unseen.load(), pictures, ["cat", "dog"])
+        >>> pictures = [("examples/cat.jpg", "cat"), ("examples/dog.jpg", "dog")]
+        >>> report = unseen.evaluate(unseen.load(), pictures)
         >>> [gate["met"] for gate in report.check([Gate("top1", 0.9)]).gates]
         [True]
         """

@@ -99,7 +99,7 @@ def adapt(
     >>> classifier = unseen.load()
     >>> pairs = [("examples/cat.jpg", "cat"), ("examples/castle.jpg", "castle")]
     >>> unseen.adapt(classifier, pairs).labels
-    ('cat', 'castle')
+    ('castle', 'cat')
     """
     annotations = read_annotations(source)
     given = classes(annotations) if labels is None else labels

@@ -181,7 +181,7 @@ def distil(
     >>> folder = Path("tests/photographs")
     >>> pairs = [(p, n) for n in ("cat", "fish") for p in sorted((folder / n).iterdir())]
     >>> unseen.distil(Teacher("me"), pairs, unseen.DistilOptions(side=128))
-    Distilled(2 labels, 10.9 MB)
+    Distilled(2 labels, 10.6 MB)
     """
     if not isinstance(training_set, TrainingSet):
         training_set = TrainingSet.read(
