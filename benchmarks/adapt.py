@@ -28,7 +28,7 @@ from scipy.stats import t as student
 
 import unseen
 from unseen.labels.compiled import CompiledLabels
-from unseen.learning.adapt import adapt
+from unseen.learning.adapt import fit_adapter
 from unseen.models.model import Score
 from unseen.prediction.adapter import ZERO_SHOT
 from unseen.prediction.score import single_label
@@ -189,7 +189,7 @@ def one(
     labels: CompiledLabels, draw: Draw, seed: int
 ) -> tuple[float, float, float, float, int, str]:
     """Right before and after, said before and after, bytes, method."""
-    made = adapt(draw.examples, draw.owners, labels, seed=seed)
+    made = fit_adapter(draw.examples, draw.owners, labels, seed=seed)
     after = made.apply(labels)
     zero = single_label(labels.similarities(draw.images), labels.score)
     own = single_label(after.similarities(draw.images), after.score)
@@ -218,7 +218,7 @@ def some() -> None:
                     examples=drawn_now.examples[inside],
                     owners=drawn_now.owners[inside],
                 )
-                made = adapt(shown.examples, shown.owners, labels, seed=seed)
+                made = fit_adapter(shown.examples, shown.owners, labels, seed=seed)
                 before = labels.similarities(shown.images).argmax(1) == shown.truth
                 after = made.apply(labels).similarities(shown.images).argmax(1) == shown.truth
                 known = taught[shown.truth]
@@ -243,7 +243,7 @@ def seconds() -> None:
         score = Score("softmax", 100.0)
         labels = CompiledLabels(names, prompts, texts, texts, "", None, "", stored_score=score)
         start = time.perf_counter()
-        made = adapt(images, owners, labels)
+        made = fit_adapter(images, owners, labels)
         took = time.perf_counter() - start
         print(f"{k:4} labels, {shots:2} of each: {took:6.1f} s  ({made.method})", flush=True)
 

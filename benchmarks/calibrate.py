@@ -20,7 +20,13 @@ from pathlib import Path
 import numpy as np
 
 import unseen
-from unseen.learning.calibrate import PRIORS, fit_line, fit_temperature, reach, thresholds
+from unseen.learning.calibration_fits import (
+    PRIORS,
+    conformal_reach,
+    fit_line,
+    fit_temperature,
+    fit_thresholds,
+)
 from unseen.prediction import score
 from unseen.prediction.calibration import METHODS
 
@@ -123,7 +129,7 @@ def sets(name: str, logits: np.ndarray, truth: np.ndarray) -> None:
                 continue
             rows = []
             for seen, rest in draws(n, len(truth)):
-                within = scores[rest] <= reach(own[seen], COVERAGE)
+                within = scores[rest] <= conformal_reach(own[seen], COVERAGE)
                 plain = within[np.arange(len(rest)), truth[rest]].mean()
                 within[np.arange(len(rest)), p[rest].argmax(1)] = True
                 covered = within[np.arange(len(rest)), truth[rest]].mean()
@@ -146,7 +152,7 @@ def several(name: str, logits: np.ndarray, truth: np.ndarray) -> None:
             for seen, rest in draws(n, len(truth), 30):
                 t, shift = fit_line(logits[seen], yes[seen])
                 after = score.sigmoid((logits / t + shift).astype(np.float32))
-                found = np.array(thresholds(after[seen], yes[seen], wanted), np.float32)
+                found = np.array(fit_thresholds(after[seen], yes[seen], wanted), np.float32)
                 said = after[rest] >= found
                 plain = score.sigmoid(logits[rest]) >= 0.5
                 rows.append([*_quality(plain, yes[rest]), *_quality(said, yes[rest])])

@@ -31,9 +31,10 @@ from unseen.annotation import active_learning
 from unseen.datasets.folds import stratified_folds
 from unseen.evaluation.bootstrap import proportion
 from unseen.learning.distil import features, heads, latency, training
-from unseen.learning.distil.classifier import SIDE, Lesson, distil
+from unseen.learning.distil.classifier import SIDE, DistilOptions, distil
 from unseen.learning.distil.model_card import Teacher
-from unseen.learning.distil.training import Class, Teaching
+from unseen.learning.distil.training import Teaching, TrainingData
+from unseen.learning.distil.training_set import TrainingPicture, TrainingSet
 from unseen.models.families import distilled
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import label_probabilities
@@ -148,7 +149,7 @@ def judged(
         truth = np.full(n, -1)
         truth[told] = folder.truth[told]
         chosen = (fold != number) & ((truth >= 0) | (folder.teacher.max(1) >= SURE))
-        lessons = Class(rows, folder.teacher, truth, np.arange(n), teaching or Teaching())
+        lessons = TrainingData(rows, folder.teacher, truth, np.arange(n), teaching or Teaching())
         own = lessons.of(chosen)
         if mirrored is not None:
             twice = replace(lessons, features=mirrored).of(chosen)
@@ -159,12 +160,12 @@ def judged(
     return said, statistics.mean(counts)
 
 
-def _both(one: Class, other: Class) -> Class:
+def _both(one: TrainingData, other: TrainingData) -> TrainingData:
     return replace(
         one,
         features=np.vstack([one.features, other.features]),
         teacher=np.vstack([one.teacher, other.teacher]),
-        truth=np.concatenate([one.truth, other.truth]),
+        label_ids=np.concatenate([one.label_ids, other.label_ids]),
         groups=np.concatenate([one.groups, other.groups]),
     )
 
@@ -234,12 +235,13 @@ COLD = "import sys, unseen; unseen.load(sys.argv[1]).classify(sys.argv[2], {labe
 def speed() -> Iterator[str]:
     folder = photographs()
     names = [f"label {i}" for i in range(folder.teacher.shape[1])]
-    lessons = [Lesson(p, t) for p, t in zip(folder.pictures, folder.teacher, strict=True)]
+    pairs = zip(folder.pictures, folder.teacher, strict=True)
+    training_set = TrainingSet([TrainingPicture(p, t) for p, t in pairs], tuple(names))
     teachers = {"built-in": unseen.load(), "CLIP B/32 (random weights)": unseen.load(b32())}
     pictures = large(8)
     with tempfile.TemporaryDirectory() as place:
         for side in (260, 224, 192, 160):
-            made = distil(lessons, names, Teacher.of("builtin", None, None), side=side)
+            made = distil(Teacher.of("builtin", None, None), training_set, DistilOptions(side=side))
             file = Path(place) / f"{side}.onnx"
             file.write_bytes(made.content)
             for name, teacher in teachers.items():

@@ -23,7 +23,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 import unseen
-from unseen.datasets.annotation import classes, match, read
+from unseen.datasets.annotation import classes, match
+from unseen.datasets.readers import read_annotations
 from unseen.evaluation import bootstrap
 from unseen.evaluation import metrics as evaluate
 from unseen.evaluation.bootstrap import Estimate
@@ -48,9 +49,9 @@ def shown(metrics: Mapping[str, evaluate.Metric], found: Mapping[str, Estimate])
 
 
 def of_photographs() -> None:
-    examples = read(ROOT / "tests" / "photographs")
+    examples = read_annotations(ROOT / "tests" / "photographs")
     labels = classes(examples)
-    truth = match(examples, labels).truth(range(len(examples)), False, len(labels))
+    truth = match(examples, labels).y_true(range(len(examples)), False)
     classifier = unseen.load()
     images = classifier.encode_images([example.path for example in examples])
     for template in (None, "simple", "imagenet"):

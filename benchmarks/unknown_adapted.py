@@ -25,8 +25,8 @@ from adapt import SPOILED  # noqa: E402
 
 import shapes  # noqa: E402
 import unseen  # noqa: E402
-from unseen.datasets.annotation import read  # noqa: E402
-from unseen.learning.adapt import adapt  # noqa: E402
+from unseen.datasets.readers import read_annotations  # noqa: E402
+from unseen.learning.adapt import fit_adapter  # noqa: E402
 from unseen.prediction.adapter import ZERO_SHOT  # noqa: E402
 from unseen.prediction.open_set import evidence  # noqa: E402
 from unseen.prediction.prediction import LEAST_EVIDENCE  # noqa: E402
@@ -48,7 +48,7 @@ class Draw:
 
 def of_photographs(classifier: unseen.Classifier) -> Iterator[Draw]:
     """Eight of the labels with three photographs or more: half of each are examples."""
-    pictures = read(ROOT / "tests" / "photographs")
+    pictures = read_annotations(ROOT / "tests" / "photographs")
     rows = classifier.encode_images([one.path for one in pictures])
     label = np.array([one.labels[0] for one in pictures])
     far = classifier.encode_images(shapes.draw(shapes.scene(name), 1) for name in shapes.labels())
@@ -91,7 +91,7 @@ def line(name: str, classifier: unseen.Classifier, draws: Iterator[Draw]) -> Non
     ground, found, kept_zero = classifier.reference_set(), {"near": [], "far": []}, 0
     for seed, draw in enumerate(draws):
         compiled = classifier.compile(draw.labels)
-        adapter = adapt(draw.examples, draw.owners, compiled, seed=seed)
+        adapter = fit_adapter(draw.examples, draw.owners, compiled, seed=seed)
         kept_zero += adapter.method == ZERO_SHOT
         adapted = adapter.apply(compiled)
 

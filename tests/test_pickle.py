@@ -14,7 +14,7 @@ import pytest
 
 import unseen
 from unseen.encoder import Encoder
-from unseen.learning.adapt import adapt
+from unseen.learning.adapt import fit_adapter
 from unseen.prediction.adapter import Adapter
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.predict import Decision
@@ -47,7 +47,7 @@ def adapter_of(classifier: unseen.Classifier) -> Adapter:
     """What the examples teach, be it nothing."""
     rows = classifier.encode_images([CAT] * 2 + ["examples/dog.jpg"] * 2)
     compiled = classifier.compile(["cat", "dog"])
-    return adapt(rows, [0, 0, 1, 1], compiled)
+    return fit_adapter(rows, [0, 0, 1, 1], compiled)
 
 
 def classified(sent: tuple[unseen.Classifier, Any, Any]) -> tuple[unseen.Prediction, str]:

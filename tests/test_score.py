@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize, special
 
-from unseen.learning.temperature import golden_section
+from unseen.learning.optimise import golden_section
 from unseen.prediction import score
 
 LOGITS = np.array([[1.0, 2.0, -3.0], [900.0, 901.0, -900.0], [-1000.0, -1000.0, -1000.0]])

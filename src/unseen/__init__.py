@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from unseen.errors import StoreError as StoreError
     from unseen.errors import UnseenError as UnseenError
     from unseen.errors import UnseenWarning as UnseenWarning
+    from unseen.evaluation.evaluation import evaluate as evaluate
+    from unseen.evaluation.report import EvaluationReport as EvaluationReport
     from unseen.images.limits import Limits as Limits
     from unseen.images.open import open_image as open_image
     from unseen.index.hits import Cluster as Cluster
@@ -37,6 +39,12 @@ if TYPE_CHECKING:
     from unseen.labels.compiled import CompiledLabels as CompiledLabels
     from unseen.labels.label_set import Label as Label
     from unseen.labels.label_set import LabelSet as LabelSet
+    from unseen.learning.adapt import adapt as adapt
+    from unseen.learning.calibrate import calibrate as calibrate
+    from unseen.learning.distil.classifier import Distilled as Distilled
+    from unseen.learning.distil.classifier import DistilOptions as DistilOptions
+    from unseen.learning.distil.classifier import distil as distil
+    from unseen.learning.distil.training_set import TrainingSet as TrainingSet
     from unseen.load_options import LoadOptions as LoadOptions
     from unseen.models.model import Model as Model
     from unseen.pipelines import pipeline as pipeline
@@ -57,10 +65,13 @@ _MODULES = {
     "Calibration": "prediction.calibration",
     "Classifier": "classifier",
     "CompiledLabels": "labels.compiled",
+    "Cluster": "index.hits",
     "Decision": "prediction.decision",
+    "DistilOptions": "learning.distil.classifier",
+    "Distilled": "learning.distil.classifier",
     "Encoded": "encoder",
     "Encoder": "encoder",
-    "Cluster": "index.hits",
+    "EvaluationReport": "evaluation.report",
     "Hit": "index.hits",
     "ImageError": "errors",
     "Index": "index.index",
@@ -80,8 +91,13 @@ _MODULES = {
     "Source": "sources.item",
     "SourceError": "errors",
     "StoreError": "errors",
+    "TrainingSet": "learning.distil.training_set",
     "UnseenError": "errors",
     "UnseenWarning": "errors",
+    "adapt": "learning.adapt",
+    "calibrate": "learning.calibrate",
+    "distil": "learning.distil.classifier",
+    "evaluate": "evaluation.evaluation",
     "load": "classifier",
     "open_image": "images.open",
     "pipeline": "pipelines",

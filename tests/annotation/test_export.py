@@ -23,7 +23,7 @@ from labelled import HandLabel, label_by_hand, odd
 from unseen.annotation import export as exporting
 from unseen.annotation.export import HOW, export, select
 from unseen.annotation.labelling import Labelling
-from unseen.datasets import annotation
+from unseen.datasets.readers import read_annotations
 from unseen.datasets.splits import fractions
 from unseen.datasets.writers import FORMS
 from unseen.errors import SourceError
@@ -67,11 +67,11 @@ def id_of(labelling: Labelling, path: str) -> str:
 
 
 def read_back(form: str, folder: Path) -> list[tuple[str, str]]:
-    """(file name, label) of each picture, through `unseen.datasets.annotation`."""
+    """(file name, label) of each picture, through `unseen.datasets.readers`."""
     if form != "folders":
-        return [(e.path.name, e.labels[0]) for e in annotation.read(folder / f"labels.{form}")]
+        return [(e.path.name, e.labels[0]) for e in read_annotations(folder / f"labels.{form}")]
     splits = (folder / name for name in SHARES)
-    return [(e.path.name, e.labels[0]) for split in splits for e in annotation.read(split)]
+    return [(e.path.name, e.labels[0]) for split in splits for e in read_annotations(split)]
 
 
 # what is exported
@@ -94,7 +94,7 @@ def test_rows_say_what_is_known(plain: Labelling, tmp_path: Path) -> None:
     for form in ("csv", "jsonl"):
         export(plain, tmp_path / form, form, SHARES)
         file = tmp_path / form / f"labels.{form}"
-        for example in annotation.read(file):
+        for example in read_annotations(file):
             picture = plain.picture(id_of(plain, f"{example.path.parent.name}/{example.path.name}"))
             assert picture is not None
             columns = example.columns
@@ -109,7 +109,7 @@ def test_rows_say_what_is_known(plain: Labelling, tmp_path: Path) -> None:
                 if score is None
                 else float(columns["score"]) == (pytest.approx(score, abs=1e-6))
             )
-        unscored = [e.labels[0] for e in annotation.read(file) if e.columns["score"] == ""]
+        unscored = [e.labels[0] for e in read_annotations(file) if e.columns["score"] == ""]
         assert unscored == ["yak"]
 
 
@@ -355,7 +355,7 @@ def hostile(tmp_path: Path) -> Labelling:
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_hostile_names_read_back_from_rows(form: str, hostile: Labelling, tmp_path: Path) -> None:
     export(hostile, tmp_path / "out", form, SHARES)
-    examples = annotation.read(tmp_path / "out" / f"labels.{form}")
+    examples = read_annotations(tmp_path / "out" / f"labels.{form}")
     expected = {(hostile.root / p.paths[0]).resolve(): p.label for p in hostile.pictures()}
     assert {e.path.resolve(): e.labels[0] for e in examples} == expected
     assert all(e.path.is_file() for e in examples)
@@ -394,7 +394,7 @@ def test_labels_never_share_a_folder(hostile: Labelling, tmp_path: Path) -> None
     assert len(alike) == len(LABELS)
     assert report.folders == {name: folder for name, folder in folders.items() if name != folder}
     assert {"a:b", "cat", "frying_pan"} <= set(report.folders)
-    back = Counter(e.labels for e in annotation.read(tmp_path / "out" / "train"))
+    back = Counter(e.labels for e in read_annotations(tmp_path / "out" / "train"))
     assert len(back) == len(LABELS)
 
 

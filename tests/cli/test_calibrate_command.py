@@ -98,10 +98,10 @@ def test_several_labels_and_pictures_without_labels(place: Path) -> None:
     assert set(json.loads(prior.read_text("utf-8"))["prior"]) == set(LABELS)
     for wrong, reason in {
         ("--unlabelled", "mean", "--multi"): "leave --multi out",
-        ("--unlabelled", "x"): "no prior correction",
+        ("--unlabelled", "x"): "unknown prior 'x'; choose one of: mean, em",
         ("--target-precision", "0.9"): "--multi",
-        ("--sets", "x"): "no method",
-        ("--unknown", "auto"): "no label",
+        ("--sets", "x"): "unknown method 'x' for sets; choose one of: lac, aps",
+        ("--unknown", "auto"): "not a label",
     }.items():
         done = unseen(
             "calibrate", place / "labelled", *common, *wrong, "-o", place / "no.json", code=2

@@ -17,7 +17,7 @@ import unseen as library
 from cli.test_commands import ROOT, unseen
 from serving import serving
 from unseen.annotation.labelling import Labelling
-from unseen.annotation.training_set import NOTHING, NOTHING_FROM, lessons_of
+from unseen.annotation.training_set import NOTHING, NOTHING_FROM, training_set_of
 from unseen.cli.commands.distil import distil
 from unseen.learning.distil import classifier
 from unseen.learning.distil.training import Teaching
@@ -69,9 +69,9 @@ def rows(text: str) -> dict[str, Any]:
 
 def test_the_command_takes_what_the_library_does() -> None:
     asked = {name: one.default for name, one in inspect.signature(distil).parameters.items()}
-    usual = inspect.signature(classifier.distil).parameters
+    usual = classifier.DistilOptions()
     assert {name: asked[name] for name in ("side", "head", "seed")} == {
-        name: usual[name].default for name in ("side", "head", "seed")
+        name: getattr(usual, name) for name in ("side", "head", "seed")
     }
     assert Teaching(asked["temperature"], asked["reviewed"]) == Teaching()
 
@@ -213,24 +213,24 @@ def test_the_latency_of_both_is_measured_in_turns(photos: Path, tmp_path: Path) 
 def test_lessons_are_what_the_labelling_holds(photos: Path) -> None:
     with Labelling.open(photos) as labelling:
         pictures = {p.id: p for p in labelling.pictures() if p.pile != "error"}
-        found = lessons_of(labelling)
+        found = training_set_of(labelling)
         assert found.names == (*NAMES, NOTHING)
         assert found.background == (NOTHING,)
         by_file = {labelling.root / p.paths[0]: p for p in pictures.values()}
-        assert len(found.lessons) == sum(
+        assert len(found.pictures) == sum(
             p.verdict is not None or p.pile == "sure" for p in pictures.values()
         )
-        for lesson in found.lessons:
+        for lesson in found.pictures:
             picture = by_file[lesson.source]
             if picture.verdict is None:
-                assert lesson.label is None
-                assert found.names[int(lesson.teacher.argmax())] == picture.proposed
+                assert lesson.label_id is None
+                assert found.names[int(lesson.probabilities.argmax())] == picture.proposed
             else:
-                assert found.names[lesson.label] == (picture.chosen or NOTHING)
+                assert found.names[lesson.label_id] == (picture.chosen or NOTHING)
             scores = labelling.scores([picture.id])[0]
-            np.testing.assert_array_equal(lesson.teacher[: len(NAMES)], scores)
-        more = lessons_of(labelling, unsure=True)
-        assert len(more.lessons) >= len(found.lessons)
+            np.testing.assert_array_equal(lesson.probabilities[: len(NAMES)], scores)
+        more = training_set_of(labelling, unsure=True)
+        assert len(more.pictures) >= len(found.pictures)
         assert sum(more.left_out.values()) <= sum(found.left_out.values())
 
 
@@ -242,7 +242,7 @@ def test_a_few_that_are_none_of_these_make_no_label(photos: Path, tmp_path: Path
         assert len(nothing) >= NOTHING_FROM
         for picture in nothing[NOTHING_FROM - 1 :]:
             labelling.decide(picture.id, "skip")
-        found = lessons_of(labelling)
+        found = training_set_of(labelling)
     assert found.names == NAMES
     assert found.background == ()
     assert found.left_out["none of these"] == NOTHING_FROM - 1

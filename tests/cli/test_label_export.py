@@ -11,7 +11,7 @@ import pytest
 from cli.test_commands import unseen
 from labelled import HandLabel, label_by_hand
 from unseen.annotation.labelling import Labelling
-from unseen.datasets import annotation
+from unseen.datasets.readers import read_annotations
 
 NAMES = ["cat", "dog", "a/b", "a:b"]
 
@@ -32,7 +32,7 @@ def test_a_data_set_of_folders(labelling: Labelling, tmp_path: Path) -> None:
     assert "40 pictures, train " in said and "left out: 1 unsure, 1 unreadable." in said
     assert "4 groups of near-duplicates were kept together, the largest of 6." in said
     assert "warning: the folder of a:b is called a_b (2)." in said
-    assert len(annotation.read(tmp_path / "out" / "train")) == sum(
+    assert len(read_annotations(tmp_path / "out" / "train")) == sum(
         json.loads((tmp_path / "out" / "export.json").read_text())["counts"]["train"].values()
     )
     again = unseen("label", "export", labelling.root, "-o", tmp_path / "out", code=2)
@@ -51,7 +51,7 @@ def test_as_json_with_a_picture_that_is_gone(labelling: Labelling, tmp_path: Pat
     assert facts["left_out"]["unsure"] == 0 and facts["largest"] == 6
     assert "1 of 41 pictures could not be exported." in done.stderr
     table = tmp_path / "out" / "labels.csv"
-    assert len(annotation.read(table)) == 40
+    assert len(read_annotations(table)) == 40
 
 
 def test_a_chain_is_warned_of(labelling: Labelling, tmp_path: Path) -> None:

@@ -23,8 +23,9 @@ from unseen.errors import LabelError
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.example_cache import Cache
 from unseen.labels.label_set import Label
-from unseen.learning import adapt as fitting
-from unseen.learning.adapt import Examples, adapt, probe, prototypes
+from unseen.learning import few_shot as fitting
+from unseen.learning.adapt import fit_adapter
+from unseen.learning.few_shot import Examples, probe, prototypes
 from unseen.learning.temperature import fitted_score
 from unseen.models.model import Score
 from unseen.prediction.adapter import ZERO_SHOT, Adapter
@@ -203,7 +204,7 @@ def test_never_worse_than_zero_shot_beyond_noise(spread: float, shift: float, sh
     for seed in range(12):
         images, owners, labels = collection(each=25, spread=spread, shift=shift, seed=seed)
         chosen = few(owners, shots, seed)
-        made = adapt(images[chosen], owners[chosen], labels, seed=seed)
+        made = fit_adapter(images[chosen], owners[chosen], labels, seed=seed)
         rest = images[~chosen], owners[~chosen]
         gains.append(right(made.apply(labels), *rest) - right(labels, *rest))
     error = np.std(gains, ddof=1) / np.sqrt(len(gains))
@@ -215,7 +216,7 @@ def test_never_worse_than_zero_shot_beyond_noise(spread: float, shift: float, sh
 def test_something_is_gained_where_texts_are_poor(shots: int) -> None:
     images, owners, labels = collection(spread=1.5, shift=2.0)
     chosen = few(owners, shots)
-    made = adapt(images[chosen], owners[chosen], labels)
+    made = fit_adapter(images[chosen], owners[chosen], labels)
     assert made.method != ZERO_SHOT
     rest = images[~chosen], owners[~chosen]
     assert right(made.apply(labels), *rest) >= right(labels, *rest) + 0.1
@@ -230,7 +231,7 @@ def test_where_there_is_nothing_to_learn_zero_shot_is_kept() -> None:
     for seed in range(40):
         rng = np.random.default_rng(seed)
         images, texts = unit(rng.normal(size=(40, 32))), unit(rng.normal(size=(5, 32)))
-        made = adapt(images, np.arange(40) % 5, compiled(texts), seed=seed)
+        made = fit_adapter(images, np.arange(40) % 5, compiled(texts), seed=seed)
         kept += made.method == ZERO_SHOT
     assert kept >= 34
 
@@ -239,7 +240,7 @@ def test_zero_shot_is_kept_and_changes_nothing() -> None:
     images, owners, labels = collection(spread=0.3)
     for shots in (1, 4):
         chosen = few(owners, shots)
-        made = adapt(images[chosen], owners[chosen], labels)
+        made = fit_adapter(images[chosen], owners[chosen], labels)
         assert made.method == ZERO_SHOT and made.rows.shape == (0, 48)
         assert made.apply(labels) is labels
         assert Adapter.from_bytes(made.to_bytes(), "here").apply(labels) is labels
@@ -248,7 +249,7 @@ def test_zero_shot_is_kept_and_changes_nothing() -> None:
 def test_twice_the_same() -> None:
     images, owners, labels = collection(shift=2.0)
     chosen = few(owners, 4)
-    one, two = (adapt(images[chosen], owners[chosen], labels, seed=5) for _ in range(2))
+    one, two = (fit_adapter(images[chosen], owners[chosen], labels, seed=5) for _ in range(2))
     assert one.id == two.id and one.facts["tried"] == two.facts["tried"]
 
 
@@ -256,7 +257,7 @@ def test_probabilities_are_about_right() -> None:
     """What is said of pictures that were not seen is nearer to the truth than with zero-shot."""
     images, owners, labels = collection(each=60, spread=1.5, shift=2.0)
     chosen = few(owners, 8)
-    made = adapt(images[chosen], owners[chosen], labels).apply(labels)
+    made = fit_adapter(images[chosen], owners[chosen], labels).apply(labels)
     p = single_label(made.similarities(images[~chosen]), made.score)
     np.testing.assert_allclose(p.sum(1), 1, atol=1e-5)
     gap = p.max(1).mean() - (p.argmax(1) == owners[~chosen]).mean()
@@ -269,7 +270,7 @@ def test_a_sigmoid_family_stays_one() -> None:
     images, owners, labels = collection(spread=1.5, shift=2.0, each=40)
     chosen = few(owners, 8)
     labels = replace(labels, stored_score=Score("sigmoid", 40.0, -10.0))
-    made = adapt(images[chosen], owners[chosen], labels)
+    made = fit_adapter(images[chosen], owners[chosen], labels)
     assert made.method != ZERO_SHOT and made.score.rule == "sigmoid"
     after = made.apply(labels)
     p = single_label(after.similarities(images[~chosen]), after.score)
@@ -290,7 +291,7 @@ def test_a_label_whose_name_says_nothing() -> None:
         texts[7] = unit(np.random.default_rng(seed).normal(size=(1, 48)))[0] * 1.0
         labels = replace(labels, matrix=texts)
         chosen = few(owners, 4, seed)
-        made = adapt(images[chosen], owners[chosen], labels, by_pictures=["label 7"])
+        made = fit_adapter(images[chosen], owners[chosen], labels, by_pictures=["label 7"])
         rest = images[~chosen], owners[~chosen]
         mascot = rest[1] == 7
         before, after = labels.similarities(rest[0]), made.apply(labels).similarities(rest[0])
@@ -310,7 +311,7 @@ def test_labels_without_pictures_compete_by_their_texts(
     for seed in range(5):
         images, owners, labels = collection(k=10, spread=1.2, shift=2.5, each=40, seed=seed)
         only = few(owners, 8, seed) & (owners < 6)
-        made = adapt(images[only], owners[only], labels)
+        made = fit_adapter(images[only], owners[only], labels)
         assert made.method == method and made.labels == tuple(f"label {i}" for i in range(6))
         after = made.apply(labels)
         before, now = labels.similarities(images), after.similarities(images)
@@ -331,7 +332,7 @@ def test_labels_without_pictures_compete_by_their_texts(
 def test_a_set_of_which_it_knows_some_labels_or_none() -> None:
     images, owners, labels = collection(shift=2.0)
     chosen = few(owners, 6)
-    made = adapt(images[chosen], owners[chosen], labels)
+    made = fit_adapter(images[chosen], owners[chosen], labels)
     whole = made.apply(labels)
     names = ["label 3", "stranger", "label 1"]
     some = compiled(labels.matrix[[3, 0, 1]], names)
@@ -366,13 +367,13 @@ def test_a_cache_in_a_set_of_other_labels_and_order() -> None:
 def test_what_cannot_be_adapted() -> None:
     images, owners, labels = collection()
     with pytest.raises(LabelError, match="at least two labels need example pictures"):
-        adapt(images[:3], [0, 0, 0], labels)
+        fit_adapter(images[:3], [0, 0, 0], labels)
     with pytest.raises(LabelError, match="no label 'mascot'"):
-        adapt(images, owners, labels, by_pictures=["mascot"])
-    made = adapt(images[few(owners, 4)], owners[few(owners, 4)], collection(shift=2.0)[2])
+        fit_adapter(images, owners, labels, by_pictures=["mascot"])
+    made = fit_adapter(images[few(owners, 4)], owners[few(owners, 4)], collection(shift=2.0)[2])
     if made.method != ZERO_SHOT:
         with pytest.raises(LabelError, match="adapted already"):
-            adapt(images, owners, made.apply(labels))
+            fit_adapter(images, owners, made.apply(labels))
 
 
 # the trained fixture, its files and its paths
@@ -409,7 +410,7 @@ def made(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fitting, "METHODS", {request.param: fitting.METHODS[request.param]})
         labels = classifier.compile(SHAPES)
-        made = adapt(images[chosen], owners[chosen], labels)
+        made = fit_adapter(images[chosen], owners[chosen], labels)
     assert made.method == request.param
     return made
 

@@ -16,15 +16,14 @@ from sklearn.metrics import f1_score, log_loss, precision_score
 
 import shapes
 import unseen
-from unseen.learning.calibrate import (
-    calibrate,
-    calibrate_unlabelled,
+from unseen.learning.calibrate import calibrate
+from unseen.learning.calibration_fits import (
+    conformal_reach,
     em_prior,
     fit_line,
     fit_temperature,
+    fit_thresholds,
     mean_prior,
-    reach,
-    thresholds,
 )
 from unseen.prediction import score
 from unseen.prediction.calibration import METHODS, Calibration, beside, uncalibrated_probabilities
@@ -101,7 +100,7 @@ def test_sets_cover_as_often_as_they_say(
             order = rng.permutation(len(p))
             p, truth = p[order], truth[order]
         strange = METHODS[method](p)[np.arange(len(p)), truth]
-        limit = reach(strange[:n], coverage)
+        limit = conformal_reach(strange[:n], coverage)
         assert limit is not None
         inside = int((strange[n:] <= limit).sum())
         law = betabinom(len(p) - n, rank, n + 1 - rank)
@@ -119,9 +118,9 @@ def test_sets_cover_as_often_as_they_say(
 
 def test_reach_is_the_rank_that_the_theory_names() -> None:
     strange = np.arange(1, 20) / 20
-    assert reach(strange, 0.9) == 0.9  # the 18th of 19
-    assert reach(strange[:9], 0.9) == 9 / 20
-    assert reach(strange[:8], 0.9) is None
+    assert conformal_reach(strange, 0.9) == 0.9  # the 18th of 19
+    assert conformal_reach(strange[:9], 0.9) == 9 / 20
+    assert conformal_reach(strange[:8], 0.9) is None
 
 
 def test_adaptive_scores_are_the_mass_down_to_the_label() -> None:
@@ -180,7 +179,7 @@ def test_thresholds_for_f1_are_the_best_there_are() -> None:
     rng = np.random.default_rng(2)
     yes = rng.random((60, 3)) < 0.3
     p = np.where(yes, rng.beta(3, 2, yes.shape), rng.beta(2, 3, yes.shape)).astype(np.float32)
-    found = thresholds(p, yes)
+    found = fit_thresholds(p, yes)
     for j in range(3):
         every = max(f1_score(yes[:, j], p[:, j] >= t) for t in np.unique(p[:, j]))
         assert f1_score(yes[:, j], p[:, j] >= np.float32(found[j])) == pytest.approx(every)
@@ -195,19 +194,19 @@ def test_a_wanted_precision_is_reached_on_other_pictures() -> None:
 
     reached = []
     for _ in range(60):
-        found = np.array(thresholds(*some(80), 0.9))
+        found = np.array(fit_thresholds(*some(80), 0.9))
         assert (found < 1).all()
         p, yes = some(400)
         reached.append(precision_score(yes.ravel(), (p >= found).ravel()))
     assert np.mean(reached) >= 0.9
-    nothing = thresholds(np.array([[0.9], [0.8]]), np.array([[False], [False]]), 0.9)
+    nothing = fit_thresholds(np.array([[0.9], [0.8]]), np.array([[False], [False]]), 0.9)
     assert nothing == [1.0]  # never a yes
 
 
 def test_a_label_with_few_pictures_takes_the_common_threshold() -> None:
     p = np.array([[0.9, 0.4], [0.8, 0.1], [0.7, 0.1], [0.2, 0.1]])
     yes = np.array([[1, 1], [1, 0], [1, 0], [0, 0]], bool)
-    own, common = thresholds(p, yes)
+    own, common = fit_thresholds(p, yes)
     assert own == pytest.approx(0.45) and common == pytest.approx(0.3)
 
 
@@ -296,7 +295,7 @@ def test_unlabelled_pictures_help_where_all_are_moved_alike(clf: unseen.Classifi
     every = shapes.labels()
     pictures = [blurred(label, 300 + s) for label in every for s in range(2)]
     truth = np.repeat(every, 2)
-    made = calibrate_unlabelled(clf, pictures, every)
+    made = calibrate(clf, pictures, every, prior="mean")
     before, after = (
         np.mean([p.label == t for p, t in zip(found, truth, strict=True)])
         for found in (

@@ -17,9 +17,10 @@ from PIL import Image
 import shapes
 import unseen
 from unseen.errors import LabelError, ModelError
-from unseen.learning.adapt import adapt
-from unseen.learning.distil.classifier import Distilled, Lesson, distil
+from unseen.learning.adapt import fit_adapter
+from unseen.learning.distil.classifier import Distilled, DistilOptions, distil
 from unseen.learning.distil.model_card import Teacher, markdown
+from unseen.learning.distil.training_set import TrainingPicture, TrainingSet
 from unseen.models.families import distilled
 from unseen.models.families.distilled import Student
 from unseen.networks import distilled as networks
@@ -31,6 +32,7 @@ PHOTOGRAPHS = Path(__file__).parents[1] / "photographs"
 NAMES = ("castle", "cat", "cathedral", "fish", "pliers", "solar panel")
 SIDE = 128  # as quick as it gets
 MADE = "2026-01-01T00:00:00+00:00"
+QUICK = DistilOptions(side=SIDE, date=MADE)
 
 
 def pictures() -> list[tuple[Path, int]]:
@@ -41,19 +43,20 @@ def pictures() -> list[tuple[Path, int]]:
     ]
 
 
-def lessons() -> list[Lesson]:
+def training_pictures() -> list[TrainingPicture]:
     """Every third was reviewed; the teacher is fairly sure of all, and right."""
     k = len(NAMES)
     soft = 0.4 / k + 0.6 * np.eye(k, dtype=np.float32)
     return [
-        Lesson(path, soft[place], place if number % 3 == 0 else None, group=number)
+        TrainingPicture(path, soft[place], place if number % 3 == 0 else None, group=number)
         for number, (path, place) in enumerate(pictures())
     ]
 
 
 def taught(**options: Any) -> Distilled:
-    given: dict[str, Any] = {"side": SIDE, "made": MADE} | options
-    return distil(lessons(), NAMES, Teacher.of("builtin", None, None), **given)
+    background = options.pop("background", ())
+    training_set = TrainingSet(training_pictures(), NAMES, background)
+    return distil(Teacher.of("builtin", None, None), training_set, replace(QUICK, **options))
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +181,7 @@ def test_what_makes_no_sense_of_it_is_refused(classifier: unseen.Classifier) -> 
         classifier.classify(picture, unknown="auto")
     rows = classifier.encode_images([p for p, _ in pictures()[:8]])
     with pytest.raises(LabelError, match="by_pictures"):
-        adapt(rows, [0, 1] * 4, classifier.compile(), by_pictures=["cat"])
+        fit_adapter(rows, [0, 1] * 4, classifier.compile(), by_pictures=["cat"])
 
 
 def test_an_index_gives_the_same_answers(classifier: unseen.Classifier, tmp_path: Path) -> None:
@@ -211,25 +214,25 @@ def test_a_compiled_set_of_it_comes_back(classifier: unseen.Classifier, tmp_path
 
 def test_labels_without_pictures_are_left_out_and_named(tmp_path: Path) -> None:
     few = [
-        replace(one, teacher=None, label=place)
-        for one, (_, place) in zip(lessons(), pictures(), strict=True)
+        replace(one, probabilities=None, label_id=place)
+        for one, (_, place) in zip(training_pictures(), pictures(), strict=True)
     ]
-    few = [one for one in few if one.label != 0]
-    made = distil(few, NAMES, Teacher("someone"), side=SIDE, made=MADE)
+    few = [one for one in few if one.label_id != 0]
+    made = distil(Teacher("someone"), TrainingSet(few, NAMES), QUICK)
     assert [row["label"] for row in made.card["labels"]] == list(NAMES[1:])
     assert made.card["untaught"] == [NAMES[0]]
     assert made.card["figures"]["agreement"] is None
     assert "not known here" in made.card["teacher"]["means"]
     with pytest.raises(LabelError, match="all are of 'cat'"):
-        distil([one for one in few if one.label == 1], NAMES, Teacher("someone"), side=SIDE)
+        cats = [one for one in few if one.label_id == 1]
+        distil(Teacher("someone"), TrainingSet(cats, NAMES), QUICK)
 
 
 def test_a_broken_picture_is_told_and_left_out(tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
-    made = distil(
-        [*lessons(), Lesson(broken, label=0)], NAMES, Teacher("someone"), side=SIDE, made=MADE
-    )
+    several = [*training_pictures(), TrainingPicture(broken, label_id=0)]
+    made = distil(Teacher("someone"), TrainingSet(several, NAMES), QUICK)
     assert [source for source, _ in made.failed] == [broken]
     assert made.card["pictures"]["left_out"] == {"could not be read": 1}
 
@@ -246,8 +249,8 @@ def test_a_background_label_is_said_to_be_unknown(tmp_path: Path) -> None:
 def test_figures_are_of_pictures_that_were_not_learnt_from() -> None:
     """Labels drawn by lot cannot be right of other pictures, however well they are learnt."""
     draw = np.random.default_rng(1)
-    named = [Lesson(path, label=int(draw.integers(2))) for path, _ in pictures()]
-    made = distil(named, ["heads", "tails"], Teacher("chance"), side=SIDE, made=MADE)
+    named = [TrainingPicture(path, label_id=int(draw.integers(2))) for path, _ in pictures()]
+    made = distil(Teacher("chance"), TrainingSet(named, ("heads", "tails")), QUICK)
     accuracy = made.card["figures"]["accuracy"]
     assert accuracy["of"] >= len(named) - 2
     assert accuracy["low"] < 0.5
@@ -264,13 +267,8 @@ def test_it_learns_from_a_teacher_alone(tmp_path: Path, shapes_clip: Path) -> No
         picture.save(paths[-1])
     said = [teacher.classify(path, labels) for path in paths]
     rows = [[{s["label"]: s["score"] for s in one}[name] for name in labels] for one in said]
-    made = distil(
-        [Lesson(p, np.array(r, np.float32)) for p, r in zip(paths, rows, strict=True)],
-        labels,
-        Teacher("shapes-clip"),
-        side=SIDE,
-        made=MADE,
-    )
+    taught = [TrainingPicture(p, np.array(r, np.float32)) for p, r in zip(paths, rows, strict=True)]
+    made = distil(Teacher("shapes-clip"), TrainingSet(taught, tuple(labels)), QUICK)
     agreement = made.card["figures"]["agreement"]
     assert agreement["of"] == len(paths)
     assert agreement["low"] > 0.7

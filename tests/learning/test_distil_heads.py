@@ -10,6 +10,7 @@ from scipy.optimize import approx_fprime, minimize, rosen, rosen_der
 from sklearn.linear_model import LogisticRegression
 
 from unseen.learning.distil import heads
+from unseen.learning.optimise import lbfgs
 
 RNG = np.random.default_rng(3)
 K, D, N = 4, 12, 150
@@ -28,9 +29,9 @@ def data() -> tuple[Any, Any]:
     return features * np.linspace(0.2, 5, D) + 3, labels
 
 
-def hard(features: Any, labels: Any, weights: Any = None) -> heads.Lessons:
+def hard(features: Any, labels: Any, weights: Any = None) -> heads.Examples:
     ones = np.ones(len(labels))
-    return heads.Lessons(features, np.eye(K)[labels], ones if weights is None else weights, ones)
+    return heads.Examples(features, np.eye(K)[labels], ones if weights is None else weights, ones)
 
 
 @pytest.mark.parametrize("penalty", [1e-1, 1e-2, 1e-3])
@@ -75,7 +76,7 @@ def test_logits_are_centred(data: Any) -> None:
 def test_the_slope_is_that_of_the_loss(data: Any, hidden: int) -> None:
     features, labels = data
     targets = 0.8 * np.eye(K)[labels] + 0.2 / K
-    lessons = heads.Lessons(
+    lessons = heads.Examples(
         features, targets, RNG.uniform(0.5, 2, N), RNG.choice([1.0, 3.0], size=N)
     )
     start = heads._beginning(D, K, hidden, seed=1)
@@ -92,7 +93,9 @@ def test_soft_targets_are_learnt_at_their_temperature(data: Any) -> None:
     teacher = (features - features.mean(0)) / features.std(0) @ RNG.standard_normal((D, K))
     teacher -= teacher.mean(1, keepdims=True)
     for warmth in (1.0, 3.0):
-        lessons = heads.Lessons(features, softmax(teacher / warmth), np.ones(N), np.full(N, warmth))
+        lessons = heads.Examples(
+            features, softmax(teacher / warmth), np.ones(N), np.full(N, warmth)
+        )
         head = heads.fit(lessons, penalty=1e-9, steps=5000, tolerance=1e-10)
         np.testing.assert_allclose(heads.logits(head, features), teacher, rtol=0, atol=0.02)
 
@@ -102,7 +105,7 @@ def test_a_hidden_layer_learns_what_no_line_separates() -> None:
     features = corners + 0.1 * RNG.standard_normal((400, 2))
     labels = corners[:, 0] ^ corners[:, 1]
     ones = np.ones(400)
-    lessons = heads.Lessons(features, np.eye(2)[labels], ones, ones)
+    lessons = heads.Examples(features, np.eye(2)[labels], ones, ones)
     right = {}
     for hidden in (0, 16):
         head = heads.fit(lessons, penalty=1e-4, hidden=hidden)
@@ -113,7 +116,7 @@ def test_a_hidden_layer_learns_what_no_line_separates() -> None:
 
 def test_what_is_least_is_what_scipy_finds() -> None:
     start = np.full(8, -1.2)
-    ours = heads.least(lambda x: (rosen(x), rosen_der(x)), start, steps=2000, tolerance=1e-10)
+    ours = lbfgs(lambda x: (rosen(x), rosen_der(x)), start, steps=2000, tolerance=1e-10)
     judge = minimize(rosen, start, jac=rosen_der, method="L-BFGS-B", tol=1e-14).x
     assert rosen(ours) < rosen(judge) + 1e-10
 

@@ -19,7 +19,7 @@ from typing import IO, Any
 from unseen.annotation.labelling import Labelling
 from unseen.annotation.organize import file_name, folder_name
 from unseen.annotation.pictures import ERROR, NONE, UNSURE, Picture
-from unseen.datasets.annotation import BETWEEN
+from unseen.datasets.readers import SEPARATOR
 from unseen.datasets.splits import NEAR, Splits, near_duplicates, split
 from unseen.datasets.staging import FORMAT, LIST, MANIFEST, check, files_of, put, unfinished
 from unseen.datasets.writers import FORMS, Form, Row
@@ -123,10 +123,10 @@ def export(
     pictures, left_out = select(labelling, reviewed_only=reviewed_only, unsure=unsure)
     if not pictures:
         raise SourceError(_nothing_selected(labelling, left_out))
-    ambiguous = next((p.label for p in pictures if p.label and BETWEEN in p.label), None)
+    ambiguous = next((p.label for p in pictures if p.label and SEPARATOR in p.label), None)
     if ambiguous is not None and FORMS[form].place is None:
         raise SourceError(
-            f"{ambiguous!r}: {BETWEEN} stands between labels in a file of rows; "
+            f"{ambiguous!r}: {SEPARATOR} stands between labels in a file of rows; "
             "export as folders, coco or imagefolder."
         )
     splits = _split(labelling, pictures, shares, seed, near_duplicate_cosine, progress)

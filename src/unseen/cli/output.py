@@ -23,6 +23,8 @@ from unseen.errors import SourceError
 from unseen.prediction.prediction import Prediction
 from unseen.results.manifest import harmless
 from unseen.system.cache import write_atomically
+from unseen.system.printable import named as named
+from unseen.system.printable import printable as printable
 
 if TYPE_CHECKING:
     from unseen.types import Scalar
@@ -84,16 +86,6 @@ class Writer(Protocol):
     def write(self, prediction: Prediction) -> None: ...
 
     def close(self) -> None: ...
-
-
-def printable(text: str) -> str:
-    """A name that cannot steer a terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-def named(source: str, error: str) -> str:
-    """An error that says which picture it is of, once."""
-    return printable(error if source in error else f"{source}: {error}")
 
 
 # formats

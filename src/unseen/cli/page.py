@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -11,7 +10,6 @@ import typer
 
 import unseen
 from unseen.cli.output_file import prepare
-from unseen.errors import UnseenError
 from unseen.results.manifest import write_ended
 
 if TYPE_CHECKING:
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from unseen.pages import Item, Section
 
 SHOWN = 60  # pictures of a cluster, the most typical
-SIDE = 256  # of a thumbnail, in pixels
 
 Html = Annotated[
     Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
@@ -27,25 +24,11 @@ Html = Annotated[
 ]
 
 
-def thumbnails(files: Sequence[Path], side: int = SIDE) -> Iterator[bytes | None]:
-    """A small picture of each file, in order; None where it cannot be opened."""
-    from unseen.pages import thumbnail  # noqa: PLC0415 - it loads Pillow
-
-    def make(path: Path) -> bytes | None:
-        try:
-            return thumbnail(unseen.open_image(path, at_least=side), side)
-        except UnseenError:
-            return None
-
-    with ThreadPoolExecutor() as pool:
-        yield from pool.map(make, files)
-
-
 def items(
     index: unseen.Index, hits: Sequence[Hit], page: Path, *, first: str = ""
 ) -> Iterator[Item]:
     """The pictures of a gallery; `first` marks the first."""
-    from unseen.pages import Item, link  # noqa: PLC0415
+    from unseen.pages import Item, link, thumbnails  # noqa: PLC0415 - it loads Pillow
 
     files = [index.path(hit.paths[0]) for hit in hits]
     for number, (hit, file, small) in enumerate(zip(hits, files, thumbnails(files), strict=True)):

@@ -114,6 +114,20 @@ def _late(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
+def stages(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """What functions with several stages report to; each has a bar of its own, when it begins."""
+    with _bar(quiet) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total, errors="")
+            progress.update(tasks[stage], completed=done, total=total)
+
+        yield show
+
+
+@contextmanager
 def working(what: str, quiet: bool) -> Iterator[None]:
     """A sign of life for work whose end nobody can tell; none when quiet or off a terminal."""
     if quiet or not sys.stderr.isatty():

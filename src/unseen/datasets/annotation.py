@@ -1,13 +1,10 @@
-"""What pictures show, as people said: a folder a class, CSV or JSON lines → labelled pictures."""
+"""Annotations: which labels a picture has, and how these match the names of a label set."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,180 +12,149 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.errors import SourceError
-from unseen.results.manifest import plain
-from unseen.sources.files import image_files
+from unseen.sources.item import Source
 
-BETWEEN = ";"  # labels of one picture in a CSV file
 NOT_WORDS = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
-class Example:
-    """A picture and what it shows: its labels, and the other columns of its row."""
+class Annotation:
+    """A picture and its labels.
+
+    Parameters
+    ----------
+    path : Path
+        Where the picture lies; of a picture in memory, what it is called.
+    labels : tuple of str
+        The labels that a person gave it: none, one or several.
+    columns : mapping of str to str
+        The columns of its row, where it comes from a table.
+    content : Any, optional
+        The picture itself, where it is not the file at `path`: anything that `classify` takes.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from unseen.datasets.annotation import Annotation
+    >>> Annotation(Path("cat.jpg"), ("cat", "animal")).labels
+    ('cat', 'animal')
+    """
 
     path: Path
     labels: tuple[str, ...]
     columns: Mapping[str, str] = field(default_factory=dict)
+    content: Any = field(default=None, compare=False)
+
+    @property
+    def source(self) -> Source:
+        """What an encoder opens."""
+        return Source(str(self.path), self.path if self.content is None else self.content)
 
 
 @dataclass(frozen=True)
 class Match:
-    """Examples held against the names of a label set.
+    """Annotations matched with the names of a label set.
 
-    `places`: for each example the places of its labels among the names; None where it has some and
-    no name stands for any. `unnamed`: the labels that no name stands for, and how many pictures
-    have them; `idle`: the names that no picture has.
+    Parameters
+    ----------
+    label_ids : list of tuple of int or None
+        For each annotation the indices of its labels among the names; None where it has labels and
+        no name matches any.
+    unmatched : dict of str to int
+        Labels that no name matches → how many pictures have them.
+    unused : list of str
+        Names that no picture has.
+    count : int
+        How many names there are.
     """
 
-    places: list[tuple[int, ...] | None]
-    unnamed: dict[str, int]
-    idle: list[str]
+    label_ids: list[tuple[int, ...] | None]
+    unmatched: dict[str, int]
+    unused: list[str]
+    count: int
 
-    def judged(self, several: bool) -> NDArray[np.bool_]:
-        """Which examples can be judged (n,). Where there may be several, having none is a truth."""
-        return np.array([bool(p) or (several and p is not None) for p in self.places], dtype=bool)
+    def usable(self, multi_label: bool) -> NDArray[np.bool_]:
+        """Which annotations say something about these names: bool (n,).
 
-    def truth(self, rows: Sequence[int], several: bool, k: int) -> NDArray[Any]:
-        """Of these examples: int (n,), or bool (n, k)."""
-        places = [self.places[row] or () for row in rows]
-        if not several:
-            return np.array([one for one, *_ in places], dtype=np.intp)
-        table = np.zeros((len(rows), k), dtype=bool)
-        for i, own in enumerate(places):
-            table[i, list(own)] = True
+        In multi-label data an empty list of labels is a valid annotation.
+        """
+        usable = [bool(ids) or (multi_label and ids is not None) for ids in self.label_ids]
+        return np.array(usable, dtype=bool)
+
+    def y_true(self, rows: Sequence[int], multi_label: bool) -> NDArray[Any]:
+        """The labels of some annotations as arrays.
+
+        Parameters
+        ----------
+        rows : sequence of int
+            Indices of annotations; with one label a picture, each must be usable.
+        multi_label : bool
+            Whether a picture may have several labels.
+
+        Returns
+        -------
+        int array (n,) or bool array (n, k)
+            The index of each one's first label; with `multi_label` which labels each has.
+        """
+        label_ids = [self.label_ids[row] or () for row in rows]
+        if not multi_label:
+            return np.array([first for first, *_ in label_ids], dtype=np.intp)
+        table = np.zeros((len(rows), self.count), dtype=bool)
+        for row, ids in zip(table, label_ids, strict=True):
+            row[list(ids)] = True
         return table
 
 
-def read(source: Path, *, several: bool = False) -> list[Example]:
-    """The labelled pictures of a folder, or of a .csv or .jsonl file with path and label.
-
-    In a folder each folder is a class, its underscores read as spaces, and what lies in it at any
-    depth belongs to it; a picture that lies in none has no label. Paths in a CSV file are relative
-    to it, and every other column is kept. A path on several rows is one picture; with `several` it
-    may have several labels, on rows of their own or with `;` between them. SourceError.
-    """
-    if source.is_dir():
-        return _read_folder(source)
-    found: dict[Path, Example] = {}
-    for path, label, columns in read_table(source, "label"):
-        before = found.get(path, Example(path, (), columns))
-        labels = tuple(dict.fromkeys([*before.labels, *_split(label)]))
-        found[path] = Example(path, labels, before.columns)
-    doubled = next((e for e in found.values() if len(e.labels) > 1), None)
-    if doubled is not None and not several:
-        raise SourceError(
-            f"{source}: {doubled.path.name} has the labels {', '.join(doubled.labels)}; several "
-            "labels a picture need --multi (multi_label in Python)."
-        )
-    return [*found.values()]
-
-
-def classes(examples: Iterable[Example]) -> list[str]:
+def classes(annotations: Iterable[Annotation]) -> list[str]:
     """Every label that a picture has, sorted."""
-    return sorted({label for example in examples for label in example.labels})
+    return sorted({label for annotation in annotations for label in annotation.labels})
 
 
-def match(examples: Sequence[Example], names: Sequence[str]) -> Match:
-    """Which name of a label set stands for which label: the same, or the same but for case,
-    spaces and signs (`T_Shirt` is `t-shirt`) where that leaves one."""
-    place = {name: i for i, name in enumerate(names)}
-    alike: dict[str, list[int]] = {}
-    for i, name in enumerate(names):
-        alike.setdefault(_key(name), []).append(i)
-    unnamed: Counter[str] = Counter()
-    found: list[tuple[int, ...] | None] = []
-    seen: set[int] = set()
-    for example in examples:
-        places = []
-        for label in example.labels:
-            near = alike.get(_key(label), [])
-            one = place.get(label, near[0] if len(near) == 1 else None)
-            if one is None:
-                unnamed[label] += 1
+def match(annotations: Sequence[Annotation], names: Sequence[str]) -> Match:
+    """Find the name of a label set that each label of the annotations stands for.
+
+    Parameters
+    ----------
+    annotations : sequence of Annotation
+        Pictures and their labels.
+    names : sequence of str
+        The names of a label set. One matches a label when it is the same, or when it alone is the
+        same but for case, spaces and punctuation (`T_Shirt` is `t-shirt`).
+
+    Returns
+    -------
+    Match
+        The indices of the names for each annotation, and what matches nothing.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from unseen.datasets.annotation import Annotation, match
+    >>> annotations = [Annotation(Path("1.jpg"), ("T_Shirt",)), Annotation(Path("2.jpg"), ("hat",))]
+    >>> matched = match(annotations, ["t-shirt", "shoe"])
+    >>> matched.label_ids, matched.unmatched, matched.unused
+    ([(0,), None], {'hat': 1}, ['shoe'])
+    """
+    index_of = {name: index for index, name in enumerate(names)}
+    similar: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        similar.setdefault(_key(name), []).append(index)
+    unmatched: Counter[str] = Counter()
+    label_ids: list[tuple[int, ...] | None] = []
+    used: set[int] = set()
+    for annotation in annotations:
+        ids = []
+        for label in annotation.labels:
+            indices = similar.get(_key(label), [])
+            label_id = index_of.get(label, indices[0] if len(indices) == 1 else None)
+            if label_id is None:
+                unmatched[label] += 1
             else:
-                places.append(one)
-        seen.update(places)
-        found.append(tuple(places) if places or not example.labels else None)
-    idle = [name for i, name in enumerate(names) if i not in seen]
-    return Match(found, dict(unnamed), idle)
-
-
-def read_table(path: Path, second: str) -> list[tuple[Path, str, dict[str, str]]]:
-    """The rows of a file (.jsonl: JSON lines; any other: CSV) with the columns path and `second`:
-    path, its value, all columns. A cell made harmless for spreadsheets is read as it was."""
-    kind = "JSON lines" if path.suffix.lower() == ".jsonl" else "CSV"
-    try:
-        # Spreadsheets write a byte-order mark. Line ends stay: one may be part of a file's name.
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise SourceError(f"{path}: there is no such folder or file.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path}: it cannot be read as a {kind} file: {error}.") from None
-    rows = []
-    for line, columns in (_json_lines if kind == "JSON lines" else _csv)(path, text, second):
-        if not columns["path"]:
-            raise SourceError(f"{path}: line {line} has no path.")
-        rows.append((path.parent / columns["path"], columns[second], columns))
-    if not rows:
-        raise SourceError(f"{path}: there are no rows in it.")
-    return rows
-
-
-def _csv(path: Path, text: str, second: str) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    header = [name.strip() for name in reader.fieldnames or []]
-    if not {"path", second} <= set(header):
-        raise SourceError(
-            f"{path}: its first line is {','.join(header)[:80]!r}; it must name the columns path "
-            f"and {second}."
-        )
-    reader.fieldnames = header
-    for row in reader:
-        cells = {name: (row[name] or "").strip() for name in header}
-        yield (
-            reader.line_num,
-            {name: cell if name == "path" else plain(cell) for name, cell in cells.items()},
-        )
-
-
-def _json_lines(path: Path, text: str, second: str) -> Iterator[tuple[int, dict[str, str]]]:
-    for line, one in enumerate(text.split("\n"), 1):
-        if not one.strip():
-            continue
-        try:
-            row = json.loads(one)
-            columns = {name: _said(value) for name, value in row.items()}
-            if not {"path", second} <= set(columns):
-                raise ValueError(f"it must have path and {second}")
-        except (ValueError, AttributeError) as error:
-            raise SourceError(f"{path}: line {line} is no row: {error}.") from None
-        yield line, columns
-
-
-def _said(value: object) -> str:
-    """A value as the cell of a CSV file says it."""
-    if isinstance(value, str):
-        return value
-    return "" if value is None else json.dumps(value)
-
-
-def _read_folder(folder: Path) -> list[Example]:
-    examples = []
-    for path in image_files(folder):
-        first, *rest = path.relative_to(folder).parts
-        examples.append(Example(path, (_spaced(first),) if rest else ()))
-    if not any(example.labels for example in examples):
-        raise SourceError(f"{folder}: no picture lies in a folder of it; each folder is a class.")
-    return examples
-
-
-def _spaced(name: str) -> str:
-    return " ".join(name.replace("_", " ").split())
-
-
-def _split(labels: str) -> Iterable[str]:
-    return dict.fromkeys(part.strip() for part in labels.split(BETWEEN) if part.strip())
+                ids.append(label_id)
+        used.update(ids)
+        label_ids.append(tuple(ids) if ids or not annotation.labels else None)
+    unused = [name for index, name in enumerate(names) if index not in used]
+    return Match(label_ids, dict(unmatched), unused, len(names))
 
 
 def _key(name: str) -> str:

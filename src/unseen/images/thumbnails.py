@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from unseen.errors import UnseenError
+from unseen.images.open import open_image
+
+SIDE = 256  # pixels
 QUALITY = 80  # about 10 kB at 256 pixels, as photographs go
 SHEET_QUALITY = 75
 SHEET_SIDE = 2048  # pixels; what phones still draw from
@@ -15,7 +21,7 @@ WHITE = (255, 255, 255)
 GREY = (128, 128, 128)
 
 
-def thumbnail(image: Image.Image, side: int = 256) -> bytes:
+def thumbnail(image: Image.Image, side: int = SIDE) -> bytes:
     """A small JPEG of a whole image, without its metadata and colour profile.
 
     Parameters
@@ -46,6 +52,19 @@ def thumbnail(image: Image.Image, side: int = 256) -> bytes:
         background = Image.new("RGBA", size, (*WHITE, 255))
         small = Image.alpha_composite(background, small)
     return _jpeg(small.convert("RGB"), QUALITY)
+
+
+def thumbnails(files: Sequence[Path], side: int = SIDE) -> Iterator[bytes | None]:
+    """A small JPEG of each file, in order; None where it cannot be opened."""
+
+    def make(path: Path) -> bytes | None:
+        try:
+            return thumbnail(open_image(path, at_least=side), side)
+        except UnseenError:
+            return None
+
+    with ThreadPoolExecutor() as pool:
+        yield from pool.map(make, files)
 
 
 def _jpeg(image: Image.Image, quality: int) -> bytes:

@@ -5,7 +5,6 @@ Aimed a little short of certainty, so that a few pictures do not make every answ
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.learning.optimise import golden_section
 from unseen.models.model import Score
 from unseen.prediction.score import sigmoid
 
@@ -48,20 +48,6 @@ def _least(loss: Callable[[float], float]) -> tuple[float, float]:
     log_factor = golden_section(lambda at: loss(float(np.exp(at))), -reach, reach, width=1e-4)
     factor = float(np.exp(log_factor))
     return factor, loss(factor)
-
-
-def golden_section(
-    loss: Callable[[float], float], low: float, high: float, *, width: float
-) -> float:
-    """Where a function with one valley between two points is least (Kiefer 1953).
-
-    Each step keeps 0.618 of the interval, until it is no wider than `width`; its middle is given.
-    """
-    golden = (math.sqrt(5) - 1) / 2
-    while high - low > width:
-        left, right = high - golden * (high - low), low + golden * (high - low)
-        low, high = (low, right) if loss(left) < loss(right) else (left, high)
-    return (low + high) / 2
 
 
 def fitted_score(logits: Rows, label_ids: LabelIds, score: Score) -> Score:

@@ -5,10 +5,20 @@ found. HTML, CSS and JS lie here as files; Python joins them, and the data goes 
 page's script shows as text.
 """
 
-from unseen.images.thumbnails import thumbnail
+from unseen.images.thumbnails import thumbnail, thumbnails
 from unseen.pages.gallery_page import Item, Section, gallery
 from unseen.pages.html import link
 from unseen.pages.report_page import report
 from unseen.pages.scatter_page import Point, scatter
 
-__all__ = ["Item", "Point", "Section", "gallery", "link", "report", "scatter", "thumbnail"]
+__all__ = [
+    "Item",
+    "Point",
+    "Section",
+    "gallery",
+    "link",
+    "report",
+    "scatter",
+    "thumbnail",
+    "thumbnails",
+]

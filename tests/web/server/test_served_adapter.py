@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 import shapes
 import unseen
 from serving import serving, until
-from unseen.learning.adapt import adapt
+from unseen.learning.adapt import fit_adapter
 from unseen.learning.calibrate import calibrate
 from unseen.load_options import LoadOptions
 from unseen.prediction.adapter import ZERO_SHOT, Adapter
@@ -39,7 +39,7 @@ def adapter(shapes_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     classifier = unseen.load(shapes_clip)
     rows = classifier.encode_images(blurred(la, s) for la in LABELS for s in range(5))
     owners = np.repeat(np.arange(len(LABELS)), 5)
-    made = adapt(rows, owners, classifier.compile(LABELS))
+    made = fit_adapter(rows, owners, classifier.compile(LABELS))
     assert made.method != ZERO_SHOT
     path = tmp_path_factory.mktemp("adapter") / "mine.safetensors"
     made.save(path)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 import unseen
-from unseen.cli import label_options, options, progress
+from unseen.cli import label_options, labelled, options, progress
 from unseen.cli.output import unwritable
 from unseen.cli.output_file import prepare
-from unseen.datasets.annotation import classes, match, read
-from unseen.errors import LabelError, SourceError
+from unseen.datasets.annotation import classes
+from unseen.datasets.readers import read_annotations
+from unseen.errors import LabelError
 from unseen.labels.label_set import LabelSet
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import manifest, write_ended
+
+if TYPE_CHECKING:
+    from unseen.prediction.adapter import Adapter
 
 
 @options.loads_model(refused={"adapter": "it makes one, of the model alone"})
@@ -65,71 +68,45 @@ def adapt(
     if output.suffix != ".safetensors":
         raise LabelError(f"{output}: an adapter is a .safetensors file.")
     prepare(output, overwrite=overwrite)
-    known = read(examples)
-    given = classes(known) if labels is None else options.labels_argument(labels)
-    label_set = LabelSet.of(given)
-    matched = match(known, label_set.names)
-    chosen = [*_drawn(matched.places, shots, random.Random(seed))]
-    if not chosen:
-        raise SourceError(f"{examples}: no picture has one of the labels that were given.")
+    from unseen.learning.adapt import adapt as learn  # noqa: PLC0415 - it loads what computes
+
+    given = classes(read_annotations(examples)) if labels is None else labels
+    label_set = LabelSet.of(options.labels_argument(given) if isinstance(given, str) else given)
     classifier = unseen.load(load_options)
     compiled = label_options.compiled(classifier, label_set, template, (), quiet)
     how = {"shots": shots, "seed": seed, "by_pictures": by_pictures or []}
     makers = manifest(classifier.model, compiled, {**how, **load_options.facts()})
-    from unseen.cli import labelled  # noqa: PLC0415
-    from unseen.learning.adapt import adapt as made_of  # noqa: PLC0415 - it loads what computes
-
-    failed: dict[Path, str] = {}
-    paths = [known[row].path for row, _ in chosen]
-    reading: dict[str, Any] = {"index": not no_index, "batch_size": batch_size, "quiet": quiet}
-    rows = labelled.encode(classifier, paths, examples, failed, **reading)
-    left_out = {
-        "unreadable": labelled.unreadable(failed),
-        "unlabelled": sum(not example.labels for example in known),
-        "unnamed": matched.unnamed,
-    }
-    labelled.say_left_out(left_out, len(paths))
-    kept = [i for i, path in enumerate(paths) if path not in failed]
-    if not kept:
-        raise SourceError(f"{examples}: none of its pictures could be read.")
-    with progress.folds(quiet) as show:
-        adapter = made_of(
-            rows[kept],
-            [chosen[i][1] for i in kept],
+    summary = labelled.Summary(quiet)
+    with progress.stages(quiet) as show:
+        adapter = learn(
+            classifier,
+            examples,
             compiled,
             by_pictures=by_pictures or (),
+            shots=shots,
             seed=seed,
+            use_index=not no_index,
+            batch_size=batch_size,
             progress=show,
+            on_read=summary.show,
         )
     try:
         adapter.save(output)
     except OSError as error:
         raise unwritable(output, error) from None
-    write_ended(output, makers, len(paths), len(failed))
+    write_ended(output, makers, summary.pictures, summary.errors)
     size = output.stat().st_size
     if as_json:
-        summary = {"method": adapter.method, "labels": adapter.labels, "bytes": size}
-        typer.echo(json.dumps(summary | adapter.facts, ensure_ascii=False, indent=1))
+        facts = {"method": adapter.method, "labels": adapter.labels, "bytes": size}
+        typer.echo(json.dumps(facts | adapter.facts, ensure_ascii=False, indent=1))
     else:
         for line in _report(adapter, output, size):
             typer.echo(line)
-    if failed:
+    if summary.errors:
         raise typer.Exit(1)
 
 
-def _drawn(
-    places: Sequence[Sequence[int] | None], shots: int, rng: random.Random
-) -> Iterator[tuple[int, int]]:
-    """Rows, and the place of each one's label: at most so many a label."""
-    rows: dict[int, list[int]] = {}
-    for row, own in enumerate(places):
-        for place in own or ():
-            rows.setdefault(place, []).append(row)
-    for place, those in sorted(rows.items()):
-        yield from ((row, place) for row in sorted(rng.sample(those, min(shots, len(those)))))
-
-
-def _report(adapter: Any, output: Path, size: int) -> Iterable[str]:
+def _report(adapter: Adapter, output: Path, size: int) -> Iterable[str]:
     """What was tried, what was chosen, and why."""
     facts = adapter.facts
     low, high = facts["shots"]

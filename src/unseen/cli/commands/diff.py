@@ -182,10 +182,10 @@ def _sections(found: Diff, html: Path) -> Iterator[Section]:
 
 
 def _items(flips: list[Flip], html: Path) -> Iterator[Item]:
-    from unseen.pages import Item, link  # noqa: PLC0415
+    from unseen.pages import Item, link, thumbnails  # noqa: PLC0415
 
     files = [Path(flip.source) for flip in flips]
-    for flip, file, small in zip(flips, files, page.thumbnails(files), strict=True):
+    for flip, file, small in zip(flips, files, thumbnails(files), strict=True):
         said = f"{_answer(flip.a)} → {_answer(flip.b)}"
         mark = "near tie" if flip.near else ""
         href = None if small is None else link(file, html)

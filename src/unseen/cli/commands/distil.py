@@ -16,7 +16,6 @@ from unseen.cli.output import named, printable, unwritable
 from unseen.cli.output_file import prepare
 from unseen.errors import ModelError, SourceError, UnseenError
 from unseen.load_options import LoadOptions
-from unseen.system.cache import write_atomically
 
 if TYPE_CHECKING:
     from unseen.encoder import Encoder
@@ -73,18 +72,17 @@ def distil(
     """
     if output.suffix != ".onnx":
         raise SourceError(f"{output}: a classifier is an .onnx file.")
-    page = output.with_name(f"{output.stem}.card.md")
-    for path in (output, page):
-        prepare(path, overwrite=overwrite)
     from unseen.annotation.labelling import Labelling  # noqa: PLC0415 - it loads what computes
-    from unseen.annotation.training_set import lessons_of  # noqa: PLC0415
-    from unseen.learning.distil.classifier import distil as made_of  # noqa: PLC0415
-    from unseen.learning.distil.model_card import Teacher, markdown  # noqa: PLC0415
+    from unseen.annotation.training_set import training_set_of  # noqa: PLC0415
+    from unseen.learning.distil import classifier as small  # noqa: PLC0415
+    from unseen.learning.distil.model_card import Teacher  # noqa: PLC0415
     from unseen.learning.distil.training import Teaching  # noqa: PLC0415
 
+    for path in (output, small.card_path(output)):
+        prepare(path, overwrite=overwrite)
     with Labelling.open(folder, name) as labelling:
         with progress.pictures(quiet) as show:
-            lessons = lessons_of(labelling, unsure=unsure, progress=show)
+            training_set = training_set_of(labelling, unsure=unsure, progress=show)
         manifest = labelling.manifest
     teacher = Teacher.of(manifest["model"], manifest["revision"], manifest["fingerprint"])
     if overrides.get("commercial") and teacher.commercial is not True:
@@ -92,41 +90,31 @@ def distil(
             f"{teacher.name}: its licence is not known to allow commercial use; leave --commercial "
             "out when that allows your use."
         )
+    how = small.DistilOptions(
+        side=side,
+        head=head,
+        teaching=Teaching(temperature, reviewed),
+        seed=seed,
+        threads=overrides.get("threads"),
+        batch_size=batch_size,
+    )
     measure = _teacher(manifest, overrides, quiet) if latency else None
-    with (
-        progress.counting(len(lessons.lessons), quiet) as counter,
-        progress.folds(quiet) as show,
-    ):
-        made = made_of(
-            lessons.lessons,
-            lessons.names,
-            teacher,
-            background=lessons.background,
-            side=side,
-            head=head,
-            teaching=Teaching(temperature, reviewed),
-            left_out=lessons.left_out,
-            measure=measure,
-            seed=seed,
-            threads=overrides.get("threads"),
-            batch_size=batch_size,
-            each=lambda error: counter.picture(error is None),
-            progress=show,
-        )
+    with progress.stages(quiet) as report:
+        distilled = small.distil(teacher, training_set, how, measure=measure, progress=report)
     try:
-        write_atomically(output, made.content)
-        write_atomically(page, markdown(made.card, output.name).encode())
+        distilled.save(output)
     except OSError as error:
         raise unwritable(output, error) from None
-    for source, why in made.failed:
-        progress.say(named(str(source), str(why)))
+    for source, reason in distilled.failed:
+        progress.say(named(str(source), str(reason)))
     if as_json:
-        typer.echo(json.dumps(made.card, ensure_ascii=False, indent=1))
+        typer.echo(json.dumps(distilled.card, ensure_ascii=False, indent=1))
     else:
-        for line in _report(made.card, output):
+        for line in _report(distilled.card, output):
             typer.echo(line)
-    progress.failures(counter)
-    if counter.failed:
+    if distilled.failed:
+        total = len(training_set.pictures)
+        progress.say(f"{len(distilled.failed)} of {total} pictures could not be read.")
         raise typer.Exit(1)
 
 
@@ -170,18 +158,20 @@ def _report(card: dict[str, Any], output: Path) -> Iterator[str]:
     kind = f"a hidden layer of {head['hidden']}" if head["hidden"] else "linear"
     yield f"head: {kind}, penalty {head['penalty']:g}; {figures['held_out']} pictures held out:"
     for what, key in ROWS.items():
-        found = figures[key]
-        if found is not None:
-            low, high = 100 * found["low"], 100 * found["high"]
-            part = f"{100 * found['right'] / found['of']:.1f} %"
+        figure = figures[key]
+        if figure is not None:
+            low, high = 100 * figure["low"], 100 * figure["high"]
+            part = f"{100 * figure['right'] / figure['of']:.1f} %"
             yield (
-                f"  {what:42} {found['right']:>5} of {found['of']:<5} {part:>7} "
+                f"  {what:42} {figure['right']:>5} of {figure['of']:<5} {part:>7} "
                 f"({low:.0f} to {high:.0f})"
             )
     if card["latency"] is not None:
-        own, other = card["latency"]["student_ms"]["net"], card["latency"]["teacher_ms"]["net"]
+        small, large = (card["latency"][key]["net"] for key in ("student_ms", "teacher_ms"))
         ratio = card["latency"]["ratio"]["net"]
-        yield f"image net, here: {own:.1f} ms; its teacher's {other:.1f} ms, {ratio:.2f} times that"
+        yield (
+            f"image net, here: {small:.1f} ms; its teacher's {large:.1f} ms, {ratio:.2f} times that"
+        )
     yield f"teacher: {card['teacher']['name']}; its licence: {card['teacher']['means']}"
     yield f"{output}: {card['bytes'] / 1e6:.1f} MB; beside it, {output.stem}.card.md"
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from unseen.cli import options, progress
+import unseen
+from unseen.cli import labelled, options, progress
 from unseen.cli.output import Lines
 from unseen.cli.output_file import prepare
-from unseen.errors import LabelError
+from unseen.errors import LabelError, ModelError
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import write_ended
+
+if TYPE_CHECKING:
+    from unseen.evaluation.evaluation import Choice
+    from unseen.evaluation.report import EvaluationReport, Gate
 
 
 @options.loads_model()
@@ -113,60 +120,106 @@ def evaluate(
     95 % intervals, compared in one table. docs/eval.md says what each figure is.
     """
     # They load what computes, which --help must not wait for.
-    from unseen.cli import figures  # noqa: PLC0415
-    from unseen.cli.evaluation import Question, answer  # noqa: PLC0415
+    from unseen.evaluation.evaluation import Comparison, compare  # noqa: PLC0415
+    from unseen.evaluation.retrieval import evaluate_retrieval  # noqa: PLC0415
+    from unseen.prediction.adapter import Adapter  # noqa: PLC0415
+    from unseen.prediction.calibration import Calibration  # noqa: PLC0415
 
     if retrieval and multi:
         raise LabelError("give one of --multi and --retrieval.")
-    question = Question(
-        truth,
-        "retrieval" if retrieval else "multi" if multi else "single",
-        model or ["builtin"],
-        labels or [],
-        template or [],
-        adapter or [],
-        calibration or [],
-        unknown or [],
-        top_k,
-        group,
-        min_group,
-        index=not no_index,
-        batch_size=batch_size,
-        quiet=quiet,
-        load_options=load_options,
-    )
-    gates = [question.gate(text, at_least=True) for text in at_least or []]
-    gates += [question.gate(text, at_least=False) for text in at_most or []]
+    if retrieval and any((labels, template, unknown, adapter, calibration, group is not None)):
+        raise LabelError(
+            "--retrieval compares pictures with captions as they are: leave out --labels, "
+            "--template, --unknown, --adapter, --calibration and --group."
+        )
+    models = model or ["builtin"]
+    if load_options.revision is not None and len(models) > 1:
+        raise ModelError("--revision is for one model; of several write org/name@revision.")
+    kind = "retrieval" if retrieval else "multi" if multi else "single"
+    gates = [_gate(text, True, kind, top_k) for text in at_least or []]
+    gates += [_gate(text, False, kind, top_k) for text in at_most or []]
     if html is not None:
         prepare(html, overwrite=True)
-    found = answer(question)
-    found["gates"] = [_held(one, *gate) for gate in gates for one in found["candidates"]]
-    if html is not None:
-        from unseen.cli.report import write  # noqa: PLC0415 - it loads Pillow
+    # One after another: a model is loaded when the one before it has answered.
+    classifiers = (unseen.load(replace(load_options, model=name)) for name in models)
+    summary = labelled.Summary(quiet)
+    with progress.stages(quiet) as show:
+        if retrieval:
+            report = evaluate_retrieval(
+                classifiers,
+                truth,
+                top_k=top_k,
+                use_index=not no_index,
+                batch_size=batch_size,
+                progress=show,
+                on_read=summary.show,
+            )
+        else:
+            comparison = Comparison(
+                labels=_choices(labels, options.labels_argument),
+                templates=_choices(template, str),
+                adapters=_choices(adapter, _or_none(Adapter.load)),
+                calibrations=_choices(calibration, _or_none(Calibration.load)),
+                background=unknown or (),
+                multi_label=multi,
+                top_k=top_k,
+                group=group,
+                min_group=min_group,
+                use_index=not no_index,
+                batch_size=batch_size,
+            )
+            report = compare(classifiers, truth, comparison, progress=show, on_read=summary.show)
+    _show(report.check(gates), html, as_json, quiet)
 
-        write(html, found)
-        runs = [one["run"] for one in found["candidates"]]
-        unreadable = len(found["left_out"]["unreadable"])
-        write_ended(html, {"runs": runs}, found["pictures"] + unreadable, unreadable)
-    if as_json:
-        Lines().write(json.dumps(found, ensure_ascii=False, indent=1) + "\n")
-    else:
-        Lines().write("\n".join(figures.lines(found)) + "\n")
+
+def _choices(given: list[str] | None, read: Callable[[str], Any]) -> list[Choice]:
+    """The values of a repeatable option, and what the report calls them."""
+    from unseen.evaluation.evaluation import Choice  # noqa: PLC0415
+
+    return [Choice(text, read(text)) for text in given or ()] or [Choice()]
+
+
+def _or_none(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`none` stands for the model without an adapter or calibration, to compare with."""
+    return lambda text: None if text == "none" else read(text)
+
+
+def _gate(text: str, at_least: bool, kind: str, top_k: list[int] | None) -> Gate:
+    """`top1=0.7` as a bound. LabelError."""
+    from unseen.evaluation.evaluation import known_metrics  # noqa: PLC0415
+    from unseen.evaluation.report import Gate  # noqa: PLC0415
+
+    name, _, value = text.partition("=")
+    known = known_metrics(kind, top_k)
+    if name not in known:
+        raise LabelError(f"{text!r}: unknown figure {name!r}; choose one of: {', '.join(known)}.")
+    if known[name].higher != at_least:
+        better, option = ("more", "--min") if known[name].higher else ("less", "--max")
+        raise LabelError(f"{text!r}: {name} is better when it is {better}; use {option}.")
+    try:
+        return Gate(name, float(value), at_least)
+    except ValueError:
+        raise LabelError(f"{text!r}: give a number after =, such as {name}=0.7.") from None
+
+
+def _show(report: EvaluationReport, html: Path | None, as_json: bool, quiet: bool) -> None:
+    """Ends with 1 when a bound was missed or a picture could not be read."""
+    unreadable = len(report.left_out["unreadable"])
+    if report.rough:
+        progress.say(f"warning: with {report.pictures} pictures every interval is rough.")
+    if html is not None:
+        report.to_html(html)
+        runs = [candidate["run"] for candidate in report.candidates]
+        write_ended(html, {"runs": runs}, report.pictures + unreadable, unreadable)
+    text = json.dumps(report.to_dict(), ensure_ascii=False, indent=1) if as_json else str(report)
+    Lines().write(text + "\n")
     if html is not None and not quiet:
         progress.say(f"{html}: the report.")
-    missed = [gate for gate in found["gates"] if not gate["met"]]
+    missed = [gate for gate in report.gates if not gate["met"]]
     for gate in missed:
         sign = "<" if gate["at_least"] else ">"
         progress.say(
             f"{gate['letter']}: {gate['figure']} is {gate['value']}, {sign} {gate['bound']}."
         )
-    if missed or found["left_out"]["unreadable"]:
+    if missed or unreadable:
         raise typer.Exit(1)
-
-
-def _held(candidate: dict[str, Any], name: str, bound: float, at_least: bool) -> dict[str, Any]:
-    """Whether a candidate passes a gate. A figure that there is not passes none."""
-    value = candidate["figures"].get(name, {}).get("value")
-    met = value is not None and (value >= bound if at_least else value <= bound)
-    gate = {"letter": candidate["letter"], "figure": name, "value": value, "bound": bound}
-    return {**gate, "at_least": at_least, "met": met}

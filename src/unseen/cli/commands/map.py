@@ -9,7 +9,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from unseen.cli import options, page, progress
+from unseen.cli import options, progress
 from unseen.cli.commands.groups import AUTO, Clusters, how_many
 from unseen.cli.commands.index import open_index, view_of
 from unseen.cli.output_file import prepare
@@ -39,7 +39,7 @@ def draw_map(
     The pictures of an index in the plane, like beside like, coloured by cluster: one page to zoom
     into, with thumbnails. With scikit-learn (the extra learn) it is t-SNE, without it PCA.
     """
-    from unseen.pages import Point, link, scatter  # noqa: PLC0415 - it loads Pillow
+    from unseen.pages import Point, link, scatter, thumbnails  # noqa: PLC0415 - it loads Pillow
 
     count = how_many(k)
     prepare(html, overwrite=True)
@@ -55,7 +55,7 @@ def draw_map(
             for hit in cluster.pictures
         ]
         files = [index.path(hit.paths[0]) for hit, _ in named]
-        small = page.thumbnails(files, CELL * 2)
+        small = thumbnails(files, CELL * 2)
         points = []
         for (hit, name), file, picture in zip(named, files, small, strict=True):
             x, y = position_of[hit.id]

@@ -1,28 +1,39 @@
-"""Pictures with labels → one ONNX file that tells them apart, and its card."""
+"""A training set → one ONNX file that tells its labels apart, and its card."""
 
 from __future__ import annotations
 
 import math
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.encoder import Encoder, Progress
+from unseen.classifier import Classifier
+from unseen.encoder import Encoder
 from unseen.errors import LabelError, UnseenError
+from unseen.index.encoding import StageProgress
 from unseen.learning.distil import features, heads, latency, training
 from unseen.learning.distil import model_card as cards
-from unseen.learning.distil.training import Choice, Class, Teaching
+from unseen.learning.distil.model_card import Teacher
+from unseen.learning.distil.training import Choice, Teaching, TrainingData
+from unseen.learning.distil.training_set import TrainingPicture, TrainingSet
 from unseen.models.families import distilled
 from unseen.models.families.distilled import Student
 from unseen.models.model import SMALL_BATCH
 from unseen.results.manifest import now, versions
 from unseen.runtimes import onnx_file
+from unseen.system.cache import write_atomically
+
+if TYPE_CHECKING:
+    from unseen.datasets.readers import Labelled
+
+Floats = NDArray[np.float32]
 
 SIDE = 224  # as right as the 260 that the image net was trained with, and quicker
 LARGEST = 25_000_000  # bytes of a file
@@ -31,156 +42,274 @@ IMAGE_NET = "EfficientNet-Lite2 (Apache-2.0), trained on ImageNet"
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """A picture to learn from. `teacher` (k,): its probabilities of the labels; `label`: the place
-    of what a person said. One of them at least. `group`: near-duplicates have the same; None is a
-    group of its own. `drawn`: at random, of those that the teacher was sure of, for review."""
+class DistilOptions:
+    """How a small classifier is made.
 
-    source: Any
-    teacher: NDArray[np.float32] | None = None
-    label: int | None = None
-    group: int | None = None
-    drawn: bool = False
+    Parameters
+    ----------
+    side : int
+        Of the pictures, in pixels; fewer are quicker.
+    head : str
+        ``linear``, ``mlp``, or ``auto``: what is better on pictures held out.
+    teaching : Teaching
+        How labels and probabilities become targets.
+    seed : int
+        Of what is held out.
+    threads : int, optional
+        Of the image net; all by default.
+    batch_size : int, optional
+        Pictures that the image net takes at once.
+    date : str, optional
+        What the card has as its date; now by default.
+
+    Raises
+    ------
+    LabelError
+        The head or the side is not possible.
+    """
+
+    side: int = SIDE
+    head: str = "auto"
+    teaching: Teaching = field(default_factory=Teaching)
+    seed: int = 0
+    threads: int | None = None
+    batch_size: int | None = None
+    date: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.head not in training.HEADS:
+            choices = ", ".join(training.HEADS)
+            raise LabelError(f"unknown head {self.head!r}; choose one of: {choices}.")
+        low, high = distilled.SIDES
+        if not low <= self.side <= high:
+            raise LabelError(
+                f"the side of pictures is {self.side} pixels; it must be from {low} to {high}."
+            )
+
+
+DEFAULT_OPTIONS = DistilOptions()
 
 
 @dataclass(frozen=True)
 class Distilled:
-    """`content`: the file; `card`: what is known of it; `failed`: pictures that could not be read,
-    and why."""
+    """A small classifier, as `unseen.distil` makes it.
+
+    Parameters
+    ----------
+    content : bytes
+        The ONNX file.
+    card : dict
+        What it learnt from, how good it is, and under which licence its teacher stands.
+    failed : list of (Any, UnseenError)
+        Pictures that could not be read, and why.
+    """
 
     content: bytes
     card: dict[str, Any]
     failed: list[tuple[Any, UnseenError]] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        labels = len(self.card["labels"])
+        return f"Distilled({labels} labels, {len(self.content) / 1e6:.1f} MB)"
+
+    def save(self, path: str | Path) -> None:
+        """Write the classifier to an .onnx file, and its card as .card.md beside it.
+
+        Parameters
+        ----------
+        path : str or Path
+            The .onnx file. Both files are replaced, each whole or not at all.
+
+        Raises
+        ------
+        OSError
+            One of them cannot be written.
+        """
+        file = Path(path)
+        write_atomically(file, self.content)
+        page = cards.markdown(self.card, file.name)
+        write_atomically(card_path(file), page.encode())
+
+
+def card_path(file: Path) -> Path:
+    """Where the card of a classifier lies.
+
+    >>> card_path(Path("birds.onnx")).name
+    'birds.card.md'
+    """
+    return file.with_name(f"{file.stem}.card.md")
+
 
 def distil(
-    lessons: Sequence[Lesson],
-    names: Sequence[str],
-    teacher: cards.Teacher,
+    teacher: Teacher | Classifier,
+    training_set: TrainingSet | Labelled,
+    options: DistilOptions = DEFAULT_OPTIONS,
     *,
-    background: Sequence[str] = (),
-    side: int = SIDE,
-    head: str = "auto",
-    teaching: Teaching | None = None,
-    left_out: Mapping[str, int] | None = None,
     measure: Encoder | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    batch_size: int | None = None,
-    each: Callable[[UnseenError | None], None] | None = None,
-    progress: Progress | None = None,
-    made: str | None = None,
+    progress: StageProgress | None = None,
 ) -> Distilled:
-    """A small classifier of the labels `names` that have pictures.
+    """Make a small classifier of the labels that have pictures.
 
-    `background`: labels among them that mean none of the others. `head`: auto, linear or mlp.
-    `left_out`: how many pictures are none of the lessons, by why, for the card. `measure`: the
-    teacher, for the latency of both. `each` is called with the error of each picture, or None;
-    `progress` with how many folds are done, and of how many. `made`: the time in the card, now
-    unless given. The same arguments give the same bytes, but for that and the latency.
+    Parameters
+    ----------
+    teacher : Classifier or Teacher
+        Whose answers are learnt; a `Teacher` where these are in the training set, and only its name
+        and licence are needed.
+    training_set : TrainingSet, str, Path, or iterable
+        Pictures and their labels, or what `TrainingSet.read` takes; then a `Classifier` gives its
+        probabilities to the pictures as well.
+    options : DistilOptions
+        The size of the pictures, the head, and so on.
+    measure : Encoder, optional
+        Of the teacher, to measure the latency of both.
+    progress : callable, optional
+        Called with ``"pictures"`` or ``"folds"``, how many are done, and of how many.
 
-    LabelError for fewer than two labels with pictures, and for more than fit into the file.
+    Returns
+    -------
+    Distilled
+        The file and its card. The same arguments give the same bytes, but for the date and the
+        latency.
+
+    Raises
+    ------
+    LabelError
+        Fewer than two labels have pictures, or more than fit into the file.
+
+    Examples
+    --------
+    >>> import unseen
+    >>> from pathlib import Path
+    >>> from unseen.learning.distil.model_card import Teacher
+    >>> folder = Path("tests/photographs")
+    >>> pairs = [(p, n) for n in ("cat", "fish") for p in sorted((folder / n).iterdir())]
+    >>> unseen.distil(Teacher("me"), pairs, unseen.DistilOptions(side=128))
+    Distilled(2 labels, 10.6 MB)
     """
-    if head not in training.HEADS:
-        raise LabelError(f"{head!r} is no head; {', '.join(training.HEADS)} are.")
-    if not distilled.SIDES[0] <= side <= distilled.SIDES[1]:
-        raise LabelError(
-            f"the side of pictures is {side} pixels; it must be from {distilled.SIDES[0]} to "
-            f"{distilled.SIDES[1]}."
+    if not isinstance(training_set, TrainingSet):
+        training_set = TrainingSet.read(
+            training_set,
+            teacher=teacher if isinstance(teacher, Classifier) else None,
+            progress=progress,
         )
+    if isinstance(teacher, Classifier):
+        model = teacher.model
+        teacher = Teacher.of(model.name, model.revision, model.fingerprint)
+    names, pictures = training_set.names, training_set.pictures
     net = features.ImageNet.builtin()
-    taught = _taught(lessons, names)
-    sources = [lesson.source for lesson in lessons]
-    rows, errors = features.features(
-        net, side, sources, threads=threads, batch_size=batch_size or SMALL_BATCH, each=each
-    )
-    good = [place for place, error in enumerate(errors) if error is None]
-    taught = _taught([lessons[place] for place in good], names)
-    learnt = _class([lessons[place] for place in good], rows[good], taught, teaching or Teaching())
-    own_names = tuple(names[place] for place in taught)
-    choice = training.choose(learnt, head, seed=seed)
-    trial = training.tried(learnt, head, seed=seed, progress=progress)
-    fitted = training.fit(learnt, choice, seed=seed)
-    longest = float(np.linalg.norm(heads.logits(fitted, learnt.features), axis=1).max())
-    drawn = np.array([lessons[place].drawn for place in good])
-    failed = [(sources[place], error) for place, error in enumerate(errors) if error is not None]
-    told = learnt.truth >= 0
+    _taught_label_ids(pictures, names)  # an error now, before pictures are read
+    rows, errors = _features(net, pictures, options, progress)
+    readable = [row for row, error in enumerate(errors) if error is None]
+    failed = [(pictures[row].source, e) for row, e in enumerate(errors) if e is not None]
+    pictures = [pictures[row] for row in readable]
+    taught = _taught_label_ids(pictures, names)
+    data = _training_data(pictures, rows[readable], taught, options.teaching)
+    trial_progress = None if progress is None else partial(progress, "folds")
+    choice = training.choose(data, options.head, seed=options.seed)
+    trial = training.tried(data, options.head, seed=options.seed, progress=trial_progress)
+    fitted = training.fit(data, choice, seed=options.seed)
+    longest = float(np.linalg.norm(heads.logits(fitted, data.features), axis=1).max())
+    own_names = tuple(names[label_id] for label_id in taught)
     facts: dict[str, Any] = {
-        "made": made or now(),
+        "made": options.date or now(),
         "teacher": cards.teacher_facts(teacher),
         "image_net": IMAGE_NET,
-        "side": side,
-        "head": _head(choice, learnt.teaching),
-        "seed": seed,
+        "side": options.side,
+        "head": _head(choice, options.teaching),
+        "seed": options.seed,
         "versions": versions(),
-        "figures": cards.figures(learnt, trial, drawn),
-        "labels": cards.counts(own_names, learnt),
-        "untaught": [name for place, name in enumerate(names) if place not in taught],
+        "figures": cards.figures(data, trial, np.array([p.audited for p in pictures])),
+        "labels": cards.counts(own_names, data),
+        "untaught": [name for label_id, name in enumerate(names) if label_id not in taught],
         "pictures": {
-            "reviewed": int(told.sum()),
-            "proposed": int((~told).sum()),
-            "left_out": {**(left_out or {}), "could not be read": len(failed)},
+            "reviewed": int(data.reviewed.sum()),
+            "proposed": int((~data.reviewed).sum()),
+            "left_out": {**training_set.left_out, "could not be read": len(failed)},
         },
         "latency": None,
     }
-    made_of = Student(
+    small = Student(
         own_names,
-        tuple(name for name in background if name in own_names),
-        side,
+        tuple(name for name in training_set.background if name in own_names),
+        options.side,
         math.ceil(10 * max(HEADROOM * longest, 1.0)) / 10,
         facts,
     )
     parameters = _parameters(net, fitted)
-    content = distilled.to_bytes(made_of, parameters)
+    content = distilled.to_bytes(small, parameters)
     if len(content) > LARGEST:
         raise LabelError(
             f"{len(own_names)} labels make a file of {len(content) / 1e6:.0f} MB, and "
             f"{LARGEST / 1e6:.0f} are allowed: take fewer labels."
         )
     if measure is not None:
-        facts["latency"] = _measured(content, made_of, measure, sources, threads)
-        content = distilled.to_bytes(replace(made_of, card=facts), parameters)
+        sources = [picture.source for picture in training_set.pictures]
+        facts["latency"] = _latency(content, small, measure, sources, options.threads)
+        content = distilled.to_bytes(replace(small, card=facts), parameters)
     return Distilled(content, facts | {"bytes": len(content)}, failed)
 
 
-def _taught(lessons: Sequence[Lesson], names: Sequence[str]) -> list[int]:
-    """The places of the labels that have pictures."""
-    owners: Counter[int] = Counter()
-    for lesson in lessons:
-        if lesson.label is None and lesson.teacher is None:
-            raise LabelError(f"{lesson.source}: neither a teacher nor a person said what it is.")
-        owners[_owner(lesson)] += 1
-    if len(owners) < 2:
-        only = f"all are of {names[next(iter(owners))]!r}" if owners else "there are none"
+def _features(
+    net: features.ImageNet,
+    pictures: Sequence[TrainingPicture],
+    options: DistilOptions,
+    progress: StageProgress | None,
+) -> tuple[Floats, list[UnseenError | None]]:
+    """What the image net sees of each picture, and why it could not be read."""
+    done = count(1)
+
+    def each(_: UnseenError | None) -> None:
+        if progress is not None:
+            progress("pictures", next(done), len(pictures))
+
+    return features.features(
+        net,
+        options.side,
+        [picture.source for picture in pictures],
+        threads=options.threads,
+        batch_size=options.batch_size or SMALL_BATCH,
+        each=each,
+    )
+
+
+def _taught_label_ids(pictures: Sequence[TrainingPicture], names: Sequence[str]) -> list[int]:
+    """The labels that have pictures. LabelError for fewer than two."""
+    label_ids: set[int] = set()
+    for picture in pictures:
+        if picture.label_id is not None:
+            label_ids.add(picture.label_id)
+        elif picture.probabilities is not None:
+            label_ids.add(int(picture.probabilities.argmax()))
+        else:
+            raise LabelError(
+                f"{picture.source}: it has neither a label nor probabilities of a teacher."
+            )
+    if len(label_ids) < 2:
+        only = f"all are of {names[next(iter(label_ids))]!r}" if label_ids else "there are none"
         raise LabelError(
             f"a classifier tells at least two labels apart, and of the pictures to learn from "
             f"{only}: review some, or include those that the teacher was unsure of."
         )
-    return sorted(owners)
+    return sorted(label_ids)
 
 
-def _owner(lesson: Lesson) -> int:
-    if lesson.label is not None:
-        return lesson.label
-    assert lesson.teacher is not None
-    return int(lesson.teacher.argmax())
-
-
-def _class(
-    lessons: Sequence[Lesson], rows: NDArray[np.float32], taught: list[int], teaching: Teaching
-) -> Class:
-    """The lessons as arrays, of the labels that are taught alone."""
-    nobody = np.zeros(len(taught), dtype=np.float32)
-    said = [nobody if one.teacher is None else one.teacher[taught] for one in lessons]
-    teacher = np.stack(said)
+def _training_data(
+    pictures: Sequence[TrainingPicture], rows: Floats, taught: list[int], teaching: Teaching
+) -> TrainingData:
+    """The pictures as arrays, of the labels that are taught alone."""
+    nothing = np.zeros(len(taught), dtype=np.float32)
+    teacher = np.stack(
+        [nothing if p.probabilities is None else p.probabilities[taught] for p in pictures]
+    )
     total = teacher.sum(1, keepdims=True)
     teacher = np.divide(teacher, total, out=np.zeros_like(teacher), where=total > 0)
-    places = {label: place for place, label in enumerate(taught)}
-    truth = [-1 if one.label is None else places[one.label] for one in lessons]
-    apart = [(0, one.group) if one.group is not None else (1, i) for i, one in enumerate(lessons)]
-    numbers = {group: number for number, group in enumerate(dict.fromkeys(apart))}
-    groups = np.array([numbers[group] for group in apart], dtype=np.int64)
-    return Class(rows, teacher, np.array(truth, dtype=np.int64), groups, teaching)
+    index_of = {label_id: index for index, label_id in enumerate(taught)}
+    label_ids = [-1 if p.label_id is None else index_of[p.label_id] for p in pictures]
+    # A picture without a group has one of its own, which no given number can be.
+    keys = [(0, p.group) if p.group is not None else (1, i) for i, p in enumerate(pictures)]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    groups = np.array([numbers[key] for key in keys], dtype=np.int64)
+    return TrainingData(rows, teacher, np.array(label_ids, dtype=np.int64), groups, teaching)
 
 
 def _head(choice: Choice, teaching: Teaching) -> dict[str, Any]:
@@ -203,9 +332,9 @@ def _parameters(net: features.ImageNet, fitted: heads.Parameters) -> dict[str, N
     }
 
 
-def _measured(
+def _latency(
     content: bytes,
-    made_of: Student,
+    small: Student,
     teacher: Encoder,
     sources: Sequence[Any],
     threads: int | None,
@@ -213,5 +342,5 @@ def _measured(
     with tempfile.TemporaryDirectory(prefix="unseen-") as folder:
         file = Path(folder) / "classifier.onnx"
         file.write_bytes(content)
-        prepare = distilled.preprocess(made_of.side)
+        prepare = distilled.preprocess(small.side)
         return latency.compare(file, prepare, teacher, sources, threads=threads)

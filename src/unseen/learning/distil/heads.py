@@ -3,32 +3,28 @@
 A row's loss is T² · cross-entropy(target, softmax(logits / T)): T is 1 for what a person said, and
 above 1 for a teacher's probabilities, softened alike (Hinton, Vinyals & Dean 2015,
 arXiv:1503.02531). What is least is the weighted mean of that, and λ/2 · |weights|², biases free,
-of features that are standardised first. By L-BFGS (Liu & Nocedal 1989), in numpy.
+of features that are standardised first. By L-BFGS, in numpy.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.learning.optimise import STEPS, TOLERANCE, lbfgs
 from unseen.prediction.score import shifted
 
 Floats = NDArray[np.floating[Any]]
 Parameters = dict[str, Floats]
 
-STEPS = 300
-TOLERANCE = 1e-4  # of the largest slope, against the first
-MEMORY = 10  # steps that L-BFGS remembers
 DEEP = "hidden.weight"
 
 
 @dataclass(frozen=True)
-class Lessons:
+class Examples:
     """What a head is fitted to: features (n, d), targets (n, k) that sum to 1, a weight and a
     temperature a row."""
 
@@ -37,9 +33,9 @@ class Lessons:
     weights: Floats
     temperatures: Floats
 
-    def of(self, chosen: NDArray[Any]) -> Lessons:
+    def of(self, chosen: NDArray[Any]) -> Examples:
         """Those rows."""
-        return Lessons(
+        return Examples(
             self.features[chosen],
             self.targets[chosen],
             self.weights[chosen],
@@ -56,7 +52,7 @@ def logits(head: Parameters, features: Floats) -> Floats:
 
 
 def fit(
-    lessons: Lessons,
+    examples: Examples,
     *,
     penalty: float,
     hidden: int = 0,
@@ -68,15 +64,15 @@ def fit(
 
     `penalty` is λ; the seed is of where a hidden layer begins.
     """
-    mean, spread = _standard(lessons)
-    x = np.asarray((lessons.features - mean) / spread, dtype=lessons.features.dtype)
+    mean, spread = _standard(examples)
+    x = np.asarray((examples.features - mean) / spread, dtype=examples.features.dtype)
     axes = None
     if x.shape[0] < x.shape[1]:  # weights lie in the space of the rows, where there is less to do
         q, r = np.linalg.qr(x.T)
         x, axes = r.T, q.T
-    start = _beginning(x.shape[1], lessons.targets.shape[1], hidden, seed)
-    problem = _Problem(lessons, x, penalty, start)
-    head = problem.unpacked(least(problem, problem.packed(start), steps, tolerance))
+    start = _beginning(x.shape[1], examples.targets.shape[1], hidden, seed)
+    problem = _Problem(examples, x, penalty, start)
+    head = problem.unpacked(lbfgs(problem, problem.packed(start), steps, tolerance))
     if axes is not None:
         first = _first(head)
         head[first] = head[first] @ axes
@@ -88,10 +84,10 @@ def _first(head: Parameters) -> str:
     return DEEP if DEEP in head else "output.weight"
 
 
-def _standard(lessons: Lessons) -> tuple[Floats, Floats]:
+def _standard(examples: Examples) -> tuple[Floats, Floats]:
     """What is taken off each feature, and what it is divided by."""
-    spread = lessons.features.std(0)
-    return lessons.features.mean(0), np.maximum(spread, 1e-3 * max(spread.max(), 1e-6))
+    spread = examples.features.std(0)
+    return examples.features.mean(0), np.maximum(spread, 1e-3 * max(spread.max(), 1e-6))
 
 
 def _beginning(width: int, k: int, hidden: int, seed: int) -> Parameters:
@@ -122,11 +118,11 @@ def _centred(head: Parameters) -> Parameters:
 class _Problem:
     """What is to be least, and its slope, at parameters laid out in one row."""
 
-    def __init__(self, lessons: Lessons, x: Floats, penalty: float, like: Parameters) -> None:
+    def __init__(self, examples: Examples, x: Floats, penalty: float, like: Parameters) -> None:
         self._x = x
-        self._targets = lessons.targets
-        self._warmth = lessons.temperatures[:, None]
-        self._weights = (lessons.weights / lessons.weights.sum())[:, None]
+        self._targets = examples.targets
+        self._warmth = examples.temperatures[:, None]
+        self._weights = (examples.weights / examples.weights.sum())[:, None]
         self._penalty = penalty
         self._shapes = {name: value.shape for name, value in like.items()}
 
@@ -163,71 +159,3 @@ class _Problem:
                 loss += self._penalty / 2 * float((head[name] ** 2).sum())
                 slope[name] = slope[name] + self._penalty * head[name]
         return loss, self.packed(slope).astype(np.float64)
-
-
-def least(
-    problem: Callable[[Floats], tuple[float, Floats]],
-    start: Floats,
-    steps: int = STEPS,
-    tolerance: float = TOLERANCE,
-) -> Floats:
-    """Where a smooth function is least, near `start`: L-BFGS with Wolfe's conditions by bisection
-    (Lewis & Overton 2013)."""
-    at: Floats = start.astype(np.float64)
-    value, slope = problem(at)
-    first = float(np.abs(slope).max())
-    known: deque[tuple[Floats, Floats]] = deque(maxlen=MEMORY)
-    for _ in range(steps):
-        if float(np.abs(slope).max()) <= tolerance * first:
-            break
-        way = -_scaled(slope, known)
-        step = 1.0 if known else min(1.0, 1.0 / float(np.abs(slope).sum()))
-        found = _along(problem, at, value, slope, way, step)
-        if found is None:  # nothing less is to be found with these digits
-            break
-        new, value, slope_there = found
-        moved, turned = new - at, slope_there - slope
-        if moved @ turned > 0:
-            known.append((moved, turned))
-        at, slope = new, slope_there
-    return at
-
-
-def _scaled(slope: Floats, known: deque[tuple[Floats, Floats]]) -> Floats:
-    """The slope times what is known of the inverse curvature: the two loops of L-BFGS."""
-    row: Floats = slope.copy()
-    shares = []
-    for moved, turned in reversed(known):
-        share = (moved @ row) / (moved @ turned)
-        row -= share * turned
-        shares.append(share)
-    if known:
-        moved, turned = known[-1]
-        row *= (moved @ turned) / (turned @ turned)
-    for (moved, turned), share in zip(known, reversed(shares), strict=True):
-        row += (share - (turned @ row) / (moved @ turned)) * moved
-    return row
-
-
-def _along(
-    problem: Callable[[Floats], tuple[float, Floats]],
-    at: Floats,
-    value: float,
-    slope: Floats,
-    way: Floats,
-    step: float,
-) -> tuple[Floats, float, Floats] | None:
-    """A point on the way that is low enough and flat enough."""
-    steep = float(slope @ way)
-    low, high = 0.0, np.inf
-    for _ in range(30):
-        new = at + step * way
-        there, slope_there = problem(new)
-        if not there <= value + 1e-4 * step * steep:
-            high = step
-        elif float(slope_there @ way) < 0.9 * steep:
-            low = step
-        else:
-            return new, there, slope_there
-        step = (low + high) / 2 if np.isfinite(high) else 2 * low
-    return None

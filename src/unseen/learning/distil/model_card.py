@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unseen.evaluation.bootstrap import proportion
 from unseen.evaluation.metrics import ece, nll
-from unseen.learning.distil.training import Class, Trial
+from unseen.learning.distil.training import TrainingData, Trial
 from unseen.models import catalog, families, hub
 from unseen.models.families import distilled
 from unseen.prediction.score import softmax
@@ -22,7 +22,21 @@ Floats = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Teacher:
-    """Who taught. `licence` None: it is not known here; `commercial` None: that is left open."""
+    """The model whose answers were learnt, and its licence.
+
+    Parameters
+    ----------
+    name : str
+        As `unseen.load` takes it, or any name where no model taught.
+    revision, fingerprint : str, optional
+        Of the model.
+    licence : str, optional
+        None where it is not known.
+    commercial : bool, optional
+        Whether it allows commercial use; None where that is left open.
+    note : str
+        What its model card says of that.
+    """
 
     name: str
     revision: str | None = None
@@ -68,36 +82,37 @@ def share(yes: NDArray[np.bool_]) -> dict[str, Any] | None:
     return {"right": int(yes.sum()), "of": len(yes), "low": round(low, 4), "high": round(high, 4)}
 
 
-def figures(lessons: Class, trial: Trial, drawn: NDArray[np.bool_]) -> dict[str, Any]:
-    """What the heads of a trial said of the pictures that were held out of them.
+def figures(data: TrainingData, trial: Trial, audited: NDArray[np.bool_]) -> dict[str, Any]:
+    """How good the heads of a trial are on the pictures that were held out of them.
 
-    `drawn` (n,): reviewed pictures that were drawn at random from those that it was sure of.
+    `audited` (n,): reviewed pictures that were drawn at random from those that the teacher was sure
+    of.
     """
-    said, places = trial.logits.argmax(1), trial.places
-    truth, teacher = lessons.truth[places], lessons.teacher[places]
-    asked, told = teacher.any(1), truth >= 0
-    probabilities = softmax(trial.logits[told].astype(np.float32))
-    of_teacher = teacher.argmax(1)
-    found: dict[str, Any] = {
-        "held_out": len(places),
-        "agreement": share((said == of_teacher)[asked]),
-        "accuracy": share((said == truth)[told]),
-        "teacher_accuracy": share((of_teacher == truth)[told & asked]),
-        "drawn": share((said == truth)[told & drawn[places]]),
+    predicted, rows = trial.logits.argmax(1), trial.rows
+    y_true, teacher = data.label_ids[rows], data.teacher[rows]
+    proposed, reviewed = teacher.any(1), data.reviewed[rows]
+    by_teacher = teacher.argmax(1)
+    facts: dict[str, Any] = {
+        "held_out": len(rows),
+        "agreement": share((predicted == by_teacher)[proposed]),
+        "accuracy": share((predicted == y_true)[reviewed]),
+        "teacher_accuracy": share((by_teacher == y_true)[reviewed & proposed]),
+        "drawn": share((predicted == y_true)[reviewed & audited[rows]]),
         "ece": None,
         "nll": None,
     }
-    if told.any():
-        found["ece"] = round(float(ece(probabilities, truth[told])), 4)
-        found["nll"] = round(float(nll(probabilities, truth[told])), 4)
-    return found
+    if reviewed.any():
+        probabilities = softmax(trial.logits[reviewed].astype(np.float32))
+        facts["ece"] = round(float(ece(probabilities, y_true[reviewed])), 4)
+        facts["nll"] = round(float(nll(probabilities, y_true[reviewed])), 4)
+    return facts
 
 
-def counts(names: Sequence[str], lessons: Class) -> list[dict[str, Any]]:
+def counts(names: Sequence[str], data: TrainingData) -> list[dict[str, Any]]:
     """Of each label, how many pictures taught it: reviewed ones, and those that were proposed."""
-    told = lessons.truth >= 0
-    reviewed = np.bincount(lessons.owners[told], minlength=len(names))
-    proposed = np.bincount(lessons.owners[~told], minlength=len(names))
+    label_ids, k = data.best_label_ids, len(names)
+    reviewed = np.bincount(label_ids[data.reviewed], minlength=k)
+    proposed = np.bincount(label_ids[~data.reviewed], minlength=k)
     return [
         {"label": name, "reviewed": int(r), "proposed": int(p)}
         for name, r, p in zip(names, reviewed, proposed, strict=True)

@@ -1,4 +1,4 @@
-"""Lessons → a head and what it is worth: which head, by pictures held out; how good, by others."""
+"""A training set as arrays → a head: which one, by pictures held out; how good, by others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from unseen.learning.distil.heads import Parameters
 from unseen.prediction import score
 
 Floats = NDArray[np.floating[Any]]
-Places = NDArray[np.int64]
+LabelIds = NDArray[np.int64]
+Indices = NDArray[np.int64]
 Settings = dict[str, float]
 
 FOLDS = 5  # of the pictures that judge
@@ -33,8 +34,17 @@ HEADS = ("auto", "linear", "mlp")
 
 @dataclass(frozen=True)
 class Teaching:
-    """How lessons become targets. `temperature` softens the teacher; a reviewed picture counts as
-    `reviewed` others, and its label is aimed at with 1 - `smoothing`."""
+    """How pictures become targets.
+
+    Parameters
+    ----------
+    temperature : float
+        Softens the probabilities of the teacher (Hinton, Vinyals & Dean 2015, arXiv:1503.02531).
+    reviewed : float
+        A reviewed picture counts as so many others.
+    smoothing : float
+        The label of a reviewed picture is aimed at with 1 less this.
+    """
 
     temperature: float = 1.0
     reviewed: float = 4.0
@@ -42,46 +52,65 @@ class Teaching:
 
 
 @dataclass(frozen=True)
-class Class:
-    """n pictures to learn from. `teacher` (n, k): probabilities, rows of zeros where it was not
-    asked. `truth` (n,): what a person said, or -1. `groups` (n,): near-duplicates have one."""
+class TrainingData:
+    """n pictures to learn from, with k labels.
+
+    Parameters
+    ----------
+    features : float array (n, d)
+        What the image net sees.
+    teacher : float array (n, k)
+        The teacher's probabilities; rows of zeros where it gave none.
+    label_ids : int64 array (n,)
+        The index of the label that a person gave; -1 where nobody did.
+    groups : int64 array (n,)
+        Near-duplicates have the same.
+    teaching : Teaching
+        How these become targets.
+    """
 
     features: Floats
     teacher: Floats
-    truth: Places
-    groups: Places
+    label_ids: LabelIds
+    groups: Indices
     teaching: Teaching = field(default_factory=Teaching)
 
     def __len__(self) -> int:
-        return len(self.truth)
+        return len(self.label_ids)
 
     @property
-    def owners(self) -> Places:
-        """The label that each counts for: as reviewed, else as the teacher has it."""
-        return np.where(self.truth >= 0, self.truth, self.teacher.argmax(1)).astype(np.int64)
+    def reviewed(self) -> NDArray[np.bool_]:
+        """Which have the label of a person (n,)."""
+        return self.label_ids >= 0
 
-    def of(self, chosen: NDArray[np.bool_]) -> Class:
+    @property
+    def best_label_ids(self) -> LabelIds:
+        """The label that each counts for: as reviewed, else as the teacher has it."""
+        best = np.where(self.reviewed, self.label_ids, self.teacher.argmax(1))
+        return best.astype(np.int64)
+
+    def of(self, chosen: NDArray[np.bool_]) -> TrainingData:
         """Those pictures."""
-        return Class(
+        return TrainingData(
             self.features[chosen],
             self.teacher[chosen],
-            self.truth[chosen],
+            self.label_ids[chosen],
             self.groups[chosen],
             self.teaching,
         )
 
-    def lessons(self) -> heads.Lessons:
+    def examples(self) -> heads.Examples:
         """As a head takes them."""
-        told, k, how = self.truth >= 0, self.teacher.shape[1], self.teaching
+        reviewed, k, how = self.reviewed, self.teacher.shape[1], self.teaching
         soft = np.maximum(self.teacher, 1e-12) ** (1 / how.temperature) * (self.teacher > 0)
         targets = soft / np.maximum(soft.sum(1, keepdims=True), 1e-12)
-        targets[told] = how.smoothing / k
-        targets[told, self.truth[told]] += 1 - how.smoothing
-        return heads.Lessons(
+        targets[reviewed] = how.smoothing / k
+        targets[reviewed, self.label_ids[reviewed]] += 1 - how.smoothing
+        return heads.Examples(
             self.features,
             targets.astype(self.features.dtype),
-            np.where(told, how.reviewed, 1.0).astype(self.features.dtype),
-            np.where(told, 1.0, how.temperature).astype(self.features.dtype),
+            np.where(reviewed, how.reviewed, 1.0).astype(self.features.dtype),
+            np.where(reviewed, 1.0, how.temperature).astype(self.features.dtype),
         )
 
 
@@ -95,32 +124,34 @@ class Choice:
 
 
 def choose(
-    lessons: Class, head: str = "auto", *, seed: int = 0, progress: Progress | None = None
+    data: TrainingData, head: str = "auto", *, seed: int = 0, progress: Progress | None = None
 ) -> Choice:
     """The settings with the least loss on pictures held out; a hidden layer only where it gains by
     more than noise."""
-    kinds = [*_kinds(head, len(lessons))]
-    fold = stratified_folds(lessons.owners, INNER, seed + 1, lessons.groups)
-    rounds = [n for n in range(INNER if len(lessons) <= MANY else 1) if (fold == n).any()]
+    kinds = [*_kinds(head, len(data))]
+    fold = stratified_folds(data.best_label_ids, INNER, seed + 1, data.groups)
+    rounds = [n for n in range(INNER if len(data) <= MANY else 1) if (fold == n).any()]
     losses: dict[tuple[int, float], list[Floats]] = {kind: [] for kind in kinds}
     total = len(rounds) * len(kinds)
     for number in rounds:
-        rest, out = lessons.of(fold != number), lessons.of(fold == number)
+        rest, out = data.of(fold != number), data.of(fold == number)
         for hidden, penalty in kinds:
-            fitted = heads.fit(rest.lessons(), penalty=penalty, hidden=hidden, seed=seed)
+            fitted = heads.fit(rest.examples(), penalty=penalty, hidden=hidden, seed=seed)
             losses[hidden, penalty].append(_losses(fitted, out))
             if progress is not None:
                 progress(sum(map(len, losses.values())), total)
-    found = {
+    held_out_losses = {
         kind: np.concatenate(parts) if parts else np.zeros(1) for kind, parts in losses.items()
     }
     tried = tuple(
-        {"hidden": hidden, "penalty": penalty, "loss": round(float(own.mean()), 4)}
-        for (hidden, penalty), own in found.items()
+        {"hidden": hidden, "penalty": penalty, "loss": round(float(loss.mean()), 4)}
+        for (hidden, penalty), loss in held_out_losses.items()
     )
-    best = min((k for k in kinds if not k[0] or head == "mlp"), key=lambda k: found[k].mean())
-    deep = min(kinds, key=lambda kind: found[kind].mean())
-    gain = found[best] - found[deep]
+    best = min(
+        (k for k in kinds if not k[0] or head == "mlp"), key=lambda k: held_out_losses[k].mean()
+    )
+    deep = min(kinds, key=lambda kind: held_out_losses[kind].mean())
+    gain = held_out_losses[best] - held_out_losses[deep]
     if gain.mean() > NOISE * gain.std() / np.sqrt(len(gain)):
         best = deep
     return Choice(*best, tried)
@@ -133,9 +164,9 @@ def _kinds(head: str, count: int) -> Iterator[tuple[int, float]]:
         yield from ((HIDDEN, penalty) for penalty in DEEP_PENALTIES)
 
 
-def _losses(head: Parameters, lessons: Class) -> Floats:
+def _losses(head: Parameters, data: TrainingData) -> Floats:
     """The loss of each, weighted as it is when a head is fitted."""
-    rows = lessons.lessons()
+    rows = data.examples()
     warmth = rows.temperatures[:, None]
     logits, log_sum = score.shifted(heads.logits(head, rows.features) / warmth)
     missed = log_sum[:, 0] - (rows.targets * logits).sum(1)
@@ -143,38 +174,45 @@ def _losses(head: Parameters, lessons: Class) -> Floats:
     return np.asarray(weights * missed, dtype=np.float64)
 
 
-def fit(lessons: Class, choice: Choice, *, seed: int = 0) -> Parameters:
+def fit(data: TrainingData, choice: Choice, *, seed: int = 0) -> Parameters:
     """The head that was chosen."""
-    return heads.fit(lessons.lessons(), penalty=choice.penalty, hidden=choice.hidden, seed=seed)
+    return heads.fit(data.examples(), penalty=choice.penalty, hidden=choice.hidden, seed=seed)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What heads said of pictures that they, and their settings, were not made with: `places` (m,)
-    of these pictures, `logits` (m, k)."""
+    """The answers of heads about pictures that they, and their settings, were not made with.
 
-    places: Places
+    Parameters
+    ----------
+    rows : int64 array (m,)
+        Of these pictures in the training data.
+    logits : float array (m, k)
+        Of the labels.
+    """
+
+    rows: Indices
     logits: Floats
 
 
 def tried(
-    lessons: Class, head: str = "auto", *, seed: int = 0, progress: Progress | None = None
+    data: TrainingData, head: str = "auto", *, seed: int = 0, progress: Progress | None = None
 ) -> Trial:
     """Hold a fifth out, choose and fit with the rest; up to MANY pictures, each fifth in its turn.
 
     Near-duplicates stay on one side, and of each label one group stays in.
     """
-    fold = stratified_folds(lessons.owners, FOLDS, seed, lessons.groups)
-    rounds = [n for n in range(FOLDS if len(lessons) <= MANY else 1) if (fold == n).any()]
-    places, said = [], []
+    fold = stratified_folds(data.best_label_ids, FOLDS, seed, data.groups)
+    rounds = [n for n in range(FOLDS if len(data) <= MANY else 1) if (fold == n).any()]
+    rows, logits = [], []
     for done, number in enumerate(rounds):
-        rest = lessons.of(fold != number)
+        rest = data.of(fold != number)
         fitted = fit(rest, choose(rest, head, seed=seed), seed=seed)
-        own = np.flatnonzero(fold == number)
-        places.append(own)
-        said.append(heads.logits(fitted, lessons.features[own]))
+        held_out = np.flatnonzero(fold == number)
+        rows.append(held_out)
+        logits.append(heads.logits(fitted, data.features[held_out]))
         if progress is not None:
             progress(done + 1, len(rounds))
     if not rounds:
-        return Trial(np.zeros(0, np.int64), np.zeros((0, lessons.teacher.shape[1])))
-    return Trial(np.concatenate(places), np.concatenate(said))
+        return Trial(np.zeros(0, np.int64), np.zeros((0, data.teacher.shape[1])))
+    return Trial(np.concatenate(rows), np.concatenate(logits))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from unseen import SourceError
-from unseen.datasets import annotation
+from unseen.datasets.readers import read_annotations
 
 
 def test_labelled_pictures_are_read_by_one_rule(tmp_path: Path) -> None:
@@ -16,19 +16,19 @@ def test_labelled_pictures_are_read_by_one_rule(tmp_path: Path) -> None:
         path = tmp_path / "folder" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (4, 4)).save(path)
-    found = {e.path.name: e.labels for e in annotation.read(tmp_path / "folder")}
+    found = {e.path.name: e.labels for e in read_annotations(tmp_path / "folder")}
     assert found == {
         "1.png": ("polar bear",), "2.png": ("polar bear",), "3.png": ("cat",), "4.png": (),
     }  # fmt: skip
     table = tmp_path / "table.csv"
     table.write_text("label, path,who\ncat,a.png,me\ndog,a.png,you\n cat; dog,b.png,me\n,c.png,me")
     with pytest.raises(SourceError, match=r"a\.png has the labels cat, dog; .*--multi"):
-        annotation.read(table)
-    read = annotation.read(table, several=True)
+        read_annotations(table)
+    read = read_annotations(table, multi_label=True)
     assert [(e.path, e.labels, e.columns["who"]) for e in read] == [
         (tmp_path / "a.png", ("cat", "dog"), "me"),
         (tmp_path / "b.png", ("cat", "dog"), "me"),
         (tmp_path / "c.png", (), "me"),
     ]
     table.write_text("path,label\na.png,cat\na.png,cat\n")
-    assert [e.labels for e in annotation.read(table)] == [("cat",)]
+    assert [e.labels for e in read_annotations(table)] == [("cat",)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from unseen.datasets import annotation
+from unseen.datasets.readers import read_annotations
 from unseen.errors import SourceError
 
 
@@ -17,7 +17,7 @@ def test_json_lines(tmp_path: Path) -> None:
         '\n{"label": "=1", "path": "sub/\\u732b.jpg"}\n',
         "utf-8",
     )
-    first, second = annotation.read(path)
+    first, second = read_annotations(path)
     assert first.path == tmp_path / "a b.jpg" and first.labels == ("cat",)
     assert first.columns == {
         "path": "a b.jpg", "label": "cat", "score": "0.5", "reviewed": "true", "width": ""
@@ -28,11 +28,11 @@ def test_json_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"path": "a.jpg"}', "line 1 is no row: it must have path and label"),
-        ('{"path": "a.jpg", "label": "cat"}\n[1]', "line 2 is no row"),
-        ("path,label", "line 1 is no row"),
+        ('{"path": "a.jpg"}', "line 1 is not a row: it must have path and label"),
+        ('{"path": "a.jpg", "label": "cat"}\n[1]', "line 2 is not a row"),
+        ("path,label", "line 1 is not a row"),
         ('{"path": "", "label": "cat"}', "line 1 has no path"),
-        ("\n", "there are no rows"),
+        ("\n", "the file has no rows"),
         ('{"path": "a.jpg", "label": "cat;dog"}', "several labels a picture need --multi"),
     ],
 )
@@ -40,13 +40,13 @@ def test_json_lines_that_are_none(text: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "labels.jsonl"
     path.write_text(text)
     with pytest.raises(SourceError, match=said):
-        annotation.read(path)
+        read_annotations(path)
 
 
 def test_a_cell_made_harmless_is_read_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     path.write_text("path,label\n./=a.jpg,'=1+1\nb.jpg,'tis\n")
-    found = annotation.read(path)
+    found = read_annotations(path)
     assert [(e.path.name, e.labels[0]) for e in found] == [("=a.jpg", "=1+1"), ("b.jpg", "'tis")]
 
 
@@ -54,4 +54,4 @@ def test_line_ends_in_names_and_of_any_system(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     for end in ("\n", "\r\n"):
         path.write_bytes(f'path,label{end}"a\rb\nc.jpg",cat{end}d.jpg,dog{end}'.encode())
-        assert [e.path.name for e in annotation.read(path)] == ["a\rb\nc.jpg", "d.jpg"]
+        assert [e.path.name for e in read_annotations(path)] == ["a\rb\nc.jpg", "d.jpg"]

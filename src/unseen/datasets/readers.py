@@ -1,0 +1,193 @@
+"""A folder of class folders, CSV, JSON lines, or pairs in memory → annotations."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unseen.datasets.annotation import Annotation
+from unseen.errors import SourceError
+from unseen.results.manifest import plain
+from unseen.sources.files import image_files
+from unseen.sources.item import name_of
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    # A folder, a table, or (picture, label or labels) pairs.
+    Labelled: TypeAlias = (
+        "str | Path | Iterable[Annotation] | Iterable[tuple[Any, str | Iterable[str]]]"
+    )
+
+SEPARATOR = ";"  # between the labels of one picture in a table
+
+
+def read_annotations(source: Labelled, *, multi_label: bool = False) -> list[Annotation]:
+    """Read labelled pictures.
+
+    Parameters
+    ----------
+    source : str, Path, or iterable
+        A folder in which each folder is a class: its name with spaces for underscores is the label
+        of all pictures in it, at any depth; a picture outside of these has no label. Or a .csv or
+        .jsonl file with the columns `path`, relative to the file, and `label`; the other columns
+        are kept. Or pairs of a picture, as `classify` takes it, and its label or labels; or
+        annotations.
+    multi_label : bool
+        Whether a picture may have several labels: on rows of their own, or with `;` between them.
+
+    Returns
+    -------
+    list of Annotation
+        One for each picture, in order; a path on several rows is one picture.
+
+    Raises
+    ------
+    SourceError
+        There is nothing to read, the table is damaged, or a picture has several labels without
+        `multi_label`.
+
+    Examples
+    --------
+    >>> from unseen.datasets.readers import read_annotations
+    >>> [a.labels for a in read_annotations([("1.jpg", "cat"), ("2.jpg", "dog")])]
+    [('cat',), ('dog',)]
+    """
+    if not isinstance(source, (str, Path)):
+        annotations = [_annotation(item, number) for number, item in enumerate(source)]
+        where = ""
+    elif Path(source).is_dir():
+        return _read_folder(Path(source))
+    else:
+        annotations = _read_table(Path(source))
+        where = f"{source}: "
+    several = next((a for a in annotations if len(a.labels) > 1), None)
+    if several is not None and not multi_label:
+        raise SourceError(
+            f"{where}{several.path.name} has the labels {', '.join(several.labels)}; several "
+            "labels a picture need --multi (multi_label=True in Python)."
+        )
+    return annotations
+
+
+def read_table(path: Path, column: str) -> list[tuple[Path, str, dict[str, str]]]:
+    """The rows of a table with the columns `path` and `column`.
+
+    Parameters
+    ----------
+    path : Path
+        A .jsonl file with a JSON object a line, or a CSV file.
+    column : str
+        The column that each row must have beside its path, such as `label`.
+
+    Returns
+    -------
+    list of (Path, str, dict)
+        The path of each picture, the value of the column, and all columns. A cell that was made
+        harmless for spreadsheets is read as it was.
+
+    Raises
+    ------
+    SourceError
+        The file cannot be read, or a row has no path.
+    """
+    reader, kind = TABLES.get(path.suffix.lower(), (_csv, "CSV"))
+    try:
+        # Spreadsheets write a byte-order mark. Line ends stay: one may be part of a file's name.
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise SourceError(f"{path}: there is no such folder or file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path}: cannot be read as a {kind} file: {error}.") from None
+    rows = []
+    for line, columns in reader(path, text, column):
+        if not columns["path"]:
+            raise SourceError(f"{path}: line {line} has no path.")
+        rows.append((path.parent / columns["path"], columns[column], columns))
+    if not rows:
+        raise SourceError(f"{path}: the file has no rows.")
+    return rows
+
+
+def _csv(path: Path, text: str, column: str) -> Iterator[tuple[int, dict[str, str]]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    header = [name.strip() for name in reader.fieldnames or []]
+    if not {"path", column} <= set(header):
+        raise SourceError(
+            f"{path}: its first line is {','.join(header)[:80]!r}; it must name the columns path "
+            f"and {column}."
+        )
+    reader.fieldnames = header
+    for row in reader:
+        cells = {name: (row[name] or "").strip() for name in header}
+        yield (
+            reader.line_num,
+            {name: cell if name == "path" else plain(cell) for name, cell in cells.items()},
+        )
+
+
+def _json_lines(path: Path, text: str, column: str) -> Iterator[tuple[int, dict[str, str]]]:
+    for line, content in enumerate(text.split("\n"), 1):
+        if not content.strip():
+            continue
+        try:
+            columns = {name: _cell(value) for name, value in json.loads(content).items()}
+            if not {"path", column} <= set(columns):
+                raise ValueError(f"it must have path and {column}")
+        except (ValueError, AttributeError) as error:
+            raise SourceError(f"{path}: line {line} is not a row: {error}.") from None
+        yield line, columns
+
+
+Reader = Callable[[Path, str, str], Iterator[tuple[int, dict[str, str]]]]
+TABLES: Mapping[str, tuple[Reader, str]] = {
+    ".csv": (_csv, "CSV"),
+    ".jsonl": (_json_lines, "JSON lines"),
+}
+
+
+def _cell(value: object) -> str:
+    """A JSON value as a CSV file would have it."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value)
+
+
+def _read_folder(folder: Path) -> list[Annotation]:
+    annotations = []
+    for path in image_files(folder):
+        first, *rest = path.relative_to(folder).parts
+        annotations.append(Annotation(path, (_spaced(first),) if rest else ()))
+    if not any(annotation.labels for annotation in annotations):
+        raise SourceError(f"{folder}: no picture lies in a folder of it; each folder is a class.")
+    return annotations
+
+
+def _read_table(table: Path) -> list[Annotation]:
+    annotations: dict[Path, Annotation] = {}
+    for path, label, columns in read_table(table, "label"):
+        before = annotations.get(path, Annotation(path, (), columns))
+        labels = tuple(dict.fromkeys([*before.labels, *_split(label)]))
+        annotations[path] = Annotation(path, labels, before.columns)
+    return [*annotations.values()]
+
+
+def _annotation(item: Any, number: int) -> Annotation:
+    """Of a pair; an annotation stays as it is."""
+    if isinstance(item, Annotation):
+        return item
+    picture, labels = item
+    labels = (labels,) if isinstance(labels, str) else tuple(dict.fromkeys(labels))
+    return Annotation(Path(name_of(picture, number)), labels, content=picture)
+
+
+def _spaced(name: str) -> str:
+    return " ".join(name.replace("_", " ").split())
+
+
+def _split(labels: str) -> Iterable[str]:
+    return dict.fromkeys(part.strip() for part in labels.split(SEPARATOR) if part.strip())

@@ -1,0 +1,386 @@
+"""Labelled pictures → how often a classifier is right: `evaluate`, and `compare` for several."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unseen.classifier import Classifier
+from unseen.datasets.annotation import Annotation, Match, classes, match
+from unseen.datasets.read_summary import ReadSummary
+from unseen.datasets.readers import read_annotations
+from unseen.errors import SourceError
+from unseen.evaluation import metrics, retrieval
+from unseen.evaluation.bootstrap import SMALL_GROUP
+from unseen.evaluation.document import TOP_K, Answers, Candidate, document
+from unseen.evaluation.metrics import Metric
+from unseen.evaluation.report import EvaluationReport
+from unseen.index.encoding import EncodedPictures, StageProgress, encode_annotations
+from unseen.labels.compiled import CompiledLabels
+from unseen.labels.label_set import LabelsLike
+from unseen.labels.templates import TemplateLike
+from unseen.prediction.calibration import Calibration
+from unseen.prediction.decision import Decision
+from unseen.prediction.predict import label_probabilities
+from unseen.results.manifest import manifest
+
+if TYPE_CHECKING:
+    from unseen.datasets.readers import Labelled
+
+NO_GROUP = "(none)"  # of a picture whose column is empty
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several things to compare, and what the report calls it; by default the model's own,
+    or none."""
+
+    name: str | None = None
+    value: Any = None
+
+
+DEFAULT_CHOICES = (Choice(),)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What each classifier is combined with, and how the answers are judged.
+
+    Parameters
+    ----------
+    labels, templates, adapters, calibrations : sequence of Choice
+        Label sets and templates as `Classifier.compile` takes them, `Adapter`s and `Calibration`s.
+        Every combination is a candidate.
+    background : sequence of str
+        Labels that mean none of the others.
+    multi_label : bool
+        Whether a picture may have several labels.
+    top_k : sequence of int, optional
+        Within how many labels the right one counts.
+    group : str, optional
+        A column of the table: the figures of each group of pictures are compared with the rest.
+    min_group : int
+        Pictures that a group needs for figures of its own.
+    use_index : bool
+        Take embeddings from an index where there is one.
+    batch_size : int, optional
+        Pictures that the network takes at once.
+    """
+
+    labels: Sequence[Choice] = DEFAULT_CHOICES
+    templates: Sequence[Choice] = DEFAULT_CHOICES
+    adapters: Sequence[Choice] = DEFAULT_CHOICES
+    calibrations: Sequence[Choice] = DEFAULT_CHOICES
+    background: Sequence[str] = ()
+    multi_label: bool = False
+    top_k: Sequence[int] | None = None
+    group: str | None = None
+    min_group: int = SMALL_GROUP
+    use_index: bool = True
+    batch_size: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """As the report has it."""
+        return "multi" if self.multi_label else "single"
+
+
+def evaluate(
+    classifier: Classifier,
+    source: Labelled,
+    labels: LabelsLike | CompiledLabels | None = None,
+    *,
+    template: TemplateLike = None,
+    background: Sequence[str] = (),
+    multi_label: bool = False,
+    calibration: Calibration | str | Path | None = None,
+    top_k: Sequence[int] | None = None,
+    group: str | None = None,
+    min_group: int = SMALL_GROUP,
+    use_index: bool = True,
+    batch_size: int | None = None,
+    progress: StageProgress | None = None,
+    on_read: Callable[[ReadSummary], None] | None = None,
+) -> EvaluationReport:
+    """How often a classifier is right on pictures whose labels are known.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        What `unseen.load` gives, with its adapter where it has one.
+    source : str, Path, or iterable
+        A folder in which each folder is a class, a .csv or .jsonl file with the columns `path` and
+        `label`, or pairs of a picture and its label or labels.
+    labels : LabelsLike or CompiledLabels, optional
+        The labels among which it chooses. By default those of the model where it has its own, and
+        otherwise the labels of the pictures.
+    template : str or sequence of str, optional
+        Prompts with ``{}`` for the label, or the name of a set of them.
+    background : sequence of str
+        Labels that mean none of the others.
+    multi_label : bool
+        Whether a picture may have several labels.
+    calibration : Calibration, str or Path, optional
+        What `unseen.calibrate` gave for these labels, or its file.
+    top_k : sequence of int, optional
+        Within how many labels the right one counts; 1 and 5 by default.
+    group : str, optional
+        A column of the table: the figures of each group of pictures are compared with the rest.
+    min_group : int
+        Pictures that a group needs for figures of its own.
+    use_index : bool
+        Take embeddings from an index where there is one.
+    batch_size : int, optional
+        Pictures that the network takes at once.
+    progress : callable, optional
+        Called with ``"pictures"`` or ``"prompts"``, how many are done, and of how many.
+    on_read : callable, optional
+        Called with the `ReadSummary`: which pictures take no part. By default that is a warning.
+
+    Returns
+    -------
+    EvaluationReport
+        Figures with 95 % intervals, and what they are made of.
+
+    Raises
+    ------
+    SourceError
+        There are no such pictures, or none of them can be judged.
+    LabelError
+        The labels, the calibration and the mode do not fit together.
+
+    Examples
+    --------
+    >>> import unseen
+    >>> pictures = [("examples/cat.jpg", "cat"), ("examples/dog.jpg", "dog")]
+    >>> report = unseen.evaluate(unseen.load(), pictures)
+    >>> report.figures["top1"].value
+    1.0
+    """
+    if isinstance(calibration, (str, Path)):
+        calibration = Calibration.load(calibration)
+    name = str(labels) if isinstance(labels, (str, Path)) else None
+    comparison = Comparison(
+        labels=[Choice(name, labels)],
+        templates=[Choice(_template_name(template), template)],
+        calibrations=[Choice("in memory", calibration)],
+        background=background,
+        multi_label=multi_label,
+        top_k=top_k,
+        group=group,
+        min_group=min_group,
+        use_index=use_index,
+        batch_size=batch_size,
+    )
+    return compare([classifier], source, comparison, progress=progress, on_read=on_read)
+
+
+def compare(
+    classifiers: Iterable[Classifier],
+    source: Labelled,
+    comparison: Comparison | None = None,
+    *,
+    progress: StageProgress | None = None,
+    on_read: Callable[[ReadSummary], None] | None = None,
+) -> EvaluationReport:
+    """Several models, label sets, templates, adapters and calibrations on the same pictures.
+
+    Parameters
+    ----------
+    classifiers : iterable of Classifier
+        One after another: with a generator that loads them, one model is in memory at a time.
+    source : str, Path, or iterable
+        As `evaluate` takes it.
+    comparison : Comparison, optional
+        What each model is combined with.
+    progress, on_read : callable, optional
+        As `evaluate` takes them.
+
+    Returns
+    -------
+    EvaluationReport
+        A candidate for each combination, compared with the first by a paired bootstrap.
+
+    Raises
+    ------
+    SourceError, LabelError
+        As `evaluate` does.
+    """
+    comparison = comparison or Comparison()
+    annotations = read_annotations(source, multi_label=comparison.multi_label)
+    where = str(source) if isinstance(source, (str, Path)) else "pictures in memory"
+    groups = None if comparison.group is None else _groups(where, comparison.group, annotations)
+    combinations: list[_Combination] = []
+    errors: dict[int, str] = {}
+    index = None
+    for classifier in classifiers:
+        for choice in comparison.adapters:
+            if choice.value is not None:
+                choice.value.check(classifier.model)
+        encoded = encode_annotations(
+            classifier.encoder,
+            annotations,
+            source,
+            use_index=comparison.use_index,
+            batch_size=comparison.batch_size,
+            progress=progress,
+        )
+        errors |= encoded.errors
+        index = index or encoded.index
+        combinations += _answers(classifier, encoded, annotations, comparison, progress)
+    matches = [match(annotations, combination.names) for combination in combinations]
+    usable = np.array([row not in errors for row in range(len(annotations))])
+    for matched in matches:
+        usable &= matched.usable(comparison.multi_label)
+    summary = _summary(annotations, matches, errors, comparison.multi_label, index)
+    (on_read or ReadSummary.warn)(summary)
+    if not usable.any():
+        raise SourceError(f"{where}: no picture is left to judge.")
+    rows = np.flatnonzero(usable)
+    paths = [annotations[row].path for row in rows]
+    groups_of_rows = None if groups is None else [groups[row] for row in rows]
+    candidates = []
+    for combination, matched in zip(combinations, matches, strict=True):
+        answers = combination.answers(matched, rows, comparison)
+        candidates.append(Candidate.of(answers, paths, groups_of_rows, comparison.min_group))
+    return EvaluationReport(
+        document(
+            comparison.kind,
+            where,
+            len(rows),
+            summary.to_dict(),
+            candidates,
+            None if groups is None else _group_facts(comparison, candidates[0]),
+        )
+    )
+
+
+def known_metrics(kind: str, top_k: Sequence[int] | None = None) -> Mapping[str, Metric]:
+    """The metrics of a kind of evaluation, by name; their values mean nothing.
+
+    >>> from unseen.evaluation.evaluation import known_metrics
+    >>> [*known_metrics("retrieval", [1])]
+    ['image_to_text_1', 'text_to_image_1']
+    """
+    p = np.full((1, 2), 0.5)
+    if kind == "retrieval":
+        return metrics.retrieval(p, p, np.zeros((1, 2), np.intp), top_k or retrieval.TOP_K)
+    if kind == "multi":
+        return metrics.multi(p, p > 1, p > 1)
+    return metrics.single(p, np.zeros(1, dtype=np.intp), top_k or TOP_K)
+
+
+@dataclass(frozen=True)
+class _Combination:
+    """A candidate, and its answers about all pictures, of which some are not judged."""
+
+    about: dict[str, Any]
+    names: list[str]
+    probabilities: Any  # (n, k)
+    thresholds: Any  # (k,)
+
+    def answers(self, matched: Match, rows: Any, comparison: Comparison) -> Answers:
+        """About the pictures that are judged."""
+        probabilities = self.probabilities[rows]
+        return Answers(
+            self.about,
+            self.names,
+            matched.unused,
+            probabilities,
+            matched.y_true(rows.tolist(), comparison.multi_label),
+            probabilities >= self.thresholds if comparison.multi_label else None,
+            comparison.top_k,
+        )
+
+
+def _answers(
+    classifier: Classifier,
+    encoded: EncodedPictures,
+    annotations: Sequence[Annotation],
+    comparison: Comparison,
+    progress: StageProgress | None,
+) -> Iterator[_Combination]:
+    """Of one model with everything that it is combined with."""
+    own_labels = None if classifier.model.labels else classes(annotations)
+    for labels, template in product(comparison.labels, comparison.templates):
+        compiled = classifier.compile(
+            own_labels if labels.value is None else labels.value,
+            template=template.value,
+            background=comparison.background,
+            progress=None if progress is None else lambda *done: progress("prompts", *done),
+        )
+        for adapter, calibration in product(comparison.adapters, comparison.calibrations):
+            adapted = compiled if adapter.value is None else adapter.value.apply(compiled)
+            decision = Decision(comparison.multi_label, calibration=calibration.value)
+            names, probabilities, thresholds = label_probabilities(
+                encoded.embeddings, adapted, decision
+            )
+            about = {
+                **retrieval.model_facts(classifier),
+                "template": template.name,
+                "labels_from": labels.name,
+                "adapter": None if adapter.value is None else adapter.name,
+                "calibration": None if calibration.value is None else calibration.name,
+                "label_count": len(names),
+                "run": _manifest(classifier, adapted, comparison.kind, calibration.value),
+            }
+            yield _Combination(about, names, probabilities, thresholds)
+
+
+def _manifest(
+    classifier: Classifier, compiled: CompiledLabels, kind: str, calibration: Calibration | None
+) -> dict[str, Any]:
+    data = None if calibration is None else calibration.to_data()
+    facts = retrieval.run_options(classifier, kind)
+    return manifest(classifier.model, compiled, {**facts, "calibration": data})
+
+
+def _template_name(template: TemplateLike) -> str | None:
+    if template is None or isinstance(template, str):
+        return template
+    return ", ".join(template)
+
+
+def _groups(source: str, column: str, annotations: Sequence[Annotation]) -> list[str]:
+    """The group of each picture."""
+    columns = annotations[0].columns
+    if column not in columns:
+        known = ", ".join(columns) or "none: groups are columns of a CSV file"
+        raise SourceError(f"{source}: there is no column {column!r}; there are {known}.")
+    groups = [annotation.columns[column] or NO_GROUP for annotation in annotations]
+    if len(set(groups)) < 2:
+        raise SourceError(f"{source}: every {column!r} is {groups[0]!r}; groups need two or more.")
+    return groups
+
+
+def _group_facts(comparison: Comparison, first: Candidate) -> dict[str, Any]:
+    """The column, and the figure that is shown by group."""
+    metric = "exact" if comparison.multi_label else next(iter(first.metrics))
+    return {"column": comparison.group, "least": comparison.min_group, "metric": metric}
+
+
+def _summary(
+    annotations: Sequence[Annotation],
+    matches: Sequence[Match],
+    errors: Mapping[int, str],
+    multi_label: bool,
+    index: Path | None,
+) -> ReadSummary:
+    unmatched: dict[str, int] = {}
+    for matched in matches:
+        unmatched |= matched.unmatched
+    return ReadSummary(
+        len(annotations),
+        {annotations[row].path: error for row, error in errors.items()},
+        sum(not annotation.labels for annotation in annotations),
+        unmatched,
+        multi_label,
+        index,
+        [*Counter(tuple(matched.unused) for matched in matches)],
+    )

@@ -1,0 +1,171 @@
+"""What a small classifier learns from: pictures with the labels of people, or of a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.classifier import Classifier
+from unseen.datasets.annotation import classes, match
+from unseen.datasets.read_summary import ReadSummary
+from unseen.datasets.readers import read_annotations
+from unseen.datasets.splits import NEAR, near_duplicates
+from unseen.index.encoding import StageProgress, encode_annotations
+from unseen.prediction.decision import Decision
+from unseen.prediction.predict import label_probabilities
+
+if TYPE_CHECKING:
+    from unseen.datasets.readers import Labelled
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TrainingPicture:
+    """A picture to learn from, with a label or with the probabilities of a teacher, or both.
+
+    Parameters
+    ----------
+    source : Any
+        The picture, as `classify` takes it.
+    probabilities : float32 array (k,), optional
+        Those that the teacher gives to the labels of the set.
+    label_id : int, optional
+        The index of the label that a person gave it.
+    group : int, optional
+        Near-duplicates have the same, and are held out together; None is a group of its own.
+    audited : bool
+        Whether it was drawn at random for review, from those that the teacher was sure of.
+    """
+
+    source: Any
+    probabilities: Floats | None = None
+    label_id: int | None = None
+    group: int | None = None
+    audited: bool = False
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Pictures to learn from, and the labels that they have.
+
+    Parameters
+    ----------
+    pictures : sequence of TrainingPicture
+        The pictures.
+    names : tuple of str
+        The k labels.
+    background : tuple of str
+        Labels among them that mean none of the others.
+    left_out : mapping of str to int
+        How many pictures are not in the set, by the reason.
+    """
+
+    pictures: Sequence[TrainingPicture]
+    names: tuple[str, ...]
+    background: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"TrainingSet({len(self.pictures)} pictures, {len(self.names)} labels)"
+
+    @classmethod
+    def read(
+        cls,
+        source: Labelled,
+        labels: Sequence[str] | None = None,
+        *,
+        teacher: Classifier | None = None,
+        use_index: bool = True,
+        batch_size: int | None = None,
+        progress: StageProgress | None = None,
+        on_read: Callable[[ReadSummary], None] | None = None,
+    ) -> TrainingSet:
+        """Labelled pictures, with what a teacher says of them.
+
+        Parameters
+        ----------
+        source : str, Path, or iterable
+            A folder in which each folder is a label, a .csv or .jsonl file with the columns `path`
+            and `label`, or pairs of a picture and its label.
+        labels : sequence of str, optional
+            The names of the labels; by default the labels of the pictures.
+        teacher : Classifier, optional
+            Its probabilities are learnt beside the labels, and pictures without a label are learnt
+            from by these alone. Near-duplicates are found by its embeddings.
+        use_index : bool
+            Take the teacher's embeddings from an index where there is one.
+        batch_size : int, optional
+            Pictures that the teacher's network takes at once.
+        progress : callable, optional
+            Called with ``"pictures"``, how many the teacher has seen, and of how many.
+        on_read : callable, optional
+            Called with the `ReadSummary`: which pictures take no part. By default that is a
+            warning.
+
+        Returns
+        -------
+        TrainingSet
+            For `unseen.distil`.
+
+        Raises
+        ------
+        SourceError
+            The pictures are not there.
+
+        Examples
+        --------
+        >>> from unseen.learning.distil.training_set import TrainingSet
+        >>> pairs = [("examples/cat.jpg", "cat"), ("examples/dog.jpg", "dog")]
+        >>> TrainingSet.read(pairs)
+        TrainingSet(2 pictures, 2 labels)
+        """
+        annotations = read_annotations(source)
+        names = classes(annotations) if labels is None else [*labels]
+        matched = match(annotations, names)
+        usable = matched.usable(multi_label=teacher is not None)
+        rows = [row for row in range(len(annotations)) if usable[row]]
+        used = [annotations[row] for row in rows]
+        summary = ReadSummary(
+            len(used),
+            unlabelled=0 if teacher else sum(not a.labels for a in annotations),
+            unmatched=matched.unmatched,
+        )
+        probabilities: list[Floats | None] = [None] * len(used)
+        groups: list[int | None] = [None] * len(used)
+        if teacher is not None:
+            encoded = encode_annotations(
+                teacher.encoder,
+                used,
+                source,
+                use_index=use_index,
+                batch_size=batch_size,
+                progress=progress,
+            )
+            readable = encoded.readable
+            embeddings = encoded.embeddings[readable]
+            said = label_probabilities(embeddings, teacher.compile(names), Decision())[1]
+            duplicates = near_duplicates(embeddings, NEAR)
+            for row, scores, group in zip(readable, said, duplicates, strict=True):
+                probabilities[row], groups[row] = scores, int(readable[group])
+        (on_read or ReadSummary.warn)(summary)
+        pictures = [
+            TrainingPicture(
+                annotation.source.content,
+                probabilities[i],
+                next(iter(matched.label_ids[rows[i]] or ()), None),
+                groups[i],
+            )
+            for i, annotation in enumerate(used)
+        ]
+        known = [p for p in pictures if p.label_id is not None or p.probabilities is not None]
+        left_out = {
+            "no label": summary.unlabelled,
+            "another label": sum(summary.unmatched.values()),
+            "could not be read before": len(pictures) - len(known),
+        }
+        return cls(known, tuple(names), (), {why: n for why, n in left_out.items() if n})
