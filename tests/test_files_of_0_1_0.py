@@ -156,8 +156,8 @@ def test_an_index_is_opened_by_the_library(files: Path) -> None:
     with unseen.Index(files / "photos", create=False) as index:
         facts = index.info()
     (model,) = facts.models
-    assert (facts.files, model["pictures"], model["errors"]) == (7, 5, 1)
-    assert model["name"] == MODEL[1]
+    assert (facts.files, model.pictures, model.errors) == (7, 5, 1)
+    assert model.name == MODEL[1]
 
 
 def test_no_picture_of_an_index_is_looked_at_twice(own_files: Path) -> None:
