@@ -45,10 +45,10 @@ def compare(
         return preprocess(open_image(source, at_least=preprocess.target))
 
     def of_teacher(source: Any) -> Pixels:
-        found = teacher.pixels(source)
-        if isinstance(found, UnseenError):
-            raise found
-        return found
+        pixels = teacher.pixels(source)
+        if isinstance(pixels, UnseenError):
+            raise pixels
+        return pixels
 
     subjects: dict[str, Subject] = {
         "student_ms": (pixels, lambda p: network(p[None])),
@@ -57,7 +57,9 @@ def compare(
     readable = [source for source in sources[:PICTURES] if _reads(pixels, source)]
     if not readable:
         return None
-    taken: dict[str, dict[str, list[float]]] = {n: {"net": [], "picture": []} for n in subjects}
+    milliseconds: dict[str, dict[str, list[float]]] = {
+        n: {"net": [], "picture": []} for n in subjects
+    }
     for turn in range(-2, ROUNDS):  # two to warm up
         source = readable[turn % len(readable)]
         for name, (read, net) in subjects.items():
@@ -67,17 +69,17 @@ def compare(
             net(prepared)
             end = time.perf_counter()
             if turn >= 0:
-                taken[name]["net"].append(1000 * (end - between))
-                taken[name]["picture"].append(1000 * (end - begin))
-    found: dict[str, Any] = {
-        name: {what: round(median(times), 2) for what, times in own.items()}
-        for name, own in taken.items()
+                milliseconds[name]["net"].append(1000 * (end - between))
+                milliseconds[name]["picture"].append(1000 * (end - begin))
+    medians: dict[str, Any] = {
+        name: {what: round(median(times), 2) for what, times in by_part.items()}
+        for name, by_part in milliseconds.items()
     }
-    found["ratio"] = {
-        what: round(found["teacher_ms"][what] / found["student_ms"][what], 3)
+    medians["ratio"] = {
+        what: round(medians["teacher_ms"][what] / medians["student_ms"][what], 3)
         for what in ("net", "picture")
     }
-    return found | {
+    return medians | {
         "rounds": ROUNDS,
         "threads": threads or "all",
         "precision": teacher.precision,
