@@ -125,7 +125,7 @@ def reviewed_first(folder: Folder, pictures: Any, count: int) -> Any:
         len(doubtful),
     )
     audits = np.random.default_rng(0).permutation(np.flatnonzero(sure))
-    found = active_learning.mixed(doubtful[order].tolist(), audits.tolist(), count)
+    found = active_learning.interleave(doubtful[order].tolist(), audits.tolist(), count)
     return pictures[[place for place, _ in found]]
 
 

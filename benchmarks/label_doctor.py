@@ -73,13 +73,13 @@ def main() -> None:
 
 def synonyms(subject: Subject) -> None:
     pairs = [pair.split() for pair in SYNONYMS.replace("\n", " ").split(",")]
-    cosines = [float(a @ b) for a, b in (subject.filled(pair) for pair in pairs)]
+    cosines = [float(a @ b) for a, b in (subject.encode_names(pair) for pair in pairs)]
     labels = subject.cosines[np.triu_indices(len(subject.names), 1)]
     for part in (0.99, 0.995, SYNONYM):
-        found = sum(cosine > subject.at(part) for cosine in cosines)
-        others = int((labels > subject.at(part)).sum())
+        found = sum(cosine > subject.quantile(part) for cosine in cosines)
+        others = int((labels > subject.quantile(part)).sum())
         print(
-            f"cosines above {part:.1%} of pairs of everyday words ({subject.at(part):.2f}): "
+            f"cosines above {part:.1%} of pairs of everyday words ({subject.quantile(part):.2f}): "
             f"{found} of {len(pairs)} synonyms, {others} of {len(labels)} pairs of labels"
         )
 
@@ -156,7 +156,7 @@ def nothing_fits(
     for _ in range(DRAWS):
         known = rng.permutation(len(names))[:KNOWN]
         subject = Subject(clf, LabelSet.of([names[i] for i in known]))
-        lost = ~pictures.fits_some(subject, rows, pictures.other_words(subject)[0])
+        lost = ~pictures.fits_a_label(subject, rows, pictures.other_words(subject)[0])
         is_known = np.isin(truth, known)
         inside.append(lost[is_known].mean())
         outside.append(lost[~is_known].mean())

@@ -58,8 +58,8 @@ def test_scores_are_the_softmax_of_the_logits(clf: unseen.Classifier, red: Image
     image = clf.encode_images([red])
     text = clf.encode_texts([f"This is a photo of {label}." for label in labels])
     logits = clf.model.score.scale * image @ text.T
-    wanted = dict(zip(labels, judge_softmax(logits)[0], strict=True))
-    assert {s.label: pytest.approx(s.score, abs=1e-6) for s in prediction.ranking} == wanted
+    expected = dict(zip(labels, judge_softmax(logits)[0], strict=True))
+    assert {s.label: pytest.approx(s.score, abs=1e-6) for s in prediction.ranking} == expected
     cosines = dict(zip(labels, (image @ text.T)[0], strict=True))
     assert {s.label: pytest.approx(s.cosine, abs=1e-6) for s in prediction.ranking} == cosines
     scores = [s.score for s in prediction.ranking]
@@ -99,9 +99,9 @@ def test_multi_label(clf: unseen.Classifier, red: Image.Image) -> None:
         "a red circle"
     ]
     lax = {"a red circle": None, "a blue star": {"threshold": 0.0}, "a green star": None}
-    said = clf.classify(red, lax, multi_label=True)
-    assert {s.label for s in said.ranking} == {"a red circle", "a blue star"}
-    assert said.left_out == 1
+    prediction = clf.classify(red, lax, multi_label=True)
+    assert {s.label for s in prediction.ranking} == {"a red circle", "a blue star"}
+    assert prediction.left_out == 1
     against = clf.classify(red, labels, multi_label=True, background=["a red circle, too"])
     assert against.ranking != both.ranking
 
@@ -110,11 +110,13 @@ def test_multi_label_is_the_softmax_of_a_pair() -> None:
     rule = Score("softmax", 20.0)
     cosine, neutral = np.array([[0.3, 0.1]], np.float32), np.array([[0.1, 0.3]], np.float32)
     pairs = judge_softmax(20.0 * np.array([[0.3, 0.2], [0.1, 0.2]]))[:, 0]
-    np.testing.assert_allclose(score.multi_label(cosine, neutral, rule)[0], pairs, atol=1e-6)
+    logits = score.multi_label_logits(cosine, neutral, rule)
+    np.testing.assert_allclose(score.sigmoid(logits)[0], pairs, atol=1e-6)
     sigmoid = Score("sigmoid", 10.0, -2.0)
-    wanted = 1 / (1 + np.exp(-(10 * cosine - 2)))
-    np.testing.assert_allclose(score.multi_label(cosine, neutral, sigmoid), wanted, atol=1e-6)
-    np.testing.assert_allclose(score.single_label(cosine, sigmoid), wanted, atol=1e-6)
+    expected = 1 / (1 + np.exp(-(10 * cosine - 2)))
+    logits = score.multi_label_logits(cosine, neutral, sigmoid)
+    np.testing.assert_allclose(score.sigmoid(logits), expected, atol=1e-6)
+    np.testing.assert_allclose(score.single_label(cosine, sigmoid), expected, atol=1e-6)
     huge = score.sigmoid(np.array([-1e9, 0, 1e9], np.float32))
     assert huge.tolist() == [0, 0.5, 1]
 
@@ -229,8 +231,8 @@ def test_metadata_reaches_the_prediction_and_its_row(clf: unseen.Classifier) -> 
     assert "meta" not in rows[2]
     assert json.loads(json.dumps(rows)) == rows
     stream = clf.encoder.stream_images(frames)
-    together = clf.together(stream, clf.compile(LABELS), clf.decision())
-    assert [p.meta for p in together] == [frame.meta for frame in frames]
+    transduced = clf.transduce(stream, clf.compile(LABELS), clf.decision())
+    assert [p.meta for p in transduced] == [frame.meta for frame in frames]
     assert hash(predictions[0]) == hash(predictions[0])
 
 

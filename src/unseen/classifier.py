@@ -1,4 +1,4 @@
-"""Classifier: pictures and labels in, predictions out; the files above as one sentence."""
+"""`Classifier` and `load`: pictures and labels in, predictions out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from unseen.system.safetensors_file import SUFFIX
 if TYPE_CHECKING:
     from unseen.types import Floats, ImageLike, LabelsLike, Progress, Sources, TemplateLike
 
-KEPT_LABEL_SETS = 16  # compiled label sets that a classifier remembers
+CACHED_LABEL_SETS = 16  # compiled label sets that a classifier remembers
 
 
 def load(
@@ -120,10 +120,32 @@ def load(
 
 
 class Classifier:
-    """Says which words fit a picture. Make one with `load` and keep it."""
+    """Finds the labels that fit a picture. Make one with `load` and keep it.
+
+    It holds the networks, and the label sets that it has encoded. It may be used by several
+    threads, and pickled: the other process loads the model anew.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Makes embeddings of pictures and texts.
+    adapter : Adapter, optional
+        What a few labelled pictures taught, for the same model.
+
+    Raises
+    ------
+    LabelError
+        If the adapter was made for another model.
+
+    Examples
+    --------
+    >>> import unseen
+    >>> clf = unseen.load()
+    >>> clf.classify("examples/cat.jpg", ["cat", "dog"]).label
+    'cat'
+    """
 
     def __init__(self, encoder: Encoder, adapter: Adapter | None = None) -> None:
-        """LabelError for an adapter that was made for another model."""
         if adapter is not None:
             adapter.check(encoder.model)
         self.encoder = encoder
@@ -150,20 +172,65 @@ class Classifier:
 
     @property
     def labels(self) -> LabelSet:
-        """Those that the adapter or the model brings. LabelError where neither does."""
+        """The labels of the adapter, or of the model. LabelError where neither has any."""
         if self.adapter is not None:
             return LabelSet.of(self.adapter.labels)
         if not self.model.labels:
-            raise LabelError("no labels were given, and neither model nor adapter brings some.")
-        own = set(self.model.background)
-        return LabelSet(tuple(Label(name, background=name in own) for name in self.model.labels))
+            raise LabelError(
+                "no labels were given, and neither the model nor the adapter has labels of its own."
+            )
+        background = set(self.model.background)
+        return LabelSet(
+            tuple(Label(name, background=name in background) for name in self.model.labels)
+        )
 
     def encode_images(self, sources: Sources, *, batch_size: int | None = None) -> Floats:
-        """Any source or sources → float32 (n, d), rows of length 1."""
+        """The embeddings of pictures.
+
+        Parameters
+        ----------
+        sources : path, URL, image, folder, glob, archive, or an iterable of these
+            n pictures.
+        batch_size : int, optional
+            Pictures that the network takes at once; by default as many as suit the model.
+
+        Returns
+        -------
+        float32 array (n, d)
+            Rows of length 1, in order.
+
+        Raises
+        ------
+        ImageError, SourceError
+            For the first picture that cannot be read.
+
+        Examples
+        --------
+        >>> import unseen
+        >>> unseen.load().encode_images(["examples/cat.jpg", "examples/dog.jpg"]).shape
+        (2, 1384)
+        """
         return self.encoder.encode_images(sources, batch_size=batch_size)
 
     def encode_texts(self, texts: list[str]) -> Floats:
-        """Texts, as they are → float32 (n, d), rows of length 1."""
+        """The embeddings of texts, as they are: no template is applied.
+
+        Parameters
+        ----------
+        texts : list of str
+            n texts.
+
+        Returns
+        -------
+        float32 array (n, d)
+            Rows of length 1, in order.
+
+        Examples
+        --------
+        >>> import unseen
+        >>> unseen.load().encode_texts(["a photo of a cat", "a cat"]).shape
+        (2, 1384)
+        """
         return self.encoder.encode_texts(texts)
 
     def compile(
@@ -174,12 +241,41 @@ class Classifier:
         background: Iterable[str] = (),
         progress: Progress | None = None,
     ) -> CompiledLabels:
-        """A label set encoded for this model, for reuse and for `save`; remembered.
+        """Encode a label set for this model, for reuse and for `CompiledLabels.save`.
 
-        `labels`: what `LabelSet.of` takes, a compiled set, or the path of a saved one; None: those
-        of the adapter, or of the model, where it has its own. LabelError when a compiled set
-        belongs to another model. `progress` is called with how many prompts are encoded, and of how
-        many, for those that are new.
+        The last sixteen sets are remembered, so that the same labels are encoded once.
+
+        Parameters
+        ----------
+        labels : list, dict, str, Path, LabelSet or CompiledLabels, optional
+            What `LabelSet.of` takes, a compiled set, or the path of a saved one; by default the
+            labels of the adapter, or of the model.
+        template : str or list of str, optional
+            A string with ``{}``, several, or the name of a set of templates; by default the
+            model's own.
+        background : iterable of str
+            Labels that mean *none of these*.
+        progress : callable, optional
+            Called with how many prompts are encoded, and of how many, for those that are new.
+
+        Returns
+        -------
+        CompiledLabels
+
+        Raises
+        ------
+        LabelError
+            If the labels are invalid or cannot be read, or a compiled set belongs to another model.
+
+        Examples
+        --------
+        >>> import unseen
+        >>> clf = unseen.load()
+        >>> labels = clf.compile(["cat", "dog"], background=["something else"])
+        >>> labels.answers
+        ('cat', 'dog', 'unknown')
+        >>> clf.classify("examples/cat.jpg", labels).label
+        'cat'
         """
         if labels is None:
             labels = self.labels
@@ -189,7 +285,7 @@ class Classifier:
             if template is not None or tuple(background):
                 raise LabelError(
                     f"the label set {labels.name!r} is compiled: its templates and background "
-                    "labels are fixed; give them to `unseen labels compile`."
+                    "labels cannot be changed; give them to `unseen labels compile`."
                 )
             return self.adapted(labels.for_model(self.model))
         label_set = LabelSet.of(labels, template=template, background=background)
@@ -197,12 +293,22 @@ class Classifier:
             compile_labels(self.encoder, label_set, progress=progress)
         )
         self._compiled[label_set] = compiled
-        if len(self._compiled) > KEPT_LABEL_SETS:
+        if len(self._compiled) > CACHED_LABEL_SETS:
             self._compiled.popitem(last=False)
         return compiled
 
     def adapted(self, compiled: CompiledLabels) -> CompiledLabels:
-        """The set as the adapter has it, if there is one; twice is the same as once."""
+        """The set with the adapter applied, if there is one; twice is the same as once.
+
+        Parameters
+        ----------
+        compiled : CompiledLabels
+            A label set of the same model.
+
+        Returns
+        -------
+        CompiledLabels
+        """
         return compiled if self.adapter is None else self.adapter.apply(compiled)
 
     def classify(
@@ -218,14 +324,56 @@ class Classifier:
         unknown: str | None = None,
         calibration: Calibration | str | Path | None = None,
     ) -> Prediction:
-        """One picture; the options are those of `classify_many`.
+        """The prediction for one picture.
 
-        Raises the ImageError or SourceError of a picture that cannot be read.
+        Parameters
+        ----------
+        source : path, URL, data URI, bytes, binary file, Pillow image or array
+            The picture. An array is (height, width), (height, width, 3) or (height, width, 4).
+        labels : list, dict, str, Path, LabelSet or CompiledLabels, optional
+            As `compile` takes them; by default the labels of the adapter, or of the model.
+        template : str or list of str, optional
+            A string with ``{}``, several, or the name of a set of templates; by default the
+            model's own.
+        background : iterable of str
+            Labels that mean *none of these*: where one of them wins, the answer is *unknown*.
+        multi_label : bool
+            Whether each label is a yes or no of its own, yes from its threshold on (`min_score`,
+            or 0.5, where it has none); else the labels compete.
+        top_k : int, optional
+            The most labels that a prediction has; by default all.
+        min_score : float, optional
+            The least probability of a label in a prediction, from 0 to 1. Where no label has it,
+            the prediction is *unknown*.
+        unknown : str, optional
+            ``"auto"`` measures the evidence that any label is there, and the prediction is
+            *unknown* where it is too little.
+        calibration : Calibration, str or Path, optional
+            What `unseen.learning.calibrate` learnt of just these labels, or its file.
+
+        Returns
+        -------
+        Prediction
+
+        Raises
+        ------
+        ImageError, SourceError
+            If the picture cannot be read.
+        LabelError
+            If the labels or an option are invalid, or do not fit the model.
+
+        Examples
+        --------
+        >>> import unseen
+        >>> clf = unseen.load()
+        >>> prediction = clf.classify("examples/cat.jpg", ["cat", "dog", "castle"], top_k=2)
+        >>> prediction.label, len(prediction.ranking), prediction.left_out
+        ('cat', 2, 1)
         """
         decision = self.decision(multi_label, top_k, min_score, unknown, calibration)
         compiled = self.compile(labels, template=template, background=background)
-        one = Source(name_of(source, 0), source)  # a folder is then refused, not walked
-        encoded = list(self.encoder.stream_images([one], batch_size=1))
+        item = Source(name_of(source, 0), source)  # a folder is then refused, not walked
+        encoded = list(self.encoder.stream_images([item], batch_size=1))
         if encoded[0].error is not None:
             raise encoded[0].error
         return predict_encoded(encoded, compiled, decision)[0]
@@ -244,18 +392,59 @@ class Classifier:
         unknown: str | None = None,
         calibration: Calibration | str | Path | None = None,
     ) -> Iterator[Prediction]:
-        """A prediction for each picture, in order, while they come; memory is bounded.
+        """A prediction for each picture, in order, as they are read; memory is bounded.
 
-        `sources`: a folder, a glob, or any iterable (a generator too). A picture that cannot be
-        read is a prediction with an `error`.
-        `labels`, `template`, `background`: as `LabelSet.of` takes them, or a compiled set; None:
-        the labels of the adapter, or of the model.
-        `multi_label`: each label is a yes or no of its own, yes from its threshold on (`min_score`,
-        or 0.5, where it has none). `top_k`: at most so many labels. `min_score`: only labels with
-        at least this probability; when none has, the prediction is *unknown*. `unknown`: "auto" to
-        measure the evidence that any label is there, and say *unknown* where it is too little.
-        `calibration`: what `unseen.learning.calibrate` gave for just these labels, or its file.
-        `batch_size`: pictures that the network takes at once; None: as many as suit the model.
+        A picture that cannot be read is a prediction with an `error`, and does not stop the stream.
+
+        Parameters
+        ----------
+        sources : path, URL, image, folder, glob, archive, or an iterable of these
+            The pictures; a generator is read as it is needed.
+        labels : list, dict, str, Path, LabelSet or CompiledLabels, optional
+            As `compile` takes them; by default the labels of the adapter, or of the model.
+        batch_size : int, optional
+            Pictures that the network takes at once; by default as many as suit the model.
+        template : str or list of str, optional
+            A string with ``{}``, several, or the name of a set of templates; by default the
+            model's own.
+        background : iterable of str
+            Labels that mean *none of these*: where one of them wins, the answer is *unknown*.
+        multi_label : bool
+            Whether each label is a yes or no of its own, yes from its threshold on (`min_score`,
+            or 0.5, where it has none); else the labels compete.
+        top_k : int, optional
+            The most labels that a prediction has; by default all.
+        min_score : float, optional
+            The least probability of a label in a prediction, from 0 to 1. Where no label has it,
+            the prediction is *unknown*.
+        unknown : str, optional
+            ``"auto"`` measures the evidence that any label is there, and the prediction is
+            *unknown* where it is too little.
+        calibration : Calibration, str or Path, optional
+            What `unseen.learning.calibrate` learnt of just these labels, or its file.
+
+        Returns
+        -------
+        iterator of Prediction
+            One for each picture, in order.
+
+        Raises
+        ------
+        LabelError
+            If the labels or an option are invalid, or do not fit the model.
+        SourceError
+            If a folder, glob or archive does not exist.
+
+        Examples
+        --------
+        >>> import unseen
+        >>> clf = unseen.load()
+        >>> sources = ["examples/cat.jpg", "examples/dog.jpg", "missing.jpg"]
+        >>> for prediction in clf.classify_many(sources, ["cat", "dog"]):
+        ...     print(prediction.label, prediction.error)
+        cat None
+        dog None
+        None 'missing.jpg': there is no such file.
         """
         decision = self.decision(multi_label, top_k, min_score, unknown, calibration)
         compiled = self.compile(labels, template=template, background=background)
@@ -270,11 +459,32 @@ class Classifier:
         unknown: str | None = None,
         calibration: Calibration | str | Path | None = None,
     ) -> Decision:
-        """The options of `classify_many` as one thing. LabelError for those that are none."""
+        """The options of `classify_many` as one value.
+
+        Parameters
+        ----------
+        multi_label, top_k, min_score, unknown, calibration
+            As in `classify_many`.
+
+        Returns
+        -------
+        Decision
+
+        Raises
+        ------
+        LabelError
+            If an option is invalid, or the calibration cannot be read.
+
+        Examples
+        --------
+        >>> import unseen
+        >>> unseen.load().decision(top_k=3).top_k
+        3
+        """
         if unknown not in (None, "auto"):
             raise LabelError(
-                f"unknown is {unknown!r}; it is 'auto' or nothing. Labels that mean none of these "
-                "are given as background."
+                f"unknown must be None or 'auto', not {unknown!r}; give labels that mean none of "
+                "these as background."
             )
         if isinstance(calibration, (str, Path)):
             calibration = Calibration.load(calibration)
@@ -282,11 +492,21 @@ class Classifier:
         return Decision(multi_label, top_k, min_score, calibration, reference_set)
 
     def reference_set(self) -> ReferenceSet:
-        """What evidence is measured against; encoded once. LabelError where words say nothing."""
+        """What evidence (an OOD score) is measured against; encoded once.
+
+        Returns
+        -------
+        ReferenceSet
+
+        Raises
+        ------
+        LabelError
+            If the model has no text network.
+        """
         if self.model.labels:
             raise LabelError(
-                f"evidence is measured by what words say, and {self.model.name} knows its labels "
-                "alone: leave unknown auto out; min_score says unknown below a probability."
+                f"unknown auto needs the vectors of words, and {self.model.name} knows only its "
+                "own labels; use min_score instead."
             )
         if self._reference_set is None:
             self._reference_set = ReferenceSet.of(self.encoder)
@@ -300,28 +520,71 @@ class Classifier:
         *,
         batch_size: int | None = None,
     ) -> Iterator[Prediction]:
-        """Pictures already encoded → predictions, in order."""
+        """Predictions of pictures that are encoded already, in order.
+
+        Parameters
+        ----------
+        stream : iterator of Encoded
+            Embeddings, or errors in their place.
+        compiled : CompiledLabels
+            Labels, compiled for the model that made the embeddings.
+        decision : Decision
+            How scores become an answer.
+        batch_size : int, optional
+            Pictures that are decided at once; by default as many as suit the model.
+
+        Returns
+        -------
+        iterator of Prediction
+            One for each of the stream.
+        """
         if batch_size is None:
             batch_size = self.encoder.batch_size
         while batch := list(islice(stream, batch_size)):
             yield from predict_encoded(batch, compiled, decision)
 
-    def together(
+    def transduce(
         self, stream: Iterable[Encoded], compiled: CompiledLabels, decision: Decision
     ) -> Iterator[Prediction]:
-        """As `predictions`, each with the help of all others: docs/transductive.md says when that
-        is better. Every picture is encoded before the first answer; memory grows with them.
+        """As `predictions`, each picture with the help of all others.
 
-        Raises LabelError for multi-label, which knows no competition, and for a calibration.
+        docs/transductive.md says when that is better. Every picture is encoded before the first
+        answer; memory grows with them.
+
+        Parameters
+        ----------
+        stream : iterable of Encoded
+            The embeddings of a collection, or errors in their place.
+        compiled : CompiledLabels
+            Labels, compiled for the model that made the embeddings.
+        decision : Decision
+            How scores become an answer.
+
+        Returns
+        -------
+        iterator of Prediction
+            One for each of the stream, in order.
+
+        Raises
+        ------
+        LabelError
+            If the decision is multi-label or has a calibration, or the labels were adapted with
+            example pictures.
         """
         if decision.multi_label:
-            raise LabelError("transductive is for one label a picture; leave multi-label out.")
+            raise LabelError(
+                "transductive classification gives one label a picture; leave multi-label out."
+            )
         if decision.calibration is not None:
-            raise LabelError("a calibration is of scores that are not transductive: leave one out.")
+            raise LabelError(
+                "a calibration cannot be combined with transductive classification; leave one out."
+            )
         if compiled.adapted is not None and compiled.adapted.cache is not None:
-            raise LabelError("transductive cannot use an adapter that is a cache of examples.")
+            raise LabelError(
+                "transductive classification cannot use an adapter with a cache of examples."
+            )
         encoded = list(stream)
-        good = [e.embedding for e in encoded if e.embedding is not None]
-        rows = np.array(good, dtype=np.float32)
-        probabilities = transduce(rows, compiled.matrix, compiled.score) if good else None
+        embeddings = [e.embedding for e in encoded if e.embedding is not None]
+        rows = np.array(embeddings, dtype=np.float32)
+        probabilities = transduce(rows, compiled.matrix, compiled.score) if embeddings else None
         yield from predict_encoded(encoded, compiled, decision, probabilities)

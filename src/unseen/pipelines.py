@@ -32,11 +32,41 @@ def pipeline(
 ) -> ZeroShotImageClassification:
     """What `transformers.pipeline("zero-shot-image-classification", model=…)` gives.
 
-    `model` defaults to the built-in one. `device` is what transformers takes: nothing or -1 for the
-    CPU, a number or "cuda:1" for a GPU, "mps", "auto", a torch.device.
+    Parameters
+    ----------
+    task : str, optional
+        ``"zero-shot-image-classification"``, the only task.
+    model : str or Path, optional
+        What `load` takes; by default the built-in model.
+    revision : str, optional
+        Branch, tag or commit of a hub id.
+    device : int, str or torch.device, optional
+        What transformers takes: None or -1 for the CPU, a number or ``"cuda:1"`` for a GPU,
+        ``"mps"`` or ``"auto"``.
+    batch_size : int, optional
+        Pictures that the network takes at once; by default as many as suit the model.
+
+    Returns
+    -------
+    ZeroShotImageClassification
+        Callable with an image, or several, and candidate labels.
+
+    Raises
+    ------
+    UnseenError
+        If the task is another one.
+    ModelError
+        If the model does not exist, or cannot be read.
+
+    Examples
+    --------
+    >>> import unseen
+    >>> classify = unseen.pipeline("zero-shot-image-classification")
+    >>> classify("examples/cat.jpg", candidate_labels=["cat", "dog"])[0]["label"]
+    'cat'
     """
     if task not in (None, TASK):
-        raise UnseenError(f"the task {task!r} is not one of unseen's; it has {TASK!r}.")
+        raise UnseenError(f"unknown task {task!r}; the only one is {TASK!r}.")
     classifier = load(
         "builtin" if model is None else model, revision=revision, device=_device(device)
     )

@@ -21,5 +21,5 @@ def closed_labellings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(Labelling, "__init__", remembered)
     yield
-    for one in opened:
-        one.close()
+    for labelling in opened:
+        labelling.close()

@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from labelled import Made, labelling, odd
+from labelled import HandLabel, label_by_hand, odd
 from unseen.annotation import export as exporting
-from unseen.annotation.export import HOW, chosen, export
+from unseen.annotation.export import HOW, export, select
 from unseen.annotation.labelling import Labelling
 from unseen.datasets.readers import read_annotations
 from unseen.datasets.splits import fractions
@@ -39,10 +39,10 @@ Exported = tuple[Path, list[dict[str, Any]]]
 def plain(tmp_path: Path) -> Labelling:
     """Sixty pictures of three labels; each tenth is nearly the one before it."""
     pictures = [
-        Made(f"{n % 4}/{n}.png", NAMES[n % 10 % 3], like=n - 1 if n % 10 == 4 else None)
+        HandLabel(f"{n % 4}/{n}.png", NAMES[n % 10 % 3], like=n - 1 if n % 10 == 4 else None)
         for n in range(60)
     ]
-    return labelling(tmp_path / "photos", pictures, NAMES)
+    return label_by_hand(tmp_path / "photos", pictures, NAMES)
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
@@ -62,8 +62,8 @@ def cells(path: Path) -> list[list[str]]:
     return list(csv.reader(io.StringIO(path.read_bytes().decode("utf-8"), newline="")))
 
 
-def id_of(made: Labelling, path: str) -> str:
-    return next(p.id for p in made.pictures() if path in p.paths)
+def id_of(labelling: Labelling, path: str) -> str:
+    return next(p.id for p in labelling.pictures() if path in p.paths)
 
 
 def read_back(form: str, folder: Path) -> list[tuple[str, str]]:
@@ -81,9 +81,9 @@ def read_back(form: str, folder: Path) -> list[tuple[str, str]]:
 def test_what_is_exported_reads_back(form: str, plain: Labelling, tmp_path: Path) -> None:
     plain.decide(id_of(plain, "1/1.png"), "label", "cat")
     report = export(plain, tmp_path / "out", form, SHARES)
-    wanted = [(Path(p.paths[0]).name, str(p.label)) for p in plain.pictures()]
-    assert ("1.png", "cat") in wanted
-    assert sorted(read_back(form, tmp_path / "out")) == sorted(wanted)
+    expected = [(Path(p.paths[0]).name, str(p.label)) for p in plain.pictures()]
+    assert ("1.png", "cat") in expected
+    assert sorted(read_back(form, tmp_path / "out")) == sorted(expected)
     assert report.pictures == 60 and not report.failed and not report.folders
 
 
@@ -95,14 +95,15 @@ def test_rows_say_what_is_known(plain: Labelling, tmp_path: Path) -> None:
         export(plain, tmp_path / form, form, SHARES)
         file = tmp_path / form / f"labels.{form}"
         for example in read_annotations(file):
-            own = plain.picture(id_of(plain, f"{example.path.parent.name}/{example.path.name}"))
-            assert own is not None
+            picture = plain.picture(id_of(plain, f"{example.path.parent.name}/{example.path.name}"))
+            assert picture is not None
             columns = example.columns
-            assert example.path.resolve() == (plain.root / own.paths[0]).resolve()
-            assert (int(columns["width"]), int(columns["height"])) == (own.width, own.height)
-            assert size(example.path) == (own.width, own.height)
-            assert columns["reviewed"] == str(own.verdict is not None).lower()
-            score = {**dict(own.ranking)}.get(str(own.label))
+            assert example.path.resolve() == (plain.root / picture.paths[0]).resolve()
+            dimensions = (picture.width, picture.height)
+            assert (int(columns["width"]), int(columns["height"])) == dimensions
+            assert size(example.path) == dimensions
+            assert columns["reviewed"] == str(picture.verdict is not None).lower()
+            score = {**dict(picture.ranking)}.get(str(picture.label))
             assert (
                 columns["score"] == ""
                 if score is None
@@ -114,9 +115,9 @@ def test_rows_say_what_is_known(plain: Labelling, tmp_path: Path) -> None:
 
 def test_a_score_beyond_the_ranking(tmp_path: Path) -> None:
     names = [f"label {n:02}" for n in range(30)]
-    made = labelling(tmp_path / "photos", [Made("a.png", names[0])], names)
-    made.decide(id_of(made, "a.png"), "label", names[29])
-    export(made, tmp_path / "out", "jsonl", SHARES)
+    labelling = label_by_hand(tmp_path / "photos", [HandLabel("a.png", names[0])], names)
+    labelling.decide(id_of(labelling, "a.png"), "label", names[29])
+    export(labelling, tmp_path / "out", "jsonl", SHARES)
     row = json.loads((tmp_path / "out" / "labels.jsonl").read_text())
     assert row["label"] == names[29] and row["score"] == pytest.approx(0.1 / 30)
 
@@ -124,45 +125,50 @@ def test_a_score_beyond_the_ranking(tmp_path: Path) -> None:
 def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     piles = {"sure": 4, "unsure": 3, "none": 3, "error": 1}
     pictures = [
-        Made(f"{pile}{n}.png", "cat", pile) for pile, count in piles.items() for n in range(count)
+        HandLabel(f"{pile}{n}.png", "cat", pile)
+        for pile, count in piles.items()
+        for n in range(count)
     ]
-    made = labelling(tmp_path / "photos", pictures, NAMES)
+    labelling = label_by_hand(tmp_path / "photos", pictures, NAMES)
     for path, *verdict in (
         ("sure0.png", "none"), ("sure1.png", "skip"), ("unsure0.png", "label", "dog"),
         ("none0.png", "label", "dog"), ("none1.png", "skip"), ("sure2.png", "label", "cat"),
     ):  # fmt: skip
-        made.decide(id_of(made, path), *verdict)
+        labelling.decide(id_of(labelling, path), *verdict)
 
-    def names(**asked: bool) -> tuple[set[str], dict[str, int]]:
-        found, left_out = chosen(made, **asked)
-        return {p.paths[0].removesuffix(".png") for p in found}, {
-            why: count for why, count in left_out.items() if count
+    def names(**options: bool) -> tuple[set[str], dict[str, int]]:
+        pictures, left_out = select(labelling, **options)
+        return {p.paths[0].removesuffix(".png") for p in pictures}, {
+            reason: count for reason, count in left_out.items() if count
         }
 
-    always = {"unsure0", "none0", "sure2"}
-    left = {"skipped": 2, "none of these": 2, "unreadable": 1}
-    assert names() == (always | {"sure3"}, {**left, "unsure": 2})
-    assert names(unsure=True) == (always | {"sure3", "unsure1", "unsure2"}, left)
-    assert names(reviewed_only=True) == (always, {**left, "not reviewed": 3})
-    report = export(made, tmp_path / "out", "folders", SHARES)
+    exported_always = {"unsure0", "none0", "sure2"}
+    left_out_always = {"skipped": 2, "none of these": 2, "unreadable": 1}
+    assert names() == (exported_always | {"sure3"}, {**left_out_always, "unsure": 2})
+    assert names(unsure=True) == (
+        exported_always | {"sure3", "unsure1", "unsure2"},
+        left_out_always,
+    )
+    assert names(reviewed_only=True) == (exported_always, {**left_out_always, "not reviewed": 3})
+    report = export(labelling, tmp_path / "out", "folders", SHARES)
     manifest = json.loads((tmp_path / "out" / "export.json").read_text())
     assert report.left_out == manifest["left_out"] and report.left_out["unsure"] == 2
 
 
 def test_an_export_of_nothing_is_an_error_that_says_why(tmp_path: Path) -> None:
-    made = labelling(tmp_path / "photos", [Made("a.png", "cat", "unsure")], NAMES)
+    labelling = label_by_hand(tmp_path / "photos", [HandLabel("a.png", "cat", "unsure")], NAMES)
     with pytest.raises(SourceError, match=r"1 unsure.*label review.*--include unsure"):
-        export(made, tmp_path / "out", "folders", SHARES)
+        export(labelling, tmp_path / "out", "folders", SHARES)
     assert [p.name for p in tmp_path.iterdir()] == ["photos"]
 
 
 def test_pictures_of_every_suffix_at_any_depth(tmp_path: Path) -> None:
     suffixes = [".png", ".PNG", ".jpg", ".jpeg", ".webp", ".bmp", ".tif"]
-    pictures = [Made(f"a/b{n}/c/{n}{s}", "cat") for n, s in enumerate(suffixes)]
-    made = labelling(tmp_path / "photos", pictures, NAMES)
-    export(made, tmp_path / "out", "folders", fractions("100"))
-    found = {p.name for p in (tmp_path / "out" / "train" / "cat").iterdir()}
-    assert found == {f"{n}{s}" for n, s in enumerate(suffixes)}
+    pictures = [HandLabel(f"a/b{n}/c/{n}{s}", "cat") for n, s in enumerate(suffixes)]
+    labelling = label_by_hand(tmp_path / "photos", pictures, NAMES)
+    export(labelling, tmp_path / "out", "folders", fractions("100"))
+    names = {p.name for p in (tmp_path / "out" / "train" / "cat").iterdir()}
+    assert names == {f"{n}{s}" for n, s in enumerate(suffixes)}
 
 
 # splits
@@ -176,16 +182,18 @@ def test_near_duplicates_are_in_one_split(form: str, plain: Labelling, tmp_path:
              for n in range(4, 60, 10)]  # fmt: skip
     assert len({split[a] for a, _ in pairs}) > 1
     assert all(split[a] == split[b] for a, b in pairs) and report.splits.groups == 6
-    loose = export(plain, tmp_path / "loose", form, fractions("40/30/30"), near=0.999)
+    loose = export(
+        plain, tmp_path / "loose", form, fractions("40/30/30"), near_duplicate_cosine=0.999
+    )
     assert loose.splits.groups == 0
 
 
 def test_the_same_seed_is_the_same_export(plain: Labelling, tmp_path: Path) -> None:
-    found = []
+    contents = []
     for number, seed in enumerate((0, 0, 1)):
         export(plain, tmp_path / str(number), "jsonl", SHARES, seed=seed)
-        found.append((tmp_path / str(number) / "labels.jsonl").read_bytes())
-    assert found[0] == found[1] != found[2]
+        contents.append((tmp_path / str(number) / "labels.jsonl").read_bytes())
+    assert contents[0] == contents[1] != contents[2]
 
 
 # the forms
@@ -210,8 +218,8 @@ def test_folders(plain: Labelling, tmp_path: Path) -> None:
 def coco_faults(folder: Path) -> list[str]:
     """What is wrong with a split by the definition of the format
     (https://cocodataset.org/#format-data), and beside the pictures."""
-    found = []
-    made = json.loads((folder / "_annotations.coco.json").read_text("utf-8"))
+    faults = []
+    document = json.loads((folder / "_annotations.coco.json").read_text("utf-8"))
     keys = {
         "info": {"year", "version", "description", "contributor", "url", "date_created"},
         "licenses": {"id", "name", "url"},
@@ -221,59 +229,59 @@ def coco_faults(folder: Path) -> list[str]:
         },
         "categories": {"id", "name", "supercategory"},
     }  # fmt: skip
-    for part, wanted in keys.items():
-        for one in made[part] if part != "info" else [made[part]]:
-            if not wanted <= set(one):
-                found.append(f"{part}: {wanted - set(one)}")
+    for part, expected in keys.items():
+        for entry in document[part] if part != "info" else [document[part]]:
+            if not expected <= set(entry):
+                faults.append(f"{part}: {expected - set(entry)}")
     for part in ("licenses", "images", "annotations", "categories"):
-        ids = [one["id"] for one in made[part]]
+        ids = [entry["id"] for entry in document[part]]
         if len(set(ids)) < len(ids) or not all(isinstance(i, int) and 0 < i < 2**53 for i in ids):
-            found.append(f"{part}: ids")
-    images = {image["id"]: image for image in made["images"]}
-    categories = {category["id"] for category in made["categories"]}
-    for one in made["annotations"]:
-        image = images[one["image_id"]]
-        if one["category_id"] not in categories or one["iscrowd"] != 0:
-            found.append("annotation")
-        if one["bbox"] != [0, 0, image["width"], image["height"]]:
-            found.append("bbox")
-        if one["area"] != image["width"] * image["height"] or len(one["segmentation"][0]) < 6:
-            found.append("area")
+            faults.append(f"{part}: ids")
+    images = {image["id"]: image for image in document["images"]}
+    categories = {category["id"] for category in document["categories"]}
+    for entry in document["annotations"]:
+        image = images[entry["image_id"]]
+        if entry["category_id"] not in categories or entry["iscrowd"] != 0:
+            faults.append("annotation")
+        if entry["bbox"] != [0, 0, image["width"], image["height"]]:
+            faults.append("bbox")
+        if entry["area"] != image["width"] * image["height"] or len(entry["segmentation"][0]) < 6:
+            faults.append("area")
     for image in images.values():
         if size(folder / image["file_name"]) != (image["width"], image["height"]):
-            found.append("size")
+            faults.append("size")
     pictures = {p.name for p in folder.iterdir()} - {"_annotations.coco.json"}
     if pictures != {image["file_name"] for image in images.values()}:
-        found.append("files")
-    return found
+        faults.append("files")
+    return faults
 
 
 def test_coco(plain: Labelling, tmp_path: Path) -> None:
     export(plain, tmp_path / "out", "coco", SHARES)
     assert {p.name for p in (tmp_path / "out").iterdir() if p.is_dir()} == set(SHARES)
-    known = {row["file"]: row for row in rows_of(tmp_path / "out")}
-    seen = 0
+    rows = {row["file"]: row for row in rows_of(tmp_path / "out")}
+    count = 0
     for split in SHARES:
         folder = tmp_path / "out" / split
         assert coco_faults(folder) == []
-        made = json.loads((folder / "_annotations.coco.json").read_text("utf-8"))
-        names = {c["id"]: c["name"] for c in made["categories"]}
+        document = json.loads((folder / "_annotations.coco.json").read_text("utf-8"))
+        names = {c["id"]: c["name"] for c in document["categories"]}
         assert names == {1: "cat", 2: "dog", 3: "red panda"}
-        files = {image["id"]: image["file_name"] for image in made["images"]}
-        for one in made["annotations"]:
-            row = known[f"{split}/{files[one['image_id']]}"]
-            assert names[one["category_id"]] == row["label"]
-            seen += 1
-    assert seen == 60
+        files = {image["id"]: image["file_name"] for image in document["images"]}
+        for entry in document["annotations"]:
+            row = rows[f"{split}/{files[entry['image_id']]}"]
+            assert names[entry["category_id"]] == row["label"]
+            count += 1
+    assert count == 60
 
 
 def test_coco_ids_are_the_same_in_another_export(plain: Labelling, tmp_path: Path) -> None:
     def ids(folder: Path) -> dict[str, int]:
-        found = {}
+        id_of_file = {}
         for file in folder.rglob("_annotations.coco.json"):
-            made = json.loads(file.read_text("utf-8"))
-            found.update({image["file_name"]: image["id"] for image in made["images"]})
-        return found
+            document = json.loads(file.read_text("utf-8"))
+            id_of_file.update({image["file_name"]: image["id"] for image in document["images"]})
+        return id_of_file
 
     export(plain, tmp_path / "a", "coco", SHARES)
     plain.decide(id_of(plain, "0/0.png"), "skip")
@@ -287,26 +295,28 @@ def test_imagefolder(plain: Labelling, tmp_path: Path) -> None:
     """By the rules of the library: a folder for each split, in it the pictures and metadata.jsonl,
     whose `file_name` is below it (https://huggingface.co/docs/datasets/image_dataset)."""
     export(plain, tmp_path / "out", "imagefolder", SHARES)
-    known = {row["file"]: row for row in rows_of(tmp_path / "out")}
+    originals = {row["file"]: row for row in rows_of(tmp_path / "out")}
     for split in SHARES:
         folder = tmp_path / "out" / split
         rows = [json.loads(x) for x in (folder / "metadata.jsonl").read_text().splitlines()]
         assert {row["file_name"] for row in rows} == {p.name for p in folder.glob("*.png")}
         for row in rows:
-            own = known.pop(f"{split}/{row['file_name']}")
+            original = originals.pop(f"{split}/{row['file_name']}")
             assert list(row) == ["file_name", "label", "score", "reviewed"]
-            assert [row["label"], row["score"]] == [own["label"], own["score"]]
-    assert not known
+            assert [row["label"], row["score"]] == [original["label"], original["score"]]
+    assert not originals
 
 
 def test_imagefolder_without_scores_in_a_split(tmp_path: Path) -> None:
     """The library refuses splits of which one has only nulls in a column."""
-    made = labelling(tmp_path / "photos", [Made(f"{n}.png", "cat") for n in range(3)], NAMES)
-    export(made, tmp_path / "a", "imagefolder", fractions("50/50"))
-    made.add_label("yak")
+    labelling = label_by_hand(
+        tmp_path / "photos", [HandLabel(f"{n}.png", "cat") for n in range(3)], NAMES
+    )
+    export(labelling, tmp_path / "a", "imagefolder", fractions("50/50"))
+    labelling.add_label("yak")
     for path in ("0.png", "1.png"):  # one of them is in valid, and the only cat in train
-        made.decide(id_of(made, path), "label", "yak")
-    export(made, tmp_path / "b", "imagefolder", fractions("50/50"))
+        labelling.decide(id_of(labelling, path), "label", "yak")
+    export(labelling, tmp_path / "b", "imagefolder", fractions("50/50"))
     for folder, scored in (("a", True), ("b", False)):
         for file in (tmp_path / folder).rglob("metadata.jsonl"):
             rows = [json.loads(line) for line in file.read_text().splitlines()]
@@ -314,16 +324,16 @@ def test_imagefolder_without_scores_in_a_split(tmp_path: Path) -> None:
 
 
 def test_the_manifest(plain: Labelling, tmp_path: Path) -> None:
-    report = export(plain, tmp_path / "out", "csv", SHARES, seed=3, near=0.93)
-    made = json.loads((tmp_path / "out" / "export.json").read_text())
-    assert made["counts"] == report.counts and made["pictures"] == 60
-    assert made["split"] == {
+    report = export(plain, tmp_path / "out", "csv", SHARES, seed=3, near_duplicate_cosine=0.93)
+    document = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert document["counts"] == report.counts and document["pictures"] == 60
+    assert document["split"] == {
         "shares": SHARES, "seed": 3, "near": 0.93, "groups": 6, "largest_group": 2
     }  # fmt: skip
-    assert made["labelling"] == plain.manifest and made["versions"]["python"]
+    assert document["labelling"] == plain.manifest and document["versions"]["python"]
     _, *table = cells(tmp_path / "out" / "labels.csv")
     counts = Counter((row[2], row[1]) for row in table)
-    assert counts == {(s, n): c for s, row in made["counts"].items() for n, c in row.items()}
+    assert counts == {(s, n): c for s, row in document["counts"].items() for n, c in row.items()}
 
 
 # names
@@ -338,17 +348,17 @@ LABELS = ["train", "=1+1", "@home", "a/b", "a:b", "Cat", "cat", "frying pan", "f
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Labelling:
-    pictures = [Made(name, LABELS[n % len(LABELS)]) for n, name in enumerate(HOSTILE)]
-    return labelling(tmp_path / "photos", pictures, LABELS)
+    pictures = [HandLabel(name, LABELS[n % len(LABELS)]) for n, name in enumerate(HOSTILE)]
+    return label_by_hand(tmp_path / "photos", pictures, LABELS)
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_hostile_names_read_back_from_rows(form: str, hostile: Labelling, tmp_path: Path) -> None:
     export(hostile, tmp_path / "out", form, SHARES)
-    found = read_annotations(tmp_path / "out" / f"labels.{form}")
-    wanted = {(hostile.root / p.paths[0]).resolve(): p.label for p in hostile.pictures()}
-    assert {e.path.resolve(): e.labels[0] for e in found} == wanted
-    assert all(e.path.is_file() for e in found)
+    examples = read_annotations(tmp_path / "out" / f"labels.{form}")
+    expected = {(hostile.root / p.paths[0]).resolve(): p.label for p in hostile.pictures()}
+    assert {e.path.resolve(): e.labels[0] for e in examples} == expected
+    assert all(e.path.is_file() for e in examples)
 
 
 def test_no_cell_of_a_csv_is_a_formula(hostile: Labelling, tmp_path: Path) -> None:
@@ -382,7 +392,7 @@ def test_labels_never_share_a_folder(hostile: Labelling, tmp_path: Path) -> None
     assert len(folders) == len(LABELS)
     alike = {name.casefold().replace("_", " ") for name in folders.values()}
     assert len(alike) == len(LABELS)
-    assert report.folders == {name: own for name, own in folders.items() if name != own}
+    assert report.folders == {name: folder for name, folder in folders.items() if name != folder}
     assert {"a:b", "cat", "frying_pan"} <= set(report.folders)
     back = Counter(e.labels for e in read_annotations(tmp_path / "out" / "train"))
     assert len(back) == len(LABELS)
@@ -391,13 +401,15 @@ def test_labels_never_share_a_folder(hostile: Labelling, tmp_path: Path) -> None
 @pytest.mark.parametrize("form", COPYING)
 def test_files_of_one_name_are_numbered(form: str, tmp_path: Path) -> None:
     names = ["a/x.png", "b/x.png", "b/X.png", "c/x (2).png", "d/x.png"]
-    made = labelling(tmp_path / "photos", [Made(name, "cat") for name in names], NAMES)
-    export(made, tmp_path / "out", form, fractions("100"))
+    labelling = label_by_hand(
+        tmp_path / "photos", [HandLabel(name, "cat") for name in names], NAMES
+    )
+    export(labelling, tmp_path / "out", form, fractions("100"))
     rows = rows_of(tmp_path / "out")
     assert len({row["file"].casefold() for row in rows}) == 5
     for row in rows:
         copy = tmp_path / "out" / row["file"]
-        assert copy.read_bytes() == (made.root / row["original"]).read_bytes()
+        assert copy.read_bytes() == (labelling.root / row["original"]).read_bytes()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such a name")
@@ -406,12 +418,12 @@ def test_a_name_that_is_no_utf8(form: str, tmp_path: Path) -> None:
     """Copied under another name; where rows would have to name it, it fails by itself, for pandas
     refuses a whole file that has one."""
     pictures = [
-        Made(odd(b"\xff.png"), "cat"),
-        Made("b.png", "cat"),
-        Made(odd(b"\xfe.png"), "cat", copies=["c.png"]),
+        HandLabel(odd(b"\xff.png"), "cat"),
+        HandLabel("b.png", "cat"),
+        HandLabel(odd(b"\xfe.png"), "cat", copies=["c.png"]),
     ]
-    made = labelling(tmp_path / "photos", pictures, NAMES)
-    report = export(made, tmp_path / "out", form, fractions("100"))
+    labelling = label_by_hand(tmp_path / "photos", pictures, NAMES)
+    report = export(labelling, tmp_path / "out", form, fractions("100"))
     assert [path for path, _ in report.failed] == (
         [odd(b"\xff.png")] if FORMS[form].place is None else []
     )
@@ -422,10 +434,10 @@ def test_a_name_that_is_no_utf8(form: str, tmp_path: Path) -> None:
 
 
 def test_a_label_of_several_is_refused_where_it_would_be_read_as_such(tmp_path: Path) -> None:
-    made = labelling(tmp_path / "photos", [Made("a.png", "cat;dog")], ["cat;dog"])
+    labelling = label_by_hand(tmp_path / "photos", [HandLabel("a.png", "cat;dog")], ["cat;dog"])
     with pytest.raises(SourceError, match="stands between labels"):
-        export(made, tmp_path / "out", "csv", SHARES)
-    assert export(made, tmp_path / "out", "imagefolder", SHARES).pictures == 1
+        export(labelling, tmp_path / "out", "csv", SHARES)
+    assert export(labelling, tmp_path / "out", "imagefolder", SHARES).pictures == 1
 
 
 # how
@@ -435,10 +447,10 @@ def test_a_label_of_several_is_refused_where_it_would_be_read_as_such(tmp_path: 
 def test_how_pictures_are_brought(how: str, plain: Labelling, tmp_path: Path) -> None:
     export(plain, tmp_path / "out", "folders", SHARES, how=how)
     for row in rows_of(tmp_path / "out"):
-        there, original = tmp_path / "out" / row["file"], plain.root / row["original"]
-        assert there.read_bytes() == original.read_bytes()
-        assert there.is_symlink() == (how == "link")
-        assert there.samefile(original) == (how != "copy")
+        target, original = tmp_path / "out" / row["file"], plain.root / row["original"]
+        assert target.read_bytes() == original.read_bytes()
+        assert target.is_symlink() == (how == "link")
+        assert target.samefile(original) == (how != "copy")
 
 
 # what goes wrong
@@ -448,15 +460,17 @@ def test_how_pictures_are_brought(how: str, plain: Labelling, tmp_path: Path) ->
 def test_a_picture_that_is_gone_fails_alone(form: str, plain: Labelling, tmp_path: Path) -> None:
     (plain.root / "0/0.png").unlink()
     report = export(plain, tmp_path / "out", form, SHARES)
-    assert report.failed == [("0/0.png", "it is not there any more")] and report.pictures == 59
-    made = json.loads((tmp_path / "out" / "export.json").read_text())
-    assert made["failed"] == [["0/0.png", "it is not there any more"]]
+    assert report.failed == [("0/0.png", "it does not exist any more")] and report.pictures == 59
+    document = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert document["failed"] == [["0/0.png", "it does not exist any more"]]
 
 
 def test_a_copy_stands_in_for_a_picture_that_is_gone(tmp_path: Path) -> None:
-    made = labelling(tmp_path / "photos", [Made("a.png", "cat", copies=["b.png"])], NAMES)
-    (made.root / "a.png").unlink()
-    report = export(made, tmp_path / "out", "folders", SHARES)
+    labelling = label_by_hand(
+        tmp_path / "photos", [HandLabel("a.png", "cat", copies=["b.png"])], NAMES
+    )
+    (labelling.root / "a.png").unlink()
+    report = export(labelling, tmp_path / "out", "folders", SHARES)
     assert not report.failed and (tmp_path / "out/train/cat/b.png").is_file()
 
 
@@ -472,7 +486,7 @@ def test_a_picture_that_became_another_is_not_exported(plain: Labelling, tmp_pat
 def test_nothing_left_is_an_error_and_leaves_nothing(plain: Labelling, tmp_path: Path) -> None:
     for path in plain.root.rglob("*.png"):
         path.unlink()
-    with pytest.raises(SourceError, match=r"none of 60 pictures.*not there any more"):
+    with pytest.raises(SourceError, match=r"none of 60 pictures.*does not exist any more"):
         export(plain, tmp_path / "out", "folders", SHARES)
     assert [p.name for p in tmp_path.iterdir()] == ["photos"]
 
@@ -506,8 +520,8 @@ def die(*arguments, **named):
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*arguments, **named)
 setattr(owner, sys.argv[2], die)
-made = Labelling.open(sys.argv[1] + "/photos")
-exporting.export(made, sys.argv[1] + "/out", "folders", {"train": 1.0}, overwrite=True)
+labelling = Labelling.open(sys.argv[1] + "/photos")
+exporting.export(labelling, sys.argv[1] + "/out", "folders", {"train": 1.0}, overwrite=True)
 """
 
 
@@ -530,11 +544,11 @@ def test_killed_anywhere_what_stands_there_is_whole(
 
 def test_what_a_killed_one_left_goes_after_a_day(plain: Labelling, tmp_path: Path) -> None:
     old, young, other = (tmp_path / f".{name}.unfinished" for name in ("out.1", "out.2", "else.3"))
-    for left in (old, young, other):
-        left.mkdir()
-        (left / "pictures.csv").write_text("half")
-    for left in (old, other):
-        os.utime(left, (time.time() - 25 * 3600,) * 2)
+    for folder in (old, young, other):
+        folder.mkdir()
+        (folder / "pictures.csv").write_text("half")
+    for folder in (old, other):
+        os.utime(folder, (time.time() - 25 * 3600,) * 2)
     export(plain, tmp_path / "out", "csv", SHARES)
     assert not old.exists() and young.exists() and other.exists()
 
@@ -553,7 +567,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
 
 @pytest.mark.parametrize("inside", ["photos", "photos/0/out"])
 def test_not_among_the_pictures(inside: str, plain: Labelling, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="lies among the pictures"):
+    with pytest.raises(SourceError, match="inside the folder of the labelling"):
         export(plain, tmp_path / inside, "folders", SHARES)
 
 
@@ -630,9 +644,9 @@ def test_what_no_export_made_is_never_deleted(
 def test_a_manifest_that_lies_deletes_nothing_elsewhere(plain: Labelling, tmp_path: Path) -> None:
     export(plain, tmp_path / "out", "csv", SHARES)
     path = tmp_path / "out" / "export.json"
-    made = json.loads(path.read_text())
-    made["files"]["../precious.txt"] = 4
-    path.write_text(json.dumps(made))
+    document = json.loads(path.read_text())
+    document["files"]["../precious.txt"] = 4
+    path.write_text(json.dumps(document))
     (tmp_path / "precious.txt").write_text("mine")
     export(plain, tmp_path / "out", "csv", SHARES, overwrite=True)
     assert (tmp_path / "precious.txt").read_text() == "mine"
@@ -680,19 +694,19 @@ def test_what_comes_while_it_is_replaced_is_kept(
 
 def test_in_any_order_of_the_database(tmp_path: Path) -> None:
     """The draw is of the pictures, not of how they were found."""
-    pictures = [Made(f"{n}.png", NAMES[n % 3]) for n in range(40)]
-    made = labelling(tmp_path / "photos", pictures, NAMES)
-    first = export(made, tmp_path / "a", "jsonl", SHARES).splits.of
+    pictures = [HandLabel(f"{n}.png", NAMES[n % 3]) for n in range(40)]
+    labelling = label_by_hand(tmp_path / "photos", pictures, NAMES)
+    first = export(labelling, tmp_path / "a", "jsonl", SHARES).splits.of
     for n in random.Random(0).sample(range(40), 40):  # other paths, so another order
-        (made.root / f"{n}.png").rename(made.root / f"moved {99 - n}.png")
-    proposals = list(made.pictures())
+        (labelling.root / f"{n}.png").rename(labelling.root / f"moved {99 - n}.png")
+    proposals = list(labelling.pictures())
     again = {
-        p.id: (made.root / p.paths[0]).parent / f"moved {99 - int(Path(p.paths[0]).stem)}.png"
+        p.id: (labelling.root / p.paths[0]).parent / f"moved {99 - int(Path(p.paths[0]).stem)}.png"
         for p in proposals
     }
-    made._database.executemany(
+    labelling._database.executemany(
         "UPDATE picture SET paths = ?, first = ? WHERE content = ?",
         [(json.dumps([p.name]), json.dumps(p.name), bytes.fromhex(i)) for i, p in again.items()],
     )
-    second = export(made, tmp_path / "b", "jsonl", SHARES).splits.of
+    second = export(labelling, tmp_path / "b", "jsonl", SHARES).splits.of
     assert first == second

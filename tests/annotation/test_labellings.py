@@ -33,10 +33,10 @@ def classifier() -> unseen.Classifier:
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six pictures of each label in folders of other names, a copy, and a file that is none."""
     root = tmp_path_factory.mktemp("drawn")
-    for place, label in enumerate(LABELS):
-        (root / f"{place}").mkdir()
+    for number, label in enumerate(LABELS):
+        (root / f"{number}").mkdir()
         for seed in range(6):
-            shapes.draw(shapes.scene(label), seed).save(root / f"{place}" / f"{seed}.png")
+            shapes.draw(shapes.scene(label), seed).save(root / f"{number}" / f"{seed}.png")
     shutil.copy(root / "0" / "0.png", root / "1" / "copy.png")
     (root / "broken.png").write_bytes(b"no picture")
     return root
@@ -48,7 +48,7 @@ def photos(drawn: Path, tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def made(
+def propose_labels(
     folder: Path, classifier: unseen.Classifier, labels: object = LABELS, **options: object
 ) -> Labelling:
     sure = options.pop("sure", 0.8)
@@ -65,14 +65,14 @@ def made(
 def test_proposals_are_what_the_classifier_says(
     photos: Path, classifier: unseen.Classifier
 ) -> None:
-    labelling = made(photos, classifier, sure=0.7)
+    labelling = propose_labels(photos, classifier, sure=0.7)
     pictures = {path: p for p in labelling.pictures() for path in p.paths}
-    said = {
+    predictions = {
         Path(p.source).relative_to(photos).as_posix(): p
         for p in classifier.classify_many(photos, LABELS)
     }
-    assert pictures.keys() == said.keys() and len(pictures) == 26
-    for path, prediction in said.items():
+    assert pictures.keys() == predictions.keys() and len(pictures) == 26
+    for path, prediction in predictions.items():
         picture = pictures[path]
         if not prediction.ok:
             assert (picture.pile, picture.error) == ("error", prediction.error)
@@ -89,7 +89,7 @@ def test_proposals_are_what_the_classifier_says(
     assert sum(labelling.status().piles.values()) == 25  # the copy is no other picture
     good = [p for p in labelling.pictures() if p.error is None]
     scores = labelling.scores([p.id for p in good])
-    assert scores.sum(1) == pytest.approx(np.ones(24), abs=1e-5) and labelling.asked == (*LABELS,)
+    assert scores.sum(1) == pytest.approx(np.ones(24), abs=1e-5) and labelling.answers == (*LABELS,)
     vectors = labelling.vectors([p.id for p in good])
     alone = classifier.encode_images([photos / p.paths[0] for p in good])
     assert vectors == pytest.approx(alone, abs=2**-12)  # float16 below a half
@@ -99,44 +99,46 @@ def test_proposals_are_what_the_classifier_says(
 
 def test_the_piles(photos: Path, classifier: unseen.Classifier) -> None:
     vague = ["circle", "red", "something blue", "green", "star", "heart"]
-    labelling = made(photos, classifier, vague, sure=0.999)
+    labelling = propose_labels(photos, classifier, vague, sure=0.999)
     piles = {p.id: p.pile for p in labelling.pictures() if p.error is None}
     certain = labelling.scores([*piles]).max(1) >= 0.999
     assert [pile == "sure" for pile in piles.values()] == certain.tolist()
     assert 0 < certain.sum() < 24
     assert labelling.status().piles["error"] == 1
     # The threshold of a label in the label file comes before `sure`.
-    own = {label: {"threshold": float(label in ("red", "circle"))} for label in vague}
-    labelling = made(photos, classifier, own, sure=0.999)
+    with_thresholds = {label: {"threshold": float(label in ("red", "circle"))} for label in vague}
+    labelling = propose_labels(photos, classifier, with_thresholds, sure=0.999)
     for picture in labelling.pictures():
         if picture.proposed is not None and picture.score < 1:  # type: ignore[operator]
             assert (picture.pile == "unsure") == (picture.proposed in ("red", "circle"))
     # A background label that wins is none of these, and is never shown as a label.
-    labelling = made(photos, classifier, LABELS[:2], background=["green star", "yellow heart"])
+    labelling = propose_labels(
+        photos, classifier, LABELS[:2], background=["green star", "yellow heart"]
+    )
     none = list(labelling.pictures(pile="none"))
     assert {p.paths[0][0] for p in none} == {"2", "3"} and len(none) == 12
     assert all(p.proposed is None and p.label is None for p in none)
-    assert labelling.asked == (*LABELS[:2], "unknown") and labelling.names == (*LABELS[:2],)
+    assert labelling.answers == (*LABELS[:2], "unknown") and labelling.names == (*LABELS[:2],)
     assert {name for p in labelling.pictures() for name, _ in p.ranking} == {*LABELS[:2]}
 
 
 def test_the_same_rows_as_evidence_says(photos: Path, classifier: unseen.Classifier) -> None:
-    labelling = made(photos, classifier, LABELS[:2], unknown="auto")
-    said = {
+    labelling = propose_labels(photos, classifier, LABELS[:2], unknown="auto")
+    predictions = {
         Path(p.source).relative_to(photos).as_posix(): p.unknown
         for p in classifier.classify_many(photos, LABELS[:2], unknown="auto")
         if p.ok
     }
-    found = {
+    unknown = {
         path: p.pile == "none" for p in labelling.pictures() for path in p.paths if not p.error
     }
-    assert found == said and 0 < sum(said.values()) < len(said)
+    assert unknown == predictions and 0 < sum(predictions.values()) < len(predictions)
 
 
 def test_decisions_outlive_new_names_labels_and_models(
     photos: Path, classifier: unseen.Classifier
 ) -> None:
-    labelling = made(photos, classifier)
+    labelling = propose_labels(photos, classifier)
     by_path = {p.paths[-1]: p for p in labelling.pictures()}
     first, second, third = (by_path[f"{n}/1.png"].id for n in (0, 2, 3))
     labelling.decide(first, "label", "blue square")
@@ -146,7 +148,7 @@ def test_decisions_outlive_new_names_labels_and_models(
     labelling.decide(third, "label", "yellow heart")  # a change of mind
     labelling.close()
     (photos / "0" / "1.png").rename(photos / "renamed.png")
-    labelling = made(photos, classifier, ["green star", "ring"])
+    labelling = propose_labels(photos, classifier, ["green star", "ring"])
     picture = labelling.picture(first)
     assert picture is not None and picture.paths == ("renamed.png",)
     assert (picture.verdict, picture.chosen, picture.label) == ("label",) + ("blue square",) * 2
@@ -161,20 +163,20 @@ def test_decisions_outlive_new_names_labels_and_models(
 
 
 def test_what_cannot_be_decided(photos: Path, classifier: unseen.Classifier) -> None:
-    labelling = made(photos, classifier)
-    one = next(iter(labelling.pictures())).id
+    labelling = propose_labels(photos, classifier)
+    id = next(iter(labelling.pictures())).id
     for arguments, message in [
-        ((one, "label", "dodo"), "none of the labels"),
-        ((one, "label"), "goes with"),
-        ((one, "none", "red circle"), "goes with"),
-        ((one, "maybe"), "no verdict"),
+        ((id, "label", "dodo"), "not one of the labels"),
+        ((id, "label"), "needs a label"),
+        ((id, "none", "red circle"), "needs a label"),
+        ((id, "maybe"), "unknown verdict 'maybe'"),
         (("00" * 16, "skip"), "no such picture"),
         (("../../etc/passwd", "skip"), "no such picture"),
     ]:
         with pytest.raises(LabelError, match=message):
             labelling.decide(*arguments)  # type: ignore[arg-type]
     for name in ("", "  ", "a" * 201, "a\x00b"):
-        with pytest.raises(LabelError, match="is no label"):
+        with pytest.raises(LabelError, match="invalid label"):
             labelling.add_label(name)
     assert labelling.status().reviewed == 0
     with pytest.raises(LabelError, match="cannot name"):
@@ -186,7 +188,7 @@ def test_what_cannot_be_decided(photos: Path, classifier: unseen.Classifier) -> 
 
 
 def test_a_failed_proposal_changes_nothing(photos: Path, classifier: unseen.Classifier) -> None:
-    labelling = made(photos, classifier)
+    labelling = propose_labels(photos, classifier)
     before = list(labelling.pictures())
 
     def proposals() -> Iterator[Proposal]:
@@ -215,7 +217,7 @@ def test_a_folder_below_the_index(photos: Path, classifier: unseen.Classifier) -
 
 
 def test_a_file_that_is_none_of_ours(photos: Path, classifier: unseen.Classifier) -> None:
-    labelling = made(photos, classifier)
+    labelling = propose_labels(photos, classifier)
     labelling.close()
     database = sqlite3.connect(labelling.path)
     database.execute("PRAGMA user_version = 99")
@@ -230,13 +232,13 @@ def test_a_file_that_is_none_of_ours(photos: Path, classifier: unseen.Classifier
 
 
 def test_many_threads_decide_at_once(photos: Path, classifier: unseen.Classifier) -> None:
-    labelling = made(photos, classifier)
+    labelling = propose_labels(photos, classifier)
     ids = [p.id for p in labelling.pictures() if p.error is None]
 
-    def work(some: list[str]) -> None:
-        for one in some:
+    def work(ids: list[str]) -> None:
+        for id in ids:
             labelling.queue(3)
-            labelling.decide(one, "label", "red circle")
+            labelling.decide(id, "label", "red circle")
 
     threads = [threading.Thread(target=work, args=(ids[n::4],)) for n in range(4)]
     for thread in threads:
@@ -259,42 +261,44 @@ def test_the_order_is_that_of_the_definition() -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(60, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    doubts = rng.random(60).astype(np.float32)
-    before = vectors[:3]
-    found = active_learning.order(doubts, vectors, before, 20)
+    uncertainties = rng.random(60).astype(np.float32)
+    reviewed = vectors[:3]
+    order = active_learning.order(uncertainties, vectors, reviewed, 20)
     chosen: list[int] = []
     for _ in range(20):
         worth = [
             -1.0
             if i in chosen
-            else doubts[i]
-            * max(1 - max(float(vectors[i] @ b) for b in [*before, *vectors[chosen]]), 1e-6)
+            else uncertainties[i]
+            * max(1 - max(float(vectors[i] @ b) for b in [*reviewed, *vectors[chosen]]), 1e-6)
             for i in range(60)
         ]
         chosen.append(int(np.argmax(worth)))
-    assert found == chosen and not {0, 1, 2} & {*found}
-    assert sorted(active_learning.order(doubts, vectors, before, 99)) == list(range(60))
-    assert active_learning.order(doubts, vectors, vectors[:0], 1) == [int(doubts.argmax())]
+    assert order == chosen and not {0, 1, 2} & {*order}
+    assert sorted(active_learning.order(uncertainties, vectors, reviewed, 99)) == list(range(60))
+    assert active_learning.order(uncertainties, vectors, vectors[:0], 1) == [
+        int(uncertainties.argmax())
+    ]
 
 
-def invented(folder: Path, first: np.ndarray, sure: float = 0.8) -> Labelling:
+def synthetic_labelling(folder: Path, first: np.ndarray, sure: float = 0.8) -> Labelling:
     """Pictures that are only rows: the first of two labels has these probabilities."""
     rng = np.random.default_rng(7)
     labelling = Labelling(folder, create=True)
     proposals = []
-    for place, p in enumerate(first):
+    for number, p in enumerate(first):
         vector = rng.normal(size=16)
         vector /= np.linalg.norm(vector)
         scores = np.array([p, 1 - p])
         pile = "sure" if scores.max() >= sure else "unsure"
-        content = place.to_bytes(16, "big")
-        proposals.append(Proposal(content, (f"{place}.png",), 9, 9, vector, scores, pile))
+        content = number.to_bytes(16, "big")
+        proposals.append(Proposal(content, (f"{number}.png",), 9, 9, vector, scores, pile))
     labelling.propose({"asked": ["cat", "dog"]}, ["cat", "dog"], proposals)
     return labelling
 
 
 def test_the_queue(tmp_path: Path) -> None:
-    labelling = invented(tmp_path, np.linspace(0.02, 0.98, 60))
+    labelling = synthetic_labelling(tmp_path, np.linspace(0.02, 0.98, 60))
     piles = labelling.status().piles
     assert piles == {"sure": 24, "unsure": 36, "none": 0, "error": 0}
     pictures = labelling.queue(10)
@@ -306,29 +310,29 @@ def test_the_queue(tmp_path: Path) -> None:
     shown = [p.id for p in pictures]
     labelling.decide(shown[0], "skip")
     assert shown[0] not in {p.id for p in labelling.queue(99)}
-    assert not {*shown} & {p.id for p in labelling.queue(99, leaving=shown)}
-    assert [p.id for p in labelling.queue(3, leaving=shown[:1])] == [
+    assert not {*shown} & {p.id for p in labelling.queue(99, exclude=shown)}
+    assert [p.id for p in labelling.queue(3, exclude=shown[:1])] == [
         p.id for p in labelling.queue(3)
     ]
     # Nothing is doubtful, or nothing is sure: the queue has what there is.
-    assert all(p.audit for p in invented(tmp_path, np.full(9, 0.9)).queue(9))
-    assert not any(p.audit for p in invented(tmp_path, np.full(9, 0.7)).queue(9))
+    assert all(p.audit for p in synthetic_labelling(tmp_path, np.full(9, 0.9)).queue(9))
+    assert not any(p.audit for p in synthetic_labelling(tmp_path, np.full(9, 0.7)).queue(9))
 
 
 def test_an_error_is_never_asked_about(photos: Path, classifier: unseen.Classifier) -> None:
-    found = made(photos, classifier, sure=0.0).queue(99)
-    assert len(found) == 24 and all(p.error is None and p.audit for p in found)
+    pictures = propose_labels(photos, classifier, sure=0.0).queue(99)
+    assert len(pictures) == 24 and all(p.error is None and p.audit for p in pictures)
 
 
 def test_the_audit_is_a_random_draw(tmp_path: Path) -> None:
-    labelling = invented(tmp_path, np.linspace(0.5, 0.99, 30), sure=0.0)
+    labelling = synthetic_labelling(tmp_path, np.linspace(0.5, 0.99, 30), sure=0.0)
     in_order = [p.id for p in labelling.queue(99)]
     assert labelling.audit() is None
     # What lies behind a gap was not chosen by the draw, and does not count.
     labelling.decide(in_order[5], "label", "cat")
     assert labelling.audit() is None and labelling.status().reviewed == 1
-    for one, label in zip(in_order[:4], ("cat", "cat", "dog", "cat"), strict=True):
-        labelling.decide(one, "label", label)
+    for id, label in zip(in_order[:4], ("cat", "cat", "dog", "cat"), strict=True):
+        labelling.decide(id, "label", label)
     audit = labelling.audit()
     assert audit is not None and (audit.right, audit.reviewed) == (3, 4)
     assert (audit.low, audit.high) == proportion(3, 4)
@@ -338,10 +342,10 @@ def test_the_audit_is_a_random_draw(tmp_path: Path) -> None:
     assert labelling.audit().reviewed == 3  # type: ignore[union-attr]
     labelling.decide(in_order[4], "label", "cat")
     assert labelling.audit().reviewed == 5  # type: ignore[union-attr]  # the gap is closed
-    scores = sorted(float(labelling.scores([one]).max()) for one in in_order[1:6])
+    scores = sorted(float(labelling.scores([id]).max()) for id in in_order[1:6])
     assert labelling.audit(scores[2]).reviewed == 3  # type: ignore[union-attr]
     # A picture more does not change the draw of the others.
-    assert in_order == sorted(in_order, key=lambda one: active_learning.draw(bytes.fromhex(one)))
+    assert in_order == sorted(in_order, key=lambda id: active_learning.audit_key(bytes.fromhex(id)))
     assert in_order != sorted(in_order)
 
 

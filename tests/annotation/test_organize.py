@@ -118,11 +118,11 @@ def test_the_command(tmp_path: Path) -> None:
         unseen("organize", tmp_path, *model, "--into", into, "--dry-run", "--json").stdout
     )
     assert planned["undo"] is None and {s["how"] for s in planned["steps"]} == {"copy"}
-    said = unseen("organize", tmp_path, *model, "--into", into, "--move").stderr
+    stderr = unseen("organize", tmp_path, *model, "--into", into, "--move").stderr
     assert (into / "red circle" / "red circle.png").is_file()
     assert not (tmp_path / "red circle.png").exists()
     (undo,) = into.glob("unseen-undo-*.jsonl")
-    assert str(undo) in said and len(undo.read_text().splitlines()) == 2
+    assert str(undo) in stderr and len(undo.read_text().splitlines()) == 2
     assert json.loads(undo.read_text().splitlines()[0])["how"] == "move"
     assert "2 of 2 undone" in unseen("organize", "--undo", undo).stderr
     assert (tmp_path / "red circle.png").is_file()

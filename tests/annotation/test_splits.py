@@ -18,7 +18,7 @@ from unseen.errors import SourceError
 SHARES = fractions("80/10/10")
 
 
-def made(seed: int, count: int, labels: int, grouped: float) -> tuple[list[str], ...]:
+def random_pictures(seed: int, count: int, labels: int, grouped: float) -> tuple[list[str], ...]:
     """Ids, labels (some frequent, some rare) and groups; a group has mostly one label."""
     rng = random.Random(seed)
     ids = [f"{rng.getrandbits(128):032x}" for _ in range(count)]
@@ -28,7 +28,7 @@ def made(seed: int, count: int, labels: int, grouped: float) -> tuple[list[str],
 
 
 CASES = st.builds(
-    made,
+    random_pictures,
     st.integers(0, 10_000),
     st.integers(1, 200),
     st.integers(1, 30),
@@ -73,7 +73,7 @@ def test_without_groups_each_label_and_the_whole_are_near_their_shares(case) -> 
 
 
 def test_shares_hold_with_near_duplicates() -> None:
-    ids, labels, groups = made(1, 2000, 10, 0.5)
+    ids, labels, groups = random_pictures(1, 2000, 10, 0.5)
     found = split(ids, labels, groups, SHARES)
     total = Counter(found.of.values())
     assert {name: round(total[name] / 20) for name in SHARES} == {
@@ -92,7 +92,7 @@ def test_a_burst_of_one_label_is_shared_out_by_groups() -> None:
 
 def test_the_seed_is_the_draw() -> None:
     """The same for a seed, in every process; another for another."""
-    ids, labels, groups = made(2, 300, 5, 0.2)
+    ids, labels, groups = random_pictures(2, 300, 5, 0.2)
     drawn = [split(ids, labels, groups, SHARES, seed).of for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
     by_hash = sorted("0123456789", key=lambda id: hashlib.sha256(f"7 {id}".encode()).digest())
@@ -107,7 +107,7 @@ def test_rare_labels_are_learnt_and_it_is_said_where_they_lack() -> None:
 
 
 def test_one_picture_more_moves_few_others() -> None:
-    ids, labels, _ = made(3, 501, 5, 0.0)
+    ids, labels, _ = random_pictures(3, 501, 5, 0.0)
     before = split(ids[:-1], labels[:-1], ids[:-1], SHARES).of
     after = split(ids, labels, ids, SHARES).of
     assert sum(before[id] != after[id] for id in before) <= 3 * 5
@@ -144,7 +144,7 @@ def test_no_shares(given_: str) -> None:
 
 def walk(vectors: np.ndarray, threshold: float) -> list[int]:
     """The judge: from each row to all that can be reached, one by one."""
-    near = vectors @ vectors.T >= threshold
+    is_near = vectors @ vectors.T >= threshold
     group = [-1] * len(vectors)
     for start in range(len(vectors)):
         if group[start] >= 0:
@@ -154,7 +154,7 @@ def walk(vectors: np.ndarray, threshold: float) -> list[int]:
             row = todo.pop()
             if group[row] < 0:
                 group[row] = start
-                todo.extend(np.flatnonzero(near[row]).tolist())
+                todo.extend(np.flatnonzero(is_near[row]).tolist())
     return group
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.test_commands import unseen
-from labelled import Made, labelling
+from labelled import HandLabel, label_by_hand
 from unseen.annotation.labelling import Labelling
 from unseen.datasets.readers import read_annotations
 
@@ -17,16 +17,16 @@ NAMES = ["cat", "dog", "a/b", "a:b"]
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Iterator[Labelling]:
-    pictures = [Made(f"{n}.png", NAMES[n % 4], like=n % 4 if 4 <= n < 24 else None)
+def labelling(tmp_path: Path) -> Iterator[Labelling]:
+    pictures = [HandLabel(f"{n}.png", NAMES[n % 4], like=n % 4 if 4 <= n < 24 else None)
                 for n in range(40)]  # fmt: skip
-    pictures += [Made("u.png", "cat", "unsure"), Made("e.png", "cat", "error")]
-    with labelling(tmp_path / "photos", pictures, NAMES) as opened:
+    pictures += [HandLabel("u.png", "cat", "unsure"), HandLabel("e.png", "cat", "error")]
+    with label_by_hand(tmp_path / "photos", pictures, NAMES) as opened:
         yield opened
 
 
-def test_a_data_set_of_folders(made: Labelling, tmp_path: Path) -> None:
-    done = unseen("label", "export", made.root, "-o", tmp_path / "out")
+def test_a_data_set_of_folders(labelling: Labelling, tmp_path: Path) -> None:
+    done = unseen("label", "export", labelling.root, "-o", tmp_path / "out")
     assert done.stdout == ""
     said = done.stderr
     assert "40 pictures, train " in said and "left out: 1 unsure, 1 unreadable." in said
@@ -35,27 +35,27 @@ def test_a_data_set_of_folders(made: Labelling, tmp_path: Path) -> None:
     assert len(read_annotations(tmp_path / "out" / "train")) == sum(
         json.loads((tmp_path / "out" / "export.json").read_text())["counts"]["train"].values()
     )
-    again = unseen("label", "export", made.root, "-o", tmp_path / "out", code=2)
+    again = unseen("label", "export", labelling.root, "-o", tmp_path / "out", code=2)
     assert "--overwrite" in again.stderr
-    quiet = unseen("label", "export", made.root, "-o", tmp_path / "out", "--overwrite", "-q")
+    quiet = unseen("label", "export", labelling.root, "-o", tmp_path / "out", "--overwrite", "-q")
     assert quiet.stderr == ""
 
 
-def test_as_json_with_a_picture_that_is_gone(made: Labelling, tmp_path: Path) -> None:
-    (made.root / "30.png").unlink()
+def test_as_json_with_a_picture_that_is_gone(labelling: Labelling, tmp_path: Path) -> None:
+    (labelling.root / "30.png").unlink()
     options = ("--format", "csv", "--split", "50/50", "--seed", 3, "--include", "unsure", "--json")
-    done = unseen("label", "export", made.root, "-o", tmp_path / "out", *options, code=1)
+    done = unseen("label", "export", labelling.root, "-o", tmp_path / "out", *options, code=1)
     facts = json.loads(done.stdout)
     assert facts["pictures"] == 40 and list(facts["counts"]) == ["train", "valid"]
-    assert facts["failed"] == [["30.png", "it is not there any more"]]
+    assert facts["failed"] == [["30.png", "it does not exist any more"]]
     assert facts["left_out"]["unsure"] == 0 and facts["largest"] == 6
     assert "1 of 41 pictures could not be exported." in done.stderr
     table = tmp_path / "out" / "labels.csv"
     assert len(read_annotations(table)) == 40
 
 
-def test_a_chain_is_warned_of(made: Labelling, tmp_path: Path) -> None:
-    done = unseen("label", "export", made.root, "-o", tmp_path / "out", "--near", 0)
+def test_a_chain_is_warned_of(labelling: Labelling, tmp_path: Path) -> None:
+    done = unseen("label", "export", labelling.root, "-o", tmp_path / "out", "--near", 0)
     assert "warning: one group holds 40 of 40 pictures" in done.stderr
     assert "valid has no picture of 4 labels: a/b, a:b, cat, dog." in done.stderr
 
@@ -83,18 +83,18 @@ def test_eval_reads_an_export(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--format", "voc"), "'voc' is no form"),
+        (("--format", "voc"), "unknown format 'voc'"),
         (("--split", "80-20"), "give up to three numbers"),
         (("--include", "all"), "unsure is what can be included"),
         (("--include", "unsure", "--reviewed-only"), "give one of"),
         (("--format", "csv", "--how", "link"), "copies none"),
-        (("--how", "move"), "'move' is no way"),
+        (("--how", "move"), "unknown way to export a picture 'move'"),
         (("--reviewed-only",), "no picture of the labelling has a label to export"),
         (("--name", "other"), "there is no labelling 'other'"),
     ],
 )
 def test_what_is_refused(
-    options: tuple[str, ...], said: str, made: Labelling, tmp_path: Path
+    options: tuple[str, ...], said: str, labelling: Labelling, tmp_path: Path
 ) -> None:
-    done = unseen("label", "export", made.root, "-o", tmp_path / "out", *options, code=2)
+    done = unseen("label", "export", labelling.root, "-o", tmp_path / "out", *options, code=2)
     assert said in done.stderr and not (tmp_path / "out").exists()

@@ -19,16 +19,16 @@ from unseen.models import catalog
 def test_every_runtime_and_precision(tmp_path: Path) -> None:
     folder = checkpoints.clip(tmp_path / "clip")
     done = command("models", "verify", str(folder), "--json")
-    found = json.loads(done.stdout)
-    assert found["published"] is None
-    kinds = {(row["tower"], row["runtime"], row["precision"]) for row in found["networks"]}
+    report = json.loads(done.stdout)
+    assert report["published"] is None
+    kinds = {(row["tower"], row["runtime"], row["precision"]) for row in report["networks"]}
     assert kinds == {
         *(("image", "onnx", precision) for precision in ("fp32", "fp16", "int8")),
         *(("text", "onnx", precision) for precision in ("fp32", "fp16")),
         ("image", "torch", "fp32"),
         ("text", "torch", "fp32"),
     }
-    for row in found["networks"]:
+    for row in report["networks"]:
         assert row["ok"] and row["cosine"] >= row["bound"]
 
 
@@ -37,13 +37,13 @@ def test_it_is_worked_out_anew_and_a_damaged_file_is_made_again(
 ) -> None:
     folder = checkpoints.clip(tmp_path / "clip")
     model = unseen.load(folder).model
-    places = [verify.devices.execution_target("cpu")]
-    assert all(found.ok for found in verify.verify(model, places))
+    targets = [verify.devices.execution_target("cpu")]
+    assert all(check.ok for check in verify.verify(model, targets))
     for path in (fresh_home / "networks").glob("*/image.bin"):
         content = bytearray(path.read_bytes())
         content[len(content) // 2 :: 97] = bytes(len(content[len(content) // 2 :: 97]))
         path.write_bytes(bytes(content))
-    assert all(found.ok for found in verify.verify(model, places))
+    assert all(check.ok for check in verify.verify(model, targets))
 
 
 def test_what_was_published_names_known_checkpoints() -> None:
@@ -70,12 +70,12 @@ def test_figures_are_compared(tmp_path: Path) -> None:
     picture.save(path)
     prompts = ("a photo of a cat", "x")
     logits = judge_of(folder).logits([Image.open(path)], list(prompts))[0]
-    known = verify.Golden("x/y", str(path), prompts, "here", logits=tuple(logits.tolist()))
+    golden_logits = verify.Golden("x/y", str(path), prompts, "here", logits=tuple(logits.tolist()))
     encoder = unseen.load(folder, exact=True).encoder
-    np.testing.assert_allclose(verify.compare(encoder, known), logits, atol=1e-3)
+    np.testing.assert_allclose(verify.compare(encoder, golden_logits), logits, atol=1e-3)
     softmax = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
-    chances = verify.Golden("x/y", str(path), prompts, "here", probabilities=tuple(softmax))
-    np.testing.assert_allclose(verify.compare(encoder, chances), softmax, atol=1e-4)
+    golden = verify.Golden("x/y", str(path), prompts, "here", probabilities=tuple(softmax))
+    np.testing.assert_allclose(verify.compare(encoder, golden), softmax, atol=1e-4)
 
 
 def test_without_a_network_the_picture_is_said_to_be_missing(tmp_path: Path) -> None:
@@ -84,5 +84,5 @@ def test_without_a_network_the_picture_is_said_to_be_missing(tmp_path: Path) -> 
     folder = checkpoints.clip(tmp_path / "clip")
     for nowhere in (str(tmp_path / "none.png"), "http://127.0.0.1:9/none.jpg"):
         known = verify.Golden("x/y", nowhere, ("a", "b"), "here", logits=(1.0, 2.0))
-        found = _golden(known, unseen.load(folder).encoder)
-        assert found["ok"] is None and "not compared" in found["text"]
+        comparison = _golden(known, unseen.load(folder).encoder)
+        assert comparison["ok"] is None and "not compared" in comparison["text"]

@@ -12,7 +12,7 @@ import unseen
 from unseen.errors import LabelError
 from unseen.label_lint import Finding, Subject, examine, look_at, semantic, spelling
 from unseen.label_lint.context import vocabulary
-from unseen.label_lint.lexical import kept_of
+from unseen.label_lint.lexical import fitting_prefix
 from unseen.labels.label_set import LabelSet
 
 
@@ -26,11 +26,14 @@ def small(shapes_clip: Path) -> unseen.Classifier:
     return unseen.load(shapes_clip)
 
 
-def found(classifier: unseen.Classifier, labels: object, **options: object) -> list[Finding]:
+def findings_of(classifier: unseen.Classifier, labels: object, **options: object) -> list[Finding]:
     return examine(classifier, labels, **options)[0]  # type: ignore[arg-type]
 
 
-def of(findings: list[Finding], kind: str) -> list[Finding]:
+Examined = tuple[Subject, np.ndarray, list[str], list[Finding]]
+
+
+def of_kind(findings: list[Finding], kind: str) -> list[Finding]:
     return [finding for finding in findings if finding.kind == kind]
 
 
@@ -100,15 +103,15 @@ def test_tokens_are_those_of_the_judge(small: unseen.Classifier, shapes_clip: Pa
     prompt = f"{long}and a green ring"
     labels = {"crowd": prompt, "one": "a red circle", "two": [f"{long} {i}" for i in range(2)]}
     findings, subject = examine(small, labels)
-    about = of(findings, "too-long")
+    about = of_kind(findings, "too-long")
     assert [f.labels for f in about] == [("crowd",), ("two",)]
     count = len(judge(prompt).input_ids)
     assert about[0].figures["tokens"] == count > context == about[0].figures["context"]
-    kept = kept_of(subject, prompt)
+    prefix = fitting_prefix(subject, prompt)
     lost = about[0].problem.split("tokens, and")[1].split("'")[1]
-    assert f"{kept} {lost}" == prompt
-    one_more = f"{kept} {lost.split()[0]}"
-    assert len(judge(kept).input_ids) <= context < len(judge(one_more).input_ids)
+    assert f"{prefix} {lost}" == prompt
+    one_more = f"{prefix} {lost.split()[0]}"
+    assert len(judge(prefix).input_ids) <= context < len(judge(one_more).input_ids)
     # What is advised: every clause fits, and the average is that of these prompts.
     parts = spelling.pieces(prompt)
     sizes = [len(judge(part).input_ids) for part in parts]
@@ -121,19 +124,19 @@ def test_tokens_are_those_of_the_judge(small: unseen.Classifier, shapes_clip: Pa
 
 def test_a_template_that_cuts_the_label_off_is_an_error(small: unseen.Classifier) -> None:
     template = "a small red circle left of a large blue square " * 4 + "and {}"
-    findings = found(small, ["cat", "dog"], template=template)
-    assert {f.severity for f in of(findings, "too-long")} == {"error"}
-    assert "name with it" in of(findings, "too-long")[0].problem
-    (same,) = of(findings, "same-tokens")
+    findings = findings_of(small, ["cat", "dog"], template=template)
+    assert {f.severity for f in of_kind(findings, "too-long")} == {"error"}
+    assert "name with it" in of_kind(findings, "too-long")[0].problem
+    (same,) = of_kind(findings, "same-tokens")
     assert same.labels == ("cat", "dog") and same.severity == "error"
 
 
 def test_labels_of_the_same_tokens(builtin: unseen.Classifier) -> None:
-    findings = found(builtin, ["Cat", "cat", "dog", "猫"])
-    assert [f.labels for f in of(findings, "same-tokens")] == [("Cat", "cat")]
-    assert [f.labels for f in of(findings, "unreadable")] == [("猫",)]
-    assert findings[0].severity == "error" and not of(findings, "duplicate")
-    assert not of(findings, "near-synonym")  # it was said already
+    findings = findings_of(builtin, ["Cat", "cat", "dog", "猫"])
+    assert [f.labels for f in of_kind(findings, "same-tokens")] == [("Cat", "cat")]
+    assert [f.labels for f in of_kind(findings, "unreadable")] == [("猫",)]
+    assert findings[0].severity == "error" and not of_kind(findings, "duplicate")
+    assert not of_kind(findings, "near-synonym")  # it was said already
 
 
 # what one label shows
@@ -159,45 +162,45 @@ KINDS = {
 @pytest.mark.parametrize("label, kind", KINDS.items())
 def test_one_bad_label_among_good_ones(label: str, kind: str, builtin: unseen.Classifier) -> None:
     good = ["castle tower", "red panda", "bicycle", "pizza"]
-    findings = found(builtin, [*good, label], background=["wallpaper"])
+    findings = findings_of(builtin, [*good, label], background=["wallpaper"])
     assert kind in {f.kind for f in findings if label in f.labels}
     assert not [f for f in findings if {*f.labels} & {*good} and label not in f.labels]
     if kind != "file-name":
         # With a prompt of its own the name is only shown, and not read: but for what it means.
-        own = found(builtin, {**dict.fromkeys(good), label: "a large green lizard"})
-        kinds = {f.kind for f in own if label in f.labels}
+        with_prompt = findings_of(builtin, {**dict.fromkeys(good), label: "a large green lizard"})
+        kinds = {f.kind for f in with_prompt if label in f.labels}
         assert kinds == ({kind} if kind in ("negation", "catch-all") else set())
 
 
 def test_a_good_set_has_nothing_but_notes(builtin: unseen.Classifier) -> None:
     labels = ["cat", "castle", "bicycle", "pizza", "helicopter"]
-    assert [f.kind for f in found(builtin, labels)] == ["missing-other"]
-    assert found(builtin, labels, background=["wallpaper"]) == []
+    assert [f.kind for f in findings_of(builtin, labels)] == ["missing-other"]
+    assert findings_of(builtin, labels, background=["wallpaper"]) == []
 
 
 def test_capitals_matter_only_to_a_model_that_tells_them(
     builtin: unseen.Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not of(found(builtin, ["Castle", "bicycle"]), "capitals")
+    assert not of_kind(findings_of(builtin, ["Castle", "bicycle"]), "capitals")
     monkeypatch.setattr(
         Subject, "ids", lambda self, texts, context=None: [[ord(c) for c in t] for t in texts]
     )
-    (about,) = of(found(builtin, ["Castle", "bicycle"]), "capitals")
+    (about,) = of_kind(findings_of(builtin, ["Castle", "bicycle"]), "capitals")
     assert about.labels == ("Castle",) and "'castle'" in about.advice
 
 
 def test_given_twice_alone_and_a_set_that_cannot_be(builtin: unseen.Classifier) -> None:
-    findings = found(builtin, ["castle", "castle"])
+    findings = findings_of(builtin, ["castle", "castle"])
     assert {f.kind for f in findings} == {"given-twice", "alone"}
-    assert not of(found(builtin, ["castle"], background=["a tree"]), "alone")
+    assert not of_kind(findings_of(builtin, ["castle"], background=["a tree"]), "alone")
     with pytest.raises(LabelError):
-        found(builtin, [])
+        findings_of(builtin, [])
 
 
 def test_a_compiled_set(builtin: unseen.Classifier, tmp_path: Path) -> None:
     path = tmp_path / "labels.safetensors"
     builtin.compile(["no cat", "castle"], background=["a tree"]).save(path)
-    assert [f.kind for f in found(builtin, path)] == ["negation"]
+    assert [f.kind for f in findings_of(builtin, path)] == ["negation"]
 
 
 # pairs
@@ -210,25 +213,25 @@ def test_what_is_usual_is_the_models_own(
         subject = Subject(classifier, LabelSet.of(["castle", "bicycle"]))
         rows = subject.neutral
         all_pairs = [float(rows[i] @ rows[j]) for i in range(len(rows)) for j in range(i)]
-        assert len(subject.usual) == len(all_pairs)
+        assert len(subject.usual_cosines) == len(all_pairs)
         for cosine in (0.2, 0.5, 0.9):
-            below = sum(one < cosine for one in all_pairs) / len(all_pairs)
+            below = sum(pair_cosine < cosine for pair_cosine in all_pairs) / len(all_pairs)
             assert subject.usual_part(cosine) == pytest.approx(below, abs=1e-3)
-        assert subject.at(0.9) == pytest.approx(np.quantile(all_pairs, 0.9), abs=1e-5)
+        assert subject.quantile(0.9) == pytest.approx(np.quantile(all_pairs, 0.9), abs=1e-5)
 
 
 def test_the_predicted_share_is_what_classify_says(builtin: unseen.Classifier) -> None:
     """Of a picture that has the usual cosine to one label, and nothing else."""
     subject = Subject(builtin, LabelSet.of(["pliers", "wrench"]))
-    one, other = subject.vectors
-    outside = np.random.default_rng(0).normal(size=one.size).astype(np.float32)
+    first, second = subject.vectors
+    outside = np.random.default_rng(0).normal(size=first.size).astype(np.float32)
     for vector in np.linalg.qr(subject.vectors.T)[0].T:
         outside -= vector * (vector @ outside)
     outside /= np.linalg.norm(outside)
-    picture = subject.match * one + np.sqrt(1 - subject.match**2) * outside
-    chances = np.exp(builtin.model.score.scale * (subject.vectors @ picture))
-    expected = chances[1] / chances.sum()
-    assert subject.share(float(one @ other)) == pytest.approx(expected, rel=1e-3)
+    picture = subject.match * first + np.sqrt(1 - subject.match**2) * outside
+    weights = np.exp(builtin.model.score.scale * (subject.vectors @ picture))
+    expected = weights[1] / weights.sum()
+    assert subject.share(float(first @ second)) == pytest.approx(expected, rel=1e-3)
     picture = builtin.encode_images(["src/unseen/data/check/cat.jpg"])[0]
     word = builtin.encode_texts(["a photo of a cat"])[0]
     assert subject.match == pytest.approx(float(picture @ word), abs=1e-5)
@@ -237,12 +240,13 @@ def test_the_predicted_share_is_what_classify_says(builtin: unseen.Classifier) -
 def test_synonyms_plurals_and_kinds(builtin: unseen.Classifier) -> None:
     labels = ["sofa", "couch", "dogs", "dog", "panda", "red panda", "pizza", "red_panda"]
     findings, subject = examine(builtin, labels, background=("wallpaper",))
-    near = {f.labels: f for f in of(findings, "near-synonym")}
-    assert ("sofa", "couch") in near and "two prompts" in near["sofa", "couch"].advice
-    assert "'panda' means all but" in near["panda", "red panda"].advice
-    assert [f.labels for f in of(findings, "plural")] == [("dogs", "dog")]
-    assert ("dogs", "dog") not in near and ("red panda", "red_panda") not in near
-    pair = near["sofa", "couch"]
+    near_synonyms = {f.labels: f for f in of_kind(findings, "near-synonym")}
+    assert ("sofa", "couch") in near_synonyms
+    assert "two prompts" in near_synonyms["sofa", "couch"].advice
+    assert "'panda' means all but" in near_synonyms["panda", "red panda"].advice
+    assert [f.labels for f in of_kind(findings, "plural")] == [("dogs", "dog")]
+    assert ("dogs", "dog") not in near_synonyms and ("red panda", "red_panda") not in near_synonyms
+    pair = near_synonyms["sofa", "couch"]
     merged = builtin.compile({"sofa": ["a photo of a sofa", "a photo of a couch"]}).matrix[0]
     assert pair.figures["merged"] == pytest.approx(float(merged @ subject.vectors[0]), abs=1e-4)
     assert pair.figures["cosine"] == pytest.approx(float(subject.vectors[0] @ subject.vectors[1]))
@@ -252,11 +256,11 @@ def test_so_many_pairs_are_named_and_the_rest_counted(
     builtin: unseen.Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     labels = ["sofa", "couch", "car", "automobile", "doughnut", "donut"]
-    every = of(found(builtin, labels), "near-synonym")
+    every = of_kind(findings_of(builtin, labels), "near-synonym")
     monkeypatch.setattr(semantic, "PAIRS", 1)
-    findings = found(builtin, labels)
-    assert len(of(findings, "near-synonym")) == 1 < len(every)
-    (more,) = of(findings, "more-near-synonym")
+    findings = findings_of(builtin, labels)
+    assert len(of_kind(findings, "near-synonym")) == 1 < len(every)
+    (more,) = of_kind(findings, "more-near-synonym")
     assert more.figures["pairs"] == len(every) - 1
     cosines = [f.figures["cosine"] for f in every]
     assert cosines == sorted(cosines, reverse=True)
@@ -279,7 +283,9 @@ def test_company_says_which_sense_is_meant(
     labels: str, severity: str | None, sense: str | None, builtin: unseen.Classifier
 ) -> None:
     word = labels.split()[0]
-    about = [f for f in of(found(builtin, labels.split()), "homograph") if f.labels == (word,)]
+    about = [
+        f for f in of_kind(findings_of(builtin, labels.split()), "homograph") if f.labels == (word,)
+    ]
     assert [f.severity for f in about] == ([severity] if severity else [])
     assert all(f"'{word} ({sense})'" in f.advice for f in about)
     assert all(f.advice.startswith("leave it if") == (severity == "note") for f in about)
@@ -287,7 +293,7 @@ def test_company_says_which_sense_is_meant(
 
 def test_the_label_next_to_a_homograph(builtin: unseen.Classifier) -> None:
     labels = ["crane", "heron", "stork", "pigeon"]
-    (about,) = of(found(builtin, labels), "homograph")
+    (about,) = of_kind(findings_of(builtin, labels), "homograph")
     prompt = "a photo of a crane, a tall bird with long legs"
     assert repr(prompt) in about.advice
     rows = builtin.compile(labels).matrix
@@ -302,17 +308,17 @@ def test_the_label_next_to_a_homograph(builtin: unseen.Classifier) -> None:
 
 def test_what_background_labels_would_do(builtin: unseen.Classifier) -> None:
     labels = ["cat", "castle", "pizza"]
-    (about,) = of(found(builtin, labels), "missing-other")
+    (about,) = of_kind(findings_of(builtin, labels), "missing-other")
     assert 0.2 < about.figures["sure"] < 1 and about.figures["unknown"] > 0.5
     assert about.figures["kept"] == 1
-    assert not of(found(builtin, labels, background=["a thing"]), "missing-other")
+    assert not of_kind(findings_of(builtin, labels, background=["a thing"]), "missing-other")
 
 
 # pictures
 
 
 @pytest.fixture(scope="module")
-def looked(
+def examined_photographs(
     builtin: unseen.Classifier, photographs: Path
 ) -> tuple[Subject, np.ndarray, list[str], list[Finding]]:
     """Six animals on all photographs."""
@@ -324,15 +330,16 @@ def looked(
 
 
 def test_pictures_that_nothing_fits(
-    looked: tuple[Subject, np.ndarray, list[str], list[Finding]], builtin: unseen.Classifier
+    examined_photographs: Examined,
+    builtin: unseen.Classifier,
 ) -> None:
-    subject, rows, names, findings = looked
-    groups = of(findings, "fits-nothing")
-    truth = dict(zip(names, (Path(name).parent.name for name in names), strict=True))
-    said = {truth[name] for f in groups for name in f.pictures}
-    assert len(groups) > 5 and not said & {"cat", "dog", "cow", "horse"}
+    subject, rows, names, findings = examined_photographs
+    groups = of_kind(findings, "fits-nothing")
+    folder_of = dict(zip(names, (Path(name).parent.name for name in names), strict=True))
+    folders = {folder_of[name] for f in groups for name in f.pictures}
+    assert len(groups) > 5 and not folders & {"cat", "dog", "cow", "horse"}
     tools = next(f for f in groups if "pliers" in f.advice)
-    assert {truth[n] for n in tools.pictures} <= {
+    assert {folder_of[n] for n in tools.pictures} <= {
         "wrench", "scissors", "pliers", "screwdriver", "hammer", "nail_clipper", "measuring_tape"
     }  # fmt: skip
     # The effect is what classifying again with the suggested word gives.
@@ -346,28 +353,30 @@ def test_pictures_that_nothing_fits(
 
 
 def test_labels_that_never_win(
-    looked: tuple[Subject, np.ndarray, list[str], list[Finding]], builtin: unseen.Classifier
+    examined_photographs: Examined,
+    builtin: unseen.Classifier,
 ) -> None:
-    subject, rows, names, findings = looked
-    chances = rows @ builtin.compile(subject.names).matrix.T
-    losers = {subject.names[i] for i in range(6) if not (chances.argmax(1) == i).any()}
-    assert {f.labels[0] for f in of(findings, "never-wins")} == losers
-    assert {f.severity for f in of(findings, "never-wins")} <= {"warning"}  # 117 pictures are many
-    few = of(look_at(subject, rows[:3], names[:3]), "never-wins")
+    subject, rows, names, findings = examined_photographs
+    weights = rows @ builtin.compile(subject.names).matrix.T
+    losers = {subject.names[i] for i in range(6) if not (weights.argmax(1) == i).any()}
+    assert {f.labels[0] for f in of_kind(findings, "never-wins")} == losers
+    # 117 pictures are many
+    assert {f.severity for f in of_kind(findings, "never-wins")} <= {"warning"}
+    few = of_kind(look_at(subject, rows[:3], names[:3]), "never-wins")
     assert few and {f.severity for f in few} == {"note"}
     assert look_at(subject, rows[:0], []) == []
 
 
 def test_labels_that_always_tie(builtin: unseen.Classifier) -> None:
     _, subject = examine(builtin, ["castle", "pizza", "bicycle"])
-    one, two, three = subject.compiled.matrix
+    castle, pizza, bicycle = subject.compiled.matrix
     rng = np.random.default_rng(0)
-    rows = [one + two + rng.normal(size=one.size) * 0.0005 for _ in range(8)]
-    rows += [three] * 4
+    rows = [castle + pizza + rng.normal(size=castle.size) * 0.0005 for _ in range(8)]
+    rows += [bicycle] * 4
     pictures = np.array([row / np.linalg.norm(row) for row in rows], dtype=np.float32)
     findings = look_at(subject, pictures, [f"{i}.jpg" for i in range(12)])
-    (tie,) = of(findings, "always-ties")
+    (tie,) = of_kind(findings, "always-ties")
     assert set(tie.labels) == {"castle", "pizza"}
     assert tie.figures["both"] == 8 and set(tie.pictures) <= {f"{i}.jpg" for i in range(8)}
-    clear = np.array([one] * 4 + [two] * 4 + [three] * 4, dtype=np.float32)
-    assert not of(look_at(subject, clear, [str(i) for i in range(12)]), "always-ties")
+    clear = np.array([castle] * 4 + [pizza] * 4 + [bicycle] * 4, dtype=np.float32)
+    assert not of_kind(look_at(subject, clear, [str(i) for i in range(12)]), "always-ties")

@@ -26,7 +26,7 @@ from unseen.learning.calibration_fits import (
     mean_prior,
 )
 from unseen.prediction import score
-from unseen.prediction.calibration import METHODS, Calibration, beside, plain
+from unseen.prediction.calibration import METHODS, Calibration, beside, uncalibrated_probabilities
 
 LABELS = shapes.labels()[:12]
 RESAMPLES = 1000
@@ -59,14 +59,16 @@ def true_scores(clf: unseen.Classifier, photographs: Path) -> dict[str, tuple[np
     every, truth = shapes.labels(), np.repeat(np.arange(80), 5)
     compiled = clf.compile(every)
     rows = clf.encode_images([blurred(la, 700 + s) for la in every for s in range(5)])
-    shaped = plain(score.logits(rows @ compiled.matrix.T, clf.model.score), compiled)
+    shaped = uncalibrated_probabilities(
+        score.logits(rows @ compiled.matrix.T, clf.model.score), compiled
+    )
     builtin = unseen.load()
     files = sorted(photographs.glob("*/*.jpg"))
     names = [file.parent.name.replace("_", " ") for file in files]
     labels = sorted(set(names))
     own = builtin.compile(labels)
     rows = builtin.encode_images(files)
-    seen = plain(score.logits(rows @ own.matrix.T, builtin.model.score), own)
+    seen = uncalibrated_probabilities(score.logits(rows @ own.matrix.T, builtin.model.score), own)
     return {"shapes": (shaped, truth), "photographs": (seen, np.array([*map(labels.index, names)]))}
 
 

@@ -177,7 +177,7 @@ def test_what_makes_no_sense_of_it_is_refused(classifier: unseen.Classifier) -> 
     picture, _ = pictures()[0]
     with pytest.raises(LabelError, match="one label a picture"):
         classifier.classify(picture, multi_label=True)
-    with pytest.raises(LabelError, match="knows its labels alone"):
+    with pytest.raises(LabelError, match="knows only its own labels"):
         classifier.classify(picture, unknown="auto")
     rows = classifier.encode_images([p for p, _ in pictures()[:8]])
     with pytest.raises(LabelError, match="by_pictures"):

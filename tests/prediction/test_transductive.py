@@ -41,17 +41,19 @@ def clusters(
     """
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(len(sizes), d))
-    truth = np.repeat(np.arange(len(sizes)), sizes)
-    images = centres[truth] + spread * rng.normal(size=(len(truth), d)) + bias * rng.normal(size=d)
-    return unit(images), unit(centres), truth
+    y_true = np.repeat(np.arange(len(sizes)), sizes)
+    images = (
+        centres[y_true] + spread * rng.normal(size=(len(y_true), d)) + bias * rng.normal(size=d)
+    )
+    return unit(images), unit(centres), y_true
 
 
 def zero_shot(images: np.ndarray, texts: np.ndarray, score: Score = CLIP) -> np.ndarray:
     return softmax(images @ texts.T * np.float32(score.scale))
 
 
-def right(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    return float((probabilities.argmax(1) == truth).mean())
+def right(probabilities: np.ndarray, y_true: np.ndarray) -> float:
+    return float((probabilities.argmax(1) == y_true).mean())
 
 
 # what holds for any collection
@@ -72,11 +74,11 @@ def test_rows_are_probabilities(
     rng = np.random.default_rng(seed)
     images, texts = unit(rng.normal(size=(n, d))), unit(rng.normal(size=(k, d)))
     images[:repeated] = images[0]
-    found = transduce(images, texts, Score("softmax", scale))
-    assert found.shape == (n, k)
-    assert found.dtype == np.float32
-    assert (found >= 0).all()
-    np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
+    probabilities = transduce(images, texts, Score("softmax", scale))
+    assert probabilities.shape == (n, k)
+    assert probabilities.dtype == np.float32
+    assert (probabilities >= 0).all()
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
 
 
 def test_twice_the_same_and_nothing_is_written_into() -> None:
@@ -88,13 +90,13 @@ def test_twice_the_same_and_nothing_is_written_into() -> None:
 
 def test_the_order_of_pictures_and_labels_does_not_matter() -> None:
     images, texts, _ = clusters([40, 30, 20, 10, 5, 0], spread=1.0, bias=2.5)
-    found = transduce(images, texts, SOFT)
-    assert (np.abs(found - zero_shot(images, texts, SOFT)).max(1) > 0.1).mean() > 0.1
+    probabilities = transduce(images, texts, SOFT)
+    assert (np.abs(probabilities - zero_shot(images, texts, SOFT)).max(1) > 0.1).mean() > 0.1
     rng = np.random.default_rng(1)
     pictures, labels = rng.permutation(len(images)), rng.permutation(len(texts))
     np.testing.assert_allclose(
         transduce(images[pictures], texts[labels], SOFT),
-        found[np.ix_(pictures, labels)],
+        probabilities[np.ix_(pictures, labels)],
         atol=2e-3,
     )
 
@@ -117,23 +119,23 @@ def test_memory_is_that_of_the_answer_the_axes_and_blocks(monkeypatch: pytest.Mo
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    answer, axes, rows = 20_000 * 50 * 4, 20_000 * 32 * 4, 20_000 * 400  # a row in _distinct
+    answer, axes, rows = 20_000 * 50 * 4, 20_000 * 32 * 4, 20_000 * 400  # a row in _unique
     assert peak < answer + axes + rows + 12 * 4 * (1 << 17)
 
 
 def test_identical_pictures_get_identical_rows_and_count_once() -> None:
     images, texts, _ = clusters([20, 15, 10], bias=0.7)
     copies = np.array([0, *range(45), 0, 44, 0, *[30] * 200])
-    found = transduce(images[copies], texts, CLIP)
-    np.testing.assert_array_equal(found, transduce(images, texts, CLIP)[copies])
+    probabilities = transduce(images[copies], texts, CLIP)
+    np.testing.assert_array_equal(probabilities, transduce(images, texts, CLIP)[copies])
 
 
 @pytest.mark.parametrize("n", [1, 2, 19, 20])
 def test_fewer_than_twenty_pictures_keep_their_zero_shot_answers(n: int) -> None:
     images, texts, _ = clusters([10, 10], bias=2.0)
     for many in (images[-n:], np.repeat(images[-n:], 30, axis=0)):
-        found, before = transduce(many, texts, SOFT), zero_shot(many, texts, SOFT)
-        assert np.allclose(found, before, rtol=1e-5, atol=1e-7) == (n < 20)
+        probabilities, before = transduce(many, texts, SOFT), zero_shot(many, texts, SOFT)
+        assert np.allclose(probabilities, before, rtol=1e-5, atol=1e-7) == (n < 20)
 
 
 def test_pictures_that_hardly_differ_keep_their_zero_shot_answers() -> None:
@@ -159,10 +161,10 @@ def test_a_sigmoid_family_is_taken_for_the_softmax_of_its_logits() -> None:
 
 def test_progress_rises_to_all() -> None:
     images, texts, _ = clusters([20, 15, 10])
-    told: list[tuple[int, int]] = []
-    transduce(images, texts, CLIP, progress=lambda done, of: told.append((done, of)))
-    assert told == sorted(told)
-    assert told[-1][0] == told[-1][1] == 45 * transductive.PASSES
+    calls: list[tuple[int, int]] = []
+    transduce(images, texts, CLIP, progress=lambda done, of: calls.append((done, of)))
+    assert calls == sorted(calls)
+    assert calls[-1][0] == calls[-1][1] == 45 * transductive.PASSES
 
 
 @pytest.mark.parametrize("shapes", [((3, 4), (2, 5)), ((4,), (2, 4)), ((3, 4), (4,))])
@@ -177,10 +179,10 @@ def test_shapes_that_do_not_fit(shapes: tuple[tuple[int, ...], tuple[int, ...]])
 
 @pytest.mark.parametrize("sizes", [[60] * 20, [15] * 20, [5 * i for i in range(1, 21)]])
 def test_a_bias_of_all_pictures_is_repaired(sizes: list[int]) -> None:
-    images, texts, truth = clusters(sizes, bias=3.0)
-    before = right(zero_shot(images, texts, SOFT), truth)
+    images, texts, y_true = clusters(sizes, bias=3.0)
+    before = right(zero_shot(images, texts, SOFT), y_true)
     assert before < 0.75
-    assert 1 - right(transduce(images, texts, SOFT), truth) < (1 - before) / 5
+    assert 1 - right(transduce(images, texts, SOFT), y_true) < (1 - before) / 5
 
 
 @pytest.mark.parametrize(
@@ -197,9 +199,9 @@ def test_a_bias_of_all_pictures_is_repaired(sizes: list[int]) -> None:
 )
 @pytest.mark.parametrize("seed", range(3))
 def test_what_was_right_stays_right(sizes: list[int], seed: int) -> None:
-    images, texts, truth = clusters(sizes, spread=0.9, seed=seed)
-    assert right(zero_shot(images, texts, SOFT), truth) == 1
-    assert right(transduce(images, texts, SOFT), truth) == 1
+    images, texts, y_true = clusters(sizes, spread=0.9, seed=seed)
+    assert right(zero_shot(images, texts, SOFT), y_true) == 1
+    assert right(transduce(images, texts, SOFT), y_true) == 1
 
 
 @pytest.mark.parametrize(("n", "k"), [(500, 10), (100, 50), (40, 300), (3000, 2)])
@@ -219,7 +221,7 @@ def test_a_collection_without_classes_changes_next_to_nothing(n: int, k: int) ->
 
 def test_principal_axes_are_those_of_scikit_learn() -> None:
     images, _, _ = clusters([30, 20, 10], d=24)
-    axes, variance = transductive.principal_axes(images, flat=transductive.FLAT)
+    axes, variance = transductive.principal_axes(images, min_variance=transductive.MIN_VARIANCE)
     judge = PCA().fit(images)
     np.testing.assert_allclose(variance, judge.explained_variance_, rtol=1e-4)
     np.testing.assert_allclose(np.abs(axes), np.abs(judge.transform(images)), atol=1e-4)
@@ -227,31 +229,31 @@ def test_principal_axes_are_those_of_scikit_learn() -> None:
 
 def test_fewer_pictures_than_dimensions_have_one_axis_less_than_pictures() -> None:
     images, _, _ = clusters([10, 11], d=64)
-    axes, variance = transductive.principal_axes(images, flat=transductive.FLAT)
+    axes, variance = transductive.principal_axes(images, min_variance=transductive.MIN_VARIANCE)
     assert axes.shape == (21, 20)
     np.testing.assert_allclose(axes.var(0, ddof=1), variance, rtol=1e-3)
 
 
 def _mixture(
-    images: np.ndarray, answer: np.ndarray
+    images: np.ndarray, probabilities: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, transductive._Classes]:
-    axes, variance = transductive.principal_axes(images, flat=transductive.FLAT)
-    seen = transductive._Seen.none(answer.shape[1], axes.shape[1])
-    seen.add(answer, axes)
-    return axes, variance, transductive._Classes.of(seen, variance, len(images))
+    axes, variance = transductive.principal_axes(images, min_variance=transductive.MIN_VARIANCE)
+    statistics = transductive._Statistics.zeros(probabilities.shape[1], axes.shape[1])
+    statistics.add(probabilities, axes)
+    return axes, variance, transductive._Classes.of(statistics, variance, len(images))
 
 
 def test_variances_are_those_of_the_analysis_of_variance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With sure pictures and no doubt: the pooled variance of the classes, as numpy has it."""
-    monkeypatch.setattr(transductive, "DOUBT", 0.0)
-    monkeypatch.setattr(transductive, "DOUBT_A_LABEL", 0.0)
-    images, _, truth = clusters([12, 7, 25], d=10)
-    axes, variance, found = _mixture(images, np.eye(3, dtype=np.float32)[truth])
-    groups = [axes[truth == c] for c in range(3)]
+    """With sure pictures and no prior: the pooled variance of the classes, as numpy has it."""
+    monkeypatch.setattr(transductive, "PRIOR_PICTURES", 0.0)
+    monkeypatch.setattr(transductive, "PRIOR_PICTURES_PER_LABEL", 0.0)
+    images, _, y_true = clusters([12, 7, 25], d=10)
+    axes, variance, classes = _mixture(images, np.eye(3, dtype=np.float32)[y_true])
+    groups = [axes[y_true == c] for c in range(3)]
     pooled = sum(g.var(0, ddof=1) * (len(g) - 1) for g in groups) / (len(axes) - 3)
-    assert len(found.axes) >= 2
-    np.testing.assert_allclose(found.within, pooled[found.axes], rtol=1e-4)
-    np.testing.assert_allclose(found.within + found.between, variance[found.axes], rtol=1e-5)
+    assert len(classes.axes) >= 2
+    np.testing.assert_allclose(classes.within, pooled[classes.axes], rtol=1e-4)
+    np.testing.assert_allclose(classes.within + classes.between, variance[classes.axes], rtol=1e-5)
 
 
 def test_the_likelihood_is_what_the_joint_normal_leaves_to_a_picture() -> None:
@@ -260,26 +262,28 @@ def test_the_likelihood_is_what_the_joint_normal_leaves_to_a_picture() -> None:
     So log p(x | its class) = log p(the class with x) - log p(the class without), with no formula of
     ours in it; x's own class is the one without it, and one class has no picture at all.
     """
-    images, _, truth = clusters([6, 1, 14], d=8)
-    answer = np.eye(4, dtype=np.float32)[truth]
-    axes, _, found = _mixture(images, answer)
-    x = axes[:, found.axes].astype(np.float64)
+    images, _, y_true = clusters([6, 1, 14], d=8)
+    probabilities = np.eye(4, dtype=np.float32)[y_true]
+    axes, _, classes = _mixture(images, probabilities)
+    x = axes[:, classes.axes].astype(np.float64)
 
     def joint(rows: np.ndarray) -> float:
         n = len(rows)
         return sum(
             multivariate_normal(np.zeros(n), w * np.eye(n) + b * np.ones((n, n))).logpdf(column)
-            for column, w, b in zip(rows.T, found.within, found.between, strict=True)
+            for column, w, b in zip(rows.T, classes.within, classes.between, strict=True)
             if n
         )
 
-    wanted = np.empty((len(x), 4))
+    expected = np.empty((len(x), 4))
     for i in range(len(x)):
         for c in range(4):
-            others = x[(truth == c) & (np.arange(len(x)) != i)]
-            wanted[i, c] = joint(np.vstack([others, x[i]])) - joint(others)
-    constant = 0.5 * len(found.axes) * np.log(2 * np.pi)
-    np.testing.assert_allclose(found.likelihood(axes, answer), wanted + constant, atol=2e-3)
+            others = x[(y_true == c) & (np.arange(len(x)) != i)]
+            expected[i, c] = joint(np.vstack([others, x[i]])) - joint(others)
+    constant = 0.5 * len(classes.axes) * np.log(2 * np.pi)
+    np.testing.assert_allclose(
+        classes.likelihood(axes, probabilities), expected + constant, atol=2e-3
+    )
 
 
 # on models with meaning
@@ -291,13 +295,13 @@ def test_blurred_shapes(shapes_clip: Path) -> None:
     labels = shapes.labels()
     drawn = [shapes.draw(shapes.scene(label), seed) for label in labels for seed in range(5)]
     texts = classifier.compile(labels).matrix
-    truth = np.repeat(np.arange(80), 5)
+    y_true = np.repeat(np.arange(80), 5)
     score = classifier.model.score
     sharp = classifier.encode_images(drawn)
     blurred = classifier.encode_images(p.filter(ImageFilter.GaussianBlur(3.5)) for p in drawn)
-    before = right(zero_shot(blurred, texts, score), truth)
-    assert right(transduce(blurred, texts, score), truth) > before + 0.08
-    assert right(transduce(sharp, texts, score), truth) > 0.99
+    before = right(zero_shot(blurred, texts, score), y_true)
+    assert right(transduce(blurred, texts, score), y_true) > before + 0.08
+    assert right(transduce(sharp, texts, score), y_true) > 0.99
 
 
 def test_fewer_pictures_than_labels_lose_nothing(shapes_clip: Path) -> None:
@@ -312,12 +316,12 @@ def test_fewer_pictures_than_labels_lose_nothing(shapes_clip: Path) -> None:
             large = np.asarray(tiny.resize((64, 64), Image.Resampling.BICUBIC))
             drawn.append((large + rng.normal(0, 20, (64, 64, 3))).clip(0, 255).astype(np.uint8))
     images, texts = classifier.encode_images(drawn), classifier.compile(labels).matrix
-    truth, score = np.repeat(np.arange(80), 4), classifier.model.score
+    y_true, score = np.repeat(np.arange(80), 4), classifier.model.score
     gains = []
     for _ in range(8):
-        few = rng.permutation(len(truth))[:40]
-        before = right(zero_shot(images[few], texts, score), truth[few])
-        gains.append(right(transduce(images[few], texts, score), truth[few]) - before)
+        few = rng.permutation(len(y_true))[:40]
+        before = right(zero_shot(images[few], texts, score), y_true[few])
+        gains.append(right(transduce(images[few], texts, score), y_true[few]) - before)
     assert np.mean(gains) > -0.01
 
 
@@ -327,9 +331,9 @@ def test_photographs(photographs: Path) -> None:
     files = sorted(photographs.glob("*/*.jpg"))
     names = [file.parent.name.replace("_", " ") for file in files]
     labels = sorted(set(names))
-    truth = np.array([labels.index(name) for name in names])
+    y_true = np.array([labels.index(name) for name in names])
     images, texts = classifier.encode_images(files), classifier.compile(labels).matrix
     score = classifier.model.score
-    assert right(transduce(images, texts, score), truth) >= right(
-        zero_shot(images, texts, score), truth
+    assert right(transduce(images, texts, score), y_true) >= right(
+        zero_shot(images, texts, score), y_true
     )

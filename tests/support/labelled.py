@@ -18,7 +18,7 @@ from unseen.annotation.pictures import Proposal
 
 
 @dataclass
-class Made:
+class HandLabel:
     """`path` below the folder; `like`: the number of a picture whose vector is nearly the same."""
 
     path: str
@@ -35,42 +35,42 @@ def _vectors() -> Any:
     return np.linalg.qr(rows)[0].astype(np.float32)
 
 
-def labelling(folder: Path, pictures: Sequence[Made], names: Sequence[str]) -> Labelling:
+def label_by_hand(folder: Path, pictures: Sequence[HandLabel], names: Sequence[str]) -> Labelling:
     rng = np.random.default_rng(0)
     vectors = _vectors()
     proposals = []
-    for number, one in enumerate(pictures):
-        path = folder / one.path
+    for number, picture in enumerate(pictures):
+        path = folder / picture.path
         path.parent.mkdir(parents=True, exist_ok=True)
         noise = rng.integers(0, 255, (6 + number % 3, 9, 3), dtype=np.uint8)
         with path.open("wb") as file:
             Image.fromarray(noise).save(file, "PNG")
-        for copy in one.copies:
+        for copy in picture.copies:
             (folder / copy).write_bytes(path.read_bytes())
         vector = vectors[number]
-        if one.like is not None:
-            vector = vectors[one.like] + 0.1 * vector
+        if picture.like is not None:
+            vector = vectors[picture.like] + 0.1 * vector
             vector /= np.linalg.norm(vector)
         scores = np.full(len(names), 0.1 / len(names), dtype=np.float32)
-        scores[list(names).index(one.label)] = 0.9
-        broken = one.pile == "error"
+        scores[list(names).index(picture.label)] = 0.9
+        is_broken = picture.pile == "error"
         proposals.append(
             Proposal(
                 hashlib.sha256(path.read_bytes()).digest()[:16],
-                tuple(sorted([one.path, *one.copies])),
-                None if broken else 9,
-                None if broken else 6 + number % 3,
-                None if broken else vector,
-                None if broken else scores,
-                one.pile,
-                "it is no picture" if broken else None,
+                tuple(sorted([picture.path, *picture.copies])),
+                None if is_broken else 9,
+                None if is_broken else 6 + number % 3,
+                None if is_broken else vector,
+                None if is_broken else scores,
+                picture.pile,
+                "it is not a picture" if is_broken else None,
             )
         )
-    made = Labelling(folder, create=True)
-    made.propose({"asked": list(names), "model": "by hand", "options": {}}, names, proposals)
-    return made
+    labelling = Labelling(folder, create=True)
+    labelling.propose({"asked": list(names), "model": "by hand", "options": {}}, names, proposals)
+    return labelling
 
 
 def odd(name: bytes) -> str:
-    """A file name that is no UTF-8, as Python holds it."""
+    """A file name that is not UTF-8, as Python holds it."""
     return os.fsdecode(name)

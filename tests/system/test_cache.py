@@ -101,8 +101,8 @@ def start(seconds: float, home: Path) -> subprocess.Popen[str]:
 
 def test_two_processes_make_it_once(tmp_path: Path) -> None:
     both = [start(0.7, tmp_path) for _ in range(2)]
-    said = [process.communicate()[0] for process in both]
-    assert sorted(said) == ["", "making\n"]
+    outputs = [process.communicate()[0] for process in both]
+    assert sorted(outputs) == ["", "making\n"]
     assert [process.returncode for process in both] == [0, 0]
 
 
@@ -154,14 +154,14 @@ def vectors(count: int) -> dict[str, np.ndarray]:
 
 
 def test_vectors_come_back_bit_for_bit(fresh_home: Path) -> None:
-    kept, store = vectors(3000), VectorCache()
-    assert store.get_many("m", list(kept)) == {}
-    store.put_many("m", kept)
-    found = VectorCache().get_many("m", [*kept, "another"])
-    assert found.keys() == kept.keys()
-    for prompt, vector in kept.items():
-        np.testing.assert_array_equal(found[prompt], vector)
-    assert store.get_many("another model", list(kept)) == {}
+    expected, store = vectors(3000), VectorCache()
+    assert store.get_many("m", list(expected)) == {}
+    store.put_many("m", expected)
+    cached = VectorCache().get_many("m", [*expected, "another"])
+    assert cached.keys() == expected.keys()
+    for prompt, vector in expected.items():
+        np.testing.assert_array_equal(cached[prompt], vector)
+    assert store.get_many("another model", list(expected)) == {}
 
 
 def test_a_damaged_row_is_not_found(fresh_home: Path) -> None:

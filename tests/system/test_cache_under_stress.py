@@ -166,12 +166,12 @@ def test_nowhere_to_write_at_all_is_said(tmp_path: Path, monkeypatch: pytest.Mon
 def test_prompts_that_are_hard_to_keep(fresh_home: Path) -> None:
     """NUL ends a text in C; a lone surrogate is no UTF-8."""
     hard = ["", "a", "a\0b", "a\0c", "A", "a ", "é", "e\u0301", "猫👍", "'; DROP TABLE vectors; --"]
-    kept, store = rows(hard), VectorCache()
-    store.put_many("m", {**kept, "\ud800": kept["a"]})
-    found = store.get_many("m", [*hard, "\ud800", "a\0"])
-    assert sorted(found) == sorted(hard)
+    expected, store = rows(hard), VectorCache()
+    store.put_many("m", {**expected, "\ud800": expected["a"]})
+    cached = store.get_many("m", [*hard, "\ud800", "a\0"])
+    assert sorted(cached) == sorted(hard)
     for prompt in hard:
-        np.testing.assert_array_equal(found[prompt], kept[prompt])
+        np.testing.assert_array_equal(cached[prompt], expected[prompt])
 
 
 def test_a_prompt_turned_into_another_is_not_believed(fresh_home: Path) -> None:
@@ -189,17 +189,17 @@ def test_eighty_thousand_prompts(fresh_home: Path) -> None:
     store = VectorCache()
     start = time.perf_counter()
     store.put_many("m", dict(zip(prompts, matrix, strict=True)))
-    found = store.get_many("m", prompts)
+    cached = store.get_many("m", prompts)
     assert time.perf_counter() - start < 20  # 1 s on a quiet machine
-    assert len(found) == 80_000
-    np.testing.assert_array_equal(found[prompts[-1]], matrix[-1])
+    assert len(cached) == 80_000
+    np.testing.assert_array_equal(cached[prompts[-1]], matrix[-1])
 
 
 @pytest.mark.parametrize("at", [0, 40, 100, 5000, -1])
 def test_a_database_damaged_anywhere_gives_right_vectors_or_none(at: int, fresh_home: Path) -> None:
     prompts = [f"prompt {i}" for i in range(50)]
-    kept, store = rows(prompts), VectorCache()
-    store.put_many("m", kept)
+    expected, store = rows(prompts), VectorCache()
+    store.put_many("m", expected)
     path = fresh_home / "prompts.sqlite"
     content = bytearray(path.read_bytes())
     if at < 0:
@@ -210,10 +210,10 @@ def test_a_database_damaged_anywhere_gives_right_vectors_or_none(at: int, fresh_
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", unseen.UnseenWarning)
         for prompt, vector in store.get_many("m", prompts).items():
-            np.testing.assert_array_equal(vector, kept[prompt])
-        store.put_many("m", kept)
-        store.put_many("m", kept)
-    assert store.get_many("m", prompts).keys() == kept.keys()
+            np.testing.assert_array_equal(vector, expected[prompt])
+        store.put_many("m", expected)
+        store.put_many("m", expected)
+    assert store.get_many("m", prompts).keys() == expected.keys()
 
 
 def test_a_database_of_another_form_is_made_again(fresh_home: Path) -> None:
@@ -250,10 +250,11 @@ def test_a_writer_killed_in_the_middle_loses_nothing_it_had_finished(fresh_home:
     done = [int(killed.stdout.readline()) for _ in range(5)][-1]
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    asked = [f"a {i}" for i in range(done + 10_000)]
-    found = VectorCache().get_many("m", asked)
-    assert len(found) >= done + 50 and len(found) % 50 == 0  # whole batches, all that were finished
-    assert all(len(set(vector)) == 1 for vector in found.values())
+    queries = [f"a {i}" for i in range(done + 10_000)]
+    cached = VectorCache().get_many("m", queries)
+    # whole batches, all that were finished
+    assert len(cached) >= done + 50 and len(cached) % 50 == 0
+    assert all(len(set(vector)) == 1 for vector in cached.values())
 
 
 def test_three_writers_at_once_lose_nothing(fresh_home: Path) -> None:
@@ -261,8 +262,8 @@ def test_three_writers_at_once_lose_nothing(fresh_home: Path) -> None:
     for process in writers:
         process.communicate()
         assert process.returncode == 0
-    asked = [f"{who} {i}" for who in "abc" for i in range(500)]
-    assert len(VectorCache().get_many("m", asked)) == 1500
+    queries = [f"{who} {i}" for who in "abc" for i in range(500)]
+    assert len(VectorCache().get_many("m", queries)) == 1500
 
 
 def test_the_lock_is_held_between_processes(fresh_home: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import unseen
 from unseen.errors import LabelError
-from unseen.labels.compiled import KIND, CompiledLabels
+from unseen.labels.compiled import FILE_FORMAT, CompiledLabels
 from unseen.prediction.adapter import Adapter
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import label_probabilities
@@ -96,7 +96,7 @@ def test_the_score_is_in_the_file(builtin: unseen.Classifier) -> None:
     opened = CompiledLabels.from_bytes(content, "here")
     np.testing.assert_array_equal(label_probabilities(picture, opened, Decision())[1], expected)
     # As 0.1.0 wrote it: the classifier fills the score in.
-    before = KIND.to_bytes({"matrix": compiled.matrix, "neutral": compiled.neutral}, facts)
+    before = FILE_FORMAT.to_bytes({"matrix": compiled.matrix, "neutral": compiled.neutral}, facts)
     filled = builtin.compile(CompiledLabels.from_bytes(before, "here"))
     np.testing.assert_array_equal(label_probabilities(picture, filled, Decision())[1], expected)
 
@@ -109,12 +109,12 @@ def test_what_is_none_says_so(kind: Any, tmp_path: Path) -> None:
     for damaged in (b"", content[:-1], content[:100], b"\xff" * 200):
         with pytest.raises(LabelError, match=f"^here: this {what} is damaged"):
             kind.from_bytes(damaged, "here")
-    with pytest.raises(LabelError, match=f"^here: this is no {what}"):
+    with pytest.raises(LabelError, match=f"^here: not a valid {what}"):
         kind.from_bytes(content, "here")
     with pytest.raises(LabelError, match=f"there is no such {what}"):
         kind.load(tmp_path / "none.safetensors")
     with pytest.raises(LabelError, match=f"this {what} cannot be read"):
         kind.load(tmp_path)
     mine = kind.load(WRITTEN / f"{'adapter' if kind is Adapter else 'labels'}.safetensors")
-    with pytest.raises(LabelError, match=r"is a \.safetensors file"):
+    with pytest.raises(LabelError, match=r"must be a \.safetensors file"):
         mine.save(tmp_path / "mine.bin")

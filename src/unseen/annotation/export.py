@@ -1,6 +1,6 @@
 """A labelling as a data set: which pictures, in which split, in a folder that is whole or absent.
 
-It is made under another name beside its place, and renamed when it is done.
+The folder is made under another name beside its path, and renamed when it is done.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ LEFT_OUT = ("unsure", "not reviewed", "skipped", "none of these", "unreadable")
 
 
 @dataclass(frozen=True)
-class Report:
-    """What an export came to.
+class ExportReport:
+    """What was exported, and what was not.
 
-    `counts`: pictures by split and label. `left_out`: pictures that were not asked for, by reason.
-    `failed`: pictures that could not be had any more, and why. `folders`: the labels whose folder
-    is called otherwise.
+    `counts`: pictures by split and label. `left_out`: pictures that were not selected, by reason.
+    `failed`: paths of pictures that do not exist any more or have changed, and why. `folders`: the
+    labels whose folder has another name.
     """
 
     folder: str
@@ -62,89 +62,122 @@ def export(
     shares: Mapping[str, float],
     *,
     seed: int = 0,
-    near: float = NEAR,
+    near_duplicate_cosine: float = NEAR,
     reviewed_only: bool = False,
     unsure: bool = False,
     how: str = "copy",
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> Report:
-    """Write what was reviewed and what is sure into `folder`, as one of `FORMS`.
+) -> ExportReport:
+    """Write what was reviewed and what is sure as a data set.
 
-    `shares`: of `splits.fractions`. `near`: the cosine from which pictures are kept in one split.
-    `unsure`: the proposals of that pile, too. `how`: copy, link (symbolic) or hardlink.
-    `overwrite`: an earlier export there gives way, if nothing else is in it. SourceError.
+    Parameters
+    ----------
+    labelling : Labelling
+        The pictures and their labels.
+    folder : str or Path
+        The folder to make.
+    form : str
+        The format, one of `FORMS`: ``folders``, ``csv``, ``jsonl``, ``coco`` or ``imagefolder``.
+    shares : mapping of str to float
+        The share of each split, which add up to 1: see `unseen.datasets.splits.fractions`.
+    seed : int
+        Another seed gives other splits.
+    near_duplicate_cosine : float
+        Pictures whose cosine is at least this stay in one split.
+    reviewed_only : bool
+        Only pictures that a person gave a label.
+    unsure : bool
+        The proposals of the unsure pile, too.
+    how : str
+        ``copy``, ``link`` (symbolic) or ``hardlink``.
+    overwrite : bool
+        Replace an earlier export there, if the folder holds nothing else.
+    progress : callable, optional
+        Called with how many are done, and of how many: of the search for near-duplicates, then of
+        the pictures.
+
+    Returns
+    -------
+    ExportReport
+
+    Raises
+    ------
+    SourceError
+        If an option is unknown, there is nothing to export, or the folder cannot be written.
     """
     if form not in FORMS:
-        raise SourceError(f"{form!r} is no form of a data set; {', '.join(FORMS)} are.")
+        raise SourceError(f"unknown format {form!r}; choose one of: {', '.join(FORMS)}.")
     if how not in HOW:
-        raise SourceError(f"{how!r} is no way to export a picture; {', '.join(HOW)} are.")
-    place = Path(os.path.realpath(Path(folder).expanduser()))
-    root = Path(os.path.realpath(labelling.root))
-    if FORMS[form].place is not None and place.is_relative_to(root):
         raise SourceError(
-            f"{folder}: this lies among the pictures of the labelling, which would take up the "
-            "exported ones; name a folder elsewhere."
+            f"unknown way to export a picture {how!r}; choose one of: {', '.join(HOW)}."
         )
-    check(place, overwrite)
-    pictures, left_out = chosen(labelling, reviewed_only=reviewed_only, unsure=unsure)
-    if not pictures:
-        raise SourceError(_nothing(labelling, left_out))
-    several = next((p.label for p in pictures if p.label and SEPARATOR in p.label), None)
-    if several is not None and FORMS[form].place is None:
+    target = Path(os.path.realpath(Path(folder).expanduser()))
+    root = Path(os.path.realpath(labelling.root))
+    if FORMS[form].place is not None and target.is_relative_to(root):
         raise SourceError(
-            f"{several!r}: {SEPARATOR} stands between labels in a file of rows; "
+            f"{folder}: this is inside the folder of the labelling, which would then include the "
+            "exported pictures; choose a folder elsewhere."
+        )
+    check(target, overwrite)
+    pictures, left_out = select(labelling, reviewed_only=reviewed_only, unsure=unsure)
+    if not pictures:
+        raise SourceError(_nothing_selected(labelling, left_out))
+    ambiguous = next((p.label for p in pictures if p.label and SEPARATOR in p.label), None)
+    if ambiguous is not None and FORMS[form].place is None:
+        raise SourceError(
+            f"{ambiguous!r}: {SEPARATOR} stands between labels in a file of rows; "
             "export as folders, coco or imagefolder."
         )
-    splits = _split(labelling, pictures, shares, seed, near, progress)
-    work = _Work(labelling, root, place, form, how, splits)
+    splits = _split(labelling, pictures, shares, seed, near_duplicate_cosine, progress)
+    job = _Export(labelling, root, target, form, how, splits)
     try:
-        temporary = unfinished(place)
+        temporary = unfinished(target)
     except OSError as error:
-        raise _unwritable(place, error) from None
+        raise _unwritable(target, error) from None
     try:
-        rows, failed, folders = work.fill(temporary, pictures, progress)
+        rows, failed, folders = job.write_pictures(temporary, pictures, progress)
         if not rows:
-            path, why = failed[0]
+            path, reason = failed[0]
             raise SourceError(
                 f"{labelling.root}: none of {len(failed)} pictures could be exported; the first, "
-                f"{path}: {why}."
+                f"{path}: {reason}."
             )
         counts: dict[str, Counter[str]] = {name: Counter() for name in shares}
         for row in rows:
             counts[row.split][row.label] += 1
-        report = Report(str(folder), counts, left_out, failed, folders, splits)
+        report = ExportReport(str(folder), counts, left_out, failed, folders, splits)
         facts = {
             "split": {
                 "shares": dict(shares),
                 "seed": seed,
-                "near": near,
+                "near": near_duplicate_cosine,
                 "groups": splits.groups,
                 "largest_group": splits.largest,
             },
             "chosen": {"reviewed_only": reviewed_only, "unsure": unsure},
         }
-        work.describe(temporary, report, rows, facts)
-        put(temporary, place, overwrite)
+        job.write_metadata(temporary, report, rows, facts)
+        put(temporary, target, overwrite)
     except OSError as error:
-        raise _unwritable(place, error) from None
+        raise _unwritable(target, error) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return report
 
 
-def chosen(
+def select(
     labelling: Labelling, *, reviewed_only: bool = False, unsure: bool = False
 ) -> tuple[list[Picture], dict[str, int]]:
-    """The pictures to export, by id, and how many are left out, by reason."""
-    found, left_out = [], Counter(dict.fromkeys(LEFT_OUT, 0))
+    """The pictures to export, by id, and the number of those left out, by reason."""
+    pictures, left_out = [], Counter(dict.fromkeys(LEFT_OUT, 0))
     for picture in labelling.pictures():
-        why = _reason(picture, reviewed_only, unsure)
-        if why is None:
-            found.append(picture)
+        reason = _reason(picture, reviewed_only, unsure)
+        if reason is None:
+            pictures.append(picture)
         else:
-            left_out[why] += 1
-    return sorted(found, key=lambda picture: picture.id), dict(left_out)
+            left_out[reason] += 1
+    return sorted(pictures, key=lambda picture: picture.id), dict(left_out)
 
 
 def _reason(picture: Picture, reviewed_only: bool, unsure: bool) -> str | None:
@@ -160,7 +193,7 @@ def _reason(picture: Picture, reviewed_only: bool, unsure: bool) -> str | None:
     return "unsure" if picture.pile == UNSURE and not unsure else None
 
 
-def _nothing(labelling: Labelling, left_out: Mapping[str, int]) -> str:
+def _nothing_selected(labelling: Labelling, left_out: Mapping[str, int]) -> str:
     counted = ", ".join(f"{count} {why}" for why, count in left_out.items() if count)
     return (
         f"{labelling.root}: no picture of the labelling has a label to export "
@@ -174,14 +207,14 @@ def _split(
     pictures: Sequence[Picture],
     shares: Mapping[str, float],
     seed: int,
-    near: float,
+    near_duplicate_cosine: float,
     progress: Callable[[int, int], None] | None,
 ) -> Splits:
     ids = [picture.id for picture in pictures]
     labels = [str(picture.label) for picture in pictures]
-    if len(shares) == 1:  # nothing can be parted
+    if len(shares) == 1:  # one split: groups do not matter
         return split(ids, labels, ids, shares, seed)
-    groups = near_duplicates(labelling.vectors(ids), near, progress=progress)
+    groups = near_duplicates(labelling.vectors(ids), near_duplicate_cosine, progress=progress)
     return split(ids, labels, groups.tolist(), shares, seed)
 
 
@@ -189,10 +222,10 @@ def _split(
 
 
 @dataclass(frozen=True)
-class _Work:
+class _Export:
     labelling: Labelling
     root: Path
-    place: Path
+    target: Path
     kind: str
     how: str
     splits: Splits
@@ -201,61 +234,61 @@ class _Work:
     def form(self) -> Form:
         return FORMS[self.kind]
 
-    def fill(
+    def write_pictures(
         self,
         folder: Path,
         pictures: Sequence[Picture],
         progress: Callable[[int, int], None] | None,
     ) -> tuple[list[Row], list[tuple[str, str]], dict[str, str]]:
-        """Put the pictures there → their rows, those that failed, and the labels' folders."""
-        folders = _folders({str(picture.label) for picture in pictures})
-        names = _Names()
-        asked = self.labelling.asked
+        """Write the pictures → their rows, those that failed, and the labels' folders."""
+        folders = _folder_names({str(picture.label) for picture in pictures})
+        names = _FreeNames()
+        answers = self.labelling.answers
         rows, failed = [], []
         for done, picture in enumerate(sorted(pictures, key=lambda p: p.paths), 1):
             label, part = str(picture.label), self.splits.of[picture.id]
             try:
-                path = self._there(picture)
+                path = self._existing_path(picture)
                 if self.form.place is None:
-                    file = _relative(self.root / path, self.place)
+                    file = _relative(self.root / path, self.target)
                 else:
                     file = names.free(self.form.place(part, folders[label]), Path(path).name)
-                    self._bring(self.root / path, folder / file, picture.id)
+                    self._transfer(self.root / path, folder / file, picture.id)
             except ImageError as error:
                 failed.append((picture.paths[0], str(error)))
             else:
                 reviewed = picture.verdict is not None
                 sizes = picture.width, picture.height
-                score = self._score(picture, asked)
+                score = self._score(picture, answers)
                 rows.append(Row(file, path, picture.id, label, part, score, reviewed, *sizes))
             if progress is not None:
                 progress(done, len(pictures))
         changed = {label: name for label, name in folders.items() if name != label}
         return rows, failed, changed if self.kind == "folders" else {}
 
-    def _there(self, picture: Picture) -> str:
+    def _existing_path(self, picture: Picture) -> str:
         """The first of a picture's paths that can be exported. ImageError."""
         if self.form.sized and not (picture.width and picture.height):
             raise ImageError("its size is not known")
-        found = [path for path in picture.paths if (self.root / path).is_file()]
-        if not found:
-            raise ImageError("it is not there any more")
+        paths = [path for path in picture.paths if (self.root / path).is_file()]
+        if not paths:
+            raise ImageError("it does not exist any more")
         if self.form.place is None:
             # JSON could escape such a name, but one of them makes pandas refuse the whole file.
-            found = [path for path in found if _is_utf8(path)]
-        if not found:
-            raise ImageError("its name is no UTF-8; export a form that copies, or rename it")
-        return found[0]
+            paths = [path for path in paths if _is_utf8(path)]
+        if not paths:
+            raise ImageError("its name is not UTF-8; rename it, or export a format that copies")
+        return paths[0]
 
-    def _score(self, picture: Picture, asked: Sequence[str]) -> float | None:
-        """The model's probability of the label that a picture has; None where it was not asked."""
-        known = dict(picture.ranking)
+    def _score(self, picture: Picture, answers: Sequence[str]) -> float | None:
+        """The model's probability of a picture's label; None where the model does not know it."""
+        scores = dict(picture.ranking)
         label = str(picture.label)
-        if label not in known and label in asked:  # beyond the ranking
-            return float(self.labelling.scores([picture.id])[0, asked.index(label)])
-        return known.get(label)
+        if label not in scores and label in answers:  # beyond the ranking
+            return float(self.labelling.scores([picture.id])[0, answers.index(label)])
+        return scores.get(label)
 
-    def _bring(self, source: Path, target: Path, id: str) -> None:
+    def _transfer(self, source: Path, target: Path, id: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if self.how == "copy":
             _copy(source, target, id)
@@ -267,11 +300,11 @@ class _Work:
                 target.hardlink_to(source)
         except OSError as error:
             raise SourceError(
-                f"{source}: cannot {self.how} it into {self.place}: {error.strerror}; --how copy?"
+                f"{source}: cannot {self.how} it into {self.target}: {error.strerror}; --how copy?"
             ) from None
 
-    def describe(
-        self, folder: Path, report: Report, rows: Sequence[Row], facts: dict[str, Any]
+    def write_metadata(
+        self, folder: Path, report: ExportReport, rows: Sequence[Row], facts: dict[str, Any]
     ) -> None:
         """The files of the form, the list of what was copied, and the manifest, last."""
         self.form.write(folder, rows, self.labelling.names)
@@ -308,25 +341,26 @@ class _Work:
             os.fsync(file.fileno())
 
 
-def _folders(labels: set[str]) -> dict[str, str]:
+def _folder_names(labels: set[str]) -> dict[str, str]:
     """A folder for each label; two never share one, on no system and for no reader: not by case,
     and not by _ for a space, either."""
-    found: dict[str, str] = {}
-    taken: set[str] = set()
+    names: dict[str, str] = {}
+    used: set[str] = set()
     for label in sorted(labels):
         name, number = folder_name(label), 2
-        while _alike(name) in taken:
+        while _comparable(name) in used:
             name, number = f"{folder_name(label)} ({number})", number + 1
-        taken.add(_alike(name))
-        found[label] = name
-    return found
+        used.add(_comparable(name))
+        names[label] = name
+    return names
 
 
-def _alike(name: str) -> str:
+def _comparable(name: str) -> str:
+    """What two names share that some system or reader takes for the same."""
     return unicodedata.normalize("NFC", name).casefold().replace("_", " ")
 
 
-class _Names:
+class _FreeNames:
     """Names that are free in their folder; one that is taken gets a number."""
 
     def __init__(self) -> None:
@@ -335,13 +369,13 @@ class _Names:
 
     def free(self, folder: str, name: str) -> str:
         clean = Path(file_name(name))
-        found = f"{folder}/{clean}"
-        asked = _alike(found)
-        while _alike(found) in self._taken:
-            self._next[asked] += 1
-            found = f"{folder}/{clean.stem} ({self._next[asked] + 1}){clean.suffix}"
-        self._taken.add(_alike(found))
-        return found
+        path = f"{folder}/{clean}"
+        first = _comparable(path)
+        while _comparable(path) in self._taken:
+            self._next[first] += 1
+            path = f"{folder}/{clean.stem} ({self._next[first] + 1}){clean.suffix}"
+        self._taken.add(_comparable(path))
+        return path
 
 
 def _copy(source: Path, target: Path, id: str) -> None:
@@ -350,7 +384,7 @@ def _copy(source: Path, target: Path, id: str) -> None:
         with target.open("xb") as file:
             digest = sha256(_copied(_chunks(source), file))
         if not digest.hex().startswith(id):
-            raise ImageError("it was changed since it was labelled; label the folder anew")
+            raise ImageError("it has changed since it was labelled; label the folder again")
         with suppress(OSError):
             shutil.copystat(source, target)
     except ImageError:
@@ -386,6 +420,5 @@ def _is_utf8(path: str) -> bool:
     return True
 
 
-def _unwritable(place: Path, error: OSError) -> SourceError:
-    said = error.strerror or str(error)
-    return SourceError(f"{place}: it cannot be written: {said}.")
+def _unwritable(folder: Path, error: OSError) -> SourceError:
+    return SourceError(f"{folder}: it cannot be written: {error.strerror or error}.")

@@ -1,4 +1,4 @@
-"""`Labelling`: what a model proposed for the pictures of a folder, and what a person made of it.
+"""`Labelling`: what a model proposed for the pictures of a folder, and what a person decided.
 
 One SQLite file beside the pictures. A decision belongs to the content of a picture, not to its
 path: it outlives renaming, and proposing anew with other labels or another model.
@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unseen.annotation import active_learning, schema
 from unseen.annotation.pictures import (
     COLUMNS,
-    FIRST,
+    FIRST_PATH,
     PILES,
     VERDICTS,
     Picture,
@@ -34,17 +33,16 @@ from unseen.evaluation.bootstrap import proportion
 from unseen.index.location import FOLDER
 from unseen.results.manifest import now
 from unseen.system.sqlite import transaction
+from unseen.types import Floats
 
 NAME = "labels"  # of the labelling of a folder, where there is only one
 NAMES = re.compile(r"[\w-]{1,60}")
-ROWS = 1000  # rows of a statement
-
-Floats = NDArray[np.float32]
+ROWS_PER_QUERY = 1000
 
 
 @dataclass(frozen=True)
 class Audit:
-    """How often the proposals of the sure pile are right, by a random draw that was reviewed."""
+    """How often the proposals of the sure pile are right, by a random sample that was reviewed."""
 
     right: int
     reviewed: int
@@ -54,8 +52,11 @@ class Audit:
 
 @dataclass(frozen=True)
 class Status:
-    """How far a labelling is. `right` of `judged`: proposals, of all piles, that a person gave a
-    label or none to; not a random draw, as doubtful ones come first."""
+    """How far a labelling is.
+
+    `right` of `judged`: how many proposals of all piles were right, of those that a person gave a
+    label or none to. That is not a random sample, as uncertain ones come first.
+    """
 
     piles: dict[str, int]
     reviewed: int
@@ -68,15 +69,32 @@ class Status:
 class Labelling:
     """The labels of a folder's pictures. Open one with `open`; `unseen label` makes it.
 
-    May be used by several threads.
+    May be used by several threads, and in a `with` block, which closes it.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder of the pictures.
+    name : str
+        Of the labelling, where a folder has several: letters, digits, ``-`` and ``_``.
+    create : bool
+        Whether to make it where it does not exist.
+
+    Raises
+    ------
+    StoreError
+        If it does not exist, or cannot be made or opened.
+    SourceError
+        If there is no such folder.
+    LabelError
+        If the name is invalid.
     """
 
     def __init__(self, folder: str | Path, name: str = NAME, *, create: bool = False) -> None:
-        """StoreError where there is none, unless it is to be made; LabelError for a bad name."""
         self.root = Path(folder).expanduser().absolute()
         if not NAMES.fullmatch(name):
             raise LabelError(
-                f"{name!r} cannot name a labelling: letters, digits, - and _, at most 60."
+                f"{name!r} cannot name a labelling: use letters, digits, - and _, at most 60."
             )
         if not self.root.is_dir():
             raise SourceError(f"{self.root}: there is no such folder.")
@@ -96,11 +114,30 @@ class Labelling:
 
     @classmethod
     def open(cls, folder: str | Path, name: str = NAME) -> Labelling:
-        """The labelling of a folder. StoreError where there is none."""
+        """The labelling of a folder.
+
+        Parameters
+        ----------
+        folder : str or Path
+            The folder of the pictures.
+        name : str
+            Of the labelling, where a folder has several.
+
+        Returns
+        -------
+        Labelling
+
+        Raises
+        ------
+        StoreError
+            If it does not exist, or cannot be opened.
+        SourceError
+            If there is no such folder.
+        """
         return cls(folder, name)
 
     def close(self) -> None:
-        """Closes the file; it may be opened again."""
+        """Close the file; it may be opened again."""
         with self._lock:
             self._database.close()
 
@@ -115,10 +152,24 @@ class Labelling:
     def propose(
         self, manifest: dict[str, Any], names: Sequence[str], proposals: Iterable[Proposal]
     ) -> None:
-        """Put these in the place of all that was proposed before, whole or not at all. What was
-        decided stays, and so do labels that the model does not know and a decision needs.
+        """Replace all proposals, whole or not at all.
 
-        `manifest`: what proposed, with its options (`unseen.results.manifest.manifest`).
+        Decisions stay, and so do labels that the model does not know and a decision needs.
+
+        Parameters
+        ----------
+        manifest : dict
+            What proposed, with its options (`unseen.results.manifest.manifest`), and under
+            ``asked`` the names that the scores are of.
+        names : sequence of str
+            The labels that a picture may get.
+        proposals : iterable of Proposal
+            One for each picture.
+
+        Raises
+        ------
+        StoreError
+            If the file cannot be written.
         """
         with self._lock, transaction(self._database):
             run = self._database.execute
@@ -139,8 +190,8 @@ class Labelling:
     @property
     def manifest(self) -> dict[str, Any]:
         """What proposed: model, fingerprint, labels, prompts, options, versions, time."""
-        found: dict[str, Any] = self._fact("manifest")
-        return found
+        manifest: dict[str, Any] = self._fact("manifest")
+        return manifest
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -148,10 +199,28 @@ class Labelling:
         return tuple(name for (name,) in self._all("SELECT name FROM label ORDER BY place"))
 
     def add_label(self, name: str) -> str:
-        """A label that the model does not know → how it is written. LabelError."""
+        """Add a label that the model does not know.
+
+        Parameters
+        ----------
+        name : str
+            A word or a few, at most 200 characters.
+
+        Returns
+        -------
+        str
+            The name as it is stored, with single spaces.
+
+        Raises
+        ------
+        LabelError
+            If the name is invalid.
+        """
         clean = " ".join(name.split())
         if not clean or len(clean) > 200 or not clean.isprintable():
-            raise LabelError(f"{name[:60]!r} is no label: a word or a few, at most 200 characters.")
+            raise LabelError(
+                f"invalid label {name[:60]!r}: use a word or a few, at most 200 characters."
+            )
         with self._lock, transaction(self._database):
             self._database.execute(
                 "INSERT OR IGNORE INTO label (name, added) VALUES (?, 1)", (clean,)
@@ -161,8 +230,20 @@ class Labelling:
     # pictures
 
     def pictures(self, *, pile: str | None = None, label: str | None = None) -> Iterator[Picture]:
-        """Every picture, by path; only those of a pile, and only those that have a label now."""
-        names = self.asked
+        """The pictures, by path.
+
+        Parameters
+        ----------
+        pile : str, optional
+            Only those of this pile: ``sure``, ``unsure``, ``none`` or ``error``.
+        label : str, optional
+            Only those that have this label now.
+
+        Returns
+        -------
+        iterator of Picture
+        """
+        names = self.answers
         where, values = ("pile = ?", (pile,)) if pile else ("1", ())
         after = ""
         while rows := self._all(f"{SELECT} WHERE {where} AND first > ? {PAGE}", (*values, after)):
@@ -170,52 +251,117 @@ class Labelling:
                 picture = picture_of(row, names)
                 if label is None or picture.label == label:
                     yield picture
-            after = rows[-1][FIRST]
+            after = rows[-1][FIRST_PATH]
 
     def picture(self, id: str) -> Picture | None:
-        """One picture; None where there is no such."""
+        """One picture.
+
+        Parameters
+        ----------
+        id : str
+            Of the picture.
+
+        Returns
+        -------
+        Picture or None
+            None where there is no such picture.
+
+        Raises
+        ------
+        LabelError
+            If the id is not hexadecimal.
+        """
         row = self._one(f"{SELECT} WHERE content = ?", (content_of(id),))
-        return None if row is None else picture_of(row, self.asked)
+        return None if row is None else picture_of(row, self.answers)
 
     def vectors(self, ids: Sequence[str]) -> Floats:
-        """float32 (n, d): the embeddings of pictures that could be read. StoreError for others."""
+        """The embeddings of pictures that could be read.
+
+        Parameters
+        ----------
+        ids : sequence of str
+            n pictures.
+
+        Returns
+        -------
+        float32 array (n, d)
+            Rows of length 1, up to the rounding of half precision.
+
+        Raises
+        ------
+        StoreError
+            If a picture does not exist, or could not be read.
+        """
         return self._arrays("embedding", "<f2", ids)
 
     def scores(self, ids: Sequence[str]) -> Floats:
-        """float32 (n, k): the model's probabilities of `asked`, in that order. StoreError for
-        pictures that could not be read."""
+        """The model's probabilities of the `answers`.
+
+        Parameters
+        ----------
+        ids : sequence of str
+            n pictures.
+
+        Returns
+        -------
+        float32 array (n, k)
+            A column for each of the `answers`.
+
+        Raises
+        ------
+        StoreError
+            If a picture does not exist, or could not be read.
+        """
         return self._arrays("scores", "<f4", ids)
 
     @property
-    def asked(self) -> tuple[str, ...]:
-        """What `scores` are of: the labels that the model was asked for, and perhaps `unknown`."""
+    def answers(self) -> tuple[str, ...]:
+        """The names that `scores` are of: the labels of the model, and perhaps `unknown`."""
         return tuple(self._fact("asked"))
 
     # decisions
 
     def decide(self, id: str, verdict: str, label: str | None = None) -> None:
-        """What a person says of a picture: label, none (none of these) or skip.
+        """Store what a person decided about a picture.
 
-        LabelError for a label that is none of `names`, and for a picture that there is not.
+        Parameters
+        ----------
+        id : str
+            Of the picture.
+        verdict : str
+            ``label``, ``none`` (none of these) or ``skip``.
+        label : str, optional
+            One of `names`, with the verdict ``label`` only.
+
+        Raises
+        ------
+        LabelError
+            If the picture, the verdict or the label is unknown.
         """
         if verdict not in VERDICTS:
-            raise LabelError(f"{verdict!r} is no verdict; {', '.join(VERDICTS)} are.")
+            raise LabelError(f"unknown verdict {verdict!r}; choose one of: {', '.join(VERDICTS)}.")
         if (verdict == "label") != (label is not None):
-            raise LabelError("a label goes with the verdict 'label', and only with that.")
+            raise LabelError("the verdict 'label' needs a label, and the others have none.")
         with self._lock, transaction(self._database):
             run = self._database.execute
-            known = "SELECT 1 FROM picture WHERE content = ?"
-            if run(known, (content_of(id),)).fetchone() is None:
+            picture_exists = "SELECT 1 FROM picture WHERE content = ?"
+            if run(picture_exists, (content_of(id),)).fetchone() is None:
                 raise LabelError(f"{id!r}: there is no such picture in this labelling.")
-            if label is not None and not run(KNOWN_LABEL, (label,)).fetchone():
-                raise LabelError(f"{label!r} is none of the labels; add it first.")
+            if label is not None and not run(LABEL_EXISTS, (label,)).fetchone():
+                raise LabelError(f"{label!r} is not one of the labels; add it first.")
             run(
                 "INSERT INTO decision (content, verdict, label, at) VALUES (?, ?, ?, ?)",
                 (content_of(id), verdict, label, now()),
             )
 
     def undo(self) -> str | None:
-        """Take the last decision back → the picture that it was of; None where there is none."""
+        """Take the last decision back.
+
+        Returns
+        -------
+        str or None
+            The id of its picture; None where there is no decision.
+        """
         with self._lock, transaction(self._database):
             row = self._one("SELECT id, content FROM decision ORDER BY id DESC LIMIT 1")
             if row is None:
@@ -225,24 +371,40 @@ class Labelling:
 
     # reviewing
 
-    def queue(self, limit: int, *, leaving: Iterable[str] = ()) -> list[Picture]:
-        """The pictures to look at next, at most `limit`; those decided, and `leaving`, left out.
+    def queue(self, limit: int, *, exclude: Iterable[str] = ()) -> list[Picture]:
+        """The pictures to look at next, without those that are decided.
 
-        Doubtful and unlike first (`autolabel/queue.py`). Each fifth is drawn at random from the
-        sure pile, so that its accuracy can be said: see `status`.
+        Uncertain and unlike ones first (`active_learning.order`). Each fifth is from a random
+        sample of the sure pile, so that its accuracy can be measured: see `status`.
+
+        Parameters
+        ----------
+        limit : int
+            The most pictures.
+        exclude : iterable of str
+            The ids of pictures to leave out.
+
+        Returns
+        -------
+        list of Picture
         """
-        gone = {content_of(id) for id in leaving}
-        wanted = limit + len(gone)
-        audits = [content for content in self._draw(wanted) if content not in gone]
-        doubtful = [content for content in self._doubtful(wanted) if content not in gone]
-        names = self.asked
+        excluded = {content_of(id) for id in exclude}
+        count = limit + len(excluded)
+        audits = [content for content in self._sample(count) if content not in excluded]
+        uncertain = [content for content in self._uncertain(count) if content not in excluded]
+        names = self.answers
         return [
             picture_of(self._one(f"{SELECT} WHERE content = ?", (content,)), names, audit)
-            for content, audit in active_learning.mixed(doubtful, audits, limit)
+            for content, audit in active_learning.interleave(uncertain, audits, limit)
         ]
 
     def status(self) -> Status:
-        """Counts, and how often the model was right where a person looked."""
+        """Counts, and how often the model was right where a person looked.
+
+        Returns
+        -------
+        Status
+        """
         piles = dict.fromkeys(PILES, 0)
         piles.update(dict(self._all("SELECT pile, count(*) FROM picture GROUP BY pile")))
         verdicts = dict.fromkeys(VERDICTS, 0)
@@ -254,7 +416,7 @@ class Labelling:
                 )
             )
         )
-        names = self.asked
+        names = self.answers
         judged = [
             picture_of(row, names)
             for row in self._all(
@@ -264,49 +426,66 @@ class Labelling:
         right = sum(picture.chosen == picture.proposed for picture in judged)
         return Status(piles, sum(verdicts.values()), verdicts, right, len(judged), self.audit())
 
-    def audit(self, least: float = 0.0) -> Audit | None:
-        """How often the sure pile, or what of it has a score of `least`, is right; None when
-        nothing of a random draw was reviewed.
+    def audit(self, min_score: float = 0.0) -> Audit | None:
+        """How often the sure pile is right, by a random sample.
 
-        The draw is the beginning of a random order of that pile, as far as it was reviewed without
-        a gap; skipped pictures do not count. Wilson's interval (1927).
+        The sample is the beginning of a random order of that pile, as far as it was reviewed
+        without a gap; skipped pictures do not count. Wilson's interval (1927).
+
+        Parameters
+        ----------
+        min_score : float
+            Count only pictures whose best label has this probability.
+
+        Returns
+        -------
+        Audit or None
+            None when nothing of the sample was reviewed.
         """
-        names = self.asked
+        names = self.answers
         outcomes = []
         for row in self._all(BEFORE_GAP):
             picture = picture_of(row, names)
-            if picture.verdict != "skip" and (picture.score or 0.0) >= least:
+            if picture.verdict != "skip" and (picture.score or 0.0) >= min_score:
                 outcomes.append(picture.chosen == picture.proposed)
         if not outcomes:
             return None
         return Audit(sum(outcomes), len(outcomes), *proportion(sum(outcomes), len(outcomes)))
 
-    def drawn(self) -> set[str]:
-        """The pictures that `audit` counts, and those of the draw that were skipped."""
+    def audit_sample(self) -> set[str]:
+        """The random sample of `audit`, with the pictures that were skipped.
+
+        Returns
+        -------
+        set of str
+            Ids of pictures.
+        """
         query = f"SELECT content FROM picture WHERE pile = 'sure' AND draw < ({GAP})"
         return {content.hex() for (content,) in self._all(query)}
 
-    def _draw(self, count: int) -> list[bytes]:
-        """What of the sure pile was not decided, in a random order."""
+    def _sample(self, count: int) -> list[bytes]:
+        """Undecided pictures of the sure pile, in a random order."""
         query = f"{UNDECIDED.format(by='draw')} AND pile = 'sure' ORDER BY draw LIMIT ?"
         return [content for content, _ in self._all(query, (count,))]
 
-    def _doubtful(self, count: int) -> list[bytes]:
-        """What of the other piles was not decided, the most useful first."""
-        open_ones = UNDECIDED.format(by="doubt")
-        query = f"{open_ones} AND pile IN ('unsure', 'none') ORDER BY doubt DESC LIMIT ?"
-        most = self._all(query, (max(active_learning.CANDIDATES, count),))
-        if not most:
+    def _uncertain(self, count: int) -> list[bytes]:
+        """Undecided pictures of the other piles, the most useful first."""
+        undecided = UNDECIDED.format(by="doubt")
+        query = f"{undecided} AND pile IN ('unsure', 'none') ORDER BY doubt DESC LIMIT ?"
+        rows = self._all(query, (max(active_learning.CANDIDATES, count),))
+        if not rows:
             return []
-        ids, doubts = zip(*most, strict=True)
-        vectors = self.vectors([content.hex() for content in ids])
-        seen = self._all(
+        contents, uncertainties = zip(*rows, strict=True)
+        vectors = self.vectors([content.hex() for content in contents])
+        reviewed_rows = self._all(
             "SELECT DISTINCT content FROM decision JOIN picture USING (content) "
             "WHERE embedding IS NOT NULL"
         )
-        before = self.vectors([content.hex() for (content,) in seen])
-        order = active_learning.order(np.array(doubts, dtype=np.float32), vectors, before, count)
-        return [ids[i] for i in order]
+        reviewed = self.vectors([content.hex() for (content,) in reviewed_rows])
+        order = active_learning.order(
+            np.array(uncertainties, dtype=np.float32), vectors, reviewed, count
+        )
+        return [contents[i] for i in order]
 
     # the file
 
@@ -317,26 +496,28 @@ class Labelling:
         return json.loads(row[0])
 
     def _arrays(self, column: str, dtype: str, ids: Sequence[str]) -> Floats:
-        found: dict[bytes, Any] = {}
+        blobs: dict[bytes, Any] = {}
         contents = [content_of(id) for id in ids]
-        for start in range(0, len(contents), ROWS):
-            some = contents[start : start + ROWS]
-            marks = ",".join("?" * len(some))
-            found.update(
+        for start in range(0, len(contents), ROWS_PER_QUERY):
+            chunk = contents[start : start + ROWS_PER_QUERY]
+            placeholders = ",".join("?" * len(chunk))
+            blobs.update(
                 self._all(
                     f"SELECT content, {column} FROM picture "
-                    f"WHERE content IN ({marks}) AND {column} IS NOT NULL",
-                    some,
+                    f"WHERE content IN ({placeholders}) AND {column} IS NOT NULL",
+                    chunk,
                 )
             )
-        lost = next((id for id, c in zip(ids, contents, strict=True) if c not in found), None)
-        if lost is not None:
-            raise StoreError(f"{self.path}: the picture {lost} is not there, or cannot be read.")
+        missing = next((id for id, c in zip(ids, contents, strict=True) if c not in blobs), None)
+        if missing is not None:
+            raise StoreError(
+                f"{self.path}: the picture {missing} does not exist, or cannot be read."
+            )
         if not contents:
             row = self._one(f"SELECT {column} FROM picture WHERE {column} IS NOT NULL LIMIT 1")
             width = len(np.frombuffer(row[0], dtype=dtype)) if row else 0
             return np.zeros((0, width), dtype=np.float32)
-        rows = b"".join(found[content] for content in contents)
+        rows = b"".join(blobs[content] for content in contents)
         return np.frombuffer(rows, dtype=dtype).reshape(len(contents), -1).astype(np.float32)
 
     def _all(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
@@ -350,13 +531,13 @@ class Labelling:
 
 SELECT = f"SELECT {COLUMNS} FROM picture LEFT JOIN verdict USING (content)"
 DECIDED = f"SELECT {COLUMNS} FROM verdict CROSS JOIN picture USING (content)"  # in this order
-PAGE = f"ORDER BY first LIMIT {ROWS}"
+PAGE = f"ORDER BY first LIMIT {ROWS_PER_QUERY}"
 # The index is named, as SQLite would rather read a whole pile and sort it.
 UNDECIDED = (
     "SELECT content, doubt FROM picture INDEXED BY picture_{by} "
     "WHERE content NOT IN (SELECT content FROM decision)"
 )
-# Where the draw was first left out: after all of it, where it never was.
+# The first of the random order that was not reviewed; behind all of it, where all were.
 GAP = """coalesce((
     SELECT draw FROM picture INDEXED BY picture_draw
     WHERE pile = 'sure' AND content NOT IN (SELECT content FROM decision) ORDER BY draw LIMIT 1
@@ -364,4 +545,4 @@ GAP = """coalesce((
 BEFORE_GAP = f"{SELECT} WHERE pile = 'sure' AND draw < {GAP}".replace(
     "FROM picture LEFT", "FROM picture INDEXED BY picture_draw LEFT"
 )
-KNOWN_LABEL = "SELECT 1 FROM label WHERE name = ?"
+LABEL_EXISTS = "SELECT 1 FROM label WHERE name = ?"

@@ -8,26 +8,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unseen.annotation import active_learning
 from unseen.errors import LabelError
 from unseen.labels.label_set import UNKNOWN
+from unseen.types import Floats
 
 SURE, UNSURE, NONE, ERROR = PILES = ("sure", "unsure", "none", "error")
 VERDICTS = ("label", "none", "skip")
-SHOWN = 10  # labels of a ranking
+RANKING_LENGTH = 10
 
-# What `picture_of` reads, and where the first path stands in it.
+# What `picture_of` reads, and the index of the column of the first path.
 COLUMNS = "content, paths, first, width, height, scores, pile, error, verdict, chosen"
-FIRST = 2
-
-Floats = NDArray[np.float32]
+FIRST_PATH = 2
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a model says of one picture: `scores` (k,) of the labels, and the pile that it is in.
+    """What a model proposes for one picture: `scores` (k,) of the labels, and its pile.
 
     `paths` are below the folder of the labelling, with /; `embedding` (d,) of length 1.
     """
@@ -44,10 +42,28 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of a labelling, wherever it lies.
+    """One picture of a labelling.
 
-    `ranking`: (label, score), best first, at most ten. `verdict`: what was decided of it, if
-    anything was: label, none (none of these) or skip. `audit`: a draw at random.
+    Parameters
+    ----------
+    id : str
+        The first 16 bytes of the SHA-256 of its content, in hex.
+    paths : tuple of str
+        Every file with this content below the folder, with /, sorted.
+    width, height : int or None
+        Upright, in pixels.
+    ranking : tuple of (str, float)
+        Labels and probabilities, best first, at most ten.
+    pile : str
+        ``sure``, ``unsure``, ``none`` (none of these) or ``error``.
+    error : str or None
+        Why it could not be read.
+    verdict : str or None
+        What a person decided: ``label``, ``none`` or ``skip``.
+    chosen : str or None
+        The label of the verdict ``label``.
+    audit : bool
+        Whether it is from the random sample of the sure pile.
     """
 
     id: str
@@ -68,7 +84,7 @@ class Picture:
 
     @property
     def label(self) -> str | None:
-        """The label that it has now: as decided, else as proposed."""
+        """The label that a person chose, else the proposed one."""
         return self.chosen if self.verdict is not None else self.proposed
 
     @property
@@ -78,6 +94,7 @@ class Picture:
 
 
 def row_of(proposal: Proposal) -> tuple[Any, ...]:
+    """A row of the table `picture`."""
     p = proposal
     return (
         p.content,
@@ -88,19 +105,20 @@ def row_of(proposal: Proposal) -> tuple[Any, ...]:
         None if p.embedding is None else p.embedding.astype("<f2").tobytes(),
         None if p.scores is None else p.scores.astype("<f4").tobytes(),
         None if p.scores is None else float(active_learning.uncertainty(p.scores[None])[0]),
-        active_learning.draw(p.content),
+        active_learning.audit_key(p.content),
         p.pile,
         p.error,
     )
 
 
 def picture_of(row: Any, names: Sequence[str], audit: bool = False) -> Picture:
+    """The picture of a row of `COLUMNS`; `names` are those of its scores."""
     content, paths, _, width, height, scores, pile, error, verdict, chosen = row
     ranking: tuple[tuple[str, float], ...] = ()
     if scores is not None:
         probabilities = np.frombuffer(scores, dtype="<f4")
         best = [i for i in np.argsort(-probabilities, kind="stable") if names[i] != UNKNOWN]
-        ranking = tuple((names[i], float(probabilities[i])) for i in best[:SHOWN])
+        ranking = tuple((names[i], float(probabilities[i])) for i in best[:RANKING_LENGTH])
     return Picture(
         content.hex(),
         tuple(json.loads(paths)),
@@ -116,7 +134,7 @@ def picture_of(row: Any, names: Sequence[str], audit: bool = False) -> Picture:
 
 
 def content_of(id: str) -> bytes:
-    """LabelError for what is no id."""
+    """The content hash of an id. LabelError for an invalid one."""
     try:
         return bytes.fromhex(id)
     except ValueError:

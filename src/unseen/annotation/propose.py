@@ -40,25 +40,47 @@ def propose(
 ) -> None:
     """Put each picture of the labelling's folder into a pile, with the probability of each label.
 
-    *none*: a background label wins, or too little speaks for any (`decision.reference_set`).
-    *sure*: the best label has the probability `sure`, or the threshold that the label file gives
-    it. *unsure*: the others. The index must know the folder by this model. `options`: more for the
-    manifest.
-    SourceError when there is no picture.
+    *none*: a background label wins, or there is too little evidence of any label. *sure*: the best
+    label has the probability `sure`, or the threshold that the label file gives it. *unsure*: the
+    others.
+
+    Parameters
+    ----------
+    labelling : Labelling
+        Where the proposals go.
+    index : Index
+        It must have the embeddings of the folder by this model: see `Index.update`.
+    classifier : Classifier
+        The model.
+    labels : CompiledLabels
+        Compiled by `classifier`.
+    decision : Decision
+        Its calibration and `reference_set` count; with the latter, evidence is measured.
+    sure : float
+        The probability from which a proposal is sure, from 0 to 1.
+    options : dict, optional
+        More for the manifest, plain data for JSON.
+
+    Raises
+    ------
+    LabelError
+        If the decision is multi-label, does not fit the labels, or `sure` is out of range.
+    SourceError
+        If there is no picture in the folder.
     """
     if decision.multi_label:
         raise LabelError("a labelling has one label a picture; leave multi-label out.")
     if not 0 <= sure <= 1:
-        raise LabelError(f"sure is {sure}; a probability lies in 0…1.")
-    key = index.name(labelling.root)
-    below = "" if key == "." else f"{key}/"
-    contents = _inside(index.view(classifier).contents(below=below), below)
+        raise LabelError(f"sure is {sure}; it must be a probability from 0 to 1.")
+    name = index.name(labelling.root)
+    prefix = "" if name == "." else f"{name}/"
+    contents = _below(prefix, index.view(classifier).contents(below=prefix))
     first = next(contents, None)
     if first is None:
         raise SourceError(f"{labelling.root}: there are no pictures in it.")
     answers = [*labels.answers]
-    made = manifest(classifier.model, labels, {"sure": sure, **(options or {})})
-    made["asked"] = answers
+    run = manifest(classifier.model, labels, {"sure": sure, **(options or {})})
+    run["asked"] = answers
     thresholds = {label.name: label.threshold for label in labels.labels}
     names = [name for name in answers if name != UNKNOWN]
     single = replace(decision, top_k=1, min_score=None)
@@ -82,7 +104,7 @@ def propose(
                     content.error,
                 )
 
-    labelling.propose(made, names, proposals())
+    labelling.propose(run, names, proposals())
 
 
 def _pile(prediction: Prediction, thresholds: dict[str, float | None], sure: float) -> str:
@@ -90,14 +112,16 @@ def _pile(prediction: Prediction, thresholds: dict[str, float | None], sure: flo
         return ERROR
     if prediction.unknown or prediction.label is None or prediction.score is None:
         return NONE
-    own = thresholds[prediction.label]
-    return SURE if prediction.score >= (sure if own is None else own) else UNSURE
+    threshold = thresholds[prediction.label]
+    return SURE if prediction.score >= (sure if threshold is None else threshold) else UNSURE
 
 
-def _inside(contents: Iterator[Content], below: str) -> Iterator[Content]:
-    """Those of the folder, under the names that they have in it."""
+def _below(prefix: str, contents: Iterator[Content]) -> Iterator[Content]:
+    """The contents of a folder, with paths that are relative to it."""
     for content in contents:
-        paths = [p.removeprefix(below) for p in content.paths if below or not Path(p).is_absolute()]
+        paths = [
+            p.removeprefix(prefix) for p in content.paths if prefix or not Path(p).is_absolute()
+        ]
         if paths:
             yield replace(content, paths=tuple(paths))
 

@@ -55,7 +55,7 @@ def training_set_of(
     names = (*labelling.names, NOTHING) if nothing else labelling.names
     ids = [picture.id for picture in used]
     groups = near_duplicates(labelling.vectors(ids), NEAR, progress=progress)
-    drawn = labelling.drawn()
+    drawn = labelling.audit_sample()
     label_ids = {name: label_id for label_id, name in enumerate(names)}
     training_pictures = []
     for picture, scores, group in zip(used, _scores(labelling, ids, names), groups, strict=True):
@@ -90,7 +90,7 @@ def _scores(labelling: Labelling, ids: list[str], names: tuple[str, ...]) -> Flo
     """(n, k): what the model gave each of the names; those that it does not know have nothing."""
     scores = labelling.scores(ids)
     rows = np.zeros((len(ids), len(names)), dtype=np.float32)
-    for column, name in enumerate(labelling.asked):
+    for column, name in enumerate(labelling.answers):
         name = NOTHING if name == UNKNOWN else name
         if name in names:
             rows[:, names.index(name)] = scores[:, column]

@@ -61,14 +61,14 @@ def examine() -> Iterator[Finding]:
         ("hub", _hub),
         ("self-test", _self_test),
     ):
-        yield from _held(name, check)
+        yield from _guarded(name, check)
 
 
-def _held(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """The findings of `check`; what it raises is one as well."""
+def _guarded(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """The findings of `check`, and one more for what it raises."""
     try:
         yield from check()
-    except Exception as error:  # a doctor that falls ill helps nobody
+    except Exception as error:  # a check that fails is a finding
         yield Finding(name, f"{type(error).__name__}: {error}", ok=False, advice=REINSTALL)
 
 
@@ -97,14 +97,14 @@ def _threads() -> Iterator[Finding]:
 
 
 def _home() -> Iterator[Finding]:
-    folder = cache.home()  # a temporary one when what is wanted cannot be written to
+    folder = cache.home()  # a temporary one when the configured one cannot be written to
     size = f"{cache.size_of(folder) / 1e6:,.0f} MB"
     temporary = folder.is_relative_to(tempfile.gettempdir()) and folder.name.startswith("unseen-")
-    wanted = os.environ.get("UNSEEN_HOME") or "the platform's cache folder"
+    location = os.environ.get("UNSEEN_HOME") or "the platform's cache folder"
     if temporary:
         yield Finding(
             "home",
-            f"{wanted} cannot be written to; {folder} stands in for this process",
+            f"{location} cannot be written to; {folder} stands in for this process",
             ok=False,
             advice="set UNSEEN_HOME to a folder of your own, with room in it",
         )
@@ -121,7 +121,7 @@ def _hub() -> Iterator[Finding]:
         return
     try:
         HfApi().model_info("openai/clip-vit-base-patch32", timeout=HUB_SECONDS)
-    except Exception as error:  # the network is not ours to judge
+    except Exception as error:  # any error of the network is a fact, not a failure
         yield Finding(
             "hub",
             f"{constants.ENDPOINT}: not reached ({type(error).__name__})",
@@ -134,11 +134,11 @@ def _hub() -> Iterator[Finding]:
 def _self_test() -> Iterator[Finding]:
     """The built-in model, compiled, against the reference runtime."""
     start = time.perf_counter()
-    for found in verify(unseen.load().model, [devices.execution_target("cpu")]):
+    for check in verify(unseen.load().model, [devices.execution_target("cpu")]):
         yield Finding(
-            f"self-test, {found.tower} net, {found.precision}",
-            f"cosine {found.cosine:.6f} to the reference",
-            ok=found.ok,
-            advice="" if found.ok else REINSTALL,
+            f"self-test, {check.tower} net, {check.precision}",
+            f"cosine {check.cosine:.6f} to the reference",
+            ok=check.ok,
+            advice="" if check.ok else REINSTALL,
         )
     yield Finding("self-test took", f"{time.perf_counter() - start:.1f} s")

@@ -26,8 +26,8 @@ LOGIT_TOLERANCE, PROBABILITY_TOLERANCE = 0.15, 0.02
 
 
 @dataclass(frozen=True)
-class Verified:
-    """How near one net is to the reference runtime: the least cosine on pictures and prompts."""
+class NetworkCheck:
+    """How close a network is to the reference runtime: the least cosine of pictures or prompts."""
 
     tower: str
     runtime: str
@@ -64,11 +64,11 @@ class Golden:
 @cache
 def golden(model: str) -> Golden | None:
     """What was published of a hub id or short name, without its revision."""
-    wanted = catalog.resolve(model).partition("@")[0]
+    id = catalog.resolve(model).partition("@")[0]
     text = resources.files("unseen").joinpath("data/golden.json").read_text("utf-8")
     rows: list[dict[str, Any]] = json.loads(text)
     for row in rows:
-        if row["id"] == wanted:
+        if row["id"] == id:
             facts: dict[str, Any] = {
                 key: tuple(value) if isinstance(value, list) else value
                 for key, value in row.items()
@@ -79,44 +79,47 @@ def golden(model: str) -> Golden | None:
 
 def verify(
     model: Model, targets: Sequence[devices.ExecutionTarget], *, threads: int | None = None
-) -> Iterator[Verified]:
+) -> Iterator[NetworkCheck]:
     """Every network in every precision that these targets offer, computed anew."""
     options = LoadOptions(model.name, threads=threads)
     for target in targets:
         for tower in ("image", "text"):
             network = CompiledNetwork(
-                expected.tower(model, tower), find_target=partial(_same, target), options=options
+                expected.tower(model, tower),
+                find_target=partial(_same, target),
+                options=options,
             )
             for precision in _precisions(target, tower):
                 cosine = network.cosine(precision, again=True)
-                yield Verified(
+                yield NetworkCheck(
                     tower, target.runtime, target.device, precision, cosine, BOUNDS[precision]
                 )
 
 
 def _same(target: devices.ExecutionTarget) -> devices.ExecutionTarget:
+    """A way to find the target that a process can pickle."""
     return target
 
 
-def compare(encoder: Encoder, known: Golden) -> tuple[float, ...]:
+def compare(encoder: Encoder, golden: Golden) -> tuple[float, ...]:
     """Our figures for what was published, in its order. Raises ImageError without a network."""
     cosines = score.cosines(
-        encoder.encode_images([known.picture]), encoder.encode_texts(known.prompts)
+        encoder.encode_images([golden.picture]), encoder.encode_texts(golden.prompts)
     )
     family = encoder.model.score
-    rows = score.logits(cosines, family) if known.logits else score.single_label(cosines, family)
+    rows = score.logits(cosines, family) if golden.logits else score.single_label(cosines, family)
     return tuple(np.asarray(rows[0], dtype=float).tolist())
 
 
-def places() -> list[devices.ExecutionTarget]:
+def execution_targets() -> list[devices.ExecutionTarget]:
     """The CPU by ONNX Runtime, what auto takes if it is another, and torch if it is installed."""
-    found = [devices.execution_target("cpu"), devices.execution_target("auto")]
+    targets = [devices.execution_target("cpu"), devices.execution_target("auto")]
     if find_spec("torch") is not None:
-        found.append(devices.ExecutionTarget("torch", "cpu"))
-    return list(dict.fromkeys(found))
+        targets.append(devices.ExecutionTarget("torch", "cpu"))
+    return list(dict.fromkeys(targets))
 
 
-def _precisions(place: devices.ExecutionTarget, tower: str) -> tuple[str, ...]:
-    if place.is_cpu:
+def _precisions(target: devices.ExecutionTarget, tower: str) -> tuple[str, ...]:
+    if target.is_cpu:
         return ("fp32", "fp16", "int8") if tower == "image" else ("fp32", "fp16")
-    return ("fp32",) if place.device == "cpu" or place.runtime == "onnx" else ("fp32", "fp16")
+    return ("fp32",) if target.device == "cpu" or target.runtime == "onnx" else ("fp32", "fp16")

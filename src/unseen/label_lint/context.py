@@ -1,7 +1,7 @@
 """A label set as one model sees it: its vectors, and what is usual for that model.
 
-Cosines of families differ: what is near for one model is usual for another. So no cosine is judged
-by itself, but by its place among those of pairs of everyday words.
+Cosines of families differ: what is close for one model is usual for another. So a cosine is judged
+by its quantile among those of pairs of everyday words.
 """
 
 from __future__ import annotations
@@ -13,23 +13,20 @@ from functools import cache, cached_property
 from importlib import resources
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unseen.classifier import Classifier
-from unseen.encoder import Progress
 from unseen.errors import UnseenWarning
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import LabelSet
 from unseen.labels.templates import fill
 from unseen.models.model import Score
 from unseen.prediction.score import logits, softmax
+from unseen.types import Floats, Progress
 
-Rows = NDArray[np.float32]
-
-EVERY = 4  # of the vocabulary: so many words say what is usual
+VOCABULARY_STEP = 4  # every so many words of the vocabulary are enough to know what is usual
 
 # A match between a picture and its word is never taken to be weaker than this.
-LEAST_MATCH = 0.1
+MIN_MATCH = 0.1
 SHOWN_TO_EVERY_MODEL = ("check/cat.jpg", "cat")
 
 
@@ -43,10 +40,10 @@ def vocabulary() -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """Labels, and all that the checks ask of a model. Encodes nothing until it must.
+    """Labels, and what the checks need of a model. Encodes nothing until it must.
 
     Of several templates the first stands for all: the checks compare words, and 80 templates
-    would say the same, slowly.
+    would give the same answer, slowly.
     """
 
     classifier: Classifier
@@ -83,7 +80,7 @@ class Subject:
             return self.classifier.compile(self.labels, progress=self.progress)
 
     @cached_property
-    def vectors(self) -> Rows:
+    def vectors(self) -> Floats:
         """(k, d): each label by its own prompts, or in the first template."""
         if len(self.labels.templates or ()) < 2:
             return self.compiled.matrix
@@ -91,28 +88,28 @@ class Subject:
             return self.classifier.compile(replace(self.labels, templates=(self.template,))).matrix
 
     @cached_property
-    def cosines(self) -> Rows:
+    def cosines(self) -> Floats:
         return np.asarray(self.vectors @ self.vectors.T, dtype=np.float32)
 
-    def encode(self, texts: Sequence[str]) -> Rows:
+    def encode(self, texts: Sequence[str]) -> Floats:
         """Prompts as they are → (n, d)."""
         with quiet():
             encoder = self.classifier.encoder
             return encoder.encode_texts(list(texts), progress=self.progress)
 
-    def filled(self, names: Sequence[str]) -> Rows:
+    def encode_names(self, names: Sequence[str]) -> Floats:
         """Names in the first template → (n, d)."""
         return self.encode([fill(self.template, name) for name in names])
 
-    def cosine(self, one: str, other: str) -> float:
+    def cosine(self, first: str, second: str) -> float:
         """Of two prompts."""
-        a, b = self.encode([one, other])
+        a, b = self.encode([first, second])
         return float(a @ b)
 
     # tokens
 
     def ids(self, texts: Sequence[str], context: int | None = None) -> list[list[int]]:
-        """Tokens of each text, all of them, or what is left within a context."""
+        """Token ids of each text, all of them, or those within a context."""
         return self.classifier.model.tokenizer.encode(texts, context)[0]
 
     def tokens(self, text: str) -> int:
@@ -121,24 +118,26 @@ class Subject:
     # what is usual
 
     @cached_property
-    def neutral(self) -> Rows:
-        """Everyday words that none of the labels is, in the first template."""
-        ours = {name.casefold() for name in self.names}
-        return self.filled([word for word in vocabulary()[::EVERY] if word not in ours])
+    def neutral(self) -> Floats:
+        """Vectors of everyday words that are not labels, in the first template."""
+        names = {name.casefold() for name in self.names}
+        return self.encode_names(
+            [word for word in vocabulary()[::VOCABULARY_STEP] if word not in names]
+        )
 
     @cached_property
-    def usual(self) -> Rows:
+    def usual_cosines(self) -> Floats:
         """Cosines of all pairs of everyday words, sorted."""
         upper = np.triu_indices(len(self.neutral), 1)
         return np.sort((self.neutral @ self.neutral.T)[upper])
 
     def usual_part(self, cosine: float) -> float:
         """The part of pairs of everyday words that are less alike: 0…1."""
-        return float(np.searchsorted(self.usual, cosine) / len(self.usual))
+        return float(np.searchsorted(self.usual_cosines, cosine) / len(self.usual_cosines))
 
-    def at(self, part: float) -> float:
+    def quantile(self, part: float) -> float:
         """The cosine that this part of pairs of everyday words stays below."""
-        return float(np.quantile(self.usual, part))
+        return float(np.quantile(self.usual_cosines, part))
 
     # what a softmax would do
 
@@ -148,22 +147,25 @@ class Subject:
         name, word = SHOWN_TO_EVERY_MODEL
         content = resources.files("unseen").joinpath("data", *name.split("/")).read_bytes()
         picture = self.classifier.encoder.encode_images([content])
-        return max(float(self.filled([word])[0] @ picture[0]), LEAST_MATCH)
+        return max(float(self.encode_names([word])[0] @ picture[0]), MIN_MATCH)
 
     def share(self, cosine: float) -> float:
-        """Of a picture that matches one of two texts as usual and has nothing else: how much of the
-        probability the other one takes, when the cosine of the two texts is this."""
+        """The probability that the other of two texts takes from a picture of the first one.
+
+        The picture is made up: it matches the first as usual, and has nothing else. Its cosine to
+        the second is then that match times the cosine of the two texts.
+        """
         pair = np.array([[1.0, cosine]], dtype=np.float32) * np.float32(self.match)
         return float(softmax(logits(pair, self.score))[0, 1])
 
 
 def percent(part: float) -> str:
-    """Of what is a sample, so never all of it."""
+    """A part of a sample as text, so never all of it."""
     return "99.9%" if part >= 0.9995 else f"{part:.1%}"
 
 
 class quiet(warnings.catch_warnings):  # noqa: N801
-    """Prompts that are cut are a finding here, and no warning."""
+    """Without the warning that a prompt is cut: here that is a finding."""
 
     def __enter__(self) -> None:
         super().__enter__()

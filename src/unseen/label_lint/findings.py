@@ -1,4 +1,4 @@
-"""What the doctor says."""
+"""`Finding`: one problem of a label set, as plain data."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ SEVERITIES = (ERROR, WARNING, NOTE)
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found. `kind` names it for programs, docs/doctor.md has the list.
+    """One problem and what to do about it. docs/doctor.md lists the kinds.
 
-    `effect`: what doing it changes, computed with this model; `figures` are its numbers.
+    `effect`: what following the advice changes, computed with this model; `figures` are its
+    numbers.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""What the letters and the tokens of labels and prompts tell."""
+"""Checks of the letters and the tokens of labels and prompts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNKNOWN_TOKENS = ("[UNK]", "<unk>")
 NEGATION_SOURCE = "Alhamoud et al. 2025, arXiv:2501.09425"
 
 
-def checked(subject: Subject) -> list[Finding]:
+def run_checks(subject: Subject) -> list[Finding]:
     """All of these checks."""
     return [finding for check in CHECKS for finding in check(subject)]
 
@@ -36,16 +36,16 @@ def too_long(subject: Subject) -> Iterator[Finding]:
             continue
         count = max(counts)
         prompt = prompts[counts.index(count)]
-        kept = kept_of(subject, prompt)
-        lost = prompt[len(kept) :].strip()
-        named = prompt.find(label.name)
-        loses_name = named >= 0 and named + len(label.name) > len(kept)
-        advice, effect, after = _shortened(subject, prompt, kept, label)
+        prefix = fitting_prefix(subject, prompt)
+        rest = prompt[len(prefix) :].strip()
+        start = prompt.find(label.name)
+        loses_name = start >= 0 and start + len(label.name) > len(prefix)
+        advice, effect, after = _shortened(subject, prompt, prefix, label)
         yield Finding(
             "too-long",
             ERROR if loses_name else WARNING,
             (label.name,),
-            f"{count} tokens, and the model reads {context}: {lost!r} is lost"
+            f"{count} tokens, and the model reads {context}: {rest!r} is lost"
             + (", and the label's own name with it" if loses_name else ""),
             advice,
             effect,
@@ -53,7 +53,7 @@ def too_long(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def kept_of(subject: Subject, prompt: str) -> str:
+def fitting_prefix(subject: Subject, prompt: str) -> str:
     """The longest beginning of a prompt that fits the context, in whole words if it has any."""
     context = subject.classifier.model.context_length
     low, high = 0, len(prompt)  # low fits, high does not
@@ -70,9 +70,9 @@ def kept_of(subject: Subject, prompt: str) -> str:
 
 
 def _shortened(
-    subject: Subject, prompt: str, kept: str, label: Label
+    subject: Subject, prompt: str, prefix: str, label: Label
 ) -> tuple[str, str, dict[str, float]]:
-    """What to do, what that does, and in figures."""
+    """The advice, its effect, and the effect in figures."""
     context = subject.classifier.model.context_length
     parts = spelling.pieces(prompt)
     counts = [subject.tokens(part) for part in parts]
@@ -86,7 +86,7 @@ def _shortened(
             f"to the prompt as it is cut is {cosine:.2f}",
             {"prompts": len(parts), "tokens_after": max(counts), "cosine": cosine},
         )
-    short = kept.rsplit(" ", 1)[0] if " " in kept.strip() else kept
+    short = prefix.rsplit(" ", 1)[0] if " " in prefix.strip() else prefix
     after = subject.tokens(short)
     return (
         f"say it in fewer words, the important ones first, such as {short[-60:]!r} at the end.",
@@ -118,16 +118,16 @@ def unreadable(subject: Subject) -> Iterator[Finding]:
     tokenizer = subject.classifier.model.tokenizer
     unknown = {tokenizer.token_id(token) for token in UNKNOWN_TOKENS} - {None}
     for name, ids in zip(subject.names, subject.ids(subject.names), strict=True):
-        odd = sum(token in unknown for token in ids)
-        if odd:
+        count = sum(token in unknown for token in ids)
+        if count:
             yield Finding(
                 "unreadable",
                 ERROR,
                 (name,),
-                f"{odd} of its words are none that the model has ever seen",
+                f"{count} of its tokens are unknown to the model",
                 "write it in a language and script of the model, or take a multilingual one: "
                 "unseen models --multilingual.",
-                figures={"unknown_tokens": odd},
+                figures={"unknown_tokens": count},
             )
 
 
@@ -140,13 +140,13 @@ def spelled_alike(subject: Subject) -> Iterator[Finding]:
     for label in subject.labels.labels:
         if not label.prompts:
             groups[spelling.singular_form(label.name)].append(label.name)
-    told = [{*finding.labels} for finding in same_tokens(subject)]
+    reported = [{*finding.labels} for finding in same_tokens(subject)]
     for names in groups.values():
-        if len(names) < 2 or {*names} in told:
+        if len(names) < 2 or {*names} in reported:
             continue
         forms = {spelling.normal(name): name for name in reversed(names)}
-        one, other = ([*forms.values()] if len(forms) > 1 else names)[:2]
-        cosine = float(subject.cosines[subject.names.index(one), subject.names.index(other)])
+        first, second = ([*forms.values()] if len(forms) > 1 else names)[:2]
+        cosine = float(subject.cosines[subject.names.index(first), subject.names.index(second)])
         share = subject.share(cosine)
         yield Finding(
             "plural" if len(forms) > 1 else "duplicate",
@@ -156,7 +156,7 @@ def spelled_alike(subject: Subject) -> Iterator[Finding]:
             if len(forms) > 1
             else "the same label in two spellings",
             "keep one.",
-            f"the cosine of {one!r} and {other!r} is {cosine:.2f}: of a picture of one, about "
+            f"the cosine of {first!r} and {second!r} is {cosine:.2f}: of a picture of one, about "
             f"{share:.0%} goes to the other",
             {"cosine": cosine, "share": share},
         )
@@ -173,15 +173,15 @@ def negation(subject: Subject) -> Iterator[Finding]:
         if not text:
             continue
         prompt = text if text in label.prompts else prompts[0]
-        asserted = spelling.positive(text)
+        positive = spelling.positive(text)
         effect, figures = "", {}
-        if asserted:
-            other = prompt.replace(text, asserted)
-            cosine = subject.cosine(fill(prompt, label.name), fill(other, label.name))
+        if positive:
+            positive_prompt = prompt.replace(text, positive)
+            cosine = subject.cosine(fill(prompt, label.name), fill(positive_prompt, label.name))
             part = subject.usual_part(cosine)
             figures = {"cosine": cosine, "usual_part": part}
             effect = (
-                f"the model has it at cosine {cosine:.2f} to {asserted!r}, nearer than "
+                f"the model has it at cosine {cosine:.2f} to {positive!r}, nearer than "
                 f"{percent(part)} of pairs of everyday words"
             )
         yield Finding(
@@ -205,11 +205,11 @@ def catch_all(subject: Subject) -> Iterator[Finding]:
         effect, figures = "", {}
         if len(subject.names) > 1:
             nearest = (subject.neutral @ subject.vectors.T).argmax(1)
-            won = int((nearest == i).sum())
-            figures = {"words": len(nearest), "won": won}
+            wins = int((nearest == i).sum())
+            figures = {"words": len(nearest), "won": wins}
             effect = (
-                f"of {len(nearest)} everyday words that are no labels here, {won} are nearer to it "
-                "than to another label"
+                f"of {len(nearest)} everyday words that are not labels here, {wins} are nearer to "
+                "it than to another label"
             )
         yield Finding(
             "catch-all",
@@ -239,17 +239,17 @@ def template_inside(subject: Subject) -> Iterator[Finding]:
             continue
         if article:
             inner = spelling.without_article(inner) or inner
-        made, better = fill(subject.template, label.name), fill(subject.template, inner)
-        cosine = subject.cosine(made, better)
+        filled, shorter = fill(subject.template, label.name), fill(subject.template, inner)
+        cosine = subject.cosine(filled, shorter)
         yield Finding(
             "template-inside",
             WARNING,
             (label.name,),
-            f"the template makes {made!r} of it",
+            f"the template makes {filled!r} of it",
             f"write {inner!r}, or give it as the label's own prompt.",
-            f"{subject.tokens(made)} tokens become {subject.tokens(better)}; cosine {cosine:.2f} "
-            "between the two",
-            {"tokens": subject.tokens(made), "cosine": cosine},
+            f"{subject.tokens(filled)} tokens become {subject.tokens(shorter)}; cosine "
+            f"{cosine:.2f} between the two",
+            {"tokens": subject.tokens(filled), "cosine": cosine},
         )
     if doubled:
         first = doubled[0]
@@ -269,7 +269,7 @@ def template_inside(subject: Subject) -> Iterator[Finding]:
 # labels that look like something else
 
 
-def odd(subject: Subject) -> Iterator[Finding]:
+def unusual(subject: Subject) -> Iterator[Finding]:
     for label in subject.labels.labels:
         if label.prompts:
             continue  # its name is shown, and not read by the model
@@ -307,7 +307,7 @@ def odd(subject: Subject) -> Iterator[Finding]:
 def _respelled(
     subject: Subject, name: str, other: str, kind: str, severity: str, problem: str
 ) -> Finding:
-    prompts = [fill(subject.template, one) for one in (name, other)]
+    prompts = [fill(subject.template, text) for text in (name, other)]
     before, after = map(subject.tokens, prompts)
     cosine = subject.cosine(*prompts)
     return Finding(
@@ -329,5 +329,5 @@ CHECKS: tuple[Check, ...] = (
     negation,
     catch_all,
     template_inside,
-    odd,
+    unusual,
 )

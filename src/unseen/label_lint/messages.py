@@ -1,4 +1,4 @@
-"""The words of a label set, before any picture."""
+"""`examine`: the words of a label set, before any picture."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import warnings
 from pathlib import Path
 
 from unseen.classifier import Classifier
-from unseen.encoder import Progress
 from unseen.errors import LabelError, UnseenWarning
 from unseen.label_lint import lexical, semantic
 from unseen.label_lint.context import Subject
@@ -15,9 +14,10 @@ from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import LabelSet, LabelsLike
 from unseen.labels.templates import TemplateLike
 from unseen.system.safetensors_file import SUFFIX
+from unseen.types import Progress
 
-# Labels that are told to be something else: whether they are like others is no matter.
-NO_WORDS = ("unreadable", "file-name", "number", "catch-all")
+# Labels that are reported as something else: their vectors are not compared with others.
+NOT_WORDS = ("unreadable", "file-name", "number", "catch-all")
 
 
 def examine(
@@ -28,16 +28,39 @@ def examine(
     background: tuple[str, ...] = (),
     progress: Progress | None = None,
 ) -> tuple[list[Finding], Subject]:
-    """Everything found in a label set, the worst first, and the subject, for `look_at`.
+    """All findings of a label set.
 
-    `labels`, `template`, `background`: as `Classifier.compile` takes them. Raises LabelError.
+    Parameters
+    ----------
+    classifier : Classifier
+        The model that the labels are for.
+    labels : list, dict, str, Path, LabelSet or CompiledLabels
+        As `Classifier.compile` takes them.
+    template : str or list of str, optional
+        As `Classifier.compile` takes it.
+    background : tuple of str
+        Labels that mean *none of these*.
+    progress : callable, optional
+        Called with how many prompts are encoded, and of how many.
+
+    Returns
+    -------
+    findings : list of Finding
+        The worst first.
+    subject : Subject
+        The label set as the model has it, for `look_at`.
+
+    Raises
+    ------
+    LabelError
+        If the labels are invalid, or the model has no text network.
     """
     if classifier.model.labels:
         raise LabelError(
-            f"{classifier.model.name} was taught its labels by pictures, and words say nothing to "
-            "it: look them over with the model that taught it."
+            f"{classifier.model.name} learnt its labels from pictures and has no text network; "
+            "check the labels with the model that taught it."
         )
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UnseenWarning)
         if isinstance(labels, (str, Path)) and Path(labels).suffix == SUFFIX:
             labels = CompiledLabels.load(labels)
@@ -48,15 +71,15 @@ def examine(
     subject = Subject(classifier, label_set, progress)
     findings = [
         Finding("given-twice", WARNING, (), str(warning.message), "keep one of each.")
-        for warning in said
+        for warning in caught
         if issubclass(warning.category, UnseenWarning)
     ]
-    findings += lexical.checked(subject)
-    told = [frozenset(f.labels) for f in findings if len(f.labels) > 1]
-    no_words = frozenset(name for f in findings if f.kind in NO_WORDS for name in f.labels)
+    findings += lexical.run_checks(subject)
+    reported = [frozenset(f.labels) for f in findings if len(f.labels) > 1]
+    not_words = frozenset(name for f in findings if f.kind in NOT_WORDS for name in f.labels)
     findings += [
         finding
-        for finding in semantic.checked(subject, no_words)
-        if len(finding.labels) < 2 or not any(told_of >= {*finding.labels} for told_of in told)
+        for finding in semantic.run_checks(subject, not_words)
+        if len(finding.labels) < 2 or not any(names >= {*finding.labels} for names in reported)
     ]
     return by_severity(findings), subject

@@ -1,4 +1,4 @@
-"""What the vectors of labels tell: words that mean the same, or two things, or too little."""
+"""Checks of the vectors of labels: words that mean the same, or two things, or too little."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from importlib import resources
 import numpy as np
 
 from unseen.label_lint import spelling
-from unseen.label_lint.context import Rows, Subject, percent
+from unseen.label_lint.context import Subject, percent
 from unseen.label_lint.findings import NOTE, WARNING, Finding
 from unseen.labels.compile import NEUTRAL
 from unseen.labels.templates import fill
 from unseen.prediction.score import logits, single_label, softmax
+from unseen.types import Floats
 
 # Of pairs of everyday words, so many are less alike than what is called a near-synonym. Found with
-# benchmarks/label_doctor.py: lower finds more synonyms, and more pairs that are none.
+# benchmarks/label_doctor.py: lower finds more synonyms, and more pairs that are not.
 SYNONYM = 0.999
 # The least share of a picture's probability that a pair is named for, and warned of.
 SHARE, LARGE_SHARE = 0.1, 0.25
@@ -26,12 +27,12 @@ COMPANY = 3  # labels beside it that say which sense of a word is meant: at leas
 CLEAR = 0.03  # a cosine larger by this is clearly larger: of two senses of a word
 
 
-def checked(subject: Subject, ignored: frozenset[str] = frozenset()) -> list[Finding]:
-    """All of these checks; `ignored` labels are no words, and say nothing of others."""
-    places = [i for i in subject.foreground if subject.names[i] not in ignored]
+def run_checks(subject: Subject, ignored: frozenset[str] = frozenset()) -> list[Finding]:
+    """All of these checks; `ignored` labels are not words, and are not compared with others."""
+    label_ids = [i for i in subject.foreground if subject.names[i] not in ignored]
     return [
-        *homographs(subject, places),
-        *pairs(subject, places),
+        *homographs(subject, label_ids),
+        *pairs(subject, label_ids),
         *alone(subject),
         *missing_other(subject),
     ]
@@ -48,86 +49,90 @@ def senses() -> dict[str, dict[str, str]]:
     return table
 
 
-def homographs(subject: Subject, places: list[int]) -> Iterator[Finding]:
+def homographs(subject: Subject, label_ids: list[int]) -> Iterator[Finding]:
     """Words of several meanings, unless the model clearly has the one that clearly is meant."""
-    for i in places:
+    for i in label_ids:
         label = subject.labels.labels[i]
-        known = senses().get(spelling.singular_form(label.name))
-        if label.prompts or known is None:
+        meanings = senses().get(spelling.singular_form(label.name))
+        if label.prompts or meanings is None:
             continue
-        contexts = [*known]
-        rows = subject.filled([f"{label.name}, {known[context]}" for context in contexts])
-        read = rows @ subject.vectors[i]
-        company = [j for j in places if j != i]
-        meant = read
-        if len(company) >= COMPANY:
+        contexts = [*meanings]
+        rows = subject.encode_names([f"{label.name}, {meanings[context]}" for context in contexts])
+        cosines = rows @ subject.vectors[i]
+        other_ids = [j for j in label_ids if j != i]
+        suggestion = cosines
+        if len(other_ids) >= COMPANY:
             # Some senses are near to everything, so only what is nearer to these labels counts.
-            meant = (rows @ subject.vectors[company].T).mean(1)
-            meant = meant - (rows @ subject.neutral.T).mean(1)
-        taken = contexts[int(read.argmax())]
-        # A mixed company says nothing; the model's own reading is then as good as any.
-        told_by_company = meant is not read and _clear(meant)
-        wanted = contexts[int(meant.argmax())] if told_by_company else taken
-        if told_by_company and taken == wanted and _clear(read):
+            suggestion = (rows @ subject.vectors[other_ids].T).mean(1)
+            suggestion = suggestion - (rows @ subject.neutral.T).mean(1)
+        model_sense = contexts[int(cosines.argmax())]
+        # Where the other labels do not agree, the model's own reading is as good as any.
+        is_clear = suggestion is not cosines and _clear(suggestion)
+        sense = contexts[int(suggestion.argmax())] if is_clear else model_sense
+        if is_clear and model_sense == sense and _clear(cosines):
             continue
-        said = f"it may be {' or '.join(known.values())}; the model reads it as {known[taken]}"
+        problem = (
+            f"it may be {' or '.join(meanings.values())}; the model reads it as "
+            f"{meanings[model_sense]}"
+        )
         severity, advice = WARNING, "say which"
-        if taken != wanted:
-            said += f", and what stands beside it suggests {known[wanted]}"
+        if model_sense != sense:
+            problem += f", and what stands beside it suggests {meanings[sense]}"
         else:  # context for the sense that it has gains nothing: benchmarks/label_doctor.py
-            wanted = contexts[int(read.argsort()[-2])]
-            severity, advice = NOTE, f"leave it if that is meant; if {known[wanted]} is, say so"
-        told = f"{label.name}, {known[wanted]}"
+            sense = contexts[int(cosines.argsort()[-2])]
+            severity, advice = NOTE, f"leave it if that is meant; if {meanings[sense]} is, say so"
+        text = f"{label.name}, {meanings[sense]}"
         yield Finding(
             "homograph",
             severity,
             (label.name,),
-            said,
-            f"{advice}, such as {f'{label.name} ({wanted})'!r} with the prompt "
-            f"{fill(subject.template, told)!r}.",
-            _nearest(subject, i, company, rows[contexts.index(wanted)]),
-            {f"cosine to {c}": float(v) for c, v in zip(contexts, read, strict=True)},
+            problem,
+            f"{advice}, such as {f'{label.name} ({sense})'!r} with the prompt "
+            f"{fill(subject.template, text)!r}.",
+            _nearest(subject, i, other_ids, rows[contexts.index(sense)]),
+            {f"cosine to {c}": float(v) for c, v in zip(contexts, cosines, strict=True)},
         )
 
 
-def _clear(cosines: Rows) -> bool:
+def _clear(cosines: Floats) -> bool:
     first, second = np.sort(cosines)[::-1][:2]
     return bool(first - second >= CLEAR)
 
 
-def _nearest(subject: Subject, place: int, company: list[int], changed: Rows) -> str:
-    """The label next to one, before and after it is changed."""
-    if not company:
+def _nearest(subject: Subject, label_id: int, other_ids: list[int], vector: Floats) -> str:
+    """The label next to one, before and after its vector is replaced by another."""
+    if not other_ids:
         return ""
-    before = subject.vectors[company] @ subject.vectors[place]
-    after = subject.vectors[company] @ changed
-    one, other = int(before.argmax()), int(after.argmax())
+    before = subject.vectors[other_ids] @ subject.vectors[label_id]
+    after = subject.vectors[other_ids] @ vector
+    first, second = int(before.argmax()), int(after.argmax())
     return (
-        f"the label next to it is now {subject.names[company[one]]!r} (cosine "
-        f"{before[one]:.2f}), and then {subject.names[company[other]]!r} ({after[other]:.2f})"
+        f"the label next to it is now {subject.names[other_ids[first]]!r} (cosine "
+        f"{before[first]:.2f}), and then {subject.names[other_ids[second]]!r} "
+        f"({after[second]:.2f})"
     )
 
 
 # pairs
 
 
-def pairs(subject: Subject, wanted: list[int]) -> Iterator[Finding]:
+def pairs(subject: Subject, label_ids: list[int]) -> Iterator[Finding]:
     """Pairs that are nearly one label, and pairs that take much from one another."""
-    cosines = subject.cosines[np.ix_(wanted, wanted)]
-    first, second = np.triu_indices(len(wanted), 1)
-    between = cosines[first, second]
-    order = np.argsort(-between, kind="stable")
-    threshold = subject.at(SYNONYM)
+    cosines = subject.cosines[np.ix_(label_ids, label_ids)]
+    first, second = np.triu_indices(len(label_ids), 1)
+    pair_cosines = cosines[first, second]
+    order = np.argsort(-pair_cosines, kind="stable")
+    threshold = subject.quantile(SYNONYM)
     counts = {"near-synonym": 0, "confused": 0}
     for pair in order:
-        cosine = float(between[pair])
+        cosine = float(pair_cosines[pair])
         share = subject.share(cosine)
         kind = "near-synonym" if cosine > threshold and share >= SHARE else "confused"
         if share < SHARE:
             break
         counts[kind] += 1
         if counts[kind] <= PAIRS:
-            names = (subject.names[wanted[first[pair]]], subject.names[wanted[second[pair]]])
+            names = (subject.names[label_ids[first[pair]]], subject.names[label_ids[second[pair]]])
             yield _pair(subject, kind, names, cosine, share)
     for kind, count in counts.items():
         if count > PAIRS:
@@ -141,7 +146,7 @@ def _pair(
     subject: Subject, kind: str, names: tuple[str, str], cosine: float, share: float
 ) -> Finding:
     part = subject.usual_part(cosine)
-    said = (
+    problem = (
         f"cosine {cosine:.2f}, nearer than {percent(part)} of pairs of everyday words: of a "
         f"picture of one, about {share:.0%} goes to the other"
     )
@@ -153,13 +158,13 @@ def _pair(
         advice = "if they mean one thing, make them one label with two prompts; they are averaged."
     else:
         advice = "say in the prompts what tells them apart, or make them one label."
-    # The cosine of either to the average of both, by the half angle.
+    # The cosine of either to the average of both: cos(a / 2) = √((1 + cos a) / 2).
     merged = float(np.sqrt((1 + min(cosine, 1.0)) / 2))
     return Finding(
         kind,
         WARNING if kind == "near-synonym" or share >= LARGE_SHARE else NOTE,
         names,
-        said,
+        problem,
         advice,
         f"as one label their {share:.0%} is not lost, and its cosine to either is {merged:.2f}",
         {"cosine": cosine, "usual_part": part, "share": share, "merged": merged},
@@ -183,19 +188,21 @@ def missing_other(subject: Subject) -> Iterator[Finding]:
     if len(subject.foreground) < len(subject.names) or len(subject.names) < 2:
         return
     score = subject.score
-    far = (subject.neutral @ subject.vectors.T).max(1) < subject.at(SYNONYM)
-    pictures = subject.neutral[far] * np.float32(subject.match)
+    # A word's vector, scaled to the usual cosine between a picture and its word, is the picture.
+    is_other = (subject.neutral @ subject.vectors.T).max(1) < subject.quantile(SYNONYM)
+    pictures = subject.neutral[is_other] * np.float32(subject.match)
     if not len(pictures):
         return
-    neutral = subject.filled(NEUTRAL)
+    neutral = subject.encode_names(NEUTRAL)
     before = single_label(pictures @ subject.vectors.T, score).max(1)
     with_other = np.vstack([subject.vectors, neutral]).astype(np.float32)
     probabilities = softmax(logits(pictures @ with_other.T, score))
     k = len(subject.names)
     unknown = probabilities[:, k:].sum(1) > probabilities[:, :k].max(1)
-    own = subject.vectors * np.float32(subject.match)
-    kept = softmax(logits(np.asarray(own @ with_other.T), score))
-    right = kept[:, :k].max(1) > kept[:, k:].sum(1)
+    # The labels as pictures of themselves: background labels must not win these.
+    label_pictures = subject.vectors * np.float32(subject.match)
+    label_probabilities = softmax(logits(np.asarray(label_pictures @ with_other.T), score))
+    is_right = label_probabilities[:, :k].max(1) > label_probabilities[:, k:].sum(1)
     sure = float((before >= 0.5).mean())
     options = " ".join(f'--unknown "{word}"' for word in NEUTRAL[:2])
     yield Finding(
@@ -206,12 +213,12 @@ def missing_other(subject: Subject) -> Iterator[Finding]:
         f"give background labels, such as {options}, or better what else the pictures show.",
         f"of {len(pictures)} everyday words in the place of pictures {sure:.0%} get a label with "
         f"50 % or more; with {len(NEUTRAL)} background labels ({', '.join(NEUTRAL)}) "
-        f"{float(unknown.mean()):.0%} become unknown, and {float(right.mean()):.0%} of the labels "
-        "stay themselves",
+        f"{float(unknown.mean()):.0%} become unknown, and {float(is_right.mean()):.0%} of the "
+        "labels stay themselves",
         {
             "words": len(pictures),
             "sure": sure,
             "unknown": float(unknown.mean()),
-            "kept": float(right.mean()),
+            "kept": float(is_right.mean()),
         },
     )

@@ -1,4 +1,4 @@
-"""What can be told from the letters of a label alone. English, where it is about words."""
+"""Forms of a label that follow from its letters alone; English, where it is about words."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ IRREGULAR = {
     "cacti": "cactus",
     "fungi": "fungus",
 }
-# Words that end like a plural and are none.
+# Singular words that end like a plural.
 NO_PLURALS = {"bus", "glass", "glasses", "gas", "lens", "cactus", "octopus", "walrus", "news"}
 NO_PLURALS |= {"scissors", "pliers", "trousers", "jeans", "binoculars", "stairs", "tennis"}
 NO_PLURALS |= {"chess", "dress", "compass", "cross", "grass", "moss", "brass", "canvas", "iris"}
 
 NEGATIONS = {"no", "not", "without", "never", "non", "nor", "neither", "lacks", "lacking", "minus"}
 NEGATIONS |= {"except", "excluding", "cannot", "none", "nobody", "nothing"}
-# A thing's name, and what is to be seen is what the words after it say.
+# Names of things that can be seen: the word of negation is a part of the name.
 NAMES_WITH_NO = re.compile(
     r"\bno[- ](entry|parking|smoking|stopping|swimming|u-turn|trespassing)\b|forget[- ]me[- ]not",
     re.IGNORECASE,
@@ -73,7 +73,7 @@ def normal(name: str) -> str:
 
 
 def singular(word: str) -> str:
-    """Of one English word in small letters; a word that is none of a known form stays."""
+    """Of one English word in small letters; a word of no known form stays as it is."""
     if word in IRREGULAR:
         return IRREGULAR[word]
     if word in NO_PLURALS or len(word) < 4 or not word.endswith("s") or word.endswith("ss"):
@@ -107,16 +107,16 @@ def _denies(word: str) -> bool:
 
 def positive(text: str) -> str:
     """The text as it would be if nothing were denied: "a street without cars", "… with cars"."""
-    kept = []
+    words = []
     for word in text.split():
         bare = word.strip(string.punctuation).casefold()
         if bare == "without":
-            kept.append(word.casefold().replace("without", "with"))
+            words.append(word.casefold().replace("without", "with"))
         elif bare.startswith("non-"):
-            kept.append(word[4:])
+            words.append(word[4:])
         elif not _denies(bare):
-            kept.append(word)
-    return " ".join(kept)
+            words.append(word)
+    return " ".join(words)
 
 
 def spelled_out(name: str) -> str:
@@ -127,8 +127,8 @@ def spelled_out(name: str) -> str:
 
 def without_lead(name: str) -> str | None:
     """What follows "a photo of", when a label begins so."""
-    found = LEAD.match(name)
-    return name[found.end() :] if found else None
+    match = LEAD.match(name)
+    return name[match.end() :] if match else None
 
 
 def without_article(name: str) -> str | None:

@@ -15,9 +15,9 @@ from unseen.errors import LabelError
 from unseen.labels.example_cache import Cache
 from unseen.labels.label_set import UNKNOWN, Label
 from unseen.models.model import Model, Score
-from unseen.system.safetensors_file import Kind
+from unseen.system.safetensors_file import FileFormat
 
-KIND = Kind("unseen-labels-1", "compiled label set")
+FILE_FORMAT = FileFormat("unseen-labels-1", "compiled label set")
 
 Rows = NDArray[np.float32]
 
@@ -282,7 +282,7 @@ class CompiledLabels:
         path : str or Path
             Replaced where it exists.
         """
-        KIND.write(path, self.to_bytes())
+        FILE_FORMAT.write(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
         """What `save` writes.
@@ -310,7 +310,7 @@ class CompiledLabels:
                 arrays |= self.adapted.cache.arrays()
         elif self.stored_score is not None:
             facts["score"] = asdict(self.stored_score)
-        return KIND.to_bytes(arrays, facts)
+        return FILE_FORMAT.to_bytes(arrays, facts)
 
     @classmethod
     def load(cls, path: str | Path) -> CompiledLabels:
@@ -330,7 +330,7 @@ class CompiledLabels:
         LabelError
             If the file is missing, damaged, or something else.
         """
-        return cls.from_bytes(KIND.read(path), str(path))
+        return cls.from_bytes(FILE_FORMAT.read(path), str(path))
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str) -> CompiledLabels:
@@ -352,7 +352,7 @@ class CompiledLabels:
         LabelError
             If the content is damaged, or something else.
         """
-        return KIND.from_bytes(content, where, cls._from_facts)
+        return FILE_FORMAT.from_bytes(content, where, cls._from_facts)
 
     @classmethod
     def _from_facts(cls, facts: dict[str, Any], arrays: dict[str, Any]) -> CompiledLabels:

@@ -38,10 +38,10 @@ from unseen.prediction.calibration import (
     METHODS,
     Calibration,
     ConformalPredictor,
-    plain,
+    uncalibrated_probabilities,
     words_sha256,
 )
-from unseen.prediction.predict import several_logits
+from unseen.prediction.predict import foreground_logits
 from unseen.sources.expand import expand
 
 if TYPE_CHECKING:
@@ -226,12 +226,12 @@ def fit_calibration(
             else _likely(logits, compiled, y_true, coverage, method),
         )
     right = y_true[:, : int((~compiled.background_mask).sum())]
-    logits = several_logits(embeddings, cosines, compiled)
+    logits = foreground_logits(embeddings, cosines, compiled)
     temperature, shift = fit_line(logits, right)
     calibration = _calibration(
         compiled, len(embeddings), multi_label=True, temperature=temperature, shift=shift
     )
-    thresholds = fit_thresholds(calibration.several(logits), right, precision)
+    thresholds = fit_thresholds(calibration.multiple_labels(logits), right, precision)
     never = sum(threshold >= 1 for threshold in thresholds)
     if never:
         warnings.warn(
@@ -289,7 +289,7 @@ def _calibration(compiled: CompiledLabels, pictures: int, **values: Any) -> Cali
 def _likely(
     logits: NDArray[Any], compiled: CompiledLabels, y_true: Bools, coverage: float, method: str
 ) -> ConformalPredictor | None:
-    scores = METHODS[method](plain(logits, compiled))[y_true]
+    scores = METHODS[method](uncalibrated_probabilities(logits, compiled))[y_true]
     reach = conformal_reach(scores, coverage)
     if reach is None:
         least = math.ceil(coverage / (1 - coverage) - 1e-9)

@@ -16,49 +16,76 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unseen.errors import LabelError
 from unseen.labels.compiled import Adapted, CompiledLabels
 from unseen.labels.example_cache import Cache
 from unseen.models.model import Model, Score
-from unseen.system.safetensors_file import Kind
+from unseen.system.safetensors_file import FileFormat
+from unseen.types import Array, Floats
 
-KIND = Kind("unseen-adapter-1", "adapter", "; unseen adapt makes one")
+FILE_FORMAT = FileFormat("unseen-adapter-1", "adapter", "; make one with unseen adapt")
 ZERO_SHOT = "zero-shot"
-
-Rows = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """Tied to the model whose fingerprint it carries: any other refuses it.
+    """What a few labelled pictures taught, for one model: any other refuses it.
 
-    `rows` (k, d): one a label, of any length; (0, d) for zero-shot. `text_mean` (d,): the mean of
-    the vectors of these labels' texts. The rows of other labels' texts lie around it, `text_scale`
-    times as far away as they did: the scale of `score` is made for `rows`, which may be much
-    longer. In a file these two are called `level` and `contrast`. `facts`: what `unseen.adapt`
-    measured, plain data for JSON. The numbers are those that half precision can
-    hold, in memory too, so that a file says the same as what was saved.
+    The numbers are those that half precision can hold, in memory too, so that a file says the same
+    as what was saved.
+
+    Parameters
+    ----------
+    labels : tuple of str
+        The k labels that were learnt.
+    rows : float32 array (k, d)
+        A row for each label, of any length; (0, d) where zero-shot was best.
+    score : Score
+        How cosines with `rows` become logits.
+    method : str
+        How it was learnt, or ``zero-shot``.
+    model, revision, fingerprint : str
+        The checkpoint that it was made for; `revision` is None for a folder.
+    text_mean : float32 array (d,)
+        The mean of the vectors of these labels' texts. The rows of other labels' texts lie around
+        it. In a file it is called ``level``.
+    text_scale : float
+        How many times as far from `text_mean` they lie as they did: the scale of `score` is made
+        for `rows`, which may be much longer. In a file it is called ``contrast``.
+    cache : Cache, optional
+        Example pictures that add to the scores.
+    facts : dict
+        What `unseen adapt` measured, plain data for JSON.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import unseen
+    >>> model = unseen.load().model
+    >>> zeros = np.zeros((0, model.dimension)), np.zeros(model.dimension)
+    >>> Adapter(("cat", "dog"), zeros[0], model.score, "zero-shot", model.name, None,
+    ...         model.fingerprint, zeros[1])
+    Adapter('zero-shot', 2 labels, 'builtin')
     """
 
     labels: tuple[str, ...]
-    rows: Rows
+    rows: Floats
     score: Score
     method: str
     model: str
     revision: str | None
     fingerprint: str
-    text_mean: Rows
+    text_mean: Floats
     text_scale: float = 1.0
     cache: Cache | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rows", _halved(self.rows))
-        object.__setattr__(self, "text_mean", _halved(self.text_mean))
+        object.__setattr__(self, "rows", _as_float16(self.rows))
+        object.__setattr__(self, "text_mean", _as_float16(self.text_mean))
         if self.cache is not None:
-            cache = replace(self.cache, support=_halved(self.cache.support))
+            cache = replace(self.cache, support=_as_float16(self.cache.support))
             object.__setattr__(self, "cache", cache)
 
     def __repr__(self) -> str:
@@ -66,7 +93,7 @@ class Adapter:
 
     @cached_property
     def id(self) -> str:
-        """Of its content: the date and the figures do not count."""
+        """A digest of its content: `facts`, with the date and the figures, do not count."""
         digest = hashlib.sha256(
             json.dumps([self.labels, asdict(self.score), self.text_scale]).encode()
         )
@@ -77,7 +104,18 @@ class Adapter:
         return digest.hexdigest()[:16]
 
     def check(self, model: Model) -> None:
-        """LabelError unless it was made for exactly this model."""
+        """Raise unless it was made for exactly this model.
+
+        Parameters
+        ----------
+        model : Model
+            The model in use.
+
+        Raises
+        ------
+        LabelError
+            If it was made for another model.
+        """
         if self.fingerprint != model.fingerprint:
             raise LabelError(
                 f"the adapter was made for {self.model} ({self.fingerprint[:12]}), and the model "
@@ -89,8 +127,22 @@ class Adapter:
         """The set with the adapter's rows for the labels that it knows by name.
 
         Their prompts no longer count. Other labels compete by their texts. A set without any label
-        that it knows is given back as it is, and so is every set by an adapter that is zero-shot.
-        LabelError for a set that another adapter changed.
+        that it knows is returned as it is, and so is every set by an adapter that is zero-shot.
+
+        Parameters
+        ----------
+        compiled : CompiledLabels
+            A label set of the same model.
+
+        Returns
+        -------
+        CompiledLabels
+            A new set; `compiled` does not change.
+
+        Raises
+        ------
+        LabelError
+            If the set was compiled for another model, or changed by another adapter.
         """
         if compiled.fingerprint != self.fingerprint:
             raise LabelError(
@@ -124,17 +176,17 @@ class Adapter:
             stored_score=self.score,
         )
 
-    def _text(self, rows: Rows) -> Rows:
-        """The rows of texts, as they compete with the adapter's own."""
-        moved = self.text_mean + np.float32(self.text_scale) * (rows - self.text_mean)
-        return np.asarray(moved, dtype=np.float32)
+    def _text(self, rows: Floats) -> Floats:
+        """The rows of texts, as they compete with the rows of the adapter."""
+        # The rows of an adapter may be longer than 1; so the distances between texts grow alike.
+        scaled = self.text_mean + np.float32(self.text_scale) * (rows - self.text_mean)
+        return np.asarray(scaled, dtype=np.float32)
 
-    def _cache_of(
-        self, compiled: CompiledLabels, label_ids: NDArray[Any], rows: NDArray[Any]
-    ) -> Cache | None:
+    def _cache_of(self, compiled: CompiledLabels, label_ids: Array, rows: Array) -> Cache | None:
         """The examples, with the ids that their labels have in a set, or behind its end."""
         if self.cache is None:
             return None
+        # Labels that are not in the set keep their examples: the mean over labels needs them.
         id_of = len(compiled.labels) + np.arange(len(self.labels))
         id_of[rows] = label_ids
         ids = id_of[self.cache.label_ids]
@@ -145,11 +197,28 @@ class Adapter:
     # files
 
     def save(self, path: str | Path) -> None:
-        """One safetensors file, written whole or not at all."""
-        KIND.write(path, self.to_bytes())
+        """Write one safetensors file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+            A path that ends in ``.safetensors``.
+
+        Raises
+        ------
+        LabelError
+            If the path ends otherwise.
+        """
+        FILE_FORMAT.write(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        """What `save` writes."""
+        """What `save` writes.
+
+        Returns
+        -------
+        bytes
+            The content of a safetensors file.
+        """
         facts = {
             "labels": self.labels,
             "score": asdict(self.score),
@@ -162,10 +231,10 @@ class Adapter:
         }
         if self.cache is not None:
             facts["cache"] = self.cache.facts()
-        return KIND.to_bytes(self._arrays(), facts)
+        return FILE_FORMAT.to_bytes(self._arrays(), facts)
 
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        arrays: dict[str, NDArray[Any]] = {
+    def _arrays(self) -> dict[str, Array]:
+        arrays: dict[str, Array] = {
             "rows": self.rows.astype(np.float16),
             "level": self.text_mean.astype(np.float16),
         }
@@ -176,17 +245,49 @@ class Adapter:
 
     @classmethod
     def load(cls, path: str | Path) -> Adapter:
-        """LabelError when the file is missing, damaged, or something else."""
-        return cls.from_bytes(KIND.read(path), str(path))
+        """The adapter of a file.
+
+        Parameters
+        ----------
+        path : str or Path
+            What `save` wrote.
+
+        Returns
+        -------
+        Adapter
+
+        Raises
+        ------
+        LabelError
+            If the file is missing, damaged, or something else.
+        """
+        return cls.from_bytes(FILE_FORMAT.read(path), str(path))
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str) -> Adapter:
-        """What `to_bytes` gave; `where` it was, for the LabelError of what is damaged."""
-        return KIND.from_bytes(content, where, cls._made)
+        """The adapter that `to_bytes` gave.
+
+        Parameters
+        ----------
+        content : bytes
+            The content of a file.
+        where : str
+            Where it comes from, for the error.
+
+        Returns
+        -------
+        Adapter
+
+        Raises
+        ------
+        LabelError
+            If the content is damaged, or something else.
+        """
+        return FILE_FORMAT.from_bytes(content, where, cls._from_parts)
 
     @classmethod
-    def _made(cls, facts: dict[str, Any], arrays: dict[str, Any]) -> Adapter:
-        made = cls(
+    def _from_parts(cls, facts: dict[str, Any], arrays: dict[str, Any]) -> Adapter:
+        adapter = cls(
             tuple(facts["labels"]),
             arrays["rows"],
             Score(**facts["score"]),
@@ -199,17 +300,17 @@ class Adapter:
             Cache.from_file(facts["cache"], arrays) if "cache" in facts else None,
             facts["facts"],
         )
-        made._check_shapes()
-        return made
+        adapter._check_parts()
+        return adapter
 
-    def _check_shapes(self) -> None:
-        """ValueError where parts do not fit together."""
+    def _check_parts(self) -> None:
+        """ValueError where a part is invalid, or parts do not fit together."""
         k = len(self.labels)
         if self.rows.ndim != 2 or len(self.rows) not in (0, k) or len(set(self.labels)) != k:
             raise ValueError(f"{k} labels and rows of shape {self.rows.shape}")
         if self.text_mean.shape != self.rows.shape[1:]:
             raise ValueError(
-                f"rows of shape {self.rows.shape} and a level of {self.text_mean.shape}"
+                f"rows of shape {self.rows.shape} and a level of shape {self.text_mean.shape}"
             )
         scalars = np.array([self.score.scale, self.score.bias, self.text_scale])
         numbers = [self.rows.ravel(), self.text_mean, scalars]
@@ -218,11 +319,14 @@ class Adapter:
             if support.shape != (len(label_ids), self.rows.shape[1]) or not len(label_ids):
                 raise ValueError(f"{len(label_ids)} examples of shape {support.shape}")
             if (np.diff(label_ids) < 0).any() or label_ids[0] < 0 or label_ids[-1] >= k:
-                raise ValueError("its examples are of no label")
+                raise ValueError("its examples belong to labels that it does not have")
             numbers += [support.ravel(), np.array([self.cache.alpha, self.cache.beta])]
-        if not all(np.isfinite(part).all() for part in numbers) or self.score.scale <= 0:
-            raise ValueError("a number in it is none")
+        if not all(np.isfinite(array).all() for array in numbers):
+            raise ValueError("it contains NaN or infinity")
+        if self.score.scale <= 0:
+            raise ValueError(f"the scale is {self.score.scale:g}; it must be above 0")
 
 
-def _halved(rows: NDArray[Any]) -> Rows:
+def _as_float16(rows: Array) -> Floats:
+    """The numbers as a file holds them."""
     return np.asarray(rows).astype(np.float16).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What was learnt of a label set from pictures: how its scores are put right, and when to say yes.
+"""A calibration: what pictures taught about the scores of a label set, and its thresholds.
 
 Made by `unseen.calibrate`, kept as a JSON file beside the label set, tied to one model, to its
 labels and to their prompts: anything else is refused.
@@ -14,18 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unseen.errors import LabelError
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction.score import sigmoid, softmax, softmax64
 from unseen.system.cache import write_atomically
+from unseen.types import Doubles, Floats
 
 FORMAT = "unseen-calibration-1"
 SUFFIX = ".calibration.json"
-
-Rows = NDArray[np.float32]
-Exact = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,20 @@ class Calibration:
         return f"Calibration({self.model!r}, {', '.join(parts)})"
 
     def misfit(self, compiled: CompiledLabels, *, multi_label: bool) -> str | None:
-        """Why it cannot be used with these labels in this mode; None when it can."""
+        """Why it cannot be used with these labels in this mode.
+
+        Parameters
+        ----------
+        compiled : CompiledLabels
+            The labels to be used with it.
+        multi_label : bool
+            The mode to be used with it.
+
+        Returns
+        -------
+        str or None
+            The reason; None when it can be used.
+        """
         if self.fingerprint != compiled.fingerprint:
             return f"it was made for the model {self.model}, and the one in use is {compiled.model}"
         if self.words_sha256 != words_sha256(compiled):
@@ -106,7 +116,20 @@ class Calibration:
         return None
 
     def check(self, compiled: CompiledLabels, *, multi_label: bool) -> None:
-        """LabelError unless it was made for just these labels, this model and this mode."""
+        """Raise unless it was made for just these labels, this model and this mode.
+
+        Parameters
+        ----------
+        compiled : CompiledLabels
+            The labels to be used with it.
+        multi_label : bool
+            The mode to be used with it.
+
+        Raises
+        ------
+        LabelError
+            If it was made for something else; says for what.
+        """
         reason = self.misfit(compiled, multi_label=multi_label)
         if reason is not None:
             raise LabelError(
@@ -114,29 +137,85 @@ class Calibration:
                 "make it again: unseen calibrate …"
             )
 
-    def single(self, logits: Rows) -> Rows:
-        """(n, k) logits → probabilities that sum to 1, of every family."""
+    def single_label(self, logits: Floats) -> Floats:
+        """Probabilities of labels that compete.
+
+        Parameters
+        ----------
+        logits : float32 array (n, k)
+            Of every label, those of background too; of a family of any rule.
+
+        Returns
+        -------
+        float32 array (n, k)
+            Rows that sum to 1.
+        """
         prior = 0.0 if self.prior is None else np.array([self.prior[la] for la in self.labels])
+        # Temperature scaling (Guo et al. 2017, arXiv:1706.04599), and a log prior of the labels.
         return softmax(np.asarray(logits / self.temperature + prior, dtype=np.float32))
 
-    def several(self, logits: Rows) -> Rows:
-        """(n, k) logits of `score.multi_label_logits` → probabilities, each by itself."""
+    def multiple_labels(self, logits: Floats) -> Floats:
+        """Probabilities of labels of which each is a yes or no of its own.
+
+        Parameters
+        ----------
+        logits : float32 array (n, k)
+            Those of `score.multi_label_logits`.
+
+        Returns
+        -------
+        float32 array (n, k)
+            Each from 0 to 1.
+        """
+        # Platt scaling (Platt 1999): a slope and an offset in front of the sigmoid.
         return sigmoid(np.asarray(logits / self.temperature + self.shift, dtype=np.float32))
 
     # files
 
     def save(self, path: str | Path) -> None:
-        """One JSON file, written whole or not at all."""
+        """Write one JSON file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+            Usually what `beside` gives for the label file, where `classify` looks for it.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
         content = json.dumps(self.to_data(), ensure_ascii=False, indent=1)
         write_atomically(Path(path), content.encode("utf-8", "backslashreplace"))
 
     def to_data(self) -> dict[str, Any]:
-        """What the file holds."""
+        """What the file holds.
+
+        Returns
+        -------
+        dict
+            Plain data for JSON.
+        """
         return {"format": FORMAT, **asdict(self)}
 
     @classmethod
     def load(cls, path: str | Path) -> Calibration:
-        """LabelError when the file is missing, damaged, or something else."""
+        """The calibration of a file.
+
+        Parameters
+        ----------
+        path : str or Path
+            What `save` wrote.
+
+        Returns
+        -------
+        Calibration
+
+        Raises
+        ------
+        LabelError
+            If the file is missing, damaged, or something else.
+        """
         try:
             data = json.loads(Path(path).read_text("utf-8"))
         except FileNotFoundError:
@@ -147,36 +226,61 @@ class Calibration:
 
     @classmethod
     def from_data(cls, data: Any, where: str) -> Calibration:
-        """What `to_data` gave; `where` it was, for the LabelError of what is damaged."""
+        """The calibration that `to_data` gave.
+
+        Parameters
+        ----------
+        data : dict
+            Plain data, from a file or a request.
+        where : str
+            Where it comes from, for the error.
+
+        Returns
+        -------
+        Calibration
+
+        Raises
+        ------
+        LabelError
+            If the data is damaged, or something else.
+        """
         if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise LabelError(f"{where}: this is no calibration; unseen calibrate makes one.")
+            raise LabelError(f"{where}: this is not a calibration; make one with unseen calibrate.")
         try:
             facts = {key: value for key, value in data.items() if key != "format"}
             facts["labels"] = tuple(facts["labels"])
             if facts.get("likely") is not None:
                 facts["likely"] = ConformalPredictor(**facts["likely"])
-            made = cls(**facts)
-            prior, thresholds = made.prior or {}, made.thresholds or {}
-            numbers = [made.temperature, made.shift, *prior.values(), *thresholds.values()]
-            if not np.isfinite(np.array(numbers, dtype=float)).all() or made.temperature <= 0:
-                raise ValueError("a number in it is none")
-            if made.prior is not None and set(made.prior) != set(made.labels):
-                raise ValueError("the prior is not of its labels")
-            if made.likely is not None and made.likely.method not in METHODS:
-                raise ValueError(f"{made.likely.method!r} is no method")
+            calibration = cls(**facts)
+            calibration._check_numbers()
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise LabelError(f"{where}: this calibration is damaged: {error}.") from None
-        return made
+        return calibration
+
+    def _check_numbers(self) -> None:
+        """ValueError where a part is invalid."""
+        prior, thresholds = self.prior or {}, self.thresholds or {}
+        numbers = [self.temperature, self.shift, *prior.values(), *thresholds.values()]
+        if not np.isfinite(np.array(numbers, dtype=float)).all():
+            raise ValueError("it contains NaN or infinity")
+        if self.temperature <= 0:
+            raise ValueError(f"the temperature is {self.temperature:g}; it must be above 0")
+        if self.prior is not None and set(self.prior) != set(self.labels):
+            raise ValueError("the prior's labels differ from the calibration's")
+        if self.likely is not None and self.likely.method not in METHODS:
+            raise ValueError(
+                f"unknown method {self.likely.method!r}; choose one of: {', '.join(METHODS)}"
+            )
 
 
 def beside(labels: str | Path) -> Path:
-    """Where the calibration of a label file lies: labels.txt → labels.calibration.json."""
+    """The path of the calibration of a label file: labels.txt → labels.calibration.json."""
     path = Path(labels)
     return path.with_name(path.stem + SUFFIX)
 
 
 def words_sha256(compiled: CompiledLabels) -> str:
-    """Of the labels and their prompts, not of the matrix, whose last bits may differ."""
+    """A digest of the labels and their prompts, not of the matrix, whose last bits may differ."""
     words = [
         [label.name, prompts, label.background]
         for label, prompts in zip(compiled.labels, compiled.prompts, strict=True)
@@ -187,7 +291,7 @@ def words_sha256(compiled: CompiledLabels) -> str:
 # conformal sets
 
 
-def plain(logits: Rows, labels: CompiledLabels) -> Exact:
+def uncalibrated_probabilities(logits: Floats, labels: CompiledLabels) -> Doubles:
     """(n, k) logits → probabilities of the answers, with nothing learnt, as precise as can be.
 
     Sets are made of these, so that every labelled picture may measure them: a temperature that was
@@ -196,30 +300,31 @@ def plain(logits: Rows, labels: CompiledLabels) -> Exact:
     return labels.of_answers(softmax64(logits))
 
 
-def lac(p: Exact) -> Exact:
-    """Least ambiguous sets (Sadinle, Lei & Wasserman 2019): what a label lacks to certainty."""
+def lac(p: Doubles) -> Doubles:
+    """Least ambiguous sets (Sadinle, Lei & Wasserman 2019): 1 less the label's probability."""
     return 1 - p
 
 
-def aps(p: Exact) -> Exact:
-    """Adaptive sets (Romano, Sesia & Candès 2020), not randomised: the mass down to the label."""
+def aps(p: Doubles) -> Doubles:
+    """Adaptive sets (Romano, Sesia & Candès 2020), not randomised: the sum of the probabilities
+    down to the label's, best first."""
     order = np.argsort(-p, axis=1, kind="stable")
-    mass = np.cumsum(np.take_along_axis(p, order, axis=1), axis=1)
+    cumulative = np.cumsum(np.take_along_axis(p, order, axis=1), axis=1)
     scores = np.empty_like(p)
-    np.put_along_axis(scores, order, mass, axis=1)
+    np.put_along_axis(scores, order, cumulative, axis=1)
     return scores
 
 
-METHODS = {"lac": lac, "aps": aps}  # probabilities → how strange each label would be
+METHODS = {"lac": lac, "aps": aps}  # probabilities → the nonconformity score of each label
 
 
 def prediction_sets(
-    p: Exact, names: Sequence[str], predictor: ConformalPredictor
+    p: Doubles, names: Sequence[str], predictor: ConformalPredictor
 ) -> list[tuple[str, ...]]:
-    """(n, answers) of `plain` → the set of each picture, best first; never empty."""
-    within = METHODS[predictor.method](p) <= predictor.reach
-    within[np.arange(len(p)), p.argmax(1)] = True  # an empty set helps nobody, and covers nothing
+    """(n, answers) uncalibrated probabilities → each picture's set, best first; never empty."""
+    in_set = METHODS[predictor.method](p) <= predictor.reach
+    in_set[np.arange(len(p)), p.argmax(1)] = True  # an empty set helps nobody, and covers nothing
     order = np.argsort(-p, axis=1, kind="stable")
     return [
-        tuple(names[i] for i in row[inside[row]]) for row, inside in zip(order, within, strict=True)
+        tuple(names[i] for i in row[mask[row]]) for row, mask in zip(order, in_set, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Cosines → predictions: which labels are said of a picture, and which are left out."""
+"""Cosines → predictions: which labels a picture gets, and which are left out."""
 
 from __future__ import annotations
 
@@ -7,31 +7,28 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unseen.encoder import Encoded
 from unseen.errors import LabelError
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction import score
-from unseen.prediction.calibration import Calibration, plain, prediction_sets
+from unseen.prediction.calibration import Calibration, prediction_sets, uncalibrated_probabilities
 from unseen.prediction.decision import Decision
 from unseen.prediction.open_set import ReferenceSet, evidence
 from unseen.prediction.prediction import Prediction, Scored
 
 if TYPE_CHECKING:
-    from unseen.types import Metadata
+    from unseen.types import Floats, Indices, Metadata
 
-YES = 0.5  # the threshold of a label in multi-label mode that has none of its own
-
-Rows = NDArray[np.float32]
+DEFAULT_THRESHOLD = 0.5  # of a label without a threshold, in multi-label mode
 
 
 def predict(
     sources: Sequence[str],
-    embeddings: Rows,
+    embeddings: Floats,
     labels: CompiledLabels,
     decision: Decision,
-    probabilities: Rows | None = None,
+    probabilities: Floats | None = None,
 ) -> list[Prediction]:
     """Predictions of pictures that are encoded already.
 
@@ -61,19 +58,19 @@ def predict(
         If the calibration, the evidence or multi-label mode does not fit the labels.
     """
     cosines = labels.similarities(embeddings)
-    names, shown, of_answers = _answers(embeddings, cosines, labels, decision, probabilities)
-    ranked = np.argsort(-of_answers, axis=1, kind="stable")
-    passed = of_answers >= _thresholds(names, labels, decision)
-    passed = np.take_along_axis(passed, ranked, axis=1)
+    names, answer_cosines, scores = _answers(embeddings, cosines, labels, decision, probabilities)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    passes = scores >= _thresholds(names, labels, decision)
+    passes = np.take_along_axis(passes, order, axis=1)
     sets: list[tuple[str, ...] | None] = [None] * len(sources)
     if decision.calibration is not None and decision.calibration.likely is not None:
-        uncalibrated = plain(score.logits(cosines, labels.score), labels)
-        sets = [*prediction_sets(uncalibrated, names, decision.calibration.likely)]
-    measured = _evidence(embeddings, labels, decision.reference_set)
+        p = uncalibrated_probabilities(score.logits(cosines, labels.score), labels)
+        sets = [*prediction_sets(p, names, decision.calibration.likely)]
+    ood_scores = _evidence(embeddings, labels, decision.reference_set)
     return [
-        _prediction(source, names, order[above][: decision.top_k], p, c, prediction_set, amount)
-        for source, order, above, p, c, prediction_set, amount in zip(
-            sources, ranked, passed, of_answers, shown, sets, measured, strict=True
+        _prediction(source, names, row[above][: decision.top_k], p, c, prediction_set, ood_score)
+        for source, row, above, p, c, prediction_set, ood_score in zip(
+            sources, order, passes, scores, answer_cosines, sets, ood_scores, strict=True
         )
     ]
 
@@ -82,7 +79,7 @@ def predict_encoded(
     batch: Sequence[Encoded],
     labels: CompiledLabels,
     decision: Decision,
-    probabilities: Rows | None = None,
+    probabilities: Floats | None = None,
 ) -> list[Prediction]:
     """As `predict`, for a batch in which some pictures could not be read.
 
@@ -126,9 +123,9 @@ def _with_meta(prediction: Prediction, meta: Metadata) -> Prediction:
 
 
 def label_probabilities(
-    embeddings: Rows, labels: CompiledLabels, decision: Decision
-) -> tuple[list[str], Rows, Rows]:
-    """The probabilities of all that may be said of pictures.
+    embeddings: Floats, labels: CompiledLabels, decision: Decision
+) -> tuple[list[str], Floats, Floats]:
+    """The probabilities of all answers.
 
     Parameters
     ----------
@@ -160,22 +157,24 @@ def label_probabilities(
 
 
 def _answers(
-    embeddings: Rows,
-    cosines: Rows,
+    embeddings: Floats,
+    cosines: Floats,
     labels: CompiledLabels,
     decision: Decision,
-    probabilities: Rows | None,
-) -> tuple[list[str], Rows, Rows]:
-    """The names that may be said, their cosines and their probabilities."""
+    probabilities: Floats | None,
+) -> tuple[list[str], Floats, Floats]:
+    """The names of the answers, their cosines and their probabilities."""
     calibration = decision.calibration
     if calibration is not None:
         calibration.check(labels, multi_label=decision.multi_label)
         if probabilities is not None:
-            raise LabelError("a calibration is of the model's own rule: leave it or the other out.")
+            raise LabelError(
+                "a calibration cannot be combined with probabilities; leave one of them out."
+            )
     if decision.multi_label:
-        return _several(embeddings, cosines, labels, calibration)
+        return _multi_label_answers(embeddings, cosines, labels, calibration)
     if probabilities is None:
-        probabilities = _single(cosines, labels, calibration)
+        probabilities = _single_label_probabilities(cosines, labels, calibration)
     names = [*labels.answers]
     return names, labels.cosines_of_answers(cosines), labels.of_answers(probabilities)
 
@@ -183,9 +182,9 @@ def _answers(
 def _prediction(
     source: str,
     names: Sequence[str],
-    order: NDArray[np.intp],
-    p: Rows,
-    cosine: Rows,
+    order: Indices,
+    p: Floats,
+    cosine: Floats,
     prediction_set: tuple[str, ...] | None,
     evidence: float | None,
 ) -> Prediction:
@@ -194,33 +193,41 @@ def _prediction(
     return Prediction(source, ranking, left_out, likely=prediction_set, evidence=evidence)
 
 
-def _single(cosines: Rows, labels: CompiledLabels, calibration: Calibration | None) -> Rows:
-    """Probabilities of every label, background too, when one is wanted."""
+def _single_label_probabilities(
+    cosines: Floats, labels: CompiledLabels, calibration: Calibration | None
+) -> Floats:
+    """Probabilities of every label, background too, when the labels compete."""
     if calibration is None:
         return score.single_label(cosines, labels.score)
-    return calibration.single(score.logits(cosines, labels.score))
+    return calibration.single_label(score.logits(cosines, labels.score))
 
 
-def _several(
-    embeddings: Rows,
-    cosines: Rows,
+def _multi_label_answers(
+    embeddings: Floats,
+    cosines: Floats,
     labels: CompiledLabels,
     calibration: Calibration | None,
-) -> tuple[list[str], Rows, Rows]:
-    """Names, cosines and probabilities when each label is a question of its own."""
+) -> tuple[list[str], Floats, Floats]:
+    """Names, cosines and probabilities when each label is a yes or no of its own."""
     names = [label.name for label in labels.labels if not label.background]
-    logits = several_logits(embeddings, cosines, labels)
-    probabilities = score.sigmoid(logits) if calibration is None else calibration.several(logits)
+    logits = foreground_logits(embeddings, cosines, labels)
+    if calibration is None:
+        probabilities = score.sigmoid(logits)
+    else:
+        probabilities = calibration.multiple_labels(logits)
     return names, cosines[:, ~labels.background_mask], probabilities
 
 
-def several_logits(embeddings: Rows, cosines: Rows, labels: CompiledLabels) -> Rows:
-    """(n, labels that are not background) logits in multi-label mode: those are neutral ground."""
+def foreground_logits(embeddings: Floats, cosines: Floats, labels: CompiledLabels) -> Floats:
+    """(n, labels that are not background) logits in multi-label mode.
+
+    Each label is set against the background labels, or against neutral prompts without any.
+    """
     background = labels.background_mask
     if not background.any() and not len(labels.neutral):
         raise LabelError(
-            f"{labels.model} was taught one label a picture: leave multi-label out, or let one of "
-            "its labels be background, to set the others against."
+            f"{labels.model} was trained with one label a picture: leave multi-label out, or make "
+            "one of its labels a background label, which the others are compared with."
         )
     neutral = (
         cosines[:, background] if background.any() else score.cosines(embeddings, labels.neutral)
@@ -229,25 +236,26 @@ def several_logits(embeddings: Rows, cosines: Rows, labels: CompiledLabels) -> R
 
 
 def _evidence(
-    embeddings: Rows, labels: CompiledLabels, reference_set: ReferenceSet | None
+    embeddings: Floats, labels: CompiledLabels, reference_set: ReferenceSet | None
 ) -> Sequence[float | None]:
     if reference_set is None:
         return [None] * len(embeddings)
     if labels.adapted is not None:
         raise LabelError(
-            "evidence is measured by what words say, and an adapter goes beyond them: leave "
-            "unknown auto, or the adapter. Background labels may be given with an adapter."
+            "unknown auto cannot be combined with an adapter: evidence is measured with the "
+            "vectors of words, and an adapter replaces them. Leave one of them out, or give "
+            "background labels."
         )
     texts = labels.matrix[~labels.background_mask]
     return [float(e) for e in evidence(embeddings, texts, reference_set)]
 
 
-def _thresholds(names: Sequence[str], labels: CompiledLabels, decision: Decision) -> Rows:
+def _thresholds(names: Sequence[str], labels: CompiledLabels, decision: Decision) -> Floats:
     if not decision.multi_label:
         return np.full(len(names), decision.min_score or 0.0, dtype=np.float32)
-    default = YES if decision.min_score is None else decision.min_score
+    default = DEFAULT_THRESHOLD if decision.min_score is None else decision.min_score
     by_label: dict[str, float | None] = {label.name: label.threshold for label in labels.labels}
-    if decision.calibration is not None:  # its scores are others than those of the label file
+    if decision.calibration is not None:  # the label file's are for uncalibrated scores
         by_label = dict.fromkeys(by_label) | (decision.calibration.thresholds or {})
     return np.array(
         [default if by_label[name] is None else by_label[name] for name in names], dtype=np.float32

@@ -7,33 +7,29 @@ was trained with.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unseen.models.model import Score
-
-Rows = NDArray[np.float32]
-Floats = NDArray[np.floating[Any]]
+from unseen.types import Array, Doubles, Floats
 
 
-def softmax(logits: Floats) -> Rows:
+def softmax(logits: Array) -> Floats:
     """Over the last axis, which then sums to 1; computed in the precision of the logits."""
     return np.asarray(_softmax(logits), dtype=np.float32)
 
 
-def softmax64(logits: Floats) -> NDArray[np.float64]:
-    """`softmax`, computed and given in double precision."""
+def softmax64(logits: Array) -> Doubles:
+    """`softmax`, computed and returned in double precision."""
     return _softmax(np.asarray(logits, dtype=np.float64))
 
 
-def _softmax(logits: NDArray[Any]) -> NDArray[Any]:
-    e = np.exp(logits - logits.max(-1, keepdims=True))
-    return np.asarray(e / e.sum(-1, keepdims=True))
+def _softmax(logits: Array) -> Array:
+    exponentials = np.exp(logits - logits.max(-1, keepdims=True))  # at most 1: none overflows
+    return np.asarray(exponentials / exponentials.sum(-1, keepdims=True))
 
 
-def shifted(logits: Floats) -> tuple[Floats, Floats]:
+def shifted(logits: Array) -> tuple[Array, Array]:
     """(…, k) → the logits less their largest, and the log of the sum of their exponentials (…, 1).
 
     The log of the softmax is the first less the second. Nothing overflows, as no exponent is
@@ -43,51 +39,46 @@ def shifted(logits: Floats) -> tuple[Floats, Floats]:
     return below, np.log(np.exp(below).sum(-1, keepdims=True))
 
 
-def log_sum_exp(logits: Floats) -> Floats:
+def log_sum_exp(logits: Array) -> Array:
     """Over the last axis, without overflow: (…, k) → (…,)."""
     return np.asarray(shifted(logits)[1][..., 0] + logits.max(-1))
 
 
-def sigmoid(logits: Rows) -> Rows:
+def sigmoid(logits: Floats) -> Floats:
     """Each logit by itself, in the form that overflows on neither side."""
-    e = np.exp(-np.abs(logits))
-    return np.asarray(np.where(logits >= 0, 1.0, e) / (1.0 + e), dtype=np.float32)
+    exponentials = np.exp(-np.abs(logits))
+    numerators = np.where(logits >= 0, 1.0, exponentials)
+    return np.asarray(numerators / (1.0 + exponentials), dtype=np.float32)
 
 
 # How a family was trained: CLIP sets the labels against one another (Radford et al. 2021), SigLIP
-# asks of each pair whether it belongs together (Zhai et al. 2023, arXiv:2303.15343).
-RULES: dict[str, Callable[[Rows], Rows]] = {"softmax": softmax, "sigmoid": sigmoid}
+# decides for each pair whether it belongs together (Zhai et al. 2023, arXiv:2303.15343).
+RULES: dict[str, Callable[[Floats], Floats]] = {"softmax": softmax, "sigmoid": sigmoid}
 
 
-def cosines(images: Rows, texts: Rows) -> Rows:
+def cosines(images: Floats, texts: Floats) -> Floats:
     """(n, d) and (k, d), rows of length 1 → (n, k)."""
     return np.asarray(images @ texts.T, dtype=np.float32)
 
 
-def logits(cosine: Rows, score: Score) -> Rows:
+def logits(cosine: Floats, score: Score) -> Floats:
     """`logits_per_image` of the model: scale · cosine + bias."""
     return np.asarray(cosine * np.float32(score.scale) + np.float32(score.bias), dtype=np.float32)
 
 
-def single_label(cosine: Rows, score: Score) -> Rows:
+def single_label(cosine: Floats, score: Score) -> Floats:
     """(n, k) cosines → (n, k) probabilities by the family's own rule."""
     return RULES[score.rule](logits(cosine, score))
 
 
-def multi_label(cosine: Rows, neutral: Rows, score: Score) -> Rows:
-    """(n, k) cosines → (n, k), each label a yes or no of its own.
+def multi_label_logits(cosine: Floats, neutral: Floats, score: Score) -> Floats:
+    """(n, k) cosines → (n, k) logits, whose sigmoid makes each label a yes or no of its own.
 
-    A sigmoid family says so itself. For a softmax family each label stands alone against neutral
-    prompts: `neutral` (n, m) are their cosines, and the probability is the softmax of the two
-    logits, label and mean neutral, which is sigmoid(scale · (cosine - neutral)). It is
-    uncalibrated.
+    A sigmoid family was trained for that. For a softmax family each label competes with neutral
+    prompts alone: `neutral` (n, m) are their cosines, and the probability is the softmax of the two
+    logits, label and mean neutral, which is sigmoid(scale · (cosine - neutral)).
     """
-    return sigmoid(multi_label_logits(cosine, neutral, score))
-
-
-def multi_label_logits(cosine: Rows, neutral: Rows, score: Score) -> Rows:
-    """What the sigmoid of `multi_label` is taken of."""
     if score.rule == "sigmoid":
         return logits(cosine, score)
-    against = neutral.mean(-1, keepdims=True)
-    return np.asarray((cosine - against) * np.float32(score.scale), dtype=np.float32)
+    baseline = neutral.mean(-1, keepdims=True)
+    return np.asarray((cosine - baseline) * np.float32(score.scale), dtype=np.float32)

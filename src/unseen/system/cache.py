@@ -1,7 +1,7 @@
-"""What is kept on disk under `$UNSEEN_HOME`: compiled networks, file hashes; atomic writes.
+"""What is cached on disk under `$UNSEEN_HOME`: compiled networks, file hashes; atomic writes.
 
 Keys are content. Whatever is written goes to a temporary name in the same folder and is renamed, a
-lock guards each key, and what is damaged is thrown away and made again, with a warning. A home
+lock guards each key, and what is damaged is deleted and made again, with a warning. A home
 that is read-only or full is replaced by a temporary one for this process, with a warning.
 """
 
@@ -33,9 +33,9 @@ MANIFEST = "manifest.json"  # written last: a folder without one was never finis
 STALE_SECONDS = 24 * 3600  # older leftovers of killed processes are swept away
 HEX_256 = re.compile(r"[0-9a-f]{64}")
 KEY = re.compile(r"[\w-][\w.+-]*")
-NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
-_homes: dict[str, Path] = {}  # what was asked for → what can be written to
+_homes: dict[str, Path] = {}  # what is configured → what can be written to
 
 
 def home() -> Path:
@@ -43,16 +43,18 @@ def home() -> Path:
 
     StoreError where nothing can be written to at all.
     """
-    wanted = os.environ.get("UNSEEN_HOME") or platformdirs.user_cache_dir("unseen", appauthor=False)
-    if wanted not in _homes:
-        folder = Path(wanted).expanduser().absolute()
+    location = os.environ.get("UNSEEN_HOME") or platformdirs.user_cache_dir(
+        "unseen", appauthor=False
+    )
+    if location not in _homes:
+        folder = Path(location).expanduser().absolute()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
-                _homes[wanted] = folder
+                _homes[location] = folder
         except OSError as error:
-            _homes[wanted] = _temporary_home(folder, error)
-    return _homes[wanted]
+            _homes[location] = _temporary_home(folder, error)
+    return _homes[location]
 
 
 def _temporary_home(folder: Path, error: OSError) -> Path:
@@ -101,15 +103,15 @@ def build_folder(key: str, make: Callable[[Path], None]) -> Path:
     Sizes are checked here; `verify` checks the bytes.
     """
     if not KEY.fullmatch(key):
-        raise ValueError(f"{key!r} is no key: letters, digits, _, -, + and . make one.")
+        raise ValueError(f"invalid cache key {key!r}: use letters, digits, _, -, + and . only.")
     try:
         return _build(home() / "networks" / key, make)
     except OSError as error:
-        if error.errno not in NO_PLACE:
+        if error.errno not in UNWRITABLE:
             raise
-        for wanted, folder in _homes.items():
+        for location, folder in _homes.items():
             if folder == home():
-                _homes[wanted] = _temporary_home(folder, error)
+                _homes[location] = _temporary_home(folder, error)
         return _build(home() / "networks" / key, make)
 
 
@@ -124,7 +126,7 @@ def _build(folder: Path, make: Callable[[Path], None]) -> Path:
             warnings.warn(f"{folder} is damaged; making it again.", UnseenWarning, stacklevel=3)
             _remove(folder)
         _sweep(folder)
-        temporary = _beside(folder)
+        temporary = _temporary_folder(folder)
         try:
             make(temporary)
             files = {
@@ -149,14 +151,14 @@ def verify(folder: Path) -> bool:
 
 
 def remove(key: str) -> None:
-    """Throws away what is kept under `key`."""
+    """Delete the folder of `key`."""
     folder = home() / "networks" / key
     with _lock(folder):
         _remove(folder)
 
 
 def discard(folder: Path) -> None:
-    """Throws a damaged folder away, unless another process has made it again by now."""
+    """Delete a damaged folder, unless another process has made it again by now."""
     with _lock(folder):
         if not verify(folder):
             _remove(folder)
@@ -166,7 +168,7 @@ def _lock(folder: Path) -> FileLock:
     return FileLock(folder.with_name(f".{folder.name}.lock"))
 
 
-def _beside(folder: Path) -> Path:
+def _temporary_folder(folder: Path) -> Path:
     """A new temporary folder, named so that `_sweep` knows whose it is."""
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
     temporary.mkdir()  # not mkdtemp: a home may be shared, and its folders are for all to read
@@ -176,16 +178,16 @@ def _beside(folder: Path) -> Path:
 def _remove(folder: Path) -> None:
     """Out of sight in one step, then away, so that no reader sees half of it."""
     if folder.exists():
-        aside = _beside(folder)
-        folder.replace(aside / "gone")
-        shutil.rmtree(aside, ignore_errors=True)
+        trash = _temporary_folder(folder)
+        folder.replace(trash / "gone")
+        shutil.rmtree(trash, ignore_errors=True)
 
 
 def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
-    """What was written. Raises OSError or ValueError when there is none that can be read."""
+    """The files that were written. OSError or ValueError when the manifest cannot be read."""
     files = json.loads((folder / MANIFEST).read_text("utf-8"))
     if not isinstance(files, dict) or not all(isinstance(f, dict) for f in files.values()):
-        raise ValueError("this is no manifest")
+        raise ValueError("this is not a manifest")
     return files
 
 
@@ -200,7 +202,7 @@ def _complete(folder: Path) -> bool:
 
 
 def _sweep(folder: Path) -> None:
-    """What killed processes left: of this folder, whose lock is held here, or a day old."""
+    """Delete leftovers of killed processes: of this folder, whose lock is held, or a day old."""
     for leftover in folder.parent.glob(".*.tmp"):
         if leftover.name.startswith(f".{folder.name}.") or is_stale(leftover):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -235,9 +237,9 @@ def file_sha256(path: Path) -> str:
     key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
     memo = home() / "hashes" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.txt"
     with suppress(OSError, UnicodeDecodeError):
-        known = memo.read_text("ascii")
-        if HEX_256.fullmatch(known):
-            return known
+        remembered = memo.read_text("ascii")
+        if HEX_256.fullmatch(remembered):
+            return remembered
     digest = _sha256(path)
     if path.stat().st_mtime_ns == stat.st_mtime_ns:  # not written to meanwhile
         with suppress(OSError):  # a full disk

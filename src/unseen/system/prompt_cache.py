@@ -1,4 +1,4 @@
-"""The embeddings of prompts, kept in one SQLite file under `$UNSEEN_HOME`."""
+"""The embeddings of prompts, cached in one SQLite file under `$UNSEEN_HOME`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from numpy.typing import NDArray
 
 from unseen.errors import UnseenWarning
 from unseen.system.cache import home
+from unseen.types import Floats
 
 SQL_VARIABLES = 900  # prompts in one query: SQLite before 3.32 takes 999
 
@@ -25,31 +25,31 @@ class VectorCache:
     A row's checksum is over its key too: a flipped bit must not turn one prompt into another.
     """
 
-    def get_many(self, model: str, prompts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """Those of `prompts` that are known. Rows that fail their checksum are not."""
-        wanted = list(dict.fromkeys(filter(_can_be_kept, prompts)))
-        if not wanted or not self._path.exists():
+    def get_many(self, model: str, prompts: Sequence[str]) -> dict[str, Floats]:
+        """The vectors of `prompts` that are cached; rows that fail their checksum are left out."""
+        unique = list(dict.fromkeys(filter(_is_utf8, prompts)))
+        if not unique or not self._path.exists():
             return {}
-        found = {}
-        with self._remade_when_damaged() as connect, closing(connect()) as db:
-            for start in range(0, len(wanted), SQL_VARIABLES):
-                some = wanted[start : start + SQL_VARIABLES]
+        cached = {}
+        with self._recreated_if_damaged() as connect, closing(connect()) as db:
+            for start in range(0, len(unique), SQL_VARIABLES):
+                chunk = unique[start : start + SQL_VARIABLES]
                 query = (
                     "SELECT prompt, vector, crc FROM vectors WHERE model = ? "
-                    f"AND prompt IN ({', '.join('?' * len(some))})"
+                    f"AND prompt IN ({', '.join('?' * len(chunk))})"
                 )
-                for prompt, vector, crc in db.execute(query, (model, *some)):
+                for prompt, vector, crc in db.execute(query, (model, *chunk)):
                     if isinstance(vector, bytes) and _checksum(model, prompt, vector) == crc:
-                        found[prompt] = np.frombuffer(vector, dtype="<f4").astype(np.float32)
-        return found
+                        cached[prompt] = np.frombuffer(vector, dtype="<f4").astype(np.float32)
+        return cached
 
-    def put_many(self, model: str, vectors: Mapping[str, NDArray[np.float32]]) -> None:
-        """Keep them; a full disk loses the cache's use, not the run."""
+    def put_many(self, model: str, vectors: Mapping[str, Floats]) -> None:
+        """Store them; on a full disk the cache is of no use, but the run goes on."""
         rows = []
-        for prompt in filter(_can_be_kept, vectors):
+        for prompt in filter(_is_utf8, vectors):
             blob = vectors[prompt].astype("<f4").tobytes()
             rows.append((model, prompt, blob, _checksum(model, prompt, blob)))
-        with self._remade_when_damaged() as connect, closing(connect()) as db, db:
+        with self._recreated_if_damaged() as connect, closing(connect()) as db, db:
             db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", rows)
 
     @contextmanager
@@ -73,16 +73,16 @@ class VectorCache:
         return db
 
     @contextmanager
-    def _remade_when_damaged(self) -> Iterator[Callable[[], sqlite3.Connection]]:
+    def _recreated_if_damaged(self) -> Iterator[Callable[[], sqlite3.Connection]]:
         try:
             yield self._connect
         except sqlite3.DatabaseError as error:
-            if _will_pass(error):
-                what = "going on without"
+            if _is_temporary(error):
+                action = "continuing without it"
             else:
-                what = "it is damaged, thrown away and made again"
+                action = "it is damaged, and is made again"
                 self._discard()
-            warnings.warn(f"{self._path}: {error}; {what}.", UnseenWarning, stacklevel=4)
+            warnings.warn(f"{self._path}: {error}; {action}.", UnseenWarning, stacklevel=4)
 
     def _discard(self) -> None:
         with FileLock(home() / ".prompts.lock"):
@@ -98,18 +98,18 @@ class VectorCache:
                 answer: tuple[str] = db.execute("PRAGMA quick_check").fetchone()
                 return answer == ("ok",)
         except sqlite3.DatabaseError as error:
-            return _will_pass(error)
+            return _is_temporary(error)
 
 
-def _will_pass(error: sqlite3.DatabaseError) -> bool:
-    """Whether the trouble is around the file, not in it."""
+def _is_temporary(error: sqlite3.DatabaseError) -> bool:
+    """Whether the error is around the file, not in it: it will pass."""
     return isinstance(error, sqlite3.OperationalError) and any(
         word in str(error) for word in ("locked", "full", "readonly", "unable to open", "I/O")
     )
 
 
-def _can_be_kept(prompt: str) -> bool:
-    """SQLite keeps UTF-8, which a lone surrogate has none of: the tokenizer will refuse it."""
+def _is_utf8(prompt: str) -> bool:
+    """SQLite stores UTF-8, which a lone surrogate does not have: the tokenizer will refuse it."""
     try:
         prompt.encode()
     except UnicodeEncodeError:

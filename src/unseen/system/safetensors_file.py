@@ -6,25 +6,25 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from unseen.errors import LabelError
 from unseen.system.cache import write_atomically
+from unseen.types import Array
 
 SUFFIX = ".safetensors"
 
 T = TypeVar("T")
-Arrays = dict[str, NDArray[Any]]
+Arrays: TypeAlias = "dict[str, Array]"
 Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Kind:
-    """`format` stands in the file; `name` and `advice` in the LabelErrors of what is none."""
+class FileFormat:
+    """One kind of file: `format` stands in the file, `name` and `advice` in its LabelErrors."""
 
     format: str
     name: str
@@ -36,28 +36,27 @@ class Kind:
         return save(arrays, metadata)
 
     def from_bytes(self, content: bytes, where: str, make: Callable[[Facts, Arrays], T]) -> T:
-        """What `make` makes of the facts and arrays; LabelError where either is not what it is
-        to be."""
+        """What `make` makes of the facts and arrays. LabelError where either is invalid."""
         try:
             arrays = load(content)
             # https://huggingface.co/docs/safetensors#format: the header's length, then the header.
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
             metadata = header.get("__metadata__", {})
             if metadata.get("format") != self.format:
-                raise LabelError(f"{where}: this is no {self.name}{self.advice}.")
+                raise LabelError(f"{where}: not a valid {self.name}{self.advice}.")
             return make(json.loads(metadata["facts"]), arrays)
         except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise LabelError(f"{where}: this {self.name} is damaged: {error}.") from None
 
     def write(self, path: str | Path, content: bytes) -> None:
-        """Whole or not at all."""
+        """Write the file, whole or not at all. LabelError for another suffix."""
         path = Path(path)
         if path.suffix != SUFFIX:
-            raise LabelError(f"{path}: the {self.name} is a {SUFFIX} file.")
+            raise LabelError(f"{path}: the {self.name} must be a {SUFFIX} file.")
         write_atomically(path, content)
 
     def read(self, path: str | Path) -> bytes:
-        """LabelError where there is nothing to read."""
+        """The content of a file. LabelError where it cannot be read."""
         try:
             return Path(path).read_bytes()
         except FileNotFoundError:

@@ -556,7 +556,7 @@ def test_what_is_wrong_with_the_command_is_said_in_a_line(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         for options, said in {
-            ("--port", port): "cannot be listened at",
+            ("--port", port): "cannot listen at",
             ("-m", str(tmp_path / "nothing")): "nothing",
             ("--index", str(tmp_path)): "no index",
             ("--keys", str(tmp_path / "keys.txt")): "keys",

@@ -120,7 +120,7 @@ def classify(
         wanted = expand(sources) if transductive else _left(expand(sources), done, target)
         stream = classifier.encoder.stream_images(wanted, batch_size=batch_size)
     if transductive:
-        predictions = classifier.together(stream, compiled, decision)
+        predictions = classifier.transduce(stream, compiled, decision)
     else:
         predictions = classifier.predictions(stream, compiled, decision, batch_size=batch_size)
     if index_root is not None or transductive:

@@ -14,7 +14,7 @@ from unseen.cli.output import printable
 from unseen.errors import SourceError
 
 if TYPE_CHECKING:
-    from unseen.annotation.export import Report
+    from unseen.annotation.export import ExportReport
 
 SHOWN = 10  # failures and labels that are named
 
@@ -79,7 +79,7 @@ def export(
             form,
             fractions(split),
             seed=seed,
-            near=near,
+            near_duplicate_cosine=near,
             reviewed_only=reviewed_only,
             unsure=include is not None,
             how=how or "copy",
@@ -99,7 +99,7 @@ def export(
         raise typer.Exit(1)
 
 
-def _tell(report: Report, near: float) -> None:
+def _tell(report: ExportReport, near: float) -> None:
     """What was done, and what one should know of it."""
     parts = [f"{name} {sum(counts.values())}" for name, counts in report.counts.items()]
     progress.say(f"{report.folder}: {report.pictures} pictures, {', '.join(parts)}.")
@@ -126,7 +126,7 @@ def _tell(report: Report, near: float) -> None:
         progress.say(printable(f"warning: the folder of {name} is called {its}."))
 
 
-def _facts(report: Report) -> dict[str, Any]:
+def _facts(report: ExportReport) -> dict[str, Any]:
     splits = report.splits
     return {
         "folder": report.folder,

@@ -14,7 +14,7 @@ from unseen.errors import ImageError, SourceError
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 
 if TYPE_CHECKING:
-    from unseen.diagnostics.verify import Golden, Verified
+    from unseen.diagnostics.verify import Golden, NetworkCheck
     from unseen.encoder import Encoder
 
 
@@ -45,7 +45,7 @@ def verify(
     classifier = unseen.load(load_options)
     rows = []
     for found in verification.verify(
-        classifier.model, verification.places(), threads=load_options.threads
+        classifier.model, verification.execution_targets(), threads=load_options.threads
     ):
         rows.append({**asdict(found), "ok": found.ok})
         if not as_json:
@@ -63,7 +63,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def _line(found: Verified) -> str:
+def _line(found: NetworkCheck) -> str:
     where = f"{found.runtime}, {found.device.removesuffix('ExecutionProvider')}"
     verdict = "ok" if found.ok else f"below {found.bound}"
     return f"{found.tower:<6} {where:<14} {found.precision:<5} cosine {found.cosine:.6f}  {verdict}"

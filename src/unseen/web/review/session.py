@@ -39,7 +39,7 @@ class ReviewSession:
 
     def next(self, count: int, without: list[str]) -> dict[str, Any]:
         """The most useful pictures; not those that the page has already."""
-        pictures = self.labelling.queue(count, leaving=without)
+        pictures = self.labelling.queue(count, exclude=without)
         return {"pictures": [picture_dict(picture) for picture in pictures]}
 
     def picture(self, id: str) -> Picture:

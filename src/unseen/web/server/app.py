@@ -83,6 +83,12 @@ def create_app(
         app.include_router(router)
     _handle_errors(app)
     _describe(app)
+    _add_middleware(app, service, known_keys)
+    return app
+
+
+def _add_middleware(app: FastAPI, service: Service, known_keys: keys.Keys) -> None:
+    settings = service.settings
     app.add_middleware(
         ServerMiddleware,
         metrics=service.metrics,
@@ -107,7 +113,6 @@ def create_app(
             allow_headers=["Authorization", "Content-Type"],
             expose_headers=["Retry-After", "X-Request-Id"],
         )
-    return app
 
 
 def _lifespan(
