@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from unseen.errors import UnseenWarning as UnseenWarning
     from unseen.evaluation.evaluation import evaluate as evaluate
     from unseen.evaluation.report import EvaluationReport as EvaluationReport
+    from unseen.evaluation.report import Gate as Gate
     from unseen.images.limits import Limits as Limits
     from unseen.images.open import open_image as open_image
     from unseen.index.hits import Cluster as Cluster
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from unseen.learning.distil.classifier import Distilled as Distilled
     from unseen.learning.distil.classifier import DistilOptions as DistilOptions
     from unseen.learning.distil.classifier import distil as distil
+    from unseen.learning.distil.model_card import Teacher as Teacher
+    from unseen.learning.distil.training import Teaching as Teaching
+    from unseen.learning.distil.training_set import TrainingPicture as TrainingPicture
     from unseen.learning.distil.training_set import TrainingSet as TrainingSet
     from unseen.load_options import LoadOptions as LoadOptions
     from unseen.models.model import Model as Model
@@ -72,6 +76,7 @@ _MODULES = {
     "Encoded": "encoder",
     "Encoder": "encoder",
     "EvaluationReport": "evaluation.report",
+    "Gate": "evaluation.report",
     "Hit": "index.hits",
     "ImageError": "errors",
     "Index": "index.index",
@@ -91,6 +96,9 @@ _MODULES = {
     "Source": "sources.item",
     "SourceError": "errors",
     "StoreError": "errors",
+    "Teacher": "learning.distil.model_card",
+    "Teaching": "learning.distil.training",
+    "TrainingPicture": "learning.distil.training_set",
     "TrainingSet": "learning.distil.training_set",
     "UnseenError": "errors",
     "UnseenWarning": "errors",

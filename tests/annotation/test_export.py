@@ -685,7 +685,7 @@ def test_what_comes_while_it_is_replaced_is_kept(
     for module in ("annotation.export", "datasets.staging"):
         monkeypatch.setattr(f"unseen.{module}.check", lambda *_: None)
     add_file(out)
-    with pytest.warns(UserWarning, match="was kept here"):
+    with pytest.warns(UserWarning, match="were kept here"):
         export(plain, out, "folders", SHARES, overwrite=True)
     (aside,) = tmp_path.glob(".out.*.old")
     assert tree(aside) == {"train/notes.txt": b"mine"}

@@ -84,7 +84,7 @@ def test_eval_reads_an_export(tmp_path: Path) -> None:
     ("options", "said"),
     [
         (("--format", "voc"), "unknown format 'voc'"),
-        (("--split", "80-20"), "80/10/10 is one"),
+        (("--split", "80-20"), "give up to three numbers"),
         (("--include", "all"), "unsure is what can be included"),
         (("--include", "unsure", "--reviewed-only"), "give one of"),
         (("--format", "csv", "--how", "link"), "copies none"),

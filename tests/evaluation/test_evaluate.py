@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from rich.cells import cell_len
 from safetensors import safe_open
 
 import shapes
@@ -20,6 +21,7 @@ from unseen.annotation.training_set import training_set_of
 from unseen.datasets.read_summary import ReadSummary
 from unseen.evaluation.evaluation import Choice, Comparison, compare
 from unseen.evaluation.report import Gate
+from unseen.evaluation.report_text import lines
 from unseen.learning.distil.model_card import Teacher
 
 MODEL = ROOT / "tests" / "fixtures" / "shapes-clip"
@@ -190,3 +192,27 @@ def test_a_training_set_of_a_folder_has_the_teachers_word(classifier: unseen.Cla
         plain = unseen.TrainingSet.read(pairs, labels)
     assert len(plain.pictures) == 3 and plain.left_out == {"no label": 1}
     assert all(picture.probabilities is None for picture in plain.pictures)
+
+
+def test_columns_are_as_wide_as_a_terminal_shows_them() -> None:
+    figure = {"value": 0.5, "low": 0.4, "high": 0.6}
+    names = ["plain", "猫と犬", "e\u0301te\u0301", "ｆｕｌｌ"]
+    candidate = {
+        "letter": "A",
+        "model": "builtin",
+        "template": None,
+        "figures": {"top1": figure},
+        "groups": [
+            {"name": name, "pictures": 30, "figures": {"top1": figure}, "gaps": {}}
+            for name in names
+        ],
+    }
+    document = {
+        "source": "t.csv",
+        "pictures": 120,
+        "metrics": [{"name": "top1", "title": "top-1", "higher": True, "percent": True}],
+        "group": {"column": "kind", "least": 30, "metric": "top1"},
+        "candidates": [candidate],
+    }
+    rows = [line for line in lines(document, 80) if line.endswith("(40.0 … 60.0)")][1:]
+    assert len({cell_len(row) for row in rows}) == 1 and len(rows) == len(names)

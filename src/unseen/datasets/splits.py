@@ -23,7 +23,7 @@ ROWS, COLUMNS = 1024, 8192  # of the products held at once: 32 MB
 CHAIN, CHAIN_PART = 10, 0.1
 
 Floats = NDArray[np.float32]
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,30 @@ class Splits:
 
 
 def fractions(given: str) -> dict[str, float]:
-    """`80/10/10` → the share of each split, by its name; a split with 0 is not made."""
+    """The share of each split, by its name.
+
+    Parameters
+    ----------
+    given : str
+        Up to three numbers, for train, valid and test, such as ``80/10/10``; a split with 0 is not
+        made.
+
+    Returns
+    -------
+    dict of str to float
+        Shares that sum to 1.
+
+    Raises
+    ------
+    SourceError
+        It is not such numbers.
+
+    Examples
+    --------
+    >>> from unseen.datasets.splits import fractions
+    >>> fractions("80/20")
+    {'train': 0.8, 'valid': 0.2}
+    """
     try:
         numbers = [float(part) for part in given.split("/")]
     except ValueError:
@@ -54,7 +77,8 @@ def fractions(given: str) -> dict[str, float]:
     fine = 1 <= len(numbers) <= len(NAMES) and all(0 <= n < float("inf") for n in numbers)
     if not fine or not numbers[0]:
         raise SourceError(
-            f"{given!r} is no split: 80/10/10 is one (train, valid and test), or 80/20, or 100."
+            f"invalid split {given!r}: give up to three numbers for train, valid and test, such as "
+            "80/10/10, 80/20 or 100."
         )
     total = sum(numbers)
     return {name: n / total for name, n in zip(NAMES, numbers, strict=False) if n}
@@ -68,34 +92,55 @@ def near_duplicates(
     threshold: float,
     *,
     progress: Callable[[int, int], None] | None = None,
-) -> Places:
-    """The group of each row (n, d) of length 1 → (n,): the place of the first row of its group.
+) -> Indices:
+    """Group pictures that are nearly the same.
 
-    Two rows whose cosine is at least `threshold` are in one group, and so is what is near either:
-    groups are closed, so that no picture outside of one is near any inside. Cost: n²/2 products, in
-    blocks. `progress`: rows done, of how many.
+    Two rows whose cosine is at least `threshold` are in one group, and so is what is similar to
+    either: no picture outside of a group is similar to any inside. Cost: n²/2 products, in blocks.
+
+    Parameters
+    ----------
+    vectors : float32 array (n, d)
+        Rows of length 1.
+    threshold : float
+        The least cosine of near-duplicates.
+    progress : callable, optional
+        Called with how many rows are done, and of how many.
+
+    Returns
+    -------
+    int64 array (n,)
+        The index of the first row of the group of each.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from unseen.datasets.splits import near_duplicates
+    >>> vectors = np.array([[1, 0], [0, 1], [0.6, 0.8]], dtype=np.float32)
+    >>> near_duplicates(vectors, 0.75).tolist()
+    [0, 1, 1]
     """
     group = np.arange(len(vectors))
     for top in range(0, len(vectors), ROWS):
         rows = vectors[top : top + ROWS]
         for left in range(top, len(vectors), COLUMNS):
-            near = rows @ vectors[left : left + COLUMNS].T >= threshold
-            one, other = np.nonzero(near)
-            _join(group, one + top, other + left)
+            similar = rows @ vectors[left : left + COLUMNS].T >= threshold
+            first, other = np.nonzero(similar)
+            _join(group, first + top, other + left)
         if progress is not None:
             progress(top + len(rows), len(vectors))
     return group
 
 
-def _join(group: Places, one: Places, other: Places) -> None:
+def _join(group: Indices, first: Indices, other: Indices) -> None:
     """Puts the groups of each pair together, in place; every row points to the first of its own."""
     while True:
-        one, other = group[one], group[other]
-        apart = one != other
+        first, other = group[first], group[other]
+        apart = first != other
         if not apart.any():
             return
-        one, other = one[apart], other[apart]
-        np.minimum.at(group, np.maximum(one, other), np.minimum(one, other))
+        first, other = first[apart], other[apart]
+        np.minimum.at(group, np.maximum(first, other), np.minimum(first, other))
         while (group != (nearer := group[group])).any():
             group[:] = nearer
 
@@ -117,53 +162,78 @@ def split(
     shares: Mapping[str, float],
     seed: int = 0,
 ) -> Splits:
-    """The split of each picture, of its id, label and group, and the share that each split gets.
+    """Divide pictures into splits: groups stay together, each label near its share.
 
     A group is never parted. A label's pictures are shared out as near as whole pictures allow, and
     the first share (train) has at least one of them; what cannot be shared out within a label is
     shared out among labels. Groups of several are placed first, the largest before, each where its
     labels lack most; single pictures then fill the rest. The same ids, labels, groups and seed
     give the same splits; one more picture moves few of the others.
+
+    Parameters
+    ----------
+    ids : sequence of str
+        Of n pictures, each once.
+    labels : sequence of str
+        The label of each.
+    groups : sequence of hashable
+        The group of each: pictures that stay together have the same.
+    shares : mapping of str to float
+        The share of each split, by its name, as `fractions` gives them.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    Splits
+        The split of each picture, and which labels a split lacks.
+
+    Examples
+    --------
+    >>> from unseen.datasets.splits import fractions, split
+    >>> splits = split(["a", "b", "c", "d"], ["cat"] * 4, [0, 0, 1, 2], fractions("50/50"))
+    >>> splits.of["a"] == splits.of["b"], sorted(splits.of.values())
+    (True, ['train', 'train', 'valid', 'valid'])
     """
     names = list(shares)
     drawn = {id: _draw(seed, id) for id in ids}
     if len(drawn) != len(ids):
-        raise ValueError("an id stands twice.")
+        raise ValueError("ids must be unique.")
     members: dict[Hashable, list[int]] = defaultdict(list)
-    for place, whose in enumerate(groups):
-        members[whose].append(place)
-    found = [
-        _Group(tuple(own), Counter(labels[i] for i in own), min(drawn[ids[i]] for i in own))
-        for own in members.values()
+    for row, key in enumerate(groups):
+        members[key].append(row)
+    all_groups = [
+        _Group(tuple(rows), Counter(labels[i] for i in rows), min(drawn[ids[i]] for i in rows))
+        for rows in members.values()
     ]
     quotas = _quotas(Counter(labels), shares, seed)
-    wanted = {label: dict(row) for label, row in quotas.items()}
+    needed = {label: dict(row) for label, row in quotas.items()}
     of: dict[str, str] = {}
 
     def put(group: _Group, name: str) -> None:
         for i in group.members:
             of[ids[i]] = name
         for label, count in group.labels.items():
-            wanted[label][name] -= count
+            needed[label][name] -= count
 
-    several = [group for group in found if len(group.members) > 1]
-    left, taught = Counter(labels), set[str]()
+    several = [group for group in all_groups if len(group.members) > 1]
+    remaining, trained = Counter(labels), set[str]()
     for group in sorted(several, key=lambda g: (-len(g.members), g.key)):
-        left.subtract(group.labels)
-        last = any(not left[label] and label not in taught for label in group.labels)
-        name = names[0] if last else max(names, key=lambda n: _gain(group, n, wanted, quotas))
+        remaining.subtract(group.labels)
+        last = any(not remaining[label] and label not in trained for label in group.labels)
+        name = names[0] if last else max(names, key=lambda n: _gain(group, n, needed, quotas))
         put(group, name)
         if name == names[0]:
-            taught.update(group.labels)
+            trained.update(group.labels)
     single = defaultdict(list)
-    for group in sorted((g for g in found if len(g.members) == 1), key=lambda g: g.key):
+    for group in sorted((g for g in all_groups if len(g.members) == 1), key=lambda g: g.key):
         single[labels[group.members[0]]].append(group)
-    for label, own in single.items():
-        for group, name in zip(own, _fill(wanted[label], len(own)), strict=True):
+    for label, of_label in single.items():
+        for group, name in zip(of_label, _fill(needed[label], len(of_label)), strict=True):
             put(group, name)
-    there = {(label, of[id]) for id, label in zip(ids, labels, strict=True)}
+    present = {(label, of[id]) for id, label in zip(ids, labels, strict=True)}
     lacking = {
-        n: tuple(label for label in sorted(quotas) if (label, n) not in there) for n in names
+        n: tuple(label for label in sorted(quotas) if (label, n) not in present) for n in names
     }
     return Splits(of, lacking, len(several), max(map(len, members.values()), default=0))
 
@@ -203,24 +273,24 @@ def _quotas(
 def _gain(
     group: _Group,
     name: str,
-    wanted: Mapping[str, Mapping[str, int]],
+    needed: Mapping[str, Mapping[str, int]],
     quotas: Mapping[str, Mapping[str, int]],
 ) -> tuple[float, float]:
     """How well a group fits into a split: what of its labels it fills there less what is too much,
     as parts of each label; among equals, what part of the split's share is still open, so that
     groups go to all splits and not to the largest alone."""
-    gain = still = 0.0
+    gain = open_part = 0.0
     for label, count in sorted(group.labels.items()):  # a sum depends on its order
-        fills = min(count, max(wanted[label][name], 0))
+        fills = min(count, max(needed[label][name], 0))
         gain += (2 * fills - count) / sum(quotas[label].values())
-        still += count * wanted[label][name] / max(quotas[label][name], 1)
-    return round(gain, 9), round(still, 9)
+        open_part += count * needed[label][name] / max(quotas[label][name], 1)
+    return round(gain, 9), round(open_part, 9)
 
 
-def _fill(wanted: Mapping[str, int], count: int) -> list[str]:
+def _fill(needed: Mapping[str, int], count: int) -> list[str]:
     """The splits of `count` single pictures in their drawn order: what is still wanted of each,
     one split after the other, so that one picture more moves only those at the borders."""
-    free = {name: max(number, 0) for name, number in wanted.items()}
+    free = {name: max(number, 0) for name, number in needed.items()}
     while sum(free.values()) > count:  # groups took more than their share of other splits
         free[max(reversed(free), key=lambda name: free[name])] -= 1
     return [name for name, number in free.items() for _ in range(number)]

@@ -19,54 +19,54 @@ MANIFEST, LIST = "export.json", "pictures.jsonl"
 UNFINISHED = ".unfinished"
 
 
-def check(place: Path, overwrite: bool) -> None:
-    """SourceError where something lies in the way that may not be taken away."""
-    if not place.exists():
+def check(folder: Path, overwrite: bool) -> None:
+    """SourceError where something is at the path that must not be replaced."""
+    if not folder.exists():
         return
-    if not place.is_dir():
-        raise SourceError(f"{place}: this is a file; an export is a folder.")
-    if not any(place.iterdir()):
+    if not folder.is_dir():
+        raise SourceError(f"{folder}: this is a file; an export is a folder.")
+    if not any(folder.iterdir()):
         return
     if not overwrite:
-        raise SourceError(f"{place} is there already: --overwrite, or another name?")
-    own = _made(place)
-    if own is None:
+        raise SourceError(f"{folder} already exists; pass --overwrite or another name.")
+    recorded = _recorded_files(folder)
+    if recorded is None:
         raise SourceError(
-            f"{place}: no export made this folder ({MANIFEST} is missing or damaged), so it is "
-            "left alone; name another."
+            f"{folder}: no export made this folder ({MANIFEST} is missing or damaged), so it is "
+            "left alone; give another name."
         )
-    strange = [name for name, size in files_of(place) if not _same(own, name, size)]
-    if strange:
+    unknown = [name for name, size in files_of(folder) if not _is_recorded(recorded, name, size)]
+    if unknown:
         raise SourceError(
-            f"{place}: the export that made this folder did not make {', '.join(strange[:3])}"
-            f"{f' and {len(strange) - 3} more' if len(strange) > 3 else ''}, or not as it is now; "
-            "take it away, or name another folder."
+            f"{folder}: the export that made this folder did not make {', '.join(unknown[:3])}"
+            f"{f' and {len(unknown) - 3} more' if len(unknown) > 3 else ''}, or not as it is now; "
+            "move it away, or give another name."
         )
 
 
-def _made(place: Path) -> dict[str, int | None] | None:
+def _recorded_files(folder: Path) -> dict[str, int | None] | None:
     """The files that an export made, with their sizes (None: a link); None where none did."""
     try:
-        manifest = json.loads((place / MANIFEST).read_text("utf-8"))
-        own: dict[str, int | None] = dict(manifest["files"])
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        recorded: dict[str, int | None] = dict(manifest["files"])
         if manifest["format"] != FORMAT:
             return None
-        if LIST in own:
-            for line in (place / LIST).read_text("utf-8").splitlines():
+        if LIST in recorded:
+            for line in (folder / LIST).read_text("utf-8").splitlines():
                 row = json.loads(line)
-                own[row["file"]] = row["bytes"]
+                recorded[row["file"]] = row["bytes"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return own
+    return recorded
 
 
-def _same(own: Mapping[str, int | None], name: str, size: int | None) -> bool:
-    return name == MANIFEST or (name in own and own[name] == size)
+def _is_recorded(recorded: Mapping[str, int | None], name: str, size: int | None) -> bool:
+    return name == MANIFEST or (name in recorded and recorded[name] == size)
 
 
 def files_of(folder: Path) -> Iterator[tuple[str, int | None]]:
-    """Everything below a folder that is no folder, by its path with /, and its size; None: a link.
-    An empty folder is named, too."""
+    """Every file below a folder, by its path with /, and its size; None: a link. An empty folder is
+    given, too."""
     for parent, folders, files in os.walk(folder):
         for name in [*files, *(name for name in folders if Path(parent, name).is_symlink())]:
             path = Path(parent, name)
@@ -76,40 +76,42 @@ def files_of(folder: Path) -> Iterator[tuple[str, int | None]]:
             yield Path(parent).relative_to(folder).as_posix() + "/", None
 
 
-def unfinished(place: Path) -> Path:
-    """A new folder beside `place` to make an export in. Those of runs that were killed, a day ago
+def unfinished(folder: Path) -> Path:
+    """A new folder beside `folder` to make an export in. Those of runs that were killed, a day ago
     or more, are deleted. Raises OSError."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    for left in place.parent.iterdir():
-        own = left.name.startswith(f".{place.name}.") and left.name.endswith(UNFINISHED)
-        if own and is_stale(left):
-            shutil.rmtree(left, ignore_errors=True)
-    temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}{UNFINISHED}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for path in folder.parent.iterdir():
+        leftover = path.name.startswith(f".{folder.name}.") and path.name.endswith(UNFINISHED)
+        if leftover and is_stale(path):
+            shutil.rmtree(path, ignore_errors=True)
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}{UNFINISHED}")
     temporary.mkdir()
     return temporary
 
 
-def put(temporary: Path, place: Path, overwrite: bool) -> None:
+def put(temporary: Path, folder: Path, overwrite: bool) -> None:
     """The finished folder takes its place; of an earlier export, what that made is deleted."""
-    check(place, overwrite)  # once more, as this took its time
-    if not place.exists() or not any(place.iterdir()):
-        if place.exists():
-            place.rmdir()
-        temporary.rename(place)
+    check(folder, overwrite)  # once more, as this took its time
+    if not folder.exists() or not any(folder.iterdir()):
+        if folder.exists():
+            folder.rmdir()
+        temporary.rename(folder)
         return
-    aside = place.with_name(f".{place.name}.{uuid.uuid4().hex}.old")
-    place.rename(aside)
+    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
+    folder.rename(aside)
     try:
-        temporary.rename(place)
+        temporary.rename(folder)
     except OSError:
-        aside.rename(place)
+        aside.rename(folder)
         raise
-    own = _made(aside) or {}
+    recorded = _recorded_files(aside) or {}
     for name, size in list(files_of(aside)):
-        if _same(own, name, size):
+        if _is_recorded(recorded, name, size):
             (aside / name).unlink()
     for parent, _, _ in os.walk(aside, topdown=False):
         with suppress(OSError):
             Path(parent).rmdir()
     if aside.exists():
-        warnings.warn(f"{aside}: what no export made was kept here.", UnseenWarning, stacklevel=3)
+        warnings.warn(
+            f"{aside}: files that no export made were kept here.", UnseenWarning, stacklevel=3
+        )

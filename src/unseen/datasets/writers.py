@@ -19,8 +19,25 @@ METADATA_FILE = "metadata.jsonl"
 
 @dataclass(frozen=True)
 class Row:
-    """One picture of a data set. `file`: its path below the data set's folder, with /; of a form
-    that copies nothing, the path to where it lies. `original`: its path below the labelling's."""
+    """One picture of a data set.
+
+    Parameters
+    ----------
+    file : str
+        Its path in the data set, with /; of a form that copies nothing, the path to where it lies.
+    original : str
+        Its path below the folder of the labelling.
+    id : str
+        The hash of its content.
+    label, split : str
+        Its label, and the split it is in.
+    score : float, optional
+        The probability of the best label.
+    reviewed : bool
+        Whether a person decided.
+    width, height : int, optional
+        In pixels.
+    """
 
     file: str
     original: str
@@ -88,11 +105,11 @@ def _coco(folder: Path, rows: Sequence[Row], labels: Sequence[str]) -> None:
     """A file for each split, beside its pictures: the layout of Roboflow, which RF-DETR, Datumaro
     and others look for by name. Fields: https://cocodataset.org/#format-data."""
     today = datetime.now(timezone.utc)
-    categories = {label: place for place, label in enumerate(labels, 1)}
+    categories = {label: number for number, label in enumerate(labels, 1)}
     ids = _numbers(row.id for row in rows)
-    for split, own in _by_split(rows).items():
+    for split, members in _by_split(rows).items():
         images, annotations = [], []
-        for row in own:
+        for row in members:
             assert row.width is not None and row.height is not None  # the form is `sized`
             w, h = row.width, row.height
             images.append(
@@ -140,15 +157,15 @@ def _coco(folder: Path, rows: Sequence[Row], labels: Sequence[str]) -> None:
 def _numbers(ids: Iterable[str]) -> dict[str, int]:
     """A number for each id that another export gives it again: the beginning of the hash, 52 bits,
     which JSON keeps whole everywhere."""
-    found: dict[str, int] = {}
-    taken: set[int] = set()
+    numbers: dict[str, int] = {}
+    used: set[int] = set()
     for id in sorted(ids):
         number = int(id[:13], 16) or 1
-        while number in taken:
+        while number in used:
             number += 1
-        taken.add(number)
-        found[id] = number
-    return found
+        used.add(number)
+        numbers[id] = number
+    return numbers
 
 
 def _imagefolder(folder: Path, rows: Sequence[Row], labels: Sequence[str]) -> None:
@@ -156,8 +173,8 @@ def _imagefolder(folder: Path, rows: Sequence[Row], labels: Sequence[str]) -> No
     No folders of labels: it would take one called *train* or *test* for a split."""
     splits = _by_split(rows)
     # A column that is empty in one split has no type there, and the library refuses the whole.
-    scored = all(any(row.score is not None for row in own) for own in splits.values())
-    for split, own in splits.items():
+    scored = all(any(row.score is not None for row in part) for part in splits.values())
+    for split, part in splits.items():
         _write_lines(
             folder / split / METADATA_FILE,
             (
@@ -167,7 +184,7 @@ def _imagefolder(folder: Path, rows: Sequence[Row], labels: Sequence[str]) -> No
                     **({"score": row.score} if scored else {}),
                     "reviewed": row.reviewed,
                 }
-                for row in own
+                for row in part
             ),
         )
 
@@ -182,10 +199,10 @@ FORMS = {
 
 
 def _by_split(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
+    by_split: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(row.split, []).append(row)
-    return found
+        by_split.setdefault(row.split, []).append(row)
+    return by_split
 
 
 def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -11,7 +11,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from unseen.evaluation.metrics import Array, Floats, Metric, Places
+from unseen.evaluation.metrics import Array, Floats, Indices, Metric
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -24,8 +24,17 @@ NOISE = 0.05  # how often a flag may be raised where there is nothing
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its interval; `draws` (b,) are what it was in each resample, `terms` (n,) what
-    it is the mean of, if it is one."""
+    """A figure with its 95 % interval.
+
+    Parameters
+    ----------
+    value, low, high : float
+        The figure on all pictures, and the ends of its interval.
+    draws : float64 array (b,)
+        The figure in each resample.
+    terms : float64 array (n,), optional
+        What the figure is the mean of, if it is one.
+    """
 
     value: float
     low: float
@@ -36,7 +45,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of a figure to another on the same pictures. `noise`: it may be nothing."""
+    """From a figure to another on the same pictures. `noise`: it may be nothing."""
 
     value: float
     low: float
@@ -58,10 +67,10 @@ def estimate(
 ) -> dict[str, Estimate]:
     """Each figure on all n pictures, and the middle 95 % of what it is on resamples of them.
 
-    That middle is moved by Efron's bias correction (1981) for figures that are no mean: of pictures
-    drawn twice F1 is less and a calibration error more than of the pictures themselves. Where every
-    resample gives 0, or 1, the other end is what n pictures cannot rule out (Clopper & Pearson
-    1934).
+    That middle is moved by Efron's bias correction (1981) for figures that are not a mean: of
+    pictures drawn twice F1 is less and a calibration error more than of the pictures themselves.
+    Where every resample gives 0, or 1, the other end is what n pictures cannot rule out (Clopper &
+    Pearson 1934).
 
     The same n and seed draw the same resamples: two estimates can be compared draw by draw.
     """
@@ -69,7 +78,7 @@ def estimate(
     for times in resampled(n, resamples, seed):
         for name, metric in metrics.items():
             blocks[name].append(metric.of(times))
-    found = {}
+    results = {}
     for name, metric in metrics.items():
         value, draws = float(metric.of(None)), np.concatenate(blocks[name])
         low, high = _middle(draws, 0.0 if metric.terms is not None else _bias(draws, value))
@@ -77,8 +86,8 @@ def estimate(
             least = ((1 - LEVEL) / 2) ** (1 / n)
             low, high = (least, 1.0) if value else (0.0, 1 - least)
         low, high = np.fmin(low, value), np.fmax(high, value)
-        found[name] = Estimate(value, float(low), float(high), draws, metric.terms)
-    return found
+        results[name] = Estimate(value, float(low), float(high), draws, metric.terms)
+    return results
 
 
 def difference(first: Estimate, other: Estimate) -> Difference:
@@ -97,15 +106,15 @@ def difference(first: Estimate, other: Estimate) -> Difference:
 
 def _flipped(differences: Floats, count: int = 5 * RESAMPLES) -> float:
     """How often random signs give a sum as far from 0: the p-value of the sign-flip test."""
-    some = differences[differences != 0]
-    if not len(some):
+    nonzero = differences[differences != 0]
+    if not len(nonzero):
         return 1.0
     rng = np.random.default_rng(SEED)
-    least = abs(some.sum()) * (1 - 1e-9)
+    least = abs(nonzero.sum()) * (1 - 1e-9)
     far = 0
     for start in range(0, count, BLOCK):
-        signs = rng.integers(0, 2, (min(BLOCK, count - start), len(some))) * 2 - 1
-        far += int((np.abs(signs @ some) >= least).sum())
+        signs = rng.integers(0, 2, (min(BLOCK, count - start), len(nonzero))) * 2 - 1
+        far += int((np.abs(signs @ nonzero) >= least).sum())
     return (far + 1) / (count + 1)
 
 
@@ -127,12 +136,12 @@ def _bias(draws: Floats, value: float) -> float:
 
 def _middle(draws: Floats, bias: float = 0.0) -> tuple[float, float]:
     """The middle 95 %: percentiles, moved by twice the bias."""
-    known = draws[np.isfinite(draws)]
-    if not len(known):
+    finite = draws[np.isfinite(draws)]
+    if not len(finite):
         return float("nan"), float("nan")
     wide = NORMAL.inv_cdf((1 + LEVEL) / 2)
     ends = [100 * NORMAL.cdf(2 * bias + end) for end in (-wide, wide)]
-    low, high = np.percentile(known, ends)
+    low, high = np.percentile(finite, ends)
     return float(low), float(high)
 
 
@@ -141,7 +150,8 @@ def _middle(draws: Floats, bias: float = 0.0) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Gap:
-    """How far a group lies from the rest. `p` is adjusted; `flagged`: it is more than noise."""
+    """How far a group lies from the rest. `p` is the p-value, adjusted for all tests; `flagged`: it
+    is more than noise."""
 
     value: float
     low: float
@@ -161,7 +171,7 @@ class Group:
 
 
 def audit(
-    metrics_of: Callable[[Places], Mapping[str, Metric]],
+    metrics_of: Callable[[Indices], Mapping[str, Metric]],
     groups: Sequence[str],
     *,
     least: int = SMALL_GROUP,
@@ -169,59 +179,59 @@ def audit(
 ) -> list[Group]:
     """The figures of each group of pictures, and how far each lies from all others.
 
-    `metrics_of`: the metrics of the pictures at some places; `groups` (n,): the group of each.
+    `metrics_of`: the metrics of the pictures at some indices; `groups` (n,): the group of each.
     Gaps are of those figures that are means over pictures, as only these do not depend on how many
     pictures there are. A gap's interval is a bootstrap. It is flagged by a permutation test: who is
     in which group is shuffled, and a gap as large must come of it so rarely that, corrected for all
     groups and figures (Holm 1979), any flag is raised by chance in at most 5 % of audits.
     """
-    names, place = np.unique(np.asarray(groups), return_inverse=True)
-    sizes = np.bincount(place)
-    everything = metrics_of(np.arange(len(place)))
+    names, group_of = np.unique(np.asarray(groups), return_inverse=True)
+    sizes = np.bincount(group_of)
+    everything = metrics_of(np.arange(len(group_of)))
     terms = {
         name: m.terms for name, m in everything.items() if m.terms is not None and not m.weighted
     }
-    told = np.flatnonzero(sizes >= least) if len(names) > 1 else np.array([], dtype=np.intp)
-    gaps = _gaps(np.stack([*terms.values()]), place, told, seed) if len(told) else []
-    found = []
+    large = np.flatnonzero(sizes >= least) if len(names) > 1 else np.array([], dtype=np.intp)
+    gaps = _gaps(np.stack([*terms.values()]), group_of, large, seed) if len(large) else []
+    results = []
     for number, (name, size) in enumerate(zip(names.tolist(), sizes.tolist(), strict=True)):
         figures = {}
         if size >= least:
-            figures = estimate(metrics_of(np.flatnonzero(place == number)), size, seed=seed)
-        own = gaps[told.tolist().index(number)] if number in told else []
-        found.append(Group(name, size, figures, dict(zip(terms, own, strict=False))))
-    return found
+            figures = estimate(metrics_of(np.flatnonzero(group_of == number)), size, seed=seed)
+        of_group = gaps[large.tolist().index(number)] if number in large else []
+        results.append(Group(name, size, figures, dict(zip(terms, of_group, strict=False))))
+    return results
 
 
-def _gaps(terms: Floats, place: Places, told: Places, seed: int) -> list[list[Gap]]:
-    """Means (m, n) and the group of each picture (n,) → the gaps of `told`, m of each."""
-    sizes = np.bincount(place).astype(np.float64)
-    order = np.argsort(place, kind="stable")
+def _gaps(terms: Floats, group_of: Indices, large: Indices, seed: int) -> list[list[Gap]]:
+    """Terms (m, n) and the group of each picture (n,) → the m gaps of each `large` group."""
+    sizes = np.bincount(group_of).astype(np.float64)
+    order = np.argsort(group_of, kind="stable")
     starts = np.append(0, sizes.cumsum()[:-1]).astype(np.intp)
 
     def gap(sums: Array, counts: Array) -> Floats:
-        """(…, groups) → (…, told): mean of a group - mean of the rest."""
+        """(…, groups) → (…, large): mean of a group - mean of the rest."""
         rest = counts.sum(-1, keepdims=True) - counts
         with np.errstate(invalid="ignore", divide="ignore"):
             all_gaps = sums / counts - (sums.sum(-1, keepdims=True) - sums) / rest
-        return np.asarray(all_gaps[..., told])
+        return np.asarray(all_gaps[..., large])
 
     sorted_terms = terms[:, order]
-    observed = gap(np.add.reduceat(sorted_terms, starts, axis=1), sizes)  # (m, told)
+    observed = gap(np.add.reduceat(sorted_terms, starts, axis=1), sizes)  # (m, large)
     draws = []
-    for times in resampled(len(place), RESAMPLES, seed):
+    for times in resampled(len(group_of), RESAMPLES, seed):
         counted = times[order].T  # (b, n)
         counts = np.add.reduceat(counted, starts, axis=1)
         sums = [np.add.reduceat(counted * row, starts, axis=1) for row in sorted_terms]
         draws.append(gap(np.stack(sums), counts))
-    drawn = np.concatenate(draws, axis=1)  # (m, b, told)
+    drawn = np.concatenate(draws, axis=1)  # (m, b, large)
     # So many that the least p there can be is enough for the strictest step of Holm.
     shuffles = max(RESAMPLES, 4 * round(observed.size / NOISE))
     rng = np.random.default_rng(seed)
     far = np.zeros(observed.shape)
     least = np.abs(observed) - 1e-12
     for _ in range(shuffles):
-        shuffled = terms[:, rng.permutation(len(place))]
+        shuffled = terms[:, rng.permutation(len(group_of))]
         far += np.abs(gap(np.add.reduceat(shuffled, starts, axis=1), sizes)) >= least
     p = holm((far + 1) / (shuffles + 1))
     return [
@@ -234,7 +244,7 @@ def _gaps(terms: Floats, place: Places, told: Places, seed: int) -> list[list[Ga
             )
             for i in range(len(terms))
         ]
-        for j in range(len(told))
+        for j in range(len(large))
     ]
 
 

@@ -23,7 +23,7 @@ LabelIds = NDArray[np.int64]
 
 
 def best_factor(logits: Rows, label_ids: LabelIds) -> tuple[float, float]:
-    """What the logits (n, k) are best multiplied with, and the mean loss then.
+    """The factor of the logits (n, k) with the least mean loss, and that loss.
 
     The right label is aimed at with (n + 1) / (n + 2), not with certainty (Platt 1999): else a few
     pictures that are all right would make every answer sure.

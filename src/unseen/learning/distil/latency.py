@@ -55,7 +55,9 @@ def compare(
     readable = [source for source in sources[:PICTURES] if _reads(pixels, source)]
     if not readable:
         return None
-    taken: dict[str, dict[str, list[float]]] = {n: {"net": [], "picture": []} for n in subjects}
+    milliseconds: dict[str, dict[str, list[float]]] = {
+        n: {"net": [], "picture": []} for n in subjects
+    }
     for turn in range(-2, ROUNDS):  # two to warm up
         source = readable[turn % len(readable)]
         for name, (read, net) in subjects.items():
@@ -65,17 +67,17 @@ def compare(
             net(prepared)
             end = time.perf_counter()
             if turn >= 0:
-                taken[name]["net"].append(1000 * (end - between))
-                taken[name]["picture"].append(1000 * (end - begin))
-    found: dict[str, Any] = {
-        name: {what: round(median(times), 2) for what, times in own.items()}
-        for name, own in taken.items()
+                milliseconds[name]["net"].append(1000 * (end - between))
+                milliseconds[name]["picture"].append(1000 * (end - begin))
+    medians: dict[str, Any] = {
+        name: {what: round(median(times), 2) for what, times in by_part.items()}
+        for name, by_part in milliseconds.items()
     }
-    found["ratio"] = {
-        what: round(found["teacher_ms"][what] / found["student_ms"][what], 3)
+    medians["ratio"] = {
+        what: round(medians["teacher_ms"][what] / medians["student_ms"][what], 3)
         for what in ("net", "picture")
     }
-    return found | {
+    return medians | {
         "rounds": ROUNDS,
         "threads": threads or "all",
         "precision": teacher.precision,

@@ -162,7 +162,7 @@ def markdown(card: dict[str, Any], name: str) -> str:
             "on pictures as they come.",
         ]
     lines += ["", "## How fast", "", *_speed(card["latency"])]
-    lines += ["", "## What it learnt from", "", *_lessons(card)]
+    lines += ["", "## What it learnt from", "", *_training_pictures(card)]
     return "\n".join(lines) + "\n"
 
 
@@ -171,13 +171,13 @@ def _head(head: dict[str, Any]) -> str:
     return f"{kind}, penalty {head['penalty']:g}, temperature {head['temperature']:g}"
 
 
-def _row(what: str, found: dict[str, Any] | None) -> list[str]:
-    if found is None:
+def _row(what: str, figure: dict[str, Any] | None) -> list[str]:
+    if figure is None:
         return [f"| {what} | no such pictures | |"]
-    part, low, high = (100 * v for v in (found["right"] / found["of"], found["low"], found["high"]))
-    return [
-        f"| {what} | {found['right']} of {found['of']}, {part:.1f} % | {low:.1f} to {high:.1f} % |"
-    ]
+    part = figure["right"] / figure["of"]
+    percent, low, high = (100 * value for value in (part, figure["low"], figure["high"]))
+    counts = f"{figure['right']} of {figure['of']}"
+    return [f"| {what} | {counts}, {percent:.1f} % | {low:.1f} to {high:.1f} % |"]
 
 
 def _speed(latency: dict[str, Any] | None) -> list[str]:
@@ -194,7 +194,7 @@ def _speed(latency: dict[str, Any] | None) -> list[str]:
     ]
 
 
-def _lessons(card: dict[str, Any]) -> list[str]:
+def _training_pictures(card: dict[str, Any]) -> list[str]:
     used = card["pictures"]
     lines = [
         f"{used['reviewed']} pictures that a person reviewed, {used['proposed']} as the teacher "

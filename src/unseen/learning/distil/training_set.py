@@ -148,9 +148,9 @@ class TrainingSet:
             )
             readable = encoded.readable
             embeddings = encoded.embeddings[readable]
-            said = label_probabilities(embeddings, teacher.compile(names), Decision())[1]
+            by_row = label_probabilities(embeddings, teacher.compile(names), Decision())[1]
             duplicates = near_duplicates(embeddings, NEAR)
-            for row, scores, group in zip(readable, said, duplicates, strict=True):
+            for row, scores, group in zip(readable, by_row, duplicates, strict=True):
                 probabilities[row], groups[row] = scores, int(readable[group])
         (on_read or ReadSummary.warn)(summary)
         pictures = [
