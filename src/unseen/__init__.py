@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from unseen.load_options import LoadOptions
     from unseen.pipelines import pipeline
     from unseen.prediction.prediction import Prediction, Scored
+    from unseen.results.classification import classify_to_file
+    from unseen.results.compare import diff
+    from unseen.results.vectors import embed
 
 __version__ = "0.1.0"
 
@@ -54,6 +57,9 @@ _HOMES = {
     "StoreError": "errors",
     "UnseenError": "errors",
     "UnseenWarning": "errors",
+    "classify_to_file": "results.classification",
+    "diff": "results.compare",
+    "embed": "results.vectors",
     "load": "classifier",
     "open_image": "images.open",
     "pipeline": "pipelines",
@@ -77,6 +83,9 @@ __all__ = [
     "UnseenError",
     "UnseenWarning",
     "__version__",
+    "classify_to_file",
+    "diff",
+    "embed",
     "load",
     "open_image",
     "pipeline",

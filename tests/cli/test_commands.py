@@ -19,7 +19,8 @@ from safetensors import safe_open
 
 import shapes
 from running import ROOT, unseen
-from unseen.cli.output import harmless, printable
+from unseen.cli.output import printable
+from unseen.results.spreadsheet import harmless
 
 SHAPES = ["-m", "tests/fixtures/shapes-clip"]
 

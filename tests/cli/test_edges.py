@@ -204,7 +204,7 @@ def test_a_file_that_is_not_ours_is_not_gone_on_with(
     unseen(*common)
     out.write_bytes(b"\xff\xfe nonsense\n" + out.read_bytes())
     kept = out.read_bytes()
-    assert b"none of ours" in unseen(*common, "--resume", code=2).stderr
+    assert b"was not written by classify" in unseen(*common, "--resume", code=2).stderr
     assert out.read_bytes() == kept
     out.with_name(out.name + ".run.json").unlink()
     assert b"nobody knows" in unseen(*common, "--resume", code=2).stderr
