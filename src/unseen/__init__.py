@@ -14,6 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unseen.annotation.organize import organize
+    from unseen.annotation.propose import label
     from unseen.classifier import Classifier, load
     from unseen.errors import (
         ImageError,
@@ -60,8 +62,10 @@ _HOMES = {
     "classify_to_file": "results.classification",
     "diff": "results.compare",
     "embed": "results.vectors",
+    "label": "annotation.propose",
     "load": "classifier",
     "open_image": "images.open",
+    "organize": "annotation.organize",
     "pipeline": "pipelines",
 }
 
@@ -86,8 +90,10 @@ __all__ = [
     "classify_to_file",
     "diff",
     "embed",
+    "label",
     "load",
     "open_image",
+    "organize",
     "pipeline",
 ]
 

@@ -33,7 +33,7 @@ LabelsOrAdapters = Annotated[
     typer.Option(
         "--labels",
         "-l",
-        help="Labels with commas between them, or a .txt, .csv, .json, .yaml or compiled file.",
+        help="Labels separated by commas, or a .txt, .csv, .json, .yaml or compiled file.",
         show_default="those of the adapter, or of the model",
     ),
 ]
@@ -207,14 +207,10 @@ def loads_recorded_model(
     return _marked(_group("overrides", annotations, defaults, dict, refused or {}))
 
 
-def takes_labels(*names: str) -> Callable[[Command], Command]:
-    """A command's parameter `label_options: LabelOptions` is shown as the options of `LABELS`.
-
-    `names`: only these of them.
-    """
-    annotations = {name: LABELS[name] for name in names or LABELS}
-    defaults = {name: getattr(NO_LABEL_OPTIONS, name) for name in annotations}
-    return _group("label_options", annotations, defaults, _label_options_of)
+def takes_labels() -> Callable[[Command], Command]:
+    """A command's parameter `label_options: LabelOptions` is shown as the options of `LABELS`."""
+    defaults = {name: getattr(NO_LABEL_OPTIONS, name) for name in LABELS}
+    return _group("label_options", LABELS, defaults, _label_options_of)
 
 
 def _marked(decorate: Callable[[Command], Command]) -> Callable[[Command], Command]:

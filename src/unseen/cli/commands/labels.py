@@ -27,7 +27,7 @@ def group() -> None:
 @labels.command("compile")
 @options.loads_model()
 def compile_labels(
-    source: Annotated[str, typer.Argument(help="A label file, or labels with commas.")],
+    source: Annotated[str, typer.Argument(help="A label file, or labels separated by commas.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A .safetensors file.")],
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     template: options.Template = None,
@@ -43,7 +43,7 @@ def compile_labels(
     if output.suffix != ".safetensors":
         raise LabelError(f"{output}: a compiled label set is a .safetensors file.")
     if unknown and "auto" in unknown:
-        raise LabelError("--unknown auto is no label; give it to unseen classify.")
+        raise LabelError("--unknown auto is not a label; give it to unseen classify.")
     prepare(output, overwrite=overwrite)
     classifier = unseen.load(load_options)
     compiled = label_options.compiled(classifier, source, template, unknown or (), quiet)
