@@ -7,7 +7,7 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
 
-from index.test_groups import blobs, matrix_of
+from blobs import blobs, matrix_of
 from unseen.index import projection as laid_out
 from unseen.index.projection import layout
 

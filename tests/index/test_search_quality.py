@@ -10,7 +10,7 @@ import pytest
 
 import shapes
 import unseen
-from index.test_groups import blobs, matrix_of
+from blobs import blobs, matrix_of
 from unseen.index import approximate, search
 from unseen.index import matrix as derived
 

@@ -25,7 +25,8 @@ SHOWN = 20  # labels of a table
 LEVELS = (0.9, 0.95, 0.99)  # stricter thresholds, of which `info` says what they would do
 
 Name = Annotated[
-    str, typer.Option(help="Of the labelling, where a folder has several.", show_default=True)
+    str,
+    typer.Option(help="The name of the labelling, where a folder has several.", show_default=True),
 ]
 
 label = typer.Typer(cls=defaulting("propose"), no_args_is_help=True)
@@ -35,12 +36,12 @@ label = typer.Typer(cls=defaulting("propose"), no_args_is_help=True)
 def group() -> None:
     """unseen label photos/ -l labels.txt
 
-    Label a folder: a model proposes, a person looks over what is doubtful, and the result is
-    exported as a data set. Nothing is done to the pictures: docs/label.md.
+    Label a folder: a model proposes, a person reviews what is doubtful, and the result is exported
+    as a data set. The pictures are not changed. More: docs/label.md.
     """
 
 
-@label.command(short_help="A model proposes a label for each picture.")
+@label.command(short_help="Let a model propose a label for each picture.")
 @options.loads_model()
 @options.takes_labels()
 def propose(
@@ -65,7 +66,7 @@ def propose(
     """unseen label photos/ -l labels.txt
 
     Propose a label for each picture, and put it into a pile: sure, unsure or none of these. Each
-    picture is looked at once; other labels or thresholds take no time, and keep what was reviewed.
+    picture is read once; other labels or thresholds take no time, and keep what was reviewed.
     """
     options.check_labels(label_options.labels, load_options)
     classifier = unseen.load(load_options)
@@ -89,7 +90,7 @@ def propose(
         raise typer.Exit(1)
 
 
-@label.command(short_help="How far a labelling is, and how often the model was right.")
+@label.command(short_help="Show the progress, and how often the model was right.")
 def info(
     folder: Annotated[Path, typer.Argument(help="The folder of the pictures.")],
     name: Name = "labels",
@@ -98,7 +99,7 @@ def info(
 ) -> None:
     """unseen label info photos/
 
-    The piles, the labels, what was reviewed, and how often the model was right there.
+    Show the piles, the labels, what was reviewed, and how often the model was right there.
     """
     from unseen.annotation.labelling import Labelling  # noqa: PLC0415 - it loads what computes
 

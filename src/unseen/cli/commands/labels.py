@@ -16,15 +16,18 @@ from unseen.errors import LabelError
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import manifest, write_manifest
 
-labels = typer.Typer(help="Label sets.", no_args_is_help=True)
+labels = typer.Typer(no_args_is_help=True)
 
 
 @labels.callback()
 def group() -> None:
-    """Label sets."""
+    """unseen labels doctor labels.txt
+
+    Check a label set for mistakes, or encode it once for a model.
+    """
 
 
-@labels.command("compile")
+@labels.command("compile", short_help="Encode a label set for a model, once.")
 @options.loads_model()
 def compile_labels(
     source: Annotated[str, typer.Argument(help="A label file, or labels separated by commas.")],
@@ -59,4 +62,4 @@ def compile_labels(
         progress.say(f"{output}: {len(compiled.labels)} labels, {prompts} prompts, {name}.")
 
 
-labels.command("doctor")(doctor)
+labels.command("doctor", short_help="Find mistakes in a label set.")(doctor)
