@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.errors import SourceError
-from unseen.results.manifest import plain
+from unseen.results.spreadsheet import plain
 from unseen.sources.files import image_files
 
 BETWEEN = ";"  # labels of one picture in a CSV file
