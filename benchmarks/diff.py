@@ -11,10 +11,11 @@ import random
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from unseen.cli.output import CsvWriter, JsonLinesWriter, Lines
 from unseen.prediction.prediction import Prediction, Scored
+from unseen.results import write
 
 LABELS = [f"label {i}" for i in range(100)]
 CHANGED = 0.01
@@ -31,17 +32,14 @@ print(f"{found.both:,} pictures, {len(found.flips):,} flips: {seconds:.1f} s, {m
 """
 
 
-def write(path: Path, rows: int, changed: float) -> None:
+def predictions(rows: int, changed: float) -> Iterator[Prediction]:
     rng, flip = random.Random(1), random.Random(2)
-    lines = Lines(path)
-    writer = CsvWriter(lines, 2) if path.suffix == ".csv" else JsonLinesWriter(lines)
     for i in range(rows):
         first, second = rng.sample(LABELS, 2)
         if flip.random() < changed:
             first, second = second, first
         ranking = (Scored(first, 0.6, 0.3), Scored(second, 0.3, 0.2))
-        writer.write(Prediction(f"photos/{i // 1000:05}/{i:08}.jpg", ranking))
-    writer.close()
+        yield Prediction(f"photos/{i // 1000:05}/{i:08}.jpg", ranking)
 
 
 def main() -> None:
@@ -52,7 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{name}.{given.format}" for name in "ab"]
         for path, changed in zip(paths, (0.0, CHANGED), strict=True):
-            write(path, given.rows, changed)
+            write(predictions(given.rows, changed), path, top_k=2)
         subprocess.run([sys.executable, "-c", CODE, *map(str, paths)], check=True)
 
 

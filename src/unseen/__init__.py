@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 # A public name is a row of `_MODULES`, and a line here for type checkers; a test compares the two.
 # A name must not be that of a module of this package: importing the module would hide it.
 if TYPE_CHECKING:
+    from unseen.annotation.organize import organize as organize
+    from unseen.annotation.propose import label as label
     from unseen.classifier import Classifier as Classifier
     from unseen.classifier import load as load
     from unseen.encoder import Encoded as Encoded
@@ -59,7 +61,10 @@ if TYPE_CHECKING:
     from unseen.prediction.prediction import Prediction as Prediction
     from unseen.prediction.prediction import Predictions as Predictions
     from unseen.prediction.prediction import Scored as Scored
+    from unseen.results.classification import classify_to_file as classify_to_file
+    from unseen.results.compare import diff as diff
     from unseen.results.tables import to_pandas as to_pandas
+    from unseen.results.vectors import embed as embed
     from unseen.sources.item import Source as Source
 
 __version__ = "0.1.0"
@@ -68,8 +73,8 @@ _MODULES = {
     "Adapter": "prediction.adapter",
     "Calibration": "prediction.calibration",
     "Classifier": "classifier",
-    "CompiledLabels": "labels.compiled",
     "Cluster": "index.hits",
+    "CompiledLabels": "labels.compiled",
     "Decision": "prediction.decision",
     "DistilOptions": "learning.distil.classifier",
     "Distilled": "learning.distil.classifier",
@@ -104,10 +109,15 @@ _MODULES = {
     "UnseenWarning": "errors",
     "adapt": "learning.adapt",
     "calibrate": "learning.calibrate",
+    "classify_to_file": "results.classification",
+    "diff": "results.compare",
     "distil": "learning.distil.classifier",
+    "embed": "results.vectors",
     "evaluate": "evaluation.evaluation",
+    "label": "annotation.propose",
     "load": "classifier",
     "open_image": "images.open",
+    "organize": "annotation.organize",
     "pipeline": "pipelines",
     "to_pandas": "results.tables",
 }

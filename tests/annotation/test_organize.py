@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 import shapes
+import unseen as library
 from running import unseen
 from unseen.annotation import organize
 from unseen.errors import SourceError
+from unseen.results.manifest import manifest_path
 
 
 @pytest.fixture
@@ -127,8 +129,31 @@ def test_the_command(tmp_path: Path) -> None:
     assert "2 of 2 undone" in unseen("organize", "--undo", undo).stderr
     assert (tmp_path / "red circle.png").is_file()
     done = unseen("organize", tmp_path, "-l", "cat,dog", code=2)
-    assert "organize takes a folder" in done.stderr
+    assert "organize needs a folder" in done.stderr
     assert "no labels were given" in unseen("organize", tmp_path, "--into", into, code=2).stderr
+
+
+def test_the_function(shapes_clip: Path, tmp_path: Path) -> None:
+    """What the command prints, as objects."""
+    folder, into = tmp_path / "photos", tmp_path / "sorted"
+    folder.mkdir()
+    for label in ("red circle", "blue square"):
+        shapes.draw(shapes.scene(label), 1).save(folder / f"{label}.png")
+    (folder / "broken.png").write_bytes(b"broken")
+    clf = library.load(shapes_clip)
+    labels = ["red circle", "blue square"]
+    planned = library.organize(clf, folder, labels, into, dry_run=True)
+    assert planned.undo is None and not into.exists() and len(planned.steps) == 2
+    done = library.organize(clf, folder, labels, into, how="link")
+    assert [step.target for step in done.steps] == [step.target for step in planned.steps]
+    assert all(Path(step.target).is_symlink() for step in done.steps)
+    assert [name for name, _ in done.summary.failures] == [str(folder / "broken.png")]
+    assert (done.summary.pictures, done.summary.errors, done.summary.complete) == (3, 1, True)
+    assert done.undo is not None and manifest_path(done.undo).exists()
+    assert all(undone for _, undone in organize.take_back(done.undo))
+    assert not any(Path(step.target).exists() for step in done.steps)
+    unknown = library.organize(clf, folder, labels[:1], into, background=labels[1:], dry_run=True)
+    assert [Path(step.source).name for step in unknown.steps] == ["red circle.png"]
 
 
 def test_duplicates_and_clusters_on_the_command_line(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_one_that_does_not_fit_is_said_and_one_that_is_given_is_refused(place: P
     assert "does not fit" in done.stderr
     for wrong, reason in {
         ("--calibration", file, "--no-calibration"): "give one of",
-        ("--calibration", file, "--transductive"): "leave one out",
+        ("--calibration", file, "--transductive"): "cannot be combined",
         ("--calibration", place / "missing.json"): "no such calibration",
     }.items():
         done = unseen("classify", picture, "-l", place / "labels.txt", *MODEL, *wrong, code=2)

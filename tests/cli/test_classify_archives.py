@@ -12,7 +12,7 @@ import pytest
 import hostile
 import shapes
 from running import unseen
-from unseen.results.manifest import rows
+from unseen.results.records import rows
 
 SHAPES = ["-m", "tests/fixtures/shapes-clip"]
 LABELS = "a red circle,a blue star"

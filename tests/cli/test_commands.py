@@ -19,7 +19,8 @@ from safetensors import safe_open
 
 import shapes
 from running import ROOT, unseen
-from unseen.cli.output import harmless, printable
+from unseen.cli.output import printable
+from unseen.results.spreadsheet import harmless
 
 SHAPES = ["-m", "tests/fixtures/shapes-clip"]
 
@@ -93,7 +94,7 @@ def test_multi_and_min_score(folder: Path) -> None:
     (row,) = json.loads(unseen(*common, "--multi").stdout)
     assert row["ranking"][0]["label"] == "a red circle"
     (row,) = json.loads(unseen(*common, "--min-score", 1.0, "--unknown", "a photo").stdout)
-    assert row["unknown"] in (True, False)
+    assert row["ranking"] == [] and row["unknown"] is True and row["label"] is None
 
 
 @pytest.mark.parametrize("suffix", ["npy", "safetensors", "parquet"])
@@ -178,10 +179,7 @@ def test_debug_shows_the_traceback() -> None:
 
 def test_version_and_help() -> None:
     assert unseen("--version").stdout.startswith("unseen 0.")
-    for command in ("classify", "embed", "models", "doctor"):
-        text = unseen(command, "--help").stdout
-        assert f"unseen {command}" in text.split("Options")[0]
-    assert "labels compile labels.yaml" in unseen("labels", "compile", "--help").stdout
+    assert "Usage: " in unseen("--help").stdout
 
 
 # stopping and going on

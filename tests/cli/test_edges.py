@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from pyarrow import parquet
+from safetensors import safe_open
 
 import shapes
-from unseen.cli.app import app
+from unseen.labels.label_set import templates
 
 ROOT = Path(__file__).parent.parent.parent
 SHAPES = ["-m", ROOT / "tests/fixtures/shapes-clip"]
@@ -80,7 +81,19 @@ def test_names_in_json_lines_are_those_of_the_files(odd: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["npy", "safetensors", "parquet"])
 def test_odd_names_in_vector_files(suffix: str, odd: Path, tmp_path: Path) -> None:
-    unseen("embed", odd, "-o", tmp_path / f"v.{suffix}", *SHAPES)
+    path = tmp_path / f"v.{suffix}"
+    unseen("embed", odd, "-o", path, *SHAPES)
+    if suffix == "npy":
+        names = json.loads(path.with_suffix(".json").read_text("utf-8"))["names"]
+    elif suffix == "safetensors":
+        with safe_open(path, framework="numpy") as file:
+            names = json.loads(file.metadata()["names"])
+    else:
+        names = parquet.read_table(path)["name"].to_pylist()
+    expected = sorted(str(file) for file in odd.iterdir())
+    if suffix == "parquet":  # its text is UTF-8, and the name of a file need not be
+        expected = [name.encode("utf-8", "backslashreplace").decode("utf-8") for name in expected]
+    assert sorted(names) == sorted(expected)
 
 
 def test_a_source_given_twice_has_two_rows_also_after_a_stop(picture: Path, tmp_path: Path) -> None:
@@ -116,9 +129,12 @@ def test_a_file_of_another_kind_is_no_label(picture: Path, tmp_path: Path) -> No
     assert "label files end in" in said
 
 
-def test_templates_of_both_kinds_together(picture: Path) -> None:
-    common = ["classify", picture, "-l", LABELS, *SHAPES]
+def test_templates_of_both_kinds_together(picture: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    common = ["classify", picture, "-l", LABELS, *SHAPES, "-o", out]
     unseen(*common, "--template", "simple", "--template", "a drawing of {}")
+    manifest = json.loads(out.with_name("out.jsonl.run.json").read_text("utf-8"))
+    assert manifest["templates"] == [*templates("simple"), "a drawing of {}"]
 
 
 # files that cannot, or must not, be written
@@ -204,7 +220,7 @@ def test_a_file_that_is_not_ours_is_not_gone_on_with(
     unseen(*common)
     out.write_bytes(b"\xff\xfe nonsense\n" + out.read_bytes())
     kept = out.read_bytes()
-    assert b"none of ours" in unseen(*common, "--resume", code=2).stderr
+    assert b"was not written by classify" in unseen(*common, "--resume", code=2).stderr
     assert out.read_bytes() == kept
     out.with_name(out.name + ".run.json").unlink()
     assert b"nobody knows" in unseen(*common, "--resume", code=2).stderr
@@ -332,10 +348,3 @@ def test_quiet_before_and_after_the_command(picture: Path, tmp_path: Path) -> No
 def test_a_warning_is_one_line(picture: Path) -> None:
     said = unseen("classify", picture, "-l", "a,b,a", *SHAPES).stderr.decode()
     assert said == "warning: labels given twice were merged: 'a'\n"
-
-
-def test_every_command_explains_itself() -> None:
-    for command in (["classify"], ["embed"], ["labels", "compile"], ["models"], ["doctor"]):
-        done = CliRunner().invoke(app, [*command, "--help"])
-        said = done.output.split("\n\n")
-        assert done.exit_code == 0 and said[1].strip().startswith(f"unseen {' '.join(command)}")

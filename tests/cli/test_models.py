@@ -73,13 +73,13 @@ def test_filters(arguments: list[str], fits: Any) -> None:
 def test_nothing_fits() -> None:
     asked = ["--multilingual", "--max-size", "1MB"]
     done = run(*asked)
-    assert done.stdout == "" and "no known checkpoint fits" in done.stderr
+    assert done.stdout == "" and "no known model meets" in done.stderr
     assert listed(*asked) == []
 
 
 @pytest.mark.parametrize("size", ["big", "-1", "1TB", "", "1.5.GB"])
 def test_a_size_that_is_none(size: str) -> None:
-    assert "is no size" in run(f"--max-size={size}", code=2).stderr
+    assert "invalid size" in run(f"--max-size={size}", code=2).stderr
 
 
 def test_a_licence_that_no_row_has() -> None:
@@ -121,7 +121,7 @@ def test_info_of_what_is_not_known() -> None:
 def test_options_before_a_subcommand_are_not_lost() -> None:
     """Else `--commercial` would be taken for a refusal, and refuse nothing."""
     done = run("--commercial", "pull", "facebook/metaclip-b32-400m", code=2)
-    assert "options of pull stand after it" in done.stderr
+    assert "put options of pull after it" in done.stderr
 
 
 def test_pull(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,15 +61,14 @@ def test_what_was_published_names_known_checkpoints() -> None:
 
 def test_figures_are_compared(tmp_path: Path) -> None:
     """With a published figure of our own making: what transformers says of the same files."""
-    from judges.test_clip_parity import judge_of
-    from judging import pictures
+    from judging import clip_judge, pictures
 
     folder = checkpoints.clip(tmp_path / "clip")
     path = tmp_path / "picture.png"
     picture = pictures()[0]
     picture.save(path)
     prompts = ("a photo of a cat", "x")
-    logits = judge_of(folder).logits([Image.open(path)], list(prompts))[0]
+    logits = clip_judge(folder).logits([Image.open(path)], list(prompts))[0]
     golden_logits = verify.Golden("x/y", str(path), prompts, "here", logits=tuple(logits.tolist()))
     encoder = unseen.load(folder, exact=True).encoder
     np.testing.assert_allclose(verify.compare(encoder, golden_logits), logits, atol=1e-3)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
-from store.test_clustering import blobs, matrix_of
 
+from blobs import blobs, matrix_of
 from unseen.index import projection
 
 

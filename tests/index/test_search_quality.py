@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from store.test_clustering import blobs, matrix_of
 
 import shapes
 import unseen
+from blobs import blobs, matrix_of
 from unseen.index import approximate, search
 from unseen.index import matrix as derived
 

@@ -7,26 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from transformers import CLIPModel, CLIPTokenizer
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 import checkpoints
 import unseen
-from judging import ONNX, HfJudge, assert_close, pictures
+from judging import ONNX, assert_close, clip_judge, pictures
 from judging import differences as differences_to
 
 
-def judge_of(folder: Path) -> HfJudge:
-    tokenizer = CLIPTokenizer.from_pretrained(folder)
-    return HfJudge(
-        folder,
-        CLIPModel,
-        CLIPImageProcessorPil,
-        lambda texts: tokenizer(texts, padding=True, truncation=True, return_tensors="pt"),
-    )
-
-
 def differences(folder: Path) -> dict[str, float]:
-    return differences_to(folder, judge_of(folder))
+    return differences_to(folder, clip_judge(folder))
 
 
 @pytest.mark.parametrize("shape", checkpoints.SHAPES)
@@ -49,7 +38,7 @@ def test_text_is_read_at_the_first_end_token_even_if_a_larger_id_comes_before(
     config.text_config.eos_token_id = letter
     config.save_pretrained(folder)
     texts = ["a t b", "t", "no such letter"]  # the last has none: its first token is read
-    judge, ours = judge_of(folder), unseen.load(folder)
+    judge, ours = clip_judge(folder), unseen.load(folder)
     np.testing.assert_allclose(ours.encode_texts(texts), judge.texts(texts), atol=ONNX)
 
 

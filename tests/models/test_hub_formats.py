@@ -17,7 +17,7 @@ import pytest
 import checkpoints
 import hf_checkpoints
 import openclip_checkpoints
-from models.test_hub import Hub
+from fake_hub import Hub
 
 CODE = """
 import json, sys

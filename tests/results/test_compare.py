@@ -14,12 +14,14 @@ from sklearn.metrics import confusion_matrix
 
 import shapes
 import unseen
-from unseen.cli.output import CsvWriter, JsonLinesWriter, JsonWriter, Lines
 from unseen.errors import SourceError
 from unseen.prediction.prediction import Prediction, Scored
 from unseen.results import manifest as manifest_module
+from unseen.results import write
 from unseen.results.compare import BANDS, Gate, changes, diff
-from unseen.results.manifest import ERROR, UNKNOWN, harmless, manifest, plain, prompts_of, rows
+from unseen.results.manifest import manifest, prompts_of
+from unseen.results.records import ERROR, UNKNOWN, Row, rows
+from unseen.results.spreadsheet import harmless, plain
 
 LABELS = ["cat", "dog", "=cmd()", "'quoted", "a, comma", 'a "quote"']
 
@@ -44,16 +46,7 @@ def predictions(seed: int, count: int = 400) -> list[Prediction]:
 
 def written(path: Path, made: list[Prediction], top: int = 2) -> Path:
     """As the command line writes them."""
-    if path.suffix == ".json":
-        writer: Any = JsonWriter(path)
-    else:
-        lines = Lines(path)
-        writer = CsvWriter(lines, top) if path.suffix == ".csv" else JsonLinesWriter(lines)
-    for prediction in made:
-        writer.write(prediction)
-    writer.close()
-    if path.suffix != ".json":
-        lines._file.close()
+    write(made, path, top_k=top)
     return path
 
 
@@ -161,7 +154,7 @@ def test_several_labels_are_an_answer_of_their_own(tmp_path: Path) -> None:
         ('{"source": "1", "label": "cat"}\n', "row 0"),
         ('{"source": "1", "error": "x"}\n{"source": "2", "la', "row 1"),
         ("[]\n", "row 0"),
-        ('{"source": 3, "error": "x"}\n', "no name"),
+        ('{"source": 3, "error": "x"}\n', "not the name"),
         ("\x00", "row 0"),
     ],
 )
@@ -173,14 +166,14 @@ def test_what_is_no_output_of_ours_is_refused(content: str, words: str, tmp_path
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    for name, words in (("no.jsonl", "no such file"), ("no.txt", "ends in")):
+    for name, words in (("no.jsonl", "no such file"), ("no.txt", "are read from")):
         with pytest.raises(SourceError, match=words):
             list(rows(tmp_path / name))
     (tmp_path / "a.csv").write_text("source,label,score,unknown,error\n1,cat\n")
     with pytest.raises(SourceError, match="as many cells"):
         list(rows(tmp_path / "a.csv"))
     (tmp_path / "a.json").write_text("{}")
-    with pytest.raises(SourceError, match="no list"):
+    with pytest.raises(SourceError, match="not a list"):
         list(rows(tmp_path / "a.json"))
     good = written(tmp_path / "b.jsonl", predictions(1, 3))
     manifest_module.manifest_path(good).write_text("{")
@@ -301,7 +294,7 @@ def test_the_gate(text: str, flips: int, both: int, passed: bool, tmp_path: Path
 def diff_of(flips: int, both: int) -> Any:
     from unseen.results.compare import Diff, Flip
 
-    row = manifest_module.Row("1", "cat")
+    row = Row("1", "cat")
     return Diff(both=both, flips=[Flip("1", row, row, False, ())] * flips)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-from unseen.results.manifest import COLUMN
+from unseen.results.records import RESERVED
 from unseen.sources.expand import fields_of
 from unseen.sources.files import SUFFIXES
 from unseen.sources.registry import READERS, reader_of
@@ -24,7 +24,7 @@ def test_every_row_is_of_one_kind_and_leads_to_a_function() -> None:
 
 def test_no_field_has_the_name_of_another_column_of_a_csv_file() -> None:
     for reader in READERS:
-        assert not [field for field in reader.fields if COLUMN.fullmatch(field)]
+        assert not [field for field in reader.fields if RESERVED.fullmatch(field)]
 
 
 def test_fields_are_known_before_anything_is_read(tmp_path: Path) -> None:

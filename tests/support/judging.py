@@ -112,3 +112,16 @@ def differences(folder: Path, judge: Judge, texts: Sequence[str] = TEXTS) -> dic
 def assert_close(found: dict[str, float]) -> None:
     limits = {k: REFERENCE if k.endswith("reference") else ONNX for k in found}
     assert {k: v for k, v in found.items() if v > limits[k]} == {}, found
+
+
+def clip_judge(folder: Path) -> HfJudge:
+    """transformers on a CLIP checkpoint."""
+    from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(folder)
+    return HfJudge(
+        folder,
+        CLIPModel,
+        CLIPImageProcessorPil,
+        lambda texts: tokenizer(texts, padding=True, truncation=True, return_tensors="pt"),
+    )

@@ -10,12 +10,23 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from unseen.classifier import Classifier
+from unseen.encoder import Encoded
 from unseen.errors import SourceError
+from unseen.labels.compiled import CompiledLabels
+from unseen.prediction.calibration import Calibration
+from unseen.results.manifest import manifest, write_ended
+from unseen.results.summary import Progress, RunSummary, no_progress
+
+if TYPE_CHECKING:
+    from unseen.types import LabelsLike, TemplateLike
 
 HOW = ("copy", "link", "move")
 NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]')  # on some system or other
@@ -30,6 +41,130 @@ class Step:
     source: str
     target: str
     how: str
+
+
+@dataclass(frozen=True)
+class Organized:
+    """What `organize` did, or would do.
+
+    Parameters
+    ----------
+    steps : tuple of Step
+        The files and where they went, or would go.
+    undo : Path, optional
+        The file that `take_back` undoes the run with. None: nothing was done.
+    summary : RunSummary
+        How many pictures were looked at, and which could not be read.
+    """
+
+    steps: tuple[Step, ...]
+    undo: Path | None
+    summary: RunSummary
+
+
+def organize(
+    classifier: Classifier,
+    folder: str | Path,
+    labels: LabelsLike | CompiledLabels | None,
+    into: str | Path,
+    *,
+    how: str = "copy",
+    min_score: float = 0.0,
+    dry_run: bool = False,
+    template: TemplateLike = None,
+    background: Iterable[str] = (),
+    unknown: str | None = None,
+    calibration: Calibration | str | Path | None = None,
+    encoded: Iterable[Encoded] | None = None,
+    batch_size: int | None = None,
+    progress: Progress = no_progress,
+) -> Organized:
+    """Put each picture into a folder named for its label; no file is overwritten.
+
+    A picture that is unknown, or cannot be read, stays where it is.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        What answers.
+    folder : str or Path
+        The folder of the pictures.
+    labels : labels, CompiledLabels, or None
+        As `Classifier.compile` takes them; None: those of the adapter, or of the model.
+    into : str or Path
+        Where a folder for each label is made.
+    how : str
+        ``copy``, ``link`` (symbolic) or ``move``.
+    min_score : float
+        Leave out a picture whose label is less probable, from 0 to 1.
+    dry_run : bool
+        Only say what would be done.
+    template, background, unknown, calibration
+        As in `Classifier.classify_many`.
+    encoded : iterable of Encoded, optional
+        The pictures, already encoded: the folder is not read.
+    batch_size : int, optional
+        Pictures that the network takes at once; by default as many as suit the model.
+    progress : callable
+        Called when the run begins and after each picture.
+
+    Returns
+    -------
+    Organized
+        The steps, and the file that undoes them.
+
+    Raises
+    ------
+    SourceError
+        If there are no pictures, or a step cannot be done; what was done can be undone.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import unseen
+    >>> into = tempfile.mkdtemp()
+    >>> done = unseen.organize(unseen.load(), "examples", ["cat", "dog"], into, dry_run=True)
+    >>> len(done.steps) == done.summary.pictures, done.undo
+    (True, None)
+    """
+    compiled = classifier.compile(labels, template=template, background=background)
+    decision = classifier.decision(False, 1, min_score, unknown, calibration)
+    options: dict[str, Any] = {"min_score": min_score, **classifier.encoder.options.facts()}
+    options |= {} if unknown is None else {"unknown": unknown}
+    if decision.calibration is not None:
+        options["calibration"] = decision.calibration.to_data()
+    made = manifest(classifier.model, compiled, options)
+    if encoded is None:
+        encoded = classifier.encoder.stream_images(str(folder), batch_size=batch_size)
+    summary = RunSummary()
+    started = time.perf_counter()
+
+    def files() -> Iterator[tuple[Path, str]]:
+        progress(summary)
+        stream = classifier.predictions(iter(encoded), compiled, decision, batch_size=batch_size)
+        for prediction in stream:
+            summary.count(prediction.source, prediction.error)
+            progress(summary)
+            if prediction.label is not None:
+                yield Path(prediction.source), prediction.label
+
+    steps, undo = put_into_folders(files(), Path(into), how, dry_run=dry_run)
+    summary.seconds = time.perf_counter() - started
+    summary.complete = True
+    if undo is not None:
+        write_ended(undo, made, summary.pictures, summary.errors)
+    return Organized(steps, undo, summary)
+
+
+def put_into_folders(
+    files: Iterable[tuple[Path, str]], into: Path, how: str, *, dry_run: bool
+) -> tuple[tuple[Step, ...], Path | None]:
+    """Each (file, folder's name) → the steps, and the file that undoes them; None: not done."""
+    steps = plan(files, into, how)
+    if dry_run:
+        return tuple(steps), None
+    undo = into / f"unseen-undo-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
+    return tuple(carry_out(steps, undo)), undo
 
 
 def folder_name(label: str) -> str:

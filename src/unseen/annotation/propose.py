@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,13 +17,18 @@ from unseen.encoder import Encoded
 from unseen.errors import ImageError, LabelError, SourceError
 from unseen.index.hits import Content
 from unseen.index.index import Index
+from unseen.index.location import find
 from unseen.index.view import ROWS
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import UNKNOWN
+from unseen.prediction.calibration import Calibration
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import label_probabilities, predict_encoded
 from unseen.prediction.prediction import Prediction
 from unseen.results.manifest import manifest
+
+if TYPE_CHECKING:
+    from unseen.types import LabelsLike, Progress, TemplateLike
 
 SURE_FROM = 0.9  # the probability from which a proposal is sure, where its label says nothing else
 
@@ -128,3 +133,82 @@ def _below(prefix: str, contents: Iterator[Content]) -> Iterator[Content]:
 
 def _error(content: Content) -> ImageError | None:
     return None if content.error is None else ImageError(content.error)
+
+
+def label(
+    classifier: Classifier,
+    folder: str | Path,
+    labels: LabelsLike | CompiledLabels | None = None,
+    *,
+    name: str = "labels",
+    sure: float = SURE_FROM,
+    template: TemplateLike = None,
+    background: Iterable[str] = (),
+    unknown: str | None = None,
+    calibration: Calibration | str | Path | None = None,
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+) -> Labelling:
+    """Propose a label for each picture of a folder, to be looked over by a person.
+
+    The index of the folder is brought up to date first, so each picture is read once; other labels
+    or another threshold take no time, and keep what was reviewed.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        What proposes.
+    folder : str or Path
+        The folder of the pictures; its index is made where there is none.
+    labels : labels, CompiledLabels, or None
+        As `Classifier.compile` takes them; None: those of the adapter, or of the model.
+    name : str
+        Of the labelling, where a folder has several.
+    sure : float
+        The probability from which a proposal is sure, from 0 to 1, where its label has no
+        threshold.
+    template, background, unknown, calibration
+        As in `Classifier.classify_many`.
+    batch_size : int, optional
+        Pictures that the network takes at once; by default as many as suit the model.
+    progress : callable, optional
+        Called with how many pictures the index has looked at, and of how many.
+
+    Returns
+    -------
+    Labelling
+        Open; close it, or use it in a ``with`` block.
+
+    Raises
+    ------
+    SourceError
+        If there are no pictures in the folder.
+    LabelError
+        If labels or options are not valid.
+
+    Examples
+    --------
+    >>> import shutil, tempfile
+    >>> import unseen
+    >>> folder = shutil.copytree("examples", tempfile.mkdtemp(), dirs_exist_ok=True)
+    >>> with unseen.label(unseen.load(), folder, ["cat", "dog"]) as labelling:
+    ...     labelling.status().reviewed
+    0
+    """
+    folder = Path(folder)
+    compiled = classifier.compile(labels, template=template, background=background)
+    decision = classifier.decision(unknown=unknown, calibration=calibration)
+    options: dict[str, Any] = {**classifier.encoder.options.facts(), "unknown": unknown}
+    if decision.calibration is not None:
+        options["calibration"] = decision.calibration.to_data()
+    if classifier.adapter is not None:
+        options["adapter"] = classifier.adapter.id
+    with Index(find(folder) or folder) as index:
+        index.update(classifier.encoder, [folder], batch_size=batch_size, progress=progress)
+        labelling = Labelling(folder, name, create=True)
+        try:
+            propose(labelling, index, classifier, compiled, decision, sure=sure, options=options)
+        except BaseException:
+            labelling.close()
+            raise
+    return labelling

@@ -16,6 +16,7 @@ import typer
 
 from unseen import __version__
 from unseen.cli import options, progress
+from unseen.cli.command_group import grouped
 from unseen.cli.commands.adapt import adapt
 from unseen.cli.commands.calibrate import calibrate
 from unseen.cli.commands.classify import classify
@@ -36,39 +37,65 @@ from unseen.cli.commands.organize import organize
 from unseen.cli.commands.search import search
 from unseen.cli.commands.serve import keys, serve
 from unseen.cli.commands.verify import verify
+from unseen.cli.options import Command
 from unseen.cli.output import forget_stdout
 from unseen.errors import UnseenError
 
+# What `unseen --help` shows: groups of commands, each with a line that a stranger understands.
+COMMANDS: dict[str, dict[str, tuple[Command | typer.Typer, str]]] = {
+    "Classify": {
+        "classify": (classify, "Say which of your labels fit each picture."),
+        "organize": (organize, "Sort pictures into a folder for each label."),
+        "embed": (embed, "Write the embedding of each picture to a file."),
+    },
+    "Collections of pictures": {
+        "index": (index, "Encode a folder once, then search it as often as you like."),
+        "search": (search, "Find pictures by words or by an example."),
+        "similar": (similar, "Find groups of pictures that are alike."),
+        "duplicates": (duplicates, "Find copies of the same picture."),
+        "clusters": (clusters, "Sort a collection into groups, without labels."),
+        "map": (draw_map, "Draw a collection as a map, on a page to look at."),
+    },
+    "Label sets": {
+        "labels": (labels, "Check a label set for mistakes; encode it once for a model."),
+    },
+    "Data sets and training": {
+        "label": (label, "Label a folder: a model proposes, you review and export."),
+        "adapt": (adapt, "Improve answers with a few labelled pictures."),
+        "distil": (distil, "Train a small, fast classifier from a labelled folder."),
+    },
+    "Measuring": {
+        "eval": (evaluate, "Measure accuracy on labelled pictures."),
+        "calibrate": (calibrate, "Make probabilities honest, with a few labelled pictures."),
+        "diff": (diff, "Compare two runs of classify: what changed, and why."),
+    },
+    "Models": {
+        "models": (models, "List, download and test models."),
+        "doctor": (doctor, "Check the installation."),
+    },
+    "Serving": {
+        "serve": (serve, "Answer over HTTP, with a web page to try it."),
+        "keys": (keys, "Manage the API keys of the server."),
+    },
+}
+
 app = typer.Typer(
+    cls=grouped({heading: [*commands] for heading, commands in COMMANDS.items()}),
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(short_help="Say which labels fit each picture.")(classify)
-app.command(short_help="Write the embedding of each picture to a file.")(embed)
-app.add_typer(index, name="index", short_help="Look at a folder once; ask it for ever.")
-app.command(short_help="Find pictures of an index by words or by example.")(search)
-app.command(short_help="Find pictures of an index that are the same.")(duplicates)
-app.command(short_help="Group pictures of an index that are alike.")(similar)
-app.command(short_help="Group the pictures of an index.")(clusters)
-app.command("map", short_help="Draw an index as a map, a page to look at.")(draw_map)
-app.command(short_help="Put pictures into a folder for each label.")(organize)
-app.command(short_help="Compare two runs of classify.")(diff)
-label.command(short_help="Write a data set, with train, valid and test.")(export)
-label.command(short_help="Look the proposals over, on a page in the browser.")(review)
-app.add_typer(label, name="label", short_help="Label a folder, and make a data set of it.")
-app.command(short_help="Make a small classifier of a labelled folder.")(distil)
-app.command(short_help="Learn from a few labelled pictures.")(adapt)
-app.command("eval", short_help="Say how often it is right, on labelled pictures.")(evaluate)
-app.command(short_help="Learn from a few labelled pictures how far to trust scores.")(calibrate)
-app.add_typer(labels, name="labels", short_help="Look label sets over, and compile them.")
-app.command(short_help="Serve it over HTTP, with a page.")(serve)
-app.add_typer(keys, name="keys", short_help="Keys for the server.")
-models.command(short_help="Test a checkpoint in every runtime and precision.")(verify)
-app.add_typer(models, name="models", short_help="List, describe and fetch the known checkpoints.")
-app.command(short_help="Look at the installation, and test it.")(doctor)
+for commands in COMMANDS.values():
+    for name, (command, line) in commands.items():
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name, short_help=line)
+        else:
+            app.command(name, short_help=line)(command)
+label.command(short_help="Write the labels as a data set: train, valid, test.")(export)
+label.command(short_help="Review the proposals on a page in the browser.")(review)
+models.command(short_help="Test a model in every runtime and precision.")(verify)
 
 
 def _version(wanted: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from copy import copy
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Optional, get_args
@@ -28,21 +29,12 @@ Sources = Annotated[
     list[str],
     typer.Argument(help="Pictures, folders, globs, zip files or URLs.", show_default=False),
 ]
-Labels = Annotated[
-    str,
-    typer.Option(
-        "--labels",
-        "-l",
-        help="Labels with commas between them, or a .txt, .csv, .json, .yaml or compiled file.",
-        show_default=False,
-    ),
-]
 LabelsOrAdapters = Annotated[
     Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.10
     typer.Option(
         "--labels",
         "-l",
-        help="Labels with commas between them, or a .txt, .csv, .json, .yaml or compiled file.",
+        help="Labels separated by commas, or a .txt, .csv, .json, .yaml or compiled file.",
         show_default="those of the adapter, or of the model",
     ),
 ]
@@ -79,8 +71,8 @@ UnknownOrAuto = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(
         "--unknown",
-        help="A label that means none of these; or auto: where too little speaks for any label. "
-        "Repeatable.",
+        help="A label that means none of these; or auto: say unknown where there is too little "
+        "evidence for any label. Repeatable.",
         show_default=False,
     ),
 ]
@@ -88,15 +80,16 @@ CalibrationFile = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(
         "--calibration",
-        help="What unseen calibrate made of these labels.",
+        help="A file that `unseen calibrate` made for these labels.",
         show_default="the file beside the label file",
     ),
 ]
 NoCalibration = Annotated[
-    bool, typer.Option("--no-calibration", help="Leave the calibration beside the labels alone.")
+    bool,
+    typer.Option("--no-calibration", help="Ignore the calibration beside the labels."),
 ]
 NoIndex = Annotated[
-    bool, typer.Option("--no-index", help="Look at the files, even if there is an index.")
+    bool, typer.Option("--no-index", help="Read the files, even if there is an index.")
 ]
 BatchSize = Annotated[
     Optional[int],  # noqa: UP045
@@ -123,9 +116,7 @@ Quiet = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 OutFile = Annotated[Path, typer.Option("--output", "-o", help="The file to write.")]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Begin a file that is there already anew.")
-]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output file.")]
 Commercial = Annotated[
     bool,
     typer.Option(
@@ -144,6 +135,15 @@ LOADING: dict[str, Any] = {
     "precision": Precision,
     "device": Device,
 }
+# What a command is asked for, for each command that takes labels: a field of LabelOptions → its
+# option.
+LABELS: dict[str, Any] = {
+    "labels": LabelsOrAdapters,
+    "template": Template,
+    "unknown": UnknownOrAuto,
+    "calibration": CalibrationFile,
+    "no_calibration": NoCalibration,
+}
 NO_LABELS = "an adapter changes labels, and here are none"
 FLAGS = ("commercial", "exact")
 RECORDED = ("model", "revision", "precision")  # and exact, which is a flag
@@ -158,6 +158,34 @@ WRITTEN = inspect.Parameter(
 
 NO_OVERRIDES: Mapping[str, Any] = {}
 
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """The labels that a command was given, and how they are to be used.
+
+    `unknown`: background labels, and "auto" among them for an answer where too little evidence
+    speaks for any label. `label_options.py` makes compiled labels of it.
+    """
+
+    labels: str | None = None
+    template: list[str] | None = None
+    unknown: list[str] | None = None
+    calibration: Path | None = None
+    no_calibration: bool = False
+
+    @property
+    def background(self) -> list[str]:
+        """The labels that mean none of these."""
+        return unknown_argument(self.unknown)[0]
+
+    @property
+    def open_set(self) -> str | None:
+        """ "auto", where `--unknown auto` was given."""
+        return unknown_argument(self.unknown)[1]
+
+
+NO_LABEL_OPTIONS = LabelOptions()
+
 Command = Callable[..., None]
 
 
@@ -170,7 +198,7 @@ def loads_model(*, refused: Mapping[str, str] | None = None) -> Callable[[Comman
     parameter `given` gets the names of the options that the user wrote, the defaults included.
     """
     defaults = {name: getattr(DEFAULT_LOAD_OPTIONS, name) for name in LOADING}
-    return _loading("load_options", LOADING, defaults, refused or {}, _options_of)
+    return _marked(_group("load_options", LOADING, defaults, _options_of, refused or {}))
 
 
 def loads_recorded_model(
@@ -183,22 +211,37 @@ def loads_recorded_model(
     """
     defaults = {name: False if name in FLAGS else None for name in LOADING}
     annotations = {name: _recorded(name) for name in LOADING}
-    return _loading("overrides", annotations, defaults, refused or {}, dict)
+    return _marked(_group("overrides", annotations, defaults, dict, refused or {}))
 
 
-def _loading(
+def takes_labels() -> Callable[[Command], Command]:
+    """A command's parameter `label_options: LabelOptions` is shown as the options of `LABELS`."""
+    defaults = {name: getattr(NO_LABEL_OPTIONS, name) for name in LABELS}
+    return _group("label_options", LABELS, defaults, _label_options_of)
+
+
+def _marked(decorate: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def run(command: Command) -> Command:
+        decorated = decorate(command)
+        vars(decorated)["loads_model"] = True  # for the test that walks the commands
+        return decorated
+
+    return run
+
+
+def _group(
     parameter: str,
     annotations: Mapping[str, Any],
     defaults: Mapping[str, Any],
-    refused: Mapping[str, str],
     make: Callable[[dict[str, Any]], Any],
+    refused: Mapping[str, str] = NO_OVERRIDES,
 ) -> Callable[[Command], Command]:
     """`parameter` gives way to the options; what `make` does with those that were given takes its
     place again when the command is called."""
 
     def decorate(command: Command) -> Command:
         declared = inspect.signature(command, eval_str=True)
-        names = [name for name in LOADING if name not in declared.parameters]
+        names = [name for name in annotations if name not in declared.parameters]
         group = [
             inspect.Parameter(
                 name,
@@ -233,7 +276,6 @@ def _loading(
             command(**bound.arguments, **{parameter: make(given)})
 
         vars(run)["__signature__"] = signature
-        vars(run)["loads_model"] = True  # for the test that walks the commands
         return run
 
     return decorate
@@ -247,6 +289,10 @@ def _is_written(context: typer.Context, name: str) -> bool:
 
 def _options_of(given: dict[str, Any]) -> LoadOptions:
     return LoadOptions(**given)
+
+
+def _label_options_of(given: dict[str, Any]) -> LabelOptions:
+    return LabelOptions(**given)
 
 
 def _recorded(name: str) -> Any:
@@ -273,7 +319,9 @@ def check_labels(labels: str | None, load_options: LoadOptions) -> None:
     """LabelError, before a model is loaded, when nothing brings labels."""
     brings_labels = load_options.adapter is not None or load_options.model.endswith(".onnx")
     if labels is None and not brings_labels:
-        raise LabelError("no labels were given: --labels cat,dog, or --adapter that brings some.")
+        raise LabelError(
+            "no labels were given; pass --labels cat,dog, or an --adapter that brings its own."
+        )
 
 
 def labels_argument(given: str) -> str | Path:

@@ -1,70 +1,55 @@
-"""Predictions → a table, JSON, JSON lines or CSV, on standard output or in a file.
+"""Standard output: a table for people; JSON, JSON lines or CSV for programs.
 
-Data is UTF-8 whatever the terminal speaks, and goes out a whole line at a time, so that what a
-killed run leaves can be gone on with.
+Data is UTF-8 whatever the terminal speaks, and goes out a whole line at a time.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, Any
 
 import typer
 from rich.cells import cell_len
 
-from unseen.errors import SourceError
 from unseen.prediction.prediction import Prediction
-from unseen.results.manifest import harmless
-from unseen.system.cache import write_atomically
+from unseen.results.records import Format, json_array
+from unseen.results.result_file import unwritable as unwritable  # the commands' own outputs, too
 from unseen.system.printable import named as named
 from unseen.system.printable import printable as printable
-
-if TYPE_CHECKING:
-    from unseen.types import Scalar
 
 BAR_WIDTH = 24
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 class Lines:
-    """Text, each piece handed to the system at once: to the end of a file, or standard output."""
-
-    def __init__(self, path: Path | None = None) -> None:
-        self.path = path
-        try:
-            self._file = sys.stdout.buffer if path is None else path.open("ab", buffering=0)
-        except OSError as error:
-            raise unwritable(path, error) from None
+    """Standard output as bytes, each piece handed to the system at once."""
 
     def write(self, text: str) -> None:
         # A file name need not be UTF-8; in JSON its odd bytes become escapes that read back.
-        left = text.encode("utf-8", "backslashreplace")
+        rest = text.encode("utf-8", "backslashreplace")
+        stream = sys.stdout.buffer
         try:
-            while left:
-                left = left[self._file.write(left) :]
-            self._file.flush()
+            while rest:
+                rest = rest[stream.write(rest) :]
+            stream.flush()
         except BrokenPipeError:
             leave_quietly()
         except OSError as error:
-            raise unwritable(self.path, error) from None
-
-    def close(self) -> None:
-        """A file is closed; standard output is not ours."""
-        if self.path is not None:
-            self._file.close()
+            raise unwritable(None, error) from None
 
 
-def unwritable(path: Path | None, error: OSError) -> SourceError:
-    """The error of an output, in words."""
-    name = "standard output" if path is None else path
-    return SourceError(f"{name}: it cannot be written: {error.strerror or error}.")
+def write_json(facts: Any) -> None:
+    """One JSON document on standard output."""
+    Lines().write(json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Text for people, on standard output."""
+    Lines().write("".join(f"{line}\n" for line in lines))
 
 
 def forget_stdout() -> None:
@@ -78,14 +63,6 @@ def leave_quietly() -> None:
     """`| head` has seen enough: that is no failure."""
     forget_stdout()
     raise typer.Exit(0)
-
-
-class Writer(Protocol):
-    """Takes predictions one at a time."""
-
-    def write(self, prediction: Prediction) -> None: ...
-
-    def close(self) -> None: ...
 
 
 # formats
@@ -154,98 +131,28 @@ class TableWriter:
         return None
 
 
-@dataclass
-class JsonLinesWriter:
-    """A JSON object a line."""
+class RecordWriter:
+    """JSON lines or CSV, on standard output."""
 
-    lines: Lines
-
-    def write(self, prediction: Prediction) -> None:
-        self.lines.write(json.dumps(prediction.to_dict(), ensure_ascii=False) + "\n")
-
-    def close(self) -> None:
-        self.lines.close()
-
-
-@dataclass
-class CsvWriter:
-    """source, label, score, unknown, error; then label_2, score_2 … up to `top`; then `more`.
-
-    That is likely (with `;` between its labels) and evidence, where they were asked for. At the end
-    `fields`: the metadata that the readers of the sources declare.
-    """
-
-    lines: Lines
-    top: int
-    fresh: bool = True
-    more: Sequence[str] = ()
-    fields: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        more = [f"{part}_{i}" for i in range(2, self.top + 1) for part in ("label", "score")]
-        if self.fresh:
-            self._row(
-                ["source", "label", "score", "unknown", "error", *more, *self.more, *self.fields]
-            )
+    def __init__(self, form: Format) -> None:
+        self._form, self._lines = form, Lines()
+        self._lines.write(form.header)
 
     def write(self, prediction: Prediction) -> None:
-        best = prediction.best
-        score = "" if best is None else f"{best.score:.6f}"
-        row = [
-            csv_name(prediction.source),
-            harmless(prediction.label or ""),
-            score,
-            str(prediction.unknown).lower(),
-            harmless(prediction.error or ""),
-        ]
-        for i in range(1, self.top):
-            one = prediction.ranking[i] if i < len(prediction.ranking) else None
-            row += ["", ""] if one is None else [harmless(one.label), f"{one.score:.6f}"]
-        evidence = prediction.evidence
-        last = {
-            "likely": harmless(";".join(prediction.likely or ())),
-            "evidence": "" if evidence is None else f"{evidence:.4f}",
-        }
-        meta = [_cell(prediction.meta.get(name)) for name in self.fields]
-        self._row([*row, *(last[name] for name in self.more), *meta])
-
-    def _row(self, cells: list[str]) -> None:
-        line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(cells)
-        self.lines.write(line.getvalue())
+        self._lines.write(self._form.line(prediction))
 
     def close(self) -> None:
-        self.lines.close()
-
-
-def _cell(value: Scalar) -> str:
-    """A value of the metadata as text: a string as it is, anything else as in JSON."""
-    if isinstance(value, str):
-        return csv_name(value)
-    return "" if value is None else json.dumps(value)
-
-
-def csv_name(source: str) -> str:
-    """A source as its cell holds it."""
-    return harmless(source.encode("utf-8", "backslashreplace").decode("utf-8"))
+        return None
 
 
 @dataclass
 class JsonWriter:
-    """One array, when everything is done."""
+    """One array on standard output, when everything is done."""
 
-    path: Path | None = None
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    records: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, prediction: Prediction) -> None:
-        self.rows.append(prediction.to_dict())
+        self.records.append(prediction.to_dict())
 
     def close(self) -> None:
-        text = json.dumps(self.rows, ensure_ascii=False, indent=1) + "\n"
-        if self.path is None:
-            Lines().write(text)
-            return
-        try:
-            write_atomically(self.path, text.encode("utf-8", "backslashreplace"))
-        except OSError as error:
-            raise unwritable(self.path, error) from None
+        Lines().write(json_array(self.records))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from unseen.encoder import Encoded
+    from unseen.results.summary import RunSummary
 
 
 class RateColumn(ProgressColumn):
@@ -45,6 +47,9 @@ class Counter:
     def __init__(self, progress: Progress, total: int | None) -> None:
         self.done = 0
         self.failed = 0
+        self.summary: RunSummary | None = None
+        self._named = 0
+        self._total = total
         self._progress = progress
         self._task = progress.add_task("pictures", total=total, errors="")
 
@@ -53,6 +58,31 @@ class Counter:
         self.failed += not ok
         errors = f"{self.failed} failed" if self.failed else ""
         self._progress.update(self._task, advance=1, errors=errors)
+
+    def show(self, summary: RunSummary) -> None:
+        """What a function of the library reports; failures without a row are named."""
+        self.summary = summary
+        self.done, self.failed = summary.pictures, summary.errors
+        total = None if self._total is None else max(self._total - summary.earlier, 0)
+        errors = f"{self.failed} failed" if self.failed else ""
+        self._progress.update(self._task, completed=self.done, total=total, errors=errors)
+        for name, error in summary.failures[self._named :]:
+            say(named(name, error))
+        self._named = len(summary.failures)
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Ctrl-C ends the block, once a run has begun; its summary then says what is done."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            if self.summary is None:
+                raise
+
+    def finished(self) -> RunSummary:
+        """What the run came to."""
+        assert self.summary is not None
+        return self.summary
 
     def readable(self, stream: Iterable[Encoded]) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """Names and embeddings, counted; what could not be read is said, and left out."""
@@ -135,6 +165,19 @@ def working(what: str, quiet: bool) -> Iterator[None]:
         return
     with Console(stderr=True).status(what):
         yield
+
+
+def end(summary: RunSummary, state: str) -> None:
+    """The closing lines of a run, and its exit status: 130 when stopped, 1 when pictures failed.
+
+    `state`: what is done and kept, of a run that was stopped.
+    """
+    if not summary.complete:
+        say(f"stopped: {state}.")
+    if summary.errors:
+        say(f"{summary.errors} of {summary.pictures} pictures could not be read.")
+    if not summary.complete or summary.errors:
+        raise typer.Exit(1 if summary.complete else 130)
 
 
 def failures(counter: Counter) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from unseen.datasets.annotation import Annotation
 from unseen.errors import SourceError
-from unseen.results.manifest import plain
+from unseen.results.spreadsheet import plain
 from unseen.sources.files import image_files
 from unseen.sources.item import name_of
 

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from unseen.results.manifest import harmless, plain
+from unseen.results.spreadsheet import harmless, plain
 
 COCO_FILE = "_annotations.coco.json"
 METADATA_FILE = "metadata.jsonl"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from unseen.errors import SourceError
-from unseen.results.manifest import ERROR, Row, prompts_of, read_manifest, rows
+from unseen.results.manifest import prompts_of, read_manifest
+from unseen.results.records import ERROR, Row, rows
 
 # Margins that the pictures of the first run are sorted by: below the first is a near tie.
 BANDS = (0.02, 0.1, 0.3, 1.0)
@@ -96,13 +97,80 @@ class Diff:
         pairs = [(a, b, n) for (a, b), n in self.matrix.items() if a != b]
         return sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1]))
 
+    def to_dict(self, gate: Gate | None = None) -> dict[str, Any]:
+        """Plain data for JSON. `gate`: `passed` says whether few enough pictures changed."""
+        return {
+            "both": self.both,
+            "changed": len(self.flips),
+            "part": self.part,
+            "passed": None if gate is None else gate.passed(self),
+            "only_a": self.only_a,
+            "only_b": self.only_b,
+            "errors_came": [flip.source for flip in self.errors_came],
+            "errors_went": [flip.source for flip in self.errors_went],
+            "score_moved": {"mean": self.moved_mean, "most": self.moved_most},
+            "notes": self.notes,
+            "differences": None
+            if self.changes is None
+            else [asdict(change) for change in self.changes],
+            "matrix": [
+                {"a": before, "b": now, "pictures": count}
+                for (before, now), count in sorted(self.matrix.items())
+            ],
+            "margins": [asdict(band) for band in self.bands],
+            "flips": [
+                {
+                    "source": flip.source,
+                    "a": _answer(flip.a),
+                    "b": _answer(flip.b),
+                    "near": flip.near,
+                    "why": flip.why,
+                }
+                for flip in self.flips
+            ],
+        }
 
-def diff(a: Path, b: Path) -> Diff:
-    """Compare two files that `classify` wrote (.jsonl, .csv, .json), by the names of pictures.
 
-    The first is held in memory, a small tuple a picture; the second is read through. SourceError
-    when one cannot be read, and when no picture is in both.
+def _answer(row: Row) -> dict[str, Any]:
+    return {"answer": row.answer, "score": row.score, "margin": row.margin, "error": row.error}
+
+
+def diff(a: str | Path, b: str | Path) -> Diff:
+    """Which pictures changed their answer between two runs, and what differs in what made them.
+
+    Pictures are matched by their names. The first file is held in memory, a small tuple a picture;
+    the second is read through.
+
+    Parameters
+    ----------
+    a, b : str or Path
+        Files that `unseen classify` wrote: .jsonl, .csv or .json.
+
+    Returns
+    -------
+    Diff
+        The pictures with another answer, the matrix of answers, and the differences of the
+        manifests.
+
+    Raises
+    ------
+    SourceError
+        If a file cannot be read, or no picture is in both.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import unseen
+    >>> from unseen.results import write
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for run, label in (("a", "cat"), ("b", "dog")):
+    ...     answer = unseen.Prediction("1.jpg", (unseen.Scored(label, 0.9, 0.3),))
+    ...     _ = write([answer], folder / f"{run}.jsonl")
+    >>> unseen.diff(folder / "a.jsonl", folder / "b.jsonl").flip_matrix()
+    [('cat', 'dog', 1)]
     """
+    a, b = Path(a), Path(b)
     made_a, made_b = read_manifest(a), read_manifest(b)
     found = Diff()
     if made_a is not None and made_b is not None:
@@ -270,7 +338,7 @@ class Gate:
         except ValueError:
             number = -1.0
         if not 0 <= number < float("inf") or (part and number > 100):
-            raise SourceError(f"--max-flips is {text!r}; a number of pictures, or 1%.")
+            raise SourceError(f"--max-flips is {text!r}; give a number of pictures or a share, 1%.")
         return cls(stripped, number, part)
 
     def passed(self, found: Diff) -> bool:

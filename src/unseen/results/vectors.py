@@ -8,16 +8,24 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.classifier import Classifier
 from unseen.errors import MissingExtraError, SourceError
+from unseen.results.manifest import manifest, write_ended
+from unseen.results.result_file import check_output
+from unseen.results.summary import Progress, RunSummary, no_progress
 from unseen.system.cache import replacing, write_atomically
+
+if TYPE_CHECKING:
+    from unseen.types import Sources
 
 Row = NDArray[np.float32]
 ROW_GROUP = 4096  # rows of Parquet that are held before they are written
@@ -31,6 +39,97 @@ class VectorFile(Protocol):
     def finish(self) -> None: ...
 
     def close(self) -> None: ...
+
+
+def embed(
+    classifier: Classifier,
+    sources: Sources,
+    output: str | Path,
+    *,
+    batch_size: int | None = None,
+    overwrite: bool = False,
+    progress: Progress = no_progress,
+) -> RunSummary:
+    """Write the embedding of each picture to a file, and the manifest beside it.
+
+    A picture that cannot be read is left out, and stands in ``failures`` of the summary. When
+    interrupted (KeyboardInterrupt) the file holds what is done.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Its model encodes the pictures.
+    sources : str, Path, or iterable of sources
+        A folder, a glob, or many pictures.
+    output : str or Path
+        A .npy file (the names lie beside it in a .json file), .safetensors or .parquet: float32
+        rows of length 1.
+    batch_size : int, optional
+        Pictures that the network takes at once; by default as many as suit the model.
+    overwrite : bool
+        Replace a file that exists.
+    progress : callable
+        Called when the run begins and after each picture.
+
+    Returns
+    -------
+    RunSummary
+        How many pictures were done, and which failed.
+
+    Raises
+    ------
+    SourceError
+        If a folder has no pictures; or the file exists, cannot be written, or has another
+        suffix.
+    MissingExtraError
+        For Parquet, if pyarrow is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import unseen
+    >>> path = Path(tempfile.mkdtemp(), "vectors.npy")
+    >>> unseen.embed(unseen.load(), ["examples/cat.jpg"], path).pictures
+    1
+    >>> np.load(path).dtype
+    dtype('float32')
+    """
+    path, model = Path(output), classifier.model
+    check_output_files(path, overwrite=overwrite)
+    facts = {"model": model.name, "fingerprint": model.fingerprint}
+    if model.revision:
+        facts["revision"] = model.revision
+    made = manifest(model, None, classifier.encoder.options.facts())
+    stream = classifier.encoder.stream_images(sources, batch_size=batch_size)
+    summary = RunSummary(path)
+    started = time.perf_counter()
+    interrupt = None
+    progress(summary)
+    with writing_vectors(path, model.dimension, facts) as file:
+        try:
+            for encoded in stream:
+                error = None if encoded.error is None else str(encoded.error)
+                if encoded.embedding is not None:
+                    file.add(encoded.name, encoded.embedding)
+                summary.count(encoded.name, error)
+                progress(summary)
+        except KeyboardInterrupt as stopped:
+            interrupt = stopped
+    summary.seconds = time.perf_counter() - started
+    summary.complete = interrupt is None
+    write_ended(path, made, summary.pictures, summary.errors, complete=summary.complete)
+    if interrupt is not None:
+        raise interrupt
+    return summary
+
+
+def check_output_files(path: Path, *, overwrite: bool) -> None:
+    """SourceError or MissingExtraError, before any work, for a file that cannot be written."""
+    check_suffix(path)
+    for file in filter(None, (path, beside(path))):
+        check_output(file, overwrite=overwrite)
 
 
 @contextmanager

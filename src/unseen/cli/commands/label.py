@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import unseen
-from unseen.cli import label_options, options, progress
+from unseen.cli import options, progress
 from unseen.cli.command_group import defaulting
 from unseen.cli.commands.index import as_indexed
+from unseen.cli.label_options import compile_labels, load_calibration
+from unseen.cli.options import NO_LABEL_OPTIONS, LabelOptions
 from unseen.cli.output import named, printable
-from unseen.index.location import find
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ SHOWN = 20  # labels of a table
 LEVELS = (0.9, 0.95, 0.99)  # stricter thresholds, of which `info` says what they would do
 
 Name = Annotated[
-    str, typer.Option(help="Of the labelling, where a folder has several.", show_default=True)
+    str,
+    typer.Option(help="The name of the labelling, where a folder has several.", show_default=True),
 ]
 
 label = typer.Typer(cls=defaulting("propose"), no_args_is_help=True)
@@ -35,20 +37,17 @@ label = typer.Typer(cls=defaulting("propose"), no_args_is_help=True)
 def group() -> None:
     """unseen label photos/ -l labels.txt
 
-    Label a folder: a model proposes, a person looks over what is doubtful, and the result is
-    exported as a data set. Nothing is done to the pictures: docs/label.md.
+    Label a folder: a model proposes, a person reviews what is doubtful, and the result is exported
+    as a data set. The pictures are not changed. More: docs/label.md.
     """
 
 
-@label.command(short_help="A model proposes a label for each picture.")
+@label.command(short_help="Let a model propose a label for each picture.")
 @options.loads_model()
+@options.takes_labels()
 def propose(
     folder: Annotated[Path, typer.Argument(help="The folder of the pictures.")],
-    labels: options.LabelsOrAdapters = None,
-    load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
-    given: frozenset[str] = frozenset(),
-    template: options.Template = None,
-    unknown: options.UnknownOrAuto = None,
+    label_options: LabelOptions = NO_LABEL_OPTIONS,
     sure: Annotated[
         float,
         typer.Option(
@@ -58,9 +57,9 @@ def propose(
             "label a threshold.",
         ),
     ] = 0.9,
-    calibration: options.CalibrationFile = None,
-    no_calibration: options.NoCalibration = False,
     name: Name = "labels",
+    load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
+    given: frozenset[str] = frozenset(),
     batch_size: options.BatchSize = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -69,37 +68,32 @@ def propose(
     """unseen label photos/ -l labels.txt
 
     Propose a label for each picture, and put it into a pile: sure, unsure or none of these. Each
-    picture is looked at once; other labels or thresholds take no time, and keep what was reviewed.
+    picture is read once; other labels or thresholds take no time, and keep what was reviewed.
     """
-    from unseen.annotation.labelling import Labelling  # noqa: PLC0415 - it loads what computes
-    from unseen.annotation.propose import propose as put  # noqa: PLC0415
-
-    background, auto = options.unknown_argument(unknown)
-    options.check_labels(labels, load_options)
+    options.check_labels(label_options.labels, load_options)
     load_options = as_indexed(load_options, given, [folder], quiet)
-    root = find(folder) or folder
-    with unseen.Index(root) as index:
-        classifier = unseen.load(load_options)
-        compiled = label_options.compiled(classifier, labels, template, background, quiet)
-        learnt = label_options.calibration_of(
-            labels, compiled, calibration, none=no_calibration, multi=False, quiet=quiet
+    classifier = unseen.load(load_options)
+    compiled = compile_labels(classifier, label_options, quiet=quiet)
+    calibration = load_calibration(compiled, label_options, quiet=quiet)
+    with progress.pictures(quiet) as show:
+        labelling = unseen.label(
+            classifier,
+            folder,
+            compiled,
+            name=name,
+            sure=sure,
+            unknown=label_options.open_set,
+            calibration=calibration,
+            batch_size=batch_size,
+            progress=show,
         )
-        how: dict[str, Any] = {**load_options.facts(), "unknown": auto}
-        if learnt is not None:
-            how["calibration"] = learnt.to_data()
-        if classifier.adapter is not None:
-            how["adapter"] = classifier.adapter.id
-        decision = classifier.decision(False, None, None, auto, learnt)
-        with progress.pictures(quiet) as show:
-            index.update(classifier.encoder, [folder], batch_size=batch_size, progress=show)
-        with Labelling(folder, name, create=True) as labelling:
-            put(labelling, index, classifier, compiled, decision, sure=sure, options=how)
-            failed = _told(labelling, folder, as_json=as_json, quiet=quiet)
+    with labelling:
+        failed = _show(labelling, folder, as_json=as_json, quiet=quiet)
     if failed:
         raise typer.Exit(1)
 
 
-@label.command(short_help="How far a labelling is, and how often the model was right.")
+@label.command(short_help="Show the progress, and how often the model was right.")
 def info(
     folder: Annotated[Path, typer.Argument(help="The folder of the pictures.")],
     name: Name = "labels",
@@ -108,15 +102,15 @@ def info(
 ) -> None:
     """unseen label info photos/
 
-    The piles, the labels, what was reviewed, and how often the model was right there.
+    Show the piles, the labels, what was reviewed, and how often the model was right there.
     """
     from unseen.annotation.labelling import Labelling  # noqa: PLC0415 - it loads what computes
 
     with Labelling.open(folder, name) as labelling:
-        _told(labelling, folder, as_json=as_json, quiet=False)
+        _show(labelling, folder, as_json=as_json, quiet=False)
 
 
-def _told(labelling: Labelling, folder: Path, *, as_json: bool, quiet: bool) -> int:
+def _show(labelling: Labelling, folder: Path, *, as_json: bool, quiet: bool) -> int:
     """Prints what a labelling holds → how many of its pictures could not be read."""
     status = labelling.status()
     counts: Counter[str] = Counter()

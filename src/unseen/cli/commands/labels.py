@@ -16,18 +16,21 @@ from unseen.errors import LabelError
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import manifest, write_manifest
 
-labels = typer.Typer(help="Label sets.", no_args_is_help=True)
+labels = typer.Typer(no_args_is_help=True)
 
 
 @labels.callback()
 def group() -> None:
-    """Label sets."""
+    """unseen labels doctor labels.txt
+
+    Check a label set for mistakes, or encode it once for a model.
+    """
 
 
-@labels.command("compile")
+@labels.command("compile", short_help="Encode a label set for a model, once.")
 @options.loads_model()
 def compile_labels(
-    source: Annotated[str, typer.Argument(help="A label file, or labels with commas.")],
+    source: Annotated[str, typer.Argument(help="A label file, or labels separated by commas.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A .safetensors file.")],
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     template: options.Template = None,
@@ -43,7 +46,7 @@ def compile_labels(
     if output.suffix != ".safetensors":
         raise LabelError(f"{output}: a compiled label set is a .safetensors file.")
     if unknown and "auto" in unknown:
-        raise LabelError("--unknown auto is no label; give it to unseen classify.")
+        raise LabelError("--unknown auto is not a label; give it to unseen classify.")
     prepare(output, overwrite=overwrite)
     classifier = unseen.load(load_options)
     compiled = label_options.compiled(classifier, source, template, unknown or (), quiet)
@@ -59,4 +62,4 @@ def compile_labels(
         progress.say(f"{output}: {len(compiled.labels)} labels, {prompts} prompts, {name}.")
 
 
-labels.command("doctor")(doctor)
+labels.command("doctor", short_help="Find mistakes in a label set.")(doctor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import typer
 import unseen
 from unseen.cli import options, progress
 from unseen.cli.commands.index import as_indexed
-from unseen.cli.output import Lines, printable
+from unseen.cli.output import printable, write_json, write_lines
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ INDENT = " " * 9
 
 @options.loads_model(refused={"adapter": "it looks at words, and an adapter takes their place"})
 def doctor(
-    source: Annotated[str, typer.Argument(help="A label file, or labels with commas.")],
+    source: Annotated[str, typer.Argument(help="A label file, or labels separated by commas.")],
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     given: frozenset[str] = frozenset(),
     template: options.Template = None,
@@ -75,9 +74,9 @@ def doctor(
             "pictures": looked,
             "findings": [asdict(finding) for finding in findings],
         }
-        Lines().write(json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
+        write_json(facts)
     else:
-        Lines().write("".join(f"{line}\n" for line in _report(findings, len(subject.names))))
+        write_lines(_report(findings, len(subject.names)))
     if failed:
         raise typer.Exit(1)
 

@@ -26,7 +26,7 @@ models = typer.Typer(invoke_without_command=True)
 def _megabytes(given: str) -> float:
     size = SIZE.fullmatch(given.strip())
     if size is None:
-        raise typer.BadParameter(f"{given!r} is no size; write 600MB, 1.5GB, or a number of MB.")
+        raise typer.BadParameter(f"invalid size {given!r}; write 600MB, 1.5GB, or a number of MB.")
     return float(size[1]) * (1000 if (size[2] or "").upper() == "GB" else 1)
 
 
@@ -57,13 +57,13 @@ def list_models(
 ) -> None:
     """unseen models --max-size 1.5GB --commercial
 
-    The known checkpoints: size, licence, published ImageNet zero-shot accuracy and its source.
-    Any other checkpoint of the same families works as well: give its id or folder to -m.
+    List the known models: size, licence, published ImageNet zero-shot accuracy and its source.
+    Any other checkpoint of the same families works as well: pass its id or folder to -m.
     """
     if context.invoked_subcommand is not None:
         if licence or max_size is not None or multilingual or commercial or as_json:
             # Else `unseen models --commercial pull ID` would fetch what it seems to refuse.
-            raise typer.BadParameter(f"options of {context.invoked_subcommand} stand after it.")
+            raise typer.BadParameter(f"put options of {context.invoked_subcommand} after it.")
         return
     if licence is not None:
         _check_licence(licence)
@@ -75,14 +75,14 @@ def list_models(
     elif chosen:
         _show(chosen)
     else:
-        progress.say("no known checkpoint fits all of that.")
+        progress.say("no known model meets all of these conditions.")
 
 
-@models.command(short_help="Everything that is known of a checkpoint.")
+@models.command(short_help="Show everything that is known about a model.")
 def info(model: options.Id, as_json: options.AsJson = False, debug: options.Debug = False) -> None:
     """unseen models info fast
 
-    Everything that is known of a checkpoint; of an .onnx file of unseen distil, its card.
+    Show everything that is known about a model; of an .onnx file of unseen distil, its model card.
     """
     if model.endswith(".onnx"):
         typer.echo(_card(model, as_json))
@@ -129,11 +129,11 @@ def _card(file: str, as_json: bool) -> str:
     try:
         lines = markdown(card, Path(file).name).splitlines()
     except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise ModelError(f"{file}: its card is none: {error!r}.") from None
+        raise ModelError(f"{file}: its model card is damaged: {error!r}.") from None
     return "\n".join(printable(line) for line in lines)
 
 
-@models.command(short_help="Download a checkpoint.")
+@models.command(short_help="Download a model.")
 def pull(
     model: options.Id,
     revision: options.Revision = None,
