@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -57,6 +58,9 @@ def test_a_command_has_a_line_and_begins_with_an_example(name: tuple[str, ...]) 
     assert command.short_help and command.short_help.endswith(".")
     lines = help_of(*name).splitlines()
     assert max(map(len, lines)) <= WIDTH
+    assert not re.search(
+        r"<[a-wyz]|\b(str|int|float)\b|list\[", "\n".join(lines)
+    )  # types of Python
     usage, example, *_ = "\n".join(lines).split("\n\n")
     assert usage.startswith("Usage: ")
     group = ALL.get(name[:-1], ROOT)
