@@ -16,7 +16,7 @@ WORDS = {"str": "TEXT", "int": "NUMBER", "float": "NUMBER", "path": "PATH", "Pat
 def in_words(name: str) -> str:
     """The first column of a help: "--top <int range>" → "--top NUMBER"; of an argument, no type."""
     if not name.startswith("-"):
-        return TYPE.sub("", name).rstrip()
+        return re.sub(" " + TYPE.pattern, "", name)
     return TYPE.sub(lambda kind: WORDS[kind[1]], name)
 
 
