@@ -84,7 +84,6 @@ def embed(
     Examples
     --------
     >>> import tempfile
-    import time
     >>> from pathlib import Path
     >>> import numpy as np
     >>> import unseen
