@@ -15,16 +15,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from unseen.classifier import Classifier
-from unseen.encoder import Encoded
 from unseen.errors import SourceError
-from unseen.labels.compiled import CompiledLabels
-from unseen.labels.label_set import LabelsLike, TemplateLike
-from unseen.prediction.calibration import Calibration
 from unseen.results.manifest import manifest, write_ended
 from unseen.results.summary import Progress, RunSummary, no_progress
+
+if TYPE_CHECKING:  # the command line starts without them
+    from unseen.classifier import Classifier
+    from unseen.encoder import Encoded
+    from unseen.labels.compiled import CompiledLabels
+    from unseen.labels.label_set import LabelsLike, TemplateLike
+    from unseen.prediction.calibration import Calibration
 
 HOW = ("copy", "link", "move")
 NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]')  # on some system or other

@@ -12,17 +12,19 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.classifier import Classifier
 from unseen.errors import MissingExtraError, SourceError
 from unseen.results.manifest import manifest, write_ended
 from unseen.results.result_file import check_output
 from unseen.results.summary import Progress, RunSummary, no_progress
 from unseen.system.cache import replacing, write_atomically
+
+if TYPE_CHECKING:
+    from unseen.classifier import Classifier  # the command line starts without it
 
 Row = NDArray[np.float32]
 ROW_GROUP = 4096  # rows of Parquet that are held before they are written
