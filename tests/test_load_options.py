@@ -80,7 +80,7 @@ def test_no_command_loads_without_them() -> None:
     decorated = {Path(inspect.getfile(inspect.unwrap(c.callback))) for c in LOADING.values()}
     # What such commands call: the work of eval stands in a file of its own.
     decorated |= {CLI / "evaluation.py"}
-    for file in CLI.glob("*.py"):
+    for file in CLI.rglob("*.py"):
         for function, call in loads(ast.parse(file.read_text("utf-8"))):
             if READERS.get(file.name) == function:
                 continue

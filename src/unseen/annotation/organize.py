@@ -17,15 +17,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unseen.classifier import Classifier
-from unseen.encoder import Encoded
 from unseen.errors import SourceError
-from unseen.labels.compiled import CompiledLabels
-from unseen.prediction.calibration import Calibration
 from unseen.results.manifest import manifest, write_ended
 from unseen.results.summary import Progress, RunSummary, no_progress
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the command line starts without them
+    from unseen.classifier import Classifier
+    from unseen.encoder import Encoded
+    from unseen.labels.compiled import CompiledLabels
+    from unseen.prediction.calibration import Calibration
     from unseen.types import LabelsLike, TemplateLike
 
 HOW = ("copy", "link", "move")

@@ -16,7 +16,7 @@ import typer
 
 from unseen import __version__
 from unseen.cli import options, progress
-from unseen.cli.command_group import grouped
+from unseen.cli.command_group import PlainCommand, grouped
 from unseen.cli.commands.adapt import adapt
 from unseen.cli.commands.calibrate import calibrate
 from unseen.cli.commands.classify import classify
@@ -79,6 +79,10 @@ COMMANDS: dict[str, dict[str, tuple[Command | typer.Typer, str]]] = {
     },
 }
 
+label.command(short_help="Write the labels as a data set: train, valid, test.")(export)
+label.command(short_help="Review the proposals on a page in the browser.")(review)
+models.command(short_help="Test a model in every runtime and precision.")(verify)
+
 app = typer.Typer(
     cls=grouped({heading: [*commands] for heading, commands in COMMANDS.items()}),
     add_completion=False,
@@ -91,11 +95,10 @@ for commands in COMMANDS.values():
     for name, (command, line) in commands.items():
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name, short_help=line)
+            for registered in command.registered_commands:
+                registered.cls = PlainCommand
         else:
-            app.command(name, short_help=line)(command)
-label.command(short_help="Write the labels as a data set: train, valid, test.")(export)
-label.command(short_help="Review the proposals on a page in the browser.")(review)
-models.command(short_help="Test a model in every runtime and precision.")(verify)
+            app.command(name, cls=PlainCommand, short_help=line)(command)
 
 
 def _version(wanted: bool) -> None:

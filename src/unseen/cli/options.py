@@ -109,7 +109,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Quiet = Annotated[
     bool,
     typer.Option(
-        "--quiet", "-q", callback=_here_or_at_the_root, help="Only warnings and errors are said."
+        "--quiet", "-q", callback=_here_or_at_the_root, help="Show only warnings and errors."
     ),
 ]
 # `main` looks for it; it stands here so that it may stand after a command as well.

@@ -26,10 +26,13 @@ SUGGESTED = 3  # words a cluster
 SHOWN = 5  # pictures that are named
 
 
-def look_at(subject: Subject, rows: Rows, names: Sequence[str]) -> list[Finding]:
+def look_at(
+    subject: Subject, embeddings: Rows | Sequence[Rows], names: Sequence[str]
+) -> list[Finding]:
     """Findings of (n, d) embeddings of pictures with these names, the worst first."""
-    if not len(rows):
+    if not len(embeddings):
         return []
+    rows = np.asarray(embeddings, dtype=np.float32)
     labels = subject.compiled
     probabilities = single_label(labels.similarities(rows), labels.score)
     texts, words = other_words(subject)

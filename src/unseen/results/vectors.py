@@ -17,7 +17,6 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.classifier import Classifier
 from unseen.errors import MissingExtraError, SourceError
 from unseen.results.manifest import manifest, write_ended
 from unseen.results.result_file import check_output
@@ -25,6 +24,7 @@ from unseen.results.summary import Progress, RunSummary, no_progress
 from unseen.system.cache import replacing, write_atomically
 
 if TYPE_CHECKING:
+    from unseen.classifier import Classifier  # the command line starts without it
     from unseen.types import Sources
 
 Row = NDArray[np.float32]

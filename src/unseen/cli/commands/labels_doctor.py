@@ -6,7 +6,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -61,17 +61,22 @@ def doctor(
             background=tuple(unknown or ()),
             progress=show,
         )
-    looked = 0
+    readable = []
     if pictures:
-        rows, names = _looked(classifier, pictures, quiet)
-        looked = len(names)
+        from unseen.index.stored import embeddings_of  # noqa: PLC0415 - it loads what computes
+
+        with progress.pictures(quiet) as show:
+            stream = embeddings_of(pictures, classifier.encoder, progress=show)
+        with progress.counting(None, quiet) as counter:
+            readable = list(counter.readable(stream))
+        names, rows = [name for name, _ in readable], [row for _, row in readable]
         findings = by_severity([*findings, *look_at(subject, rows, names)])
     failed = [f for f in findings if f.severity == "error" or (strict and f.severity == "warning")]
     if as_json:
         facts = {
             "model": classifier.model.name,
             "labels": len(subject.names),
-            "pictures": looked,
+            "pictures": len(readable),
             "findings": [asdict(finding) for finding in findings],
         }
         write_json(facts)
@@ -79,25 +84,6 @@ def doctor(
         write_lines(_report(findings, len(subject.names)))
     if failed:
         raise typer.Exit(1)
-
-
-def _looked(
-    classifier: unseen.Classifier, sources: list[str], quiet: bool
-) -> tuple[Any, list[str]]:
-    """Embeddings and names of the pictures; those that cannot be read are said, and left out."""
-    import numpy as np  # noqa: PLC0415 - the other commands need none of it
-
-    from unseen.index.stored import embeddings_of  # noqa: PLC0415
-
-    with progress.pictures(quiet) as show:
-        stream = embeddings_of(sources, classifier.encoder, progress=show)
-    rows, names = [], []
-    with progress.counting(None, quiet) as counter:
-        for name, row in counter.readable(stream):
-            rows.append(row)
-            names.append(name)
-    matrix = np.array(rows, dtype=np.float32).reshape(-1, classifier.model.dimension)
-    return matrix, names
 
 
 def _report(findings: list[Finding], labels: int) -> Iterator[str]:

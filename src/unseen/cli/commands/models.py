@@ -13,6 +13,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from unseen.cli import options, progress
+from unseen.cli.command_group import PlainGroup
 from unseen.cli.output import printable
 from unseen.errors import ModelError
 from unseen.models import catalog, hub
@@ -20,7 +21,7 @@ from unseen.models import catalog, hub
 SIZE = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(MB|GB)?", re.IGNORECASE)
 USE = {True: "yes", False: "no", None: "?"}
 
-models = typer.Typer(invoke_without_command=True)
+models = typer.Typer(cls=PlainGroup, invoke_without_command=True)
 
 
 def _megabytes(given: str) -> float:
