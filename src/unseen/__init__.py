@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 # A public name is a row of `_MODULES`, and a line here for type checkers; a test compares the two.
 # A name must not be that of a module of this package: importing the module would hide it.
 if TYPE_CHECKING:
+    from unseen.annotation.labelling import Labelling as Labelling
+    from unseen.annotation.organize import Organized as Organized
     from unseen.annotation.organize import organize as organize
     from unseen.annotation.propose import label as label
     from unseen.classifier import Classifier as Classifier
@@ -62,7 +64,9 @@ if TYPE_CHECKING:
     from unseen.prediction.prediction import Predictions as Predictions
     from unseen.prediction.prediction import Scored as Scored
     from unseen.results.classification import classify_to_file as classify_to_file
+    from unseen.results.compare import Diff as Diff
     from unseen.results.compare import diff as diff
+    from unseen.results.summary import RunSummary as RunSummary
     from unseen.results.tables import to_pandas as to_pandas
     from unseen.results.vectors import embed as embed
     from unseen.sources.item import Source as Source
@@ -76,6 +80,7 @@ _MODULES = {
     "Cluster": "index.hits",
     "CompiledLabels": "labels.compiled",
     "Decision": "prediction.decision",
+    "Diff": "results.compare",
     "DistilOptions": "learning.distil.classifier",
     "Distilled": "learning.distil.classifier",
     "Encoded": "encoder",
@@ -89,14 +94,17 @@ _MODULES = {
     "Label": "labels.label_set",
     "LabelError": "errors",
     "LabelSet": "labels.label_set",
+    "Labelling": "annotation.labelling",
     "Limits": "images.limits",
     "LoadOptions": "load_options",
     "MissingExtraError": "errors",
     "Model": "models.model",
     "ModelError": "errors",
+    "Organized": "annotation.organize",
     "Prediction": "prediction.prediction",
     "Predictions": "prediction.prediction",
     "ReferenceSet": "prediction.open_set",
+    "RunSummary": "results.summary",
     "Scored": "prediction.prediction",
     "Source": "sources.item",
     "SourceError": "errors",

@@ -217,7 +217,7 @@ def loads_recorded_model(
 def takes_labels() -> Callable[[Command], Command]:
     """A command's parameter `label_options: LabelOptions` is shown as the options of `LABELS`."""
     defaults = {name: getattr(NO_LABEL_OPTIONS, name) for name in LABELS}
-    return _group("label_options", LABELS, defaults, _label_options_of)
+    return _group("label_options", LABELS, defaults, _label_options_of, with_given=False)
 
 
 def _marked(decorate: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -235,9 +235,11 @@ def _group(
     defaults: Mapping[str, Any],
     make: Callable[[dict[str, Any]], Any],
     refused: Mapping[str, str] = NO_OVERRIDES,
+    *,
+    with_given: bool = True,
 ) -> Callable[[Command], Command]:
     """`parameter` gives way to the options; what `make` does with those that were given takes its
-    place again when the command is called."""
+    place again when the command is called. `with_given`: its parameter `given` is about them."""
 
     def decorate(command: Command) -> Command:
         declared = inspect.signature(command, eval_str=True)
@@ -251,7 +253,8 @@ def _group(
             )
             for name in names
         ]
-        replaced = {parameter: group, GIVEN: [WRITTEN]}
+        tells_given = with_given and GIVEN in declared.parameters
+        replaced = {parameter: group} | ({GIVEN: [WRITTEN]} if tells_given else {})
         parameters = [
             option.replace(annotation=_changed(option.annotation, hidden=True))
             if option.name in refused
@@ -269,7 +272,7 @@ def _group(
             given = {name: value for name, value in values.items() if value != defaults[name]}
             for name in [name for name in names if name in refused and name in given]:
                 raise ModelError(f"--{name} is not for this command: {refused[name]}.")
-            if GIVEN in declared.parameters:
+            if tells_given:
                 context = bound.arguments.pop(WRITTEN.name)
                 written = [name for name in names if context and _is_written(context, name)]
                 bound.arguments[GIVEN] = frozenset(written or given)
