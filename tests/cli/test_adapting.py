@@ -107,7 +107,7 @@ def test_shots_seed_and_json(examples: Path, tmp_path: Path) -> None:
         assert one.pop("date") and one["shots"] == [2, 2] and one["pictures"] == 48
     assert facts[0] == facts[1] and facts[0]["tried"] != facts[2]["tried"]
     done = unseen("adapt", examples, "-o", tmp_path / "a.safetensors", *SHAPES, code=2)
-    assert "is there already" in done.stderr
+    assert "already exists" in done.stderr
     done = unseen("adapt", examples, "-o", tmp_path / "d.safetensors", *SHAPES, "--shots", 1)
     assert "one picture a label, nothing to hold out" in done.stdout
 

@@ -164,7 +164,7 @@ def test_a_server_of_it_needs_no_labels(model: Path, photos: Path) -> None:
 
 def test_what_is_there_stays_unless_it_is_to_go(model: Path, photos: Path) -> None:
     before = model.read_bytes()
-    assert "is there already" in unseen("distil", photos, "-o", model, *FAST, code=2).stderr
+    assert "already exists" in unseen("distil", photos, "-o", model, *FAST, code=2).stderr
     assert model.read_bytes() == before
     other = model.with_suffix(".pt")
     assert ".onnx file" in unseen("distil", photos, "-o", other, *FAST, code=2).stderr

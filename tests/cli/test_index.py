@@ -145,7 +145,7 @@ def test_transductive_from_the_files_and_from_the_index(tmp_path: Path) -> None:
     unseen(*command, "--resume", code=1)
     assert sorted(out.read_text().splitlines()) == sorted(whole.splitlines())
     done = unseen("classify", folder, *labels, "--transductive", "--multi", code=2)
-    assert "leave --multi out" in done.stderr
+    assert "cannot be combined with --multi" in done.stderr
 
 
 def test_watching_finds_what_comes_and_ends_at_ctrl_c(photos: Path) -> None:
