@@ -326,8 +326,8 @@ def test_models_are_looked_for_where_the_hub_keeps_them(environment: dict[str, s
     code = """
 from pathlib import Path
 from huggingface_hub import constants
-from unseen.cli.commands.models import _hub_folder
-print(_hub_folder() == Path(constants.HF_HUB_CACHE).expanduser())
+from unseen.models.description import hub_folder
+print(hub_folder() == Path(constants.HF_HUB_CACHE).expanduser())
 """
     names = ("HF_HOME", "XDG_CACHE_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
     clean = {k: v for k, v in os.environ.items() if k not in names}

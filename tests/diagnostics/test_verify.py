@@ -78,10 +78,8 @@ def test_figures_are_compared(tmp_path: Path) -> None:
 
 
 def test_without_a_network_the_picture_is_said_to_be_missing(tmp_path: Path) -> None:
-    from unseen.cli.commands.verify import _golden
-
     folder = checkpoints.clip(tmp_path / "clip")
     for nowhere in (str(tmp_path / "none.png"), "http://127.0.0.1:9/none.jpg"):
         known = verify.Golden("x/y", nowhere, ("a", "b"), "here", logits=(1.0, 2.0))
-        comparison = _golden(known, unseen.load(folder).encoder)
-        assert comparison["ok"] is None and "not compared" in comparison["text"]
+        check = verify.check_published(unseen.load(folder).encoder, known)
+        assert check.ok is None and "not compared" in str(check)

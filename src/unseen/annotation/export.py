@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from unseen.annotation.export_report import ExportReport
 from unseen.annotation.labelling import Labelling
 from unseen.annotation.organize import file_name, folder_name
 from unseen.annotation.pictures import ERROR, NONE, UNSURE, Picture
@@ -31,28 +32,6 @@ HOW = ("copy", "link", "hardlink")
 
 # Why a picture is not exported.
 LEFT_OUT = ("unsure", "not reviewed", "skipped", "none of these", "unreadable")
-
-
-@dataclass(frozen=True)
-class ExportReport:
-    """What was exported, and what was not.
-
-    `counts`: pictures by split and label. `left_out`: pictures that were not selected, by reason.
-    `failed`: paths of pictures that do not exist any more or have changed, and why. `folders`: the
-    labels whose folder has another name.
-    """
-
-    folder: str
-    counts: Mapping[str, Mapping[str, int]]
-    left_out: Mapping[str, int]
-    failed: Sequence[tuple[str, str]]
-    folders: Mapping[str, str]
-    splits: Splits
-
-    @property
-    def pictures(self) -> int:
-        """How many were exported."""
-        return sum(sum(row.values()) for row in self.counts.values())
 
 
 def export(

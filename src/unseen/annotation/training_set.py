@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unseen.annotation.labelling import Labelling
 from unseen.annotation.pictures import ERROR, SURE, UNSURE, Picture
+from unseen.classifier import Classifier, load
 from unseen.datasets.splits import NEAR, near_duplicates
 from unseen.encoder import Progress
+from unseen.errors import ModelError, UnseenError
 from unseen.labels.label_set import UNKNOWN
 from unseen.learning.distil.training_set import TrainingPicture, TrainingSet
+from unseen.load_options import LoadOptions
+from unseen.models import hub
 
 Floats = NDArray[np.float32]
 
@@ -70,6 +77,44 @@ def training_set_of(
             )
         )
     return TrainingSet(training_pictures, names, (NOTHING,) if nothing else (), dict(left_out))
+
+
+def teacher_of(manifest: Mapping[str, Any], overrides: Mapping[str, Any]) -> Classifier:
+    """The model that proposed the labels of a labelling, loaded.
+
+    Parameters
+    ----------
+    manifest : mapping
+        `Labelling.manifest`.
+    overrides : mapping
+        Fields of `LoadOptions` that are not to be as recorded.
+
+    Returns
+    -------
+    Classifier
+
+    Raises
+    ------
+    ModelError
+        When it is not on this machine, or is not the same model any more.
+    """
+    recorded = LoadOptions(
+        manifest["model"],
+        manifest["revision"],
+        precision=manifest["options"].get("precision", "fp32"),
+        exact=manifest["options"].get("exact", False),
+    )
+    load_options = replace(recorded, **overrides)
+    model = load_options.model
+    if not (Path(model).exists() or hub.is_here(model)):
+        raise ModelError(f"{model} is not here.")
+    try:
+        teacher = load(load_options)
+    except UnseenError as error:
+        raise ModelError(f"{model} {error}") from None
+    if teacher.model.fingerprint != manifest["fingerprint"]:
+        raise ModelError(f"{model} is another than the one that proposed the labels.")
+    return teacher
 
 
 def _reason_to_leave_out(picture: Picture, unsure: bool, nothing: bool) -> str | None:

@@ -97,12 +97,14 @@ for commands in COMMANDS.values():
             app.add_typer(command, name=name, short_help=line)
             for registered in command.registered_commands:
                 registered.cls = PlainCommand
+                if command is not keys and registered.callback is not None:
+                    registered.callback = options.takes_debug(registered.callback)
         else:
-            app.command(name, cls=PlainCommand, short_help=line)(command)
+            app.command(name, cls=PlainCommand, short_help=line)(options.takes_debug(command))
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(value: bool) -> None:
+    if value:
         typer.echo(f"unseen {__version__}")
         raise typer.Exit
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,67 +16,43 @@ if TYPE_CHECKING:
 
 
 def compile_labels(
-    classifier: unseen.Classifier, given: LabelOptions, *, quiet: bool
+    classifier: unseen.Classifier,
+    given: LabelOptions,
+    *,
+    quiet: bool,
+    label_set: LabelSet | None = None,
 ) -> unseen.CompiledLabels:
-    """The labels of a command; without `--labels` those of adapter or model."""
-    return compiled(classifier, given.labels, given.template, given.background, quiet)
+    """The labels of a command, or `label_set` in their place; without both those of adapter or
+    model."""
+    labels = None if given.labels is None else options.labels_argument(given.labels)
+    with progress.prompts(quiet) as show:
+        return classifier.compile(
+            labels if label_set is None else label_set,
+            template=options.template_argument(given.template),
+            background=given.background,
+            progress=show,
+        )
 
 
 def load_calibration(
     labels: unseen.CompiledLabels, given: LabelOptions, *, multi: bool = False, quiet: bool
 ) -> Calibration | None:
-    """The calibration of a command, or the one beside its label file."""
-    return calibration_of(
-        given.labels,
-        labels,
-        given.calibration,
-        none=given.no_calibration,
-        multi=multi,
-        quiet=quiet,
-    )
-
-
-def compiled(
-    classifier: unseen.Classifier,
-    labels: str | LabelSet | None,
-    template: list[str] | None,
-    background: Sequence[str],
-    quiet: bool,
-) -> unseen.CompiledLabels:
-    """The labels of `--labels`, `--template` and `--unknown`; None: those of adapter or model."""
-    with progress.prompts(quiet) as show:
-        return classifier.compile(
-            options.labels_argument(labels) if isinstance(labels, str) else labels,
-            template=options.template_argument(template),
-            background=background,
-            progress=show,
-        )
-
-
-def calibration_of(
-    labels: str | None,
-    compiled: unseen.CompiledLabels,
-    given: Path | None,
-    *,
-    none: bool,
-    multi: bool,
-    quiet: bool,
-) -> Calibration | None:
-    """What is given, or lies beside the label file and fits; which of them is shown."""
+    """The calibration of a command, or the one that lies beside its label file and fits; which of
+    them is shown."""
     from unseen.prediction.calibration import Calibration, beside  # noqa: PLC0415 - it loads what computes
 
-    if given is not None:
-        if none:
+    if given.calibration is not None:
+        if given.no_calibration:
             raise LabelError("give one of --calibration and --no-calibration.")
-        calibration = Calibration.load(given)
-        calibration.check(compiled, multi_label=multi)
+        calibration = Calibration.load(given.calibration)
+        calibration.check(labels, multi_label=multi)
         return calibration
-    source = None if labels is None else options.labels_argument(labels)
-    if none or not isinstance(source, Path) or not beside(source).exists():
+    source = None if given.labels is None else options.labels_argument(given.labels)
+    if given.no_calibration or not isinstance(source, Path) or not beside(source).exists():
         return None
     path = beside(source)
     calibration = Calibration.load(path)
-    reason = calibration.misfit(compiled, multi_label=multi)
+    reason = calibration.misfit(labels, multi_label=multi)
     if reason is not None:
         progress.say(f"{path} is not used: {reason}.")
         return None

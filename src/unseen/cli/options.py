@@ -8,11 +8,11 @@ from copy import copy
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Optional, get_args
+from typing import Annotated, Any, get_args
 
 import typer
 
-from unseen.errors import LabelError, ModelError
+from unseen.errors import LabelError, ModelError, SourceError
 from unseen.labels.templates import templates
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 
@@ -22,15 +22,10 @@ def _here_or_at_the_root(context: typer.Context, value: bool) -> bool:
     return value or bool(context.find_root().params.get("quiet"))
 
 
-Id = Annotated[
-    str, typer.Argument(metavar="ID", help="A hub id or a short name.", show_default=False)
-]
-Sources = Annotated[
-    list[str],
-    typer.Argument(help="Pictures, folders, globs, zip files or URLs.", show_default=False),
-]
+Id = Annotated[str, typer.Argument(metavar="ID", help="A hub id or a short name.")]
+Sources = Annotated[list[str], typer.Argument(help="Pictures, folders, globs, zip files or URLs.")]
 LabelsOrAdapters = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.10
+    str | None,
     typer.Option(
         "--labels",
         "-l",
@@ -39,8 +34,7 @@ LabelsOrAdapters = Annotated[
     ),
 ]
 Adapter = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(help="A file that `unseen adapt` made for the model.", show_default=False),
+    Path | None, typer.Option(help="A file that `unseen adapt` made for the model.")
 ]
 Model = Annotated[
     str,
@@ -49,35 +43,41 @@ Model = Annotated[
     ),
 ]
 IndexFolder = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Argument(help="The folder of an index, or one below it.", show_default="here"),
 ]
-Revision = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(help="Branch, tag or commit of a hub id.", show_default=False),
+IndexOption = Annotated[
+    Path | None, typer.Option("--index", help="The folder of the index.", show_default="here")
 ]
+LabelledFolder = Annotated[Path, typer.Argument(help="The folder of the pictures.")]
+Labelling = Annotated[
+    str,
+    typer.Option(help="The name of the labelling, where a folder has several.", show_default=True),
+]
+LabelSource = Annotated[str, typer.Argument(help="A label file, or labels separated by commas.")]
+Examples = Annotated[
+    Path, typer.Argument(help="A folder with a folder a label, or a .csv of path,label.")
+]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
 Template = Annotated[
-    Optional[list[str]],  # noqa: UP045
+    list[str] | None,
     typer.Option(
-        help="A prompt with {} for the label, or a named set: simple, imagenet. Repeatable.",
-        show_default=False,
+        help="A prompt with {} for the label, or a named set: simple, imagenet. Repeatable."
     ),
 ]
 Unknown = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Option(help="A label that means none of these. Repeatable.", show_default=False),
+    list[str] | None, typer.Option(help="A label that means none of these. Repeatable.")
 ]
 UnknownOrAuto = Annotated[
-    Optional[list[str]],  # noqa: UP045
+    list[str] | None,
     typer.Option(
         "--unknown",
         help="A label that means none of these; or auto: say unknown where there is too little "
         "evidence for any label. Repeatable.",
-        show_default=False,
     ),
 ]
 CalibrationFile = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(
         "--calibration",
         help="A file that `unseen calibrate` made for these labels.",
@@ -85,21 +85,20 @@ CalibrationFile = Annotated[
     ),
 ]
 NoCalibration = Annotated[
-    bool,
-    typer.Option("--no-calibration", help="Ignore the calibration beside the labels."),
+    bool, typer.Option("--no-calibration", help="Ignore the calibration beside the labels.")
 ]
 NoIndex = Annotated[
     bool, typer.Option("--no-index", help="Read the files, even if there is an index.")
 ]
 BatchSize = Annotated[
-    Optional[int],  # noqa: UP045
+    int | None,
     typer.Option(
         min=1, help="Pictures that the network takes at once.", show_default="the model's own"
     ),
 ]
 Exact = Annotated[bool, typer.Option("--exact", help="Decode JPEGs in full before resizing.")]
 Threads = Annotated[
-    Optional[int],  # noqa: UP045
+    int | None,
     typer.Option(min=1, help="Threads of the networks.", show_default="all that may be used"),
 ]
 Precision = Annotated[
@@ -117,6 +116,16 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 OutFile = Annotated[Path, typer.Option("--output", "-o", help="The file to write.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output file.")]
+AUTO = "auto"
+Clusters = Annotated[
+    str, typer.Option("--k", help="How many clusters; auto: as many as are well apart.")
+]
+NameWith = Annotated[
+    str | None, typer.Option("--name-with", help="Labels, or a label file: its words name them.")
+]
+Html = Annotated[
+    Path | None, typer.Option("--html", help="Write a page with thumbnails to this file.")
+]
 Commercial = Annotated[
     bool,
     typer.Option(
@@ -150,10 +159,7 @@ RECORDED = ("model", "revision", "precision")  # and exact, which is a flag
 # A command's parameter for the options that the user wrote, and what typer gives in its place.
 GIVEN = "given"
 WRITTEN = inspect.Parameter(
-    "context",
-    inspect.Parameter.POSITIONAL_OR_KEYWORD,
-    default=None,
-    annotation=typer.Context,
+    "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=typer.Context
 )
 
 NO_OVERRIDES: Mapping[str, Any] = {}
@@ -218,6 +224,23 @@ def takes_labels() -> Callable[[Command], Command]:
     """A command's parameter `label_options: LabelOptions` is shown as the options of `LABELS`."""
     defaults = {name: getattr(NO_LABEL_OPTIONS, name) for name in LABELS}
     return _group("label_options", LABELS, defaults, _label_options_of, with_given=False)
+
+
+def takes_debug(command: Command) -> Command:
+    """A command with `--debug` as its last option. `main` looks for it, the command does not."""
+    declared = inspect.signature(command, eval_str=True)
+    option = inspect.Parameter(
+        "debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug
+    )
+
+    @wraps(command)
+    def run(*positional: Any, debug: bool = False, **named: Any) -> None:
+        command(*positional, **named)
+
+    vars(run)["__signature__"] = declared.replace(
+        parameters=[*declared.parameters.values(), option]
+    )
+    return run
 
 
 def _marked(decorate: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -335,6 +358,13 @@ def labels_argument(given: str) -> str | Path:
 def names_argument(given: str | None) -> str | Path | None:
     """The labels that name clusters, if there are some."""
     return None if given is None else labels_argument(given)
+
+
+def clusters_argument(k: str) -> int | None:
+    """A number of clusters, or None for auto."""
+    if k != AUTO and not (k.isascii() and k.isdecimal() and int(k) > 0):
+        raise SourceError(f"--k is {k!r}; a number from 1 on, or auto.")
+    return None if k == AUTO else int(k)
 
 
 def _is_file(given: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -16,13 +16,11 @@ import typer
 from rich.cells import cell_len
 
 from unseen.prediction.prediction import Prediction
+from unseen.results.prediction_text import TextStyle, prediction_text
 from unseen.results.records import Format, json_array
 from unseen.results.result_file import unwritable as unwritable  # the commands' own outputs, too
 from unseen.system.printable import named as named
 from unseen.system.printable import printable as printable
-
-BAR_WIDTH = 24
-EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 class Lines:
@@ -80,52 +78,16 @@ class TableWriter:
     coverage: float | None = None
 
     def write(self, prediction: Prediction) -> None:
-        name = printable(prediction.source)
-        if not prediction.ok:
-            self._line(f"error: {named(prediction.source, str(prediction.error))}")
-        elif self.single:
-            self._line(name)
-            labels = [printable(s.label) for s in prediction.ranking]
-            width = max(map(cell_len, labels), default=0)  # 猫 is two columns wide
-            for label, s in zip(labels, prediction.ranking, strict=True):
-                pad = " " * (width - cell_len(label))
-                self._line(f"  {label}{pad}  {self._bar(s.score)} {s.score:6.1%}")
-            if not prediction.ranking:
-                self._line("  unknown: no label reached its score")
-            if prediction.rejected:
-                self._line(f"  unknown: too little evidence ({prediction.evidence:.1f})")
-            if prediction.likely is not None:
-                self._line(f"  {self._likely(prediction.likely)}")
-        else:
-            said = [f"{printable(s.label)} {s.score:.1%}" for s in prediction.ranking[:3]]
-            if prediction.rejected:
-                said = [f"unknown (evidence {prediction.evidence:.1f})", *said[:1]]
-            if prediction.likely is not None:
-                said.append(self._likely(prediction.likely))
-            self._line(f"{name}  {', '.join(said) or 'unknown'}")
-
-    def _line(self, text: str) -> None:
+        encoding = getattr(self.stream, "encoding", None) or "ascii"
+        style = TextStyle(self.single, self.coverage, encoding, cell_len)  # 猫 is two columns wide
         try:
-            self.stream.write(text + "\n")
-            self.stream.flush()
+            for line in prediction_text(prediction, style):
+                self.stream.write(line + "\n")
+                self.stream.flush()
         except BrokenPipeError:
             leave_quietly()
         except OSError as error:
             raise unwritable(None, error) from None
-
-    def _likely(self, labels: Sequence[str]) -> str:
-        return f"with {self.coverage:.0%} coverage: {', '.join(map(printable, labels))}"
-
-    def _bar(self, score: float) -> str:
-        eighths = round(score * BAR_WIDTH * 8)
-        whole, rest = divmod(eighths, 8)
-        bar = "█" * whole + (EIGHTHS[rest] if rest else "")
-        encoding = getattr(self.stream, "encoding", None) or "ascii"
-        try:
-            bar.encode(encoding)
-        except UnicodeEncodeError:
-            bar = "#" * round(score * BAR_WIDTH)
-        return f"{bar:<{BAR_WIDTH}}"
 
     def close(self) -> None:
         return None

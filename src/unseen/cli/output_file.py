@@ -10,9 +10,6 @@ from unseen.cli.output import JsonWriter, RecordWriter, TableWriter
 from unseen.errors import SourceError
 from unseen.results.records import Csv, JsonLines
 from unseen.results.result_file import Writer, check_resumable, kind_of
-from unseen.results.result_file import check_output as prepare
-
-__all__ = ["Target", "prepare"]
 
 
 @dataclass(frozen=True)

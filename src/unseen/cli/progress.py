@@ -125,11 +125,6 @@ def pictures(quiet: bool = False) -> AbstractContextManager[Callable[[int, int],
     return _late("pictures", quiet)
 
 
-def folds(quiet: bool = False) -> AbstractContextManager[Callable[[int, int], None]]:
-    """What `adapt` reports to."""
-    return _late("folds", quiet)
-
-
 @contextmanager
 def _late(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     with _bar(quiet) as progress:
@@ -178,12 +173,6 @@ def end(summary: RunSummary, state: str) -> None:
         say(f"{summary.errors} of {summary.pictures} pictures could not be read.")
     if not summary.complete or summary.errors:
         raise typer.Exit(1 if summary.complete else 130)
-
-
-def failures(counter: Counter) -> None:
-    """The closing line of a run in which pictures failed."""
-    if counter.failed:
-        say(f"{counter.failed} of {counter.done} pictures could not be read.")
 
 
 def say(message: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache, partial
 from importlib import resources
 from importlib.util import find_spec
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from unseen.encoder import Encoder
+from unseen.errors import ImageError, SourceError
 from unseen.load_options import LoadOptions
 from unseen.models import catalog, expected
 from unseen.models.compiled import BOUNDS, CompiledNetwork
@@ -40,6 +41,13 @@ class NetworkCheck:
     def ok(self) -> bool:
         return self.cosine >= self.bound
 
+    def __str__(self) -> str:
+        where = f"{self.runtime}, {self.device.removesuffix('ExecutionProvider')}"
+        verdict = "ok" if self.ok else f"below {self.bound}"
+        return (
+            f"{self.tower:<6} {where:<14} {self.precision:<5} cosine {self.cosine:.6f}  {verdict}"
+        )
+
 
 @dataclass(frozen=True)
 class Golden:
@@ -59,6 +67,26 @@ class Golden:
     @property
     def tolerance(self) -> float:
         return LOGIT_TOLERANCE if self.logits else PROBABILITY_TOLERANCE
+
+
+@dataclass(frozen=True)
+class PublishedCheck:
+    """The published figures of a checkpoint and ours.
+
+    `ours` and `ok` are None where the picture could not be fetched; `text` says why.
+    """
+
+    published: tuple[float, ...]
+    ours: tuple[float, ...] | None
+    ok: bool | None
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
 
 
 @cache
@@ -109,6 +137,21 @@ def compare(encoder: Encoder, golden: Golden) -> tuple[float, ...]:
     family = encoder.model.score
     rows = score.logits(cosines, family) if golden.logits else score.single_label(cosines, family)
     return tuple(np.asarray(rows[0], dtype=float).tolist())
+
+
+def check_published(encoder: Encoder, known: Golden) -> PublishedCheck:
+    """Our figures beside those that were published of a checkpoint."""
+    published = ", ".join(f"{value:.4g}" for value in known.published)
+    try:
+        ours = compare(encoder, known)
+    except (ImageError, SourceError) as error:
+        text = f"published {published}: not compared, the picture is not reached ({error})"
+        return PublishedCheck(known.published, None, None, text)
+    pairs = zip(ours, known.published, strict=True)
+    ok = all(abs(mine - theirs) <= known.tolerance for mine, theirs in pairs)
+    shown = ", ".join(f"{value:.4g}" for value in ours)
+    text = f"published {published}, ours {shown}: {'ok' if ok else 'not the same'} ({known.source})"
+    return PublishedCheck(known.published, ours, ok, text)
 
 
 def execution_targets() -> list[devices.ExecutionTarget]:

@@ -48,6 +48,24 @@ class Choice:
 DEFAULT_CHOICES = (Choice(),)
 
 
+def choices(
+    texts: Sequence[str] | None, read: Callable[[str], Any] = str, *, none: bool = False
+) -> list[Choice]:
+    """The things to compare of a repeatable option, and what the report calls them.
+
+    `read` makes the thing of its text. `none`: the text "none" stands for the model without one.
+
+    >>> from unseen.evaluation.evaluation import choices
+    >>> [choice.value for choice in choices(["a {}", "none"], none=True)]
+    ['a {}', None]
+    >>> choices(None)
+    [Choice(name=None, value=None)]
+    """
+    return [
+        Choice(text, None if none and text == "none" else read(text)) for text in texts or ()
+    ] or [Choice()]
+
+
 @dataclass(frozen=True)
 class Comparison:
     """What each classifier is combined with, and how the answers are judged.

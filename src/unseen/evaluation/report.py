@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from unseen.errors import LabelError
+from unseen.evaluation.metrics import Metric
 from unseen.evaluation.report_text import described, figure_text, lines
 
 ROUGH = 30  # pictures below which an interval is not worth much
@@ -27,6 +29,32 @@ class Gate(NamedTuple):
     figure: str
     bound: float
     at_least: bool = True
+
+
+def parse_gates(
+    at_least: Sequence[str], at_most: Sequence[str], metrics: Mapping[str, Metric]
+) -> list[Gate]:
+    """`top1=0.7` as a bound, for each of the texts. LabelError.
+
+    `metrics`: those that the report will have, by name.
+    """
+    return [
+        *(_gate(text, True, metrics) for text in at_least),
+        *(_gate(text, False, metrics) for text in at_most),
+    ]
+
+
+def _gate(text: str, at_least: bool, metrics: Mapping[str, Metric]) -> Gate:
+    name, _, value = text.partition("=")
+    if name not in metrics:
+        raise LabelError(f"{text!r}: unknown figure {name!r}; choose one of: {', '.join(metrics)}.")
+    if metrics[name].higher != at_least:
+        better, option = ("more", "--min") if metrics[name].higher else ("less", "--max")
+        raise LabelError(f"{text!r}: {name} is better when it is {better}; use {option}.")
+    try:
+        return Gate(name, float(value), at_least)
+    except ValueError:
+        raise LabelError(f"{text!r}: give a number after =, such as {name}=0.7.") from None
 
 
 @dataclass(frozen=True, repr=False)
@@ -133,6 +161,15 @@ class EvaluationReport:
         candidates = self.document["candidates"]
         results = tuple(_checked(candidate, gate) for gate in gates for candidate in candidates)
         return EvaluationReport(self.document, results)
+
+    def missed_lines(self) -> list[str]:
+        """A line for each bound of `check` that a figure missed."""
+        return [
+            f"{gate['letter']}: {gate['figure']} is {gate['value']}, "
+            f"{'<' if gate['at_least'] else '>'} {gate['bound']}."
+            for gate in self.gates
+            if not gate["met"]
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain data, which JSON has: what `unseen eval --json` prints."""

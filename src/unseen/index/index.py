@@ -49,6 +49,18 @@ class Info:
     bytes: int
     models: tuple[ModelRow, ...]
 
+    def __str__(self) -> str:
+        """The report of `unseen index info`."""
+        lines = [f"{self.path}: {self.files} files, {self.bytes / 1e6:.1f} MB"]
+        if self.missing:
+            lines.append(f"{self.missing} of them are missing; `unseen index prune` forgets them")
+        lines += [
+            f"  {row}, {row.dimension} numbers: {row.pictures} pictures, "
+            f"{row.errors} that could not be read"
+            for row in self.models
+        ]
+        return "\n".join(lines)
+
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for JSON."""
         return {**vars(self), "models": [row.to_dict() for row in self.models]}

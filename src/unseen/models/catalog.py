@@ -9,6 +9,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from unseen.errors import ModelError
+
 MANY = "mul"  # ISO 639-2's code for many languages: more than a card counts
 
 
@@ -63,8 +65,8 @@ def aliases() -> tuple[Alias, ...]:
 
 def find(model: str) -> KnownModel | None:
     """The row of an id. The hub does not tell upper case from lower, so neither is told here."""
-    wanted = model.casefold()
-    return next((row for row in models() if row.id.casefold() == wanted), None)
+    id = model.casefold()
+    return next((row for row in models() if row.id.casefold() == id), None)
 
 
 def resolve(name: str) -> str:
@@ -90,6 +92,14 @@ def select(
         and (not multilingual or model.multilingual)
         and (not commercial or model.commercial is True)
     )
+
+
+def check_licence(licence: str) -> None:
+    """ModelError for a licence that no row has: more likely a slip than a wish."""
+    licences = {model.licence for model in models()}
+    if licence.casefold() not in {name.casefold() for name in licences}:
+        listed = ", ".join(sorted(licences, key=str.casefold))
+        raise ModelError(f"no known checkpoint has the licence {licence!r}; there are {listed}.")
 
 
 def suggest(name: str) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.errors import SourceError
+from unseen.results.compare_text import lines
 from unseen.results.manifest import prompts_of, read_manifest
 from unseen.results.records import ERROR, Row, rows
 
@@ -27,7 +28,7 @@ FACTS = {
 }
 
 Key = str | tuple[str, int]
-Small = tuple[str, float | None, float | None, str | None]
+SmallRow = tuple[str, float | None, float | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,10 @@ class Diff:
         """(answer in a, answer in b, pictures) where the two differ, the most frequent first."""
         pairs = [(a, b, n) for (a, b), n in self.matrix.items() if a != b]
         return sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1]))
+
+    def __str__(self) -> str:
+        """The report of `unseen diff`."""
+        return "\n".join(lines(self))
 
     def to_dict(self, gate: Gate | None = None) -> dict[str, Any]:
         """Plain data for JSON. `gate`: `passed` says whether few enough pictures changed."""
@@ -171,27 +176,29 @@ def diff(a: str | Path, b: str | Path) -> Diff:
     [('cat', 'dog', 1)]
     """
     a, b = Path(a), Path(b)
-    made_a, made_b = read_manifest(a), read_manifest(b)
-    found = Diff()
-    if made_a is not None and made_b is not None:
-        found.changes = changes(made_a, made_b)
-    for path, made in ((a, made_a), (b, made_b)):
-        if made is None:
-            found.notes.append(f"{path} has no manifest beside it, so what made it is not known")
-        elif made.get("complete") is not True:
-            found.notes.append(f"{path} is of a run that did not end, or does not say so")
-    multi = any(made is not None and _multi(made) for made in (made_a, made_b))
-    _compare(found, _numbered(rows(a, multi=multi)), _numbered(rows(b, multi=multi)))
-    if not found.both:
+    manifest_a, manifest_b = read_manifest(a), read_manifest(b)
+    difference = Diff()
+    if manifest_a is not None and manifest_b is not None:
+        difference.changes = changes(manifest_a, manifest_b)
+    for path, manifest in ((a, manifest_a), (b, manifest_b)):
+        if manifest is None:
+            difference.notes.append(
+                f"{path} has no manifest beside it, so what made it is not known"
+            )
+        elif manifest.get("complete") is not True:
+            difference.notes.append(f"{path} is of a run that did not end, or does not say so")
+    multi = any(_multi(manifest) for manifest in (manifest_a, manifest_b) if manifest is not None)
+    _compare(difference, _numbered(rows(a, multi=multi)), _numbered(rows(b, multi=multi)))
+    if not difference.both:
         raise SourceError(
             f"{a} and {b} have no picture in common: give both runs the same sources, by the same "
             "names."
         )
-    return found
+    return difference
 
 
-def _multi(made: dict[str, Any]) -> bool:
-    return bool(made.get("options", {}).get("multi"))
+def _multi(manifest: dict[str, Any]) -> bool:
+    return bool(manifest.get("options", {}).get("multi"))
 
 
 def _numbered(read: Iterable[Row]) -> Iterator[tuple[Key, Row]]:
@@ -208,10 +215,10 @@ def _numbered(read: Iterable[Row]) -> Iterator[tuple[Key, Row]]:
 
 
 def _compare(
-    found: Diff, first: Iterable[tuple[Key, Row]], second: Iterable[tuple[Key, Row]]
+    difference: Diff, first: Iterable[tuple[Key, Row]], second: Iterable[tuple[Key, Row]]
 ) -> None:
     """Fills in all that comes from the rows."""
-    held: dict[Key, Small] = {
+    unmatched: dict[Key, SmallRow] = {
         key: (row.answer, row.score, row.margin, row.error) for key, row in first
     }
     pictures: Counter[float] = Counter()
@@ -219,13 +226,13 @@ def _compare(
     stayed = 0
     moved = most = 0.0
     for key, now in second:
-        small = held.pop(key, None)
+        small = unmatched.pop(key, None)
         if small is None:
-            found.only_b.append(now.source)
+            difference.only_b.append(now.source)
             continue
         before = Row(now.source, *small)
-        found.both += 1
-        found.matrix[before.answer, now.answer] += 1
+        difference.both += 1
+        difference.matrix[before.answer, now.answer] += 1
         band = _band(before.margin)
         if band is not None:
             pictures[band] += 1
@@ -237,13 +244,13 @@ def _compare(
             continue
         if band is not None:
             flipped[band] += 1
-        found.flips.append(
-            Flip(now.source, before, now, band == BANDS[0], _why(before, now, found.changes))
+        difference.flips.append(
+            Flip(now.source, before, now, band == BANDS[0], _why(before, now, difference.changes))
         )
-    found.only_a = [key if isinstance(key, str) else key[0] for key in held]
-    found.bands = [Band(b, pictures[b], flipped[b]) for b in BANDS if pictures[b]]
+    difference.only_a = [key if isinstance(key, str) else key[0] for key in unmatched]
+    difference.bands = [Band(b, pictures[b], flipped[b]) for b in BANDS if pictures[b]]
     if stayed:
-        found.moved_mean, found.moved_most = moved / stayed, most
+        difference.moved_mean, difference.moved_most = moved / stayed, most
 
 
 def _band(margin: float | None) -> float | None:
@@ -270,21 +277,21 @@ def _why(before: Row, now: Row, known: list[Change] | None) -> tuple[str, ...]:
 
 def changes(a: dict[str, Any], b: dict[str, Any]) -> list[Change]:
     """What differs between two manifests, the model first."""
-    found = [
+    differences = [
         Change(name, a.get(key), b.get(key))
         for key, name in FACTS.items()
         if key in a and key in b and a[key] != b[key]
     ]
-    found += _labels(a, b)
+    differences += _labels(a, b)
     for group in ("options", "versions"):
         ours, theirs = a.get(group, {}), b.get(group, {})
-        found += [
+        differences += [
             Change(f"{group.removesuffix('s')} {key}", ours.get(key), theirs.get(key))
             for key in sorted({*ours, *theirs})
             # What was asked for is told already by what it came to.
             if ours.get(key) != theirs.get(key) and not (key == "precision" and "precision" in a)
         ]
-    return found
+    return differences
 
 
 def _labels(a: dict[str, Any], b: dict[str, Any]) -> Iterator[Change]:
@@ -313,8 +320,9 @@ def _labels(a: dict[str, Any], b: dict[str, Any]) -> Iterator[Change]:
             yield Change(name, {x: before.get(x) for x in odd}, {x: now.get(x) for x in odd}, odd)
 
 
-def _of_labels(made: dict[str, Any], key: str) -> dict[str, Any]:
-    return {label["name"]: label.get(key) for label in made["labels"] if not isinstance(label, str)}
+def _of_labels(manifest: dict[str, Any], key: str) -> dict[str, Any]:
+    labels = (label for label in manifest["labels"] if not isinstance(label, str))
+    return {label["name"]: label.get(key) for label in labels}
 
 
 # a gate
@@ -341,8 +349,8 @@ class Gate:
             raise SourceError(f"--max-flips is {text!r}; give a number of pictures or a share, 1%.")
         return cls(stripped, number, part)
 
-    def passed(self, found: Diff) -> bool:
+    def passed(self, difference: Diff) -> bool:
         """Whether so few changed."""
         if self.of_all:
-            return 100 * len(found.flips) <= self.number * found.both
-        return len(found.flips) <= self.number
+            return 100 * len(difference.flips) <= self.number * difference.both
+        return len(difference.flips) <= self.number

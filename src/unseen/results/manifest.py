@@ -64,19 +64,19 @@ def row_manifest(row: ModelRow, options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def write_manifest(output: Path, made: dict[str, Any]) -> None:
+def write_manifest(output: Path, facts: dict[str, Any]) -> None:
     """Beside an output. OSError."""
-    content = json.dumps(made, ensure_ascii=False, indent=1)
+    content = json.dumps(facts, ensure_ascii=False, indent=1)
     write_atomically(manifest_path(output), content.encode("utf-8", "backslashreplace"))
 
 
 def write_ended(
-    output: Path, made: dict[str, Any], pictures: int, errors: int, *, complete: bool = True
+    output: Path, facts: dict[str, Any], pictures: int, errors: int, *, complete: bool = True
 ) -> None:
     """The manifest of an output that is written when it is all there. SourceError."""
     ended = {"pictures": pictures, "errors": errors, "complete": complete, "ended": now()}
     try:
-        write_manifest(output, {**made, **ended})
+        write_manifest(output, {**facts, **ended})
     except OSError as error:
         path = manifest_path(output)
         raise SourceError(f"{path}: it cannot be written: {error.strerror or error}.") from None
@@ -98,13 +98,13 @@ def _words(compiled: CompiledLabels) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Of what computes here."""
-    found = {"python": platform.python_version()}
+    numbers = {"python": platform.python_version()}
     for name in VERSIONS:
         try:
-            found[name] = metadata.version(name)
+            numbers[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return numbers
 
 
 def now() -> str:
@@ -133,29 +133,29 @@ def _label(compiled: CompiledLabels, place: int, templates: list[str]) -> dict[s
     return facts
 
 
-def prompts_of(made: dict[str, Any]) -> dict[str, list[str] | None]:
+def prompts_of(manifest: dict[str, Any]) -> dict[str, list[str] | None]:
     """The prompts of each label of a manifest; None where it is too old to say."""
-    templates = made.get("templates")
-    found: dict[str, list[str] | None] = {}
-    for label in made.get("labels", []):
+    templates = manifest.get("templates")
+    prompts: dict[str, list[str] | None] = {}
+    for label in manifest.get("labels", []):
         if isinstance(label, str):
-            found[label] = None
+            prompts[label] = None
         elif "prompts" in label:
-            found[label["name"]] = label["prompts"]
+            prompts[label["name"]] = label["prompts"]
         else:
-            found[label["name"]] = [fill(t, label["name"]) for t in templates or []]
-    return found
+            prompts[label["name"]] = [fill(t, label["name"]) for t in templates or []]
+    return prompts
 
 
 def read_manifest(output: Path) -> dict[str, Any] | None:
     """What lies beside an output; None when nothing does. SourceError when it is damaged."""
     path = manifest_path(output)
     try:
-        made = json.loads(path.read_text("utf-8"))
+        facts = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise SourceError(f"{path}: this manifest cannot be read: {error}.") from None
-    if not isinstance(made, dict) or not isinstance(made.get("labels"), list):
+    if not isinstance(facts, dict) or not isinstance(facts.get("labels"), list):
         raise SourceError(f"{path}: this is not the manifest of a run.")
-    return made
+    return facts

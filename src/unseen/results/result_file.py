@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,6 +64,15 @@ def unwritable(path: Path | None, error: OSError) -> SourceError:
     """The error of an output, in words."""
     name = "standard output" if path is None else path
     return SourceError(f"{name}: it cannot be written: {error.strerror or error}.")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """An OSError in the block becomes a SourceError: `path` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from None
 
 
 class ResultFile:
@@ -138,11 +148,11 @@ class ResultFile:
             raise unwritable(self.path, error) from None
         if self.manifest is None:
             return
-        kept = self.manifest.get("kept", {})
+        earlier = self.manifest.get("kept", {})
         self.manifest |= {
             **facts,
-            "pictures": kept.get("pictures", 0) + summary.pictures,
-            "errors": kept.get("errors", 0) + summary.errors,
+            "pictures": earlier.get("pictures", 0) + summary.pictures,
+            "errors": earlier.get("errors", 0) + summary.errors,
             "complete": summary.complete,
             "ended": now(),
         }

@@ -19,6 +19,17 @@ RESPONSE_HEADERS = {
 }
 
 
+def address(host: str, port: int) -> str:
+    """Where a browser on this machine reaches a server that listens on `host`.
+
+    >>> from unseen.web.security import address
+    >>> address("0.0.0.0", 8000), address("::1", 80)
+    ('http://127.0.0.1:8000', 'http://[::1]:80')
+    """
+    name = f"[{host}]" if ":" in host else {"0.0.0.0": "127.0.0.1"}.get(host, host)
+    return f"http://{name}:{port}"
+
+
 def is_loopback(host: str) -> bool:
     """Whether an address to listen at is reached from this machine only.
 

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
 import unseen
-from unseen.cli import label_options, labelled, options, progress
-from unseen.cli.output import unwritable
-from unseen.cli.output_file import prepare
+from unseen.cli import labelled, options, progress
+from unseen.cli.label_options import compile_labels
+from unseen.cli.options import LabelOptions
 from unseen.errors import LabelError, SourceError
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import manifest, write_ended
-
-if TYPE_CHECKING:
-    from unseen.prediction.calibration import Calibration
+from unseen.results.result_file import check_output, writing
 
 
 @options.loads_model()
 def calibrate(
-    pictures: Annotated[
-        Path,
-        typer.Argument(help="A folder with a folder a label, or a .csv of path,label."),
-    ],
+    pictures: options.Examples,
     labels: options.LabelsOrAdapters = None,
     output: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
+        Path | None,
         typer.Option(
             "--output",
             "-o",
@@ -43,7 +38,7 @@ def calibrate(
         bool, typer.Option("--multi", help="A picture has all the labels that are true of it.")
     ] = False,
     target_precision: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(help="With --multi: thresholds for this precision.", show_default="best F1"),
     ] = None,
     coverage: Annotated[
@@ -51,20 +46,19 @@ def calibrate(
     ] = 0.9,
     sets: Annotated[str, typer.Option(help="How likely labels are chosen: lac or aps.")] = "lac",
     unlabelled: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Pictures without labels: correct by mean or em.", show_default=False),
+        str | None, typer.Option(help="Pictures without labels: correct by mean or em.")
     ] = None,
     no_index: options.NoIndex = False,
     batch_size: options.BatchSize = None,
     overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """unseen calibrate examples/labelled -l labels.txt
 
     Learn from 5 to 200 labelled pictures how far to trust the scores; classify then uses it.
     """
+    from unseen.learning import report_text  # noqa: PLC0415
     from unseen.learning.calibrate import calibrate as learn  # noqa: PLC0415 - it loads what computes
     from unseen.prediction.calibration import beside  # noqa: PLC0415
 
@@ -81,11 +75,11 @@ def calibrate(
         raise LabelError("--target-precision is for thresholds, which --multi has.")
     if unlabelled is not None and multi:
         raise LabelError("--unlabelled is for one label a picture; leave --multi out.")
-    prepare(output, overwrite=overwrite)
+    check_output(output, overwrite=overwrite)
     if not pictures.exists():
         raise SourceError(f"{pictures}: there is no such folder or file.")
     classifier = unseen.load(load_options)
-    compiled = label_options.compiled(classifier, labels, template, unknown or (), quiet)
+    compiled = compile_labels(classifier, LabelOptions(labels, template, unknown), quiet=quiet)
     how: dict[str, Any] = {"multi": multi, "coverage": coverage, "sets": sets}
     how |= {"target_precision": target_precision, **load_options.facts()}
     makers = manifest(classifier.model, compiled, {**how, "unlabelled": unlabelled})
@@ -105,28 +99,12 @@ def calibrate(
             progress=show,
             on_read=summary.show,
         )
-    try:
+    with writing(output):
         calibration.save(output)
-    except OSError as error:
-        raise unwritable(output, error) from None
     write_ended(output, makers, calibration.pictures + summary.errors, summary.errors)
     if as_json:
         typer.echo(json.dumps(calibration.to_data(), ensure_ascii=False))
     elif not quiet:
-        progress.say(f"{output}: {_described(calibration)}")
+        progress.say(f"{output}: {report_text.calibrated(calibration)}")
     if summary.errors:
         raise typer.Exit(1)
-
-
-def _described(calibration: Calibration) -> str:
-    """What was learnt, in words."""
-    parts = [f"{calibration.pictures} pictures"]
-    if calibration.prior is not None:
-        parts.append("a prior of the labels")
-    else:
-        parts.append(f"temperature {calibration.temperature:.2f}")
-    if calibration.multi_label:
-        parts.append(f"thresholds for {calibration.wanted}")
-    if calibration.likely is not None:
-        parts.append(f"likely labels with {calibration.likely.coverage:.0%} coverage")
-    return ", ".join(parts) + "."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,21 +31,15 @@ def classify(
         bool, typer.Option("--multi", help="Answer yes or no for each label by itself.")
     ] = False,
     top: Annotated[
-        Optional[int],  # noqa: UP045 - typer reads it at run time on Python 3.10
+        int | None,
         typer.Option(min=1, help="The most labels of a picture.", show_default="all; CSV: 1"),
     ] = None,
     min_score: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            help="Only labels with at least this probability.",
-            show_default=False,
-        ),
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Only labels with at least this probability."),
     ] = None,
     transductive: Annotated[
-        bool,
-        typer.Option("--transductive", help="Let the whole collection help each picture."),
+        bool, typer.Option("--transductive", help="Let the whole collection help each picture.")
     ] = False,
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     given: frozenset[str] = frozenset(),
@@ -56,21 +50,16 @@ def classify(
         bool, typer.Option("--jsonl", help="A JSON object a line, on standard output.")
     ] = False,
     csv: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Write this CSV file; - is standard output.", show_default=False),
+        Path | None, typer.Option(help="Write this CSV file; - is standard output.")
     ] = None,
     output: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(
-            "--output", "-o", help="Write this .jsonl, .csv or .json file.", show_default=False
-        ),
+        Path | None, typer.Option("--output", "-o", help="Write this .jsonl, .csv or .json file.")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a .jsonl or .csv file where it stopped.")
     ] = False,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """unseen classify photo.jpg --labels cat,dog
 
@@ -122,9 +111,9 @@ def classify(
             progress=counter.show,
         )
     summary = counter.finished()
-    kept = f", kept in {target.path}" if target.path else ""
+    where = f", kept in {target.path}" if target.path else ""
     go_on = "; go on with --resume" if target.path and target.kind != "json" else ""
-    progress.end(summary, f"{summary.earlier + summary.pictures} done{kept}{go_on}")
+    progress.end(summary, f"{summary.earlier + summary.pictures} done{where}{go_on}")
 
 
 def _from_index(

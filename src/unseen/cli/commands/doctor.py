@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SIGNS = {True: "ok", False: "BAD", None: ""}
 
 
-def doctor(as_json: options.AsJson = False, debug: options.Debug = False) -> None:
+def doctor(as_json: options.AsJson = False) -> None:
     """unseen doctor
 
     Versions, providers, folders, the hub, and a self-test of the built-in model. Exit status 1 when

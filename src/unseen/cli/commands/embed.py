@@ -17,7 +17,6 @@ def embed(
     batch_size: options.BatchSize = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """unseen embed photos/ -o vectors.parquet
 

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import unseen
 from unseen.cli import labelled, options, progress
 from unseen.cli.output import Lines
-from unseen.cli.output_file import prepare
 from unseen.errors import LabelError, ModelError
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import write_ended
+from unseen.results.result_file import check_output
 
 if TYPE_CHECKING:
-    from unseen.evaluation.evaluation import Choice
-    from unseen.evaluation.report import EvaluationReport, Gate
+    from unseen.evaluation.report import EvaluationReport
 
 
 @options.loads_model()
@@ -28,12 +26,11 @@ def evaluate(
     truth: Annotated[
         Path,
         typer.Argument(
-            help="A folder with a folder for each class, an index of such, or a CSV file.",
-            show_default=False,
+            help="A folder with a folder for each class, an index of such, or a CSV file."
         ),
     ],
     model: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             "--model",
             "-m",
@@ -42,7 +39,7 @@ def evaluate(
         ),
     ] = None,
     labels: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             "--labels",
             "-l",
@@ -51,25 +48,19 @@ def evaluate(
         ),
     ] = None,
     template: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             help="A prompt with {}, or a named set. Repeatable: compares.",
             show_default="the model's own",
         ),
     ] = None,
     adapter: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            help="A file of `unseen adapt`; none: without one. Repeatable: compares.",
-            show_default=False,
-        ),
+        list[str] | None,
+        typer.Option(help="A file of `unseen adapt`; none: without one. Repeatable: compares."),
     ] = None,
     calibration: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            help="A file of `unseen calibrate`; none: without one. Repeatable: compares.",
-            show_default=False,
-        ),
+        list[str] | None,
+        typer.Option(help="A file of `unseen calibrate`; none: without one. Repeatable: compares."),
     ] = None,
     unknown: options.Unknown = None,
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
@@ -80,39 +71,32 @@ def evaluate(
         bool, typer.Option("--retrieval", help="A CSV file of path,caption: which finds which?")
     ] = False,
     top_k: Annotated[
-        Optional[list[int]],  # noqa: UP045
+        list[int] | None,
         typer.Option(
             min=1, help="Right in the first so many. Repeatable.", show_default="1, 5; retrieval 10"
         ),
     ] = None,
     group: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="A column of the CSV file: is it alike for all?", show_default=False),
+        str | None, typer.Option(help="A column of the CSV file: is it alike for all?")
     ] = None,
     min_group: Annotated[
         int, typer.Option(min=2, help="Of a group with fewer pictures nothing is claimed.")
     ] = 30,
     at_least: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            "--min", help="top1=0.7: exit with 1 when it is less. Repeatable.", show_default=False
-        ),
+        list[str] | None,
+        typer.Option("--min", help="top1=0.7: exit with 1 when it is less. Repeatable."),
     ] = None,
     at_most: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            "--max", help="ece=0.1: exit with 1 when it is more. Repeatable.", show_default=False
-        ),
+        list[str] | None,
+        typer.Option("--max", help="ece=0.1: exit with 1 when it is more. Repeatable."),
     ] = None,
     html: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--html", help="Write a report to this file.", show_default=False),
+        Path | None, typer.Option("--html", help="Write a report to this file.")
     ] = None,
     no_index: options.NoIndex = False,
     batch_size: options.BatchSize = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """unseen eval sorted/ -m builtin -m openai/clip-vit-base-patch32
 
@@ -120,7 +104,8 @@ def evaluate(
     95 % intervals, compared in one table. docs/eval.md says what each figure is.
     """
     # They load what computes, which --help must not wait for.
-    from unseen.evaluation.evaluation import Comparison, compare  # noqa: PLC0415
+    from unseen.evaluation.evaluation import Comparison, choices, compare, known_metrics  # noqa: PLC0415
+    from unseen.evaluation.report import parse_gates  # noqa: PLC0415
     from unseen.evaluation.retrieval import evaluate_retrieval  # noqa: PLC0415
     from unseen.prediction.adapter import Adapter  # noqa: PLC0415
     from unseen.prediction.calibration import Calibration  # noqa: PLC0415
@@ -136,10 +121,9 @@ def evaluate(
     if load_options.revision is not None and len(models) > 1:
         raise ModelError("--revision is for one model; of several write org/name@revision.")
     kind = "retrieval" if retrieval else "multi" if multi else "single"
-    gates = [_gate(text, True, kind, top_k) for text in at_least or []]
-    gates += [_gate(text, False, kind, top_k) for text in at_most or []]
+    gates = parse_gates(at_least or (), at_most or (), known_metrics(kind, top_k))
     if html is not None:
-        prepare(html, overwrite=True)
+        check_output(html, overwrite=True)
     # One after another: a model is loaded when the one before it has answered.
     classifiers = (unseen.load(replace(load_options, model=name)) for name in models)
     summary = labelled.Summary(quiet)
@@ -156,10 +140,10 @@ def evaluate(
             )
         else:
             comparison = Comparison(
-                labels=_choices(labels, options.labels_argument),
-                templates=_choices(template, str),
-                adapters=_choices(adapter, _or_none(Adapter.load)),
-                calibrations=_choices(calibration, _or_none(Calibration.load)),
+                labels=choices(labels, options.labels_argument),
+                templates=choices(template),
+                adapters=choices(adapter, Adapter.load, none=True),
+                calibrations=choices(calibration, Calibration.load, none=True),
                 background=unknown or (),
                 multi_label=multi,
                 top_k=top_k,
@@ -170,36 +154,6 @@ def evaluate(
             )
             report = compare(classifiers, truth, comparison, progress=show, on_read=summary.show)
     _show(report.check(gates), html, as_json, quiet)
-
-
-def _choices(given: list[str] | None, read: Callable[[str], Any]) -> list[Choice]:
-    """The values of a repeatable option, and what the report calls them."""
-    from unseen.evaluation.evaluation import Choice  # noqa: PLC0415
-
-    return [Choice(text, read(text)) for text in given or ()] or [Choice()]
-
-
-def _or_none(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """`none` stands for the model without an adapter or calibration, to compare with."""
-    return lambda text: None if text == "none" else read(text)
-
-
-def _gate(text: str, at_least: bool, kind: str, top_k: list[int] | None) -> Gate:
-    """`top1=0.7` as a bound. LabelError."""
-    from unseen.evaluation.evaluation import known_metrics  # noqa: PLC0415
-    from unseen.evaluation.report import Gate  # noqa: PLC0415
-
-    name, _, value = text.partition("=")
-    known = known_metrics(kind, top_k)
-    if name not in known:
-        raise LabelError(f"{text!r}: unknown figure {name!r}; choose one of: {', '.join(known)}.")
-    if known[name].higher != at_least:
-        better, option = ("more", "--min") if known[name].higher else ("less", "--max")
-        raise LabelError(f"{text!r}: {name} is better when it is {better}; use {option}.")
-    try:
-        return Gate(name, float(value), at_least)
-    except ValueError:
-        raise LabelError(f"{text!r}: give a number after =, such as {name}=0.7.") from None
 
 
 def _show(report: EvaluationReport, html: Path | None, as_json: bool, quiet: bool) -> None:
@@ -215,11 +169,8 @@ def _show(report: EvaluationReport, html: Path | None, as_json: bool, quiet: boo
     Lines().write(text + "\n")
     if html is not None and not quiet:
         progress.say(f"{html}: the report.")
-    missed = [gate for gate in report.gates if not gate["met"]]
-    for gate in missed:
-        sign = "<" if gate["at_least"] else ">"
-        progress.say(
-            f"{gate['letter']}: {gate['figure']} is {gate['value']}, {sign} {gate['bound']}."
-        )
+    missed = report.missed_lines()
+    for line in missed:
+        progress.say(line)
     if missed or unreadable:
         raise typer.Exit(1)

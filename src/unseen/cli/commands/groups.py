@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import unseen
-from unseen.cli import options, page, progress
+from unseen.cli import options, progress
 from unseen.cli.commands.index import open_index, view_of
 from unseen.cli.commands.organize import done_or_shown
-from unseen.errors import SourceError
-from unseen.results.manifest import row_manifest
 
 if TYPE_CHECKING:
     from unseen.index.hits import Hit
-
-AUTO = "auto"
-Clusters = Annotated[
-    str, typer.Option("--k", help="How many clusters; auto: as many as are well apart.")
-]
+    from unseen.index.view import IndexView
 
 
 @options.loads_recorded_model(refused={"adapter": options.NO_LABELS})
@@ -36,17 +29,13 @@ def duplicates(
         str, typer.Option(help="Which of a group is the first: best (most pixels) or oldest.")
     ] = "best",
     move_to: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(
-            "--move-to", help="Move all but the first of each group here.", show_default=False
-        ),
+        Path | None, typer.Option("--move-to", help="Move all but the first of each group here.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be moved.")] = False,
     overrides: Mapping[str, Any] = options.NO_OVERRIDES,
-    html: page.Html = None,
+    html: options.Html = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """unseen duplicates photos/ --move-to duplicates/ --dry-run
 
@@ -63,8 +52,8 @@ def duplicates(
             others = ((p, p.parent.name) for group in files for p in group[1:])
             done_or_shown(others, move_to, "move", dry_run=dry_run, as_json=as_json, quiet=quiet)
             return
-        makers = row_manifest(view.row, {"threshold": threshold, "keep": keep})
-        _show(index, "Duplicates", groups, html, makers, as_json=as_json, quiet=quiet)
+        how = {"threshold": threshold, "keep": keep}
+        _show(view, "Duplicates", groups, html, how, as_json=as_json, quiet=quiet)
 
 
 @options.loads_recorded_model(refused={"adapter": options.NO_LABELS})
@@ -74,10 +63,9 @@ def similar(
         float, typer.Option(min=0.0, max=1.0, help="The least cosine of two that are alike.")
     ] = 0.8,
     overrides: Mapping[str, Any] = options.NO_OVERRIDES,
-    html: page.Html = None,
+    html: options.Html = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """unseen similar photos/ --html similar.html
 
@@ -88,29 +76,29 @@ def similar(
         view = view_of(index, overrides, quiet)
         with progress.pictures(quiet) as show:
             groups = view.similar(threshold, progress=show)
-        makers = row_manifest(view.row, {"threshold": threshold})
-        _show(index, "Similar", groups, html, makers, as_json=as_json, quiet=quiet)
+        how = {"threshold": threshold}
+        _show(view, "Similar", groups, html, how, as_json=as_json, quiet=quiet)
 
 
 def _show(
-    index: unseen.Index,
+    view: IndexView,
     title: str,
     groups: list[list[Hit]],
     html: Path | None,
-    makers: dict[str, Any],
+    how: Mapping[str, Any],
     *,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Groups as a page, as JSON, or as their paths."""
     if html is not None:
-        counts = [sum(len(hit.paths) for hit in group) for group in groups]
-        names = [f"{count} files" for count in counts]
-        _page(index, html, title, names, groups, makers, "first")
+        from unseen.index.pages import write_groups  # noqa: PLC0415 - it loads Pillow
+
+        write_groups(view, groups, html, title, how)
     elif as_json:
         typer.echo(json.dumps([[asdict(hit) for hit in group] for group in groups], indent=1))
     else:
-        files = [[index.path(path) for hit in group for path in hit.paths] for group in groups]
+        files = [[view.index.path(path) for hit in group for path in hit.paths] for group in groups]
         for group in files:
             typer.echo("\n".join(["", *map(str, group)]))
         if not quiet:
@@ -121,36 +109,26 @@ def _show(
 @options.loads_recorded_model(refused={"adapter": options.NO_LABELS})
 def clusters(
     folder: options.IndexFolder = None,
-    k: Clusters = AUTO,
-    name_with: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            "--name-with", help="Labels, or a label file: its words name them.", show_default=False
-        ),
-    ] = None,
+    k: options.Clusters = options.AUTO,
+    name_with: options.NameWith = None,
     overrides: Mapping[str, Any] = options.NO_OVERRIDES,
-    html: page.Html = None,
+    html: options.Html = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """unseen clusters photos/ --name-with labels.txt
 
     Groups of pictures that are alike, the largest first, each with its most typical pictures.
     """
-    count = how_many(k)
+    count = options.clusters_argument(k)
     with open_index(folder) as index:
         view = view_of(index, overrides, quiet)
         with progress.working("looking for clusters", quiet):
             groups = view.clusters(count, names=options.names_argument(name_with))
-        titles = [", ".join(cluster.names) for cluster in groups]
         if html is not None:
-            names = [
-                f"{title or f'Cluster {number}'}: {len(cluster.pictures)} pictures"
-                for number, (title, cluster) in enumerate(zip(titles, groups, strict=True), 1)
-            ]
-            makers = row_manifest(view.row, {"k": k, "name_with": name_with})
-            _page(index, html, "Clusters", names, [c.pictures for c in groups], makers)
+            from unseen.index.pages import write_clusters  # noqa: PLC0415 - it loads Pillow
+
+            write_clusters(view, groups, html, {"k": k, "name_with": name_with})
             return
         if as_json:
             rows = [
@@ -159,33 +137,8 @@ def clusters(
             ]
             typer.echo(json.dumps(rows, indent=1))
             return
-        for number, (title, cluster) in enumerate(zip(titles, groups, strict=True), 1):
-            typer.echo(f"{number}. {title or 'cluster'}: {len(cluster.pictures)} pictures")
+        for number, cluster in enumerate(groups, 1):
+            title = ", ".join(cluster.names) or "cluster"
+            typer.echo(f"{number}. {title}: {len(cluster.pictures)} pictures")
             for hit in cluster.pictures[:3]:
                 typer.echo(f"   {index.path(hit.paths[0])}")
-
-
-def _page(
-    index: unseen.Index,
-    html: Path,
-    title: str,
-    names: list[str],
-    groups: Sequence[Sequence[Hit]],
-    makers: dict[str, Any],
-    first: str = "",
-) -> None:
-    """A section for each group."""
-    from unseen.pages import Section  # noqa: PLC0415 - it loads Pillow
-
-    sections = [
-        Section(name, list(page.items(index, group[: page.SHOWN], html, first=first)))
-        for name, group in zip(names, groups, strict=True)
-    ]
-    page.write(html, title, sections, str(index.root), makers)
-
-
-def how_many(k: str) -> int | None:
-    """A number of clusters, or None for auto."""
-    if k != AUTO and not (k.isascii() and k.isdecimal() and int(k) > 0):
-        raise SourceError(f"--k is {k!r}; a number from 1 on, or auto.")
-    return None if k == AUTO else int(k)

@@ -7,19 +7,19 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import unseen
 from unseen.cli import options, progress
 from unseen.cli.command_group import defaulting
-from unseen.cli.output_file import prepare
 from unseen.errors import StoreError
 from unseen.index.location import find
 from unseen.index.model_rows import not_encoded, options_of, preferred, select
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import versions, write_ended
+from unseen.results.result_file import check_output
 
 if TYPE_CHECKING:
     from unseen.index.view import IndexView
@@ -44,8 +44,7 @@ def group() -> None:
 def update(
     folder: Annotated[Path, typer.Argument(help="The folder to look at.")],
     only: Annotated[
-        Optional[list[Path]],  # noqa: UP045
-        typer.Argument(help="Files or folders in it; all by default.", show_default=False),
+        list[Path] | None, typer.Argument(help="Files or folders in it; all by default.")
     ] = None,
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     batch_size: options.BatchSize = None,
@@ -54,7 +53,6 @@ def update(
     ] = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """unseen index photos/ -m fast
 
@@ -88,7 +86,6 @@ def update(
 def info(
     folder: options.IndexFolder = None,
     as_json: options.AsJson = False,
-    debug: options.Debug = False,
 ) -> None:
     """unseen index info photos/
 
@@ -96,17 +93,7 @@ def info(
     """
     with open_index(folder) as index:
         facts = index.info()
-    if as_json:
-        typer.echo(json.dumps(facts.to_dict(), indent=1))
-        return
-    typer.echo(f"{facts.path}: {facts.files} files, {facts.bytes / 1e6:.1f} MB")
-    if facts.missing:
-        typer.echo(f"{facts.missing} of them are missing; `unseen index prune` forgets them")
-    for row in facts.models:
-        typer.echo(
-            f"  {row}, {row.dimension} numbers: {row.pictures} pictures, "
-            f"{row.errors} that could not be read"
-        )
+    typer.echo(json.dumps(facts.to_dict(), indent=1) if as_json else facts)
 
 
 @index.command(short_help="Forget the files that are missing.")
@@ -114,7 +101,6 @@ def prune(
     folder: options.IndexFolder = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """unseen index prune photos/
 
@@ -131,20 +117,16 @@ def prune(
 @index.command(short_help="Write everything to a parquet file.")
 def export(
     output: Annotated[Path, typer.Argument(help="A .parquet file.")],
-    folder: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--index", help="The folder of the index.", show_default="here"),
-    ] = None,
+    folder: options.IndexOption = None,
     overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """unseen index export out.parquet --index photos/
 
     A row a file and model: path, content, size, time, width, height, embedding or error.
     """
-    prepare(output, overwrite=overwrite)
+    check_output(output, overwrite=overwrite)
     with open_index(folder) as index:
         rows = index.export(output)
         models = [row.to_dict() for row in index.models()]

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import Annotated
 
 import typer
 
 from unseen.cli import options, progress
-from unseen.cli.commands.label import Name
-from unseen.cli.output import printable
 from unseen.errors import SourceError
-
-if TYPE_CHECKING:
-    from unseen.annotation.export import ExportReport
-
-SHOWN = 10  # failures and labels that are named
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(help="The folder of the pictures.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The folder to make.", show_default=False)
-    ],
+    folder: options.LabelledFolder,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make.")],
     form: Annotated[
         str, typer.Option("--format", "-f", help="folders, csv, jsonl, coco or imagefolder.")
     ] = "folders",
@@ -39,20 +30,17 @@ def export(
         bool, typer.Option("--reviewed-only", help="Only what a person gave a label.")
     ] = False,
     include: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.10
-        typer.Option(help="unsure: proposals of that pile, too.", show_default=False),
+        str | None, typer.Option(help="unsure: proposals of that pile, too.")
     ] = None,
     how: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="copy, link (symbolic) or hardlink.", show_default="copy"),
+        str | None, typer.Option(help="copy, link (symbolic) or hardlink.", show_default="copy")
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier export, and nothing else.")
     ] = False,
-    name: Name = "labels",
+    name: options.Labelling = "labels",
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """unseen label export photos/ -o dataset/ --format imagefolder
 
@@ -86,57 +74,12 @@ def export(
             overwrite=overwrite,
             progress=show,
         )
-    for path, why in report.failed[:SHOWN]:
-        progress.say(printable(f"{path}: {why}."))
-    if report.failed:
-        whole = report.pictures + len(report.failed)
-        progress.say(f"{len(report.failed)} of {whole} pictures could not be exported.")
+    for line in report.failure_lines():
+        progress.say(line)
     if not quiet:
-        _tell(report, near)
+        for line in report.lines(near):
+            progress.say(line)
     if as_json:
-        typer.echo(json.dumps(_facts(report), indent=1))
+        typer.echo(json.dumps(report.to_dict(), indent=1))
     if report.failed:
         raise typer.Exit(1)
-
-
-def _tell(report: ExportReport, near: float) -> None:
-    """What was done, and what one should know of it."""
-    parts = [f"{name} {sum(counts.values())}" for name, counts in report.counts.items()]
-    progress.say(f"{report.folder}: {report.pictures} pictures, {', '.join(parts)}.")
-    left = [f"{count} {why}" for why, count in report.left_out.items() if count]
-    if left:
-        progress.say(f"left out: {', '.join(left)}.")
-    splits = report.splits
-    if splits.groups:
-        progress.say(
-            f"{splits.groups} groups of near-duplicates were kept together, the largest of "
-            f"{splits.largest}."
-        )
-    if splits.chained:
-        progress.say(
-            f"warning: one group holds {splits.largest} of {len(splits.of)} pictures: each is near "
-            f"the next, the ends need not be. The splits are lopsided; --near above {near:g} "
-            "parts it."
-        )
-    for part, labels in splits.lacking.items():
-        if labels:
-            named = ", ".join(labels[:SHOWN]) + (", …" if len(labels) > SHOWN else "")
-            progress.say(printable(f"{part} has no picture of {len(labels)} labels: {named}."))
-    for name, its in report.folders.items():
-        progress.say(printable(f"warning: the folder of {name} is called {its}."))
-
-
-def _facts(report: ExportReport) -> dict[str, Any]:
-    splits = report.splits
-    return {
-        "folder": report.folder,
-        "pictures": report.pictures,
-        "counts": report.counts,
-        "left_out": report.left_out,
-        "failed": report.failed,
-        "folders": report.folders,
-        "lacking": splits.lacking,
-        "groups": splits.groups,
-        "largest": splits.largest,
-        "chained": splits.chained,
-    }

@@ -7,13 +7,11 @@ import sys
 import threading
 import webbrowser
 from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unseen.cli import options, progress
-from unseen.cli.commands.label import Name
 from unseen.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -23,20 +21,18 @@ NEEDED = ("starlette", "uvicorn", "httptools")
 
 
 def review(
-    folder: Annotated[Path, typer.Argument(help="The folder of the pictures.")],
-    name: Name = "labels",
+    folder: options.LabelledFolder,
+    name: options.Labelling = "labels",
     port: Annotated[
-        Optional[int],  # noqa: UP045 - typer reads it at run time on Python 3.10
-        typer.Option(min=0, max=65535, help="0 is any.", show_default="8010, or any"),
+        int | None, typer.Option(min=0, max=65535, help="0 is any.", show_default="8010, or any")
     ] = None,
     browser: Annotated[
-        Optional[bool],  # noqa: UP045
+        bool | None,
         typer.Option(
             "--open/--no-browser", help="Open a browser.", show_default="where there is a screen"
         ),
     ] = None,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """unseen label review photos/
 
@@ -58,12 +54,12 @@ def review(
             threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
         server.serve()
         if not quiet:
-            _told(session, before)
+            _show(session, before)
     finally:
         session.close()
 
 
-def _told(session: ReviewSession, before: int) -> None:
+def _show(session: ReviewSession, before: int) -> None:
     status = session.status()
     now = status["reviewed"]
     left = f", {status['left']} are left" if status["left"] else ""

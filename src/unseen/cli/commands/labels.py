@@ -10,11 +10,11 @@ import typer
 import unseen
 from unseen.cli import label_options, options, progress
 from unseen.cli.commands.labels_doctor import doctor
-from unseen.cli.output import unwritable
-from unseen.cli.output_file import prepare
+from unseen.cli.options import LabelOptions
 from unseen.errors import LabelError
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import manifest, write_manifest
+from unseen.results.result_file import check_output, writing
 
 labels = typer.Typer(no_args_is_help=True)
 
@@ -30,14 +30,13 @@ def group() -> None:
 @labels.command("compile", short_help="Encode a label set for a model, once.")
 @options.loads_model()
 def compile_labels(
-    source: Annotated[str, typer.Argument(help="A label file, or labels separated by commas.")],
+    source: options.LabelSource,
     output: Annotated[Path, typer.Option("--output", "-o", help="A .safetensors file.")],
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     template: options.Template = None,
     unknown: options.Unknown = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """unseen labels compile labels.yaml -o animals.safetensors
 
@@ -47,15 +46,15 @@ def compile_labels(
         raise LabelError(f"{output}: a compiled label set is a .safetensors file.")
     if unknown and "auto" in unknown:
         raise LabelError("--unknown auto is not a label; give it to unseen classify.")
-    prepare(output, overwrite=overwrite)
+    check_output(output, overwrite=overwrite)
     classifier = unseen.load(load_options)
-    compiled = label_options.compiled(classifier, source, template, unknown or (), quiet)
+    compiled = label_options.compile_labels(
+        classifier, LabelOptions(source, template, unknown), quiet=quiet
+    )
     how = {"precision": load_options.precision}
-    try:
+    with writing(output):
         compiled.save(output)
         write_manifest(output, manifest(classifier.model, compiled, how))
-    except OSError as error:
-        raise unwritable(output, error) from None
     if not quiet:
         prompts = sum(len(own) for own in compiled.prompts)
         name = load_options.model

@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated
 
 import typer
 
 import unseen
 from unseen.cli import options, progress
 from unseen.cli.commands.index import as_indexed
-from unseen.cli.output import printable, write_json, write_lines
+from unseen.cli.output import write_json, write_lines
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
-
-if TYPE_CHECKING:
-    from unseen.label_lint import Finding
-
-WIDTH = 100
-SHOWN = 10  # findings of one kind
-SEVERITIES = ("error", "warning", "note")
-INDENT = " " * 9
 
 
 @options.loads_model(refused={"adapter": "it looks at words, and an adapter takes their place"})
 def doctor(
-    source: Annotated[str, typer.Argument(help="A label file, or labels separated by commas.")],
+    source: options.LabelSource,
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     given: frozenset[str] = frozenset(),
     template: options.Template = None,
     unknown: options.Unknown = None,
     pictures: Annotated[
-        Optional[list[str]],  # noqa: UP045 - typer reads it at run time on Python 3.10
-        typer.Option(
-            "--pictures", "-p", help="Pictures, without labels, to try them on.", show_default=False
-        ),
+        list[str] | None,
+        typer.Option("--pictures", "-p", help="Pictures, without labels, to try them on."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on warnings, too.")] = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """unseen labels doctor labels.txt -m fast --pictures photos/
 
@@ -49,7 +35,7 @@ def doctor(
     does. Exit status 1 when something is an error.
     """
     from unseen.index.stored import embeddings_of  # noqa: PLC0415 - it loads what computes
-    from unseen.label_lint import by_severity, examine, look_at  # noqa: PLC0415
+    from unseen.label_lint import by_severity, examine, look_at, report_text  # noqa: PLC0415
 
     if pictures:
         load_options = as_indexed(load_options, given, pictures, quiet)
@@ -80,36 +66,6 @@ def doctor(
         }
         write_json(facts)
     else:
-        write_lines(_report(findings, len(subject.names)))
+        write_lines(report_text.lines(findings, len(subject.names)))
     if failed:
         raise typer.Exit(1)
-
-
-def _report(findings: list[Finding], labels: int) -> Iterator[str]:
-    shown: Counter[str] = Counter()
-    for finding in findings:
-        shown[finding.kind] += 1
-        if shown[finding.kind] > SHOWN:
-            continue
-        about = ", ".join(finding.labels[:SHOWN]) + (" …" if len(finding.labels) > SHOWN else "")
-        yield printable(f"{finding.severity:<9}{finding.kind}{f': {about}' if about else ''}")
-        yield from _wrapped("", finding.problem)
-        yield from _wrapped("do: ", finding.advice)
-        if finding.effect:
-            yield from _wrapped("then: ", finding.effect)
-        if finding.pictures:
-            yield from _wrapped("such as: ", ", ".join(finding.pictures))
-    if findings:
-        yield ""
-    for kind, count in shown.items():
-        if count > SHOWN:
-            yield f"{kind}: {count - SHOWN} more (--json has all)"
-    counts = Counter(finding.severity for finding in findings)
-    said = [f"{counts[s]} {s}{'' if counts[s] == 1 else 's'}" for s in SEVERITIES]
-    yield f"{labels} labels: {', '.join(said)}"
-
-
-def _wrapped(head: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        printable(head + text), WIDTH, initial_indent=INDENT, subsequent_indent=INDENT
-    )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -25,14 +25,10 @@ from unseen.sources.registry import reader_of
 @options.loads_model()
 @options.takes_labels()
 def organize(
-    folder: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
-        typer.Argument(help="The folder of the pictures.", show_default=False),
-    ] = None,
+    folder: Annotated[Path | None, typer.Argument(help="The folder of the pictures.")] = None,
     label_options: LabelOptions = NO_LABEL_OPTIONS,
     into: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--into", help="Where a folder for each label is made.", show_default=False),
+        Path | None, typer.Option("--into", help="Where a folder for each label is made.")
     ] = None,
     copy: Annotated[bool, typer.Option("--copy", help="Copy the files: the default.")] = False,
     link: Annotated[bool, typer.Option("--link", help="Make symbolic links.")] = False,
@@ -43,15 +39,13 @@ def organize(
     ] = 0.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     undo: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--undo", help="Undo a run with the file that it wrote.", show_default=False),
+        Path | None, typer.Option("--undo", help="Undo a run with the file that it wrote.")
     ] = None,
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     given: frozenset[str] = frozenset(),
     batch_size: options.BatchSize = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """unseen organize photos/ -l cat,dog --into sorted/ --dry-run
 

@@ -6,43 +6,32 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
-from unseen.cli import options, page, progress
+from unseen.cli import options, progress
 from unseen.cli.commands.index import open_index, view_of
-from unseen.results.manifest import row_manifest
 
 
 @options.loads_recorded_model(refused={"adapter": options.NO_LABELS})
 def search(
     queries: Annotated[
         list[str],
-        typer.Argument(
-            help="Words, or pictures; WEIGHT:WORDS weighs one, such as 0.5:snow.",
-            show_default=False,
-        ),
+        typer.Argument(help="Words, or pictures; WEIGHT:WORDS weighs one, such as 0.5:snow."),
     ],
     without: Annotated[
-        Optional[list[str]],  # noqa: UP045 - typer reads it at run time on Python 3.10
-        typer.Option(
-            "--not", help="Words or a picture to subtract. Repeatable.", show_default=False
-        ),
+        list[str] | None, typer.Option("--not", help="Words or a picture to subtract. Repeatable.")
     ] = None,
-    folder: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--index", help="The folder of the index.", show_default="here"),
-    ] = None,
+    folder: options.IndexOption = None,
     top: Annotated[int, typer.Option(min=1, help="At most so many pictures.")] = 50,
     overrides: Mapping[str, Any] = options.NO_OVERRIDES,
     exhaustive: Annotated[
         bool, typer.Option("--exhaustive", help="Compare every vector, however many there are.")
     ] = False,
-    html: page.Html = None,
+    html: options.Html = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """unseen search "a red bicycle in the snow" --index photos/
 
@@ -57,14 +46,9 @@ def search(
         )
         hits = view.search(query, top=top, approximate=False if exhaustive else None)
         if html is not None:
-            from unseen.pages import Section  # noqa: PLC0415 - it loads Pillow
+            from unseen.index.pages import write_search  # noqa: PLC0415 - it loads Pillow
 
-            title = ", ".join(queries) + "".join(f", not {text}" for text in without or ())
-            full = max((hit.cosine for hit in hits), default=1.0)
-            section = Section(title, list(page.items(index, hits, html)), full=max(full, 1e-6))
-            facts = {"queries": queries, "not": without or [], "top": top}
-            note = f"{len(hits)} of {index.root}"
-            page.write(html, title, [section], note, row_manifest(view.row, facts))
+            write_search(view, hits, html, queries, without or (), top=top)
             return
         if as_json:
             typer.echo(json.dumps([asdict(hit) for hit in hits], indent=1))

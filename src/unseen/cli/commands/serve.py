@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -39,41 +39,38 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, envvar="UNSEEN_PORT")] = 8000,
     index: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
-        typer.Option(envvar="UNSEEN_INDEX", help="The folder of an index, for search."),
+        Path | None, typer.Option(envvar="UNSEEN_INDEX", help="The folder of an index, for search.")
     ] = None,
     adapter: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(envvar="UNSEEN_ADAPTER", help="A file that `unseen adapt` made."),
+        Path | None, typer.Option(envvar="UNSEEN_ADAPTER", help="A file that `unseen adapt` made.")
     ] = None,
     labels: Annotated[
-        Optional[list[Path]],  # noqa: UP045
+        list[Path] | None,
         typer.Option("--labels", "-l", help="A label file: a label set of its name. Repeatable."),
     ] = None,
     keys: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(envvar="UNSEEN_KEYS", help="A file that `unseen keys add` made."),
+        Path | None, typer.Option(envvar="UNSEEN_KEYS", help="A file that `unseen keys add` made.")
     ] = None,
     urls: Annotated[
         bool, typer.Option("--urls", help="Fetch pictures from public URLs that clients name.")
     ] = False,
     url_host: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="HOST or HOST:PORT to fetch from although it is private. Repeatable."),
     ] = None,
     cors: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="An origin whose pages may ask: https://example.org. Repeatable."),
     ] = None,
     allow_host: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="A name by which clients call a server on loopback. Repeatable."),
     ] = None,
     workers: Annotated[
         int, typer.Option(min=1, max=64, envvar="UNSEEN_WORKERS", help="Processes.")
     ] = 1,
     batch_size: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(
             min=1,
             help="Pictures that the network takes at once.",
@@ -83,7 +80,6 @@ def serve(
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     given: frozenset[str] = frozenset(),
     quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """unseen serve --port 8000
 
@@ -93,7 +89,7 @@ def serve(
     for name in NEEDED:
         if find_spec(name) is None:
             raise MissingExtraError("unseen serve", library=name, extra="serve")
-    from unseen.web.security import is_loopback  # noqa: PLC0415
+    from unseen.web.security import address, is_loopback  # noqa: PLC0415
     from unseen.web.server import process  # noqa: PLC0415
     from unseen.web.server.core.settings import Settings  # noqa: PLC0415
     from unseen.web.server.http import keys as key_files  # noqa: PLC0415 - an extra
@@ -128,14 +124,10 @@ def serve(
     # and several workers download nothing twice.
     classifier = unseen.load(settings.model_options())
     if not quiet:
-        progress.say(f"unseen serves {model} at http://{_shown(host)}:{port}  (Ctrl-C ends it)")
+        progress.say(f"unseen serves {model} at {address(host, port)}  (Ctrl-C ends it)")
         if not (keys or hashes) and not is_loopback(host):
             progress.say("warning: everybody who reaches this address may use it; see --keys.")
     sys.exit(process.serve(settings, classifier))
-
-
-def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else {"0.0.0.0": "127.0.0.1"}.get(host, host)
 
 
 keys = typer.Typer(no_args_is_help=True)

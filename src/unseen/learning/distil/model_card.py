@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.errors import ModelError
 from unseen.evaluation.bootstrap import proportion
 from unseen.evaluation.metrics import ece, nll
 from unseen.learning.distil.training import TrainingData, Trial
 from unseen.models import catalog, families, hub
 from unseen.models.families import distilled
 from unseen.prediction.score import softmax
+from unseen.system.printable import printable
 
 Floats = NDArray[np.floating[Any]]
+
+# Of the report of `unseen distil`: what a figure says → its key in the card.
+SUMMARY_FIGURES = {
+    "agrees with its teacher": "agreement",
+    "right, of reviewed pictures": "accuracy",
+    "its teacher, of the same": "teacher_accuracy",
+    "right, of sure ones drawn for review": "drawn",
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,14 @@ class Teacher:
         if known is None:
             return cls(name, revision, fingerprint)
         return cls(name, revision, fingerprint, known.licence, known.commercial, known.note)
+
+    def require_commercial(self) -> None:
+        """Raises ModelError unless its licence is known to allow commercial use."""
+        if self.commercial is not True:
+            raise ModelError(
+                f"{self.name}: its licence is not known to allow commercial use; leave "
+                "--commercial out when that allows your use."
+            )
 
     def licence_line(self) -> str:
         """What its licence means for what it taught, as far as that is known."""
@@ -124,6 +142,20 @@ def teacher_facts(teacher: Teacher) -> dict[str, Any]:
     return {**asdict(teacher), "means": teacher.licence_line()}
 
 
+def read_card(file: str | Path) -> dict[str, Any]:
+    """The model card in a file of `unseen distil`. Raises ModelError."""
+    return families.read(hub.locate(str(file))).card
+
+
+def text(card: dict[str, Any], file: str) -> str:
+    """The page of a card that was read from a file, safe to print. Raises ModelError."""
+    try:
+        lines = markdown(card, Path(file).name).splitlines()
+    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise ModelError(f"{file}: its model card is damaged: {error!r}.") from None
+    return "\n".join(printable(line) for line in lines)
+
+
 def markdown(card: dict[str, Any], name: str) -> str:
     """The card as a page for people."""
     teacher, figures, head = card["teacher"], card["figures"], card["head"]
@@ -164,6 +196,37 @@ def markdown(card: dict[str, Any], name: str) -> str:
     lines += ["", "## How fast", "", *_speed(card["latency"])]
     lines += ["", "## What it learnt from", "", *_training_pictures(card)]
     return "\n".join(lines) + "\n"
+
+
+def summary_lines(card: dict[str, Any], output: Path) -> Iterator[str]:
+    """The report of `unseen distil`: what a classifier learnt from, and how good it is."""
+    used, figures, head = card["pictures"], card["figures"], card["head"]
+    left_out = ", ".join(f"{n} {why}" for why, n in used["left_out"].items() if n)
+    yield (
+        f"{len(card['labels'])} labels, from {used['reviewed']} reviewed pictures and "
+        f"{used['proposed']} as proposed" + (f"; left out: {left_out}" if left_out else "")
+    )
+    if card["untaught"]:
+        yield f"no pictures, and so left out: {printable(', '.join(card['untaught']))}"
+    kind = f"a hidden layer of {head['hidden']}" if head["hidden"] else "linear"
+    yield f"head: {kind}, penalty {head['penalty']:g}; {figures['held_out']} pictures held out:"
+    for what, key in SUMMARY_FIGURES.items():
+        figure = figures[key]
+        if figure is not None:
+            low, high = 100 * figure["low"], 100 * figure["high"]
+            part = f"{100 * figure['right'] / figure['of']:.1f} %"
+            yield (
+                f"  {what:42} {figure['right']:>5} of {figure['of']:<5} {part:>7} "
+                f"({low:.0f} to {high:.0f})"
+            )
+    if card["latency"] is not None:
+        small, large = (card["latency"][key]["net"] for key in ("student_ms", "teacher_ms"))
+        ratio = card["latency"]["ratio"]["net"]
+        yield (
+            f"image net, here: {small:.1f} ms; its teacher's {large:.1f} ms, {ratio:.2f} times that"
+        )
+    yield f"teacher: {card['teacher']['name']}; its licence: {card['teacher']['means']}"
+    yield f"{output}: {card['bytes'] / 1e6:.1f} MB; beside it, {output.stem}.card.md"
 
 
 def _head(head: dict[str, Any]) -> str:

@@ -1,0 +1,118 @@
+"""How far a labelling is, and how good: as data for JSON, and as text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from unseen.annotation.labelling import Audit, Labelling, Status
+from unseen.annotation.pictures import ERROR, NONE, SURE, UNSURE
+from unseen.system.printable import printable
+
+SHOWN = 20  # labels of a table
+NAMED = 5  # labels without a picture that are named
+LEVELS = (0.9, 0.95, 0.99)  # stricter thresholds, of which the report says what they would do
+
+
+@dataclass(frozen=True)
+class LabellingProgress:
+    """What a labelling holds; `str` gives the report of `unseen label info`.
+
+    `counts`: pictures of each label, and of "" those without one. `audits`: the audit of each of
+    the stricter thresholds. `failures`: pictures that could not be read, and why.
+    """
+
+    file: str
+    manifest: Mapping[str, Any]
+    names: tuple[str, ...]
+    status: Status
+    counts: Mapping[str, int]
+    audits: Mapping[float, Audit | None]
+    failures: Sequence[tuple[str, str]]
+
+    @property
+    def doubtful(self) -> int:
+        """Pictures that the model is not sure of."""
+        return self.status.piles[UNSURE] + self.status.piles[NONE]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "labelling": self.file,
+            "model": self.manifest["model"],
+            "fingerprint": self.manifest["fingerprint"],
+            "options": self.manifest["options"],
+            **asdict(self.status),
+            "audit_from": {
+                str(level): audit and asdict(audit) for level, audit in self.audits.items()
+            },
+            "labels": {name: self.counts.get(name, 0) for name in self.names},
+            "without_label": self.counts.get("", 0),
+        }
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        status = self.status
+        piles = ", ".join(
+            f"{count} {'none of these' if pile == NONE else pile}"
+            for pile, count in status.piles.items()
+            if count or pile in (SURE, UNSURE)
+        )
+        yield f"{sum(status.piles.values())} pictures: {piles}"
+        labelled = Counter({name: count for name, count in self.counts.items() if name})
+        for name, count in labelled.most_common(SHOWN):
+            yield f"  {count:>7}  {printable(name)}"
+        if len(labelled) > SHOWN:
+            rest = labelled.most_common()[SHOWN:]
+            pictures = sum(count for _, count in rest)
+            yield f"  {pictures:>7}  of {len(rest)} other labels; --json has all"
+        idle = [name for name in self.names if not labelled.get(name)]
+        if idle:
+            shown = ", ".join(idle[:NAMED]) + (", …" if len(idle) > NAMED else "")
+            yield f"no picture of {len(idle)} labels: {printable(shown)}"
+        if status.reviewed:
+            yield from self._reviewed()
+
+    def _reviewed(self) -> Iterator[str]:
+        status, verdicts = self.status, self.status.verdicts
+        yield (
+            f"reviewed: {status.reviewed} ({verdicts['label']} got a label, {verdicts['none']} "
+            f"none of these, {verdicts['skip']} skipped); the model was right on {status.right} "
+            f"of {status.judged}, doubtful ones first"
+        )
+        if status.audit is None:
+            yield "of the sure pile nothing was reviewed at random yet"
+            return
+        yield f"sure pile, at random: {_share(status.audit)}"
+        for level, audit in self.audits.items():
+            if audit is not None and audit.reviewed < status.audit.reviewed:
+                yield f"  only from {level:g} on: {_share(audit)}"
+
+
+def progress_of(labelling: Labelling) -> LabellingProgress:
+    """What a labelling holds. Reads each of its pictures' rows."""
+    counts: Counter[str] = Counter()
+    failures = []
+    for picture in labelling.pictures():
+        counts[picture.label or ""] += picture.pile != ERROR
+        if picture.error is not None:
+            failures.append((picture.paths[0], picture.error))
+    return LabellingProgress(
+        str(labelling.path),
+        labelling.manifest,
+        tuple(labelling.names),
+        labelling.status(),
+        counts,
+        {level: labelling.audit(level) for level in LEVELS},
+        failures,
+    )
+
+
+def _share(audit: Audit) -> str:
+    return (
+        f"right on {audit.right} of {audit.reviewed}, so {audit.low:.0%} to {audit.high:.0%} of all"
+    )

@@ -1,0 +1,136 @@
+"""What is known of a model, as text: one of the table of known checkpoints, or the whole table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from unseen.errors import ModelError
+from unseen.models import catalog, hub
+
+USE = {True: "yes", False: "no", None: "?"}
+COMMERCIAL_USE = {True: "allowed", False: "not allowed", None: "left open"}
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """A row of the table of known checkpoints, its short names, and whether it is downloaded.
+
+    `str` gives lines for people.
+    """
+
+    model: catalog.KnownModel
+    aliases: tuple[catalog.Alias, ...]
+    here: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            **asdict(self.model),
+            "multilingual": self.model.multilingual,
+            "aliases": [alias.name for alias in self.aliases],
+            "here": self.here,
+        }
+
+    def __str__(self) -> str:
+        model = self.model
+        top1 = f"{model.imagenet_top1} % ({model.source})" if model.source else ""
+        facts = {
+            "model": model.id,
+            "family": model.family,
+            "parameters": f"{model.parameters_millions:g} million",
+            "picture": f"{model.image_size} x {model.image_size}",
+            "download": size_text(model.download_mb),
+            "on this machine": "yes" if self.here else "no",
+            "licence": model.licence,
+            "commercial use": COMMERCIAL_USE[model.commercial],
+            "languages": ", ".join(model.languages).replace(catalog.MANY, "many"),
+            "ImageNet top-1": top1,
+            "note": model.note,
+        }
+        lines = [f"{name:<15}  {value}" for name, value in facts.items() if value]
+        lines += [f"{'short name':<15}  {alias.name}: {alias.reason}" for alias in self.aliases]
+        return "\n".join(lines)
+
+
+def describe(model: catalog.KnownModel) -> ModelFacts:
+    """A row of the table, with what depends on this machine and on the short names."""
+    aliases = tuple(alias for alias in catalog.aliases() if alias.id == model.id)
+    return ModelFacts(model, aliases, is_downloaded(model.id))
+
+
+def describe_name(name: str) -> ModelFacts:
+    """What is known of a hub id or short name. Raises ModelError for one that is not in the table.
+
+    >>> from unseen.models.description import describe_name
+    >>> describe_name("fast").model.family
+    'siglip'
+    """
+    known = catalog.find(catalog.resolve(name))
+    if known is None:
+        similar = catalog.suggest(name)
+        hint = (
+            f"did you mean {' or '.join(similar)}?" if similar else "`unseen models` lists those."
+        )
+        raise ModelError(f"{name!r} is not one of the known checkpoints; {hint}")
+    return describe(known)
+
+
+def is_downloaded(model: str) -> bool:
+    """As `hub.is_here`, whose library takes a while to load, asked only when there is a trace."""
+    if model == hub.BUILTIN:
+        return True
+    return (hub_folder() / f"models--{model.replace('/', '--')}").is_dir() and hub.is_here(model)
+
+
+def hub_folder() -> Path:
+    """Where huggingface_hub keeps models, by its own rules."""
+    environment = os.environ
+    cache = environment.get("XDG_CACHE_HOME") or "~/.cache"
+    home = environment.get("HF_HOME") or f"{cache}/huggingface"
+    named = environment.get("HF_HUB_CACHE") or environment.get("HUGGINGFACE_HUB_CACHE")
+    return Path(os.path.expandvars(named or f"{home}/hub")).expanduser()
+
+
+def size_text(megabytes: float) -> str:
+    """The size of a download.
+
+    >>> from unseen.models.description import size_text
+    >>> size_text(0), size_text(600), size_text(1530)
+    ('none', '600 MB', '1.5 GB')
+    """
+    if megabytes == 0:
+        return "none"
+    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes} MB"
+
+
+def table(models: Sequence[ModelFacts]) -> Iterator[str]:
+    """A table as wide as its longest id needs; what varies most in length stands last."""
+    rows = [facts.model for facts in models]
+    sources = list(dict.fromkeys(row.source for row in rows if row.source))
+    width = max(len(row.id) for row in rows)
+    yield f"  {'model':<{width}} {'download':>8} {'px':>4}  {'top-1':<8} {'use':<3} licence"
+    for facts in models:
+        row = facts.model
+        top1 = ""
+        if row.imagenet_top1 is not None and row.source is not None:
+            top1 = f"{row.imagenet_top1:.1f} [{sources.index(row.source) + 1}]"
+        yield (
+            f"{'*' if facts.here else ' '} {row.id:<{width}} {size_text(row.download_mb):>8} "
+            f"{row.image_size:>4}  {top1:<8} {USE[row.commercial]:<3} {row.licence}"
+        )
+    yield ""
+    yield "* on this machine; px: side of the picture; use: whether commercial use is allowed,"
+    yield "? where licence and model card leave it open (`unseen models info ID` says why)"
+    if sources:
+        yield "top-1: zero-shot on ImageNet in percent, as published in"
+    for number, source in enumerate(sources, 1):
+        yield f"  [{number}] {source}"
+    ids = {row.id for row in rows}
+    if short := [alias for alias in catalog.aliases() if alias.id in ids]:
+        yield "short names, for -m as well:"
+    for alias in short:
+        yield f"  {alias.name:<12} {alias.id}"

@@ -1,0 +1,81 @@
+"""Predictions as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from unseen.prediction.prediction import Prediction
+from unseen.system.printable import named, printable
+
+BAR_WIDTH = 24
+EIGHTHS = " ▏▎▍▌▋▊▉"
+TOP = 3  # labels of a picture that has one line
+
+
+@dataclass(frozen=True)
+class TextStyle:
+    """How predictions are shown.
+
+    `single`: every label with a bar, instead of a line a picture. `coverage`: how often the right
+    label is among the likely ones. `encoding`: of the terminal, which may have no blocks for bars.
+    `width`: how many columns of it a text takes.
+    """
+
+    single: bool = False
+    coverage: float | None = None
+    encoding: str = "utf-8"
+    width: Callable[[str], int] = len
+
+
+DEFAULT_STYLE = TextStyle()
+
+
+def prediction_text(prediction: Prediction, style: TextStyle = DEFAULT_STYLE) -> Iterator[str]:
+    """The lines of a prediction.
+
+    >>> from unseen.prediction.prediction import Prediction, Scored
+    >>> cat = Prediction("1.jpg", (Scored("cat", 0.9, 0.3), Scored("dog", 0.1, 0.2)))
+    >>> [*prediction_text(cat)]
+    ['1.jpg  cat 90.0%, dog 10.0%']
+    """
+    if not prediction.ok:
+        yield f"error: {named(prediction.source, str(prediction.error))}"
+    elif style.single:
+        yield printable(prediction.source)
+        yield from _every_label(prediction, style)
+    else:
+        parts = [f"{printable(s.label)} {s.score:.1%}" for s in prediction.ranking[:TOP]]
+        if prediction.rejected:
+            parts = [f"unknown (evidence {prediction.evidence:.1f})", *parts[:1]]
+        if prediction.likely is not None:
+            parts.append(_likely(prediction.likely, style))
+        yield f"{printable(prediction.source)}  {', '.join(parts) or 'unknown'}"
+
+
+def _every_label(prediction: Prediction, style: TextStyle) -> Iterator[str]:
+    labels = [printable(s.label) for s in prediction.ranking]
+    column = max(map(style.width, labels), default=0)
+    for label, s in zip(labels, prediction.ranking, strict=True):
+        pad = " " * (column - style.width(label))
+        yield f"  {label}{pad}  {_bar(s.score, style.encoding)} {s.score:6.1%}"
+    if not prediction.ranking:
+        yield "  unknown: no label reached its score"
+    if prediction.rejected:
+        yield f"  unknown: too little evidence ({prediction.evidence:.1f})"
+    if prediction.likely is not None:
+        yield f"  {_likely(prediction.likely, style)}"
+
+
+def _likely(labels: tuple[str, ...], style: TextStyle) -> str:
+    return f"with {style.coverage:.0%} coverage: {', '.join(map(printable, labels))}"
+
+
+def _bar(score: float, encoding: str) -> str:
+    whole, rest = divmod(round(score * BAR_WIDTH * 8), 8)
+    bar = "█" * whole + (EIGHTHS[rest] if rest else "")
+    try:
+        bar.encode(encoding)
+    except UnicodeEncodeError:
+        bar = "#" * round(score * BAR_WIDTH)
+    return f"{bar:<{BAR_WIDTH}}"
