@@ -28,7 +28,8 @@ if TYPE_CHECKING:  # the command line starts without them
     from unseen.prediction.calibration import Calibration
     from unseen.types import LabelsLike, TemplateLike
 
-HOW = ("copy", "link", "move")
+DONE = {"copy": "copied", "link": "linked", "move": "moved"}
+HOW = tuple(DONE)
 NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]')  # on some system or other
 DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # no files on Windows
 LONGEST = 200  # bytes of a name: systems take 255, and a number may follow
@@ -44,7 +45,33 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Organized:
+class Filing:
+    """Files that were put into folders, or would be; `str` says so to people.
+
+    `undo`: the file that `take_back` undoes it with. None: nothing was done.
+    """
+
+    steps: tuple[Step, ...]
+    undo: Path | None
+    into: Path
+    how: str
+
+    def __str__(self) -> str:
+        if self.undo is None:
+            return "\n".join(f"{step.source} -> {step.target}" for step in self.steps)
+        done = f"{len(self.steps)} files {DONE[self.how]} to {self.into}"
+        return f"{done}; undo it: unseen organize --undo {self.undo}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "undo": None if self.undo is None else str(self.undo),
+            "steps": [asdict(step) for step in self.steps],
+        }
+
+
+@dataclass(frozen=True)
+class Organized(Filing):
     """What `organize` did, or would do.
 
     Parameters
@@ -53,12 +80,14 @@ class Organized:
         The files and where they went, or would go.
     undo : Path, optional
         The file that `take_back` undoes the run with. None: nothing was done.
+    into : Path
+        The folder of the labels' folders.
+    how : str
+        ``copy``, ``link`` or ``move``.
     summary : RunSummary
         How many pictures were looked at, and which could not be read.
     """
 
-    steps: tuple[Step, ...]
-    undo: Path | None
     summary: RunSummary
 
 
@@ -133,7 +162,7 @@ def organize(
     options |= {} if unknown is None else {"unknown": unknown}
     if decision.calibration is not None:
         options["calibration"] = decision.calibration.to_data()
-    made = manifest(classifier.model, compiled, options)
+    facts = manifest(classifier.model, compiled, options)
     if encoded is None:
         encoded = classifier.encoder.stream_images(str(folder), batch_size=batch_size)
     summary = RunSummary()
@@ -148,23 +177,23 @@ def organize(
             if prediction.label is not None:
                 yield Path(prediction.source), prediction.label
 
-    steps, undo = put_into_folders(files(), Path(into), how, dry_run=dry_run)
+    filing = put_into_folders(files(), Path(into), how, dry_run=dry_run)
     summary.seconds = time.perf_counter() - started
     summary.complete = True
-    if undo is not None:
-        write_ended(undo, made, summary.pictures, summary.errors)
-    return Organized(steps, undo, summary)
+    if filing.undo is not None:
+        write_ended(filing.undo, facts, summary.pictures, summary.errors)
+    return Organized(filing.steps, filing.undo, filing.into, how, summary)
 
 
 def put_into_folders(
     files: Iterable[tuple[Path, str]], into: Path, how: str, *, dry_run: bool
-) -> tuple[tuple[Step, ...], Path | None]:
-    """Each (file, folder's name) → the steps, and the file that undoes them; None: not done."""
+) -> Filing:
+    """Put each (file, folder's name) into its folder, or with `dry_run` say where it would go."""
     steps = plan(files, into, how)
     if dry_run:
-        return tuple(steps), None
+        return Filing(tuple(steps), None, into, how)
     undo = into / f"unseen-undo-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
-    return tuple(carry_out(steps, undo)), undo
+    return Filing(tuple(carry_out(steps, undo)), undo, into, how)
 
 
 def folder_name(label: str) -> str:

@@ -38,6 +38,9 @@ HUB_SECONDS = 3.0
 REINSTALL = 'pip install --force-reinstall "unseen", and report it if that does not help'
 
 
+SIGNS = {True: "ok", False: "BAD", None: ""}
+
+
 @dataclass(frozen=True)
 class Finding:
     """One line of the report. `ok` None: a fact, neither good nor bad."""
@@ -46,6 +49,10 @@ class Finding:
     value: str
     ok: bool | None = None
     advice: str = ""
+
+    def __str__(self) -> str:
+        line = f"{self.name:<28}{SIGNS[self.ok]:<5}{self.value}"
+        return f"{line}\n{'':<33}{self.advice}" if self.advice else line
 
 
 def examine() -> Iterator[Finding]:

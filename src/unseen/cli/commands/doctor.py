@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import typer
 
 from unseen.cli import options
-
-if TYPE_CHECKING:
-    from unseen.diagnostics.doctor import Finding
-
-SIGNS = {True: "ok", False: "BAD", None: ""}
 
 
 def doctor(as_json: options.AsJson = False) -> None:
@@ -28,14 +22,8 @@ def doctor(as_json: options.AsJson = False) -> None:
     for finding in examine():
         findings.append(finding)
         if not as_json:
-            _show(finding)
+            typer.echo(finding)
     if as_json:
         typer.echo(json.dumps([asdict(f) for f in findings], indent=1))
     if any(f.ok is False for f in findings):
         raise typer.Exit(1)
-
-
-def _show(finding: Finding) -> None:
-    typer.echo(f"{finding.name:<28}{SIGNS[finding.ok]:<5}{finding.value}")
-    if finding.advice:
-        typer.echo(f"{'':<33}{finding.advice}")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unseen.annotation.organize import put_into_folders
 from unseen.cli import options, progress
 from unseen.cli.commands.index import open_index, view_of
-from unseen.cli.commands.organize import done_or_shown
+from unseen.cli.commands.organize import show as show_filing
 
 if TYPE_CHECKING:
     from unseen.index.hits import Hit
@@ -50,7 +51,8 @@ def duplicates(
             files = [[index.path(path) for hit in group for path in hit.paths] for group in groups]
             # Their folders are kept: two of one name stay apart, and a reader sees where they were.
             others = ((p, p.parent.name) for group in files for p in group[1:])
-            done_or_shown(others, move_to, "move", dry_run=dry_run, as_json=as_json, quiet=quiet)
+            filing = put_into_folders(others, move_to, "move", dry_run=dry_run)
+            show_filing(filing, as_json=as_json, quiet=quiet)
             return
         how = {"threshold": threshold, "keep": keep}
         _show(view, "Duplicates", groups, html, how, as_json=as_json, quiet=quiet)

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
-import webbrowser
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from unseen import web
 from unseen.cli import options, progress
-from unseen.errors import MissingExtraError
-
-if TYPE_CHECKING:
-    from unseen.web.review.session import ReviewSession
-
-NEEDED = ("starlette", "uvicorn", "httptools")
 
 
 def review(
@@ -39,10 +29,8 @@ def review(
     A page, on this machine only, on which to accept, change or skip what was proposed: one key a
     picture, the most useful ones first. May be stopped at any time and goes on where it was.
     """
-    for library in NEEDED:
-        if find_spec(library) is None:
-            raise MissingExtraError("unseen label review", library=library, extra="serve")
-    from unseen.web.review.process import ReviewServer  # noqa: PLC0415
+    web.check_libraries("unseen label review", web.REVIEW_LIBRARIES)
+    from unseen.web.review.process import ReviewServer, has_screen  # noqa: PLC0415
     from unseen.web.review.session import ReviewSession  # noqa: PLC0415 - an extra
 
     session = ReviewSession(folder, name)
@@ -50,25 +38,11 @@ def review(
         before = session.status()["reviewed"]
         server = ReviewServer(session, port)
         progress.say(f"review {folder} at {server.address}  (Ctrl-C ends it)")
-        if _has_screen() if browser is None else browser:
-            threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
+        if has_screen() if browser is None else browser:
+            server.open_page()
         server.serve()
         if not quiet:
-            _show(session, before)
+            for line in session.summary(before):
+                progress.say(line)
     finally:
         session.close()
-
-
-def _show(session: ReviewSession, before: int) -> None:
-    status = session.status()
-    now = status["reviewed"]
-    left = f", {status['left']} are left" if status["left"] else ""
-    progress.say(f"{now} of {status['total']} pictures are reviewed, {now - before} now{left}.")
-    progress.say(f"next: {status['commands'][0]}")
-
-
-def _has_screen() -> bool:
-    """Whether a browser would have a window: not over ssh, where it would take the terminal."""
-    if sys.platform in ("win32", "darwin"):
-        return "SSH_CONNECTION" not in os.environ
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

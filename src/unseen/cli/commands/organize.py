@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import unseen
-from unseen.annotation import organize as filing
+from unseen.annotation.organize import Filing, take_back
 from unseen.cli import options, progress
 from unseen.cli.commands.index import as_indexed
 from unseen.cli.label_options import compile_labels, load_calibration
@@ -53,7 +51,7 @@ def organize(
     is overwritten; what was done is written to a file, and --undo takes it back.
     """
     if undo is not None:
-        steps = list(filing.take_back(undo))
+        steps = list(take_back(undo))
         undone = sum(done for _, done in steps)
         progress.say(f"{undone} of {len(steps)} undone.")
         raise typer.Exit(0 if undone == len(steps) else 1)
@@ -70,8 +68,8 @@ def organize(
     classifier = unseen.load(load_options)
     compiled = compile_labels(classifier, label_options, quiet=quiet)
     calibration = load_calibration(compiled, label_options, quiet=quiet)
-    with progress.pictures(quiet) as show:
-        encoded = embeddings_of(folder, classifier.encoder, batch_size=batch_size, progress=show)
+    with progress.pictures(quiet) as report:
+        encoded = embeddings_of(folder, classifier.encoder, batch_size=batch_size, progress=report)
     how = "move" if move else "link" if link else "copy"
     with progress.counting(count(str(folder)), quiet) as counter:
         organized = unseen.organize(
@@ -88,44 +86,16 @@ def organize(
             batch_size=batch_size,
             progress=counter.show,
         )
-    _show(organized.steps, organized.undo, into, how, as_json=as_json, quiet=quiet)
+    show(organized, as_json=as_json, quiet=quiet)
     progress.end(organized.summary, "")
 
 
-def done_or_shown(
-    files: Iterable[tuple[Path, str]],
-    into: Path,
-    how: str,
-    *,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
-) -> Path | None:
-    """Put files into folders, or say where they would go → the file that undoes it, if any."""
-    steps, undo = filing.put_into_folders(files, into, how, dry_run=dry_run)
-    _show(steps, undo, into, how, as_json=as_json, quiet=quiet)
-    return undo
-
-
-def _show(
-    steps: Sequence[filing.Step],
-    undo: Path | None,
-    into: Path,
-    how: str,
-    *,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def show(filing: Filing, *, as_json: bool, quiet: bool) -> None:
     """What was done, or, without an undo file, would be."""
     if as_json:
-        facts = {
-            "undo": None if undo is None else str(undo),
-            "steps": [asdict(step) for step in steps],
-        }
-        typer.echo(json.dumps(facts, indent=1))
-    elif undo is None:
-        for step in steps:
-            typer.echo(f"{step.source} -> {step.target}")
-    elif not quiet:
-        done = {"copy": "copied", "link": "linked", "move": "moved"}[how]
-        progress.say(f"{len(steps)} files {done} to {into}; undo it: unseen organize --undo {undo}")
+        typer.echo(json.dumps(filing.to_dict(), indent=1))
+    elif filing.undo is not None:
+        if not quiet:
+            progress.say(str(filing))
+    elif filing.steps:
+        typer.echo(filing)

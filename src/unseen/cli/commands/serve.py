@@ -5,21 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import unseen
+from unseen import web
 from unseen.cli import options, progress
 from unseen.cli.commands.index import as_indexed
-from unseen.errors import MissingExtraError, SourceError
+from unseen.errors import SourceError
 from unseen.labels.label_set import LabelSet
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.sources.address_policy import PublicHosts
 
-NEEDED = ("fastapi", "uvicorn", "httptools", "prometheus_client", "python_multipart")
 KEY = "UNSEEN_API_KEY"  # one key, for those who set up servers by the environment
 
 
@@ -86,9 +85,7 @@ def serve(
     A page to play with, an API of our own, and those of clients that are there already (Roboflow,
     Hugging Face, OpenAI, Label Studio): docs/serve.md and docs/clients.md.
     """
-    for name in NEEDED:
-        if find_spec(name) is None:
-            raise MissingExtraError("unseen serve", library=name, extra="serve")
+    web.check_libraries("unseen serve", web.SERVER_LIBRARIES)
     from unseen.web.security import address, is_loopback  # noqa: PLC0415
     from unseen.web.server import process  # noqa: PLC0415
     from unseen.web.server.core.settings import Settings  # noqa: PLC0415

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
+import sys
+import threading
+import webbrowser
 
 import uvicorn
 
@@ -33,10 +37,21 @@ class ReviewServer:
         """How uvicorn serves the application."""
         return process.uvicorn_config(self._app, Settings(limits=LIMITS))
 
+    def open_page(self) -> None:
+        """Open the page in a browser, without waiting for it."""
+        threading.Thread(target=webbrowser.open, args=(self.address,), daemon=True).start()
+
     def serve(self) -> None:
         """Serves until Ctrl-C or SIGTERM. Requests that came before are answered."""
         with self.listener:
             process.Server(self.config).run(sockets=[self.listener])
+
+
+def has_screen() -> bool:
+    """Whether a browser would have a window: not over ssh, where it would take the terminal."""
+    if sys.platform in ("win32", "darwin"):
+        return "SSH_CONNECTION" not in os.environ
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _listen(port: int | None) -> socket.socket:

@@ -88,6 +88,16 @@ class ReviewSession:
             "commands": self.commands(),
         }
 
+    def summary(self, before: int) -> list[str]:
+        """What to tell when the page ends. `before`: how many were reviewed when it began."""
+        status = self.status()
+        now = status["reviewed"]
+        rest = f", {status['left']} are left" if status["left"] else ""
+        return [
+            f"{now} of {status['total']} pictures are reviewed, {now - before} now{rest}.",
+            f"next: {status['commands'][0]}",
+        ]
+
     def commands(self) -> list[str]:
         """The commands that use a reviewed labelling."""
         where = shlex.quote(str(self._folder))
