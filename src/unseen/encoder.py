@@ -19,9 +19,9 @@ from unseen.images.open import open_image
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models import families, hub
 from unseen.models.compiled import CompiledNetwork
-from unseen.models.expected import tower
 from unseen.models.inputs import PictureArrays
 from unseen.models.model import LARGE_BATCH, Model, Preprocessing
+from unseen.models.reference_outputs import tower
 from unseen.runtimes.devices import ExecutionTarget, execution_target
 from unseen.sources.expand import expand
 from unseen.sources.item import Source
@@ -122,7 +122,7 @@ class Encoder:
         return self.options.exact
 
     @property
-    def place(self) -> ExecutionTarget:
+    def target(self) -> ExecutionTarget:
         """Where the image net runs: what "auto" came to."""
         return self._image.target
 
@@ -134,7 +134,7 @@ class Encoder:
     @property
     def batch_size(self) -> int:
         """Pictures that the image net takes at once when nobody says: the model's own."""
-        return self.model.batch_size if self.place.is_cpu else LARGE_BATCH  # few leave a GPU idle
+        return self.model.batch_size if self.target.is_cpu else LARGE_BATCH  # few leave a GPU idle
 
     # pictures
 

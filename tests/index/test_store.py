@@ -49,9 +49,9 @@ class Counting:
             self.pictures += len(pixels)
             return net(pixels)
 
-        place = classifier.encoder.place
+        target = classifier.encoder.target
         monkeypatch.setattr(classifier.encoder, "_image", counted)
-        monkeypatch.setattr(type(classifier.encoder), "place", place)
+        monkeypatch.setattr(type(classifier.encoder), "target", target)
         monkeypatch.setattr(type(classifier.encoder), "precision", "fp32")
 
 

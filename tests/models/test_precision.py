@@ -14,7 +14,7 @@ import checkpoints
 import unseen
 from unseen.models import compiled
 from unseen.networks.network import Input, single_output
-from unseen.runtimes import graph, onnx, onnx_int8
+from unseen.runtimes import graph, int8, onnx
 from unseen.system import cache
 
 
@@ -98,7 +98,7 @@ def product(rows: np.ndarray, weight: np.ndarray, tmp_path: Path) -> np.ndarray:
 
 def test_the_bits_of_a_weight_do_not_saturate_on_this_cpu(tmp_path: Path) -> None:
     """The trap of U8S8 on AVX2 without VNNI: two products are added in 16 bits and cut."""
-    top = 2 ** (onnx_int8.weight_bits() - 1) - 1
+    top = 2 ** (int8.weight_bits() - 1) - 1
     rows = np.full((3, 512), 255, dtype=np.uint8)
     weight = np.full((512, 16), top, dtype=np.int8)
     exact = rows.astype(np.int64) @ weight.astype(np.int64)
@@ -123,13 +123,13 @@ def test_the_choice_is_made_by_what_the_cpu_has(
         mock.patch("platform.machine", return_value=machine),
         mock.patch.dict("numpy._core._multiarray_umath.__cpu_features__", features, clear=True),
     ):
-        assert onnx_int8.weight_bits() == bits
+        assert int8.weight_bits() == bits
 
 
 def test_seven_bits_stay_within_the_bound(
     wide: Path, pictures: list[Path], fresh_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_int8, "weight_bits", lambda: 7)
+    monkeypatch.setattr(int8, "weight_bits", lambda: 7)
     near = unseen.load(wide, precision="int8").encode_images(pictures)
     assert cosines(unseen.load(wide).encode_images(pictures), near).min() >= 0.995
     assert list((fresh_home / "networks").glob("*-int7-*"))
@@ -150,7 +150,7 @@ def test_outlying_channels_are_evened_out(tmp_path: Path) -> None:
             lambda ops, _, x: ops.linear(ops.emit("Cast", x, to=1), weight),
             (None, 64, 192),
         )
-        recorder = lambda file, r=ranges: onnx_int8.Int8Operations(  # noqa: E731
+        recorder = lambda file, r=ranges: int8.Int8Operations(  # noqa: E731
             file, [r.astype(np.float32)], bits=8
         )
         run = onnx.OnnxNetwork(onnx.compile_network(network, tmp_path, recorder))

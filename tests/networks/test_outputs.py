@@ -19,7 +19,7 @@ import openclip_checkpoints
 import unseen
 from unseen.errors import ModelError
 from unseen.models.compiled import CompiledNetwork
-from unseen.models.expected import Expected, tower
+from unseen.models.reference_outputs import ReferenceOutputs, tower
 from unseen.networks.network import Input, Network, Output, single_output
 from unseen.runtimes import graph, onnx, reference
 from unseen.runtimes.devices import ExecutionTarget, execution_target
@@ -244,12 +244,12 @@ def test_wrong_features_are_refused_whatever_their_length(
 
 def test_the_check_takes_the_worst_output_of_any_shape() -> None:
     right = (np.array([[3.0, 0.0], [0.0, 2.0]]), np.ones((2, 2, 3)))
-    expected = Expected((), right, ())
-    assert expected.cosine([right[0] * 7, right[1]]) == pytest.approx(1)
+    judge = ReferenceOutputs((), right, ())
+    assert judge.cosine([right[0] * 7, right[1]]) == pytest.approx(1)
     other = right[1].copy()
     other[1, 0] = -1
-    assert expected.cosine([right[0], other]) == pytest.approx(0)
-    assert expected.cosine([right[0], other * np.nan]) == -1
+    assert judge.cosine([right[0], other]) == pytest.approx(0)
+    assert judge.cosine([right[0], other * np.nan]) == -1
 
 
 def test_single_output_names_its_output() -> None:

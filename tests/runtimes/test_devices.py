@@ -185,7 +185,7 @@ def test_what_auto_found_and_does_not_work_is_replaced_by_the_cpu(
     monkeypatch.undo()
     wanted = unseen.load(tmp_path / "clip", device="cpu").encode_images(picture)
     np.testing.assert_allclose(rows, wanted, atol=1e-6)
-    assert classifier.encoder.place.is_cpu
+    assert classifier.encoder.target.is_cpu
 
 
 def test_a_batch_that_onnx_runtime_has_no_memory_for_is_halved(tmp_path: Path) -> None:

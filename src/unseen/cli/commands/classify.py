@@ -176,7 +176,7 @@ def _run(
     if counter.done:
         # What auto came to; by now that is known, and not looked for.
         makers["precision"] = classifier.encoder.precision
-        makers["device"] = str(classifier.encoder.place.device)
+        makers["device"] = str(classifier.encoder.target.device)
     target.ended(makers, counter.done, counter.failed, complete=not stopped)
     if stopped:
         kept = f", kept in {target.path}" if target.path else ""
