@@ -14,9 +14,10 @@ from PIL import Image
 
 import shapes
 import unseen
-from unseen.index import matrix as derived
-from unseen.index import schema, search
+from unseen.index import schema
 from unseen.index.location import FILE, FOLDER, find
+from unseen.index.vectors import matrix as derived
+from unseen.index.vectors import search
 from unseen.prediction.decision import Decision
 
 LABELS = ["red circle", "blue square", "green star"]

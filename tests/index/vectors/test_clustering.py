@@ -12,20 +12,8 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 import unseen
-from unseen.index import clustering
-from unseen.index.matrix import Matrix
-
-
-def matrix_of(rows: np.ndarray) -> Matrix:
-    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return Matrix(np.arange(len(rows)), unit.astype(np.float16))
-
-
-def blobs(k: int, each: int, spread: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(k, 32))
-    truth = np.repeat(np.arange(k), each)
-    return centres[truth] + spread * rng.normal(size=(len(truth), 32)), truth
+from matrices import blobs, matrix_of
+from unseen.index.vectors import clustering
 
 
 def test_groups_are_near_their_first() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
-from store.test_clustering import blobs, matrix_of
 
-from unseen.index import projection
+from matrices import blobs, matrix_of
+from unseen.index.vectors import projection
 
 
 def test_what_is_alike_lies_together() -> None:

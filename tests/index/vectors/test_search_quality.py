@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from store.test_clustering import blobs, matrix_of
 
 import shapes
 import unseen
-from unseen.index import approximate, search
-from unseen.index import matrix as derived
+from matrices import blobs, matrix_of
+from unseen.index.vectors import approximate, search
+from unseen.index.vectors import matrix as derived
 
 
 def test_captions_of_combinations_that_were_never_trained(
