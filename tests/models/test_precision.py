@@ -45,10 +45,10 @@ def test_real_photographs_stay_near_fp32(
 ) -> None:
     source = model if model == "builtin" else request.getfixturevalue(model)
     exact = unseen.load(source).encode_images(pictures)
-    near = unseen.load(source, precision=precision).encode_images(pictures)
-    assert cosines(exact, near).min() >= bound
+    approximate = unseen.load(source, precision=precision).encode_images(pictures)
+    assert cosines(exact, approximate).min() >= bound
     if precision == "int8" and model != "builtin":  # whose net is all convolutions
-        assert np.abs(exact - near).max() > 1e-5  # it is not fp32 after all
+        assert np.abs(exact - approximate).max() > 1e-5  # it is not fp32 after all
 
 
 def test_fp16_halves_what_is_kept(wide: Path, fresh_home: Path) -> None:
@@ -130,8 +130,8 @@ def test_seven_bits_stay_within_the_bound(
     wide: Path, pictures: list[Path], fresh_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(int8, "weight_bits", lambda: 7)
-    near = unseen.load(wide, precision="int8").encode_images(pictures)
-    assert cosines(unseen.load(wide).encode_images(pictures), near).min() >= 0.995
+    approximate = unseen.load(wide, precision="int8").encode_images(pictures)
+    assert cosines(unseen.load(wide).encode_images(pictures), approximate).min() >= 0.995
     assert list((fresh_home / "networks").glob("*-int7-*"))
 
 
@@ -163,9 +163,9 @@ def test_auto_takes_int8_where_it_is_near_and_fp32_where_it_is_not(
     wide: Path, fresh_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = [np.full((40, 40, 3), 90, np.uint8)]
-    near = unseen.load(wide, precision="auto")
-    near.encode_images(picture)
-    assert near.encoder.precision == "int8"
+    chosen = unseen.load(wide, precision="auto")
+    chosen.encode_images(picture)
+    assert chosen.encoder.precision == "int8"
 
     monkeypatch.setitem(compiled.BOUNDS, "int8", 1.1)  # nothing is as near as that
     with warnings.catch_warnings():
@@ -175,8 +175,8 @@ def test_auto_takes_int8_where_it_is_near_and_fp32_where_it_is_not(
     assert far.encoder.precision == "fp32"
     np.testing.assert_array_equal(rows, unseen.load(wide).encode_images(picture))
     # What is not used does not stay on disk, but that it was tried does.
-    kept = [p.name for p in (fresh_home / "networks").glob("[!.]*-int8-v*")]
-    assert len(kept) == 1 and "onnxruntime" in kept[0]
+    names = [p.name for p in (fresh_home / "networks").glob("[!.]*-int8-v*")]
+    assert len(names) == 1 and "onnxruntime" in names[0]
     with pytest.warns(unseen.UnseenWarning, match=r"int8 reaches a cosine of 0\.99.*fp32 is safer"):
         unseen.load(wide, precision="int8").encode_images(picture)
 
