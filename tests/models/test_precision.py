@@ -209,7 +209,7 @@ def test_the_self_test_is_made_once(
     def never(*args: object) -> None:
         raise AssertionError("worked out again")
 
-    monkeypatch.setattr(compiled, "expected", never)
+    monkeypatch.setattr(compiled, "reference_outputs", never)
     unseen.load(wide).encode_images(picture)
     monkeypatch.setattr(onnx, "version", lambda: "99.0")  # another release is another runtime
     with pytest.raises(AssertionError, match="worked out again"):

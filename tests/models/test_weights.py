@@ -87,10 +87,10 @@ def test_a_file_cut_short_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "shard, words",
     [
-        ("../model.safetensors", "no weight file beside it"),
-        ("/etc/passwd", "no weight file beside it"),
+        ("../model.safetensors", "not a weight file beside it"),
+        ("/etc/passwd", "not a weight file beside it"),
         ("model-2.safetensors", "is missing"),
-        ("model.pkl", "no weight file beside it"),
+        ("model.pkl", "not a weight file beside it"),
     ],
 )
 def test_an_index_that_lies_is_refused(shard: str, words: str, tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_one_weight_in_two_shards(tmp_path: Path) -> None:
 def test_a_shard_lies_beside_its_index(name: object, tmp_path: Path) -> None:
     index = {"weight_map": {"w": name}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(ModelError, match=r"no weight file beside it|damaged"):
+    with pytest.raises(ModelError, match=r"not a weight file beside it|damaged"):
         open_weights(tmp_path)
 
 
