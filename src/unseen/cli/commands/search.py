@@ -78,7 +78,7 @@ def search(
 
 def _term(text: str) -> tuple[float, str | Path]:
     """A query as its weight, and words or the path of a picture."""
-    from unseen.index.query import parse_weight  # noqa: PLC0415 - it loads numpy
+    from unseen.index.vectors.query import parse_weight  # noqa: PLC0415 - it loads numpy
 
     weight, item = parse_weight(text)
     try:

@@ -16,7 +16,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from unseen.errors import MissingExtraError
-from unseen.index.matrix import Matrix
+from unseen.index.vectors.matrix import Matrix
 from unseen.system.cache import replacing, write_atomically
 
 Floats = NDArray[np.float32]

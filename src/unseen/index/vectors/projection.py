@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.index.matrix import Matrix
+from unseen.index.vectors.matrix import Matrix
 from unseen.prediction.transductive import principal_axes
 
 AXES = 50  # principal axes in which neighbours are computed

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.index.matrix import Matrix
+from unseen.index.vectors.matrix import Matrix
 from unseen.runtimes import graph, onnx
 from unseen.system import cache
 
