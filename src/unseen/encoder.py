@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from unseen.errors import LabelError, ModelError, UnseenError, UnseenWarning
+from unseen.errors import (
+    ImageError,
+    LabelError,
+    ModelError,
+    UnseenError,
+    UnseenWarning,
+    without_frames,
+)
 from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.images.open import open_image
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
@@ -24,7 +31,7 @@ from unseen.models.model import LARGE_BATCH, Model, Preprocessing
 from unseen.models.reference_outputs import tower
 from unseen.runtimes.devices import ExecutionTarget, execution_target
 from unseen.sources.expand import expand
-from unseen.sources.item import Source
+from unseen.sources.item import Source, name_of, shortened
 from unseen.system.cpu import usable
 from unseen.system.prompt_cache import VectorCache
 from unseen.types import Progress as Progress
@@ -456,7 +463,10 @@ def read_pixels(
     try:
         return preprocess(open_image(source, limits=limits, at_least=at_least))
     except UnseenError as error:
-        return error
+        return without_frames(error)  # a batch may have hundreds
+    except MemoryError:  # Pillow's, too, where a side is too long for its filters
+        name = shortened(name_of(source, 0))
+    return ImageError(f"{name}: not enough memory to resize it.")
 
 
 def stream(

@@ -36,6 +36,8 @@ FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "ICO", "JP
     ["AVIF"] if features.check("avif") else []
 )
 DRAFT_RATIO = 3  # times the size that is wanted: at 2, cosines to full decoding fell to 0.995
+DEFLATE_RATIO = 1032  # no byte of a PNG holds more: https://zlib.net/zlib_tech.html
+PNG_BITS = {"RGB": 24, "RGBA": 32, "LA": 16, "I;16": 16}  # of a pixel, at least; else 1
 SIGNATURES = (
     b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"P1", b"P2", b"P3",
     b"P4", b"P5", b"P6", b"\0\0\1\0", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51",
@@ -286,6 +288,11 @@ def _check_pixels(size: tuple[int, int], limits: Limits, name: str) -> None:
             f"{shortened(name)}: {width} × {height} is more than {limits.max_pixels:,} pixels; "
             "raise max_pixels to allow it."
         )
+    if max(size) > limits.max_side:
+        raise ImageError(
+            f"{shortened(name)}: {width} × {height}: a side has more than {limits.max_side:,} "
+            "pixels; raise max_side to allow it."
+        )
 
 
 def _decode(
@@ -305,6 +312,8 @@ def _decode(
         ) from None
     with image:
         _check_pixels(image.size, limits, name)
+        if image.format == "PNG":
+            _check_png_length(len(content), image, name)
         if at_least is not None and image.format in ("JPEG", "MPO"):
             side = DRAFT_RATIO * at_least
             image.draft(None, (side, side))  # the smallest of 1, 1/2, 1/4, 1/8 that is no smaller
@@ -316,6 +325,13 @@ def _decode(
             raise
         _check_pixels(image.size, limits, name)  # a frame may be larger than the file said
         return upright_rgb(image)
+
+
+def _check_png_length(length: int, image: Image.Image, name: str) -> None:
+    """A few bytes that declare a large picture are refused before there is memory for it."""
+    pixels = image.width * image.height
+    if length * DEFLATE_RATIO < pixels * PNG_BITS.get(image.mode, 1) // 8:
+        raise ImageError(f"{shortened(name)}: the file is cut short.")
 
 
 def _from_array(array: NDArray[Any], limits: Limits, name: str) -> Image.Image:

@@ -220,7 +220,7 @@ class Calibration:
             data = json.loads(Path(path).read_text("utf-8"))
         except FileNotFoundError:
             raise LabelError(f"{path}: there is no such calibration.") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise LabelError(f"{path}: this calibration cannot be read: {error}.") from None
         return cls.from_data(data, str(path))
 

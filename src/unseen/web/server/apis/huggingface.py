@@ -43,7 +43,7 @@ class HuggingFaceError(schemas.Wire):
     error: str
 
 
-Names = list[str] | str
+Names = schemas.Texts | str
 
 
 class Parameters(schemas.Wire):
@@ -70,7 +70,7 @@ class HuggingFaceRequest(schemas.Wire):
         }
     )
 
-    inputs: str | list[str] | Inputs | None = None
+    inputs: str | schemas.Texts | Inputs | None = None
     image: str | None = Field(default=None, description="of huggingface_hub before 0.26")
     parameters: Parameters | None = None
     dimensions: int | None = Field(default=None, ge=1, description="the first numbers")
@@ -116,7 +116,7 @@ async def infer(request: Request) -> Any:
     if labels is None and nested is not None:
         labels = nested.candidate_labels
     if isinstance(labels, str):
-        labels = [label.strip() for label in labels.split(",")]
+        labels = [label.strip() for label in request_parsing.split_at_commas(labels)]
     if labels is not None:
         image = image or (body.inputs if isinstance(body.inputs, str) else None)
         if image is None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from unseen.classifier import Classifier, load
 from unseen.encoder import Encoded
-from unseen.errors import ImageError, SourceError, UnseenError
+from unseen.errors import ImageError, SourceError, UnseenError, without_frames
 from unseen.images.limits import DEFAULT_LIMITS
 from unseen.models.inputs import PictureArrays
 from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
@@ -169,7 +169,7 @@ class Encoding:
                 picture = replace(picture, content=await self.fetch(picture.url, picture.headers))
                 start = time.perf_counter()
         except UnseenError as error:
-            return Encoded(name, None, error)
+            return Encoded(name, None, without_frames(error))
         pixels = await (decoding or self._decoding(picture))
         if isinstance(pixels, UnseenError):
             return Encoded(name, None, pixels)
@@ -188,7 +188,7 @@ class Encoding:
             try:
                 content = content_of(picture)
             except ImageError as error:
-                return error
+                return without_frames(error)
             pixels = self.encoder.pixels(content)
             return _renamed(pixels, picture.name) if isinstance(pixels, UnseenError) else pixels
 
