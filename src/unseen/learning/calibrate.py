@@ -243,7 +243,7 @@ def fit_calibration(
     return replace(
         calibration,
         thresholds=dict(zip(compiled.answers, thresholds, strict=False)),
-        wanted="f1" if precision is None else f"precision {precision:g}",
+        threshold_goal="f1" if precision is None else f"precision {precision:g}",
     )
 
 

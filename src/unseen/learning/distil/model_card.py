@@ -47,8 +47,19 @@ class Teacher:
 
     @classmethod
     def of(cls, name: str, revision: str | None, fingerprint: str | None) -> Teacher:
-        """With the licence that the table of known models has; that of a distilled file is the one
-        of its own teacher."""
+        """A teacher with the licence that the catalogue has of it.
+
+        Parameters
+        ----------
+        name : str
+            As `unseen.load` takes it. The licence of a distilled file is that of its own teacher.
+        revision, fingerprint : str, optional
+            Of the model.
+
+        Returns
+        -------
+        Teacher
+        """
         if name == hub.BUILTIN:
             return cls(name, revision, fingerprint, "Apache-2.0", True)
         if name.endswith(distilled.SUFFIX) and Path(name).is_file():
@@ -61,7 +72,13 @@ class Teacher:
         return cls(name, revision, fingerprint, known.licence, known.commercial, known.note)
 
     def licence_line(self) -> str:
-        """What its licence means for what it taught, as far as that is known."""
+        """What its licence means for what it taught, as far as that is known.
+
+        Returns
+        -------
+        str
+            A sentence for the model card.
+        """
         if self.licence is None:
             return "not known here: read the model's card before you use or pass on what it taught."
         if self.commercial is False:
