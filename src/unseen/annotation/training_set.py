@@ -6,16 +6,13 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unseen.annotation.labelling import Labelling
 from unseen.annotation.pictures import ERROR, SURE, UNSURE, Picture
 from unseen.datasets.splits import NEAR, near_duplicates
-from unseen.encoder import Progress
 from unseen.labels.label_set import UNKNOWN
 from unseen.learning.distil.training_set import TrainingPicture, TrainingSet
-
-Floats = NDArray[np.float32]
+from unseen.types import Floats, Progress
 
 NOTHING = "none of these"  # the label of pictures that a person gave none
 NOTHING_FROM = 5  # so many of them make it one

@@ -249,10 +249,10 @@ class Calibration:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise LabelError(f"{where}: this is not a calibration; make one with unseen calibrate.")
         try:
-            names = {key: name for name, key in _KEYS.items()}
-            facts: dict[str, Any] = {
-                names.get(k, k): value for k, value in data.items() if k != "format"
-            }
+            facts: dict[str, Any] = {key: data[key] for key in data if key != "format"}
+            for name, key in _KEYS.items():
+                if key in facts:
+                    facts[name] = facts.pop(key)
             facts["labels"] = tuple(facts["labels"])
             if facts.get("likely") is not None:
                 facts["likely"] = ConformalPredictor(**facts["likely"])

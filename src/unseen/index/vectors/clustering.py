@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from unseen.index.vectors.matrix import Matrix
 from unseen.index.vectors.search import products
+from unseen.types import Floats
 
-Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
 LEADERS = 256  # rows that are compared with all others at once

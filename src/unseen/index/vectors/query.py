@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unseen.errors import LabelError
-
-Floats = NDArray[np.float32]
+from unseen.types import Floats
 
 LEAST_LENGTH = 1e-6  # of a sum of unit vectors: below that only rounding is left
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from unseen.index.vectors.matrix import Matrix
 from unseen.runtimes import graph, onnx
 from unseen.system import cache
-
-Floats = NDArray[np.float32]
+from unseen.types import Floats
 
 
 def products(matrix: Matrix, queries: Floats) -> Iterator[Floats]:

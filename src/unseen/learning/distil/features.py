@@ -27,8 +27,7 @@ from unseen.networks.operations import Array
 from unseen.runtimes.devices import execution_target
 from unseen.sources.expand import expand
 from unseen.sources.item import Source
-
-Floats = NDArray[np.float32]
+from unseen.types import Floats
 
 IMAGE_INPUTS = Stacked()
 

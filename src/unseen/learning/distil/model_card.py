@@ -17,8 +17,6 @@ from unseen.models import catalog, families, hub
 from unseen.models.families import distilled
 from unseen.prediction.score import softmax
 
-Floats = NDArray[np.floating[Any]]
-
 
 @dataclass(frozen=True)
 class Teacher:

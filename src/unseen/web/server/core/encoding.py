@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unseen.classifier import Classifier, load
 from unseen.encoder import Encoded
@@ -26,6 +25,7 @@ from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
 from unseen.prediction.open_set import NOTHINGS, ReferenceSet, picture_of_nothing, prompts
 from unseen.system.cpu import usable
 from unseen.system.lru import ByteLRU
+from unseen.types import Floats
 from unseen.web.problems import Problem
 from unseen.web.server.core.batching import DynamicBatcher
 from unseen.web.server.core.image_input import ImageInput, content_of, embedding_of
@@ -33,7 +33,6 @@ from unseen.web.server.core.metrics import Metrics
 from unseen.web.server.core.settings import Settings
 
 T = TypeVar("T")
-Floats = NDArray[np.float32]
 Decoding = asyncio.Future[PictureArrays | UnseenError]
 
 TEXTS_AT_ONCE = 64  # texts in a batch
