@@ -53,6 +53,28 @@ def test_pictures_that_hold_a_small_part_of_what_they_declare_are_not_decoded(
     assert most < 200 * MB
 
 
+@linux
+def test_large_pictures_are_decoded_one_after_the_other() -> None:
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+import hostile, unseen
+content = hostile.cut_webp(10_000, 9_999)
+
+def opened(_):
+    try:
+        unseen.open_image(content)
+    except unseen.ImageError as error:
+        return str(error)
+
+begin(5_000_000_000)
+with ThreadPoolExecutor(8) as pool:
+    assert all("broken" in error for error in pool.map(opened, range(8)))
+end()
+"""
+    most, _ = taken(code)
+    assert most < 600 * MB  # one takes 400
+
+
 def test_an_error_that_is_kept_has_no_frames() -> None:
     from unseen.encoder import Encoder
 

@@ -133,6 +133,13 @@ def cut_png(width: int, height: int, padding: int = 0) -> bytes:
     )
 
 
+def cut_webp(width: int, height: int) -> bytes:
+    """Some hundred bytes that declare a picture, and end."""
+    content = bytearray(encoded("WEBP"))
+    struct.pack_into("<HH", content, content.index(b"VP8 ") + 14, width, height)
+    return bytes(content)
+
+
 def thin_png(width: int, height: int) -> bytes:
     """Black, whole, and one byte in a thousand of its pixels."""
     packer = zlib.compressobj(9)

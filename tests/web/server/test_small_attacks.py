@@ -161,6 +161,35 @@ def test_a_text_of_commas(attacked: Served) -> None:
     assert attack(attacked, "/v1/classify", form, kind=kind).status_code == 413
 
 
+LONG = "a" * (15 * MB)
+HUGE = [
+    ("/", {"inputs": PNG, "parameters": {
+        "candidate_labels": ["a" * 1000] * 900, "hypothesis_template": "{}" * 100_000}}, 422),
+    ("/v1/classify", {"image": PNG, "labels": [f"{i}{'a' * 1000}" for i in range(900)],
+                      "template": ["{}" * 900] * 10}, 422),
+    ("/v1/classify", {"image": PNG, "labels": [f"{i}" for i in range(1000)],
+                      "template": ["{}"] * 95_000}, 413),
+    ("/v1/classify", {"image": PNG, "labels": {f"{i}{'a' * 1000}": ["{}" * 50] * 9
+                                               for i in range(900)}}, 422),
+    ("/v1/classify", {"image": PNG, "labels": ["red"],
+                      "background": [f"{i}" for i in range(95_000)]}, 413),
+    ("/v1/classify", {"image": PNG, "labels": ["red"], "template": LONG}, 422),
+    ("/v1/classify", {"image": PNG, "labels": {LONG: {"prompts": [{}]}}}, 422),
+    ("/v1/classify", {"image": PNG, "labelset": LONG}, 404),
+    ("/v1/classify", {"image": PNG, "labelset": LONG, "template": "{}"}, 422),
+    ("/v1/embeddings", {"input": [{"text": "a"}] * 95_000}, 413),
+    ("/clip/compare", {"subject": PICTURE, "prompt": {f"{i}": "a" for i in range(95_000)}}, 413),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path, body, status", HUGE, ids=range(len(HUGE)))
+def test_what_would_grow_is_measured_before_it_does(
+    attacked: Served, path: str, body: dict[str, Any], status: int
+) -> None:
+    answer = attack(attacked, path, json.dumps(body).encode())
+    assert answer.status_code == status and len(answer.text) < 2000
+
+
 def test_json_has_a_limit_of_its_own(attacked: Served) -> None:
     body = json.dumps({"input": "a" * (17 * MB)}).encode()
     answer = attack(attacked, "/v1/embeddings", body)

@@ -136,8 +136,9 @@ async def _classify(
         raise Problem(422, "candidate_labels: give at least one, and none that is empty.")
     if "{}" not in template:
         raise Problem(422, "hypothesis_template: it has no {} for the label.")
+    service.check_texts(labels, service.limits.labels, "labels in a call")
+    service.check_prompts((template, label) for label in labels)
     prompts = [fill(template, label) for label in labels]
-    service.check_texts(prompts, service.limits.labels, "labels in a call")
     embedding = await service.embed_pictures([picture])
     compiled = CompiledLabels.of_vectors(
         [Label(label, (prompt,)) for label, prompt in zip(labels, prompts, strict=True)],

@@ -24,6 +24,7 @@ PNG = (
 # several in a union: a megabyte of them took 16 s and 1.6 GB. What a call may hold is less, and is
 # for `ServerLimits` to say.
 MAX_ITEMS = 100_000
+MAX_NAME_CHARS = 10_000
 BOUNDED = Field(max_length=MAX_ITEMS, fail_fast=True)
 
 
@@ -33,6 +34,8 @@ def _one_by_one(value: Any, validate: Callable[[Any], Any]) -> Any:
         return validate(value)
     if len(value) > MAX_ITEMS:
         raise ValueError(f"{len(value):,} entries; at most {MAX_ITEMS:,} are allowed")
+    if max(map(len, value), default=0) > MAX_NAME_CHARS:  # each error would have a copy
+        raise ValueError(f"a name has more than {MAX_NAME_CHARS:,} characters")
     return {name: valid for item in value.items() for name, valid in validate(dict([item])).items()}
 
 
