@@ -31,7 +31,8 @@ from pathlib import Path
 import numpy as np
 from unseen.models.model import Score
 from unseen.prediction import score
-from unseen.index import matrix as derived, schema, search
+from unseen.index import schema
+from unseen.index.vectors import matrix as derived, search
 folder = Path(sys.argv[1])
 database = schema.connect(folder / "index.sqlite")
 rng = np.random.default_rng(1)
@@ -54,7 +55,7 @@ def ask():
     search.nearest(derived.matrix(database, folder, 1), queries[0], 50)
 found = {"made": made, "search": timed(ask), "labels": timed(label)}
 if sys.argv[4] == "True":
-    from unseen.index import approximate
+    from unseen.index.vectors import approximate
     start = time.perf_counter()
     approximate.nearest(rows, folder, 1, queries[0], 10)
     found["graph made"] = time.perf_counter() - start

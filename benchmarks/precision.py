@@ -23,8 +23,8 @@ from side_by_side import ROOT, b32
 import shapes
 import unseen
 from unseen.models.compiled import CompiledNetwork
-from unseen.models.expected import tower
-from unseen.runtimes import devices, onnx_int8
+from unseen.models.reference_outputs import tower
+from unseen.runtimes import devices, int8
 
 PRECISIONS = ("fp32", "fp16", "int8")
 PHOTOGRAPHS = sorted((ROOT / "tests" / "photographs").rglob("*.jpg"))
@@ -33,7 +33,7 @@ ROUNDS, BATCH = 15, 8
 
 
 def load(model: str | Path, precision: str, bits: int) -> unseen.Classifier:
-    onnx_int8.weight_bits = lambda: bits  # type: ignore[assignment]
+    int8.weight_bits = lambda: bits  # type: ignore[assignment]
     return unseen.load(model, precision=precision)
 
 
@@ -107,7 +107,7 @@ def trained_transformer() -> None:
     inputs = model.text_inputs(ids)
     rows = {}
     for precision, bits in (("fp32", 8), ("int8", 8), ("int8", 7)):
-        onnx_int8.weight_bits = lambda b=bits: b  # type: ignore[assignment]
+        int8.weight_bits = lambda b=bits: b  # type: ignore[assignment]
         cpu = partial(devices.execution_target, "cpu")
         options = unseen.LoadOptions(precision=precision)
         net = CompiledNetwork(tower(model, "text"), find_target=cpu, options=options)

@@ -19,7 +19,7 @@ from unseen.encoder import Encoder
 from unseen.runtimes.devices import ExecutionTarget
 
 LABELS = ["a red circle", "a blue square", "a green star"]
-OWN = {
+MAKERS = {
     "builtin": lambda folder: "builtin",
     "align": hf_checkpoints.align,
     "siglip": hf_checkpoints.siglip,
@@ -29,10 +29,10 @@ OWN = {
 }
 
 
-@pytest.mark.parametrize("kind", OWN)
+@pytest.mark.parametrize("kind", MAKERS)
 def test_convolutions_take_few_and_transformers_many(kind: str, tmp_path: Path) -> None:
     few = kind in ("builtin", "align", "openclip resnet")
-    assert unseen.load(OWN[kind](tmp_path)).encoder.batch_size == (2 if few else 16)
+    assert unseen.load(MAKERS[kind](tmp_path)).encoder.batch_size == (2 if few else 16)
 
 
 @pytest.fixture(scope="module")
@@ -121,13 +121,13 @@ def test_few_leave_a_gpu_idle(resnet: Path) -> None:
 def test_the_answers_are_the_same(
     model: str, precision: str, resnet: Path, shapes_clip: Path, folder: Path
 ) -> None:
-    found = {"builtin": "builtin", "shapes": shapes_clip, "resnet": resnet}[model]
-    clf = unseen.load(found, precision=precision)
-    one, other = (
+    checkpoint = {"builtin": "builtin", "shapes": shapes_clip, "resnet": resnet}[model]
+    clf = unseen.load(checkpoint, precision=precision)
+    single, other = (
         [
             {row.label: row.score for row in p.ranking}
             for p in clf.classify_many(folder, LABELS, batch_size=n)
         ]
         for n in (2, 16)
     )
-    assert one == [pytest.approx(scores, abs=1e-6) for scores in other]
+    assert single == [pytest.approx(scores, abs=1e-6) for scores in other]

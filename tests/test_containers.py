@@ -31,8 +31,8 @@ def instructions() -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def service() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((ROOT / "examples/compose.yaml").read_text("utf-8"))
-    return found["services"]["unseen"]
+    config: dict[str, Any] = yaml.safe_load((ROOT / "examples/compose.yaml").read_text("utf-8"))
+    return config["services"]["unseen"]
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +43,14 @@ def cluster() -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def pod(cluster: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = cluster["Deployment"]["spec"]["template"]["spec"]
-    return found
+    spec: dict[str, Any] = cluster["Deployment"]["spec"]["template"]["spec"]
+    return spec
 
 
 @pytest.fixture(scope="module")
 def container(pod: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = pod["containers"][0]
-    return found
+    first: dict[str, Any] = pod["containers"][0]
+    return first
 
 
 def serve_parameters() -> list[Any]:
@@ -134,8 +134,8 @@ def test_health_checks_ask_routes_that_exist(
 ) -> None:
     checks = [*all_of(instructions, "HEALTHCHECK"), " ".join(service["healthcheck"]["test"])]
     for check in checks:
-        asked = re.search(r"'GET', '([^']+)'", check)
-        assert asked is not None and asked[1] in paths()
+        match = re.search(r"'GET', '([^']+)'", check)
+        assert match is not None and match[1] in paths()
         assert str(Settings().port) in check
     for name, path in {
         "startupProbe": "/readyz",
@@ -207,7 +207,7 @@ def test_options_and_variables_exist(
     # They find out by themselves how many processors they may use.
     assert {*compose, *kubernetes} == {"--model"}
     assert service["cpus"] and container["resources"]["limits"]["cpu"]
-    named = {*service["environment"], *(one["name"] for one in container["env"])}
+    named = {*service["environment"], *(entry["name"] for entry in container["env"])}
     named |= set(re.findall(r"(UNSEEN_\w+)", (ROOT / "Dockerfile").read_text("utf-8")))
     assert named <= variables()
 

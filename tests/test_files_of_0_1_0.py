@@ -48,7 +48,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def own_files(tmp_path: Path) -> Path:
+def copied_files(tmp_path: Path) -> Path:
     return copied(tmp_path)
 
 
@@ -76,8 +76,8 @@ def differences(before: Any, today: Any, where: str = "") -> Iterator[str]:
     elif isinstance(before, list) and isinstance(today, list):
         if len(before) != len(today):
             yield f"{where}: {len(today)} in place of {len(before)}"
-        for place, pair in enumerate(zip(before, today, strict=False)):
-            yield from differences(*pair, f"{where}[{place}]")
+        for position, pair in enumerate(zip(before, today, strict=False)):
+            yield from differences(*pair, f"{where}[{position}]")
     elif isinstance(before, str) and isinstance(today, str):
         if relative(before) != relative(today):
             yield f"{where}: {today!r} in place of {before!r}"
@@ -127,8 +127,8 @@ def test_a_label_set_is_loaded_by_the_library(files: Path) -> None:
     assert all(label.background for label in background)
     classifier = unseen.load(files.parent / "shapes-clip")
     answers = ANSWERS["labels: background"]["output"]
-    found = classifier.classify_many([files / row["source"] for row in answers], labels)
-    for answer, prediction in zip(answers, found, strict=True):
+    predictions = classifier.classify_many([files / row["source"] for row in answers], labels)
+    for answer, prediction in zip(answers, predictions, strict=True):
         assert prediction.unknown == answer["unknown"]
         assert prediction.score == pytest.approx(answer["score"], abs=TOLERANCE)
 
@@ -138,8 +138,8 @@ def test_an_adapter_is_loaded_by_the_library(method: str, files: Path) -> None:
     adapter = files / f"adapter-{method}.safetensors"
     classifier = unseen.load(files.parent / "shapes-clip", adapter=adapter)
     answers = ANSWERS[f"adapter: {method}"]["output"]
-    found = classifier.classify_many([files / row["source"] for row in answers])
-    for answer, prediction in zip(answers, found, strict=True):
+    predictions = classifier.classify_many([files / row["source"] for row in answers])
+    for answer, prediction in zip(answers, predictions, strict=True):
         assert prediction.label == answer["label"]
         assert prediction.score == pytest.approx(answer["score"], abs=TOLERANCE)
 
@@ -160,8 +160,8 @@ def test_an_index_is_opened_by_the_library(files: Path) -> None:
     assert model.name == MODEL[1]
 
 
-def test_no_picture_of_an_index_is_looked_at_twice(own_files: Path) -> None:
-    report = json.loads(run(own_files, "index", "photos", *MODEL, "--json").stdout)
+def test_no_picture_of_an_index_is_looked_at_twice(copied_files: Path) -> None:
+    report = json.loads(run(copied_files, "index", "photos", *MODEL, "--json").stdout)
     assert (report["encoded"], report["failed"], report["missing"]) == (0, 0, 0)
     assert report["known"] == 7  # their times are others, their content is not
 
@@ -170,39 +170,39 @@ def test_no_picture_of_an_index_is_looked_at_twice(own_files: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["stopped.jsonl", "killed.jsonl", "stopped.csv"])
-def test_an_interrupted_run_goes_on(name: str, own_files: Path) -> None:
-    out = own_files / name
+def test_an_interrupted_run_goes_on(name: str, copied_files: Path) -> None:
+    out = copied_files / name
     begun = out.read_text("utf-8").splitlines()[:3]
     command = ("classify", "photos", *LABELS, *MODEL, "--top", 3, "-o", name, "--resume")
-    run(own_files, *command, "--no-index")
+    run(copied_files, *command, "--no-index")
     assert out.read_text("utf-8").splitlines()[:3] == begun
     whole = rows_of(WRITTEN / f"whole{out.suffix}")
     assert list(differences(whole, rows_of(out))) == []
-    manifest = json.loads((own_files / f"{name}.run.json").read_text("utf-8"))
+    manifest = json.loads((copied_files / f"{name}.run.json").read_text("utf-8"))
     assert manifest["complete"] and (manifest["pictures"], manifest["errors"]) == (7, 1)
 
 
-def test_other_labels_do_not_go_on_with_a_run(own_files: Path) -> None:
-    before = (own_files / "stopped.jsonl").read_bytes()
+def test_other_labels_do_not_go_on_with_a_run(copied_files: Path) -> None:
+    before = (copied_files / "stopped.jsonl").read_bytes()
     command = ("classify", "photos", "-l", "red,blue", *MODEL, "--top", 3)
-    done = run(own_files, *command, "-o", "stopped.jsonl", "--resume", code=2)
+    done = run(copied_files, *command, "-o", "stopped.jsonl", "--resume", code=2)
     assert "labels" in done.stderr and "--overwrite" in done.stderr
-    assert (own_files / "stopped.jsonl").read_bytes() == before
+    assert (copied_files / "stopped.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize("how", ["copy", "move"])
-def test_files_that_were_put_into_folders_go_back(how: str, own_files: Path) -> None:
-    undo = own_files / "sorted" / "undo.jsonl"
+def test_files_that_were_put_into_folders_go_back(how: str, copied_files: Path) -> None:
+    undo = copied_files / "sorted" / "undo.jsonl"
     undo.parent.mkdir()
     steps = [
-        json.loads(line.replace("/ROOT", own_files.as_posix()))
-        for line in (own_files / f"undo-{how}.jsonl").read_text("utf-8").splitlines()
+        json.loads(line.replace("/ROOT", copied_files.as_posix()))
+        for line in (copied_files / f"undo-{how}.jsonl").read_text("utf-8").splitlines()
     ]
     undo.write_text("".join(json.dumps(step) + "\n" for step in steps), "utf-8")
     for step in steps:
         Path(step["target"]).parent.mkdir(exist_ok=True)
         (shutil.copy if how == "copy" else shutil.move)(step["source"], step["target"])
-    run(own_files, "organize", "--undo", undo)
+    run(copied_files, "organize", "--undo", undo)
     assert len(steps) == 6
     assert all(Path(step["source"]).is_file() for step in steps)
     assert [path.name for path in undo.parent.iterdir()] == ["undo.jsonl"]
@@ -211,17 +211,17 @@ def test_files_that_were_put_into_folders_go_back(how: str, own_files: Path) -> 
 # labellings and data sets
 
 
-def test_an_export_takes_the_place_of_one_of_0_1_0(own_files: Path) -> None:
+def test_an_export_takes_the_place_of_one_of_0_1_0(copied_files: Path) -> None:
     command = ("label", "export", "photos", "-o", "export", "--format", "csv", "--reviewed-only")
-    assert "--overwrite" in run(own_files, *command, code=2).stderr
-    run(own_files, *command, "--overwrite")
-    assert rows_of(own_files / "export/labels.csv") == rows_of(WRITTEN / "export/labels.csv")
+    assert "--overwrite" in run(copied_files, *command, code=2).stderr
+    run(copied_files, *command, "--overwrite")
+    assert rows_of(copied_files / "export/labels.csv") == rows_of(WRITTEN / "export/labels.csv")
 
 
-def test_decisions_outlive_proposing_anew(own_files: Path) -> None:
+def test_decisions_outlive_proposing_anew(copied_files: Path) -> None:
     before = ANSWERS["labelling: info"]["output"]
     command = ("label", "photos", "-l", "circle,square", *MODEL, "--json")
-    today = json.loads(run(own_files, *command, code=1).stdout)  # 1: for the broken picture
+    today = json.loads(run(copied_files, *command, code=1).stdout)  # 1: for the broken picture
     assert today["verdicts"] == before["verdicts"] and today["reviewed"] == before["reviewed"]
     assert [*today["labels"]] == ["circle", "square", "star"]
 

@@ -93,7 +93,7 @@ print(f"Label with the best score: {best['label']}, Score: {best['score']}")
 def test_the_task_may_be_left_out_and_nothing_given_is_the_built_in() -> None:
     for cpu in ("cpu", -1, None, torch.device("cpu")):
         detector = unseen.pipeline(model="builtin", device=cpu)
-        assert detector.classifier.encoder.place.is_cpu
+        assert detector.classifier.encoder.target.is_cpu
     assert detector("examples/cat.jpg", candidate_labels=["cat", "dog"])[0]["label"] == "cat"
     assert unseen.pipeline(TASK).classifier.model.name == "builtin"
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from unseen.images.open import open_image as open_image
     from unseen.index.hits import Cluster as Cluster
     from unseen.index.hits import Hit as Hit
+    from unseen.index.hits import Hits as Hits
     from unseen.index.index import Index as Index
     from unseen.index.view import IndexView as IndexView
     from unseen.labels.compiled import CompiledLabels as CompiledLabels
@@ -88,6 +89,7 @@ _MODULES = {
     "EvaluationReport": "evaluation.report",
     "Gate": "evaluation.report",
     "Hit": "index.hits",
+    "Hits": "index.hits",
     "ImageError": "errors",
     "Index": "index.index",
     "IndexView": "index.view",

@@ -1,4 +1,4 @@
-"""Pictures and prompts → embeddings: float32 rows of length 1, each thing encoded once."""
+"""Pictures and prompts → embeddings: float32 rows of length 1, each of them encoded once."""
 
 from __future__ import annotations
 
@@ -13,18 +13,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from unseen.errors import LabelError, ModelError, UnseenError, UnseenWarning
+from unseen.errors import (
+    ImageError,
+    LabelError,
+    ModelError,
+    UnseenError,
+    UnseenWarning,
+    without_frames,
+)
 from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.images.open import open_image
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models import families, hub
 from unseen.models.compiled import CompiledNetwork
-from unseen.models.expected import tower
 from unseen.models.inputs import PictureArrays
 from unseen.models.model import LARGE_BATCH, Model, Preprocessing
+from unseen.models.reference_outputs import tower
 from unseen.runtimes.devices import ExecutionTarget, execution_target
 from unseen.sources.expand import expand
-from unseen.sources.item import Source
+from unseen.sources.item import Source, name_of, shortened
 from unseen.system.cpu import usable
 from unseen.system.prompt_cache import VectorCache
 from unseen.types import Progress as Progress
@@ -42,46 +49,98 @@ TEXT_CHUNK = 4096  # prompts between two writes to the cache: what a killed proc
 
 @dataclass(frozen=True)
 class Encoded:
-    """One picture after the image net: its embedding, or why there is none."""
+    """One picture after the image net: its embedding, or the error that stands in its place.
+
+    Parameters
+    ----------
+    name : str
+        The name of its `Source`: a path, a URL, or its place in the call.
+    embedding : ndarray of shape (d,), float32, or None
+        Of length 1; None after an error.
+    error : UnseenError, optional
+        Why the picture could not be read.
+    meta : mapping
+        The metadata of its `Source`.
+
+    Examples
+    --------
+    >>> import unseen
+    >>> (encoded,) = unseen.load().encoder.stream_images("examples/cat.jpg")
+    >>> encoded.name, encoded.embedding.shape, encoded.error
+    ('examples/cat.jpg', (1384,), None)
+    """
 
     name: str
-    embedding: Floats | None  # (d,), length 1
+    embedding: Floats | None
     error: UnseenError | None = None
-    meta: Metadata = field(default_factory=dict, hash=False)  # of its `Source`
+    meta: Metadata = field(default_factory=dict, hash=False)
 
 
 class Encoder:
-    """The two nets of a model behind caches. Loads and compiles nothing until it must."""
+    """The two nets of a model behind caches. Loads and compiles nothing until it must.
+
+    Parameters
+    ----------
+    model : Model
+        What turns pictures and prompts into vectors.
+    options : LoadOptions, optional
+        What `model` was loaded with. None: the defaults, for this model.
+
+    Raises
+    ------
+    ModelError
+        For a device that does not exist, or is not on this machine.
+
+    Examples
+    --------
+    >>> import unseen
+    >>> encoder = unseen.Encoder.load(unseen.LoadOptions("builtin", device="cpu"))
+    >>> encoder
+    Encoder('builtin', fp32, cpu)
+    >>> pictures = encoder.encode_images(["examples/cat.jpg", "examples/dog.jpg"])
+    >>> texts = encoder.encode_texts(["a photo of a cat", "a photo of a dog"])
+    >>> (pictures @ texts.T).argmax(1).tolist()
+    [0, 1]
+    """
 
     def __init__(self, model: Model, options: LoadOptions | None = None) -> None:
-        """`options`: those that `model` was loaded with; None: the defaults, for this model.
-
-        ModelError for a device that does not exist, or is not on this machine.
-        """
         self.model = model
         self.options = options or LoadOptions(model.name, model.revision)
-        where = cache(partial(execution_target, self.options.device))
+        find_target = cache(partial(execution_target, self.options.device))
         if self.options.device != "auto":
-            where()  # what is not here is said at once; auto can wait
+            find_target()  # a device that is not here is an error now; auto can wait
         text_precision = "fp16" if self.options.precision == "fp16" else "fp32"
         self._image = CompiledNetwork(
-            tower(model, "image"), find_target=where, options=self.options
+            tower(model, "image"), find_target=find_target, options=self.options
         )
         self._text = CompiledNetwork(
             tower(model, "text"),
-            find_target=where,
+            find_target=find_target,
             options=replace(self.options, precision=text_precision),
         )
-        # What prompts are kept under.
+        # The key of prompts in the cache on disk.
         suffix = "" if text_precision == "fp32" else f"-{text_precision}"
         self._text_key = model.fingerprint + suffix
         self._vectors = VectorCache()
 
     @classmethod
     def load(cls, options: LoadOptions = DEFAULT_LOAD_OPTIONS) -> Encoder:
-        """The model that the options name; its adapter, if there is one, is not for an encoder.
+        """The encoder of the model that the options name.
 
-        Raises ModelError: it is not there, it cannot be read, or its licence does not allow it.
+        Parameters
+        ----------
+        options : LoadOptions
+            The model and how it is loaded. Its adapter is not used: that is for a `Classifier`.
+
+        Returns
+        -------
+        Encoder
+            Nothing is compiled yet.
+
+        Raises
+        ------
+        ModelError
+            If the model is not there, cannot be read, or its licence does not allow the use.
         """
         checkpoint = hub.locate(
             options.model, revision=options.revision, commercial=options.commercial
@@ -99,14 +158,14 @@ class Encoder:
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process loads the model anew: networks and locks stay in the process."""
         options = replace(self.options, adapter=None)
-        return _loaded_again, (options, self.model.fingerprint)
+        return _reloaded, (options, self.model.fingerprint)
 
     def __repr__(self) -> str:
         return f"Encoder({self.described})"
 
     @property
     def described(self) -> str:
-        """The model and its options; what auto comes to is not looked up, as that takes time."""
+        """The model and its options; "auto" is not resolved, as that takes time."""
         options = self.options
         extra = ", exact" if options.exact else ""
         return f"{self.model.name!r}, {options.precision}, {options.device}{extra}"
@@ -122,28 +181,47 @@ class Encoder:
         return self.options.exact
 
     @property
-    def place(self) -> ExecutionTarget:
-        """Where the image net runs: what "auto" came to."""
+    def target(self) -> ExecutionTarget:
+        """The device and runtime of the image net: what "auto" resolved to."""
         return self._image.target
 
     @property
     def precision(self) -> str:
-        """Of the image net: what auto came to. To learn that, it compiles and checks."""
+        """Of the image net: what "auto" resolved to, for which it is compiled and checked."""
         return self._image.precision
 
     @property
     def batch_size(self) -> int:
-        """Pictures that the image net takes at once when nobody says: the model's own."""
-        return self.model.batch_size if self.place.is_cpu else LARGE_BATCH  # few leave a GPU idle
+        """Pictures that the image net takes at once by default: what suits the model here."""
+        return self.model.batch_size if self.target.is_cpu else LARGE_BATCH  # few leave a GPU idle
 
     # pictures
 
     def encode_images(self, sources: Sources, *, batch_size: int | None = None) -> Floats:
-        """Any source or sources → float32 (n, d), rows of length 1.
+        """The embeddings of pictures.
 
-        Raises the ImageError or SourceError of the first picture that cannot be read;
-        `stream_images` goes on past it. `batch_size`: pictures that the network takes at
-        once; None: as many as suit the model, here and wherever it can be given.
+        Parameters
+        ----------
+        sources : Sources
+            Any source or sources, as `unseen.sources.expand.expand` takes them.
+        batch_size : int, optional
+            Pictures that the network takes at once. None: as many as suit the model.
+
+        Returns
+        -------
+        ndarray of shape (n, d), float32
+            Rows of length 1.
+
+        Raises
+        ------
+        ImageError, SourceError
+            For the first picture that cannot be read; `stream_images` goes on past it.
+
+        Examples
+        --------
+        >>> import unseen
+        >>> unseen.load().encoder.encode_images("examples/cat.jpg").shape
+        (1, 1384)
         """
         rows = []
         for encoded in self.stream_images(sources, batch_size=batch_size):
@@ -157,10 +235,23 @@ class Encoder:
     def stream_images(
         self, sources: Sources, *, batch_size: int | None = None, limits: Limits | None = None
     ) -> Iterator[Encoded]:
-        """`Encoded` for each picture, in order, a broken one included; memory is bounded.
+        """The embedding of each picture as it is ready, in order; memory is bounded.
 
-        Threads decode the next pictures while the network has the present ones. `limits`: other
-        than the encoder's own.
+        Threads decode the next pictures while the network has the present ones.
+
+        Parameters
+        ----------
+        sources : Sources
+            Any source or sources, as `unseen.sources.expand.expand` takes them.
+        batch_size : int, optional
+            Pictures that the network takes at once. None: as many as suit the model.
+        limits : Limits, optional
+            What a picture may cost. None: the encoder's own limits.
+
+        Yields
+        ------
+        Encoded
+            With an error for a picture that cannot be read.
         """
 
         def decode(source: Source) -> tuple[Source, PictureArrays | UnseenError]:
@@ -175,7 +266,20 @@ class Encoder:
     def pixels(
         self, source: ImageLike, *, limits: Limits | None = None
     ) -> PictureArrays | UnseenError:
-        """What the image net takes for one picture, or why there is none."""
+        """One picture as the image net takes it.
+
+        Parameters
+        ----------
+        source : ImageLike
+            What `open_image` takes.
+        limits : Limits, optional
+            What the picture may cost. None: the encoder's own limits.
+
+        Returns
+        -------
+        ndarray, tuple of ndarray, or UnseenError
+            uint8 pixels, mostly of shape (height, width, 3), or why there are none.
+        """
         return read_pixels(
             source, self.model.preprocess, limits=limits or self.limits, exact=self.exact
         )
@@ -187,29 +291,75 @@ class Encoder:
         *,
         batch_size: int | None = None,
     ) -> Iterator[tuple[S, Floats | R]]:
-        """`decode` of each item in threads, its pixels through the net, anything else as it is.
+        """Encode what `decode` makes of each item, in order; memory is bounded.
 
-        In order; memory is bounded.
+        Parameters
+        ----------
+        items : iterable
+            What `decode` takes.
+        decode : callable
+            Item → a pair: something to give back with the result, and pixels as of `pixels`, or
+            anything else. It is called in threads.
+        batch_size : int, optional
+            Pictures that the network takes at once. None: as many as suit the model.
+
+        Yields
+        ------
+        tuple
+            The first of each pair, and the embedding (d,) of its pixels or, where there are none,
+            the second of the pair as it is.
         """
         size = self.batch_size if batch_size is None else batch_size
         return stream(items, decode, self.encode_pixels, size)
 
     def encode_pixels(self, pixels: Sequence[PictureArrays]) -> Floats:
-        """What `pixels` gave for n pictures → float32 (n, d), rows of length 1, in one batch."""
+        """The embeddings of pictures that are decoded already, in one batch.
+
+        Parameters
+        ----------
+        pixels : sequence of ndarray or of tuple of ndarray
+            What `pixels` gave for n pictures.
+
+        Returns
+        -------
+        ndarray of shape (n, d), float32
+            Rows of length 1.
+        """
         return self._image(*self.model.image_inputs(pixels))
 
     # prompts
 
     def encode_texts(self, texts: Sequence[str], *, progress: Progress | None = None) -> Floats:
-        """Texts → float32 (n, d), rows of length 1; as they are, no template.
+        """The embeddings of texts as they are, without a template.
 
         Known texts come from the cache on disk; the others are encoded in batches of like length,
-        each cut to its longest text, and kept. A text over the model's context is cut, with a
-        warning that names it. `progress` is called with how many of the new texts are done, and how
-        many there are.
+        each cut to its longest text, and stored there.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            A text over the model's context is cut, with a warning that names it.
+        progress : callable, optional
+            Called with the new texts done, and how many there are.
+
+        Returns
+        -------
+        ndarray of shape (n, d), float32
+            Rows of length 1, in the order of the texts.
+
+        Raises
+        ------
+        LabelError
+            For a single string, and for anything in the sequence that is not a string.
+
+        Examples
+        --------
+        >>> import unseen
+        >>> unseen.load().encoder.encode_texts(["a photo of a cat"]).shape
+        (1, 1384)
         """
         if isinstance(texts, str):
-            raise LabelError(f"encode_texts takes a list of texts, and was given one: {texts!r}.")
+            raise LabelError(f"encode_texts takes a list of texts, not a single one: {texts!r}.")
         if not all(isinstance(text, str) for text in texts):
             wrong = next(text for text in texts if not isinstance(text, str))
             raise LabelError(f"every text must be a str; {wrong!r} is a {type(wrong).__name__}.")
@@ -249,16 +399,39 @@ class Encoder:
             yield batch, self._text(*self.model.text_inputs([ids[i] for i in batch]))
 
     def cut_short(self, text: str) -> str:
-        """What is said of a text that is longer than the model reads."""
+        """The warning about a text that is longer than the model reads.
+
+        Parameters
+        ----------
+        text : str
+            The text, of which the start is quoted.
+
+        Returns
+        -------
+        str
+            One sentence.
+        """
         return (
             f"this prompt is longer than the {self.model.context_length} tokens that "
             f"{self.model.name} reads, and was cut: {text[:80]!r}"
         )
 
     def encode_once(self, texts: Sequence[str]) -> tuple[Floats, list[bool]]:
-        """Texts → float32 (n, d), and which were cut; without the cache on disk, and no warning.
+        """The embeddings of texts without the cache on disk, and without warnings.
 
-        For texts of people who are not known: a disk that they could fill is not asked.
+        For texts of strangers, who could fill the disk.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            As of `encode_texts`.
+
+        Returns
+        -------
+        embeddings : ndarray of shape (n, d), float32
+            Rows of length 1.
+        cut : list of bool
+            Which texts were longer than the model reads.
         """
         ids, cut = self.model.tokenizer.encode(texts, self.model.context_length)
         rows = np.empty((len(texts), self.model.dimension), dtype=np.float32)
@@ -267,8 +440,8 @@ class Encoder:
         return rows, cut
 
 
-def _loaded_again(options: LoadOptions, fingerprint: str) -> Encoder:
-    """What was pickled. ModelError where the checkpoint is another now."""
+def _reloaded(options: LoadOptions, fingerprint: str) -> Encoder:
+    """The encoder that was pickled. ModelError where the checkpoint is another now."""
     encoder = Encoder.load(options)
     if encoder.model.fingerprint != fingerprint:
         raise ModelError(
@@ -285,13 +458,15 @@ def read_pixels(
     limits: Limits = DEFAULT_LIMITS,
     exact: bool = False,
 ) -> PictureArrays | UnseenError:
-    """What an image network takes for one picture, or why there is none. `exact`: as in
-    `Encoder`."""
+    """One picture as an image network takes it, or why not. `exact`: as in `LoadOptions`."""
     at_least = None if exact else preprocess.target
     try:
         return preprocess(open_image(source, limits=limits, at_least=at_least))
     except UnseenError as error:
-        return error
+        return without_frames(error)  # a batch may have hundreds
+    except MemoryError:  # Pillow's, too, where a side is too long for its filters
+        name = shortened(name_of(source, 0))
+    return ImageError(f"{name}: not enough memory to resize it.")
 
 
 def stream(
@@ -300,8 +475,7 @@ def stream(
     encode: Callable[[Sequence[PictureArrays]], Floats],
     batch_size: int,
 ) -> Iterator[tuple[S, Floats | R]]:
-    """`decode` of each item in threads, its pixels through `encode` in batches, anything else as it
-    is. In order; memory is bounded."""
+    """Encode what `decode` makes of each item; as `Encoder.stream`, with another `encode`."""
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
     # A network that takes few at once needs no fewer threads to feed it.
@@ -330,7 +504,7 @@ def batches_of_like_length(lengths: Sequence[int], tokens: int) -> Iterator[list
 def _ahead(
     pool: ThreadPoolExecutor, function: Any, items: Iterable[Any], window: int
 ) -> Iterator[Any]:
-    """`map` that runs at most `window` items ahead of its reader; what is left is cancelled."""
+    """`map` that runs at most `window` items ahead of its reader; the rest is cancelled."""
     futures: deque[Future[Any]] = deque()
     try:
         for item in items:

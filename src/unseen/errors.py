@@ -14,6 +14,8 @@ of our warnings.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 
 class UnseenError(Exception):
     """Base of every error that a user can do something about."""
@@ -52,6 +54,19 @@ class MissingExtraError(UnseenError):
         )
         self.library = library
         self.extra = extra
+
+
+ErrorT = TypeVar("ErrorT", bound=BaseException)
+
+
+def without_frames(error: ErrorT) -> ErrorT:
+    """The same error with its message alone, for one that is kept rather than raised.
+
+    A traceback holds every frame that it passed, and so do those of the errors before it; frames
+    hold pictures.
+    """
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error
 
 
 class UnseenWarning(UserWarning):

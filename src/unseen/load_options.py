@@ -73,7 +73,13 @@ class LoadOptions:
             raise ModelError(f"unknown precision {self.precision!r}; choose one of: {choices}")
 
     def facts(self) -> dict[str, Any]:
-        """What changes an embedding, beside the model: for the manifest of a result."""
+        """The options that change an embedding, for the manifest of a result.
+
+        Returns
+        -------
+        dict
+            ``exact`` and ``precision``.
+        """
         return {"exact": self.exact, "precision": self.precision}
 
 

@@ -16,11 +16,10 @@ from unseen.classifier import Classifier, load
 from unseen.encoder import Encoded
 from unseen.errors import LabelError, MissingExtraError, SourceError
 from unseen.labels.compiled import CompiledLabels
-from unseen.labels.label_set import LabelsLike
-from unseen.labels.templates import TemplateLike
 from unseen.load_options import LoadOptions
 from unseen.prediction.calibration import Calibration
 from unseen.sources.item import Source, name_of
+from unseen.types import Floats, LabelsLike, TemplateLike
 
 try:
     from sklearn.base import (
@@ -33,7 +32,6 @@ try:
 except ImportError:
     raise MissingExtraError("unseen.sklearn", "scikit-learn", "learn") from None
 
-Floats = NDArray[np.float32]
 CACHE = "_classifier"  # the attribute with the loaded model; neither copied nor pickled
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Array: TypeAlias = "NDArray[Any]"
 Floats: TypeAlias = "NDArray[np.float32]"  # embeddings, cosines, logits, probabilities
 Doubles: TypeAlias = "NDArray[np.float64]"  # sums, and what is fitted
+Reals: TypeAlias = "NDArray[np.floating[Any]]"  # of either width
 Indices: TypeAlias = "NDArray[np.int64]"
 Images: TypeAlias = "NDArray[np.uint8]"  # (height, width, 3), or what a network takes
 

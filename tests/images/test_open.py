@@ -178,9 +178,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         kind, _, rest = self.path.strip("/").partition("/")
         if kind == "redirect":
-            left = int(rest)
+            remaining = int(rest)
             self.send_response(302)
-            self.send_header("Location", f"/redirect/{left - 1}" if left > 1 else "/picture.png")
+            self.send_header(
+                "Location", f"/redirect/{remaining - 1}" if remaining > 1 else "/picture.png"
+            )
             self.end_headers()
         elif kind == "file":
             self.send_response(302)
@@ -257,5 +259,5 @@ def test_the_address_that_is_checked_is_the_one_connected_to(server: str) -> Non
     assert str(refused.value.__cause__) == "not there"  # for the log; strangers are not told
     assert seen == [("127.0.0.1", port, "127.0.0.1")]
     seen.clear()
-    open_image(f"{server}/redirect/2", check_address=lambda *asked: seen.append(asked))
+    open_image(f"{server}/redirect/2", check_address=lambda *arguments: seen.append(arguments))
     assert seen == [("127.0.0.1", port, "127.0.0.1")] * 3  # each redirect is checked again

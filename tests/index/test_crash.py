@@ -52,13 +52,13 @@ def check(folder: Path) -> int:
     assert database.execute(twice).fetchall() == []
     alone = "SELECT path FROM file WHERE content NOT IN (SELECT content FROM picture)"
     assert database.execute(alone).fetchall() == []
-    found = database.execute("SELECT embedding, error FROM picture").fetchall()
-    for embedding, error in found:
+    rows = database.execute("SELECT embedding, error FROM picture").fetchall()
+    for embedding, error in rows:
         assert error is None
         length = np.linalg.norm(np.frombuffer(embedding, dtype="<f2").astype(np.float32))
         assert abs(length - 1) < 2e-3
     database.close()
-    return len(found)
+    return len(rows)
 
 
 def test_killed_at_any_moment(pictures: Path, shapes_clip: Path) -> None:
@@ -117,9 +117,9 @@ def test_a_full_disk_is_one_sentence_and_the_table_stays_usable(
     done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
     assert done.returncode == 1
     assert "StoreError" in done.stderr.splitlines()[-1] and "cannot be written" in done.stderr
-    kept = check(pictures)
-    assert 0 < kept < PICTURES
+    count = check(pictures)
+    assert 0 < count < PICTURES
     encoder = unseen.load(shapes_clip).encoder
     with unseen.Index(pictures) as index:
         report = index.update(encoder)
-        assert (report.unchanged, report.encoded) == (kept, PICTURES - kept)
+        assert (report.unchanged, report.encoded) == (count, PICTURES - count)

@@ -14,9 +14,10 @@ from PIL import Image
 
 import shapes
 import unseen
-from unseen.index import matrix as derived
-from unseen.index import schema, search
+from unseen.index import schema
 from unseen.index.location import FILE, FOLDER, find
+from unseen.index.vectors import matrix as derived
+from unseen.index.vectors import search
 from unseen.prediction.decision import Decision
 
 LABELS = ["red circle", "blue square", "green star"]
@@ -49,9 +50,9 @@ class Counting:
             self.pictures += len(pixels)
             return net(pixels)
 
-        place = classifier.encoder.place
+        target = classifier.encoder.target
         monkeypatch.setattr(classifier.encoder, "_image", counted)
-        monkeypatch.setattr(type(classifier.encoder), "place", place)
+        monkeypatch.setattr(type(classifier.encoder), "target", target)
         monkeypatch.setattr(type(classifier.encoder), "precision", "fp32")
 
 
@@ -181,20 +182,20 @@ def test_several_models_share_one_file(
         index.update(classifier.encoder)
         assert index.update(other.encoder).encoded == 6
         assert [row.pictures for row in index.models()] == [6, 6]
-        for one in (classifier, other):
+        for model in (classifier, other):
             paths = sorted(folder.rglob("*.png"))
-            fresh = one.encode_images(paths)
-            matrix = index.view(one).matrix()
+            fresh = model.encode_images(paths)
+            matrix = index.view(model).matrix()
             names = dict(
                 rows(
                     index,
                     "SELECT path, id FROM file JOIN picture USING (content) WHERE model = ?",
-                    index.view(one).row.id,
+                    index.view(model).row.id,
                 )
             )
-            places = {int(i): n for n, i in enumerate(matrix.ids)}
-            kept = np.stack([matrix.vectors[places[names[index.name(p)]]] for p in paths])
-            np.testing.assert_allclose(kept, fresh, atol=5e-4)  # float16
+            index_of = {int(i): n for n, i in enumerate(matrix.ids)}
+            stored = np.stack([matrix.vectors[index_of[names[index.name(p)]]] for p in paths])
+            np.testing.assert_allclose(stored, fresh, atol=5e-4)  # float16
         with pytest.raises(unseen.StoreError, match="has not encoded these pictures"):
             index.view(unseen.load())
 
@@ -234,11 +235,11 @@ def test_nearest_is_exact(tmp_path: Path) -> None:
     query = vectors[10].astype(np.float32)
     cosines = vectors.astype(np.float32) @ query
     for top in (1, 5, 100, 7000):
-        places, found = search.nearest(matrix, query, top)
-        wanted = np.lexsort((np.arange(7000), -cosines))[:top]
-        np.testing.assert_allclose(found, cosines[wanted], atol=1e-3)
+        indices, similarities = search.nearest(matrix, query, top)
+        order = np.lexsort((np.arange(7000), -cosines))[:top]
+        np.testing.assert_allclose(similarities, cosines[order], atol=1e-3)
         if top <= 100:
-            np.testing.assert_array_equal(places, wanted)
+            np.testing.assert_array_equal(indices, order)
     queries = rng.normal(size=(3, 24)).astype(np.float32)
     blocks = np.concatenate(list(search.products(matrix, queries)))
     np.testing.assert_allclose(blocks, vectors.astype(np.float32) @ queries.T, atol=1e-4)
@@ -250,7 +251,7 @@ def test_nearest_is_exact(tmp_path: Path) -> None:
 def test_the_matrix_grows_and_is_made_again_when_it_does_not_fit(
     folder: Path, classifier: unseen.Classifier
 ) -> None:
-    place = folder / FOLDER
+    data = folder / FOLDER
     with unseen.Index(folder) as index:
         index.update(classifier.encoder)
         whole = np.array(index.view(classifier).matrix().vectors)
@@ -260,10 +261,10 @@ def test_the_matrix_grows_and_is_made_again_when_it_does_not_fit(
         np.testing.assert_array_equal(grown[:6], whole)
         assert len(grown) == 7
         for damage in (
-            lambda: (place / "vectors-1.f16").write_bytes(b"short"),
-            lambda: (place / "vectors-1.note").write_text("{"),
-            lambda: (place / "vectors-1.ids").unlink(),
-            lambda: derived.clear(place, 1),
+            lambda: (data / "vectors-1.f16").write_bytes(b"short"),
+            lambda: (data / "vectors-1.note").write_text("{"),
+            lambda: (data / "vectors-1.ids").unlink(),
+            lambda: derived.clear(data, 1),
         ):
             damage()
             np.testing.assert_array_equal(index.view(classifier).matrix().vectors, grown)
@@ -272,11 +273,11 @@ def test_the_matrix_grows_and_is_made_again_when_it_does_not_fit(
 def test_what_a_killed_process_wrote_behind_its_last_note_is_written_over(
     folder: Path, classifier: unseen.Classifier
 ) -> None:
-    place = folder / FOLDER
+    data = folder / FOLDER
     with unseen.Index(folder) as index:
         index.update(classifier.encoder)
         whole = np.array(index.view(classifier).matrix().vectors)
-        with (place / "vectors-1.f16").open("ab") as file:
+        with (data / "vectors-1.f16").open("ab") as file:
             file.write(b"half a row")
         shapes.draw(shapes.scene("red heart"), 3).save(folder / "new.png")
         index.update(classifier.encoder)

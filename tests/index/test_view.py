@@ -20,8 +20,8 @@ import shapes
 import unseen
 from unseen.errors import LabelError
 from unseen.index.location import FILE, FOLDER
-from unseen.index.query import combine, parse_weight
 from unseen.index.stored import embeddings_of, index_of, recorded_options
+from unseen.index.vectors.query import combine, parse_weight
 from unseen.prediction.predict import Decision
 
 LABELS = ["red circle", "blue square", "green star"]
@@ -356,3 +356,41 @@ def test_classifying_by_a_view(index: unseen.Index, classifier: unseen.Classifie
     view = index.view()
     for prediction in view.classify(view.classifier.compile(labels), Decision(), below="red"):
         assert prediction.label == "a red circle"
+
+
+# in a notebook
+
+
+def test_hits_are_a_list_that_draws_itself(index: unseen.Index, folder: Path) -> None:
+    hostile = "<img src=x onerror=alert(1)>.png"
+    (folder / "red circle 0.png").rename(folder / hostile)
+    shutil.copy(folder / "red circle 1.png", folder / "copy of 1.png")
+    encoder = index.view().encoder
+    index.update(encoder)
+    hits = index.view(encoder).search("a photo of a red circle", top=4)
+    assert isinstance(hits, list) and isinstance(hits, unseen.Hits) and len(hits) == 4
+    html = hits._repr_html_()
+    assert html.count("<tr>") == 1 + 4 and html.count("<img") == 4  # found from another folder
+    assert hostile not in html and "&lt;img src=x onerror=alert(1)&gt;.png" in html
+    assert "copy of 1.png<br>red circle 1.png" in html
+    assert f"{hits[0].cosine:.3f}" in html and f"{hits[0].width} × {hits[0].height}" in html
+    first = hits[:1]
+    assert isinstance(first, unseen.Hits) and first._repr_html_().count("<img") == 1
+    assert isinstance(hits[0], unseen.Hit)
+    assert pickle.loads(pickle.dumps(hits))._repr_html_() == html
+    (folder / hostile).unlink()
+    assert hits._repr_html_().count("<img") == 3
+    for group in (index.view(encoder).page(0, 2)[1], index.view(encoder).duplicates(0.5)[0]):
+        assert "<img" in group._repr_html_()
+
+
+def test_a_hit_and_a_cluster_are_short_to_read(index: unseen.Index, folder: Path) -> None:
+    shutil.copy(folder / "red circle 1.png", folder / "copy of 1.png")
+    encoder = index.view().encoder
+    index.update(encoder)
+    view = index.view(encoder)
+    shown = {repr(hit) for hit in view.page(0, 6)[1]}
+    assert "Hit('copy of 1.png', cosine=1, files=2)" in shown
+    assert "Hit('blue square 0.png', cosine=1)" in shown
+    (cluster,) = view.clusters(1, names=["red circle"])
+    assert repr(cluster) == "Cluster(6 pictures: red circle)"

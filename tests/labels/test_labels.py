@@ -123,13 +123,45 @@ def test_refused(labels: Any, options: dict[str, Any], words: str) -> None:
         ("a.txt", b"\xff\xfe\x00", "cannot be read"),
         ("a.yaml", "!!python/object/apply:os.system ['true']", "not valid YAML"),
         ("a.json", '{"labels": ["a"], "colour": 1}', "unknown keys"),
+        ("a.yaml", "labels:\n  cat: {threshold: high}\n", "'high', which is not a number"),
+        ("a.yaml", "cat: {threshold: [1]}", "not a number"),
+        ("a.json", '{"cat": {"threshold": 1%s}}' % ("0" * 400), "not a number"),
+        ("a.yaml", "cat: {threshold: .nan}", "not in 0…1"),
+        ("a.yaml", "cat: {prompts: true}", "'cat' are a text or a list of texts, not True"),
+        ("a.yaml", "cat: {prompts: 5}", "not 5"),
+        ("a.yaml", "cat: {prompts: {a: b}}", "not {'a': 'b'}"),
+        ("a.yaml", "cat: {prompts: [[a]]}", "empty or not text"),
+        ("a.yaml", "cat: {1: a, b: c}", r"unknown keys \['b', 1\]"),
+        ("a.yaml", "labels: [cat]\n1: a\nb: c\n", r"unknown keys \['b', 1\]"),
+        ("a.yaml", "labels: [cat]\nbackground: true\n", "background is a list"),
+        ("a.yaml", "labels: [cat]\nbackground: other\n", "background is a list"),
+        ("a.yaml", "labels: [cat]\nbackground: [1]\n", "1 is a int"),
+        ("a.yaml", "labels: [cat]\ntemplates: 5\n", "templates are a text or a list"),
+        ("a.yaml", "labels: [cat]\ntemplates: {a: b}\n", "templates are a text or a list"),
+        ("a.yaml", "labels: [cat]\ntemplates: [a]\n", "no {}"),
+        ("a.yaml", "[" * 20_000, "nested too deeply"),
+        ("a.yaml", "a: &a [*a]", "empty or not text"),
+        ("a.yaml", "&a [*a]", "is a list"),
+        ("a.yaml", "- !!bool maybe", "not valid YAML"),
+        ("a.yaml", "- !!int ''", "not valid YAML"),
+        ("a.yaml", "- 2026-13-45", "not valid YAML"),
+        ("a.yaml", "- 9" + "9" * 5000, "not valid YAML"),
+        ("a.yaml", "- 0x" + "f" * 5000, "a value of the type int is a int"),
+        ("a.yaml", "? 0x" + "f" * 5000 + "\n: {threshold: high}", "the type int"),
+        ("a.json", "[" * 200_000, "nested too deeply"),
+        ("a.json", "[" + "9" * 5000 + "]", "not valid JSON"),
+        ("a.csv", "label,prompt\ncat,a cat\ndog," + "x" * 140_000, r"a\.csv:3: .*field larger"),
+        ("a.csv", "cat\n,a prompt\n", "empty label"),
     ],
 )
 def test_broken_files(name: str, content: str | bytes, words: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(unseen.LabelError, match=words):
+    with pytest.raises(unseen.LabelError, match=words) as raised:
         LabelSet.of(path)
+    message = str(raised.value)
+    assert message.startswith(str(path)) and message.count(str(path)) == 1
+    assert len(message) < 500 and "\n" not in message
 
 
 # compiled

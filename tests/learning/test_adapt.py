@@ -550,7 +550,7 @@ def test_together_with_the_collection(made: Adapter, shapes_clip: Path) -> None:
     stream = [Encoded(str(i), row) for i, row in enumerate(rows)]
     labels, decision = adapted.compile(SHAPES[:6]), unseen_decision()
     if made.cache is not None:
-        with pytest.raises(LabelError, match="transductive cannot use"):
+        with pytest.raises(LabelError, match="cannot use an adapter with a cache"):
             list(adapted.transduce(stream, labels, decision))
     else:
         found = list(adapted.transduce(stream, labels, decision))

@@ -337,7 +337,7 @@ def test_what_does_not_fit_is_refused(clf: unseen.Classifier, folder: Path, tmp_
     }.items():
         path = tmp_path / "bad.json"
         path.write_text(json.dumps({**data, name: change}), "utf-8")
-        with pytest.raises(unseen.LabelError, match=r"no calibration|damaged"):
+        with pytest.raises(unseen.LabelError, match=r"not a calibration|damaged"):
             Calibration.load(path)
 
 

@@ -48,8 +48,8 @@ def test_cifar_words(classifier: unseen.Classifier, photographs: Path, words: li
     right |= {name: name for name in ("bird", "cat", "dog", "horse")}
     pictures = labelled(photographs, *right)
     labels = [classifier.classify(file, words).label for file, _ in pictures]
-    wanted = [words[CIFAR.index(right[name])] for _, name in pictures]
-    assert labels == wanted
+    truth = [words[CIFAR.index(right[name])] for _, name in pictures]
+    assert labels == truth
 
 
 @pytest.mark.parametrize(

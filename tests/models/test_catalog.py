@@ -101,8 +101,8 @@ def test_resolve(name: str, id: str) -> None:
 
 
 def test_find() -> None:
-    found = catalog.find("OpenAI/CLIP-ViT-Base-Patch32")  # the hub does not mind either
-    assert found is not None and found.id == "openai/clip-vit-base-patch32"
+    row = catalog.find("OpenAI/CLIP-ViT-Base-Patch32")  # the hub does not mind either
+    assert row is not None and row.id == "openai/clip-vit-base-patch32"
     assert catalog.find("fast") is None and catalog.find("") is None
 
 

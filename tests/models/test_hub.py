@@ -25,10 +25,10 @@ from unseen.models.checkpoint import fingerprint
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[str]]]:
     Hub.folder = checkpoints.clip(tmp_path_factory.mktemp("hub") / "tiny")
     (Hub.folder / "README.md").write_text("not needed")
-    Hub.asked = []
+    Hub.requests = []
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=httpd.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{httpd.server_port}", Hub.asked
+    yield f"http://127.0.0.1:{httpd.server_port}", Hub.requests
     httpd.shutdown()
     httpd.server_close()
 
@@ -69,25 +69,25 @@ except ModelError as error:
 def test_download_then_offline_and_no_second_question(
     server: tuple[str, list[str]], tmp_path: Path
 ) -> None:
-    endpoint, asked = server
+    endpoint, requests = server
     status, first = locate("org/tiny", endpoint, tmp_path)
     assert status == 0, first
     assert "model.safetensors" in first and "config.json" in first and "vocab.json" in first
     assert "README" not in first and "msgpack" not in first
-    before = len(asked)
+    before = len(requests)
     assert locate("org/tiny", endpoint, tmp_path) == (0, first)
-    assert asked[before:] == []  # what is here is used without asking
+    assert requests[before:] == []  # what is here is used without asking
     assert locate("org/tiny", endpoint, tmp_path, HF_HUB_OFFLINE="1") == (0, first)
     assert locate("org/tiny", "http://127.0.0.1:9", tmp_path) == (0, first)
 
 
 def test_a_revision_is_asked_for(server: tuple[str, list[str]], tmp_path: Path) -> None:
-    endpoint, asked = server
-    status, said = locate(f"org/tiny@{COMMIT}", endpoint, tmp_path)
-    assert status == 0, said
-    assert any(COMMIT in path for path in asked)
-    status, said = locate("org/tiny@v9", endpoint, tmp_path)
-    assert status == 9 and "no revision 'v9'" in said
+    endpoint, requests = server
+    status, output = locate(f"org/tiny@{COMMIT}", endpoint, tmp_path)
+    assert status == 0, output
+    assert any(COMMIT in path for path in requests)
+    status, output = locate("org/tiny@v9", endpoint, tmp_path)
+    assert status == 9 and "no revision 'v9'" in output
 
 
 @pytest.mark.parametrize(
@@ -101,15 +101,15 @@ def test_a_revision_is_asked_for(server: tuple[str, list[str]], tmp_path: Path) 
 def test_what_the_hub_refuses_is_one_line(
     model: str, words: str, server: tuple[str, list[str]], tmp_path: Path
 ) -> None:
-    status, said = locate(model, server[0], tmp_path)
-    assert status == 9 and words in said and "\n" not in said
+    status, output = locate(model, server[0], tmp_path)
+    assert status == 9 and words in output and "\n" not in output
 
 
 def test_no_network_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
     for settings in ({}, {"HF_HUB_OFFLINE": "1"}):
-        status, said = locate("org/tiny", "http://127.0.0.1:9", tmp_path, **settings)
-        assert status == 9 and "\n" not in said
-        assert "HF_HOME" in said and "folder" in said
+        status, output = locate("org/tiny", "http://127.0.0.1:9", tmp_path, **settings)
+        assert status == 9 and "\n" not in output
+        assert "HF_HOME" in output and "folder" in output
 
 
 def test_an_interrupted_download_is_finished(server: tuple[str, list[str]], tmp_path: Path) -> None:
@@ -122,8 +122,8 @@ def test_an_interrupted_download_is_finished(server: tuple[str, list[str]], tmp_
         assert locate("org/tiny", endpoint, tmp_path) == (0, first)
         assert (snapshot / name).exists()
     (snapshot / "vocab.json").unlink()
-    status, said = locate("org/tiny", endpoint, tmp_path, HF_HUB_OFFLINE="1")
-    assert status == 9 and "HF_HUB_OFFLINE is set" in said and "\n" not in said
+    status, output = locate("org/tiny", endpoint, tmp_path, HF_HUB_OFFLINE="1")
+    assert status == 9 and "HF_HUB_OFFLINE is set" in output and "\n" not in output
 
 
 def test_a_hub_that_says_nothing(tmp_path: Path) -> None:
@@ -132,14 +132,14 @@ def test_a_hub_that_says_nothing(tmp_path: Path) -> None:
         silent.listen()
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         code = "hub.NETWORK_SECONDS = 0.5"
-        status, said = locate("org/tiny", endpoint, tmp_path, before=code)
-    assert status == 9 and "Timeout" in said and "\n" not in said
+        status, output = locate("org/tiny", endpoint, tmp_path, before=code)
+    assert status == 9 and "Timeout" in output and "\n" not in output
 
 
 def test_a_cache_that_cannot_be_written(server: tuple[str, list[str]], tmp_path: Path) -> None:
     (tmp_path / "hub").write_text("in the way")
-    status, said = locate("org/tiny", server[0], tmp_path)
-    assert status == 9 and "cannot be kept" in said and "\n" not in said
+    status, output = locate("org/tiny", server[0], tmp_path)
+    assert status == 9 and "cannot be kept" in output and "\n" not in output
 
 
 def test_the_commit_is_known(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[[Path], str]]:
     servers = []
 
     def start(folder: Path) -> str:
-        kind = type("OneHub", (Hub,), {"folder": folder, "asked": []})
+        kind = type("OneHub", (Hub,), {"folder": folder, "requests": []})
         httpd = ThreadingHTTPServer(("127.0.0.1", 0), kind)
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
         servers.append(httpd)
@@ -99,7 +99,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[[Path], str]]:
 def test_what_is_fetched_loads_without_a_network(
     kind: str, tmp_path: Path, serve: Callable[[Path], str]
 ) -> None:
-    make, family, wanted, unwanted = REPOSITORIES[kind]
+    make, family, needed, superfluous = REPOSITORIES[kind]
     make(tmp_path / "repository")
     (tmp_path / "repository" / "README.md").write_text("not needed")
     settings = {
@@ -109,7 +109,7 @@ def test_what_is_fetched_loads_without_a_network(
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
     }
-    found = []
+    outputs = []
     for endpoint in (serve(tmp_path / "repository"), "http://127.0.0.1:9"):
         done = subprocess.run(
             [sys.executable, "-c", CODE],
@@ -118,10 +118,10 @@ def test_what_is_fetched_loads_without_a_network(
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        found.append(json.loads(done.stdout))
-    first, offline = found
+        outputs.append(json.loads(done.stdout))
+    first, offline = outputs
     assert first["family"] == family and not first["before"] and first["after"]
-    assert wanted <= set(first["files"])
-    assert not (unwanted | {"README.md"}) & set(first["files"])
+    assert needed <= set(first["files"])
+    assert not (superfluous | {"README.md"}) & set(first["files"])
     assert offline["before"] and {**offline, "before": False} == first
     shutil.rmtree(tmp_path / "repository")

@@ -44,9 +44,9 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
 
 @pytest.mark.parametrize("model", [RESEARCH, f"{RESEARCH}@main", RESEARCH.upper()])
 def test_a_research_licence_is_said_before_the_download(model: str, fake: FakeHub) -> None:
-    with pytest.warns(UnseenWarning, match="CC-BY-NC-4.0, is for research") as said:
+    with pytest.warns(UnseenWarning, match="CC-BY-NC-4.0, is for research") as warned:
         hub.locate(model)
-    assert len(said) == 1 and len(fake.downloads) == 1
+    assert len(warned) == 1 and len(fake.downloads) == 1
 
 
 def test_it_is_said_before_not_after(fake: FakeHub) -> None:

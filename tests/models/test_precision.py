@@ -14,7 +14,7 @@ import checkpoints
 import unseen
 from unseen.models import compiled
 from unseen.networks.network import Input, single_output
-from unseen.runtimes import graph, onnx, onnx_int8
+from unseen.runtimes import graph, int8, onnx
 from unseen.system import cache
 
 
@@ -45,10 +45,10 @@ def test_real_photographs_stay_near_fp32(
 ) -> None:
     source = model if model == "builtin" else request.getfixturevalue(model)
     exact = unseen.load(source).encode_images(pictures)
-    near = unseen.load(source, precision=precision).encode_images(pictures)
-    assert cosines(exact, near).min() >= bound
+    approximate = unseen.load(source, precision=precision).encode_images(pictures)
+    assert cosines(exact, approximate).min() >= bound
     if precision == "int8" and model != "builtin":  # whose net is all convolutions
-        assert np.abs(exact - near).max() > 1e-5  # it is not fp32 after all
+        assert np.abs(exact - approximate).max() > 1e-5  # it is not fp32 after all
 
 
 def test_fp16_halves_what_is_kept(wide: Path, fresh_home: Path) -> None:
@@ -98,7 +98,7 @@ def product(rows: np.ndarray, weight: np.ndarray, tmp_path: Path) -> np.ndarray:
 
 def test_the_bits_of_a_weight_do_not_saturate_on_this_cpu(tmp_path: Path) -> None:
     """The trap of U8S8 on AVX2 without VNNI: two products are added in 16 bits and cut."""
-    top = 2 ** (onnx_int8.weight_bits() - 1) - 1
+    top = 2 ** (int8.weight_bits() - 1) - 1
     rows = np.full((3, 512), 255, dtype=np.uint8)
     weight = np.full((512, 16), top, dtype=np.int8)
     exact = rows.astype(np.int64) @ weight.astype(np.int64)
@@ -123,15 +123,15 @@ def test_the_choice_is_made_by_what_the_cpu_has(
         mock.patch("platform.machine", return_value=machine),
         mock.patch.dict("numpy._core._multiarray_umath.__cpu_features__", features, clear=True),
     ):
-        assert onnx_int8.weight_bits() == bits
+        assert int8.weight_bits() == bits
 
 
 def test_seven_bits_stay_within_the_bound(
     wide: Path, pictures: list[Path], fresh_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_int8, "weight_bits", lambda: 7)
-    near = unseen.load(wide, precision="int8").encode_images(pictures)
-    assert cosines(unseen.load(wide).encode_images(pictures), near).min() >= 0.995
+    monkeypatch.setattr(int8, "weight_bits", lambda: 7)
+    approximate = unseen.load(wide, precision="int8").encode_images(pictures)
+    assert cosines(unseen.load(wide).encode_images(pictures), approximate).min() >= 0.995
     assert list((fresh_home / "networks").glob("*-int7-*"))
 
 
@@ -150,7 +150,7 @@ def test_outlying_channels_are_evened_out(tmp_path: Path) -> None:
             lambda ops, _, x: ops.linear(ops.emit("Cast", x, to=1), weight),
             (None, 64, 192),
         )
-        recorder = lambda file, r=ranges: onnx_int8.Int8Operations(  # noqa: E731
+        recorder = lambda file, r=ranges: int8.Int8Operations(  # noqa: E731
             file, [r.astype(np.float32)], bits=8
         )
         run = onnx.OnnxNetwork(onnx.compile_network(network, tmp_path, recorder))
@@ -163,9 +163,9 @@ def test_auto_takes_int8_where_it_is_near_and_fp32_where_it_is_not(
     wide: Path, fresh_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = [np.full((40, 40, 3), 90, np.uint8)]
-    near = unseen.load(wide, precision="auto")
-    near.encode_images(picture)
-    assert near.encoder.precision == "int8"
+    chosen = unseen.load(wide, precision="auto")
+    chosen.encode_images(picture)
+    assert chosen.encoder.precision == "int8"
 
     monkeypatch.setitem(compiled.BOUNDS, "int8", 1.1)  # nothing is as near as that
     with warnings.catch_warnings():
@@ -175,8 +175,8 @@ def test_auto_takes_int8_where_it_is_near_and_fp32_where_it_is_not(
     assert far.encoder.precision == "fp32"
     np.testing.assert_array_equal(rows, unseen.load(wide).encode_images(picture))
     # What is not used does not stay on disk, but that it was tried does.
-    kept = [p.name for p in (fresh_home / "networks").glob("[!.]*-int8-v*")]
-    assert len(kept) == 1 and "onnxruntime" in kept[0]
+    names = [p.name for p in (fresh_home / "networks").glob("[!.]*-int8-v*")]
+    assert len(names) == 1 and "onnxruntime" in names[0]
     with pytest.warns(unseen.UnseenWarning, match=r"int8 reaches a cosine of 0\.99.*fp32 is safer"):
         unseen.load(wide, precision="int8").encode_images(picture)
 
@@ -209,7 +209,7 @@ def test_the_self_test_is_made_once(
     def never(*args: object) -> None:
         raise AssertionError("worked out again")
 
-    monkeypatch.setattr(compiled, "expected", never)
+    monkeypatch.setattr(compiled, "reference_outputs", never)
     unseen.load(wide).encode_images(picture)
     monkeypatch.setattr(onnx, "version", lambda: "99.0")  # another release is another runtime
     with pytest.raises(AssertionError, match="worked out again"):

@@ -49,8 +49,8 @@ def test_ids_are_those_of_transformers(kind: str, folder: Path, tmp_path: Path) 
     texts = strings()
     assert len(texts) >= 500
     ids, cut = Tokenizer.from_folder(folder).encode(texts, 77)
-    wanted = theirs(texts, truncation=True, max_length=77).input_ids
-    different = [t for t, a, b in zip(texts, ids, wanted, strict=True) if a != b]
+    judge = theirs(texts, truncation=True, max_length=77).input_ids
+    different = [t for t, a, b in zip(texts, ids, judge, strict=True) if a != b]
     assert different == []
     lengths = [len(i) for i in theirs(texts).input_ids]
     assert cut == [length > 77 for length in lengths]

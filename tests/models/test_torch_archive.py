@@ -54,25 +54,25 @@ def test_every_type_and_stride_bit_for_bit(layout: str, tmp_path: Path) -> None:
     archive = TorchArchive(save(tensors, tmp_path / "a.bin", layout))
     assert list(archive.tensors) == list(tensors)
     for name, tensor in tensors.items():
-        wanted = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
-        np.testing.assert_array_equal(archive.read(name), wanted.numpy(), name)
-        assert archive.read(name).dtype == wanted.numpy().dtype
+        expected = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+        np.testing.assert_array_equal(archive.read(name), expected.numpy(), name)
+        assert archive.read(name).dtype == expected.numpy().dtype
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_modules_wrappers_and_prefixes(layout: str, tmp_path: Path) -> None:
     module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LayerNorm(4))
-    wanted = module.state_dict()  # an OrderedDict with _metadata
+    expected = module.state_dict()  # an OrderedDict with _metadata
     contents = {
-        "plain": wanted,
-        "wrapped": {"epoch": 3, "state_dict": wanted},
-        "parallel": {f"module.{k}": v for k, v in wanted.items()},
-        "parameters": {k: torch.nn.Parameter(v) for k, v in wanted.items()},
+        "plain": expected,
+        "wrapped": {"epoch": 3, "state_dict": expected},
+        "parallel": {f"module.{k}": v for k, v in expected.items()},
+        "parameters": {k: torch.nn.Parameter(v) for k, v in expected.items()},
     }
     for name, content in contents.items():
         archive = TorchArchive(save(content, tmp_path / f"{name}.bin", layout))
-        assert set(archive.tensors) == set(wanted)
-        np.testing.assert_array_equal(archive.read("0.weight"), wanted["0.weight"].numpy())
+        assert set(archive.tensors) == set(expected)
+        np.testing.assert_array_equal(archive.read("0.weight"), expected["0.weight"].numpy())
 
 
 class Call:

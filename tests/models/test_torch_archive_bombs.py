@@ -81,7 +81,7 @@ def test_bombs(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pickled", "asked"),
+    ("pickled", "symbol"),
     [
         (b"cevil\nmodule\n.", "evil.module"),
         (b"(K\x01ievil\nmodule\n.", "evil module"),
@@ -89,11 +89,11 @@ def test_bombs(name: str, tmp_path: Path) -> None:
         (b"\x80\x04" + text("evil") + text("x" * 1_000_000) + b"\x93.", "evil.xxx"),
     ],
 )
-def test_the_message_is_one_short_line(pickled: bytes, asked: str, tmp_path: Path) -> None:
+def test_the_message_is_one_short_line(pickled: bytes, symbol: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError) as error:
         TorchArchive(as_zip(tmp_path / "a.bin", pickled))
     message = str(error.value)
-    assert asked in message and message.isprintable() and len(message) < 1000
+    assert symbol in message and message.isprintable() and len(message) < 1000
 
 
 def test_an_expanded_tensor_is_read_and_a_vast_one_is_not(tmp_path: Path) -> None:

@@ -26,9 +26,9 @@ def test_rows(name: str) -> None:
         model = timm.create_model(name)
     epsilons = {m.eps for m in model.modules() if isinstance(m, torch.nn.LayerNorm)}
     activations = {activation(m) for n, m in model.named_modules() if n.endswith(".act")}
-    found = {"heads": model.blocks[0].attn.num_heads}
-    (found["activation"],), (found["epsilon"],) = activations, epsilons
-    assert found == KNOWN[name]
+    config = {"heads": model.blocks[0].attn.num_heads}
+    (config["activation"],), (config["epsilon"],) = activations, epsilons
+    assert config == KNOWN[name]
     assert not [n for n, _ in model.named_parameters() if "gamma" in n or "reg_token" in n]
 
 

@@ -21,7 +21,7 @@ from unseen.models.weights.safetensors_file import SafetensorsFile
 def test_every_form_gives_the_same_weights_and_embeddings(tmp_path: Path) -> None:
     first = checkpoints.clip(tmp_path / "safetensors")
     model = CLIPModel.from_pretrained(first)
-    wanted = {k: v.numpy() for k, v in model.state_dict().items()}
+    expected = {k: v.numpy() for k, v in model.state_dict().items()}
     forms = {"safetensors": first}
     for form in ("sharded", "zip", "legacy"):
         forms[form] = checkpoints.clip(tmp_path / form)
@@ -35,7 +35,7 @@ def test_every_form_gives_the_same_weights_and_embeddings(tmp_path: Path) -> Non
     rows = {}
     for form, folder in forms.items():
         weights = open_weights(folder)
-        for name, array in wanted.items():
+        for name, array in expected.items():
             np.testing.assert_array_equal(weights[name], array, f"{form}: {name}")
             assert weights.shape(name) == array.shape
         rows[form] = unseen.load(folder).encode_images([picture])
@@ -87,10 +87,10 @@ def test_a_file_cut_short_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "shard, words",
     [
-        ("../model.safetensors", "no weight file beside it"),
-        ("/etc/passwd", "no weight file beside it"),
+        ("../model.safetensors", "not a weight file beside it"),
+        ("/etc/passwd", "not a weight file beside it"),
         ("model-2.safetensors", "is missing"),
-        ("model.pkl", "no weight file beside it"),
+        ("model.pkl", "not a weight file beside it"),
     ],
 )
 def test_an_index_that_lies_is_refused(shard: str, words: str, tmp_path: Path) -> None:
@@ -150,10 +150,10 @@ def test_every_type_bit_for_bit(tmp_path: Path) -> None:
     opened = open_weights(tmp_path)
     assert set(opened) == set(saved) and len(opened) == len(saved)
     for name, tensor in saved.items():
-        wanted = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+        expected = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
         assert opened.shape(name) == tuple(tensor.shape)
-        assert opened[name].dtype == wanted.numpy().dtype
-        assert opened[name].tobytes() == wanted.numpy().tobytes(), name
+        assert opened[name].dtype == expected.numpy().dtype
+        assert opened[name].tobytes() == expected.numpy().tobytes(), name
 
 
 def test_only_what_is_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +221,7 @@ def test_one_weight_in_two_shards(tmp_path: Path) -> None:
 def test_a_shard_lies_beside_its_index(name: object, tmp_path: Path) -> None:
     index = {"weight_map": {"w": name}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(ModelError, match=r"no weight file beside it|damaged"):
+    with pytest.raises(ModelError, match=r"not a weight file beside it|damaged"):
         open_weights(tmp_path)
 
 

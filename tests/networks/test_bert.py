@@ -72,8 +72,8 @@ def sentence_network(judge: BertModel) -> Network[Any]:
 def judged(judge: BertModel, ids: Any, mask: Any) -> Any:
     """The mean over each text's own tokens, each text alone and unpadded."""
     rows = []
-    for row, own in zip(ids, mask, strict=True):
-        hidden = judge(torch.tensor(row[None, own == 1])).last_hidden_state
+    for row, real in zip(ids, mask, strict=True):
+        hidden = judge(torch.tensor(row[None, real == 1])).last_hidden_state
         rows.append(torch.nn.functional.normalize(hidden.mean(1), dim=-1))
     return torch.cat(rows).numpy()
 

@@ -19,7 +19,7 @@ import openclip_checkpoints
 import unseen
 from unseen.errors import ModelError
 from unseen.models.compiled import CompiledNetwork
-from unseen.models.expected import Expected, tower
+from unseen.models.reference_outputs import ReferenceOutputs, tower
 from unseen.networks.network import Input, Network, Output, single_output
 from unseen.runtimes import graph, onnx, reference
 from unseen.runtimes.devices import ExecutionTarget, execution_target
@@ -49,7 +49,7 @@ def two_halves() -> Network[Any]:
     return Network("halves", (Input("ids", "int64", (None,)),), outputs, body, parameters)
 
 
-WANTED = {
+EXPECTED = {
     "rows": TABLE,
     "tokens": TABLE.reshape(6, 2, 12),
     "sums": TABLE.reshape(6, 2, 12) @ WEIGHT,
@@ -64,32 +64,32 @@ def test_every_runtime_gives_what_is_requested_in_that_order(
 ) -> None:
     network = two_halves()
     path = onnx.compile_network(network, tmp_path, outputs=names)
-    asked = ["rows"] if names is None else names
+    requested = ["rows"] if names is None else names
     runs = {
         "reference": reference.run_outputs(network, IDS, outputs=names),
-        "onnx": onnx.OnnxNetwork(path, outputs=asked).run(IDS),
+        "onnx": onnx.OnnxNetwork(path, outputs=requested).run(IDS),
         "torch": TorchNetwork(network, "cpu", outputs=names).run(IDS),
     }
     for runtime, outputs in runs.items():
-        assert list(outputs) == asked, runtime
+        assert list(outputs) == requested, runtime
         for name, output in outputs.items():
             assert output.dtype == np.float32
-            np.testing.assert_allclose(output, WANTED[name], atol=1e-5, err_msg=runtime)
+            np.testing.assert_allclose(output, EXPECTED[name], atol=1e-5, err_msg=runtime)
     declared = {
         o.name: [d.dim_value or d.dim_param for d in o.type.tensor_type.shape.dim]
         for o in library.load(path).graph.output
     }
     sizes = {"rows": ["n", 24], "tokens": ["n", 2, 12], "sums": ["n", "sums_1", 3]}
-    assert list(declared.values()) == [sizes[name] for name in asked]
+    assert list(declared.values()) == [sizes[name] for name in requested]
 
 
 def test_a_call_gives_the_first_output(tmp_path: Path) -> None:
     network = two_halves()
     np.testing.assert_array_equal(reference.run(network, IDS), TABLE)
     path = onnx.compile_network(network, tmp_path, outputs=["sums", "rows"])
-    np.testing.assert_allclose(onnx.OnnxNetwork(path)(IDS), WANTED["sums"], atol=1e-5)
+    np.testing.assert_allclose(onnx.OnnxNetwork(path)(IDS), EXPECTED["sums"], atol=1e-5)
     ours = TorchNetwork(network, "cpu", outputs=["sums", "rows"])
-    np.testing.assert_allclose(ours(IDS), WANTED["sums"], atol=1e-5)
+    np.testing.assert_allclose(ours(IDS), EXPECTED["sums"], atol=1e-5)
     assert {n: a.shape for n, a in ours.run(IDS[:0]).items()} == {
         "sums": (0, 0, 3),
         "rows": (0, 24),
@@ -141,7 +141,7 @@ def test_a_batch_in_parts_joins_every_output(tmp_path: Path) -> None:
 
     session._session = Small()
     for name, output in session.run(IDS).items():
-        np.testing.assert_allclose(output, WANTED[name], atol=1e-5)
+        np.testing.assert_allclose(output, EXPECTED[name], atol=1e-5)
 
 
 def dead(model: Any) -> set[str]:
@@ -150,8 +150,8 @@ def dead(model: Any) -> set[str]:
     for node in reversed(model.graph.node):
         if needed & set(node.output):
             needed |= set(node.input)
-    made = {name for node in model.graph.node for name in node.output[:1]}
-    return (made | {i.name for i in model.graph.initializer if i.dims}) - needed
+    values = {name for node in model.graph.node for name in node.output[:1]}
+    return (values | {i.name for i in model.graph.initializer if i.dims}) - needed
 
 
 @pytest.fixture(scope="module", params=["clip", "siglip", "align", "resnet", "chinese", "builtin"])
@@ -220,9 +220,9 @@ def test_outputs_are_compiled_and_checked_apart(tmp_path: Path, fresh_home: Path
         assert tuple(outputs) == names
         for name, output in outputs.items():
             np.testing.assert_allclose(output, right[name], rtol=0, atol=1e-4)
-    kept = {p.parent.name for p in (fresh_home / "networks").glob("*/image.onnx")}
+    folders = {p.parent.name for p in (fresh_home / "networks").glob("*/image.onnx")}
     ends = ("", "-features", "-features+embedding")
-    assert kept == {f"{source.key}{end}-fp32-v2" for end in ends}
+    assert folders == {f"{source.key}{end}-fp32-v2" for end in ends}
     assert len(list((fresh_home / "networks").glob("*/check.json"))) == 3
 
 
@@ -244,12 +244,12 @@ def test_wrong_features_are_refused_whatever_their_length(
 
 def test_the_check_takes_the_worst_output_of_any_shape() -> None:
     right = (np.array([[3.0, 0.0], [0.0, 2.0]]), np.ones((2, 2, 3)))
-    expected = Expected((), right, ())
-    assert expected.cosine([right[0] * 7, right[1]]) == pytest.approx(1)
+    judge = ReferenceOutputs((), right, ())
+    assert judge.cosine([right[0] * 7, right[1]]) == pytest.approx(1)
     other = right[1].copy()
     other[1, 0] = -1
-    assert expected.cosine([right[0], other]) == pytest.approx(0)
-    assert expected.cosine([right[0], other * np.nan]) == -1
+    assert judge.cosine([right[0], other]) == pytest.approx(0)
+    assert judge.cosine([right[0], other * np.nan]) == -1
 
 
 def test_single_output_names_its_output() -> None:

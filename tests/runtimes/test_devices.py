@@ -37,7 +37,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("has", "wanted", "found"),
+    ("has", "device", "target"),
     [
         ({}, "auto", ExecutionTarget("onnx", CPU)),
         ({"has_torch": True}, "auto", ExecutionTarget("onnx", CPU)),
@@ -73,14 +73,14 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
     ],
 )
 def test_where_it_runs(
-    has: dict[str, Any], wanted: str, found: ExecutionTarget, machine: Any
+    has: dict[str, Any], device: str, target: ExecutionTarget, machine: Any
 ) -> None:
     machine(**has)
-    assert execution_target(wanted) == found
+    assert execution_target(device) == target
 
 
 @pytest.mark.parametrize(
-    ("has", "wanted", "complaint"),
+    ("has", "device", "complaint"),
     [
         ({}, "cuda", r"device='cuda' needs torch \(`pip install \"unseen\[gpu\]\"`\)"),
         ({}, "mps", "needs torch"),
@@ -92,11 +92,11 @@ def test_where_it_runs(
     ],
 )
 def test_what_is_not_here_is_refused(
-    has: dict[str, Any], wanted: str, complaint: str, machine: Any
+    has: dict[str, Any], device: str, complaint: str, machine: Any
 ) -> None:
     machine(**has)
     with pytest.raises(ModelError, match=complaint):
-        execution_target(wanted)
+        execution_target(device)
 
 
 def test_torch_is_not_imported_where_there_is_no_driver() -> None:
@@ -146,9 +146,9 @@ def test_auto_on_a_gpu_is_half_precision_if_that_is_near(
     monkeypatch.setattr(on_torch, "half_precision", lambda device: "bf16")
     picture = [np.full((40, 50, 3), 120, np.uint8)]
     OnTorch(monkeypatch)
-    near = unseen.load(checkpoints.clip(tmp_path / "clip"), precision="auto")
-    near.encode_images(picture)
-    assert near.encoder.precision == "bf16"
+    chosen = unseen.load(checkpoints.clip(tmp_path / "clip"), precision="auto")
+    chosen.encode_images(picture)
+    assert chosen.encoder.precision == "bf16"
     # The built-in model keeps the largest of its probabilities: rounding changes which.
     far = unseen.load(precision="auto")
     far.encode_images(picture)
@@ -183,16 +183,16 @@ def test_what_auto_found_and_does_not_work_is_replaced_by_the_cpu(
     with pytest.warns(unseen.UnseenWarning, match="cannot be used, the CPU is used instead"):
         rows = classifier.encode_images(picture)
     monkeypatch.undo()
-    wanted = unseen.load(tmp_path / "clip", device="cpu").encode_images(picture)
-    np.testing.assert_allclose(rows, wanted, atol=1e-6)
-    assert classifier.encoder.place.is_cpu
+    expected = unseen.load(tmp_path / "clip", device="cpu").encode_images(picture)
+    np.testing.assert_allclose(rows, expected, atol=1e-6)
+    assert classifier.encoder.target.is_cpu
 
 
 def test_a_batch_that_onnx_runtime_has_no_memory_for_is_halved(tmp_path: Path) -> None:
     folder = checkpoints.clip(tmp_path / "clip")
     classifier = unseen.load(folder)
     pictures = [np.full((40, 50, 3), 30 * n, np.uint8) for n in range(7)]
-    wanted = classifier.encode_images(pictures)
+    expected = classifier.encode_images(pictures)
     network = classifier.encoder._image._checked
     session, sizes = network._session, []
 
@@ -205,7 +205,7 @@ def test_a_batch_that_onnx_runtime_has_no_memory_for_is_halved(tmp_path: Path) -
             return session.run(names, feed)
 
     network._session = Small()
-    np.testing.assert_allclose(classifier.encode_images(pictures), wanted, atol=1e-6)
+    np.testing.assert_allclose(classifier.encode_images(pictures), expected, atol=1e-6)
     assert sizes == [7, 3, 1, 2, 4, 2, 2]
     classifier.encoder._image._checked._session = session
 

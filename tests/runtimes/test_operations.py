@@ -208,16 +208,16 @@ CASES: dict[str, tuple[Callable[[Any, Any], Any], torch.Tensor]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_numpy_agrees_with_torch_and_the_runtimes_with_numpy(case: str, tmp_path: Path) -> None:
-    body, wanted = CASES[case]
+    body, expected = CASES[case]
     network = single_output(
         "case",
         (Input("ids", "int64", (None, 1)),),
         lambda ops, _, ids: body(ops, ids),
-        (None, *wanted.shape[1:]),
+        (None, *expected.shape[1:]),
     )
     ours = reference.run(network, IDS)
-    assert ours.shape == tuple(wanted.shape)
-    np.testing.assert_allclose(ours, wanted.numpy(), rtol=0, atol=2e-6)
+    assert ours.shape == tuple(expected.shape)
+    np.testing.assert_allclose(ours, expected.numpy(), rtol=0, atol=2e-6)
     session = onnx.OnnxNetwork(onnx.compile_network(network, tmp_path))
     np.testing.assert_allclose(session(IDS), ours, rtol=0, atol=2e-6)
     on_torch = runtime.TorchNetwork(network, "cpu")(IDS)
@@ -233,13 +233,13 @@ def test_pixels_are_channels_first_and_keep_their_values(tmp_path: Path) -> None
         lambda ops, _, x: ops.pixels(x),
         (None, 3, 4, 5),
     )
-    wanted = picture.transpose(0, 3, 1, 2).astype(np.float32)
-    np.testing.assert_array_equal(reference.run(network, picture), wanted)
+    expected = picture.transpose(0, 3, 1, 2).astype(np.float32)
+    np.testing.assert_array_equal(reference.run(network, picture), expected)
     session = onnx.OnnxNetwork(onnx.compile_network(network, tmp_path))
-    np.testing.assert_array_equal(session(picture), wanted)
+    np.testing.assert_array_equal(session(picture), expected)
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         on_torch = runtime.TorchNetwork(network, "cpu", dtype)
-        np.testing.assert_array_equal(on_torch(picture), wanted)
+        np.testing.assert_array_equal(on_torch(picture), expected)
 
 
 def test_large_parameters_lie_beside_the_graph(tmp_path: Path) -> None:

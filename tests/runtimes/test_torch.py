@@ -68,16 +68,16 @@ def model(
 @pytest.mark.parametrize("tower", ["image", "text"])
 def test_a_whole_network_agrees_with_the_reference(model: Model, tower: str) -> None:
     network, arrays = inputs(model)[tower]
-    wanted = reference.run(network, *arrays)
+    expected = reference.run(network, *arrays)
     ours = TorchNetwork(network, "cpu")(*arrays)
     assert ours.dtype == np.float32
-    np.testing.assert_allclose(ours, wanted, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
     for dtype in HALVES:
         rows = TorchNetwork(network, "cpu", dtype)(*arrays)
         assert rows.dtype == np.float32
         # The built-in model keeps its ten likeliest classes or so: rounding may swap two of them.
         least = 0.99 if model.family == "builtin" else 0.999
-        assert cosines(rows, wanted).min() > least, dtype
+        assert cosines(rows, expected).min() > least, dtype
         if tower == "image":  # the last step, and so the length, is float32 in every type
             np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
 
@@ -90,7 +90,7 @@ def test_sixteen_bits_cost_no_more_than_they_cost_transformers(
     folder = checkpoints.clip(tmp_path / "B16", "B16")
     network = unseen.load(folder).model.image_network()
     pictures = smooth(8, 224)
-    wanted = reference.run(network, pictures)
+    expected = reference.run(network, pictures)
     processor = json.loads((folder / "preprocessor_config.json").read_text())
     mean, std = (np.float32(processor[key]) for key in ("image_mean", "image_std"))
     pixels = torch.tensor(((pictures / np.float32(255) - mean) / std).transpose(0, 3, 1, 2))
@@ -98,7 +98,7 @@ def test_sixteen_bits_cost_no_more_than_they_cost_transformers(
     with torch.no_grad():
         theirs = judge.get_image_features(pixel_values=pixels.to(dtype)).pooler_output.float()
     lost, theirs_lost = (
-        float((1 - cosines(rows, wanted)).mean())
+        float((1 - cosines(rows, expected)).mean())
         for rows in (TorchNetwork(network, "cpu", dtype)(pictures), theirs.numpy())
     )
     assert lost < 1.3 * theirs_lost
@@ -172,9 +172,9 @@ def test_parameters_are_copied_and_may_be_read_only() -> None:
     ids.flags.writeable = False
     ours = TorchNetwork(network, "cpu")
     table.flags.writeable = True
-    wanted = table[ids].copy()
+    expected = table[ids].copy()
     table[:] = 0
-    np.testing.assert_array_equal(ours(ids), wanted)
+    np.testing.assert_array_equal(ours(ids), expected)
 
 
 def test_values_are_let_go_after_their_last_use() -> None:
@@ -198,10 +198,10 @@ def test_several_threads_get_their_own_rows() -> None:
     network, _ = small_vit()
     ours = TorchNetwork(network, "cpu")
     pictures = eight_pictures()
-    wanted = ours(pictures)
+    expected = ours(pictures)
     with ThreadPoolExecutor(4) as pool:
         rows = list(pool.map(lambda i: ours(pictures[i % 8 : i % 8 + 1])[0], range(64)))
-    np.testing.assert_allclose(rows, np.tile(wanted, (8, 1)), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(rows, np.tile(expected, (8, 1)), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, *HALVES])
@@ -223,8 +223,8 @@ def test_a_query_that_sees_no_key_takes_the_mean(causal: bool, dtype: torch.dtyp
     atol = 2e-6 if dtype == torch.float32 else 0.1
     np.testing.assert_allclose(ours[1], np.tile(mean, (4, 1)), atol=atol)
     if not causal:  # with both, the reference differs where a query is blind in part of a row
-        wanted = reference.run(network, np.arange(3), mask)
-        np.testing.assert_allclose(ours, wanted, atol=atol)
+        expected = reference.run(network, np.arange(3), mask)
+        np.testing.assert_allclose(ours, expected, atol=atol)
 
 
 class SmallDevice(TorchNetwork):
@@ -242,20 +242,20 @@ class SmallDevice(TorchNetwork):
 def test_a_batch_that_does_not_fit_is_run_in_parts_and_the_size_is_kept() -> None:
     network, _ = small_vit()
     pictures = eight_pictures()
-    wanted = TorchNetwork(network, "cpu")(pictures)
+    expected = TorchNetwork(network, "cpu")(pictures)
     ours = SmallDevice(network, "cpu")
-    np.testing.assert_allclose(ours(pictures), wanted, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(ours(pictures), expected, rtol=0, atol=1e-6)
     assert ours.attempts == [8, 4, 2, 2, 2, 2]
     ours.attempts = []
-    np.testing.assert_allclose(ours(pictures[:5]), wanted[:5], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(ours(pictures[:5]), expected[:5], rtol=0, atol=1e-6)
     assert ours.attempts == [2, 2, 1]
 
 
 def test_every_input_is_cut(tmp_path: Path) -> None:
     network, arrays = inputs(unseen.load(checkpoints.clip(tmp_path / "cut")).model)["text"]
     ours = SmallDevice(network, "cpu")
-    wanted = TorchNetwork(network, "cpu")(*arrays)
-    np.testing.assert_allclose(ours(*arrays), wanted, rtol=0, atol=1e-6)
+    expected = TorchNetwork(network, "cpu")(*arrays)
+    np.testing.assert_allclose(ours(*arrays), expected, rtol=0, atol=1e-6)
     assert ours.attempts == [4, 2, 2]
 
 
@@ -318,10 +318,10 @@ def test_a_device_that_is_not_here_is_an_error_that_helps(monkeypatch: Patch) ->
         runtime.device_for("cuda:1")
 
 
-@pytest.mark.parametrize("wanted", ["gpu", "", "cuda:", "cuda:x", "cuda:-1", "mps:1", "Auto"])
-def test_an_unknown_device_is_an_error_with_those_there_are(wanted: str) -> None:
+@pytest.mark.parametrize("device", ["gpu", "", "cuda:", "cuda:x", "cuda:-1", "mps:1", "Auto"])
+def test_an_unknown_device_is_an_error_with_those_there_are(device: str) -> None:
     with pytest.raises(ModelError, match='"auto", "cpu", "cuda"'):
-        runtime.device_for(wanted)
+        runtime.device_for(device)
 
 
 def test_types_follow_the_device(monkeypatch: Patch) -> None:

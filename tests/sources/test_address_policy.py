@@ -128,9 +128,9 @@ def test_as_strict_as_the_standard_library_and_stricter_only_where_it_is_known()
     v4 = [ipaddress.IPv4Address(rng.getrandbits(32)) for _ in range(3000)]
     v6 = [ipaddress.IPv6Address(rng.getrandbits(128)) for _ in range(1000)]
     unicast = [ipaddress.IPv6Address(1 << 125 | rng.getrandbits(125)) for _ in range(1000)]
-    near = [n[0] + step for n, _ in REFUSED for step in (0, 1) if int(n[0]) + step < 2**32]
+    neighbours = [n[0] + step for n, _ in REFUSED for step in (0, 1) if int(n[0]) + step < 2**32]
     passed = 0
-    for address in (*v4, *v6, *unicast, *near):
+    for address in (*v4, *v6, *unicast, *neighbours):
         try:
             refuse_private(str(address))
         except unseen.SourceError:

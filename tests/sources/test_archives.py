@@ -104,10 +104,10 @@ def test_broken_members_fail_alone(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[content.rindex(PNG) + 50] ^= 255  # of the last member
     path.write_bytes(content)
-    found = errors(path)
-    assert found["a.png"] is None
-    assert "known format" in str(found["b.png"])
-    assert "CRC" in str(found["c.png"])
+    messages = errors(path)
+    assert messages["a.png"] is None
+    assert "known format" in str(messages["b.png"])
+    assert "CRC" in str(messages["c.png"])
 
 
 # archives made to do harm
@@ -118,9 +118,9 @@ def test_broken_members_fail_alone(tmp_path: Path) -> None:
     ["../up.png", "a/../../up.png", "/etc/cron.png", "..\\up.png", "\\\\host\\a.png", "C:\\a.png"],
 )
 def test_names_that_lead_out_of_the_archive(name: str, tmp_path: Path) -> None:
-    found = errors(packed(tmp_path / "p.zip", {name: PNG, "fine.png": PNG}))
-    assert found.pop("fine.png") is None
-    assert "leads out" in str(found.pop(name)) and not found
+    messages = errors(packed(tmp_path / "p.zip", {name: PNG, "fine.png": PNG}))
+    assert messages.pop("fine.png") is None
+    assert "leads out" in str(messages.pop(name)) and not messages
 
 
 def test_a_name_that_is_cut_off_by_a_null_byte(tmp_path: Path) -> None:
@@ -157,16 +157,16 @@ def test_an_archive_that_another_program_encrypted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_methods_that_cannot_be_bounded(method: int, tmp_path: Path) -> None:
-    found = errors(packed(tmp_path / "p.zip", {"a.png": PNG}, method))
-    assert "not supported" in str(found["a.png"])
+    messages = errors(packed(tmp_path / "p.zip", {"a.png": PNG}, method))
+    assert "not supported" in str(messages["a.png"])
 
 
 def test_a_member_that_grows_beyond_measure_is_not_decompressed(tmp_path: Path) -> None:
     bomb = hostile.encoded("BMP", hostile.Image.new("RGB", (6000, 6000)))
     plain = hostile.encoded("BMP", hostile.Image.new("RGB", (400, 400)))  # small: it may
     path = packed(tmp_path / "p.zip", {"bomb.bmp": bomb, "plain.bmp": plain})
-    found = errors(path)
-    assert "more than 200 times" in str(found["bomb.bmp"]) and found["plain.bmp"] is None
+    messages = errors(path)
+    assert "more than 200 times" in str(messages["bomb.bmp"]) and messages["plain.bmp"] is None
 
 
 def test_a_member_that_lies_about_its_size_gives_no_more_than_that(tmp_path: Path) -> None:

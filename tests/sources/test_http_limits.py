@@ -156,10 +156,10 @@ def test_addresses_that_are_silent_leave_time_for_the_next(monkeypatch: pytest.M
     with sending(answer(b"here")) as server:
 
         def name(*addresses: str) -> None:
-            found = [
+            infos = [
                 (socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, server.port)) for a in addresses
             ]
-            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: infos)
 
         name("192.0.2.1", "192.0.2.2", "127.0.0.1")
         assert fetch("http://several.test/", **{**LIMITS, "max_seconds": 1.5}) == b"here"
@@ -264,8 +264,8 @@ def test_nothing_is_unpacked() -> None:
 
 @pytest.mark.parametrize("location", ["/a\tb", "/a b", "\\\\a.test\\", "/\x01", "/\x85", "/\xa0"])
 def test_redirects_that_parsers_read_differently_are_not_followed(location: str) -> None:
-    found = b"HTTP/1.1 302 Found\r\nLocation: " + location.encode("latin-1") + b"\r\n\r\n"
-    with sending(found) as server:
+    redirect = b"HTTP/1.1 302 Found\r\nLocation: " + location.encode("latin-1") + b"\r\n\r\n"
+    with sending(redirect) as server:
         with pytest.raises(unseen.SourceError, match="redirect is not followed: spaces"):
             fetch(server.url, **LIMITS)
         assert len(server.requests) == 1
@@ -353,8 +353,8 @@ def tls(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     words = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext"
     files = ["-keyout", str(key), "-out", str(certificate)]
-    made = ["openssl", *words.split(), "subjectAltName=DNS:localhost", *files]
-    subprocess.run(made, check=True, capture_output=True)
+    command = ["openssl", *words.split(), "subjectAltName=DNS:localhost", *files]
+    subprocess.run(command, check=True, capture_output=True)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate, key)
     return server, ssl.create_default_context(cafile=str(certificate))

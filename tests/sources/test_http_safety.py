@@ -146,7 +146,7 @@ class World:
         self.public, self.canary = public, canary
         self.locations = locations  # path on the public server → where it redirects to
         self.names: dict[str, Callable[[], list[str]]] = {
-            name: lambda found=found: found for name, found in NAMES.items()
+            name: lambda addresses=addresses: addresses for name, addresses in NAMES.items()
         }
         self.attempts: list[str] = []
         self.look_ups: list[str] = []
@@ -154,11 +154,11 @@ class World:
     def getaddrinfo(self, host: str, port: int, *args: Any, **options: Any) -> list[Any]:
         self.look_ups.append(host)
         name = host.lower() if host.isascii() else host.encode("idna").decode()
-        found = self.names[name]() if name in self.names else [host]
-        if not found:
+        addresses = self.names[name]() if name in self.names else [host]
+        if not addresses:
             raise socket.gaierror("unknown")
         options["flags"] = socket.AI_NUMERICHOST  # never ask a real name server
-        return [_with_scope(_getaddrinfo, a, port, *args, **options) for a in found]
+        return [_with_scope(_getaddrinfo, a, port, *args, **options) for a in addresses]
 
     def connect(self, sock: socket.socket, address: Any) -> None:
         """In place of `socket.socket.connect`."""
@@ -218,8 +218,8 @@ def world(
     servers: tuple[RawServer, RawServer, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> World:
     public, canary, locations = servers
-    for left_over in (public.requests, canary.requests, locations):
-        left_over.clear()
+    for remaining in (public.requests, canary.requests, locations):
+        remaining.clear()
     world = World(public, canary, locations)
     monkeypatch.setattr(socket, "getaddrinfo", world.getaddrinfo)
     monkeypatch.setattr(socket.socket, "connect", lambda *given: world.connect(*given))
@@ -319,8 +319,8 @@ def test_a_redirect_to_a_name_that_has_become_private(world: World, private: str
 
 @pytest.mark.parametrize("private", PRIVATE)
 def test_one_private_address_among_public_ones_refuses_the_name(world: World, private: str) -> None:
-    for found in ([private, PUBLIC_V4], [PUBLIC_V4, private], [PUBLIC_V4] * 9 + [private]):
-        world.names["mixed.test"] = lambda found=found: found
+    for addresses in ([private, PUBLIC_V4], [PUBLIC_V4, private], [PUBLIC_V4] * 9 + [private]):
+        world.names["mixed.test"] = lambda addresses=addresses: addresses
         with pytest.raises(unseen.SourceError):
             world.guarded("http://mixed.test/")
     assert world.public.requests == []
@@ -377,12 +377,12 @@ def test_without_a_redirect_server_that_looks_public() -> None:
         RawServer(lambda to, _: to.sendall(answer(b"canary"))) as canary,
         RawServer(redirect) as door,
     ):
-        one = PublicHosts(frozenset({f"127.0.0.1:{door.port}"}))
-        both = PublicHosts(one.allowed_hosts | {f"127.0.0.1:{canary.port}"})
+        first_only = PublicHosts(frozenset({f"127.0.0.1:{door.port}"}))
+        both = PublicHosts(first_only.allowed_hosts | {f"127.0.0.1:{canary.port}"})
         with pytest.raises(unseen.SourceError):
-            fetch(door.url, check_address=one.check, **limits)
+            fetch(door.url, check_address=first_only.check, **limits)
         with pytest.raises(unseen.SourceError):
-            open_image(door.url, check_address=one.check)
+            open_image(door.url, check_address=first_only.check)
         assert canary.requests == []
         assert len(door.requests) == 2
         assert fetch(door.url, check_address=both.check, **limits) == b"canary"

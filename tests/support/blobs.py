@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unseen.index.matrix import Matrix
+from unseen.index.vectors.matrix import Matrix
 
 
 def matrix_of(rows: np.ndarray) -> Matrix:

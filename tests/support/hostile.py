@@ -121,6 +121,39 @@ def png_bomb(width: int, height: int) -> bytes:
     )
 
 
+def cut_png(width: int, height: int, padding: int = 0) -> bytes:
+    """It declares a picture, and has its first bytes. `padding`: bytes of a comment before them."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", header)
+        + (_chunk(b"tEXt", b"comment\0" + b"x" * padding) if padding else b"")
+        + _chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + _chunk(b"IEND", b"")
+    )
+
+
+def cut_webp(width: int, height: int) -> bytes:
+    """Some hundred bytes that declare a picture, and end."""
+    content = bytearray(encoded("WEBP"))
+    struct.pack_into("<HH", content, content.index(b"VP8 ") + 14, width, height)
+    return bytes(content)
+
+
+def thin_png(width: int, height: int) -> bytes:
+    """Black, whole, and one byte in a thousand of its pixels."""
+    packer = zlib.compressobj(9)
+    left = (1 + 3 * width) * height
+    rows = b"".join(packer.compress(bytes(min(left - n, 1 << 20))) for n in range(0, left, 1 << 20))
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", header)
+        + _chunk(b"IDAT", rows + packer.flush())
+        + _chunk(b"IEND", b"")
+    )
+
+
 def bmp_bomb(width: int, height: int) -> bytes:
     info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
     return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + info + b"\0" * 64

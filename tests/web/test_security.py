@@ -50,6 +50,26 @@ def test_what_a_browser_says_of_the_page_that_asks(site: bytes, expected: bool) 
     assert security.is_cross_site({}) is False
 
 
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        (b"http://192.0.2.2:8000", False),
+        (b"HTTP://192.0.2.2:8000", False),
+        (b"http://192.0.2.2:9000", True),
+        (b"http://192.0.2.2", True),
+        (b"https://evil.example", True),
+        (b"null", True),
+        (b"", True),
+    ],
+)
+def test_without_sec_fetch_site_the_origin_says_it(origin: bytes, expected: bool) -> None:
+    """Browsers leave it out for http that is not loopback."""
+    headers = {b"host": b"192.0.2.2:8000", b"origin": origin}
+    assert security.is_cross_site(headers) is expected
+    assert security.is_cross_site({**headers, b"sec-fetch-site": b"same-origin"}) is False
+    assert security.is_cross_site({**headers, b"sec-fetch-site": b"cross-site"}) is True
+
+
 def test_the_policy_of_a_page_names_what_it_may_load_and_nothing_else() -> None:
     headers = security.page_headers(images="'self' data:", media="'self' blob:", camera="self")
     policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))

@@ -9,20 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unseen.annotation.labelling import Labelling
 from unseen.annotation.pictures import ERROR, SURE, UNSURE, Picture
 from unseen.classifier import Classifier, load
 from unseen.datasets.splits import NEAR, near_duplicates
-from unseen.encoder import Progress
 from unseen.errors import ModelError, UnseenError
 from unseen.labels.label_set import UNKNOWN
 from unseen.learning.distil.training_set import TrainingPicture, TrainingSet
 from unseen.load_options import LoadOptions
 from unseen.models import hub
-
-Floats = NDArray[np.float32]
+from unseen.types import Floats, Progress
 
 NOTHING = "none of these"  # the label of pictures that a person gave none
 NOTHING_FROM = 5  # so many of them make it one

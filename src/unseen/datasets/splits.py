@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.errors import SourceError
+from unseen.types import Floats
 
 NAMES = ("train", "valid", "test")
 NEAR = 0.9  # the cosine from which two pictures stay together: docs/label-export.md has the figures
@@ -22,7 +23,6 @@ ROWS, COLUMNS = 1024, 8192  # of the products held at once: 32 MB
 # A group this large, and this part of all pictures, is more likely a chain than one subject.
 CHAIN, CHAIN_PART = 10, 0.1
 
-Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
 

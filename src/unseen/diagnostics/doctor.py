@@ -12,7 +12,7 @@ from importlib import metadata
 
 import unseen
 from unseen.diagnostics.verify import verify
-from unseen.runtimes import devices, onnx, onnx_int8
+from unseen.runtimes import devices, int8, onnx
 from unseen.system import cache
 from unseen.system.cpu import usable
 
@@ -95,7 +95,7 @@ def _extra(library: str, extra: str) -> Finding:
 
 def _providers() -> Iterator[Finding]:
     yield Finding("execution providers", ", ".join(onnx.available_providers()))
-    yield Finding("int8", f"weights of {onnx_int8.weight_bits()} bits on this CPU")
+    yield Finding("int8", f"weights of {int8.weight_bits()} bits on this CPU")
 
 
 def _threads() -> Iterator[Finding]:

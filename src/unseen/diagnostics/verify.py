@@ -16,7 +16,7 @@ import numpy as np
 from unseen.encoder import Encoder
 from unseen.errors import ImageError, SourceError
 from unseen.load_options import LoadOptions
-from unseen.models import catalog, expected
+from unseen.models import catalog, reference_outputs
 from unseen.models.compiled import BOUNDS, CompiledNetwork
 from unseen.models.model import Model
 from unseen.prediction import score
@@ -113,7 +113,7 @@ def verify(
     for target in targets:
         for tower in ("image", "text"):
             network = CompiledNetwork(
-                expected.tower(model, tower),
+                reference_outputs.tower(model, tower),
                 find_target=partial(_same, target),
                 options=options,
             )

@@ -11,7 +11,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from unseen.evaluation.metrics import Array, Floats, Indices, Metric
+from unseen.evaluation.metrics import Array, Indices, Metric
+from unseen.types import Doubles
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -39,8 +40,8 @@ class Estimate:
     value: float
     low: float
     high: float
-    draws: Floats = field(repr=False, compare=False)
-    terms: Floats | None = field(default=None, repr=False, compare=False)
+    draws: Doubles = field(repr=False, compare=False)
+    terms: Doubles | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Difference:
     noise: bool
 
 
-def resampled(n: int, count: int = RESAMPLES, seed: int = SEED) -> Iterator[Floats]:
+def resampled(n: int, count: int = RESAMPLES, seed: int = SEED) -> Iterator[Doubles]:
     """`count` draws of n of n pictures with replacement, as `times` (n, b), a block at a time."""
     rng = np.random.default_rng(seed)
     for start in range(0, count, BLOCK):
@@ -74,7 +75,7 @@ def estimate(
 
     The same n and seed draw the same resamples: two estimates can be compared draw by draw.
     """
-    blocks: dict[str, list[Floats]] = {name: [] for name in metrics}
+    blocks: dict[str, list[Doubles]] = {name: [] for name in metrics}
     for times in resampled(n, resamples, seed):
         for name, metric in metrics.items():
             blocks[name].append(metric.of(times))
@@ -104,7 +105,7 @@ def difference(first: Estimate, other: Estimate) -> Difference:
     return Difference(other.value - first.value, low, high, noise)
 
 
-def _flipped(differences: Floats, count: int = 5 * RESAMPLES) -> float:
+def _flipped(differences: Doubles, count: int = 5 * RESAMPLES) -> float:
     """How often random signs give a sum as far from 0: the p-value of the sign-flip test."""
     nonzero = differences[differences != 0]
     if not len(nonzero):
@@ -126,7 +127,7 @@ def proportion(yes: int, n: int) -> tuple[float, float]:
     return max(middle - wide, 0.0), min(middle + wide, 1.0)
 
 
-def _bias(draws: Floats, value: float) -> float:
+def _bias(draws: Doubles, value: float) -> float:
     """By how many deviations of a normal law the value lies above the middle of its draws; at most
     one, so that half of the draws stay within."""
     below = float(np.mean(draws < value) + np.mean(draws == value) / 2)
@@ -134,7 +135,7 @@ def _bias(draws: Floats, value: float) -> float:
     return NORMAL.inv_cdf(min(max(below, 1 - edge), edge))
 
 
-def _middle(draws: Floats, bias: float = 0.0) -> tuple[float, float]:
+def _middle(draws: Doubles, bias: float = 0.0) -> tuple[float, float]:
     """The middle 95 %: percentiles, moved by twice the bias."""
     finite = draws[np.isfinite(draws)]
     if not len(finite):
@@ -203,13 +204,13 @@ def audit(
     return results
 
 
-def _gaps(terms: Floats, group_of: Indices, large: Indices, seed: int) -> list[list[Gap]]:
+def _gaps(terms: Doubles, group_of: Indices, large: Indices, seed: int) -> list[list[Gap]]:
     """Terms (m, n) and the group of each picture (n,) → the m gaps of each `large` group."""
     sizes = np.bincount(group_of).astype(np.float64)
     order = np.argsort(group_of, kind="stable")
     starts = np.append(0, sizes.cumsum()[:-1]).astype(np.intp)
 
-    def gap(sums: Array, counts: Array) -> Floats:
+    def gap(sums: Array, counts: Array) -> Doubles:
         """(…, groups) → (…, large): mean of a group - mean of the rest."""
         rest = counts.sum(-1, keepdims=True) - counts
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -248,7 +249,7 @@ def _gaps(terms: Floats, group_of: Indices, large: Indices, seed: int) -> list[l
     ]
 
 
-def holm(p: Array) -> Floats:
+def holm(p: Array) -> Doubles:
     """p-values of several tests → adjusted ones (Holm 1979); to be held against the same level."""
     flat = p.ravel()
     order = np.argsort(flat, kind="stable")

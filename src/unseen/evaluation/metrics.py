@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from unseen.types import Doubles
+
 Indices = NDArray[np.intp]
 Array = NDArray[Any]
 
@@ -37,24 +38,24 @@ def ranks(probabilities: Array, y_true: Array) -> Indices:
     return np.asarray(before.sum(1), dtype=np.intp)
 
 
-def right(probabilities: Array, y_true: Array, k: int = 1) -> Floats:
+def right(probabilities: Array, y_true: Array, k: int = 1) -> Doubles:
     """1 where the right label is among the first k, else 0: (n,)."""
     return (ranks(probabilities, y_true) < k).astype(np.float64)
 
 
-def top_k(probabilities: Array, y_true: Array, k: int = 1, times: Array | None = None) -> Floats:
+def top_k(probabilities: Array, y_true: Array, k: int = 1, times: Array | None = None) -> Doubles:
     """The part of the pictures whose label is among the first k."""
     return _mean(right(probabilities, y_true, k), times)
 
 
-def mean_recall(probabilities: Array, y_true: Array, times: Array | None = None) -> Floats:
+def mean_recall(probabilities: Array, y_true: Array, times: Array | None = None) -> Doubles:
     """Recall of each label that has pictures, averaged: balanced accuracy."""
     times, k = _times(times, len(y_true)), probabilities.shape[1]
     hit = probabilities.argmax(1) == y_true
     return _mean_ratio(_tally(y_true[hit], k, times[hit]), _tally(y_true, k, times))
 
 
-def macro_f1(probabilities: Array, y_true: Array, times: Array | None = None) -> Floats:
+def macro_f1(probabilities: Array, y_true: Array, times: Array | None = None) -> Doubles:
     """F1 of each label that any picture has or was given, averaged."""
     times, k = _times(times, len(y_true)), probabilities.shape[1]
     predicted = probabilities.argmax(1)
@@ -63,30 +64,30 @@ def macro_f1(probabilities: Array, y_true: Array, times: Array | None = None) ->
     return _mean_ratio(2 * _tally(y_true[hit], k, times[hit]), both)
 
 
-def log_losses(probabilities: Array, y_true: Array) -> Floats:
+def log_losses(probabilities: Array, y_true: Array) -> Doubles:
     """-log of the right label's probability (n,)."""
     of_true = np.take_along_axis(probabilities, y_true[:, None], axis=1)[:, 0]
     return np.asarray(-np.log(np.maximum(of_true.astype(np.float64), TINY)))
 
 
-def nll(probabilities: Array, y_true: Array, times: Array | None = None) -> Floats:
+def nll(probabilities: Array, y_true: Array, times: Array | None = None) -> Doubles:
     """The mean of `log_losses`: negative log-likelihood, log loss."""
     return _mean(log_losses(probabilities, y_true), times)
 
 
-def squares(probabilities: Array, y_true: Array) -> Floats:
+def squares(probabilities: Array, y_true: Array) -> Doubles:
     """Squared distance of the probabilities to the answer (n,): Brier 1950, from 0 to 2."""
     p = probabilities.astype(np.float64)
     of_true = np.take_along_axis(p, y_true[:, None], axis=1)[:, 0]
     return np.asarray((p**2).sum(1) - of_true**2 + (1 - of_true) ** 2)
 
 
-def brier(probabilities: Array, y_true: Array, times: Array | None = None) -> Floats:
+def brier(probabilities: Array, y_true: Array, times: Array | None = None) -> Doubles:
     """The mean of `squares`, summed over labels."""
     return _mean(squares(probabilities, y_true), times)
 
 
-def ece(probabilities: Array, y_true: Array, times: Array | None = None) -> Floats:
+def ece(probabilities: Array, y_true: Array, times: Array | None = None) -> Doubles:
     """Expected calibration error of the best label: 15 bins of equal width (Guo et al. 2017).
 
     Of a bool `y_true` (n, k): of each label's own probability, over all pictures and labels.
@@ -108,12 +109,12 @@ def confusion(probabilities: Array, y_true: Array) -> NDArray[np.int64]:
 # several labels a picture: `y_true` and `y_pred` are bool (n, k)
 
 
-def exact(y_pred: Array, y_true: Array, times: Array | None = None) -> Floats:
+def exact(y_pred: Array, y_true: Array, times: Array | None = None) -> Doubles:
     """The part of the pictures whose labels are all right: subset accuracy."""
     return _mean((y_pred == y_true).all(1).astype(np.float64), times)
 
 
-def macro_f1_multi(y_pred: Array, y_true: Array, times: Array | None = None) -> Floats:
+def macro_f1_multi(y_pred: Array, y_true: Array, times: Array | None = None) -> Doubles:
     """F1 of each label that any picture has or was given, averaged."""
     times = _times(times, len(y_true))
     counted = times.astype(np.float32)  # exact for counts, and half the work
@@ -124,20 +125,20 @@ def macro_f1_multi(y_pred: Array, y_true: Array, times: Array | None = None) -> 
     return _mean_ratio(2 * both, true + predicted)
 
 
-def binary_log_losses(probabilities: Array, y_true: Array) -> Floats:
+def binary_log_losses(probabilities: Array, y_true: Array) -> Doubles:
     """-log of the probability of the right answer, yes or no, averaged over labels (n,)."""
     answer = np.where(y_true, probabilities, 1 - probabilities.astype(np.float64))
     return np.asarray(-np.log(np.maximum(answer, TINY)).mean(1))
 
 
-def binary_squares(probabilities: Array, y_true: Array) -> Floats:
+def binary_squares(probabilities: Array, y_true: Array) -> Doubles:
     """(probability - answer)², averaged over labels (n,): from 0 to 1."""
     return np.asarray(((probabilities.astype(np.float64) - y_true) ** 2).mean(1))
 
 
 def average_precisions(
     probabilities: Array, y_true: Array, times: Array | None = None
-) -> tuple[Floats, Floats]:
+) -> tuple[Doubles, Doubles]:
     """Of each label, sum of precision · gain in recall, from the surest picture down (k,) or
     (k, b), and how many pictures have it. No interpolation; equal probabilities are one step.
     """
@@ -151,13 +152,13 @@ def average_precisions(
 
 def mean_average_precision(
     probabilities: Array, y_true: Array, times: Array | None = None
-) -> Floats:
+) -> Doubles:
     """mAP: `average_precisions`, averaged over the labels that any picture has."""
     each, present = average_precisions(probabilities, y_true, times)
     return _mean_ratio(each * present, present)
 
 
-def _average_precision(p: Array, y_true: Array, times: Array) -> tuple[Floats, Floats]:
+def _average_precision(p: Array, y_true: Array, times: Array) -> tuple[Doubles, Doubles]:
     """One label: (n,), (n,), and (n,) or (n, b) → its average precision and its pictures."""
     order = np.argsort(-p, kind="stable")
     p, y_true = p[order], y_true[order]
@@ -211,8 +212,8 @@ class Metric:
     """
 
     title: str
-    of: Callable[[Array | None], Floats]
-    terms: Floats | None = None
+    of: Callable[[Array | None], Doubles]
+    terms: Doubles | None = None
     higher: bool = True  # is better
     percent: bool = True  # is how people read it
     weighted: bool = False
@@ -260,7 +261,7 @@ def retrieval(
     to_text = retrieval_ranks(images, captions, pairs)
     to_image = retrieval_ranks(captions, images, pairs[:, ::-1])
 
-    def of_captions(k: int, times: Array | None) -> Floats:
+    def of_captions(k: int, times: Array | None) -> Doubles:
         counted = _times(times, len(images))[pairs[:, 0]]
         return _mean((to_image[pairs[:, 1]] < k).astype(np.float64), counted)
 
@@ -273,17 +274,19 @@ def retrieval(
     }
 
 
-def _last(function: Callable[..., Floats], a: Array, b: Array, times: Array | None) -> Floats:
+def _last(function: Callable[..., Doubles], a: Array, b: Array, times: Array | None) -> Doubles:
     return function(a, b, times=times)
 
 
-def _shares(probabilities: Array, y_true: Array) -> Floats:
+def _shares(probabilities: Array, y_true: Array) -> Doubles:
     """(n,) whose mean is `mean_recall`."""
     count = np.bincount(y_true, minlength=probabilities.shape[1])
     return right(probabilities, y_true) * len(y_true) / (count[y_true] * np.count_nonzero(count))
 
 
-def _mean_metric(title: str, terms: Floats, *, higher: bool = True, percent: bool = True) -> Metric:
+def _mean_metric(
+    title: str, terms: Doubles, *, higher: bool = True, percent: bool = True
+) -> Metric:
     return Metric(title, partial(_mean, terms), terms, higher, percent)
 
 
@@ -344,16 +347,16 @@ def side_by_side(counts: Array) -> list[int]:
 # parts
 
 
-def _times(times: Array | None, n: int) -> Floats:
+def _times(times: Array | None, n: int) -> Doubles:
     return np.ones(n) if times is None else np.asarray(times, dtype=np.float64)
 
 
-def _mean(terms: Floats, times: Array | None) -> Floats:
+def _mean(terms: Doubles, times: Array | None) -> Doubles:
     times = _times(times, len(terms))
     return np.asarray(terms @ times / times.sum(0))
 
 
-def _mean_ratio(part: Floats, whole: Floats) -> Floats:
+def _mean_ratio(part: Doubles, whole: Doubles) -> Doubles:
     """(k,) or (k, b): the ratios, averaged over those whose whole is not 0; NaN if all are."""
     present = whole > 0
     ratio = np.divide(part, whole, out=np.zeros_like(whole), where=present)
@@ -361,7 +364,7 @@ def _mean_ratio(part: Floats, whole: Floats) -> Floats:
     return np.asarray(np.divide(ratio.sum(0), many, out=np.full_like(many, np.nan), where=many > 0))
 
 
-def _tally(indices: Array, k: int, times: Floats) -> Floats:
+def _tally(indices: Array, k: int, times: Doubles) -> Doubles:
     """How often each of k indices occurs, (k,) or (k, b)."""
     total = np.zeros((k, *times.shape[1:]))
     if len(indices):
@@ -371,7 +374,7 @@ def _tally(indices: Array, k: int, times: Floats) -> Floats:
     return total
 
 
-def _surety(probabilities: Array, y_true: Array) -> tuple[Floats, Floats]:
+def _surety(probabilities: Array, y_true: Array) -> tuple[Doubles, Doubles]:
     """How sure, and 1 where it is so: (n, 1) of the best label, or (n, k) of each."""
     p = probabilities.astype(np.float64)
     if y_true.ndim == 2:

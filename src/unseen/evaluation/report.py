@@ -172,7 +172,13 @@ class EvaluationReport:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain data, which JSON has: what `unseen eval --json` prints."""
+        """Everything as plain data: what `unseen eval --json` prints.
+
+        Returns
+        -------
+        dict
+            Only what JSON can hold.
+        """
         return {**self.document, "gates": list(self.gates)}
 
     def to_html(self, path: str | Path) -> None:

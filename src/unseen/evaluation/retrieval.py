@@ -21,8 +21,7 @@ from unseen.evaluation.document import MISTAKES, Candidate, document
 from unseen.evaluation.report import EvaluationReport
 from unseen.index.encoding import StageProgress, encode_annotations
 from unseen.results.manifest import manifest
-
-Floats = NDArray[np.float32]
+from unseen.types import Floats
 
 TOP_K = (1, 5, 10)
 

@@ -19,6 +19,9 @@ class Limits:
         For a URL: looking its name up, redirects and the last byte included.
     max_redirects : int
         For a URL.
+    max_side : int
+        Of the width, and of the height. The default is what a JPEG or a GIF can have; rows and
+        filters of a longer one cost gigabytes, however few its pixels are.
 
     Examples
     --------
@@ -30,6 +33,7 @@ class Limits:
     max_pixels: int = 100_000_000
     max_seconds: float = 30.0
     max_redirects: int = 5
+    max_side: int = 65_535
 
 
 DEFAULT_LIMITS = Limits()

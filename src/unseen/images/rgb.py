@@ -106,7 +106,7 @@ def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype == np.bool_:
         return np.asarray(np.where(array, 255, 0), dtype=np.uint8)
     if array.dtype == np.uint16:
-        return np.asarray(np.rint(array / 257.0), dtype=np.uint8)
+        return np.asarray(np.rint(array / 257.0), dtype=np.uint8)  # 65535 = 257 · 255
     if np.issubdtype(array.dtype, np.floating):
         low, high = float(np.min(array)), float(np.max(array))
         if not (low >= 0.0 and high <= 1.0):  # NaN fails both

@@ -14,8 +14,8 @@ from unseen.datasets.annotation import Annotation
 from unseen.encoder import Encoded, Encoder
 from unseen.index.index import Index
 from unseen.index.location import find
+from unseen.types import Floats
 
-Floats = NDArray[np.float32]
 StageProgress = Callable[[str, int, int], None]  # pictures, prompts or folds; done, of how many
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from unseen.types import Floats
 
-Floats = NDArray[np.float32]
+COLUMNS = ("", "files", "cosine", "pixels", "taken")  # of the table in a notebook
+DRAWN_FILES = 3  # of a picture that has many, in a notebook
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,11 @@ class Hit:
         Upright, in pixels.
     taken : str or None
         EXIF time, ISO 8601 without a zone.
+
+    Examples
+    --------
+    >>> Hit(7, ("a.jpg", "copies/a.jpg"), 0.31245, 640, 480, None)
+    Hit('a.jpg', cosine=0.3125, files=2)
     """
 
     id: int
@@ -36,6 +43,58 @@ class Hit:
     width: int | None
     height: int | None
     taken: str | None
+
+    def __repr__(self) -> str:
+        files = f", files={len(self.paths)}" if len(self.paths) > 1 else ""
+        return f"Hit({self.paths[0]!r}, cosine={self.cosine:.4g}{files})"
+
+
+class Hits(list[Hit]):
+    """Pictures, the nearest first: a list that a notebook draws as a table with thumbnails.
+
+    Parameters
+    ----------
+    hits : iterable of Hit
+        The pictures.
+    root : Path
+        The folder of the index: what the paths of a hit are relative to.
+
+    Examples
+    --------
+    >>> hits = Hits([Hit(1, ("cat.jpg",), 0.31, 1000, 750, None)], Path("examples"))
+    >>> hits
+    [Hit('cat.jpg', cosine=0.31)]
+    >>> "<img" in hits._repr_html_()
+    True
+    """
+
+    def __init__(self, hits: Iterable[Hit] = (), root: Path = Path()) -> None:
+        super().__init__(hits)
+        self.root = root
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> Hits: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Hit | Hits:
+        if isinstance(index, slice):
+            return Hits(super().__getitem__(index), self.root)
+        return super().__getitem__(index)
+
+    def _repr_html_(self) -> str:
+        from unseen.pages import notebook  # noqa: PLC0415 - only a notebook needs what draws
+
+        return notebook.table(COLUMNS, map(self._cells, self), total=len(self))
+
+    def _cells(self, hit: Hit) -> tuple[object, ...]:
+        from unseen.pages import notebook  # noqa: PLC0415 - as above
+
+        files = [*hit.paths[:DRAWN_FILES]]
+        if len(hit.paths) > DRAWN_FILES:
+            files.append(f"… and {len(hit.paths) - DRAWN_FILES:,} more")
+        pixels = f"{hit.width} × {hit.height}" if hit.width and hit.height else None
+        thumbnail = notebook.picture(self.root / hit.paths[0])
+        return (thumbnail, notebook.lines(files), f"{hit.cosine:.3f}", pixels, hit.taken)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +109,27 @@ class Cluster:
         Of length 1.
     names : tuple of str
         The labels that fit it best, against the other clusters; none when no labels were given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> pictures = (Hit(1, ("cat.jpg",), 0.9, 1000, 750, None),)
+    >>> Cluster(pictures, np.ones(1, dtype=np.float32), ("cat", "kitten"))
+    Cluster(1 picture: cat, kitten)
     """
 
     pictures: tuple[Hit, ...]
     centre: Floats
     names: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        count = len(self.pictures)
+        names = f": {', '.join(self.names)}" if self.names else ""
+        return f"Cluster({count} picture{'' if count == 1 else 's'}{names})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {"names": list(self.names), "pictures": [asdict(hit) for hit in self.pictures]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +142,3 @@ class Content:
     height: int | None
     embedding: Floats | None
     error: str | None
-
-
-# Which of a group comes first: the one with the least of this.
-KEEP: dict[str, Callable[[Hit], Any]] = {
-    "best": lambda hit: -(hit.width or 0) * (hit.height or 0),
-    "oldest": lambda hit: (hit.taken is None, hit.taken),
-}

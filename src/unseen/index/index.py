@@ -212,11 +212,23 @@ class Index:
     # reading
 
     def models(self) -> list[ModelRow]:
-        """The models that have encoded the pictures, the latest last."""
+        """The models that have encoded the pictures.
+
+        Returns
+        -------
+        list of ModelRow
+            The latest last.
+        """
         return model_rows.read_rows(self.database)
 
     def info(self) -> Info:
-        """Counts and sizes."""
+        """Counts and sizes.
+
+        Returns
+        -------
+        Info
+            Also as plain data: `Info.to_dict`.
+        """
         files, missing = self.database.execute(
             "SELECT count(*), count(missing) FROM file"
         ).fetchone()
@@ -224,7 +236,18 @@ class Index:
         return Info(str(self.folder / FILE), files, missing, size, tuple(self.models()))
 
     def has(self, encoder: Encoder) -> bool:
-        """Whether just this model, with its precision and `exact`, has encoded pictures here."""
+        """Whether just this model, with its precision and `exact`, has encoded pictures here.
+
+        Parameters
+        ----------
+        encoder : Encoder
+            The model.
+
+        Returns
+        -------
+        bool
+            False also where it has a row, and no pictures.
+        """
         row = model_rows.find_row(self.database, model_rows.key_of(encoder))
         query = "SELECT 1 FROM picture WHERE model = ? LIMIT 1"
         return self.database.execute(query, (row,)).fetchone() is not None
@@ -301,11 +324,33 @@ class Index:
         return write_parquet(self.database, path)
 
     def path(self, name: str) -> Path:
-        """Where a file of the index is, by its name there."""
+        """Where a file of the index is.
+
+        Parameters
+        ----------
+        name : str
+            A path as the index has it, such as one of `Hit.paths`.
+
+        Returns
+        -------
+        Path
+            Absolute.
+        """
         return self.root / name
 
     def name(self, path: str | Path) -> str:
-        """What a file is called in the index: relative to its folder with /, else absolute."""
+        """What a file is called in the index.
+
+        Parameters
+        ----------
+        path : str or Path
+            Of the file.
+
+        Returns
+        -------
+        str
+            Relative to the folder of the index, with /, where it is below it; else absolute.
+        """
         return key_of(Path(path), self.root)
 
 
@@ -316,7 +361,7 @@ def _overrides(model: str | Path | LoadOptions | None) -> dict[str, Any]:
 
 
 def _reopened(root: Path) -> Index:
-    """What was pickled."""
+    """The index that was pickled."""
     return Index(root, create=False)
 
 

@@ -233,6 +233,6 @@ def not_encoded(root: Path, rows: Sequence[ModelRow], model: str) -> StoreError:
     if not known:
         return StoreError(f"{root}: no model has encoded these pictures yet: {command}")
     return StoreError(
-        f"{root}: {model or 'such a model'} has not encoded these pictures so; choose one of: "
-        f"{known}; or run: {command}"
+        f"{root}: {model or 'such a model'} has not encoded these pictures with these options; "
+        f"choose one of: {known}; or run: {command}"
     )

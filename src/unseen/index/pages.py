@@ -12,7 +12,7 @@ from typing import Any
 
 from unseen.index.hits import Cluster, Hit
 from unseen.index.index import Index
-from unseen.index.projection import Projection
+from unseen.index.vectors.projection import Projection
 from unseen.index.view import IndexView
 from unseen.pages import Item, Point, Section, link, scatter, thumbnails
 from unseen.results.gallery_file import SHOWN, write_gallery

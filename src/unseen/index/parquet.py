@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.errors import MissingExtraError
-from unseen.index.matrix import vector_of
+from unseen.index.vectors.matrix import vector_of
 from unseen.system import cache
 
 ROWS = 4096  # that are written at once

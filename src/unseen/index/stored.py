@@ -140,8 +140,8 @@ def recorded_options(
     with Index(root, create=False) as index:
         rows = select(index.models(), demanded)
     _, revision = name_and_revision(options.model, options.revision)
-    wanted = (revision, options.precision, options.exact)
-    fits = any((row.revision, row.precision, row.exact) == wanted for row in rows)
+    requested = (revision, options.precision, options.exact)
+    fits = any((row.revision, row.precision, row.exact) == requested for row in rows)
     if fits or not rows or options.precision == "auto":
         return options, []
     row = preferred(rows)

@@ -33,13 +33,33 @@ Progress = Callable[[int, int], None]  # done, of how many that are new
 
 @dataclass
 class Report:
-    """Counts of one update."""
+    """Counts of one update.
+
+    Parameters
+    ----------
+    unchanged : int
+        Files of the same size and time as before.
+    encoded : int
+        New pictures.
+    known : int
+        Files that were moved, copied or only touched: their content was there already.
+    failed : int
+        Pictures that could not be read.
+    missing : int
+        Files that were there and are not.
+    """
 
     unchanged: int = 0
     encoded: int = 0
-    known: int = 0  # moved, copied or only touched: their content was there already
+    known: int = 0
     failed: int = 0
-    missing: int = 0  # files that were there and are not
+    missing: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.encoded} new, {self.known} known elsewhere, {self.unchanged} unchanged, "
+            f"{self.failed} could not be read, {self.missing} missing."
+        )
 
 
 @dataclass(frozen=True)
@@ -61,7 +81,7 @@ class ReadFile:
     facts: Facts
 
 
-KNOWN = "known"  # in place of pixels: this content has its row
+KNOWN = "known"  # instead of pixels: this content has its row
 
 
 def update(

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unseen.classifier import Classifier, load
 from unseen.encoder import Encoded, Encoder
-from unseen.errors import ImageError, StoreError
-from unseen.index import approximate as graph
-from unseen.index import clustering, projection, query, search
-from unseen.index import matrix as derived
-from unseen.index.hits import KEEP, Cluster, Content, Hit
-from unseen.index.matrix import Matrix, vector_of
+from unseen.errors import StoreError
+from unseen.index import groups, pictures
+from unseen.index.hits import Cluster, Content, Hit, Hits
 from unseen.index.model_rows import ModelRow
 from unseen.index.parquet import write_parquet
-from unseen.index.projection import Projection
+from unseen.index.vectors import approximate as graph
+from unseen.index.vectors import clustering, projection, query, search
+from unseen.index.vectors import matrix as derived
+from unseen.index.vectors.matrix import Matrix
+from unseen.index.vectors.projection import Projection
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import LabelsLike
 from unseen.load_options import LoadOptions
@@ -32,14 +30,13 @@ from unseen.prediction.predict import predict_encoded
 from unseen.prediction.prediction import Prediction
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from unseen.index.index import Index
+    from unseen.types import Floats, Progress
 
 ROWS = 4096  # rows that are classified at once
 LARGE = 3_000_000  # pictures from which exact search takes more than about 0.2 s on two cores
-VARIABLES = 500  # of one SQL statement: SQLite has a limit
-
-Floats = NDArray[np.float32]
-Progress = Callable[[int, int], None]  # done, total
 
 
 class IndexView:
@@ -112,10 +109,6 @@ class IndexView:
         """The encoder of `classifier`."""
         return self.classifier.encoder
 
-    @property
-    def _database(self) -> sqlite3.Connection:
-        return self.index.database
-
     # vectors
 
     def matrix(self) -> Matrix:
@@ -131,7 +124,7 @@ class IndexView:
         StoreError
             When there are no embeddings.
         """
-        matrix = derived.matrix(self._database, self.index.folder, self.row.id)
+        matrix = derived.matrix(self.index.database, self.index.folder, self.row.id)
         if not len(matrix):
             raise StoreError(
                 f"{self.index.root}: {self.row} has encoded no pictures here yet: "
@@ -140,19 +133,37 @@ class IndexView:
         return matrix
 
     def vector(self, picture: int) -> Floats | None:
-        """The embedding (d,) float32 of a picture, by `Hit.id`; None where there is none."""
-        row = self._database.execute(
-            "SELECT embedding FROM picture WHERE id = ? AND model = ? AND embedding IS NOT NULL",
-            (picture, self.row.id),
-        ).fetchone()
-        return None if row is None else vector_of(row[0])
+        """The stored embedding of a picture.
+
+        Parameters
+        ----------
+        picture : int
+            Id of the picture: `Hit.id`.
+
+        Returns
+        -------
+        ndarray of shape (d,), float32, or None
+            Of length 1; None where this model has no embedding of it.
+        """
+        return pictures.vector(self.index.database, self.row.id, picture)
 
     def hit(self, picture: int) -> Hit | None:
-        """A picture, by `Hit.id`, with the cosine 1 to itself; None where its files are gone."""
+        """A picture with all its files.
+
+        Parameters
+        ----------
+        picture : int
+            Id of the picture: `Hit.id`.
+
+        Returns
+        -------
+        Hit or None
+            With the cosine 1, that to itself; None where its files are gone.
+        """
         hits = self._hits(np.array([picture], dtype=np.int64), np.ones(1, dtype=np.float32))
         return hits[0] if hits else None
 
-    def page(self, offset: int, limit: int) -> tuple[int, list[Hit]]:
+    def page(self, offset: int, limit: int) -> tuple[int, Hits]:
         """Some of the pictures, in the order in which they were added.
 
         Parameters
@@ -164,7 +175,7 @@ class IndexView:
         -------
         total : int
             Pictures with an embedding.
-        hits : list of Hit
+        hits : Hits
             Fewer than `limit` at the end, and where all files of a picture are missing.
         """
         ids = self.matrix().ids
@@ -209,7 +220,7 @@ class IndexView:
             return np.asarray(self.encoder.encode_texts([item])[0], dtype=np.float32)
         return np.asarray(self.encoder.encode_images([item])[0], dtype=np.float32)
 
-    def search(self, item: Any, *, top: int = 50, approximate: bool | None = None) -> list[Hit]:
+    def search(self, item: Any, *, top: int = 50, approximate: bool | None = None) -> Hits:
         """The pictures nearest to a query, best first.
 
         Parameters
@@ -225,22 +236,27 @@ class IndexView:
 
         Returns
         -------
-        list of Hit
-            Only pictures whose file is there.
+        Hits
+            A list of `Hit`, which a notebook draws; only pictures whose file is there.
 
         Raises
         ------
         StoreError
             When the index has no embeddings of this model.
+
+        Examples
+        --------
+        >>> index.view().search("a photo of a cat", top=2)             # doctest: +SKIP
+        [Hit('cats/1.jpg', cosine=0.312), Hit('cats/7.jpg', cosine=0.309)]
         """
         vector, matrix = self._vector_of(item), self.matrix()
         if approximate is None:
             approximate = (
                 len(matrix) >= LARGE and find_spec("usearch") is not None and self.index.writable
             )
-        wanted = top
+        requested = top
         while True:
-            count = min(wanted, len(matrix))
+            count = min(requested, len(matrix))
             if approximate:
                 indices, cosines = graph.nearest(
                     matrix, self.index.folder, self.row.id, vector, count
@@ -248,26 +264,12 @@ class IndexView:
             else:
                 indices, cosines = search.nearest(matrix, vector, count)
             hits = self._hits(matrix.ids[indices], cosines)
-            if len(hits) >= top or wanted >= len(matrix):
+            if len(hits) >= top or requested >= len(matrix):
                 return hits[:top]
-            wanted *= 4  # the files of some are missing
+            requested *= 4  # the files of some are missing
 
-    def _hits(self, ids: NDArray[np.int64], cosines: Floats) -> list[Hit]:
-        rows = {}
-        for start in range(0, len(ids), VARIABLES):
-            chunk = [int(i) for i in ids[start : start + VARIABLES]]
-            marks = ",".join("?" * len(chunk))
-            for row in self._database.execute(
-                "SELECT id, json_group_array(path), width, height, taken FROM picture "
-                f"JOIN file USING (content) WHERE id IN ({marks}) AND missing IS NULL GROUP BY id",
-                chunk,
-            ):
-                rows[row[0]] = row
-        return [
-            Hit(i, tuple(sorted(json.loads(rows[i][1]))), float(cosine), *rows[i][2:])
-            for i, cosine in zip(ids.tolist(), cosines, strict=True)
-            if i in rows
-        ]
+    def _hits(self, ids: NDArray[np.int64], cosines: Floats) -> Hits:
+        return pictures.hits(self.index.database, self.index.root, ids, cosines)
 
     # rows
 
@@ -284,29 +286,22 @@ class IndexView:
         Encoded
             In the order of the paths.
         """
-        files = self._database.execute(
-            "SELECT path, embedding, error FROM file JOIN picture USING (content) "
-            "WHERE missing IS NULL AND model = ? AND substr(path, 1, ?) = ? ORDER BY path",
-            (self.row.id, len(below), below),
-        )
-        for path, vector, error in files:
-            if error is not None:
-                yield Encoded(path, None, ImageError(error))
-            else:
-                yield Encoded(path, vector_of(vector))
+        return pictures.encoded(self.index.database, self.row.id, below)
 
     def contents(self, *, below: str = "") -> Iterator[Content]:
-        """Each picture that is there once, with all its paths that begin with `below`."""
-        rows = self._database.execute(
-            "SELECT content, json_group_array(path), width, height, embedding, error "
-            "FROM file JOIN picture USING (content) "
-            "WHERE missing IS NULL AND model = ? AND substr(path, 1, ?) = ? GROUP BY content",
-            (self.row.id, len(below), below),
-        )
-        for content, paths, width, height, vector, error in rows:
-            embedding = None if vector is None else vector_of(vector)
-            names = tuple(sorted(json.loads(paths)))
-            yield Content(content, names, width, height, embedding, error)
+        """Each picture that is there, once.
+
+        Parameters
+        ----------
+        below : str
+            Only files whose name in the index begins so.
+
+        Yields
+        ------
+        Content
+            With all its paths that begin with `below`.
+        """
+        return pictures.contents(self.index.database, self.row.id, below)
 
     def classify(
         self, labels: CompiledLabels, decision: Decision, *, below: str = ""
@@ -350,7 +345,7 @@ class IndexView:
 
         Returns
         -------
-        list of list of Hit
+        list of Hits
             Files that are the same to the byte are one hit, and a group even without others.
 
         Raises
@@ -358,30 +353,31 @@ class IndexView:
         StoreError
             For another `keep`, and when the index has no embeddings of this model.
         """
-        if keep not in KEEP:
-            raise StoreError(f"unknown keep {keep!r}; choose one of: {', '.join(KEEP)}.")
+        if keep not in groups.KEEP:
+            raise StoreError(f"unknown keep {keep!r}; choose one of: {', '.join(groups.KEEP)}.")
         matrix = self.matrix()
         hits = self._hits(matrix.ids, np.ones(len(matrix), dtype=np.float32))
         if not hits:
             return []
-        index_of = {int(i): index for index, i in enumerate(matrix.ids)}
-        hit_at = {index_of[hit.id]: hit for hit in hits}
-        best_first = sorted(
-            hit_at, key=lambda index: (KEEP[keep](hit_at[index]), hit_at[index].paths)
-        )
-        order = np.array(best_first, dtype=np.int64)
-        groups = clustering.duplicates(matrix, order, threshold, progress=progress)
-        grouped = {int(index) for group in groups for index in group}
-        single = [hit_at[index] for index in best_first if index not in grouped]
-        return [
-            *([hit_at[int(index)] for index in group] for group in groups),
-            *([hit] for hit in single if len(hit.paths) > 1),
-        ]
+        return groups.duplicates(matrix, hits, threshold, keep, progress)
 
     def similar(
         self, threshold: float = 0.8, *, progress: Progress | None = None
     ) -> list[list[Hit]]:
-        """Groups of pictures that are alike: as `duplicates`, less strictly."""
+        """Groups of pictures that are alike: `duplicates`, less strictly, the most pixels first.
+
+        Parameters
+        ----------
+        threshold : float
+            Least cosine of each picture to the first of its group.
+        progress : callable, optional
+            Called with the pictures done, and how many there are.
+
+        Returns
+        -------
+        list of Hits
+            As of `duplicates`.
+        """
         return self.duplicates(threshold, progress=progress)
 
     def clusters(
@@ -410,19 +406,38 @@ class IndexView:
             titles = clustering.names(centres, words, compiled.matrix)
         clusters = []
         for number, (centre, title) in enumerate(zip(centres, titles, strict=True)):
-            members = np.flatnonzero(cluster_of == number)
-            cosines = np.asarray(matrix.vectors[members], dtype=np.float32) @ centre
-            nearest_first = np.argsort(-cosines, kind="stable")
-            hits = self._hits(matrix.ids[members[nearest_first]], cosines[nearest_first])
+            hits = self._hits(*groups.members_of(matrix, cluster_of, number, centre))
             clusters.append(Cluster(tuple(hits), centre, tuple(title)))
         return [cluster for cluster in clusters if cluster.pictures]
 
     def projection(self, *, seed: int = 0) -> Projection:
-        """The pictures in the plane, similar ones together: `projection.project`."""
+        """The pictures in the plane, similar ones together.
+
+        Parameters
+        ----------
+        seed : int
+            Seed of t-SNE; the same seed gives the same positions.
+
+        Returns
+        -------
+        Projection
+            A position for each picture; by t-SNE with the extra `learn`, else by PCA.
+        """
         return projection.project(self.matrix(), seed=seed)
 
     # files
 
     def export(self, path: Path) -> int:
-        """Write this model's rows to a .parquet file, as `Index.export` does → how many rows."""
-        return write_parquet(self._database, path, self.row.id)
+        """Write this model's rows to a .parquet file, in the columns of `Index.export`.
+
+        Parameters
+        ----------
+        path : Path
+            Of the file, written whole or not at all.
+
+        Returns
+        -------
+        int
+            How many rows.
+        """
+        return write_parquet(self.index.database, path, self.row.id)

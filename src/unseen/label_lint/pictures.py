@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from unseen.index.clustering import clusters
-from unseen.index.matrix import Matrix
+from unseen.index.vectors.clustering import clusters
+from unseen.index.vectors.matrix import Matrix
 from unseen.label_lint.context import Subject, vocabulary
 from unseen.label_lint.findings import NOTE, WARNING, Finding, by_severity
 from unseen.label_lint.semantic import SYNONYM

@@ -16,10 +16,9 @@ from unseen.labels.example_cache import Cache
 from unseen.labels.label_set import UNKNOWN, Label
 from unseen.models.model import Model, Score
 from unseen.system.safetensors_file import FileFormat
+from unseen.types import Floats
 
 FILE_FORMAT = FileFormat("unseen-labels-1", "compiled label set")
-
-Rows = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +79,11 @@ class CompiledLabels:
     def of_vectors(
         cls,
         labels: Sequence[Label],
-        vectors: Rows,
+        vectors: Floats,
         model: Model,
         *,
         prompts: Sequence[tuple[str, ...]] | None = None,
-        neutral: Rows | None = None,
+        neutral: Floats | None = None,
         name: str = "labels",
     ) -> CompiledLabels:
         """A compiled set of vectors that are already known.
@@ -165,7 +164,7 @@ class CompiledLabels:
         """
         return self._per_answer(probabilities, np.sum)
 
-    def cosines_of_answers(self, cosines: Rows) -> Rows:
+    def cosines_of_answers(self, cosines: Floats) -> Floats:
         """The cosines behind the answers: of background labels, the largest.
 
         Parameters
@@ -207,13 +206,13 @@ class CompiledLabels:
         return f"CompiledLabels({self.name!r}, {len(self.labels)} labels, {self.model!r}{adapted})"
 
     @property
-    def compared(self) -> Rows:
+    def compared(self) -> Floats:
         """(k + m, d): all that a picture is multiplied with: the matrix, and m examples."""
         if self.adapted is None or self.adapted.cache is None:
             return self.matrix
         return np.vstack([self.matrix, self.adapted.cache.support])
 
-    def similar(self, products: Rows) -> Rows:
+    def similar(self, products: Floats) -> Floats:
         """Products with `compared` → cosines, or what an adapter makes of them.
 
         Either way the logits are scale · this + bias, of `score`.
@@ -232,7 +231,7 @@ class CompiledLabels:
         k = len(self.labels)
         return products[:, :k] + self.adapted.cache.logits(products[:, k:], k)
 
-    def similarities(self, embeddings: Rows) -> Rows:
+    def similarities(self, embeddings: Floats) -> Floats:
         """How similar pictures are to the labels, as `similar` says.
 
         Parameters

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.float32]
+from unseen.types import Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +21,7 @@ class Cache:
     Examples of labels that are not in the set have ids behind its end, and count in that mean.
     """
 
-    support: Rows  # (m, d), rows of length 1
+    support: Floats  # (m, d), rows of length 1
     label_ids: NDArray[np.int32]  # (m,) the index of each example's label, ascending
     alpha: float
     beta: float
@@ -29,7 +29,7 @@ class Cache:
     def __repr__(self) -> str:
         return f"Cache({len(self.support)} examples, alpha={self.alpha:g}, beta={self.beta:g})"
 
-    def logits(self, cosines: Rows, k: int) -> Rows:
+    def logits(self, cosines: Floats, k: int) -> Floats:
         """(n, m) cosines to the examples → (n, k), to be added to the cosines of the labels."""
         ids, first, count = np.unique(self.label_ids, return_index=True, return_counts=True)
         affinity = np.exp(-np.float32(self.beta) * (1 - cosines))

@@ -61,7 +61,12 @@ def _read_txt(text: str, where: str) -> list[str]:
 
 
 def _read_csv(text: str, where: str) -> list[LabelRow]:
-    rows = [row for row in csv.reader(io.StringIO(text)) if any(cell.strip() for cell in row)]
+    reader = csv.reader(io.StringIO(text))
+    try:
+        rows = [row for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:  # a field of more than 131,072 characters
+        line = f"{where}:{reader.line_num}"
+        raise LabelError(f"{line}: the file is not valid CSV: {error}.") from None
     if rows and rows[0][0].strip().lower() == "label":
         rows = rows[1:]  # a header
     return [LabelRow(row[0], [cell for cell in row[1:] if cell.strip()]) for row in rows]
@@ -70,7 +75,9 @@ def _read_csv(text: str, where: str) -> list[LabelRow]:
 def _read_json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except RecursionError:
+        raise LabelError(f"{where}: the JSON is nested too deeply.") from None
+    except ValueError as error:  # an integer of thousands of digits is one, too
         raise LabelError(f"{where}: the file is not valid JSON: {error}.") from None
 
 
@@ -79,7 +86,10 @@ def _read_yaml(text: str, where: str) -> Any:
 
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise LabelError(f"{where}: the YAML is nested too deeply.") from None
+    # Values of a type that they do not have (`!!bool maybe`, a 13th month) are no YAMLErrors.
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         detail = " ".join(str(error).split())
         raise LabelError(f"{where}: the file is not valid YAML: {detail}.") from None
 

@@ -24,6 +24,7 @@ LabelsLike: TypeAlias = "LabelSet | str | Path | Mapping[str, Any] | Iterable[st
 UNKNOWN = "unknown"  # the answer under which background labels are reported
 
 SHOWN_NAMES = 3  # in a repr
+SHOWN_CHARS = 80  # of a wrong value, in a message
 FIELDS = {"prompts", "threshold", "background"}  # of one label in a JSON or YAML file
 DOCUMENT_KEYS = {"labels", "templates", "background", "name"}  # of a whole file
 
@@ -214,7 +215,12 @@ def _read(labels: Any) -> LabelSet:
 
 
 def _read_file(path: Path) -> LabelSet:
-    label_set = _from_data(label_file.read(path), str(path))
+    try:
+        label_set = _from_data(label_file.read(path), str(path))
+    except LabelError as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise LabelError(f"{path}: {error}") from None
     if not label_set.labels:
         raise LabelError(f"{path}: the file has no labels.")
     return replace(label_set, name=path.stem)
@@ -236,13 +242,17 @@ def _from_document(data: Mapping[str, Any], where: str) -> LabelSet:
     unknown = set(data) - DOCUMENT_KEYS
     if unknown:
         raise LabelError(
-            f"{where}: unknown keys {sorted(unknown)}; beside labels there may be templates, "
+            f"{where}: unknown keys {_sorted(unknown)}; beside labels there may be templates, "
             "background and name."
         )
-    label_set = LabelSet.of(
-        data["labels"], template=data.get("templates"), background=data.get("background") or ()
-    )
-    return replace(label_set, name=str(data.get("name", label_set.name)))
+    template, background = data.get("templates"), data.get("background") or ()
+    if not isinstance(template, (str, list, tuple, type(None))):
+        raise LabelError(f"{where}: templates are a text or a list, not {_shown(template)}.")
+    if not isinstance(background, (list, tuple)):
+        raise LabelError(f"{where}: background is a list of labels, not {_shown(background)}.")
+    label_set = LabelSet.of(data["labels"], template=template, background=background)
+    name = data.get("name", label_set.name)
+    return replace(label_set, name=name if isinstance(name, str) else _shown(name))
 
 
 def _from_rows(rows: Iterable[Any], where: str) -> Iterator[Label]:
@@ -260,30 +270,64 @@ def _from_pairs(pairs: Iterable[tuple[Any, Any]], where: str) -> Iterator[Label]
         unknown = set(details) - FIELDS
         if unknown:
             raise LabelError(
-                f"{where}: {name!r} has unknown keys {sorted(unknown)}; known: {sorted(FIELDS)}."
+                f"{where}: {_shown(name)} has unknown keys {_sorted(unknown)}; known: "
+                f"{sorted(FIELDS)}."
             )
-        threshold = details.get("threshold")
-        if threshold is not None and not 0 <= float(threshold) <= 1:
-            raise LabelError(f"{where}: the threshold of {name!r} is {threshold}, not in 0…1.")
         yield Label(
             _clean(name),
             _prompts_of(details.get("prompts"), name),
-            None if threshold is None else float(threshold),
+            _threshold_of(details.get("threshold"), name, where),
             bool(details.get("background", False)),
         )
 
 
+def _threshold_of(value: Any, name: Any, where: str) -> float | None:
+    if value is None:
+        return None
+    try:
+        threshold = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise LabelError(
+            f"{where}: the threshold of {_shown(name)} is {_shown(value)}, which is not a number."
+        ) from None
+    if not 0 <= threshold <= 1:
+        raise LabelError(
+            f"{where}: the threshold of {_shown(name)} is {_shown(value)}, not in 0…1."
+        )
+    return threshold
+
+
 def _prompts_of(value: Any, name: Any) -> tuple[str, ...]:
-    prompts = [] if value is None else [value] if isinstance(value, str) else list(value)
+    if value is None:
+        return ()
+    if isinstance(value, Mapping) or not isinstance(value, Iterable):
+        raise LabelError(
+            f"the prompts of the label {_shown(name)} are a text or a list of texts, not "
+            f"{_shown(value)}."
+        )
+    prompts = [value] if isinstance(value, str) else list(value)
     for prompt in prompts:
         if not isinstance(prompt, str) or not prompt.strip():
-            raise LabelError(f"the label {name!r} has a prompt that is empty or not text.")
+            raise LabelError(f"the label {_shown(name)} has a prompt that is empty or not text.")
     return tuple(prompts)
+
+
+def _shown(value: Any) -> str:
+    """The start of a value of a file, for messages."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits; a list in itself
+        return f"a value of the type {type(value).__name__}"
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"
+
+
+def _sorted(keys: Iterable[Any]) -> str:
+    return "[" + ", ".join(sorted(map(_shown, keys))) + "]"
 
 
 def _clean(name: Any) -> str:
     if not isinstance(name, str):
-        raise LabelError(f"a label must be text; {name!r} is a {type(name).__name__}.")
+        raise LabelError(f"a label must be text; {_shown(name)} is a {type(name).__name__}.")
     if not name.strip():
         raise LabelError("an empty label was given; remove it, or the doubled comma.")
     return " ".join(name.split())

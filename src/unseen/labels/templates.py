@@ -10,12 +10,18 @@ from typing import TypeAlias
 
 from unseen.errors import LabelError
 
+SHOWN_CHARS = 80  # of a wrong template, in a message
 TemplateLike: TypeAlias = "str | Sequence[str] | None"
 
 
 def fill(template: str, label: str) -> str:
     """Every `{}` replaced by the label, and nothing else: `str.format` would obey the template."""
     return template.replace("{}", label)
+
+
+def filled_length(template: str, label: str) -> int:
+    """The characters of `fill(template, label)`, which may be far more than those of both."""
+    return len(template) + template.count("{}") * (len(label) - 2)
 
 
 @cache
@@ -36,13 +42,15 @@ def templates(template: str | Sequence[str]) -> tuple[str, ...]:
         template_set = _template_sets().get(template)
         if template_set is None and "{}" not in template:
             raise LabelError(
-                f"the template {template!r} has no {{}} for the label and is not the name of a "
-                f"set; the sets are: {', '.join(template_names())}."
+                f"the template {template[:SHOWN_CHARS]!r} has no {{}} for the label and is not the "
+                f"name of a set; the sets are: {', '.join(template_names())}."
             )
         return tuple(template_set or [template])
     if not template:
         raise LabelError("the list of templates is empty; give at least one, with {} in it.")
     for pattern in template:
         if not isinstance(pattern, str) or "{}" not in pattern:
-            raise LabelError(f"the template {pattern!r} has no {{}} for the label.")
+            raise LabelError(
+                f"the template {repr(pattern)[:SHOWN_CHARS]} has no {{}} for the label."
+            )
     return tuple(template)

@@ -22,10 +22,11 @@ from unseen.index.encoding import StageProgress, encode_annotations
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import LabelsLike
 from unseen.labels.templates import TemplateLike
-from unseen.learning.few_shot import Examples, LabelIds, Rows, Settings, candidates
+from unseen.learning.few_shot import Examples, LabelIds, Settings, candidates
 from unseen.learning.temperature import best_factor, fitted_score
 from unseen.models.model import Score
 from unseen.prediction.adapter import ZERO_SHOT, Adapter
+from unseen.types import Floats
 
 if TYPE_CHECKING:
     from unseen.datasets.readers import Labelled
@@ -140,7 +141,7 @@ def adapt(
 
 
 def fit_adapter(
-    embeddings: Rows,
+    embeddings: Floats,
     label_ids: Sequence[int] | LabelIds,
     labels: CompiledLabels,
     *,
@@ -197,7 +198,7 @@ def fit_adapter(
         right = float((zero.argmax(1) == examples.label_ids).mean())
         choice = Choice(ZERO_SHOT, {}, score) if right >= ENOUGH else Choice(*UNSEEN, score)
         tried = [_tried(ZERO_SHOT, {}, zero, examples.label_ids)]
-    rows: Rows = np.zeros((0, embeddings.shape[1]), dtype=np.float32)
+    rows: Floats = np.zeros((0, embeddings.shape[1]), dtype=np.float32)
     cache = None
     if choice.method != ZERO_SHOT:
         # As it was held out: by the same path, which the steps of a probe follow.
@@ -236,7 +237,7 @@ def _named(source: Any) -> str:
 def _drawn(
     label_ids: Sequence[Sequence[int] | None], shots: int, rng: random.Random
 ) -> Iterator[tuple[int, int]]:
-    """Rows with the label of each: at most `shots` a label."""
+    """Floats with the label of each: at most `shots` a label."""
     rows: dict[int, list[int]] = {}
     for row, ids in enumerate(label_ids):
         for label_id in ids or ():
@@ -256,14 +257,14 @@ class Choice:
     text_scale: float = 1.0
 
 
-def _text_rows(labels: CompiledLabels, by_pictures: Iterable[str]) -> Rows:
+def _text_rows(labels: CompiledLabels, by_pictures: Iterable[str]) -> Floats:
     """The rows of the texts; of a name that says nothing, what the texts for anything have."""
     names = [label.name for label in labels.labels]
     by_pictures = tuple(by_pictures)
     unknown = sorted(set(by_pictures) - set(names))
     if unknown:
         raise LabelError(f"there is no label {unknown[0]!r} to know by its pictures.")
-    rows: Rows = labels.matrix.copy()
+    rows: Floats = labels.matrix.copy()
     if by_pictures and not len(labels.neutral):
         raise LabelError(f"{labels.model} was taught its labels by pictures: no by_pictures here.")
     rows[[names.index(name) for name in by_pictures]] = labels.neutral.mean(0)
@@ -272,7 +273,7 @@ def _text_rows(labels: CompiledLabels, by_pictures: Iterable[str]) -> Rows:
 
 def _validated(
     examples: Examples,
-    zero: Rows,
+    zero: Floats,
     held_out: NDArray[np.bool_],
     score: Score,
     seed: int,
@@ -280,7 +281,7 @@ def _validated(
 ) -> tuple[Choice, list[dict[str, Any]]]:
     """The choice, and the best that each method reached."""
     label_ids = examples.label_ids[held_out]
-    best: dict[str, tuple[float, Settings, Rows]] = {}
+    best: dict[str, tuple[float, Settings, Floats]] = {}
     for name, settings, logits in _cross_validated(examples, held_out, score, seed, progress):
         loss = best_factor(logits, label_ids)[1]
         if name not in best or loss < best[name][0]:
@@ -304,11 +305,11 @@ def _cross_validated(
     score: Score,
     seed: int,
     progress: StageProgress | None,
-) -> Iterator[tuple[str, Settings, Rows]]:
+) -> Iterator[tuple[str, Settings, Floats]]:
     """Logits (n held out, k) of every candidate, each picture's by what was fitted without it."""
     fold = stratified_folds(examples.label_ids, FOLDS, seed)
     used = [number for number in range(FOLDS) if (fold == number).any()]
-    logits: dict[int, Rows] = {}
+    logits: dict[int, Floats] = {}
     kinds: list[tuple[str, Settings]] = []
     for done, number in enumerate(used):
         kinds = []
@@ -324,11 +325,11 @@ def _cross_validated(
         yield name, settings, logits[i][held_out]
 
 
-def _logits(score: Score, similarities: Rows) -> Rows:
+def _logits(score: Score, similarities: Floats) -> Floats:
     return np.asarray(similarities * np.float32(score.scale), dtype=np.float32)
 
 
-def _tried(name: str, settings: Settings, logits: Rows, label_ids: LabelIds) -> dict[str, Any]:
+def _tried(name: str, settings: Settings, logits: Floats, label_ids: LabelIds) -> dict[str, Any]:
     right = int((logits.argmax(1) == label_ids).sum())
     loss = best_factor(logits, label_ids)[1]
     return {"method": name, "settings": settings, "right": right, "loss": round(loss, 4)}

@@ -24,8 +24,6 @@ from unseen.datasets.readers import read_annotations
 from unseen.errors import LabelError, UnseenWarning
 from unseen.index.encoding import StageProgress, encode_annotations
 from unseen.labels.compiled import CompiledLabels
-from unseen.labels.label_set import LabelsLike
-from unseen.labels.templates import TemplateLike
 from unseen.learning.calibration_fits import (
     PRIORS,
     conformal_reach,
@@ -43,6 +41,7 @@ from unseen.prediction.calibration import (
 )
 from unseen.prediction.predict import foreground_logits
 from unseen.sources.expand import expand
+from unseen.types import Floats, LabelsLike, TemplateLike
 
 if TYPE_CHECKING:
     from unseen.datasets.readers import Labelled
@@ -51,7 +50,6 @@ if TYPE_CHECKING:
 FEWEST = 5  # pictures: fewer say nothing
 
 Bools = NDArray[np.bool_]
-Floats = NDArray[np.float32]
 
 
 def calibrate(
@@ -243,7 +241,7 @@ def fit_calibration(
     return replace(
         calibration,
         thresholds=dict(zip(compiled.answers, thresholds, strict=False)),
-        wanted="f1" if precision is None else f"precision {precision:g}",
+        threshold_goal="f1" if precision is None else f"precision {precision:g}",
     )
 
 

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from unseen.labels.example_cache import Cache
 from unseen.learning.temperature import best_factor
 from unseen.prediction.score import softmax
+from unseen.types import Floats
 
-Rows = NDArray[np.float32]
 LabelIds = NDArray[np.int64]
 Settings = dict[str, float]
 
@@ -44,9 +44,9 @@ class Examples:
     Every label has a picture.
     """
 
-    images: Rows  # (n, d)
+    images: Floats  # (n, d)
     label_ids: LabelIds  # (n,) the index of each one's label
-    texts: Rows  # (k, d)
+    texts: Floats  # (k, d)
     scale: float  # of the model's logits
 
     @property
@@ -61,10 +61,10 @@ class Examples:
 class Fitted:
     """Rows of all labels, and perhaps a cache."""
 
-    rows: Rows
+    rows: Floats
     cache: Cache | None = None
 
-    def similarities(self, images: Rows) -> Rows:
+    def similarities(self, images: Floats) -> Floats:
         """(n, d) → (n, k), on the scale of the model's cosines."""
         similar = images @ self.rows.T
         if self.cache is not None:
@@ -91,7 +91,7 @@ def cache(examples: Examples, *, alpha: float, beta: float) -> Fitted:
 
 
 def probe(
-    examples: Examples, *, penalty: float, start: Rows | None = None, steps: int = STEPS
+    examples: Examples, *, penalty: float, start: Floats | None = None, steps: int = STEPS
 ) -> Fitted:
     """Logistic regression towards the texts. `penalty`: λ / scale². Each label counts alike.
 

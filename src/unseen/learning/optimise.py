@@ -10,14 +10,13 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
-Problem = Callable[[Floats], tuple[float, Floats]]  # parameters → the loss, and its gradient
-Steps = deque[tuple[Floats, Floats]]  # moves, and how the gradient changed with each
+from unseen.types import Reals
+
+Problem = Callable[[Reals], tuple[float, Reals]]  # parameters → the loss, and its gradient
+Steps = deque[tuple[Reals, Reals]]  # moves, and how the gradient changed with each
 
 STEPS = 300
 TOLERANCE = 1e-4  # of the largest slope, against the first
@@ -66,8 +65,8 @@ def least_between(loss: Callable[[float], float], low: float, high: float) -> fl
 
 
 def lbfgs(
-    problem: Problem, start: Floats, steps: int = STEPS, tolerance: float = TOLERANCE
-) -> Floats:
+    problem: Problem, start: Reals, steps: int = STEPS, tolerance: float = TOLERANCE
+) -> Reals:
     """Where a smooth function is least, near `start` (Liu & Nocedal 1989).
 
     Parameters
@@ -86,7 +85,7 @@ def lbfgs(
     float64 array (n,)
         The parameters with the least loss that was found.
     """
-    at: Floats = start.astype(np.float64)
+    at: Reals = start.astype(np.float64)
     value, slope = problem(at)
     first = float(np.abs(slope).max())
     known: Steps = deque(maxlen=MEMORY)
@@ -107,9 +106,9 @@ def lbfgs(
     return at
 
 
-def _curved(slope: Floats, known: Steps) -> Floats:
+def _curved(slope: Reals, known: Steps) -> Reals:
     """The slope times the estimate of the inverse curvature: the two loops of L-BFGS."""
-    row: Floats = slope.copy()
+    row: Reals = slope.copy()
     shares = []
     for move, change in reversed(known):
         share = (move @ row) / (move @ change)
@@ -124,8 +123,8 @@ def _curved(slope: Floats, known: Steps) -> Floats:
 
 
 def _line_search(
-    problem: Problem, at: Floats, value: float, slope: Floats, direction: Floats, step: float
-) -> tuple[Floats, float, Floats] | None:
+    problem: Problem, at: Reals, value: float, slope: Reals, direction: Reals, step: float
+) -> tuple[Reals, float, Reals] | None:
     """A point that is low and flat enough: Wolfe's conditions, by bisection (Lewis & Overton
     2013)."""
     steep = float(slope @ direction)

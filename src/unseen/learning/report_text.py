@@ -44,7 +44,7 @@ def calibrated(calibration: Calibration) -> str:
     else:
         parts.append(f"temperature {calibration.temperature:.2f}")
     if calibration.multi_label:
-        parts.append(f"thresholds for {calibration.wanted}")
+        parts.append(f"thresholds for {calibration.threshold_goal}")
     if calibration.likely is not None:
         parts.append(f"likely labels with {calibration.likely.coverage:.0%} coverage")
     return ", ".join(parts) + "."

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from unseen.learning.optimise import golden_section
 from unseen.models.model import Score
 from unseen.prediction.score import sigmoid
+from unseen.types import Floats
 
 WIDEST = 64.0  # how much a factor may change a scale, either way
 
-Rows = NDArray[np.float32]
 LabelIds = NDArray[np.int64]
 
 
-def best_factor(logits: Rows, label_ids: LabelIds) -> tuple[float, float]:
+def best_factor(logits: Floats, label_ids: LabelIds) -> tuple[float, float]:
     """The factor of the logits (n, k) with the least mean loss, and that loss.
 
     The right label is aimed at with (n + 1) / (n + 2), not with certainty (Platt 1999): else a few
@@ -50,7 +50,7 @@ def _least(loss: Callable[[float], float]) -> tuple[float, float]:
     return factor, loss(factor)
 
 
-def fitted_score(logits: Rows, label_ids: LabelIds, score: Score) -> Score:
+def fitted_score(logits: Floats, label_ids: LabelIds, score: Score) -> Score:
     """The family's rule, with the scale (and for sigmoids the bias) that fits these logits.
 
     `logits`: scale · similarity, without the bias. A softmax has no use for a bias.

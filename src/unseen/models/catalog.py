@@ -64,9 +64,9 @@ def aliases() -> tuple[Alias, ...]:
 
 
 def find(model: str) -> KnownModel | None:
-    """The row of an id. The hub does not tell upper case from lower, so neither is told here."""
-    id = model.casefold()
-    return next((row for row in models() if row.id.casefold() == id), None)
+    """The row of an id. Upper and lower case are the same, as on the hub."""
+    model_id = model.casefold()
+    return next((row for row in models() if row.id.casefold() == model_id), None)
 
 
 def resolve(name: str) -> str:

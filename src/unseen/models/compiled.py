@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from unseen.errors import ModelError, UnseenWarning
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
-from unseen.models.expected import Expected, NetworkSource, expected
+from unseen.models.reference_outputs import NetworkSource, ReferenceOutputs, reference_outputs
 from unseen.networks.network import EMBEDDING
 from unseen.networks.operations import Array
-from unseen.runtimes import graph, onnx, onnx_int8
+from unseen.runtimes import graph, int8, onnx
 from unseen.runtimes.devices import ExecutionTarget, execution_target
 from unseen.system import cache
 
@@ -28,7 +28,7 @@ from unseen.system import cache
 # written, and what older versions compiled is no longer found.
 ARCHITECTURE_VERSION = 2
 
-# The least cosine to the reference runtime, on the pictures and prompts of models/expected.
+# The least cosine to the reference runtime, on the inputs of `reference_outputs`.
 BOUNDS = {"fp32": 0.9999, "bf16": 0.999, "fp16": 0.999, "int8": 0.995}
 AUTO = "auto"  # the fastest that stays within its bound here: int8 on a CPU, half on a GPU, or fp32
 CHECK = "check.json"
@@ -69,7 +69,7 @@ class CompiledNetwork:
         Parameters
         ----------
         source : NetworkSource
-            The network; `expected.tower` gives those of a model.
+            The network; `reference_outputs.tower` gives those of a model.
         find_target : callable
             Says where the network runs; called when it is first needed.
         options : LoadOptions
@@ -138,8 +138,8 @@ class CompiledNetwork:
 
         def make(folder: Path) -> None:
             logger.info("%s: checking its %s net, once", self._source.model, self._source.tower)
-            outputs = (run or self._load(precision)).run(*self._expected.inputs)
-            cosine = self._expected.cosine(outputs.values())
+            outputs = (run or self._load(precision)).run(*self._reference.inputs)
+            cosine = self._reference.cosine(outputs.values())
             facts = {"cosine": cosine, "bound": BOUNDS[precision], "runtime": self._runtime}
             (folder / CHECK).write_text(json.dumps(facts), "utf-8")
 
@@ -207,9 +207,9 @@ class CompiledNetwork:
         warnings.warn(f"{what}: fp32 is safer.", UnseenWarning, stacklevel=6)
 
     @cached_property
-    def _expected(self) -> Expected:
+    def _reference(self) -> ReferenceOutputs:
         key = f"{self._network_key}-reference-v{ARCHITECTURE_VERSION}"
-        return expected(self._source, self._outputs, key)
+        return reference_outputs(self._source, self._outputs, key)
 
     @property
     def _network_key(self) -> str:
@@ -229,7 +229,7 @@ class CompiledNetwork:
 
     def _key(self, precision: str) -> str:
         # A home may serve several machines, and int8 depends on the CPU.
-        kind = f"int{onnx_int8.weight_bits()}" if precision == "int8" else precision
+        kind = f"int{int8.weight_bits()}" if precision == "int8" else precision
         return f"{self._network_key}-{kind}-v{ARCHITECTURE_VERSION}"
 
     def _load(self, precision: str) -> Runner:
@@ -257,6 +257,6 @@ class CompiledNetwork:
 
     def _recorder(self, precision: str) -> Callable[[IO[bytes]], graph.CompiledOperations]:
         if precision == "int8":
-            bits = onnx_int8.weight_bits()
-            return partial(onnx_int8.Int8Operations, ranges=self._expected.ranges, bits=bits)
+            bits = int8.weight_bits()
+            return partial(int8.Int8Operations, ranges=self._reference.ranges, bits=bits)
         return graph.HalfOperations if precision == "fp16" else graph.CompiledOperations

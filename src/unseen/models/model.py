@@ -144,11 +144,33 @@ class Model:
     card: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def image_network(self) -> Network[Any]:
-        """The image net. Raises ModelError when config and weights disagree."""
+        """The image net, whose weights are read when they are first used.
+
+        Returns
+        -------
+        Network
+            Pixels → outputs by name, among them ``embedding``.
+
+        Raises
+        ------
+        ModelError
+            When config and weights disagree.
+        """
         return build_network(self.image_tower, self.weights.arrays)
 
     def text_network(self) -> Network[Any]:
-        """The text net. Raises ModelError when config and weights disagree."""
+        """The text net, whose weights are read when they are first used.
+
+        Returns
+        -------
+        Network
+            Token ids → outputs by name, among them ``embedding``.
+
+        Raises
+        ------
+        ModelError
+            When config and weights disagree.
+        """
         return build_network(self.text_tower, self.weights.arrays)
 
     def to_dict(self) -> dict[str, Any]:
@@ -168,7 +190,20 @@ class Model:
         return plain
 
     def to_json(self) -> str:
-        """`to_dict` as a JSON text."""
+        """`to_dict` as a JSON text.
+
+        Returns
+        -------
+        str
+            What `from_json` reads.
+
+        Examples
+        --------
+        >>> import unseen
+        >>> model = unseen.load().model
+        >>> unseen.Model.from_json(model.to_json()) == model
+        True
+        """
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=1)
 
     @classmethod
@@ -205,7 +240,25 @@ class Model:
 
     @classmethod
     def from_json(cls, text: str, *, folder: str | None = None) -> Model:
-        """`from_dict` of a JSON text."""
+        """`from_dict` of a JSON text.
+
+        Parameters
+        ----------
+        text : str
+            What `to_json` gave.
+        folder : str, optional
+            Where the checkpoint's files are now, if they were moved.
+
+        Returns
+        -------
+        Model
+            Equal to the one that was written, but for `folder`.
+
+        Raises
+        ------
+        ModelError
+            When the text is not JSON, or not what `to_json` gives.
+        """
         try:
             plain = json.loads(text)
         except ValueError as error:
@@ -213,7 +266,18 @@ class Model:
         return cls.from_dict(plain if isinstance(plain, dict) else {}, folder=folder)
 
     def at(self, folder: str) -> Model:
-        """The same model, its files in `folder`."""
+        """The same model with its files in another folder.
+
+        Parameters
+        ----------
+        folder : str
+            Where the files are.
+
+        Returns
+        -------
+        Model
+            A copy.
+        """
         tokenizer = self.tokenizer
         if isinstance(tokenizer, TokenizerSpec):
             tokenizer = replace(tokenizer, folder=folder)

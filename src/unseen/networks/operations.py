@@ -137,8 +137,8 @@ class Operations(Protocol[T]):
         """
 
 
-# `gelu` is exact (erf); `quick_gelu` is x·sigmoid(1.702 x), OpenAI's own; `gelu_tanh` the
-# approximation; `relu6` is min(max(x, 0), 6).
+# `gelu` is exact (erf); `quick_gelu` is x·sigmoid(1.702 x), as in OpenAI's CLIP; `gelu_tanh` is the
+# approximation of Hendrycks & Gimpel 2016 (arXiv:1606.08415); `relu6` is min(max(x, 0), 6).
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu", "relu", "relu6", "sigmoid", "silu", "tanh")
 
 

@@ -23,6 +23,7 @@ from unseen.types import Doubles, Floats
 
 FORMAT = "unseen-calibration-1"
 SUFFIX = ".calibration.json"
+_KEYS = {"threshold_goal": "wanted"}  # of the file, where they differ: those of 0.1.0 stay
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Calibration:
         What is added to the logit of each label.
     thresholds : dict of str to float, optional
         Of each label, in multi-label mode.
-    wanted : str, optional
+    threshold_goal : str, optional
         What the thresholds are for: ``f1``, or ``precision 0.9``.
     likely : ConformalPredictor, optional
         Gives the sets of likely labels.
@@ -80,7 +81,7 @@ class Calibration:
     shift: float = 0.0
     prior: dict[str, float] | None = None
     thresholds: dict[str, float] | None = None
-    wanted: str | None = None
+    threshold_goal: str | None = None
     likely: ConformalPredictor | None = None
 
     def __repr__(self) -> str:
@@ -196,7 +197,8 @@ class Calibration:
         dict
             Plain data for JSON.
         """
-        return {"format": FORMAT, **asdict(self)}
+        facts = {_KEYS.get(name, name): value for name, value in asdict(self).items()}
+        return {"format": FORMAT, **facts}
 
     @classmethod
     def load(cls, path: str | Path) -> Calibration:
@@ -220,7 +222,7 @@ class Calibration:
             data = json.loads(Path(path).read_text("utf-8"))
         except FileNotFoundError:
             raise LabelError(f"{path}: there is no such calibration.") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise LabelError(f"{path}: this calibration cannot be read: {error}.") from None
         return cls.from_data(data, str(path))
 
@@ -247,7 +249,10 @@ class Calibration:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise LabelError(f"{where}: this is not a calibration; make one with unseen calibrate.")
         try:
-            facts = {key: value for key, value in data.items() if key != "format"}
+            facts: dict[str, Any] = {key: data[key] for key in data if key != "format"}
+            for name, key in _KEYS.items():
+                if key in facts:
+                    facts[name] = facts.pop(key)
             facts["labels"] = tuple(facts["labels"])
             if facts.get("likely") is not None:
                 facts["likely"] = ConformalPredictor(**facts["likely"])

@@ -172,4 +172,4 @@ def _extra_columns(decision: Decision) -> tuple[str, ...]:
 def _computed(classifier: Classifier) -> dict[str, Any]:
     """What precision and device `auto` came to; known when a picture was encoded."""
     encoder = classifier.encoder
-    return {"precision": encoder.precision, "device": str(encoder.place.device)}
+    return {"precision": encoder.precision, "device": str(encoder.target.device)}

@@ -40,7 +40,17 @@ class RunSummary:
     failures: list[tuple[str, str]] = field(default_factory=list)
 
     def count(self, name: str, error: str | None, *, listed: bool = True) -> None:
-        """One picture more."""
+        """Count one more picture.
+
+        Parameters
+        ----------
+        name : str
+            The name of the picture.
+        error : str, optional
+            Why it could not be read; None for a picture that could.
+        listed : bool
+            Whether the error belongs in `failures`, because the output has no row for it.
+        """
         self.pictures += 1
         if error is not None:
             self.errors += 1

@@ -228,8 +228,8 @@ class OnnxOperations:
         nothing, everything = self._number(0), self._number(float(np.finfo(np.float32).min))
         if causal:
             scalar = self.emit("Squeeze", self._size(q, 1))
-            zero, one = (self.constant(np.array(i, dtype=np.int64)) for i in (0, 1))
-            tokens = self.emit("Range", zero, scalar, one)
+            first, step = (self.constant(np.array(i, dtype=np.int64)) for i in (0, 1))
+            tokens = self.emit("Range", first, scalar, step)
             visible = self.emit(
                 "GreaterOrEqual", self.emit("Unsqueeze", tokens, self._integers(1)), tokens
             )
@@ -279,9 +279,9 @@ class OnnxOperations:
 
     def masked_mean(self, x: Value, mask: Value) -> Value:
         weights = self.emit("Unsqueeze", self.emit("Cast", mask, to=1), self._integers(2))
-        one = self._integers(1)
-        total = self.emit("ReduceSum", self.mul(x, weights), one, keepdims=0)
-        count = self.emit("ReduceSum", weights, one, keepdims=0)
+        axis = self._integers(1)
+        total = self.emit("ReduceSum", self.mul(x, weights), axis, keepdims=0)
+        count = self.emit("ReduceSum", weights, axis, keepdims=0)
         return self.emit("Div", total, self.emit("Max", count, self._number(1e-9)))
 
     def l2_normalise(self, x: Value) -> Value:
@@ -289,10 +289,10 @@ class OnnxOperations:
         return self.emit("Div", x, self.emit("Max", length, self._number(1e-12)))
 
     def complete(self, x: Value) -> Value:
-        length, one = self.emit("ReduceL2", x, self._integers(-1), keepdims=1), self._number(1)
-        short = self.emit("Min", length, one)
-        rest = self.emit("Sqrt", self.emit("Sub", one, self.mul(short, short)))
-        return self.concat([self.emit("Div", x, self.emit("Max", length, one)), rest], -1)
+        length, unit = self.emit("ReduceL2", x, self._integers(-1), keepdims=1), self._number(1)
+        short = self.emit("Min", length, unit)
+        rest = self.emit("Sqrt", self.emit("Sub", unit, self.mul(short, short)))
+        return self.concat([self.emit("Div", x, self.emit("Max", length, unit)), rest], -1)
 
 
 class CompiledOperations(OnnxOperations):

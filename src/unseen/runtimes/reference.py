@@ -48,6 +48,7 @@ def _split(x: Tensor, heads: int) -> Tensor:
     return np.transpose(x.reshape(n, -1, heads, width // heads), (0, 2, 1, 3))
 
 
+# GELU and its approximation by tanh: Hendrycks & Gimpel 2016 (arXiv:1606.08415), §2.
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": lambda x: x * 0.5 * (1.0 + _erf(x / np.float32(math.sqrt(2.0)))),
     "gelu_tanh": lambda x: (
@@ -157,6 +158,7 @@ class NumpyOperations:
     ) -> Tensor:
         size = q.shape[2] // heads
         scores = _split(q, heads) @ _split(k, heads).transpose(0, 1, 3, 2)
+        # So that their variance does not grow with the size (Vaswani et al. 2017, §3.2.1).
         scores = scores / np.float32(math.sqrt(size))
         if causal:
             scores = np.where(np.tril(np.ones(scores.shape[-2:], bool)), scores, -np.inf)
@@ -178,7 +180,7 @@ class NumpyOperations:
         return np.asarray(_ACTIVATIONS[name](x), dtype=np.float32)
 
     def softmax(self, x: Tensor) -> Tensor:
-        e = np.exp(x - x.max(-1, keepdims=True))
+        e = np.exp(x - x.max(-1, keepdims=True))  # without the largest, exp would overflow
         return np.asarray(e / e.sum(-1, keepdims=True))
 
     def keep_top(self, x: Tensor, k: int) -> Tensor:
@@ -198,5 +200,5 @@ class NumpyOperations:
 
     def complete(self, x: Tensor) -> Tensor:
         length = np.linalg.norm(x, axis=-1, keepdims=True)
-        rest = np.sqrt(1 - np.minimum(length, 1) ** 2)
+        rest = np.sqrt(1 - np.minimum(length, 1) ** 2)  # |x|² + rest² = 1
         return np.concatenate([x / np.maximum(length, 1), rest], -1)

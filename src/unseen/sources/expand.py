@@ -44,7 +44,7 @@ def expand(sources: Sources) -> Iterator[Source]:
     """
     if _is_iterable_of_sources(sources):
         return _expand_each(sources)
-    return _expand_one(sources, 0)
+    return _expand_source(sources, 0)
 
 
 def count(sources: Sources) -> int | None:
@@ -77,7 +77,7 @@ def _is_iterable_of_sources(sources: Any) -> TypeGuard[Iterable[Any]]:
     )
 
 
-def _expand_one(source: Any, index: int) -> Iterator[Source]:
+def _expand_source(source: Any, index: int) -> Iterator[Source]:
     if isinstance(source, Source):
         return iter([source])
     reader = reader_of(source)
@@ -90,7 +90,7 @@ def _expand_one(source: Any, index: int) -> Iterator[Source]:
 
 def _expand_each(sources: Iterable[Any]) -> Iterator[Source]:
     for index, source in enumerate(sources):
-        yield from _expand_one(source, index)
+        yield from _expand_source(source, index)
 
 
 def _nonempty(items: Iterator[Source], source: str | Path) -> Iterator[Source]:

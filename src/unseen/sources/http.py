@@ -184,7 +184,7 @@ def _look_up(target: _Target, deadline: float) -> list[Any]:
         finally:
             _LOOKUPS.release()
 
-    if not _LOOKUPS.acquire(timeout=_seconds_left(deadline)):
+    if not _LOOKUPS.acquire(timeout=_remaining_seconds(deadline)):
         raise TimeoutError("too many names are being looked up")
     thread = threading.Thread(target=look_up, name="unseen-lookup", daemon=True)
     try:
@@ -192,7 +192,7 @@ def _look_up(target: _Target, deadline: float) -> list[Any]:
     except RuntimeError as error:  # no more threads
         _LOOKUPS.release()
         raise OSError(str(error)) from None
-    thread.join(_seconds_left(deadline))
+    thread.join(_remaining_seconds(deadline))
     if thread.is_alive():
         raise TimeoutError("the name takes too long to look up")
     if errors:
@@ -210,9 +210,9 @@ def _connect_first(addresses: list[Any], target: _Target, deadline: float) -> so
             continue
         try:
             # A silent address leaves time for the next.
-            sock.settimeout(_seconds_left(deadline) / (len(addresses) - index))
+            sock.settimeout(_remaining_seconds(deadline) / (len(addresses) - index))
             sock.connect(address)
-            sock.settimeout(_seconds_left(deadline))
+            sock.settimeout(_remaining_seconds(deadline))
             if target.scheme == "https":
                 return _tls().wrap_socket(sock, server_hostname=target.host)
             return sock
@@ -242,7 +242,7 @@ class _BoundedSocket(io.RawIOBase):
         self._deadline = deadline
 
     def sendall(self, data: bytes) -> None:
-        self._sock.settimeout(_seconds_left(self._deadline))
+        self._sock.settimeout(_remaining_seconds(self._deadline))
         self._sock.sendall(data)
 
     def makefile(self, mode: str) -> io.BufferedReader:
@@ -254,7 +254,7 @@ class _BoundedSocket(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         if self.budget <= 0:
             raise http.client.HTTPException("more than there is room for")
-        self._sock.settimeout(_seconds_left(self._deadline))
+        self._sock.settimeout(_remaining_seconds(self._deadline))
         count = self._sock.recv_into(memoryview(buffer)[: self.budget])
         self.budget -= count
         return count
@@ -311,7 +311,7 @@ def _too_slow(max_seconds: float) -> SourceError:
     return SourceError(f"no complete response within {max_seconds:g} s.")
 
 
-def _seconds_left(deadline: float) -> float:
+def _remaining_seconds(deadline: float) -> float:
     seconds = deadline - time.monotonic()
     if seconds <= 0:
         raise TimeoutError

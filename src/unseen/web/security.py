@@ -2,7 +2,7 @@
 
 A server on loopback is out of reach for other machines, but not for the pages that a browser here
 has open. Two checks keep these out: the host by which a request names the server (against DNS
-rebinding), and `Sec-Fetch-Site`, by which a browser says whose page sends it.
+rebinding), and `Sec-Fetch-Site` or `Origin`, by which a browser says whose page sends it.
 """
 
 from __future__ import annotations
@@ -94,15 +94,19 @@ def host_name(headers: Mapping[bytes, bytes]) -> str:
 def is_cross_site(headers: Mapping[bytes, bytes]) -> bool:
     """Whether a browser says that a page of another origin sends this request.
 
-    Clients that are no browsers send no `Sec-Fetch-Site`, and a person who opens an address sends
-    `none`.
+    Clients that are not browsers send neither `Sec-Fetch-Site` nor `Origin`, and a person who opens
+    an address sends `none`. To a server without TLS that is not on loopback browsers send `Origin`
+    alone.
 
     Parameters
     ----------
     headers : mapping of bytes to bytes
         The headers of the ASGI scope; their names are in lower case.
     """
-    return headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin")
+    site, origin = headers.get(b"sec-fetch-site"), headers.get(b"origin")
+    if site is None and origin is not None:
+        return origin.partition(b"://")[2].lower() != headers.get(b"host", b"").lower()
+    return site not in (None, b"none", b"same-origin")
 
 
 def page_headers(

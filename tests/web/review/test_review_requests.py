@@ -112,6 +112,18 @@ def test_a_change_needs_the_page_s_own_header_and_json(
     assert birds.said() == {"bird00.png": ("none", None)}
 
 
+def test_half_a_character_in_a_label_is_refused(
+    served: Served, client: httpx.Client, birds: Birds
+) -> None:
+    one = {**decision(birds.ids["bird00.png"], "right"), "label": "\ud800"}
+    content = json.dumps({"decisions": [one]}).encode()
+    answer = client.post(
+        "/api/decide", content=content, headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 422 and "half a character" in answer.text
+    assert birds.said() == {}
+
+
 def test_every_answer_forbids_what_is_not_the_page_s_own(
     served: Served, client: httpx.Client, birds: Birds
 ) -> None:

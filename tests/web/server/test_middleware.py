@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +272,18 @@ def test_label_values_are_bounded(client: httpx.Client) -> None:
     names = {labels for name, labels in numbers(client) if name == "http_requests_total"}
     assert len([labels for labels in names if ("route", "other") in labels]) <= 6
     assert not [labels for labels in names if "made" in str(labels) or "METHOD" in str(labels)]
+
+
+def test_keys_that_are_added_at_once_are_all_kept(tmp_path: Path) -> None:
+    file = tmp_path / "keys.txt"
+    names = [f"name{number}" for number in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        added = list(pool.map(lambda name: keys.add(file, name), names))
+    known = keys.Keys(keys.read(file))
+    assert [known.name_of(key) for key in added] == names
+    with pytest.raises(FileNotFoundError):
+        keys.add(tmp_path / "missing" / "keys.txt", "alice")
+    assert not (tmp_path / "missing").exists()
 
 
 def test_a_key_of_any_bytes_is_only_wrong() -> None:

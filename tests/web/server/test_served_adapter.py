@@ -96,7 +96,7 @@ def test_evidence_is_refused_for_adapted_labels_alone(
     with serving(settings) as served, served.client() as client:
         body = {"image": image, "unknown": "auto"}
         answer = client.post("/v1/classify", json={**body, "labels": LABELS})
-        assert answer.status_code == 422 and "Background labels" in answer.json()["detail"]
+        assert answer.status_code == 422 and "background labels" in answer.json()["detail"]
         answer = client.post("/v1/classify", json={**body, "labels": ["a green ring", "a wall"]})
         assert "evidence" in answer.json()["predictions"][0]
 

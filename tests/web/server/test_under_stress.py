@@ -23,6 +23,7 @@ import httpx
 import pytest
 
 import hostile
+import running
 import shapes
 import unseen
 from serving import Served, commanded, serving, until
@@ -503,6 +504,34 @@ def test_a_label_file_is_a_set_and_is_read_again(shapes_clip: Path, tmp_path: Pa
             until(lambda: compiled(client, url, 3))
         said = client.post("/v1/classify", json={"image": PNG, "labelset": "things"})
         assert said.json()["labelset"]["version"] == 3
+
+
+def test_no_label_file_ends_the_watcher(shapes_clip: Path, tmp_path: Path) -> None:
+    file = tmp_path / "things.yaml"
+    file.write_text("[red circle, blue square]")
+    home = {"UNSEEN_HOME": str(tmp_path / "home")}
+    broken = ["red: {threshold: high}", "red: {prompts: true}", "[" * 20_000, '["\\ud800"]']
+    command = ("-m", str(shapes_clip), "--labels", str(file))
+    with commanded(*command, **home) as served, served.client() as client:
+        url = "/v1/labelsets/things"
+        until(lambda: client.get(url).status_code == 200)
+        for number, content in enumerate(broken, 1):
+            file.write_text(content)
+            until(
+                lambda number=number: (
+                    number == sum(line["event"] == "label file not used" for line in served.lines())
+                )
+            )
+        file.write_text("[red circle, blue square, green star]")
+        until(lambda: compiled(client, url, 2))
+
+
+@pytest.mark.parametrize("content", ["cat: {threshold: high}", "cat: {prompts: 5}", "[" * 20_000])
+def test_a_broken_label_file_is_a_line_and_no_server(content: str, tmp_path: Path) -> None:
+    file = tmp_path / "things.yaml"
+    file.write_text(content)
+    done = running.unseen("serve", "--labels", file, code=2)
+    assert done.stderr.count("\n") == 1 and str(file) in done.stderr
 
 
 def test_what_lies_beside_a_label_file_calibrates_its_set(

@@ -133,11 +133,7 @@ def clusters(
             write_clusters(view, groups, html, {"k": k, "name_with": name_with})
             return
         if as_json:
-            rows = [
-                {"names": list(c.names), "pictures": [asdict(hit) for hit in c.pictures]}
-                for c in groups
-            ]
-            typer.echo(json.dumps(rows, indent=1))
+            typer.echo(json.dumps([cluster.to_dict() for cluster in groups], indent=1))
             return
         for number, cluster in enumerate(groups, 1):
             title = ", ".join(cluster.names) or "cluster"

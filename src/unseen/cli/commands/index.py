@@ -70,10 +70,7 @@ def update(
             if as_json:
                 typer.echo(json.dumps(asdict(report)))
             elif not quiet and (not watch or report.encoded or report.failed or report.missing):
-                progress.say(
-                    f"{report.encoded} new, {report.known} known elsewhere, {report.unchanged} "
-                    f"unchanged, {report.failed} could not be read, {report.missing} missing."
-                )
+                progress.say(str(report))
             if not watch:
                 raise typer.Exit(1 if report.failed else 0)
             try:

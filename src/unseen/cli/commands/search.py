@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -39,10 +38,12 @@ def search(
     image file of the index is opened. The number is a cosine: it orders the pictures of one search,
     and is not a probability.
     """
+    from unseen.index.vectors.query import parse_term  # noqa: PLC0415 - it loads numpy
+
     with open_index(folder) as index:
         view = view_of(index, overrides, quiet)
         query = view.query_vector(
-            [_term(text) for text in queries], [_term(text) for text in without or ()]
+            [parse_term(text) for text in queries], [parse_term(text) for text in without or ()]
         )
         hits = view.search(query, top=top, approximate=False if exhaustive else None)
         if html is not None:
@@ -58,14 +59,3 @@ def search(
             typer.echo(f"{hit.cosine:.3f}  {index.path(hit.paths[0])}{copies}")
     if not hits and not quiet:
         progress.say("every file of this index is missing: unseen index finds what has moved.")
-
-
-def _term(text: str) -> tuple[float, str | Path]:
-    """A query as its weight, and words or the path of a picture."""
-    from unseen.index.query import parse_weight  # noqa: PLC0415 - it loads numpy
-
-    weight, item = parse_weight(text)
-    try:
-        return weight, Path(item) if Path(item).is_file() else item
-    except (OSError, ValueError):  # far too long for a path
-        return weight, item

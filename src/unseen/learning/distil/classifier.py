@@ -29,11 +29,11 @@ from unseen.models.model import SMALL_BATCH
 from unseen.results.manifest import now, versions
 from unseen.runtimes import onnx_file
 from unseen.system.cache import write_atomically
+from unseen.types import Floats
 
 if TYPE_CHECKING:
     from unseen.datasets.readers import Labelled
 
-Floats = NDArray[np.float32]
 
 SIDE = 224  # as right as the 260 that the image net was trained with, and quicker
 LARGEST = 25_000_000  # bytes of a file

@@ -15,10 +15,10 @@ from unseen.errors import UnseenError
 from unseen.load_options import LoadOptions
 from unseen.models import families, hub
 from unseen.models.compiled import CompiledNetwork
-from unseen.models.expected import NetworkSource, image_examples
 from unseen.models.families import distilled
 from unseen.models.inputs import PictureArrays, Stacked
 from unseen.models.model import SMALL_BATCH
+from unseen.models.reference_outputs import NetworkSource, image_examples
 from unseen.models.weights.names import Renamed
 from unseen.networks.distilled import features_network
 from unseen.networks.efficientnet import lite2_shapes
@@ -27,8 +27,7 @@ from unseen.networks.operations import Array
 from unseen.runtimes.devices import execution_target
 from unseen.sources.expand import expand
 from unseen.sources.item import Source
-
-Floats = NDArray[np.float32]
+from unseen.types import Floats
 
 IMAGE_INPUTS = Stacked()
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from unseen.learning.optimise import STEPS, TOLERANCE, lbfgs
 from unseen.prediction.score import shifted
+from unseen.types import Reals
 
-Floats = NDArray[np.floating[Any]]
-Parameters = dict[str, Floats]
+Parameters = dict[str, Reals]
 
 DEEP = "hidden.weight"
 
@@ -28,10 +28,10 @@ class Examples:
     """What a head is fitted to: features (n, d), targets (n, k) that sum to 1, a weight and a
     temperature a row."""
 
-    features: Floats
-    targets: Floats
-    weights: Floats
-    temperatures: Floats
+    features: Reals
+    targets: Reals
+    weights: Reals
+    temperatures: Reals
 
     def of(self, chosen: NDArray[Any]) -> Examples:
         """Those rows."""
@@ -43,7 +43,7 @@ class Examples:
         )
 
 
-def logits(head: Parameters, features: Floats) -> Floats:
+def logits(head: Parameters, features: Reals) -> Reals:
     """(n, d) → (n, k)."""
     x = features
     if DEEP in head:
@@ -84,7 +84,7 @@ def _first(head: Parameters) -> str:
     return DEEP if DEEP in head else "output.weight"
 
 
-def _standard(examples: Examples) -> tuple[Floats, Floats]:
+def _standard(examples: Examples) -> tuple[Reals, Reals]:
     """What is taken off each feature, and what it is divided by."""
     spread = examples.features.std(0)
     return examples.features.mean(0), np.maximum(spread, 1e-3 * max(spread.max(), 1e-6))
@@ -101,7 +101,7 @@ def _beginning(width: int, k: int, hidden: int, seed: int) -> Parameters:
     return head
 
 
-def _unstandardised(head: Parameters, mean: Floats, spread: Floats) -> Parameters:
+def _unstandardised(head: Parameters, mean: Reals, spread: Reals) -> Parameters:
     """The same of features as they are."""
     first = _first(head)
     weight, bias = head[first] / spread, first.replace("weight", "bias")
@@ -118,7 +118,7 @@ def _centred(head: Parameters) -> Parameters:
 class _Problem:
     """What is to be least, and its slope, at parameters laid out in one row."""
 
-    def __init__(self, examples: Examples, x: Floats, penalty: float, like: Parameters) -> None:
+    def __init__(self, examples: Examples, x: Reals, penalty: float, like: Parameters) -> None:
         self._x = x
         self._targets = examples.targets
         self._warmth = examples.temperatures[:, None]
@@ -126,10 +126,10 @@ class _Problem:
         self._penalty = penalty
         self._shapes = {name: value.shape for name, value in like.items()}
 
-    def packed(self, head: Parameters) -> Floats:
+    def packed(self, head: Parameters) -> Reals:
         return np.concatenate([head[name].ravel() for name in self._shapes])
 
-    def unpacked(self, row: Floats) -> Parameters:
+    def unpacked(self, row: Reals) -> Parameters:
         head, start = {}, 0
         for name, shape in self._shapes.items():
             size = int(np.prod(shape))
@@ -137,7 +137,7 @@ class _Problem:
             start += size
         return head
 
-    def __call__(self, row: Floats) -> tuple[float, Floats]:
+    def __call__(self, row: Reals) -> tuple[float, Reals]:
         head = self.unpacked(row)
         kind = self._x.dtype
         narrow = {name: value.astype(kind) for name, value in head.items()}

@@ -81,7 +81,7 @@ def compare(
         "rounds": ROUNDS,
         "threads": threads or "all",
         "precision": teacher.precision,
-        "device": str(teacher.place.device),
+        "device": str(teacher.target.device),
     }
 
 

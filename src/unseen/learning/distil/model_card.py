@@ -19,8 +19,6 @@ from unseen.models.families import distilled
 from unseen.prediction.score import softmax
 from unseen.system.printable import printable
 
-Floats = NDArray[np.floating[Any]]
-
 # Of the report of `unseen distil`: what a figure says → its key in the card.
 SUMMARY_FIGURES = {
     "agrees with its teacher": "agreement",
@@ -57,8 +55,19 @@ class Teacher:
 
     @classmethod
     def of(cls, name: str, revision: str | None, fingerprint: str | None) -> Teacher:
-        """With the licence that the table of known models has; that of a distilled file is the one
-        of its own teacher."""
+        """A teacher with the licence that the catalogue has of it.
+
+        Parameters
+        ----------
+        name : str
+            As `unseen.load` takes it. The licence of a distilled file is that of its own teacher.
+        revision, fingerprint : str, optional
+            Of the model.
+
+        Returns
+        -------
+        Teacher
+        """
         if name == hub.BUILTIN:
             return cls(name, revision, fingerprint, "Apache-2.0", True)
         if name.endswith(distilled.SUFFIX) and Path(name).is_file():
@@ -79,7 +88,13 @@ class Teacher:
             )
 
     def licence_line(self) -> str:
-        """What its licence means for what it taught, as far as that is known."""
+        """What its licence means for what it taught, as far as that is known.
+
+        Returns
+        -------
+        str
+            A sentence for the model card.
+        """
         if self.licence is None:
             return "not known here: read the model's card before you use or pass on what it taught."
         if self.commercial is False:

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.datasets.folds import stratified_folds
-from unseen.encoder import Progress
 from unseen.learning.distil import heads
 from unseen.learning.distil.heads import Parameters
 from unseen.prediction import score
+from unseen.types import Progress, Reals
 
-Floats = NDArray[np.floating[Any]]
 LabelIds = NDArray[np.int64]
 Indices = NDArray[np.int64]
 Settings = dict[str, float]
@@ -69,8 +68,8 @@ class TrainingData:
         How these become targets.
     """
 
-    features: Floats
-    teacher: Floats
+    features: Reals
+    teacher: Reals
     label_ids: LabelIds
     groups: Indices
     teaching: Teaching = field(default_factory=Teaching)
@@ -131,7 +130,7 @@ def choose(
     kinds = [*_kinds(head, len(data))]
     fold = stratified_folds(data.best_label_ids, INNER, seed + 1, data.groups)
     rounds = [n for n in range(INNER if len(data) <= MANY else 1) if (fold == n).any()]
-    losses: dict[tuple[int, float], list[Floats]] = {kind: [] for kind in kinds}
+    losses: dict[tuple[int, float], list[Reals]] = {kind: [] for kind in kinds}
     total = len(rounds) * len(kinds)
     for number in rounds:
         rest, out = data.of(fold != number), data.of(fold == number)
@@ -164,7 +163,7 @@ def _kinds(head: str, count: int) -> Iterator[tuple[int, float]]:
         yield from ((HIDDEN, penalty) for penalty in DEEP_PENALTIES)
 
 
-def _losses(head: Parameters, data: TrainingData) -> Floats:
+def _losses(head: Parameters, data: TrainingData) -> Reals:
     """The loss of each, weighted as it is when a head is fitted."""
     rows = data.examples()
     warmth = rows.temperatures[:, None]
@@ -192,7 +191,7 @@ class Trial:
     """
 
     rows: Indices
-    logits: Floats
+    logits: Reals
 
 
 def tried(

@@ -6,9 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from unseen.classifier import Classifier
 from unseen.datasets.annotation import classes, match
 from unseen.datasets.read_summary import ReadSummary
@@ -17,11 +14,10 @@ from unseen.datasets.splits import NEAR, near_duplicates
 from unseen.index.encoding import StageProgress, encode_annotations
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import label_probabilities
+from unseen.types import Floats
 
 if TYPE_CHECKING:
     from unseen.datasets.readers import Labelled
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -55,11 +55,11 @@ def assemble(
 
 
 def softmax_score(weights: Mapping[str, Any], prefix: str = "") -> Score:
-    """CLIP's: the softmax of cosines times e^logit_scale."""
+    """CLIP's: the softmax of cosines times e^logit_scale (Radford et al. 2021, §2.3)."""
     return Score("softmax", scale=math.exp(weights[f"{prefix}logit_scale"].item()))
 
 
 def sigmoid_score(weights: Mapping[str, Any]) -> Score:
-    """SigLIP's: the sigmoid of cosines times e^logit_scale, plus logit_bias."""
+    """SigLIP's: the sigmoid of cosines times e^logit_scale, plus logit_bias (Zhai et al. 2023)."""
     scale, bias = math.exp(weights["logit_scale"].item()), weights["logit_bias"].item()
     return Score("sigmoid", scale=scale, bias=bias)

@@ -174,11 +174,11 @@ def shapes(labels: int, hidden: int | None, looks: int) -> dict[str, tuple[int, 
     """Every parameter of a file; `hidden`: the width of the head's own layer, where it has one."""
     net = efficientnet.lite2_shapes()
     (width,) = net["head.bias"]
-    own: dict[str, tuple[int, ...]] = {} if hidden is None else {"hidden.bias": (hidden,)}
+    head: dict[str, tuple[int, ...]] = {} if hidden is None else {"hidden.bias": (hidden,)}
     if hidden is not None:
-        own["hidden.weight"] = (hidden, width)
-    own |= {"output.weight": (labels, hidden or width), "output.bias": (labels,)}
-    return net | own | {"looks": (looks, width)}
+        head["hidden.weight"] = (hidden, width)
+    head |= {"output.weight": (labels, hidden or width), "output.bias": (labels,)}
+    return net | head | {"looks": (looks, width)}
 
 
 def _check_parameters(p: Mapping[str, NDArray[np.float32]], student: Student, path: Path) -> None:

@@ -39,7 +39,7 @@ def _clip_bpe(folder: Path) -> Tokenizer:
     backend = Tokenizer(
         BPE(
             vocab=vocabulary,
-            merges=[(left, right) for left, right in merges],
+            merges=[(first, second) for first, second in merges],
             continuing_subword_prefix="",
             end_of_word_suffix="</w>",
             unk_token=CLIP_END,
@@ -105,8 +105,8 @@ def _t5_pieces(folder: Path) -> Tokenizer:
 def _xlm_roberta_pieces(folder: Path) -> Tokenizer:
     """SentencePiece as XLM-RoBERTa has it, whose ids begin with four of fairseq's own."""
     pieces, charsmap, _ = _sentence_pieces(folder / "sentencepiece.bpe.model")
-    own = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
-    backend = _unigram([*own, *pieces[3:], ("<mask>", 0.0)], charsmap, 3)
+    special = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    backend = _unigram([*special, *pieces[3:], ("<mask>", 0.0)], charsmap, 3)
     backend.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
     backend.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]

@@ -143,11 +143,11 @@ def _shards(index: Path) -> list[Path]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{index}: this index of shards is damaged: {error!r}.") from None
     if not names:
-        raise ModelError(f"{index}: this index of shards names none.")
+        raise ModelError(f"{index}: this index of shards lists no files.")
     for name in names:  # a shard lies beside its index, and nowhere else
         plain = isinstance(name, str) and Path(name).name == name and "\\" not in name
         if not plain or Path(name).suffix not in READERS:
-            raise ModelError(f"{index}: it names {name!r}, which is no weight file beside it.")
+            raise ModelError(f"{index}: it names {name!r}, which is not a weight file beside it.")
         if not (index.parent / name).is_file():
             raise ModelError(f"{index}: the shard {name} is missing; download it again.")
     return [index.parent / name for name in sorted(names)]

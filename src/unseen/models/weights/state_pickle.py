@@ -160,7 +160,7 @@ class _Stack:
     def spend(self, steps: int) -> None:
         self.steps += steps
         if self.steps > MAX_STEPS:
-            raise RefusedError("its pickle asks for more work than a state dict is")
+            raise RefusedError("its pickle needs more steps than any state dict")
 
     def pop(self) -> Any:
         if not self.items or self.items[-1] is _MARK:
@@ -197,7 +197,7 @@ class _Stack:
     def reduce(self) -> None:
         arguments, function = self.pop(), self.pop()
         if not isinstance(function, Name) or not isinstance(arguments, tuple):
-            raise RefusedError("it wants to call what is no function")
+            raise RefusedError("it wants to call something that is not a function")
         if function not in BUILDERS:
             raise RefusedError(f"it wants to call {function}")
         self.spend(len(arguments))
@@ -212,16 +212,16 @@ class _Stack:
     def name(self, module: Any, name: Any) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
             raise RefusedError("a damaged pickle")
-        found = Name(module, name)
-        if found not in BUILDERS and found not in STORAGE_NAMES:
-            raise RefusedError(f"it asks for {found}")
-        self.items.append(found)
+        symbol = Name(module, name)
+        if symbol not in BUILDERS and symbol not in STORAGE_NAMES:
+            raise RefusedError(f"it asks for {symbol}")
+        self.items.append(symbol)
 
     def storage(self) -> None:
         """A persistent id: ("storage", type, key, location, count[, view])."""
         given = self.pop()
         if not isinstance(given, tuple) or len(given) < 5 or given[0] != "storage":
-            raise RefusedError("a persistent id that is no storage")
+            raise RefusedError("a persistent id that is not a storage")
         kind, key, numel = given[1], given[2], given[4]
         if not isinstance(kind, Name) or kind not in STORAGE_NAMES or not isinstance(key, str):
             raise RefusedError("a storage of an unknown type")
@@ -296,8 +296,8 @@ def read_pickle(file: IO[bytes] | bytes) -> tuple[Any, dict[str, Storage]]:
             if opcode.name == "STOP":
                 return stack.pop(), stack.storages
             if opcode.name not in OPCODES:
-                asked = f" for {shown(str(argument))}" if opcode.name == "INST" else ""
-                raise RefusedError(f"its pickle uses the opcode {opcode.name}{asked}")
+                symbol = f" for {shown(str(argument))}" if opcode.name == "INST" else ""
+                raise RefusedError(f"its pickle uses the opcode {opcode.name}{symbol}")
             stack.spend(1)
             OPCODES[opcode.name](stack, argument)
     except RefusedError:

@@ -37,7 +37,7 @@ class TorchArchive:
     def __init__(self, path: Path) -> None:
         """Raises ModelError when the file is damaged, or holds anything but plain tensors."""
         self.path = path
-        self._places: dict[str, tuple[int, int]] = {}  # storage key → first byte, and behind last
+        self._extents: dict[str, tuple[int, int]] = {}  # storage key → first byte, and behind last
         self._order = "<"
         try:
             with path.open("rb") as file:
@@ -67,7 +67,7 @@ class TorchArchive:
             self.path,
             dtype=dtype,
             mode="r",
-            offset=self._places[tensor.storage.key][0],
+            offset=self._extents[tensor.storage.key][0],
             shape=(tensor.storage.numel,),
         )
         view = np.lib.stride_tricks.as_strided(
@@ -81,9 +81,9 @@ class TorchArchive:
         return view if dtype.isnative else view.astype(dtype.newbyteorder("="))
 
     def _check(self, storage: Storage, size: int) -> None:
-        if storage.key not in self._places:
+        if storage.key not in self._extents:
             raise RefusedError(f"the storage {shown(storage.key)!r} is missing")
-        start, stop = self._places[storage.key]
+        start, stop = self._extents[storage.key]
         if start + storage.nbytes > min(stop, size):
             raise RefusedError("it is cut short")
 
@@ -108,7 +108,7 @@ class TorchArchive:
         for name, info in entries.items():
             if name.startswith(prefix + "data/"):
                 start = _content_offset(file, info)
-                self._places[name.removeprefix(prefix + "data/")] = start, start + info.file_size
+                self._extents[name.removeprefix(prefix + "data/")] = start, start + info.file_size
         return content
 
     def _open_legacy(self, file: IO[bytes]) -> Any:
@@ -131,7 +131,7 @@ class TorchArchive:
             if count != storages[key].numel:
                 raise RefusedError("a storage of another size than its tensor says")
             start = file.tell()
-            self._places[key] = start, start + storages[key].nbytes
+            self._extents[key] = start, start + storages[key].nbytes
             file.seek(storages[key].nbytes, 1)
         return content
 

@@ -22,6 +22,7 @@ from starlette.routing import Route
 from unseen.annotation.pictures import PILES, VERDICTS
 from unseen.errors import UnseenError
 from unseen.web.assets import media_type, page_files
+from unseen.web.json_body import parse_json
 from unseen.web.problems import Problem, problem_response
 from unseen.web.review.images import SIZES, ReviewImages
 from unseen.web.review.middleware import ReviewMiddleware
@@ -154,10 +155,7 @@ API = (
 
 
 async def _body(request: Request) -> dict[str, Any]:
-    try:
-        content = json.loads(await request.body())
-    except (ValueError, RecursionError):
-        raise Problem(400, "the body is not JSON.") from None
+    content = parse_json(await request.body())
     if not isinstance(content, dict):
         raise Problem(422, "the body must be a JSON object.")
     return content

@@ -133,7 +133,11 @@ def uvicorn_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     protocol = type(
         "Connection",
         (Connection,),
-        {"receive_seconds": limits.receive_seconds, "max_connections": limits.connections},
+        {
+            "receive_seconds": limits.receive_seconds,
+            "max_connections": limits.connections,
+            "head_bytes": limits.head_bytes,
+        },
     )
     return uvicorn.Config(
         app,

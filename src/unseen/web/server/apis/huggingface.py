@@ -43,7 +43,7 @@ class HuggingFaceError(schemas.Wire):
     error: str
 
 
-Names = list[str] | str
+Names = schemas.Texts | str
 
 
 class Parameters(schemas.Wire):
@@ -70,7 +70,7 @@ class HuggingFaceRequest(schemas.Wire):
         }
     )
 
-    inputs: str | list[str] | Inputs | None = None
+    inputs: str | schemas.Texts | Inputs | None = None
     image: str | None = Field(default=None, description="of huggingface_hub before 0.26")
     parameters: Parameters | None = None
     dimensions: int | None = Field(default=None, ge=1, description="the first numbers")
@@ -116,7 +116,7 @@ async def infer(request: Request) -> Any:
     if labels is None and nested is not None:
         labels = nested.candidate_labels
     if isinstance(labels, str):
-        labels = [label.strip() for label in labels.split(",")]
+        labels = [label.strip() for label in request_parsing.split_at_commas(labels)]
     if labels is not None:
         image = image or (body.inputs if isinstance(body.inputs, str) else None)
         if image is None:
@@ -136,8 +136,9 @@ async def _classify(
         raise Problem(422, "candidate_labels: give at least one, and none that is empty.")
     if "{}" not in template:
         raise Problem(422, "hypothesis_template: it has no {} for the label.")
+    service.check_texts(labels, service.limits.labels, "labels in a call")
+    service.check_prompts((template, label) for label in labels)
     prompts = [fill(template, label) for label in labels]
-    service.check_texts(prompts, service.limits.labels, "labels in a call")
     embedding = await service.embed_pictures([picture])
     compiled = CompiledLabels.of_vectors(
         [Label(label, (prompt,)) for label, prompt in zip(labels, prompts, strict=True)],

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 from xml.etree import ElementTree
 
@@ -89,7 +89,7 @@ class PredictRequest(schemas.Wire):
         }
     )
 
-    tasks: list[Task]
+    tasks: Annotated[list[Task], schemas.BOUNDED]
     label_config: str | None = None
     project: str | int | None = None
 

@@ -72,11 +72,13 @@ class MessagePart(schemas.Wire):
 
 class Message(schemas.Wire):
     role: str = "user"
-    content: str | list[MessagePart]
+    content: str | Annotated[list[MessagePart], schemas.BOUNDED]
 
 
 EmbeddingInput = str | Part
-Token = int | list[int]
+Token = int | Annotated[list[int], schemas.BOUNDED]
+Inputs = Annotated[list[EmbeddingInput], schemas.BOUNDED]
+Tokens = Annotated[list[Token], schemas.BOUNDED]
 
 
 class EmbeddingsRequest(schemas.Wire):
@@ -92,8 +94,8 @@ class EmbeddingsRequest(schemas.Wire):
     )
 
     model: str | None = None
-    input: EmbeddingInput | list[EmbeddingInput] | list[Token] | None = None
-    messages: list[Message] | None = None
+    input: EmbeddingInput | Inputs | Tokens | None = None
+    messages: Annotated[list[Message], schemas.BOUNDED] | None = None
     modality: Literal["text", "image"] = "text"
     encoding_format: schemas.Encoding | None = None
     dimensions: int | None = Field(default=None, ge=0, description="0 and null: all")

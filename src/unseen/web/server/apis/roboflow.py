@@ -42,6 +42,7 @@ class ImageValue(schemas.Wire):
 
 
 ClipInput = str | ImageValue
+ClipInputs = Annotated[list[ClipInput], schemas.BOUNDED]
 Kind = Literal["image", "text"]
 
 
@@ -50,7 +51,7 @@ class ImagesRequest(schemas.Wire):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"image": EXAMPLE}]})
 
-    image: ClipInput | list[ClipInput]
+    image: ClipInput | ClipInputs
 
 
 class TextsRequest(schemas.Wire):
@@ -58,7 +59,7 @@ class TextsRequest(schemas.Wire):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"text": ["a red square"]}]})
 
-    text: str | list[str]
+    text: schemas.TextOrTexts
 
 
 class CompareRequest(schemas.Wire):
@@ -72,7 +73,8 @@ class CompareRequest(schemas.Wire):
     subject_type: Kind = "image"
     # An object of a type and a value is a picture; any other has a name for each prompt.
     prompt: Annotated[
-        ClipInput | list[ClipInput] | dict[str, ClipInput], Field(union_mode="left_to_right")
+        ClipInput | ClipInputs | Annotated[dict[str, ClipInput], schemas.ONE_BY_ONE],
+        Field(union_mode="left_to_right"),
     ]
     prompt_type: Kind = "text"
 

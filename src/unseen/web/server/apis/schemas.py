@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Union
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WrapValidator, model_validator
 
 from unseen.prediction.decision import Decision
 from unseen.web.server.core.image_input import ImageInput
@@ -19,6 +20,29 @@ PNG = (
     "RK5CYII="
 )
 
+# Of every list and dict that a client sends. Without `fail_fast` each wrong element is an error, or
+# several in a union: a megabyte of them took 16 s and 1.6 GB. What a call may hold is less, and is
+# for `ServerLimits` to say.
+MAX_ITEMS = 100_000
+MAX_NAME_CHARS = 10_000
+BOUNDED = Field(max_length=MAX_ITEMS, fail_fast=True)
+
+
+def _one_by_one(value: Any, validate: Callable[[Any], Any]) -> Any:
+    """A dict whose first wrong value ends its validation, as `fail_fast` does it for a list."""
+    if not isinstance(value, dict):
+        return validate(value)
+    if len(value) > MAX_ITEMS:
+        raise ValueError(f"{len(value):,} entries; at most {MAX_ITEMS:,} are allowed")
+    if max(map(len, value), default=0) > MAX_NAME_CHARS:  # each error would have a copy
+        raise ValueError(f"a name has more than {MAX_NAME_CHARS:,} characters")
+    return {name: valid for item in value.items() for name, valid in validate(dict([item])).items()}
+
+
+ONE_BY_ONE = WrapValidator(_one_by_one)
+
+Texts = Annotated[list[str], BOUNDED]
+TextOrTexts = Union[str, Texts]  # noqa: UP007 - pydantic reads it on Python 3.10
 Encoding = Literal["float", "base64"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Embedding = Union[list[float], str]  # noqa: UP007 - pydantic reads it on Python 3.10
@@ -49,22 +73,26 @@ Image = Annotated[
     Union[str, ImageObject],  # noqa: UP007
     Field(description="base64, a data URI, or (if the server fetches) a URL", examples=[PNG]),
 ]
+Images = Annotated[list[Image], BOUNDED]
 
 
 class LabelObject(Wire):
     """A label with more than a name."""
 
-    prompts: str | list[str] | None = None
+    prompts: TextOrTexts | None = None
     threshold: Probability | None = None
     background: bool = False
 
 
 Labels = Annotated[
-    Union[list[str], dict[str, Union[str, list[str], LabelObject, None]]],  # noqa: UP007
+    Union[  # noqa: UP007
+        Texts,
+        Annotated[dict[str, Union[str, Texts, LabelObject, None]], ONE_BY_ONE],  # noqa: UP007
+    ],
     Field(description="names, or name → prompts", examples=[["red", "blue"]]),
 ]
 Template = Annotated[
-    Union[str, list[str]],  # noqa: UP007
+    TextOrTexts,
     Field(description="with {} for the label, or a named set", examples=["a photo of a {}."]),
 ]
 
@@ -74,7 +102,7 @@ class LabelsRequest(Wire):
 
     labels: Labels | None = None
     template: Template | None = None
-    background: list[str] = Field(default=[], description="labels that mean none of these")
+    background: Texts = Field(default=[], description="labels that mean none of these")
 
     def label_request(self, labelset: str | None = None) -> LabelRequest:
         labels: Any = self.labels
@@ -94,7 +122,7 @@ class ClassifyRequest(LabelsRequest):
     )
 
     image: Image | None = None
-    images: list[Image] | None = None
+    images: Images | None = None
     labelset: str | None = Field(None, description="NAME or NAME@VERSION of a stored set")
     multi_label: bool = False
     top_k: int | None = Field(None, ge=1)
@@ -120,8 +148,8 @@ class EmbedRequest(Wire):
         json_schema_extra={"examples": [{"images": [PNG], "texts": ["a red square"]}]}
     )
 
-    images: list[Image] = []
-    texts: list[str] = []
+    images: Images = []
+    texts: Texts = []
     encoding: Encoding = "float"
 
 
@@ -130,9 +158,9 @@ class SearchRequest(Wire):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"texts": ["a red square"]}]})
 
-    texts: list[str] = []
-    images: list[Image] = []
-    without: list[str] = Field(default=[], description="texts to subtract from the query")
+    texts: Texts = []
+    images: Images = []
+    without: Texts = Field(default=[], description="texts to subtract from the query")
     top: int = Field(50, ge=1)
 
 

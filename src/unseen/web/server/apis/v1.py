@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 
 from unseen.errors import LabelError
 from unseen.index.hits import Hit
-from unseen.index.query import combine
+from unseen.index.vectors.query import combine
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.prediction import Prediction
 from unseen.web.problems import PROBLEM_TYPE, Problem, rfc9457

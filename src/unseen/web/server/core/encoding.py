@@ -8,24 +8,25 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unseen.classifier import Classifier, load
 from unseen.encoder import Encoded
-from unseen.errors import ImageError, SourceError, UnseenError
+from unseen.errors import ImageError, SourceError, UnseenError, without_frames
 from unseen.images.limits import DEFAULT_LIMITS
+from unseen.labels.templates import filled_length
 from unseen.models.inputs import PictureArrays
 from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
 from unseen.prediction.open_set import NOTHINGS, ReferenceSet, picture_of_nothing, prompts
 from unseen.system.cpu import usable
 from unseen.system.lru import ByteLRU
+from unseen.types import Floats
 from unseen.web.problems import Problem
 from unseen.web.server.core.batching import DynamicBatcher
 from unseen.web.server.core.image_input import ImageInput, content_of, embedding_of
@@ -33,7 +34,6 @@ from unseen.web.server.core.metrics import Metrics
 from unseen.web.server.core.settings import Settings
 
 T = TypeVar("T")
-Floats = NDArray[np.float32]
 Decoding = asyncio.Future[PictureArrays | UnseenError]
 
 TEXTS_AT_ONCE = 64  # texts in a batch
@@ -169,7 +169,7 @@ class Encoding:
                 picture = replace(picture, content=await self.fetch(picture.url, picture.headers))
                 start = time.perf_counter()
         except UnseenError as error:
-            return Encoded(name, None, error)
+            return Encoded(name, None, without_frames(error))
         pixels = await (decoding or self._decoding(picture))
         if isinstance(pixels, UnseenError):
             return Encoded(name, None, pixels)
@@ -188,7 +188,7 @@ class Encoding:
             try:
                 content = content_of(picture)
             except ImageError as error:
-                return error
+                return without_frames(error)
             pixels = self.encoder.pixels(content)
             return _renamed(pixels, picture.name) if isinstance(pixels, UnseenError) else pixels
 
@@ -272,10 +272,19 @@ class Encoding:
         """Problem 413 for more than `limit` texts, 422 for one that is too long."""
         at_most(len(texts), limit, what)
         longest = max(texts, key=len, default="")
-        if len(longest) > self.limits.prompt_chars:
+        self._check_length(longest, len(longest))
+
+    def check_prompts(self, prompts: Iterable[tuple[str, str]]) -> None:
+        """Problem 422 for a template and a label whose prompt is too long; none is made for that:
+        a megabyte of both can be a terabyte of prompts."""
+        for template, label in prompts:
+            self._check_length(template, filled_length(template, label))
+
+    def _check_length(self, text: str, length: int) -> None:
+        if length > self.limits.prompt_chars:
             raise Problem(
                 422,
-                f"the text {longest[:40]!r}… has {len(longest):,} characters; at most "
+                f"the text {text[:40]!r}… has {length:,} characters; at most "
                 f"{self.limits.prompt_chars:,} are read.",
                 code="text_too_long",
             )

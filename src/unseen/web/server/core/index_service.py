@@ -5,9 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from unseen.encoder import Encoder
 from unseen.errors import UnseenError
 from unseen.images.open import open_image
@@ -15,12 +12,11 @@ from unseen.index.hits import Hit
 from unseen.index.index import Index
 from unseen.pages import thumbnail
 from unseen.system.lru import ByteLRU
+from unseen.types import Floats
 from unseen.web.problems import Problem
 from unseen.web.server.core.encoding import in_pool
 from unseen.web.server.core.metrics import Metrics
 from unseen.web.server.core.settings import ServerLimits
-
-Floats = NDArray[np.float32]
 
 SIDE = 256  # pixels of a thumbnail
 

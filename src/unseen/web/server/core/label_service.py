@@ -93,17 +93,24 @@ class LabelService:
             raise LabelError("no labels; give labels, or the name of a labelset.")
         max_labels = limits.stored_labels if stored else limits.labels
         at_most(len(request.labels), max_labels, "labels in a call")
+        at_most(len(request.background), max_labels, "background labels in a call")
         # Merged here, and not by LabelSet, whose warning would go to the log of the server.
         labels = request.labels
         if isinstance(labels, list):
             labels = list(dict.fromkeys(" ".join(label.split()) for label in labels))
         background = dict.fromkeys(" ".join(label.split()) for label in request.background)
         label_set = LabelSet.from_data(labels).extended(request.template, background)
-        prompts = label_set.prompts(self._encoding.model.template)
-        texts = [text for of_label in prompts for text in of_label]
-        self._encoding.check_texts([*label_set.names, *texts], 2**31)
+        # Counted before there is a prompt: a thousand labels and templates would be a million.
+        templates = label_set.templates or (model.template,)
+        number = sum(len(label.prompts or templates) for label in label_set.labels)
         max_prompts = limits.stored_prompts if stored else limits.prompts
-        at_most(len(texts), max_prompts, "prompts (labels times templates)")
+        at_most(number, max_prompts, "prompts (labels times templates)")
+        self._encoding.check_texts(label_set.names, 2**31)
+        self._encoding.check_prompts(
+            (template, label.name)
+            for label in label_set.labels
+            for template in label.prompts or templates
+        )
         return label_set
 
     async def compiled_set(self, request: LabelRequest) -> CompiledSet:
@@ -113,7 +120,7 @@ class LabelService:
             return await self._once(label_set, lambda: self._compile(label_set))
         if request.labels is not None or request.template is not None or request.background:
             raise LabelError(
-                f"the label set {request.labelset!r} has its own labels, templates and "
+                f"the label set {request.labelset[:100]!r} has its own labels, templates and "
                 "background: leave those out, or leave labelset out."
             )
         return await self.compiled(await self.stored(request.labelset))
@@ -248,7 +255,7 @@ class LabelService:
 
 
 def _no_such_set(name: str) -> Problem:
-    return Problem(404, f"there is no label set {name!r}.", code="no_such_labelset")
+    return Problem(404, f"there is no label set {name[:100]!r}.", code="no_such_labelset")
 
 
 def _bytes_of(compiled_set: CompiledSet) -> int:

@@ -25,10 +25,13 @@ async def watch(service: Service, files: Sequence[Path]) -> None:
     stamps = {file: _stamp(file) for file in files}
     while files:
         await asyncio.sleep(SECONDS)
-        changed = [file for file in files if _stamp(file) != stamps[file]]
-        stamps.update({file: _stamp(file) for file in changed})
-        if changed and service.ready:
-            await reload(service, changed)
+        try:
+            changed = [file for file in files if _stamp(file) != stamps[file]]
+            stamps.update({file: _stamp(file) for file in changed})
+            if changed and service.ready:
+                await reload(service, changed)
+        except Exception:  # a file that is put right must still be seen
+            logger.exception("label files not checked")
 
 
 async def reload(service: Service, files: Sequence[Path]) -> None:
@@ -49,6 +52,10 @@ async def reload(service: Service, files: Sequence[Path]) -> None:
             stored, _ = await service.label_service.put_set(file.stem, label_set, calibration)
         except (UnseenError, Problem) as error:
             logger.error("label file not used", extra={"fields": {**fields, "error": str(error)}})
+            continue
+        except Exception as error:  # the other files are read, and this one when it changes
+            fields |= {"error": f"{type(error).__name__}: {error}"}
+            logger.exception("label file not used", extra={"fields": fields})
             continue
         fields |= {"labelset": f"{stored.name}@{stored.version}", "status": stored.status}
         logger.info("label file", extra={"fields": fields})

@@ -18,6 +18,8 @@ class ServerLimits:
     """What one client may cost; more is refused, with the limit named."""
 
     body_bytes: int = 64 * 1024 * 1024
+    json_bytes: int = 16 * 1024 * 1024  # of a body of JSON, pictures as base64 in it
+    head_bytes: int = 64 * 1024  # the line of a request and its headers
     buffered_bytes: int = 512 * 1024 * 1024  # of all bodies that are held at once
     connections: int = 1024
     images: int = 64  # in a call

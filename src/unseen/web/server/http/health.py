@@ -80,6 +80,7 @@ async def info(request: Request) -> Any:
             "templates": template_names(),
             "limits": {
                 "body_bytes": limits.body_bytes,
+                "json_bytes": limits.json_bytes,
                 "images": limits.images,
                 "image_bytes": limits.image_bytes,
                 "pixels": limits.pixels,

@@ -13,6 +13,8 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
+from filelock import FileLock
+
 from unseen.errors import SourceError
 from unseen.system.cache import write_atomically
 
@@ -73,6 +75,12 @@ def add(path: Path, name: str) -> str:
     """A new key of `name`. It is returned and stored nowhere: the file gets its hash."""
     if LINE.fullmatch(f"{name}:{'0' * 64}") is None:
         raise SourceError(f"bad name of a key: {name!r}; use letters, digits, ., - and _.")
+    path.parent.stat()  # an OSError where it is missing: the lock would make it
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        return _add(path, name)
+
+
+def _add(path: Path, name: str) -> str:
     entries = read(path) if path.exists() and path.stat().st_size else []
     if name in (owner for owner, _ in entries):
         raise SourceError(f"{path}: there is a key called {name!r} already; remove its line first.")

@@ -10,11 +10,13 @@ import asyncio
 import base64
 import json
 import logging
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -32,6 +34,9 @@ logger = logging.getLogger(LOGGER)
 METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})  # answered under any host name
 LOGGED_PATH_CHARS = 200  # of a path that has no route
+UPLOADS = ("multipart/form-data", "image/", "application/octet-stream")  # media types of bytes
+KEY_IN_BODY = re.compile(rb'"api_key"\s{0,8}:\s{0,8}("(?:[^"\\]|\\.){0,1000}")')
+KEYS_IN_BODY = 8  # that are tried
 CLIENT_CLOSED = 499  # the status in the log where the client disconnected (as nginx has it)
 
 
@@ -134,6 +139,8 @@ class ServerMiddleware:
     async def _handle(self, scope: Scope, receive: Receive, send: Send, record: _Record) -> None:
         method, path = scope["method"], scope["path"]
         headers = dict(scope["headers"])
+        if sum(name == b"host" for name, _ in scope["headers"]) > 1:  # RFC 9112, 3.2
+            raise Problem(400, "the request has several Host headers; send one.", code="two_hosts")
         if path not in PROBES:
             self._check_host(headers)
         self._check_origin(method, headers)
@@ -143,11 +150,12 @@ class ServerMiddleware:
         in_body = needs_key and self._rules.key_in_body(path)
         if needs_key and not in_body:
             record.key = self._key_name(key_of_headers(headers, scope["query_string"]))
-        body = await self._body(receive, headers, record)
+        uploads = not self._rules.key_in_body(path) and _is_upload(headers)
+        body = await self._body(receive, headers, record, uploads=uploads)
         try:
             if in_body:
-                key = key_of_headers(headers, scope["query_string"]) or key_of_body(body)
-                record.key = self._key_name(key)
+                key = key_of_headers(headers, scope["query_string"])
+                record.key = self._key_name(self._known_key(body) if key is None else key)
             scope["unseen.key"] = record.key
             await self._run(scope, receive, send, body)
         finally:
@@ -189,12 +197,21 @@ class ServerMiddleware:
             )
         return name
 
-    async def _body(self, receive: Receive, headers: dict[bytes, bytes], record: _Record) -> bytes:
+    def _known_key(self, body: bytes) -> str | None:
+        """The first `api_key` of a JSON body that is known, else the first."""
+        keys = keys_of_body(body)
+        return next((key for key in keys if self._keys.name_of(key)), keys[0] if keys else None)
+
+    async def _body(
+        self, receive: Receive, headers: dict[bytes, bytes], record: _Record, *, uploads: bool
+    ) -> bytes:
         """All of it, or the Problem of a body that is too large. Counted in `_buffered`."""
         max_bytes = self._limits.body_bytes
+        if not uploads:
+            max_bytes = min(max_bytes, self._limits.json_bytes)
         declared = headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > max_bytes:
-            raise self._too_large()
+            raise self._too_large(max_bytes)
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise Problem(415, "unknown content-encoding; send the body uncompressed.")
         parts: list[bytes] = []
@@ -209,7 +226,7 @@ class ServerMiddleware:
                 self._buffered += len(part)
                 parts.append(part)
                 if size > max_bytes:
-                    raise self._too_large()
+                    raise self._too_large(max_bytes)
                 if self._buffered > self._limits.buffered_bytes:
                     self._metrics.rejected.labels("memory").inc()
                     raise overloaded(1.0)
@@ -222,9 +239,8 @@ class ServerMiddleware:
         self._metrics.stage_seconds.labels("receive").observe(time.perf_counter() - record.start)
         return b"".join(parts) if len(parts) > 1 else parts[0]
 
-    def _too_large(self) -> Problem:
+    def _too_large(self, max_bytes: int) -> Problem:
         self._metrics.rejected.labels("size").inc()
-        max_bytes = self._limits.body_bytes
         # The connection stays open: a client that still sends would not read the answer otherwise.
         return Problem(413, f"the body has more than {max_bytes:,} bytes.", code="too_large")
 
@@ -323,10 +339,19 @@ def _password(credentials: bytes) -> bytes:
     return b""
 
 
-def key_of_body(body: bytes) -> str | None:
-    """The `api_key` of a JSON body."""
-    try:
-        key = json.loads(body)["api_key"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return key if isinstance(key, str) else None
+def keys_of_body(body: bytes) -> list[str]:
+    """The first values of `api_key` in a JSON body, wherever they stand: it is not parsed yet.
+
+    A key that is known proves who sends it in any place, so the body needs no parser before.
+    """
+    keys = []
+    for match in islice(KEY_IN_BODY.finditer(body), KEYS_IN_BODY):
+        with suppress(ValueError):
+            keys.append(json.loads(match[1]))
+    return keys
+
+
+def _is_upload(headers: dict[bytes, bytes]) -> bool:
+    """Whether a body holds pictures as bytes; any other is JSON, or refused."""
+    media_type = headers.get(b"content-type", b"").decode("latin-1").strip().lower()
+    return not media_type or media_type.startswith(UPLOADS)

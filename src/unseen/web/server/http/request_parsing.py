@@ -6,7 +6,7 @@ field of JSON; pictures are files in parts called image.
 
 from __future__ import annotations
 
-import json
+import asyncio
 from typing import Any, TypeVar, get_args, get_origin
 
 from fastapi import Request
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from unseen.web.json_body import MAX_VALUES, parse_json
 from unseen.web.problems import Problem
 from unseen.web.server.core.image_input import ImageInput
 
@@ -22,6 +23,7 @@ M = TypeVar("M", bound=BaseModel)
 
 IMAGE = "image"
 FORM_FIELDS = 4096
+MANY_BYTES = 64 * 1024  # of JSON, from which it is read in a thread
 REFERENCE = "#/components/schemas/{model}"
 
 # Schemas that routes describe by hand, for the components of the OpenAPI document.
@@ -56,23 +58,22 @@ async def read(
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/json":
-        return _valid(model, parse_json(await request.body())), []
+        body = await request.body()
+        if len(body) <= MANY_BYTES:
+            return _valid(model, parse_json(body)), []
+        read = asyncio.get_running_loop().run_in_executor
+        return await read(None, lambda: _valid(model, parse_json(body))), []
     if files and media_type == "multipart/form-data":
         return await _form(request, model)
     allowed = "application/json or multipart/form-data" if files else "application/json"
     raise Problem(415, f"unknown content type {media_type!r}; send {allowed}.")
 
 
-def parse_json(body: bytes) -> Any:
-    """JSON, or Problem 400."""
-    try:
-        return json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
-        raise Problem(400, f"the body is not JSON: {error}.", code="bad_json") from None
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not allowed in JSON")
+def split_at_commas(text: str) -> list[str]:
+    """The parts of a text. Problem 413 for too many."""
+    if text.count(",") > MAX_VALUES:
+        raise Problem(413, f"a list has more than {MAX_VALUES:,} values.", code="too_many")
+    return text.split(",")
 
 
 def _valid(model: type[M], data: Any) -> M:
@@ -137,7 +138,7 @@ def _fields(form: FormData, model: type[BaseModel], uploads: bool) -> dict[str, 
         else:
             data[key] = values[-1]
     if data.get("labels") == form.getlist("labels")[:1]:  # once, and no JSON
-        data["labels"] = data["labels"][0].split(",")
+        data["labels"] = split_at_commas(data["labels"][0])
     if uploads and "images" in model.model_fields:
         data["images"] = []
         data.pop(IMAGE, None)

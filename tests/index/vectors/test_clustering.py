@@ -13,7 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 
 import unseen
 from blobs import blobs, matrix_of
-from unseen.index import clustering
+from unseen.index.vectors import clustering
 
 
 def test_groups_are_near_their_first() -> None:
@@ -21,8 +21,8 @@ def test_groups_are_near_their_first() -> None:
     base = rng.normal(size=(700, 32))  # more than are compared at once
     rows = np.concatenate([base, base[:5] + 0.01 * rng.normal(size=(5, 32)), base[:1]])
     matrix = matrix_of(rows)
-    found = clustering.duplicates(matrix, np.arange(len(rows)), 0.97)
-    assert [group.tolist() for group in found] == [
+    groups = clustering.duplicates(matrix, np.arange(len(rows)), 0.97)
+    assert [group.tolist() for group in groups] == [
         [0, 700, 705], [1, 701], [2, 702], [3, 703], [4, 704]
     ]  # fmt: skip
     backwards = clustering.duplicates(matrix, np.arange(len(rows))[::-1], 0.97)
@@ -42,9 +42,12 @@ def test_a_group_does_not_drift() -> None:
 def test_clusters_are_those_of_scikit_learn(k: int) -> None:
     rows, truth = blobs(k, 60, 0.3)
     matrix = matrix_of(rows)
-    found, centres = clustering.clusters(matrix, k)
+    cluster_of, centres = clustering.clusters(matrix, k)
     judge = KMeans(k, n_init=10, random_state=0).fit_predict(matrix.vectors.astype(np.float32))
-    assert adjusted_rand_score(judge, found) > 0.99 and adjusted_rand_score(truth, found) > 0.99
+    assert (
+        adjusted_rand_score(judge, cluster_of) > 0.99
+        and adjusted_rand_score(truth, cluster_of) > 0.99
+    )
     np.testing.assert_allclose(np.linalg.norm(centres, axis=1), 1, atol=1e-5)
 
 
@@ -54,8 +57,8 @@ def test_how_many_is_found(k: int) -> None:
     rng = np.random.default_rng(k)
     truth = np.repeat(np.arange(k), 50)
     rows = np.eye(k, 32)[truth] + 0.06 * rng.normal(size=(len(truth), 32))
-    found, centres = clustering.clusters(matrix_of(rows))
-    assert len(centres) == k and adjusted_rand_score(truth, found) > 0.99
+    cluster_of, centres = clustering.clusters(matrix_of(rows))
+    assert len(centres) == k and adjusted_rand_score(truth, cluster_of) > 0.99
 
 
 def test_the_largest_comes_first_and_all_is_repeatable() -> None:
@@ -68,16 +71,16 @@ def test_the_largest_comes_first_and_all_is_repeatable() -> None:
 
 def test_few_pictures() -> None:
     rows, _ = blobs(2, 1, 0.1)
-    found, centres = clustering.clusters(matrix_of(rows))
-    assert len(found) == 2 and len(centres) >= 1
+    cluster_of, centres = clustering.clusters(matrix_of(rows))
+    assert len(cluster_of) == 2 and len(centres) >= 1
     assert len(clustering.clusters(matrix_of(rows), 9)[1]) == 2
 
 
 def test_names_tell_clusters_apart() -> None:
     centres = np.eye(3, 4, dtype=np.float32)
     texts = np.float32([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0.6, 0.55, 0.55, 0]])
-    found = clustering.names(centres, ["cat", "dog", "bird", "animal"], texts, 1)
-    assert found == [["cat"], ["dog"], ["bird"]]  # "animal" fits all, so it names none
+    words = clustering.names(centres, ["cat", "dog", "bird", "animal"], texts, 1)
+    assert words == [["cat"], ["dog"], ["bird"]]  # "animal" fits all, so it names none
 
 
 def test_photographs_saved_again_are_duplicates_and_others_are_not(
@@ -96,9 +99,9 @@ def test_photographs_saved_again_are_duplicates_and_others_are_not(
     encoder = unseen.load().encoder
     with unseen.Index(tmp_path) as index:
         index.update(encoder)
-        found = index.view(encoder).duplicates(0.9)
+        groups = index.view(encoder).duplicates(0.9)
     right = 0
-    for group in found:
+    for group in groups:
         stems = {Path(p).stem.removeprefix("small ") for hit in group for p in hit.paths}
         assert len(stems) == 1, stems  # two photographs are never one
         right += sum(len(hit.paths) for hit in group)

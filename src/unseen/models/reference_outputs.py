@@ -27,7 +27,7 @@ from unseen.system import cache
 # Both judge, and both give int8 its ranges.
 PICTURES = ("kingfisher.jpg", "cat.jpg")
 PROMPTS = ("a photo of a cat", "two red cups of coffee on a wooden table")
-FILE = "expected.npz"
+FILE = "expected.npz"  # inside a folder of the cache, whose key stays
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def tower(model: Model, name: str) -> NetworkSource:
 
 
 @dataclass(frozen=True)
-class Expected:
+class ReferenceOutputs:
     """What a network is given, and what its outputs must be."""
 
     inputs: tuple[Array, ...]
@@ -86,7 +86,7 @@ def _least_cosine(right: Array, output: Array) -> float:
     return float(np.nan_to_num(cosines, nan=-1.0).min())
 
 
-def expected(source: NetworkSource, outputs: Sequence[str], key: str) -> Expected:
+def reference_outputs(source: NetworkSource, outputs: Sequence[str], key: str) -> ReferenceOutputs:
     """The right outputs of a network, worked out once and kept under `key`."""
 
     def make(folder: Path) -> None:
@@ -105,7 +105,7 @@ def expected(source: NetworkSource, outputs: Sequence[str], key: str) -> Expecte
         cache.discard(folder)
         folder = cache.build_folder(key, make)
     with np.load(folder / FILE) as arrays:
-        return Expected(*(_numbered(arrays, name) for name in ("input", "output", "range")))
+        return ReferenceOutputs(*(_numbered(arrays, name) for name in ("input", "output", "range")))
 
 
 class RangeOperations(reference.NumpyOperations):

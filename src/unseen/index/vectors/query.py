@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
-from numpy.typing import NDArray
 
 from unseen.errors import LabelError
-
-Floats = NDArray[np.float32]
+from unseen.types import Floats
 
 LEAST_LENGTH = 1e-6  # of a sum of unit vectors: below that only rounding is left
 
@@ -15,35 +15,46 @@ LEAST_LENGTH = 1e-6  # of a sum of unit vectors: below that only rounding is lef
 def combine(positive: Floats, negative: Floats) -> Floats:
     """Combine what a search shall resemble and what it shall not into one query.
 
-    Parameters
-    ----------
-    positive : ndarray of shape (n, d), float32
-        Vectors to add, each of length 1 times its weight.
-    negative : ndarray of shape (m, d), float32
-        Vectors to subtract; m may be 0.
+        Parameters
+        ----------
+        positive : ndarray of shape (n, d), float32
+            Vectors to add, each of length 1 times its weight.
+        negative : ndarray of shape (m, d), float32
+            Vectors to subtract; m may be 0.
 
-    Returns
-    -------
-    ndarray of shape (d,), float32
-        The query, of length 1.
+        Returns
+        -------
+        ndarray of shape (d,), float32
+            The query, of length 1.
 
-    Raises
-    ------
-    LabelError
-        When nothing is left after the subtraction.
+        Raises
+        ------
+        LabelError
+            When nothing is left after the subtraction.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> red, round_, blue = np.eye(3, dtype=np.float32)
-    >>> combine(np.stack([red, round_]), blue[None]).round(3).tolist()
-    [0.577, 0.577, -0.577]
+        Examples
+        --------
+        >>> from pathlib import Path
+
+    import numpy as np
+        >>> red, round_, blue = np.eye(3, dtype=np.float32)
+        >>> combine(np.stack([red, round_]), blue[None]).round(3).tolist()
+        [0.577, 0.577, -0.577]
     """
     query = positive.sum(0) - negative.sum(0)
     length = float(np.linalg.norm(query))
     if length < LEAST_LENGTH:
         raise LabelError("the query is empty: what is added and what is subtracted are the same.")
     return np.asarray(query / length, dtype=np.float32)
+
+
+def parse_term(text: str) -> tuple[float, str | Path]:
+    """Split a query into its weight, and its words or the path of a picture that is there."""
+    weight, item = parse_weight(text)
+    try:
+        return weight, Path(item) if Path(item).is_file() else item
+    except (OSError, ValueError):  # far too long for a path
+        return weight, item
 
 
 def parse_weight(term: str) -> tuple[float, str]:

@@ -8,13 +8,12 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.index.matrix import Matrix
+from unseen.index.vectors.matrix import Matrix
 from unseen.prediction.transductive import principal_axes
+from unseen.types import Floats
 
 AXES = 50  # principal axes in which neighbours are computed
 NEIGHBOURS = 30.0  # t-SNE's perplexity; fewer where there are few pictures
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)

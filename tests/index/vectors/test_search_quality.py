@@ -11,8 +11,8 @@ import pytest
 import shapes
 import unseen
 from blobs import blobs, matrix_of
-from unseen.index import approximate, search
-from unseen.index import matrix as derived
+from unseen.index.vectors import approximate, search
+from unseen.index.vectors import matrix as derived
 
 
 def test_captions_of_combinations_that_were_never_trained(
@@ -26,8 +26,8 @@ def test_captions_of_combinations_that_were_never_trained(
         index.update(classifier.encoder)
         unseen_labels = shapes.labels(held_out=True)
         queries = classifier.encode_texts([f"a photo of {label}" for label in unseen_labels])
-        found = [index.view(classifier).search(query, top=1)[0].paths[0][3:-4] for query in queries]
-    right = sum(a == b for a, b in zip(found, unseen_labels, strict=True))
+        best = [index.view(classifier).search(query, top=1)[0].paths[0][3:-4] for query in queries]
+    right = sum(a == b for a, b in zip(best, unseen_labels, strict=True))
     assert right >= 0.9 * len(unseen_labels), (right, len(unseen_labels))
 
 
@@ -47,9 +47,9 @@ def test_words_for_photographs_with_the_built_in_model(tmp_path: Path, photograp
         first, in_three = 0, 0
         for word, query in zip(words, classifier.encode_texts(prompts), strict=True):
             hits = index.view(classifier).search(query, top=3)
-            found = [Path(hit.paths[0]).stem.split(" ", 1)[1] for hit in hits]
-            first += found[0] == word
-            in_three += word in found
+            names = [Path(hit.paths[0]).stem.split(" ", 1)[1] for hit in hits]
+            first += names[0] == word
+            in_three += word in names
     assert first >= 0.72 * len(words) and in_three >= 0.78 * len(words), (first, in_three)
 
 
@@ -65,8 +65,8 @@ def test_the_graph_finds_what_exact_search_finds(tmp_path: Path) -> None:
         query = np.float32(rows[row] + 0.1 * rng.normal(size=32))
         query /= np.linalg.norm(query)
         exact, cosines = search.nearest(matrix, query, 10)
-        places, guessed = approximate.nearest(matrix, tmp_path, 1, query, 10)
-        hits += len({*exact.tolist()} & {*places.tolist()})
+        indices, guessed = approximate.nearest(matrix, tmp_path, 1, query, 10)
+        hits += len({*exact.tolist()} & {*indices.tolist()})
         assert (np.diff(guessed) <= 0).all() and guessed[0] == pytest.approx(cosines[0], abs=1e-3)
     assert hits / 500 >= 0.95  # recall@10
 

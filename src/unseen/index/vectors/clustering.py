@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.index.matrix import Matrix
-from unseen.index.search import products
+from unseen.index.vectors.matrix import Matrix
+from unseen.index.vectors.search import products
+from unseen.types import Floats
 
-Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
 LEADERS = 256  # rows that are compared with all others at once
@@ -41,12 +41,12 @@ def duplicates(
     for start in range(0, len(order), LEADERS):
         leaders = np.asarray(vectors[start : start + LEADERS], dtype=np.float32)
         rest = Matrix(ordered.ids[start:], vectors[start:])
-        is_near = np.concatenate([block >= threshold for block in products(rest, leaders)])
+        similar = np.concatenate([block >= threshold for block in products(rest, leaders)])
         for column in range(len(leaders)):
             leader = start + column
             if not free[leader]:
                 continue
-            members = start + np.flatnonzero(is_near[:, column])
+            members = start + np.flatnonzero(similar[:, column])
             members = members[free[members] & (members > leader)]
             if len(members):
                 free[members] = False
@@ -104,11 +104,11 @@ def _best_k(sample: Floats, rng: np.random.Generator) -> int:
 
 
 def _kmeans(rows: Floats, k: int, rng: np.random.Generator) -> Floats:
-    starts = [_from_one_start(rows, k, rng) for _ in range(STARTS)]
+    starts = [_kmeans_once(rows, k, rng) for _ in range(STARTS)]
     return max(starts, key=lambda centres: float((rows @ centres.T).max(1).sum()))
 
 
-def _from_one_start(rows: Floats, k: int, rng: np.random.Generator) -> Floats:
+def _kmeans_once(rows: Floats, k: int, rng: np.random.Generator) -> Floats:
     centres = _seeds(rows, k, rng)
     nearest = np.full(len(rows), -1)
     for _ in range(ROUNDS):

@@ -8,11 +8,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.index.matrix import Matrix
+from unseen.index.vectors.matrix import Matrix
 from unseen.runtimes import graph, onnx
 from unseen.system import cache
-
-Floats = NDArray[np.float32]
+from unseen.types import Floats
 
 
 def products(matrix: Matrix, queries: Floats) -> Iterator[Floats]:

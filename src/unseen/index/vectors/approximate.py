@@ -16,10 +16,9 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from unseen.errors import MissingExtraError
-from unseen.index.matrix import Matrix
+from unseen.index.vectors.matrix import Matrix
 from unseen.system.cache import replacing, write_atomically
-
-Floats = NDArray[np.float32]
+from unseen.types import Floats
 
 # How widely the graph is searched; benchmarks/index_scale.py --approximate prints the recall.
 CONNECTIVITY, EXPANSION_ADD, EXPANSION_SEARCH = 16, 128, 96

@@ -97,6 +97,6 @@ def _divisor(largest: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArr
     values = np.maximum(largest, np.median(largest)).astype(np.float64) + 1e-5
     weights = np.abs(matrix).max(1).astype(np.float64)
     weights = np.maximum(weights, np.median(weights)) + 1e-5
-    divisor = values**ALPHA / weights ** (1 - ALPHA)
-    divisor /= np.exp(np.log(divisor).mean())
+    divisor = values**ALPHA / weights ** (1 - ALPHA)  # SmoothQuant, equation 4
+    divisor /= np.exp(np.log(divisor).mean())  # geometric mean 1: only ratios count
     return as_float32(np.clip(divisor, 1 / LARGEST_DIVISOR, LARGEST_DIVISOR))

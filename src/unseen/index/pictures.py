@@ -1,0 +1,75 @@
+"""The pictures of an index, read from its database: by id, by path, each with its files."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unseen.encoder import Encoded
+from unseen.errors import ImageError
+from unseen.index.hits import Content, Hit, Hits
+from unseen.index.vectors.matrix import vector_of
+
+if TYPE_CHECKING:
+    from unseen.types import Floats, Indices
+
+VARIABLES = 500  # of one SQL statement: SQLite has a limit
+FILES_BELOW = "WHERE missing IS NULL AND model = ? AND substr(path, 1, ?) = ? "
+
+
+def vector(database: sqlite3.Connection, model: int, picture: int) -> Floats | None:
+    """The embedding (d,) float32 of a picture; None where there is none."""
+    row = database.execute(
+        "SELECT embedding FROM picture WHERE id = ? AND model = ? AND embedding IS NOT NULL",
+        (picture, model),
+    ).fetchone()
+    return None if row is None else vector_of(row[0])
+
+
+def hits(database: sqlite3.Connection, root: Path, ids: Indices, cosines: Floats) -> Hits:
+    """A hit for each id (n,) and its cosine (n,), in this order, where a file of it is there."""
+    rows = {}
+    for start in range(0, len(ids), VARIABLES):
+        chunk = [int(i) for i in ids[start : start + VARIABLES]]
+        marks = ",".join("?" * len(chunk))
+        for row in database.execute(
+            "SELECT id, json_group_array(path), width, height, taken FROM picture "
+            f"JOIN file USING (content) WHERE id IN ({marks}) AND missing IS NULL GROUP BY id",
+            chunk,
+        ):
+            rows[row[0]] = row
+    present = (
+        Hit(i, tuple(sorted(json.loads(rows[i][1]))), float(cosine), *rows[i][2:])
+        for i, cosine in zip(ids.tolist(), cosines, strict=True)
+        if i in rows
+    )
+    return Hits(present, root)
+
+
+def encoded(database: sqlite3.Connection, model: int, below: str) -> Iterator[Encoded]:
+    """Each file that is there and whose path begins with `below`, in the order of the paths."""
+    files = database.execute(
+        "SELECT path, embedding, error FROM file JOIN picture USING (content) "
+        f"{FILES_BELOW}ORDER BY path",
+        (model, len(below), below),
+    )
+    for path, embedding, error in files:
+        if error is not None:
+            yield Encoded(path, None, ImageError(error))
+        else:
+            yield Encoded(path, vector_of(embedding))
+
+
+def contents(database: sqlite3.Connection, model: int, below: str) -> Iterator[Content]:
+    """Each picture once, with all its paths that are there and begin with `below`."""
+    rows = database.execute(
+        "SELECT content, json_group_array(path), width, height, embedding, error "
+        f"FROM file JOIN picture USING (content) {FILES_BELOW}GROUP BY content",
+        (model, len(below), below),
+    )
+    for content, paths, width, height, embedding, error in rows:
+        row = None if embedding is None else vector_of(embedding)
+        yield Content(content, tuple(sorted(json.loads(paths))), width, height, row, error)
