@@ -163,7 +163,13 @@ class EvaluationReport:
         return EvaluationReport(self.document, results)
 
     def missed_lines(self) -> list[str]:
-        """A line for each bound of `check` that a figure missed."""
+        """The bounds of `check` that a figure missed.
+
+        Returns
+        -------
+        list of str
+            A line for each.
+        """
         return [
             f"{gate['letter']}: {gate['figure']} is {gate['value']}, "
             f"{'<' if gate['at_least'] else '>'} {gate['bound']}."

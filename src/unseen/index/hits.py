@@ -128,7 +128,13 @@ class Cluster:
         return f"Cluster({count} picture{'' if count == 1 else 's'}{names})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """What `unseen clusters --json` prints of it.
+
+        Returns
+        -------
+        dict
+            Plain data for JSON.
+        """
         return {"names": list(self.names), "pictures": [asdict(hit) for hit in self.pictures]}
 
 

@@ -67,7 +67,27 @@ class Band:
 
 @dataclass
 class Diff:
-    """What differs between run a and run b."""
+    """What differs between run a and run b.
+
+    Attributes
+    ----------
+    both : int
+        Pictures that both runs have.
+    only_a, only_b : list of str
+        The names of pictures that one run alone has.
+    flips : list of Flip
+        Pictures whose answer changed, with both rows.
+    matrix : Counter
+        (answer in a, answer in b) → pictures, of all that both runs have.
+    changes : list of Change, optional
+        What differs in what made the runs; None where a manifest is missing.
+    notes : list of str
+        What a reader of the comparison should know.
+    bands : list of Band
+        How many answers changed, by the margin that they had in run a.
+    moved_mean, moved_most : float, optional
+        How far the scores of answers that stayed have moved.
+    """
 
     both: int = 0
     only_a: list[str] = field(default_factory=list)
@@ -94,7 +114,13 @@ class Diff:
         return [flip for flip in self.flips if flip.a.answer == ERROR]
 
     def flip_matrix(self) -> list[tuple[str, str, int]]:
-        """(answer in a, answer in b, pictures) where the two differ, the most frequent first."""
+        """The answers that changed into which.
+
+        Returns
+        -------
+        list of (str, str, int)
+            The answer in a, that in b, and how many pictures; the most frequent first.
+        """
         pairs = [(a, b, n) for (a, b), n in self.matrix.items() if a != b]
         return sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1]))
 
@@ -103,7 +129,18 @@ class Diff:
         return "\n".join(lines(self))
 
     def to_dict(self, gate: Gate | None = None) -> dict[str, Any]:
-        """Plain data for JSON. `gate`: `passed` says whether few enough pictures changed."""
+        """What `unseen diff --json` prints.
+
+        Parameters
+        ----------
+        gate : Gate, optional
+            How many pictures may change; ``passed`` says whether it holds.
+
+        Returns
+        -------
+        dict
+            Plain data for JSON.
+        """
         return {
             "both": self.both,
             "changed": len(self.flips),
