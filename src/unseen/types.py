@@ -32,7 +32,8 @@ Images: TypeAlias = "NDArray[np.uint8]"  # (height, width, 3), or what a network
 class BinaryFile(Protocol):
     """Anything that gives bytes: an open file, a response, a member of an archive."""
 
-    def read(self, size: int, /) -> bytes: ...
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; none at the end."""
 
 
 # One image: a path, a URL, a data URI, base64, bytes, a binary file, a Pillow image, an array.

@@ -51,9 +51,11 @@ class Examples:
 
     @property
     def count(self) -> NDArray[np.int64]:
+        """(k,): the examples of each label."""
         return np.bincount(self.label_ids, minlength=len(self.texts))
 
     def of(self, chosen: NDArray[np.bool_]) -> Examples:
+        """The examples that a mask (n,) chooses, with all texts."""
         return replace(self, images=self.images[chosen], label_ids=self.label_ids[chosen])
 
 

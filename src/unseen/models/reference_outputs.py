@@ -115,6 +115,7 @@ class RangeOperations(reference.NumpyOperations):
         self.ranges: list[NDArray[np.float32]] = []
 
     def linear(self, x: Array, weight: Array, bias: Array | None = None) -> Array:
+        """As the reference runtime, and the largest input of each channel is noted."""
         first = np.abs(x[0])  # (tokens, channels), or (channels,) after pooling
         largest = first.max(0) if first.ndim == 2 else np.zeros(0)
         self.ranges.append(largest.astype(np.float32))

@@ -107,10 +107,12 @@ class Diff:
 
     @property
     def errors_came(self) -> list[Flip]:
+        """Pictures that could be read in run a, and not in run b."""
         return [flip for flip in self.flips if flip.b.answer == ERROR]
 
     @property
     def errors_went(self) -> list[Flip]:
+        """Pictures that could not be read in run a, and could in run b."""
         return [flip for flip in self.flips if flip.a.answer == ERROR]
 
     def flip_matrix(self) -> list[tuple[str, str, int]]:

@@ -108,6 +108,7 @@ def versions() -> dict[str, str]:
 
 
 def now() -> str:
+    """The time in UTC, to the second, as ISO 8601."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 

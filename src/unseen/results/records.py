@@ -85,6 +85,7 @@ class JsonLines:
     header: str = ""
 
     def line(self, prediction: Prediction) -> str:
+        """One JSON object, with its line end."""
         return json.dumps(prediction.to_dict(), ensure_ascii=False) + "\n"
 
 
@@ -101,10 +102,12 @@ class Csv:
 
     @cached_property
     def header(self) -> str:
+        """The names of the columns, with the line end."""
         ranked = [f"{part}_{i}" for i in range(2, self.top + 1) for part in ("label", "score")]
         return _csv_line([*COLUMNS, *ranked, *self.extra, *self.fields])
 
     def line(self, prediction: Prediction) -> str:
+        """The cells of one prediction, with the line end."""
         cells = [cell(prediction) for cell in COLUMNS.values()]
         for i in range(1, self.top):
             has = i < len(prediction.ranking)

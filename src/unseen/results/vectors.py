@@ -34,11 +34,14 @@ ROW_GROUP = 4096  # rows of Parquet that are held before they are written
 class VectorFile(Protocol):
     """Takes one row at a time."""
 
-    def add(self, name: str, row: Row) -> None: ...
+    def add(self, name: str, row: Row) -> None:
+        """Add the embedding (d,) of one picture."""
 
-    def finish(self) -> None: ...
+    def finish(self) -> None:
+        """Write what is left, and put the file in its place."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release the file; one that is not finished is removed."""
 
 
 def embed(
