@@ -27,11 +27,9 @@ from unseen.cli.output import named
 from unseen.errors import UnseenWarning
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from unseen.encoder import Encoded
     from unseen.results.summary import RunSummary
+    from unseen.types import Floats
 
 
 class RateColumn(ProgressColumn):
@@ -84,7 +82,7 @@ class Counter:
         assert self.summary is not None
         return self.summary
 
-    def readable(self, stream: Iterable[Encoded]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    def readable(self, stream: Iterable[Encoded]) -> Iterator[tuple[str, Floats]]:
         """Names and embeddings, counted; what could not be read is said, and left out."""
         for encoded in stream:
             self.picture(encoded.error is None)

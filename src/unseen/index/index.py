@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -285,15 +285,39 @@ class Index:
                 raise not_encoded(self.root, self.models(), classifier.model.name)
             return IndexView(self, row, classifier.options, classifier)
         if isinstance(model, int):
-            rows, overrides = [row for row in self.models() if row.id == model], {}
-        else:
-            overrides = _overrides(model)
-            rows = model_rows.select(self.models(), overrides)
+            rows = [row for row in self.models() if row.id == model]
+            if not rows:
+                raise not_encoded(self.root, self.models(), f"row {model}")
+            return IndexView(self, rows[0], model_rows.options_of(rows[0], {}))
+        return self.view_with(_overrides(model))[0]
+
+    def view_with(self, overrides: Mapping[str, Any]) -> tuple[IndexView, list[ModelRow]]:
+        """The view of the model that options choose, and the others that they fit.
+
+        Parameters
+        ----------
+        overrides : mapping
+            Fields of `LoadOptions` that are not to be as recorded: model, revision, precision and
+            exact choose a row of `models`; the others load its model.
+
+        Returns
+        -------
+        view : IndexView
+            Of the latest row that fits.
+        others : list of ModelRow
+            The other rows that fit.
+
+        Raises
+        ------
+        StoreError
+            When no such model has encoded the pictures.
+        """
+        rows = model_rows.select(self.models(), overrides)
         if not rows:
-            named = "" if model is None else str(overrides.get("model", f"row {model}"))
-            raise not_encoded(self.root, self.models(), named)
+            raise not_encoded(self.root, self.models(), overrides.get("model", ""))
         row = model_rows.preferred(rows)
-        return IndexView(self, row, model_rows.options_of(row, overrides))
+        view = IndexView(self, row, model_rows.options_of(row, overrides))
+        return view, [other for other in rows if other != row]
 
     def _row_of(self, encoder: Encoder) -> ModelRow | None:
         row_id = model_rows.find_row(self.database, model_rows.key_of(encoder))

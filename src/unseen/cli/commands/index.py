@@ -16,7 +16,6 @@ from unseen.cli import options, progress
 from unseen.cli.command_group import defaulting
 from unseen.errors import StoreError
 from unseen.index.location import find
-from unseen.index.model_rows import not_encoded, options_of, preferred, select
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import versions, write_ended
 from unseen.results.result_file import check_output
@@ -146,19 +145,13 @@ def open_index(folder: Path | None) -> unseen.Index:
 
 def view_of(index: unseen.Index, overrides: Mapping[str, Any], quiet: bool) -> IndexView:
     """The view of the model that the options choose; of several the latest, which is said."""
-    from unseen.index.view import IndexView  # noqa: PLC0415 - it loads what computes
-
-    rows = select(index.models(), overrides)
-    if not rows:
-        raise not_encoded(index.root, index.models(), overrides.get("model", ""))
-    row = preferred(rows)
-    others = [str(other) for other in rows if other != row]
+    view, others = index.view_with(overrides)
     if others and not quiet:
         progress.say(
-            f"{index.root}: the embeddings are those of {row}; choose others with --model, "
-            f"--precision, --exact or --revision: {'; '.join(others)}."
+            f"{index.root}: the embeddings are those of {view.row}; choose others with --model, "
+            f"--precision, --exact or --revision: {'; '.join(map(str, others))}."
         )
-    return IndexView(index, row, options_of(row, overrides))
+    return view
 
 
 def as_indexed(
