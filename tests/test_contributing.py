@@ -32,9 +32,10 @@ def packages() -> dict[str, set[str]]:
 def test_every_file_has_its_place_in_the_map() -> None:
     table = rooms()
     for package, modules in packages().items():
-        assert package in table, f"CONTRIBUTING.md says nothing of {package}/"
-        named = set(re.findall(r"`(\w+)`", table[package]))
-        assert not modules - named, f"{package}: {sorted(modules - named)} are not in the map"
+        assert package in table, f"CONTRIBUTING.md, The rooms, has no row of {package}/"
+        missing = modules - set(re.findall(r"`(\w+)`", table[package]))
+        row = f"the row of {package}/ in CONTRIBUTING.md, The rooms"
+        assert not missing, f"{row}, does not name {sorted(missing)}; say there what is in each."
 
 
 def test_the_map_names_nothing_that_is_gone() -> None:

@@ -51,13 +51,14 @@ def errors(path: Path) -> dict[str, str | None]:
 def test_the_images_of_an_archive_in_its_order_and_none_that_is_hidden(tmp_path: Path) -> None:
     names = [
         "b.png", "a/c.BMP", "notes.txt", ".hidden.png", ".d/e.png", "__MACOSX/._b.png", "in.zip",
-        "a.png/", "a/d.png",
+        "a.png/", "a/d.png", "./e.png",
     ]  # fmt: skip
     path = packed(tmp_path / "photos.zip", {n: BMP if n.endswith("BMP") else PNG for n in names})
     sources = list(expand(path))
-    assert [s.name for s in sources] == [f"{path}!/{n}" for n in ("b.png", "a/c.BMP", "a/d.png")]
-    assert [s.meta for s in sources] == [{"member": n} for n in ("b.png", "a/c.BMP", "a/d.png")]
-    assert count(path) == 3 and count([str(path), "x.png", path]) == 7
+    members = ["b.png", "a/c.BMP", "a/d.png", "./e.png"]
+    assert [s.name for s in sources] == [f"{path}!/{n}" for n in members]
+    assert [s.meta for s in sources] == [{"member": n} for n in members]
+    assert count(path) == 4 and count([str(path), "x.png", path]) == 9
     for source in sources:
         np.testing.assert_array_equal(np.asarray(open_image(source.content)), hostile.picture())
 

@@ -70,8 +70,8 @@ def estimate(
 
     That middle is moved by Efron's bias correction (1981) for figures that are not a mean: of
     pictures drawn twice F1 is less and a calibration error more than of the pictures themselves.
-    Where every resample gives 0, or 1, the other end is what n pictures cannot rule out (Clopper &
-    Pearson 1934).
+    Where every resample gives 0, or 1 of a share, the other end is what n pictures cannot rule out
+    (Clopper & Pearson 1934).
 
     The same n and seed draw the same resamples: two estimates can be compared draw by draw.
     """
@@ -83,7 +83,8 @@ def estimate(
     for name, metric in metrics.items():
         value, draws = float(metric.of(None)), np.concatenate(blocks[name])
         low, high = _middle(draws, 0.0 if metric.terms is not None else _bias(draws, value))
-        if low == high and value in (0, 1):
+        # Of what is no share (a rank, say), 1 is not the most that there is.
+        if low == high and (value == 0 or (value == 1 and metric.percent)):
             least = ((1 - LEVEL) / 2) ** (1 / n)
             low, high = (least, 1.0) if value else (0.0, 1 - least)
         low, high = np.fmin(low, value), np.fmax(high, value)

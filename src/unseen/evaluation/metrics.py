@@ -3,8 +3,7 @@
 Throughout: n pictures, k labels, b resamples. `probabilities` are (n, k); `y_true` is int (n,), the
 index of each picture's label, or bool (n, k) where a picture may have several; `y_pred` is bool
 (n, k), the labels that were given. `times` says how often each picture counts, (n,) or (n, b); None
-is once each. A metric gives one number, or b: so a bootstrap is the metric itself on b columns. A
-metric must not keep a reference to its arguments.
+is once each. A metric gives one number, or b: so a bootstrap is the metric itself on b columns.
 """
 
 from __future__ import annotations
@@ -215,7 +214,7 @@ class Metric:
     of: Callable[[Array | None], Doubles]
     terms: Doubles | None = None
     higher: bool = True  # is better
-    percent: bool = True  # is how people read it
+    percent: bool = True  # is how people read it: a share, from 0 to 1
     weighted: bool = False
 
 

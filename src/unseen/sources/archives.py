@@ -7,16 +7,15 @@ is decompressed. An archive that cannot be read is one item with an error.
 from __future__ import annotations
 
 import io
-import re
 import struct
 import weakref
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from unseen.errors import SourceError
-from unseen.sources.files import SUFFIXES
+from unseen.sources.files import is_image_member, leads_out
 from unseen.sources.item import Source, Unreadable, name_of, shortened
 
 MAX_MEMBERS = 250_000  # each costs about 0.5 kB of memory
@@ -31,9 +30,6 @@ SMALL_BYTES = 1024 * 1024
 # Others (bzip2, LZMA) cannot be decompressed in pieces of a bounded size.
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ENCRYPTED = 0x1  # bit of the flags of a member
-
-SEPARATORS = re.compile(r"[/\\]")
-DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def read_zip(path: str | Path) -> Iterator[Source]:
@@ -60,7 +56,7 @@ def read_zip(path: str | Path) -> Iterator[Source]:
         return
     seen: set[str] = set()
     for info in archive.infolist():
-        if not _is_image(info):
+        if not is_image_member(info.filename):
             continue
         member = f"{name}!/{info.filename}"
         problem = _problem(info, seen)
@@ -129,16 +125,9 @@ def _check_overlap(archive: zipfile.ZipFile, file: io.FileIO) -> None:
         raise SourceError("its members overlap; it is damaged, or made to do harm.")
 
 
-def _is_image(info: zipfile.ZipInfo) -> bool:
-    """As in folders: by the suffix, and not hidden; what macOS adds is hidden, too."""
-    parts = SEPARATORS.split(info.filename)
-    hidden = any(part.startswith(".") and part != ".." for part in parts)
-    return PurePosixPath(parts[-1]).suffix.lower() in SUFFIXES and not hidden
-
-
 def _problem(info: zipfile.ZipInfo, seen: set[str]) -> str | None:
     """Why a member is not read, by what the directory tells of it."""
-    if _is_unsafe(info.orig_filename):
+    if leads_out(info.orig_filename):
         return "its name in the archive leads out of it; pack it under another name."
     if info.filename in seen:
         return "the archive has this name twice; only the first is read."
@@ -149,9 +138,3 @@ def _problem(info: zipfile.ZipInfo, seen: set[str]) -> str | None:
     if info.file_size > max(SMALL_BYTES, MAX_RATIO * info.compress_size):
         return f"it would grow to more than {MAX_RATIO} times its size; it is not decompressed."
     return None
-
-
-def _is_unsafe(name: str) -> bool:
-    """Names that other programs would write outside of a folder, or cut off."""
-    parts = SEPARATORS.split(name)
-    return "\0" in name or not parts[0] or ".." in parts or bool(DRIVE.match(name))

@@ -1,11 +1,12 @@
-"""A path, a folder or a glob → files of images."""
+"""A path, a folder or a glob → files of images; and what a name says, in an archive too."""
 
 from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from unseen.errors import SourceError
 
@@ -16,6 +17,9 @@ SUFFIXES = frozenset(
 )
 URL_SCHEMES = ("http://", "https://", "data:")
 PATH_LENGTH = 4096  # a longer string is not a path
+
+SEPARATORS = re.compile(r"[/\\]")
+DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def image_files(source: str | Path) -> Iterator[Path]:
@@ -50,6 +54,22 @@ def holds(test: Callable[[str | Path], bool], source: str | Path) -> bool:
         return len(str(source)) < PATH_LENGTH and test(source)
     except (OSError, ValueError):
         return False
+
+
+def is_image_member(name: str) -> bool:
+    """Whether a name in an archive is one that a folder would give: by the suffix, and not hidden.
+
+    What macOS adds to archives is hidden, too.
+    """
+    parts = SEPARATORS.split(name)
+    hidden = any(part.startswith(".") and part not in (".", "..") for part in parts)
+    return PurePosixPath(parts[-1]).suffix.lower() in SUFFIXES and not hidden
+
+
+def leads_out(name: str) -> bool:
+    """Whether other programs would write such a name outside of a folder, or cut it off."""
+    parts = SEPARATORS.split(name)
+    return "\0" in name or not parts[0] or ".." in parts or bool(DRIVE.match(name))
 
 
 def no_images(source: str | Path) -> SourceError:

@@ -68,6 +68,27 @@ def test_every_example_is_answered(whole: Served) -> None:
     assert tried >= 4
 
 
+def test_every_list_that_a_client_sends_is_bounded(whole: Served) -> None:
+    document = httpx.get(f"{whole.url}/openapi.json").json()
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            content = operation.get("requestBody", {}).get("content", {})
+            for schema in _within(content.get("application/json", {}), document):
+                if schema.get("type") == "array":
+                    assert "maxItems" in schema, f"{path}: give {schema} the BOUNDED of schemas.py"
+
+
+def _within(node: Any, document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every object in a schema, and in those that it refers to."""
+    if isinstance(node, dict):
+        yield node
+        if "$ref" in node:
+            name = node["$ref"].rpartition("/")[2]
+            yield from _within(document["components"]["schemas"][name], document)
+    for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _within(part, document)
+
+
 def _examples(content: dict[str, Any], document: dict[str, Any]) -> list[Any]:
     schema = content.get("schema", {})
     name = schema.get("$ref", "").rpartition("/")[2]
