@@ -15,31 +15,29 @@ LEAST_LENGTH = 1e-6  # of a sum of unit vectors: below that only rounding is lef
 def combine(positive: Floats, negative: Floats) -> Floats:
     """Combine what a search shall resemble and what it shall not into one query.
 
-        Parameters
-        ----------
-        positive : ndarray of shape (n, d), float32
-            Vectors to add, each of length 1 times its weight.
-        negative : ndarray of shape (m, d), float32
-            Vectors to subtract; m may be 0.
+    Parameters
+    ----------
+    positive : ndarray of shape (n, d), float32
+        Vectors to add, each of length 1 times its weight.
+    negative : ndarray of shape (m, d), float32
+        Vectors to subtract; m may be 0.
 
-        Returns
-        -------
-        ndarray of shape (d,), float32
-            The query, of length 1.
+    Returns
+    -------
+    ndarray of shape (d,), float32
+        The query, of length 1.
 
-        Raises
-        ------
-        LabelError
-            When nothing is left after the subtraction.
+    Raises
+    ------
+    LabelError
+        When nothing is left after the subtraction.
 
-        Examples
-        --------
-        >>> from pathlib import Path
-
-    import numpy as np
-        >>> red, round_, blue = np.eye(3, dtype=np.float32)
-        >>> combine(np.stack([red, round_]), blue[None]).round(3).tolist()
-        [0.577, 0.577, -0.577]
+    Examples
+    --------
+    >>> import numpy as np
+    >>> red, round_, blue = np.eye(3, dtype=np.float32)
+    >>> [round(float(x), 3) for x in combine(np.stack([red, round_]), blue[None])]
+    [0.577, 0.577, -0.577]
     """
     query = positive.sum(0) - negative.sum(0)
     length = float(np.linalg.norm(query))
