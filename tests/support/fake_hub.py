@@ -15,7 +15,7 @@ class Hub(BaseHTTPRequestHandler):
     """The few answers of the hub that a download needs."""
 
     folder: Path
-    asked: list[str]
+    requests: list[str]
 
     def do_GET(self) -> None:
         self.answer(body=True)
@@ -25,7 +25,7 @@ class Hub(BaseHTTPRequestHandler):
 
     def answer(self, body: bool) -> None:
         path = self.path.split("?")[0]
-        self.asked.append(path)
+        self.requests.append(path)
         if "private" in path or "gated" in path:
             code = "GatedRepo" if "gated" in path else "RepoNotFound"
             return self.send(403 if "gated" in path else 401, b"{}", {"X-Error-Code": code})
