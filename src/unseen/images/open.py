@@ -114,9 +114,13 @@ def _only_our_errors(name: str) -> Iterator[None]:
             yield
     except (ImageError, SourceError):
         raise
-    except MemoryError:
+    except MemoryError as error:
+        error.__traceback__ = None  # as below
         raise ImageError(f"{shortened(name)}: not enough memory to open it.") from None
     except Exception as error:
+        # Its frames hold the pixels, and from Python 3.12 on a cycle through contextlib's frame
+        # would keep both until the next garbage collection.
+        error.__traceback__ = None
         raise ImageError(
             f"{shortened(name)}: the picture is broken ({type(error).__name__}: {error})."
         ) from None
