@@ -23,12 +23,11 @@ from unseen.evaluation.metrics import Metric
 from unseen.evaluation.report import EvaluationReport
 from unseen.index.encoding import EncodedPictures, StageProgress, encode_annotations
 from unseen.labels.compiled import CompiledLabels
-from unseen.labels.label_set import LabelsLike
-from unseen.labels.templates import TemplateLike
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import label_probabilities
 from unseen.results.manifest import manifest
+from unseen.types import LabelsLike, TemplateLike
 
 if TYPE_CHECKING:
     from unseen.datasets.readers import Labelled

@@ -23,11 +23,11 @@ from unseen.index.vectors import matrix as derived
 from unseen.index.vectors.matrix import Matrix
 from unseen.index.vectors.projection import Projection
 from unseen.labels.compiled import CompiledLabels
-from unseen.labels.label_set import LabelsLike
 from unseen.load_options import LoadOptions
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import predict_encoded
 from unseen.prediction.prediction import Prediction
+from unseen.types import LabelsLike
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,10 +11,9 @@ from unseen.label_lint import lexical, semantic
 from unseen.label_lint.context import Subject
 from unseen.label_lint.findings import WARNING, Finding, by_severity
 from unseen.labels.compiled import CompiledLabels
-from unseen.labels.label_set import LabelSet, LabelsLike
-from unseen.labels.templates import TemplateLike
+from unseen.labels.label_set import LabelSet
 from unseen.system.safetensors_file import SUFFIX
-from unseen.types import Progress
+from unseen.types import LabelsLike, Progress, TemplateLike
 
 # Labels that are reported as something else: their vectors are not compared with others.
 NOT_WORDS = ("unreadable", "file-name", "number", "catch-all")

@@ -11,15 +11,13 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from unseen.errors import LabelError, UnseenWarning
 from unseen.labels import label_file
 from unseen.labels.label_file import LabelRow
-from unseen.labels.templates import TemplateLike, fill, templates
-
-# What `LabelSet.of` takes.
-LabelsLike: TypeAlias = "LabelSet | str | Path | Mapping[str, Any] | Iterable[str]"
+from unseen.labels.templates import fill, templates
+from unseen.types import LabelsLike, TemplateLike
 
 UNKNOWN = "unknown"  # the answer under which background labels are reported
 

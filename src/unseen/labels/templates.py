@@ -6,12 +6,10 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
-from typing import TypeAlias
 
 from unseen.errors import LabelError
 
 SHOWN_CHARS = 80  # of a wrong template, in a message
-TemplateLike: TypeAlias = "str | Sequence[str] | None"
 
 
 def fill(template: str, label: str) -> str:

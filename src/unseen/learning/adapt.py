@@ -20,13 +20,11 @@ from unseen.datasets.readers import read_annotations
 from unseen.errors import LabelError, SourceError
 from unseen.index.encoding import StageProgress, encode_annotations
 from unseen.labels.compiled import CompiledLabels
-from unseen.labels.label_set import LabelsLike
-from unseen.labels.templates import TemplateLike
 from unseen.learning.few_shot import Examples, LabelIds, Settings, candidates
 from unseen.learning.temperature import best_factor, fitted_score
 from unseen.models.model import Score
 from unseen.prediction.adapter import ZERO_SHOT, Adapter
-from unseen.types import Floats
+from unseen.types import Floats, LabelsLike, TemplateLike
 
 if TYPE_CHECKING:
     from unseen.datasets.readers import Labelled
