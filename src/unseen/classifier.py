@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unseen.encoder import Encoded, Encoder
-from unseen.errors import LabelError, ModelError
+from unseen.errors import LabelError, ModelError, SourceError
 from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.labels.compile import compile_labels
 from unseen.labels.compiled import CompiledLabels
@@ -43,7 +43,7 @@ def load(
     exact: bool = False,
     threads: int | None = None,
     precision: str = "fp32",
-    device: str = "auto",
+    device: str | int = "auto",
     commercial: bool = False,
     adapter: str | Path | Adapter | None = None,
 ) -> Classifier:
@@ -67,8 +67,8 @@ def load(
         Of the networks on a CPU. None: every core that may be used.
     precision : str
         ``fp32``, ``fp16``, ``int8`` or ``auto``; docs/speed.md says what they do.
-    device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    device : str, int or torch.device
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; a number is that GPU, -1 the CPU.
     commercial : bool
         Refuse a hub id, and a file whose teacher has a licence, that is not known to allow
         commercial use.
@@ -102,7 +102,7 @@ def load(
         exact=exact,
         threads=threads,
         precision=precision,
-        device=device,
+        device=device,  # type: ignore[arg-type]  # LoadOptions makes a str of it
         commercial=commercial,
         adapter=adapter,
     )
@@ -370,6 +370,10 @@ class Classifier:
         >>> prediction.label, len(prediction.ranking), prediction.left_out
         ('cat', 2, 1)
         """
+        if isinstance(source, (list, tuple, Iterator)):
+            raise SourceError(
+                "classify takes one picture; classify_many takes a list of them, or a generator."
+            )
         decision = self.decision(multi_label, top_k, min_score, unknown, calibration)
         compiled = self.compile(labels, template=template, background=background)
         item = Source(name_of(source, 0), source)  # a folder is then refused, not walked

@@ -64,7 +64,8 @@ class LoadOptions:
         Of the image network: ``fp32``, ``fp16``, ``int8``, or ``auto``, the fastest that stays
         near fp32. The text network has fp16 with ``fp16``, and fp32 otherwise.
     device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. A number (that GPU; -1 is the CPU) and a
+        torch.device become one of these.
     threads : int, optional
         Of the networks on a CPU. None: as many as may be used.
     exact : bool
@@ -102,6 +103,7 @@ class LoadOptions:
     adapter: str | Path | Adapter | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "device", device_name(self.device))
         if self.precision not in PRECISIONS:
             choices = ", ".join(PRECISIONS)
             raise ModelError(f"unknown precision {self.precision!r}; choose one of: {choices}")

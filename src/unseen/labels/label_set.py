@@ -232,7 +232,7 @@ def _from_data(data: Any, where: str) -> LabelSet:
         return LabelSet(_merged(_from_pairs(data.items(), where)))
     if isinstance(data, Iterable) and not isinstance(data, (bytes, str)):
         return LabelSet(_merged(_from_rows(data, where)))
-    raise LabelError(f"{where}: labels are a list or a dict, not a {type(data).__name__}.")
+    raise LabelError(f"{where}: labels are a list or a dict, not {type(data).__name__}.")
 
 
 def _from_document(data: Mapping[str, Any], where: str) -> LabelSet:
@@ -325,7 +325,8 @@ def _sorted(keys: Iterable[Any]) -> str:
 
 def _clean(name: Any) -> str:
     if not isinstance(name, str):
-        raise LabelError(f"a label must be text; {_shown(name)} is a {type(name).__name__}.")
+        kind = type(name).__name__
+        raise LabelError(f"a label must be text; {_shown(name)} is of the type {kind}.")
     if not name.strip():
         raise LabelError("an empty label was given; remove it, or the doubled comma.")
     return " ".join(name.split())

@@ -51,7 +51,7 @@ class Tokenizer:
     """
 
     def __init__(self, model: Model) -> None:
-        self._model = model
+        self._model, self.model_name = model, model.name
         self.model_max_length = model.context_length
         self.model_input_names: tuple[str, ...] = NAMES.get(model.family, (IDS, MASK))
         self.pad_token_id = 0
@@ -138,7 +138,7 @@ class Tokenizer:
         for one in texts:
             if not isinstance(one, str):
                 raise LabelError(
-                    f"text is a str or a list of str; one of them is a {type(one).__name__}."
+                    f"text is a str or a list of str; {one!r} is of the type {type(one).__name__}."
                 )
         limit = max_length or self.model_max_length
         rows, _ = self._model.tokenizer.encode(texts, limit if truncation else None)
@@ -182,7 +182,7 @@ class ImageProcessor:
     """
 
     def __init__(self, model: Model) -> None:
-        self._model = model
+        self._model, self.model_name = model, model.name
 
     @classmethod
     def from_pretrained(
@@ -254,6 +254,7 @@ class Processor:
 
     def __init__(self, image_processor: ImageProcessor, tokenizer: Tokenizer) -> None:
         self.image_processor, self.tokenizer = image_processor, tokenizer
+        self.model_name = tokenizer.model_name
 
     @classmethod
     def from_pretrained(
