@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unseen.encoder import Encoded, Encoder
-from unseen.errors import LabelError, ModelError, SourceError
+from unseen.errors import LabelError, LabelWarning, ModelError, SourceError
 from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.labels.compile import compile_labels
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import Label, LabelSet
+from unseen.labels.traps import alone, traps
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models.model import Model
 from unseen.prediction.adapter import Adapter
@@ -289,9 +291,11 @@ class Classifier:
                 )
             return self.adapted(labels.for_model(self.model))
         label_set = LabelSet.of(labels, template=template, background=background)
-        compiled = self._compiled.pop(label_set, None) or self.adapted(
-            compile_labels(self.encoder, label_set, progress=progress)
-        )
+        compiled = self._compiled.pop(label_set, None)
+        if compiled is None:
+            for trap in traps(label_set, self.model):
+                warnings.warn(trap, LabelWarning, stacklevel=2)
+            compiled = self.adapted(compile_labels(self.encoder, label_set, progress=progress))
         self._compiled[label_set] = compiled
         if len(self._compiled) > CACHED_LABEL_SETS:
             self._compiled.popitem(last=False)
@@ -380,6 +384,7 @@ class Classifier:
         encoded = list(self.encoder.stream_images([item], batch_size=1))
         if encoded[0].error is not None:
             raise encoded[0].error
+        _warn_if_alone(compiled, decision)
         return predict_encoded(encoded, compiled, decision)[0]
 
     def classify_many(
@@ -544,6 +549,7 @@ class Classifier:
         """
         if batch_size is None:
             batch_size = self.encoder.batch_size
+        _warn_if_alone(compiled, decision)
         while batch := list(islice(stream, batch_size)):
             yield from predict_encoded(batch, compiled, decision)
 
@@ -592,3 +598,17 @@ class Classifier:
         rows = np.array(embeddings, dtype=np.float32)
         probabilities = transduce(rows, compiled.matrix, compiled.score) if embeddings else None
         yield from predict_encoded(encoded, compiled, decision, probabilities)
+
+
+def _warn_if_alone(compiled: CompiledLabels, decision: Decision) -> None:
+    """Say that a single label is always the answer, unless the decision can refuse it."""
+    competes = decision.multi_label or decision.reference_set is not None
+    names = [label.name for label in compiled.labels]
+    if not competes and alone(names, compiled.score):
+        warnings.warn(
+            f"{names[0]!r} is the only label, and has 100 % whatever a picture shows; give what "
+            "else there may be, a background label (--unknown), or ask for a yes or no "
+            "(multi_label, --multi).",
+            LabelWarning,
+            stacklevel=3,
+        )

@@ -160,9 +160,13 @@ def test_features_are_the_same_before_they_have_length_1(
 def test_pixels_of_their_own_processors_are_taken(case: Case, theirs: Any, mine: Any) -> None:
     """The one of Pillow, and the default, which is torchvision's."""
     text = mine[1](text=TEXTS, padding=case.padding, return_tensors="pt")
+    ours_too = mine[1](images=judging.pictures(), return_tensors="pt")["pixel_values"]
+    scale, _ = mine[0].encoder.model.preprocess.normalisation()
+    level = torch.tensor(scale).reshape(1, 3, 1, 1)  # of one grey level
     fast = transformers.AutoImageProcessor.from_pretrained(mine[0].encoder.options.model)
     for processor in (theirs[1].image_processor, fast):
         pixels = processor(judging.pictures(), return_tensors="pt")["pixel_values"]
+        assert ((pixels - ours_too).abs() / level).max() <= 1.001
         with torch.no_grad():
             expected = theirs[0](**text, pixel_values=pixels).image_embeds.numpy()
         outputs = mine[0](**text, pixel_values=pixels)

@@ -126,7 +126,9 @@ def main() -> None:
     if hasattr(sys.stdout, "reconfigure"):  # a narrow terminal shows \\u732b, and does not fail
         sys.stdout.reconfigure(errors="backslashreplace")
     quiet = {"--quiet", "-q"} & {*sys.argv}
-    if not quiet:
+    if quiet:
+        progress.hide_label_warnings()
+    else:
         progress.show_slow_steps()
     if not sys.stderr.isatty() or quiet:
         # The hub's own bars, for downloads; it reads this once, when it is imported.
