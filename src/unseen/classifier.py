@@ -68,7 +68,7 @@ def load(
     threads : int, optional
         Of the networks on a CPU. None: every core that may be used.
     precision : str
-        ``fp32``, ``fp16``, ``int8`` or ``auto``; docs/speed.md says what they do.
+        ``fp32``, ``fp16``, ``int8`` or ``auto``; ``unseen help speed`` says what they do.
     device : str, int or torch.device
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; a number is that GPU, -1 the CPU.
     commercial : bool
@@ -558,8 +558,8 @@ class Classifier:
     ) -> Iterator[Prediction]:
         """As `predictions`, each picture with the help of all others.
 
-        docs/transductive.md says when that is better. Every picture is encoded before the first
-        answer; memory grows with them.
+        ``unseen help transductive`` says when that is better. Every picture is encoded before the
+        first answer; memory grows with them.
 
         Parameters
         ----------

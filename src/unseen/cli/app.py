@@ -26,6 +26,7 @@ from unseen.cli.commands.doctor import doctor
 from unseen.cli.commands.embed import embed
 from unseen.cli.commands.evaluate import evaluate
 from unseen.cli.commands.groups import clusters, duplicates, similar
+from unseen.cli.commands.help import help_page
 from unseen.cli.commands.index import index
 from unseen.cli.commands.label import label
 from unseen.cli.commands.label_export import export
@@ -76,6 +77,9 @@ COMMANDS: dict[str, dict[str, tuple[Command | typer.Typer, str]]] = {
     "Serving": {
         "serve": (serve, "Answer over HTTP, with a web page to try it."),
         "keys": (keys, "Manage the API keys of the server."),
+    },
+    "Reading": {
+        "help": (help_page, "Print a page of the documentation."),
     },
 }
 

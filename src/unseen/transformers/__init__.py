@@ -6,7 +6,7 @@ Code of a tutorial runs with its import line changed:
     >>> model = AutoModel.from_pretrained("tests/fixtures/shapes-clip")
     >>> processor = AutoProcessor.from_pretrained("tests/fixtures/shapes-clip")
 
-docs/transformers.md says what is covered. Everything else raises, and names what to use.
+``unseen help transformers`` says what is covered. Everything else raises, and names what to use.
 """
 
 from __future__ import annotations
