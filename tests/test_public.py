@@ -127,7 +127,8 @@ def test_the_repr_of_what_one_holds_is_a_short_line() -> None:
     calibration = unseen.Calibration("m", "f", ("a", "b"), "s", True, 7, prior={"a": 1, "b": -1})
     things = [
         clf, clf.encoder, clf.compile(["cat", "dog"]),
-        clf.classify("examples/cat.jpg", ["cat", "dog"]), label_set, calibration, unseen.Label("cat"), unseen.Scored("cat", 0.5, 0.25),
+        clf.classify("examples/cat.jpg", ["cat", "dog"]), label_set, calibration,
+        unseen.Label("cat"), unseen.Scored("cat", 0.5, 0.25),
     ]  # fmt: skip
     for thing in things:
         text = repr(thing)
