@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
@@ -103,14 +103,31 @@ class OnnxOperations:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
+        self._in_branches = 0  # nodes that are in the graph of a branch
 
     def emit(self, operator: str, *inputs: Value, **attributes: Any) -> Value:
         """Add one node with one output."""
         from onnx import helper  # noqa: PLC0415
 
-        output = f"{operator}_{len(self.nodes)}"
+        output = f"{operator}_{len(self.nodes) + self._in_branches}"
         self.nodes.append(helper.make_node(operator, inputs, [output], **attributes))
         return output
+
+    def branch(self, condition: Value, yes: Callable[[], Value], no: Callable[[], Value]) -> Value:
+        """One of two values, of which only that one is computed: bool (1,) says which."""
+        from onnx import helper  # noqa: PLC0415
+
+        graphs = {}
+        for name, record in (("then_branch", yes), ("else_branch", no)):
+            start = len(self.nodes)
+            value = record()
+            nodes = self.nodes[start:]
+            del self.nodes[start:]
+            self._in_branches += len(nodes)
+            graphs[name] = helper.make_graph(
+                nodes, name, [], [helper.make_empty_tensor_value_info(value)]
+            )
+        return self.emit("If", condition, **graphs)
 
     def constant(self, value: Array) -> Value:
         return self.store(f"p{len(self.initializers)}", value)
@@ -266,7 +283,7 @@ class OnnxOperations:
     def keep_top(self, x: Value, k: int) -> Value:
         from onnx import helper  # noqa: PLC0415
 
-        largest = f"TopK_{len(self.nodes)}"
+        largest = f"TopK_{len(self.nodes) + self._in_branches}"
         self.nodes.append(
             helper.make_node("TopK", [x, self._integers(k)], [largest, f"{largest}_at"], axis=-1)
         )
@@ -299,18 +316,19 @@ class CompiledOperations(OnnxOperations):
     """Writes large parameters into a file beside the graph, which ONNX Runtime maps into memory.
 
     They are written one at a time, so that compiling needs no more memory than the largest of them.
+    Without such a file they stay in the graph.
     """
 
     domains: ClassVar[Mapping[str, int]] = {"": OPSET, CONTRIBUTED: 1}
 
-    def __init__(self, parameters: IO[bytes]) -> None:
+    def __init__(self, parameters: IO[bytes] | None) -> None:
         super().__init__()
         self._parameters = parameters
 
     def store(self, name: str, value: Array) -> Value:
         from onnx import TensorProto, helper  # noqa: PLC0415
 
-        if value.nbytes < INLINE_BYTES:
+        if value.nbytes < INLINE_BYTES or self._parameters is None:
             return super().store(name, value)
         value = np.asarray(value, order="C")
         self._parameters.write(b"\0" * (-self._parameters.tell() % ALIGNMENT))
