@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.deployment.picture_nodes import FLOAT, UINT8, prepare
+from unseen.deployment.picture_nodes import prepare
 from unseen.errors import LabelError
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.example_cache import Cache
 from unseen.models.model import Model, Score
 from unseen.networks.network import EMBEDDING
 from unseen.prediction.calibration import Calibration
-from unseen.runtimes.graph import IR_VERSION, OnnxOperations, Value
+from unseen.runtimes.graph import OnnxOperations, Value, assemble
 from unseen.types import Array
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def classifier_graph(
     *,
     fixed: tuple[int, int] | None = None,
     with_embedding: bool = False,
+    metadata: Mapping[str, str],
 ) -> onnx.ModelProto:
     """Record a classifier.
 
@@ -84,6 +86,8 @@ def classifier_graph(
         of any size.
     with_embedding : bool
         Whether the embedding is an output as well.
+    metadata : mapping of str to str
+        Facts that are stored with it.
 
     Returns
     -------
@@ -91,41 +95,25 @@ def classifier_graph(
         Input ``image`` uint8 (h, w, 3), outputs ``probabilities`` (k,), ``cosines`` (k,) and
         ``embedding`` (d,); or ``images`` (n, height, width, 3) and outputs with a first axis n.
     """
-    from onnx import helper  # noqa: PLC0415 - 0.2 s, and only needed to write
-
-    sides = ["height", "width"] if fixed is None else [*fixed]
-    name, batch = (IMAGE, []) if fixed is None else (IMAGES, ["n"])
+    sides: list[int | str] = ["height", "width"] if fixed is None else [*fixed]
+    name = IMAGE if fixed is None else IMAGES
+    batch: list[int | str] = [] if fixed is None else ["n"]
     images = name if fixed else ops.emit("Unsqueeze", name, _axes(ops, 0))
     network = model.image_network()
-    pixels = (
-        images if fixed == network.inputs[0].shape[1:3] else prepare(ops, model.preprocess, images)
-    )
+    is_ready = fixed is not None and fixed == network.inputs[0].shape[1:3]
+    pixels = images if is_ready else prepare(ops, model.preprocess, images)
     embedding = ops.l2_normalise(network.apply(ops, pixels, outputs=(EMBEDDING,))[EMBEDDING])
     probabilities, cosines = _score(ops, embedding, answering)
     values = {PROBABILITIES: probabilities, COSINES: cosines}
     widths = dict.fromkeys(values, len(answering.answers))
     if with_embedding:
         values[EMBEDDING], widths[EMBEDDING] = embedding, model.dimension
-    for output, value in values.items():
-        operator, inputs = ("Identity", [value]) if fixed else ("Squeeze", [value, _axes(ops, 0)])
-        ops.nodes.append(helper.make_node(operator, inputs, [output]))
-    graph = helper.make_graph(
-        ops.nodes,
-        "classifier",
-        [helper.make_tensor_value_info(name, UINT8, [*batch, *sides, 3])],
-        [
-            helper.make_tensor_value_info(output, FLOAT, [*batch, width])
-            for output, width in widths.items()
-        ],
-        initializer=ops.initializers,
-    )
-    used = {node.domain for node in ops.nodes}
-    return helper.make_model(
-        graph,
-        producer_name="unseen",
-        opset_imports=[helper.make_opsetid(d, v) for d, v in ops.domains.items() if d in used],
-        ir_version=IR_VERSION,
-    )
+    if fixed is None:
+        values = {key: ops.emit("Squeeze", value, _axes(ops, 0)) for key, value in values.items()}
+    outputs: dict[str, tuple[Value, list[int | str]]] = {
+        key: (value, [*batch, widths[key]]) for key, value in values.items()
+    }
+    return assemble(ops, {name: ("uint8", [*batch, *sides, 3])}, outputs, metadata)
 
 
 def _axes(ops: OnnxOperations, *axes: int) -> Value:

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,39 +154,36 @@ def export(
         raise SourceError(f"{file}: an export is an {SUFFIX} file; give it that ending.")
     model = encoder.model
     recorder = image_recorder(model, options.precision)
+    facts = metadata(model, answering, options)
     with tempfile.TemporaryDirectory(prefix=".unseen-", dir=file.parent) as folder:
         draft = Path(folder) / file.name
         data = draft.with_name(draft.name + DATA_SUFFIX)
+
+        def recorded(parameters: IO[bytes] | None) -> onnx.ModelProto:
+            return classifier_graph(
+                model,
+                recorder(parameters),
+                answering,
+                fixed=options.fixed,
+                with_embedding=options.with_embedding,
+                metadata=facts,
+            )
+
         if _size(model, options.precision) > LARGEST_INLINE:
             with data.open("wb") as parameters:
-                proto = _recorded(model, recorder(parameters), answering, options)
+                proto = recorded(parameters)
         else:
-            proto = _recorded(model, recorder(None), answering, options)
-        facts = metadata(model, answering, options)
-        _write(proto, facts, draft)
-        facts["golden"] = json.dumps(golden(draft, answering, options))
-        _write(proto, facts, draft)
+            proto = recorded(None)
+        draft.write_bytes(proto.SerializeToString(deterministic=True))
+        facts["golden"] = json.dumps(golden(draft, options))
+        proto.metadata_props.add(key="golden", value=facts["golden"])
+        draft.write_bytes(proto.SerializeToString(deterministic=True))
         size = draft.stat().st_size
         if data.exists():
             size += data.stat().st_size
             _move(data, file.with_name(data.name))
         _move(draft, file)
     return Export(file, answering.answers, facts, size, options.fixed)
-
-
-def _recorded(
-    model: Model, recorder: Any, answering: Answering, options: ExportOptions
-) -> onnx.ModelProto:
-    return classifier_graph(
-        model, recorder, answering, fixed=options.fixed, with_embedding=options.with_embedding
-    )
-
-
-def _write(proto: onnx.ModelProto, facts: dict[str, str], path: Path) -> None:
-    from onnx import helper  # noqa: PLC0415
-
-    helper.set_model_props(proto, facts)
-    path.write_bytes(proto.SerializeToString(deterministic=True))
 
 
 def _move(draft: Path, path: Path) -> None:
@@ -245,7 +242,7 @@ def golden_picture(number: int, size: tuple[int, int] | None = None) -> NDArray[
     return np.stack([phase % 256 for phase in phases], -1).astype(np.uint8)
 
 
-def golden(path: Path, answering: Answering, options: ExportOptions) -> list[dict[str, Any]]:
+def golden(path: Path, options: ExportOptions) -> list[dict[str, Any]]:
     """What the file itself says of two tiny pictures, here: another runtime must say the same."""
     network = OnnxNetwork(path)
     rows = []

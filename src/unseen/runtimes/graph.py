@@ -76,10 +76,61 @@ def build(
         list(results.values()),
         initializer=operations.initializers,
     )
+    return _model(graph, operations.domains)
+
+
+def assemble(
+    operations: OnnxOperations,
+    inputs: Mapping[str, tuple[str, Sequence[int | str]]],
+    outputs: Mapping[str, tuple[Value, Sequence[int | str]]],
+    metadata: Mapping[str, str],
+) -> onnx.ModelProto:
+    """What was recorded → an ONNX model.
+
+    Parameters
+    ----------
+    operations : OnnxOperations
+        The recorder.
+    inputs : mapping of str to (str, sizes)
+        The dtype and the shape of each input; a size may be a name.
+    outputs : mapping of str to (Value, sizes)
+        Which value each output is, and its shape; all are float32.
+    metadata : mapping of str to str
+        Facts that are stored with it.
+    """
+    from onnx import TensorProto, helper  # noqa: PLC0415
+
+    for name, (value, _) in outputs.items():
+        operations.nodes.append(helper.make_node("Identity", [value], [name]))
+    graph = helper.make_graph(
+        operations.nodes,
+        "unseen",
+        [
+            helper.make_tensor_value_info(
+                name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), sizes
+            )
+            for name, (dtype, sizes) in inputs.items()
+        ],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)
+            for name, (_, sizes) in outputs.items()
+        ],
+        initializer=operations.initializers,
+    )
+    # Other runtimes need not know ONNX Runtime's own operators, where none is used.
+    used = {node.domain for node in operations.nodes}
+    model = _model(graph, {d: v for d, v in operations.domains.items() if d in used})
+    helper.set_model_props(model, dict(metadata))
+    return model
+
+
+def _model(graph: onnx.GraphProto, domains: Mapping[str, int]) -> onnx.ModelProto:
+    from onnx import helper  # noqa: PLC0415
+
     return helper.make_model(
         graph,
         producer_name="unseen",
-        opset_imports=[helper.make_opsetid(*item) for item in operations.domains.items()],
+        opset_imports=[helper.make_opsetid(*item) for item in domains.items()],
         ir_version=IR_VERSION,
     )
 
