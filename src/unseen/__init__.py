@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from unseen.deployment.check import ExportCheck as ExportCheck
     from unseen.deployment.onnx_classifier import Export as Export
     from unseen.deployment.onnx_classifier import ExportOptions as ExportOptions
+    from unseen.deployment.web_app import WebExport as WebExport
     from unseen.encoder import Encoded as Encoded
     from unseen.encoder import Encoder as Encoder
     from unseen.errors import ImageError as ImageError
@@ -123,6 +124,7 @@ _MODULES = {
     "TrainingSet": "learning.distil.training_set",
     "UnseenError": "errors",
     "UnseenWarning": "errors",
+    "WebExport": "deployment.web_app",
     "adapt": "learning.adapt",
     "calibrate": "learning.calibrate",
     "classify_to_file": "results.classification",

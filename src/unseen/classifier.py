@@ -19,6 +19,7 @@ from unseen.deployment.onnx_classifier import (
     ExportOptions,
     export,
 )
+from unseen.deployment.web_app import WebExport, export_web
 from unseen.encoder import Encoded, Encoder
 from unseen.errors import LabelError, ModelError
 from unseen.images.limits import DEFAULT_LIMITS, Limits
@@ -511,6 +512,63 @@ class Classifier:
             calibration = Calibration.load(calibration)
         compiled = self.compile(labels, template=template, background=background)
         return export(self.encoder, Answering(compiled, calibration, multi_label), path, options)
+
+    def export_web(
+        self,
+        labels: LabelsLike | CompiledLabels | None,
+        folder: str | Path,
+        *,
+        precision: str = "fp16",
+        runtime: str | Path | None = None,
+        overwrite: bool = False,
+        template: TemplateLike = None,
+        background: Iterable[str] = (),
+        multi_label: bool = False,
+        calibration: Calibration | str | Path | None = None,
+    ) -> WebExport:
+        """Write the model and a label set as a web app: a folder for any static host.
+
+        Pictures are classified in the browser, and no request goes to anybody else.
+
+        Parameters
+        ----------
+        labels, template, background
+            As in `compile`.
+        folder : str or Path
+            The folder to write, whole or not at all.
+        precision : str
+            ``fp32``, ``fp16`` (half the size) or ``int8`` (a quarter).
+        runtime : str or Path, optional
+            A folder of the npm package onnxruntime-web; by default its two files are fetched once.
+        overwrite : bool
+            Replace an exported web app.
+        multi_label, calibration
+            As in `export`.
+
+        Returns
+        -------
+        WebExport
+
+        Raises
+        ------
+        LabelError
+            If the labels are invalid, or the calibration does not fit them.
+        SourceError
+            If the folder exists, or the runtime cannot be found or fetched.
+        ModelError
+            If the net cannot be exported, or is too large for a browser.
+        """
+        if isinstance(calibration, (str, Path)):
+            calibration = Calibration.load(calibration)
+        compiled = self.compile(labels, template=template, background=background)
+        return export_web(
+            self.encoder,
+            Answering(compiled, calibration, multi_label),
+            folder,
+            precision=precision,
+            runtime=runtime,
+            overwrite=overwrite,
+        )
 
     def check_export(
         self,

@@ -37,7 +37,7 @@ def test_a_broken_picture_is_left_out_of_the_check_and_told(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-l", "cat,dog"], "pass -o animals.onnx"),
+        (["-l", "cat,dog"], "give one of -o animals.onnx and --web"),
         (["-o", "x.onnx"], "no labels were given"),
         (["-l", "cat,dog", "-o", "x.pb"], "give it that ending"),
         (["-l", "cat,dog", "-o", "README.md"], "README.md exists"),
