@@ -65,6 +65,7 @@ async function show(files) {
     const list = card(image, file.name);
     try {
       const c = await classifier();
+      $("size").hidden = true; // it is loaded
       say("Looking …");
       const answers = await c.classify(file);
       bars(list, answers);
