@@ -44,6 +44,7 @@ COMMANDS = (
     "models info",
     "models pull",
     "models verify",
+    "export",
     "serve",
     "keys",
     "keys add",
