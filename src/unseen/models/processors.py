@@ -73,12 +73,22 @@ MEAN, STD = number(-1e6, 1e6), number(1e-6, 1e6)
 KINDS: dict[str, values.Kind] = {
     "size": values.either(SIDE, OBJECT),
     "crop_size": values.either(SIDE, OBJECT),
-    "resample": values.whole(0, max(Image.Resampling)),
+    "resample": values.Kind(
+        f"one of {', '.join(f'{f.value} ({f.name.lower()})' for f in sorted(Image.Resampling))}",
+        lambda v: not isinstance(v, (bool, float)) and v in [*Image.Resampling],
+    ),
     "rescale_factor": number(1e-6, 1e6),
     "image_mean": several(3, MEAN),
     "image_std": several(3, STD),
     **dict.fromkeys(("do_resize", "do_center_crop", "do_rescale", "do_normalize"), FLAG),
     **dict.fromkeys(("default_to_square", "rescale_offset", "include_top"), FLAG),
+}
+# The steps, and what each is told.
+STEPS = {
+    "do_resize": ("size", "resample"),
+    "do_center_crop": ("crop_size",),
+    "do_rescale": ("rescale_factor",),
+    "do_normalize": ("image_mean", "image_std"),
 }
 OPEN_CLIP_KINDS: dict[str, values.Kind] = {
     **dict.fromkeys(("mode", "interpolation", "resize_mode"), TEXT),
@@ -118,7 +128,8 @@ def from_hugging_face(config: Config, defaults: Config, image_size: int | None) 
     crop = c["crop_size"] if c["do_center_crop"] else None
     if isinstance(crop, int):
         crop = {"height": crop, "width": crop}
-    if set(size) not in (set(), {"shortest_edge"}, SIDES) or config.get("do_pad"):
+    known = set(size) in ({"shortest_edge"}, SIDES) or not c["do_resize"]
+    if not known or config.get("do_pad"):
         raise ModelError(f"{FILE} resizes in an unsupported way: {shown(dict(config))}.")
     size = values.checked(size, dict.fromkeys(size, SIDE), f"{FILE}: size")
     crop = crop and values.checked(crop, dict.fromkeys(sorted(SIDES), SIDE), f"{FILE}: crop_size")
@@ -138,7 +149,7 @@ def from_hugging_face(config: Config, defaults: Config, image_size: int | None) 
         shortest=size.get("shortest_edge"),
         exact=exact,
         crop=(crop["height"], crop["width"]) if crop else None,
-        resample=Image.Resampling(c["resample"]),
+        resample=Image.Resampling(c["resample"] if c["do_resize"] else defaults["resample"]),
         mean=tuple(c["image_mean"]) if c["do_normalize"] else Preprocess.mean,
         std=tuple(c["image_std"]) if c["do_normalize"] else Preprocess.std,
         rescale_factor=(
@@ -148,9 +159,16 @@ def from_hugging_face(config: Config, defaults: Config, image_size: int | None) 
 
 
 def _settings(config: Config, defaults: Config) -> dict[str, Any]:
-    """What the file says, each value of its kind; a null is a key left out, as in transformers."""
-    given = {key: value for key, value in config.items() if value is not None}
-    return values.checked({**defaults, **given}, {key: KINDS[key] for key in defaults}, FILE)
+    """What the file says, each value of its kind. Null: no, or nothing for a step that is not made.
+
+    transformers writes nulls of steps that a processor does not have.
+    """
+    kinds = {key: values.optional(KINDS[key]) for key in defaults}
+    c = values.checked({**defaults, **config}, kinds, FILE)
+    for step, keys in STEPS.items():
+        if c[step]:
+            values.checked(c, {key: KINDS[key] for key in keys}, FILE)
+    return c
 
 
 def from_efficientnet(config: Config) -> Preprocess:
@@ -162,6 +180,8 @@ def from_efficientnet(config: Config) -> Preprocess:
     c = _settings(config, EFFICIENTNET_DEFAULTS)
     plain = from_hugging_face(config, EFFICIENTNET_DEFAULTS, image_size=None)
     offset = 1.0 if c["do_rescale"] and c["rescale_offset"] else 0.0
+    if c["include_top"]:
+        values.checked(c, {"image_std": KINDS["image_std"]}, FILE)
     divisors = _channels(c["image_std"] if c["include_top"] else 1.0)
     return replace(
         plain,
