@@ -13,6 +13,7 @@ from unseen.errors import LabelError
 from unseen.index.hits import Hit
 from unseen.index.vectors.query import combine
 from unseen.prediction.calibration import Calibration
+from unseen.prediction.predict import undecided
 from unseen.prediction.prediction import Prediction
 from unseen.web.problems import PROBLEM_TYPE, Problem, rfc9457
 from unseen.web.server.apis import schemas
@@ -75,6 +76,9 @@ async def classify(request: Request) -> Any:
     failed = sum(not prediction.ok for prediction in predictions)
     log_fields(request, {"pictures": len(predictions), "failed": failed})
     calibration = compiled_set.calibrated(decision).calibration
+    note = undecided(compiled_set.compiled, decision)
+    if note is not None:
+        compiled_set = replace(compiled_set, warnings=(*compiled_set.warnings, note))
     return JSONResponse(
         classify_answer(service_of(request), predictions, compiled_set, calibration)
     )
