@@ -124,9 +124,18 @@ class ReferenceSet:
         return self.directions >= LEAST_DIRECTIONS
 
     def nearest_words(self, labels: Floats) -> Indices:
-        """(k, d) → (k,): for each label the row of `concepts` and `broad_words` nearest to it.
+        """For each label the place in `concepts` and then `broad_words` of the word nearest to it.
 
         What all words share, such as the template, is taken away first.
+
+        Parameters
+        ----------
+        labels : float32 array (k, d)
+            Labels, rows of length 1.
+
+        Returns
+        -------
+        int array (k,)
         """
         words = self.concepts
         if self.broad_words is not None:
@@ -137,7 +146,17 @@ class ReferenceSet:
         return np.asarray(cosines(labels - mean, centred).argmax(1))
 
     def concepts_below(self, words: Indices) -> NDArray[np.bool_]:
-        """Rows of `concepts` and `broad_words` → which concepts lie below each, (k, b)."""
+        """Which concepts lie below words.
+
+        Parameters
+        ----------
+        words : int array (k,)
+            Places in `concepts` and then `broad_words`.
+
+        Returns
+        -------
+        bool array (k, b)
+        """
         table = np.eye(len(self.concepts), dtype=bool) if self.below is None else self.below
         return np.asarray(table[words])
 
