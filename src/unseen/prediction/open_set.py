@@ -39,7 +39,7 @@ VERSION = 1  # of the pictures of nothing: raise it when they change
 # on coloured shapes alone has 4.
 LEAST_DIRECTIONS = 16
 # Added to evidence against nothing, so that one threshold serves both kinds of models.
-NOTHING_SHIFT = 1.75
+NOTHING_SHIFT = 1.55
 
 
 @dataclass(frozen=True, eq=False)
