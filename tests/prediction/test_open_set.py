@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 import shapes
 import unseen
+from unseen.errors import LabelWarning
 from unseen.prediction import everyday_words
 from unseen.prediction.open_set import (
     NOTHING_SHIFT,
@@ -110,7 +111,7 @@ def test_shapes_of_every_breadth_are_not_refused(clf: unseen.Classifier) -> None
 def test_qualities_decide_nothing_and_say_so(photographs: Path, labels: list[str]) -> None:
     """Any picture may be called that: 76 to 93 of 100 were refused."""
     files = sorted(photographs.glob("cat*/*.jpg"))
-    with pytest.warns(unseen.UnseenWarning, match="decides nothing") as warned:
+    with pytest.warns(LabelWarning, match="decides nothing") as warned:
         predictions = [*unseen.load().classify_many(files, labels, unknown="auto", batch_size=4)]
     assert len(files) > 4 and len(warned) == 1
     assert all(p.label is not None and p.evidence is None for p in predictions)
@@ -199,7 +200,9 @@ def test_which_models_know_the_words(clf: unseen.Classifier) -> None:
 
 def test_it_is_said_only_when_asked_for(clf: unseen.Classifier) -> None:
     red = shapes.draw(shapes.scene("red circle"), 0)
-    plain, with_evidence = (clf.classify(red, ["a red circle"], unknown=u) for u in (None, "auto"))
+    with pytest.warns(LabelWarning, match="the only label"):
+        plain = clf.classify(red, ["a red circle"])
+    with_evidence = clf.classify(red, ["a red circle"], unknown="auto")
     assert plain.evidence is None and "evidence" not in plain.to_dict()
     assert with_evidence.to_dict()["evidence"] == with_evidence.evidence
     assert with_evidence.label == "a red circle"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unseen.encoder import Encoded
-from unseen.errors import LabelError, UnseenWarning
+from unseen.errors import LabelError, LabelWarning
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction import score
 from unseen.prediction.calibration import Calibration, prediction_sets, uncalibrated_probabilities
@@ -267,7 +267,7 @@ def warn_undecided(labels: CompiledLabels, decision: Decision) -> None:
     """A warning with what `undecided` says: once for many pictures."""
     message = undecided(labels, decision)
     if message is not None:
-        warnings.warn(message, UnseenWarning, stacklevel=3)
+        warnings.warn(message, LabelWarning, stacklevel=3)
 
 
 def _evidence(
