@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from unseen.errors import SourceError
 from unseen.results.manifest import manifest, write_ended
 from unseen.results.summary import Progress, RunSummary, no_progress
+from unseen.system.regular_file import read_text
 
 if TYPE_CHECKING:  # the command line starts without them
     from unseen.classifier import Classifier
@@ -253,7 +254,7 @@ def take_back(undo: Path) -> Iterator[tuple[Step, bool]]:
     nothing has taken its place.
     """
     try:
-        lines = undo.read_text("utf-8").splitlines()
+        lines = read_text(undo).splitlines()
         steps = [Step(**json.loads(line)) for line in lines]
     except (OSError, ValueError, TypeError) as error:
         raise SourceError(f"{undo}: not an undo file ({error}).") from None

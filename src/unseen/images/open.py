@@ -27,6 +27,7 @@ from unseen.errors import ImageError, SourceError
 from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.images.rgb import ORIENTATION, SIDEWAYS, to_rgb, to_uint8, upright_rgb
 from unseen.sources.item import name_of, shortened
+from unseen.system.regular_file import open_regular
 
 if TYPE_CHECKING:
     from unseen.types import AddressCheck, ImageLike
@@ -197,7 +198,11 @@ class Facts:
 def describe(path: Path) -> Facts:
     """The facts of a picture file, from its head; empty where it is broken."""
     try:
-        with _PILLOW_QUIET, Image.open(path, formats=FORMATS) as image:
+        with (
+            _PILLOW_QUIET,
+            open_regular(path) as file,
+            Image.open(file, formats=FORMATS) as image,
+        ):
             width, height = image.size
             exif = image.getexif()
             if exif.get(ORIENTATION, 1) in SIDEWAYS:
@@ -268,10 +273,11 @@ def _read_text(
 
 def _read_file(path: Path, limits: Limits, name: str) -> bytes | memoryview:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return _check_bytes(file.read(limits.max_bytes + 1), limits, name)
-    except FileNotFoundError:
-        raise SourceError(f"{name}: there is no such file.") from None
+    except FileNotFoundError as error:
+        reason = error.strerror if path.is_symlink() else "there is no such file"
+        raise SourceError(f"{name}: {reason}.") from None
     except IsADirectoryError:
         raise SourceError(f"{name}: this is a folder; classify_many takes folders.") from None
     except OSError as error:

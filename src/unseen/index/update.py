@@ -132,7 +132,7 @@ def _changed(
     """The files whose size or time is another than last time, or that this model never saw."""
     for path in files:
         try:
-            stat = path.stat()
+            stat = _stat(path)
         except OSError:
             continue  # it went away since it was listed
         file = ChangedFile(path, key_of(path, root), stat.st_size, stat.st_mtime_ns)
@@ -146,6 +146,17 @@ def _changed(
             yield file
         else:
             report.unchanged += 1
+
+
+def _stat(path: Path) -> os.stat_result:
+    """Of the file; of a link that leads nowhere of itself, so that it is a row as without an index.
+
+    Raises OSError.
+    """
+    try:
+        return path.stat()
+    except OSError:
+        return path.lstat()
 
 
 class _Contents:
@@ -173,9 +184,9 @@ def _sha256(file: ChangedFile) -> bytes | None:
     """Of the content; of an unreadable file of its path, size and time, so that it is a row too."""
     try:
         return sha256(file_chunks(file.path))[:CONTENT_BYTES]
-    except FileNotFoundError:
-        return None
     except OSError:
+        if not os.path.lexists(file.path):
+            return None
         facts = f"{file.key}\0{file.size}\0{file.modified_ns}"
         return sha256([facts.encode("utf-8", "surrogateescape")])[:CONTENT_BYTES]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unseen.errors import LabelError
+from unseen.system.regular_file import read_text
 
 
 class LabelRow(NamedTuple):
@@ -47,7 +48,7 @@ def read(path: Path) -> Any:
             f"{path}: label files end in {', '.join(READERS)}, not {path.suffix or 'nothing'}."
         )
     try:
-        text = path.read_text("utf-8-sig")  # spreadsheets write a byte-order mark
+        text = read_text(path, "utf-8-sig")  # spreadsheets write a byte-order mark
     except FileNotFoundError:
         raise LabelError(f"{path}: there is no such label file.") from None
     except (OSError, UnicodeDecodeError) as error:

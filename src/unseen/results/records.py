@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -20,6 +21,7 @@ from unseen.errors import SourceError
 from unseen.labels.label_set import UNKNOWN as UNKNOWN_LABEL
 from unseen.prediction.prediction import Prediction, Scored
 from unseen.results.spreadsheet import harmless, plain
+from unseen.system.regular_file import open_regular
 
 if TYPE_CHECKING:
     from unseen.types import Metadata, Scalar
@@ -199,7 +201,7 @@ def _parsed(path: Path, make: Callable[[dict[str, Any]], Parsed]) -> Iterator[Pa
         raise SourceError(f"{path}: predictions are read from files in {', '.join(READERS)}.")
     number = 0
     try:
-        with path.open(encoding="utf-8", errors="strict", newline="") as file:
+        with TextIOWrapper(open_regular(path), "utf-8", newline="") as file:
             for record in reader(file):
                 yield make(record)
                 number += 1

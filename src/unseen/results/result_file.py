@@ -25,6 +25,7 @@ from unseen.results.records import READERS, Csv, Format, JsonLines, csv_name, js
 from unseen.results.summary import Progress, RunSummary, no_progress
 from unseen.sources.item import Source
 from unseen.system.cache import write_atomically
+from unseen.system.regular_file import read_text
 
 # What must be the same to resume a run: the key of the manifest, and what the user calls it.
 COMPARED = {"fingerprint": "model", "labels_sha256": "labels or templates", "options": "options"}
@@ -47,6 +48,8 @@ def check_resumable(path: Path, kind: str, *, resume: bool, overwrite: bool) -> 
         raise SourceError("give one of --resume and --overwrite.")
     if resume and kind == "json":
         raise SourceError("--resume needs a file: -o out.jsonl, -o out.csv or --csv out.csv.")
+    if path.exists() and not path.is_file():
+        raise SourceError(f"{path}: this is not a file; choose another name for the output.")
     if path.exists() and not overwrite and not resume:
         resuming = "" if kind == "json" else "--resume goes on with it, "
         raise SourceError(f"{path} already exists; {resuming}--overwrite replaces it.")
@@ -196,7 +199,7 @@ class ResultFile:
         these = json.loads(json.dumps(manifest))  # a tuple is a list there
         beside = manifest_path(self.path)
         try:
-            before: dict[str, Any] = json.loads(beside.read_text("utf-8"))
+            before: dict[str, Any] = json.loads(read_text(beside))
             changed = [name for key, name in COMPARED.items() if before[key] != these[key]]
         except (OSError, ValueError, KeyError, TypeError):
             raise SourceError(

@@ -84,19 +84,31 @@ def _is_folder(source: str | Path) -> bool:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
+    closed: list[Path] = []  # folders that cannot be listed: an item each, which fails when opened
     # os.walk does not follow links to folders, so that a loop of them has an end.
-    for parent, folders, files in os.walk(folder):
+    walk = os.walk(folder, onerror=lambda error: closed.append(Path(error.filename)))
+    for parent, folders, files in walk:
         folders[:] = sorted(f for f in folders if not f.startswith("."))
-        for file in sorted(files):
-            path = Path(parent, file)
-            if not file.startswith(".") and path.suffix.lower() in SUFFIXES:
-                yield path
+        paths = [Path(parent, name) for name in sorted(files) if not name.startswith(".")]
+        yield from filter(_has_suffix, paths)
+        below = (Path(parent, name) for name in folders)
+        yield from (path for path in below if _has_suffix(path) and not _holds_pictures(path))
+    yield from closed
+
+
+def _has_suffix(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def _holds_pictures(folder: Path) -> bool:
+    """Whether a folder named `x.jpg` is read as a folder; else it is a picture that fails."""
+    return not folder.is_symlink() and next(_walk(folder), None) is not None
 
 
 def _matches(pattern: str) -> Iterator[Path]:
     for match in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207 - Path.glob takes no absolute pattern
         path = Path(match)
-        if path.is_file() and path.suffix.lower() in SUFFIXES:
+        if _has_suffix(path) and not (path.is_dir() and _holds_pictures(path)):
             yield path
 
 
