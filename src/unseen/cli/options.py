@@ -135,6 +135,12 @@ Quiet = Annotated[
 # `main` looks for it; it stands here so that it may stand after a command as well.
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Print0 = Annotated[
+    bool,
+    typer.Option(
+        "--print0", "-0", help="Only paths, as they are, each with a NUL behind it: for xargs -0."
+    ),
+]
 OutFile = Annotated[Path, typer.Option("--output", "-o", help="The file to write.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output file.")]
 AUTO = "auto"

@@ -22,6 +22,7 @@ from unseen.errors import UnseenError
 from unseen.images.open import Facts, describe
 from unseen.models.inputs import PictureArrays
 from unseen.system.digest import file_chunks, sha256
+from unseen.system.printable import escaped
 from unseen.system.sqlite import transaction
 
 CONTENT_BYTES = 16  # of a sha256: 128 bits tell any number of pictures apart
@@ -67,7 +68,7 @@ class ChangedFile:
     """A file that is new or has changed."""
 
     path: Path
-    key: str  # the path in the index
+    key: str  # the path in the index, as it is stored
     size: int
     modified_ns: int
 
@@ -135,7 +136,7 @@ def _changed(
             stat = _stat(path)
         except OSError:
             continue  # it went away since it was listed
-        file = ChangedFile(path, key_of(path, root), stat.st_size, stat.st_mtime_ns)
+        file = ChangedFile(path, escaped(key_of(path, root)), stat.st_size, stat.st_mtime_ns)
         database.execute("INSERT OR IGNORE INTO temp.seen VALUES (?)", (file.key,))
         row = database.execute(
             "SELECT 1 FROM file JOIN picture USING (content) WHERE path = ? AND size = ? "
@@ -188,7 +189,7 @@ def _sha256(file: ChangedFile) -> bytes | None:
         if not os.path.lexists(file.path):
             return None
         facts = f"{file.key}\0{file.size}\0{file.modified_ns}"
-        return sha256([facts.encode("utf-8", "surrogateescape")])[:CONTENT_BYTES]
+        return sha256([facts.encode("utf-8")])[:CONTENT_BYTES]
 
 
 Row = tuple[ReadFile, "NDArray[np.float32] | UnseenError | str"]
@@ -247,7 +248,7 @@ def _insert_picture(
             picture.facts.height,
             picture.facts.taken,
             embedding,
-            str(result) if failed else None,
+            escaped(str(result)) if failed else None,
         ),
     )
 
@@ -258,7 +259,7 @@ def _mark_missing(database: sqlite3.Connection, root: Path, scopes: Iterable[Pat
     with transaction(database):
         for scope in scopes:
             key = key_of(scope, root)
-            below = "" if key == "." else f"{key}/"
+            below = "" if key == "." else escaped(f"{key}/")
             inside = "substr(path, 1, ?) = ?" + (" AND substr(path, 1, 1) <> '/'" * (not below))
             marked += database.execute(
                 f"UPDATE file SET missing = ? WHERE missing IS NULL AND {inside} "

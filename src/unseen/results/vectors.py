@@ -22,6 +22,7 @@ from unseen.results.manifest import manifest, write_ended
 from unseen.results.result_file import check_output
 from unseen.results.summary import Progress, RunSummary, no_progress
 from unseen.system.cache import replacing, write_atomically
+from unseen.system.printable import escaped
 
 if TYPE_CHECKING:
     from unseen.classifier import Classifier  # the command line starts without it
@@ -239,7 +240,7 @@ class _Parquet:
         self._rows: list[Row] = []
 
     def add(self, name: str, row: Row) -> None:
-        self._names.append(name.encode("utf-8", "backslashreplace").decode("utf-8"))
+        self._names.append(escaped(name))
         self._rows.append(row)
         if len(self._rows) >= ROW_GROUP:
             self._write()
