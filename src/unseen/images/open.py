@@ -16,14 +16,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError, features
+from PIL import Image
 
 from unseen.errors import ImageError, SourceError
+from unseen.images.decoders import open_encoded
 from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.images.rgb import ORIENTATION, SIDEWAYS, to_rgb, to_uint8, upright_rgb
 from unseen.sources.item import name_of, shortened
@@ -32,10 +33,6 @@ from unseen.system.regular_file import open_regular
 if TYPE_CHECKING:
     from unseen.types import AddressCheck, ImageLike
 
-# Decoders for pictures that people have; none that runs another program (EPS) or is only a stub.
-FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "ICO", "JPEG2000"] + (
-    ["AVIF"] if features.check("avif") else []
-)
 DRAFT_RATIO = 3  # times the size that is wanted: at 2, cosines to full decoding fell to 0.995
 # Of pictures that are decoded at once; those of a phone or a usual camera need not wait. A few
 # hundred bytes can declare 100 million pixels, which take 400 MB until the end turns out to be cut.
@@ -201,7 +198,7 @@ def describe(path: Path) -> Facts:
         with (
             _PILLOW_QUIET,
             open_regular(path) as file,
-            Image.open(file, formats=FORMATS) as image,
+            open_encoded(file, path.name, DEFAULT_LIMITS.max_bytes) as image,
         ):
             width, height = image.size
             exif = image.getexif()
@@ -341,14 +338,8 @@ def _check_pixels(size: tuple[int, int], limits: Limits, name: str) -> None:
 def _decode(
     content: bytes | memoryview, limits: Limits, name: str, at_least: int | None
 ) -> Image.Image:
-    stream: IO[bytes] = io.BytesIO(content)
     try:
-        image = Image.open(stream, formats=FORMATS)
-    except UnidentifiedImageError:
-        raise ImageError(
-            f"{shortened(name)}: not a picture of a known format "
-            f"({', '.join(f.lower() for f in FORMATS)})."
-        ) from None
+        image = open_encoded(io.BytesIO(content), name, len(content))
     except Image.DecompressionBombError:
         raise ImageError(
             f"{shortened(name)}: it declares far more than {limits.max_pixels:,} pixels."

@@ -9,12 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from unseen.errors import SourceError
+from unseen.sources.formats import suffixes
 
-# What is looked for in folders, globs and archives; a file that is named is opened whatever its
-# suffix is.
-SUFFIXES = frozenset(
-    ".avif .bmp .gif .jfif .jpe .jpeg .jpg .jp2 .pbm .pgm .png .ppm .tif .tiff .webp".split()  # noqa: SIM905 - the list is the point
-)
 URL_SCHEMES = ("http://", "https://", "data:")
 PATH_LENGTH = 4096  # a longer string is not a path
 
@@ -63,7 +59,7 @@ def is_image_member(name: str) -> bool:
     """
     parts = SEPARATORS.split(name)
     hidden = any(part.startswith(".") and part not in (".", "..") for part in parts)
-    return PurePosixPath(parts[-1]).suffix.lower() in SUFFIXES and not hidden
+    return PurePosixPath(parts[-1]).suffix.lower() in suffixes() and not hidden
 
 
 def leads_out(name: str) -> bool:
@@ -75,7 +71,7 @@ def leads_out(name: str) -> bool:
 def no_images(source: str | Path) -> SourceError:
     """The error of a collection without images."""
     return SourceError(
-        f"{source}: no pictures in it; looked for files ending in {', '.join(sorted(SUFFIXES))}."
+        f"{source}: no pictures in it; looked for files ending in {', '.join(sorted(suffixes()))}."
     )
 
 
@@ -97,7 +93,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _has_suffix(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES
+    return path.suffix.lower() in suffixes()
 
 
 def _holds_pictures(folder: Path) -> bool:
