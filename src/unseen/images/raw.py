@@ -1,9 +1,9 @@
 """The picture inside a camera's RAW file: the largest JPEG that the camera put there.
 
-A RAW file is what the sensor saw, and to develop it takes a library of its own and much time for each
-picture. But every camera stores the picture that its display shows as well, mostly at full size or
-at a quarter of it: more than any network takes. It is looked for by content alone, whatever the
-maker: the markers of a JPEG are walked from its start to the header of its frame.
+A RAW file is what the sensor saw, and to develop it takes a library of its own and much time for
+each picture. But every camera stores the picture that its display shows as well, mostly at full
+size or at a quarter of it: more than any network takes. It is looked for by content alone, whatever
+the maker: the markers of a JPEG are walked from its start to the header of its frame.
 
 Of the containers little needs to be known: what tells a RAW file from a TIFF, and how the camera
 was held. Sources: TIFF 6.0 and TIFF/EP (tags 274, 262, 330), DNG 1.7 (tag 50706, photometric 32803

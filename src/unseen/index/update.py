@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ from unseen.encoder import Encoder
 from unseen.errors import UnseenError
 from unseen.images.open import Facts, describe
 from unseen.models.inputs import PictureArrays
+from unseen.sources.expand import left_out
+from unseen.sources.formats import counted
 from unseen.system.digest import file_chunks, sha256
 from unseen.system.printable import escaped
 from unseen.system.sqlite import transaction
@@ -48,6 +50,10 @@ class Report:
         Pictures that could not be read.
     missing : int
         Files that were there and are not.
+    left_out : dict of str to int
+        Kind → how many files of the folders that are no pictures to be read.
+    seconds : float
+        How long it took.
     """
 
     unchanged: int = 0
@@ -55,12 +61,19 @@ class Report:
     known: int = 0
     failed: int = 0
     missing: int = 0
+    left_out: dict[str, int] = field(default_factory=dict, compare=False)
+    seconds: float = field(default=0.0, compare=False)
 
     def __str__(self) -> str:
-        return (
+        looked_at = self.encoded + self.known + self.failed
+        line = (
             f"{self.encoded} new, {self.known} known elsewhere, {self.unchanged} unchanged, "
-            f"{self.failed} could not be read, {self.missing} missing."
+            f"{self.failed} could not be read, {self.missing} missing"
         )
+        if looked_at and self.seconds:
+            rate = looked_at / self.seconds
+            line += f"; {self.seconds:.1f} s, {rate:.1f} pictures a second"
+        return line + (f"; left out: {counted(self.left_out)}." if self.left_out else ".")
 
 
 @dataclass(frozen=True)
@@ -99,6 +112,7 @@ def update(
     """Bring the index up to date with `files`. What lies below `scopes` and is not among them is
     marked as missing. Raises StoreError and ModelError; a broken picture is a row with an error."""
     report = Report()
+    began = time.monotonic()
     database.execute("CREATE TEMP TABLE IF NOT EXISTS seen (path TEXT PRIMARY KEY) WITHOUT ROWID")
     database.execute("DELETE FROM temp.seen")
     todo = list(_changed(database, model, root, files, report))
@@ -118,6 +132,8 @@ def update(
         if progress is not None:
             progress(done, len(todo))
     report.missing = _mark_missing(database, root, scopes)
+    report.left_out = left_out([*scopes])
+    report.seconds = time.monotonic() - began
     return report
 
 

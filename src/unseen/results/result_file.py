@@ -157,6 +157,7 @@ class ResultFile:
             "pictures": earlier.get("pictures", 0) + summary.pictures,
             "errors": earlier.get("errors", 0) + summary.errors,
             "complete": summary.complete,
+            "summary": summary.to_dict(),
             "ended": now(),
         }
         try:
@@ -347,14 +348,17 @@ def write_all(
     output: Writer,
     *,
     facts: Callable[[], Mapping[str, Any]] = dict,
+    left_out: Mapping[str, int] | None = None,
     progress: Progress = no_progress,
 ) -> RunSummary:
     """Give predictions to an output. `facts`: more for the manifest, known when they are made.
+    `left_out`: of the summary.
 
     When it is interrupted, what was done is kept, and the manifest says that it is not complete.
     """
     file = output if isinstance(output, ResultFile) else None
     summary = RunSummary() if file is None else RunSummary(file.path, earlier=file.earlier)
+    summary.left_out = left_out or {}
     started = time.perf_counter()
 
     def end(complete: bool) -> None:
@@ -370,6 +374,8 @@ def write_all(
         for prediction in predictions:
             output.write(prediction)
             summary.count(prediction.source, prediction.error, listed=False)
+            if prediction.ok:
+                summary.answer(prediction.label)
             progress(summary)
     except KeyboardInterrupt:
         end(complete=False)

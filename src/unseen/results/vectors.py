@@ -21,6 +21,7 @@ from unseen.errors import MissingExtraError, SourceError
 from unseen.results.manifest import manifest, write_ended
 from unseen.results.result_file import check_output
 from unseen.results.summary import Progress, RunSummary, no_progress
+from unseen.sources.expand import left_out
 from unseen.system.cache import replacing, write_atomically
 from unseen.system.printable import escaped
 
@@ -107,7 +108,7 @@ def embed(
         facts["revision"] = model.revision
     made = manifest(model, None, classifier.encoder.options.facts())
     stream = classifier.encoder.stream_images(sources, batch_size=batch_size)
-    summary = RunSummary(path)
+    summary = RunSummary(path, left_out=left_out(sources))
     started = time.perf_counter()
     interrupt = None
     progress(summary)
@@ -123,6 +124,7 @@ def embed(
             interrupt = stopped
     summary.seconds = time.perf_counter() - started
     summary.complete = interrupt is None
+    made["summary"] = summary.to_dict()
     write_ended(path, made, summary.pictures, summary.errors, complete=summary.complete)
     if interrupt is not None:
         raise interrupt

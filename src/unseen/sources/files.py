@@ -5,11 +5,12 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from unseen.errors import SourceError
-from unseen.sources.formats import suffixes
+from unseen.sources.formats import LINKED, OTHER, by_count, counted, kind_of, suffixes
 
 URL_SCHEMES = ("http://", "https://", "data:")
 PATH_LENGTH = 4096  # a longer string is not a path
@@ -68,11 +69,12 @@ def leads_out(name: str) -> bool:
     return "\0" in name or not parts[0] or ".." in parts or bool(DRIVE.match(name))
 
 
-def no_images(source: str | Path) -> SourceError:
-    """The error of a collection without images."""
-    return SourceError(
-        f"{source}: no pictures in it; looked for files ending in {', '.join(sorted(suffixes()))}."
-    )
+def no_images(source: str | Path, kinds: Mapping[str, int]) -> SourceError:
+    """The error of a collection without images; `kinds`: the files that it has instead."""
+    reason = f"looked for files ending in {', '.join(sorted(suffixes()))}"
+    if {*kinds} - {OTHER}:
+        reason = f"it has {counted(kinds)}"
+    return SourceError(f"{source}: no pictures in it that can be read; {reason}.")
 
 
 def _is_folder(source: str | Path) -> bool:
@@ -108,9 +110,32 @@ def _matches(pattern: str) -> Iterator[Path]:
             yield path
 
 
+def left_out(source: str | Path) -> dict[str, int]:
+    """The files in a folder, or that a glob matches, that are no pictures to be read, by kind.
+
+    Those in hidden folders are not counted, as nobody looks for pictures there.
+    """
+    kinds: Counter[str] = Counter()
+    if _is_folder(source):
+        for parent, folders, files in os.walk(source):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            links = (name for name in folders if Path(parent, name).is_symlink())
+            kinds[LINKED] += sum(not _has_suffix(Path(name)) for name in links)
+            kinds.update(kinds_left_out(files))
+    elif is_folder_or_glob(source):
+        matches = map(Path, glob.iglob(str(source), recursive=True))  # noqa: PTH207 - as above
+        kinds.update(kind_of(path) for path in matches if not _has_suffix(path) and path.is_file())
+    return by_count(kinds)
+
+
+def kinds_left_out(names: Iterable[str]) -> Iterator[str]:
+    """The kinds of those names, in a folder or an archive, that are no pictures to be read."""
+    return (kind_of(name) for name in names if not is_image_member(name))
+
+
 def _nonempty(files: Iterator[Path], source: str | Path) -> Iterator[Path]:
     first = next(files, None)
     if first is None:
-        raise no_images(source)
+        raise no_images(source, left_out(source))
     yield first
     yield from files

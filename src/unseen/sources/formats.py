@@ -7,7 +7,8 @@ left out there, and the error of one that is named, all come from the table.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -112,7 +113,7 @@ FORMATS = (
     FileFormat("Git LFS pointer", (), signature=rb"version https://git-lfs",
                advice="get the files: git lfs pull"),
 )  # fmt: skip
-OTHER = "other"
+OTHER, LINKED = "other", "linked folder"
 WITH_LIBRARIES = tuple(row for row in FORMATS if row.libraries)
 
 _BY_SUFFIX = {suffix: row for row in FORMATS for suffix in row.suffixes}
@@ -127,6 +128,13 @@ def suffixes() -> frozenset[str]:
 def of_name(name: str | PurePath) -> FileFormat | None:
     """The format that a name says it is."""
     return _BY_SUFFIX.get(PurePath(name).suffix.lower())
+
+
+def kind_of(name: str | PurePath) -> str:
+    """What a file that is left out is called; "other" is a hidden one, or an unknown suffix."""
+    row = of_name(name)
+    hidden = PurePath(name).name.startswith(".")
+    return OTHER if row is None or row.readable or hidden else row.kind
 
 
 def of_content(head: bytes, rows: Iterable[FileFormat] = FORMATS) -> FileFormat | None:
@@ -158,12 +166,21 @@ def _article(kind: str) -> str:
     return "an " if kind[0] in "aeiou" else "a "
 
 
-def counted(kinds: Iterable[tuple[str, int]]) -> str:
-    """Kinds of files and how many, for people: ``3 HEIC (pip install unseen[heif]), 2 others``."""
+def by_count(kinds: Counter[str]) -> dict[str, int]:
+    """The kinds that there are, the most first; the others last."""
+    return dict(sorted((+kinds).items(), key=lambda item: (item[0] == OTHER, -item[1], item[0])))
+
+
+def counted(kinds: Mapping[str, int]) -> str:
+    """Kinds of files and how many, for people; "" where there are none.
+
+    >>> counted({"HEIC": 3, "other": 2})
+    '3 HEIC (pip install unseen[heif]), 2 others'
+    """
     hints = {row.kind: row.hint for row in FORMATS}
     return ", ".join(
-        f"{count} {_plural(kind, count)}" + (f" ({hints[kind]})" if hints.get(kind) else "")
-        for kind, count in kinds
+        f"{count:,} {_plural(kind, count)}" + (f" ({hints[kind]})" if hints.get(kind) else "")
+        for kind, count in kinds.items()
     )
 
 

@@ -89,7 +89,7 @@ def organize(
             progress=counter.show,
         )
     show(organized, as_json=as_json, print0=print0, quiet=quiet)
-    progress.end(organized.summary, "")
+    progress.end(organized.summary, "", closing=not quiet)
 
 
 def show(filing: Filing, *, as_json: bool, print0: bool, quiet: bool) -> None:
