@@ -14,6 +14,7 @@ import pytest
 
 import shapes
 from running import ROOT
+from unseen.sources.expand import expand
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 SECONDS = 300  # of a process that would otherwise wait for ever
@@ -97,3 +98,12 @@ def test_a_picture_on_standard_input(red: Path) -> None:
     assert b"give - once" in run("classify", "-", "-", *LABELS, *COMMON, code=2).stderr
     done = run("classify", "-", *LABELS, *COMMON, code=1)
     assert b"it is empty" in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads all")
+def test_a_folder_that_cannot_be_listed_is_an_item(tmp_path: Path, red: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0)
+    try:
+        assert [Path(source.name).name for source in expand(tmp_path)] == ["red.png", "closed"]
+    finally:
+        (tmp_path / "closed").chmod(0o700)
