@@ -24,7 +24,7 @@ from rich.progress import (
 from rich.text import Text
 
 from unseen.cli.output import named
-from unseen.errors import UnseenWarning
+from unseen.errors import LabelWarning, UnseenWarning
 from unseen.sources.expand import left_out
 from unseen.sources.formats import counted
 
@@ -218,3 +218,8 @@ def show_warnings_plainly() -> None:
 
     warnings.showwarning = show
     warnings.simplefilter("always", UnseenWarning)
+
+
+def hide_label_warnings() -> None:
+    """Labels are as they are: with --quiet nobody asks whether they were meant."""
+    warnings.simplefilter("ignore", LabelWarning)

@@ -13,6 +13,7 @@ from unseen.sources import files
 from unseen.sources.files import image_files, is_folder_or_glob, no_images
 from unseen.sources.formats import by_count
 from unseen.sources.item import Source, name_of
+from unseen.sources.local import local_path
 from unseen.sources.registry import reader_of
 
 if TYPE_CHECKING:
@@ -85,11 +86,12 @@ def left_out(sources: Sources) -> dict[str, int]:
     kinds: Counter[str] = Counter()
     for source in each:
         if isinstance(source, (str, Path)):
-            reader = reader_of(source)
+            path = local_path(source) if isinstance(source, str) else source
+            reader = reader_of(path)
             kinds.update(
-                files.left_out(source)
+                files.left_out(path)
                 if reader is None
-                else files.kinds_left_out(reader.all_names(source))
+                else files.kinds_left_out(reader.all_names(path))
             )
     return by_count(kinds)
 
@@ -115,6 +117,8 @@ def _is_iterable_of_sources(sources: Any) -> TypeGuard[Iterable[Any]]:
 def _expand_source(source: Any, index: int) -> Iterator[Source]:
     if isinstance(source, Source):
         return iter([source])
+    if isinstance(source, str):
+        source = local_path(source)
     reader = reader_of(source)
     if reader is not None:  # first: an address with a scheme may look like a glob
         return _nonempty(reader.read(source), source)
