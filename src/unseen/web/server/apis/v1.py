@@ -14,6 +14,7 @@ from unseen.index.hits import Hit
 from unseen.index.vectors.query import combine
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.prediction import Prediction
+from unseen.system.printable import escaped
 from unseen.web.problems import PROBLEM_TYPE, Problem, rfc9457
 from unseen.web.server.apis import schemas
 from unseen.web.server.core.index_service import IndexService
@@ -216,8 +217,8 @@ def hit_dict(hit: Hit) -> dict[str, Any]:
     """A picture of the index; the first of its paths is `path`."""
     return {
         "id": hit.id,
-        "path": hit.paths[0],
-        "copies": list(hit.paths[1:]),
+        "path": escaped(hit.paths[0]),
+        "copies": [*map(escaped, hit.paths[1:])],
         "cosine": hit.cosine,
         "width": hit.width,
         "height": hit.height,
