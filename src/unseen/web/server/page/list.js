@@ -184,6 +184,7 @@ const edit = (item) => {
     name.hidden = false;
     const labels = split(field.value);
     for (const element of [field, ...steps]) element.remove();
+    item.removeEventListener("focusout", leave);
     const others = (one) => one === label || !settings.labels.includes(one);
     const renamed = labels.filter(others);
     if (keep && renamed.join() !== label) {
@@ -192,19 +193,21 @@ const edit = (item) => {
     }
     next?.focus();
   };
+  const leave = (event) => item.contains(event.relatedTarget) || close(true, null);
   item.classList.add("editing");
   name.hidden = true;
   name.after(field, ...steps);
-  field.onkeydown = (event) => {
+  item.onkeydown = (event) => {
     if (event.isComposing) return;
-    if (event.key === "Enter") close(true);
-    else if (event.key === "Escape") close(false);
+    if (event.key === "Escape") close(false);
+    else if (event.key === "Enter" && event.target === field) close(true);
     else return;
     event.preventDefault();
+    event.stopPropagation();
   };
-  item.onfocusout = (event) => item.contains(event.relatedTarget) || close(true, null);
   field.select();
   field.focus();
+  item.addEventListener("focusout", leave);
 };
 
 const settle = roving(ui.bars, ".name");
