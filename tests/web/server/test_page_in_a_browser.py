@@ -590,10 +590,13 @@ def test_a_committed_label_is_answered_at_once(
             "input.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true }));"
             "const look = () => {"
             "  const bars = [...document.querySelectorAll('#bars .bar')];"
-            "  if (bars.length === 4 && bars.every((e) => e.querySelector('.number').textContent))"
-            "    window.moved = performance.now() - start;"
+            "  if (bars.length !== 4) return;"
+            "  if (!bars.every((e) => e.querySelector('.number').textContent)) return;"
+            "  window.moved = performance.now() - start;"
+            "  observer.disconnect();"
             "};"
-            "new MutationObserver(look).observe(document.getElementById('bars'),"
+            "const observer = new MutationObserver(look);"
+            "observer.observe(document.getElementById('bars'),"
             "  { childList: true, subtree: true, characterData: true });",
             label,
         )
@@ -613,7 +616,9 @@ def test_the_evidence_and_what_else_it_resembles(
     page.one("#unknown").click()
     page.until(lambda: page.one("#evidence").is_displayed(), seconds=60)
     says = page.one("#evidenceText").text
-    assert re.fullmatch(r"(Enough|Too little) speaks for .* \(−?\d+\.\d; 2\.3 is enough\)\.", says)
+    assert re.fullmatch(
+        r"(Enough|Too little) speaks for .* \(−?\d+\.\d; [\d.]+ is enough\)\.", says
+    )
     if says.startswith("Too"):
         assert page.one("#winner").text == "none of these"
         assert page.all(".bar.best") == []

@@ -7,6 +7,7 @@ import { settings, split } from "./words.js";
 export const NONE = "none of these";
 const HALF = 0.5; // what a label needs where several may fit
 const MOVE = { duration: 320, easing: "cubic-bezier(.2, .8, .2, 1)" };
+const MOVING = 24; // rows from the top: each costs half a millisecond
 const LONGEST_LABEL = 200;
 
 export const percent = (score) =>
@@ -105,11 +106,12 @@ export const draw = (newest = result) => {
   ui.clear.hidden = ui.sorted.hidden = !settings.labels.length;
   ui.sorted.setAttribute("aria-pressed", !settings.own);
   if (calm.matches) return;
-  for (const item of items) {
-    const by = places.get(item) - item.offsetTop;
-    if (Number.isNaN(by)) item.animate({ opacity: [0, 1] }, 200); // it is new
-    else if (by) item.animate({ transform: [`translateY(${by}px)`, "none"] }, MOVE);
-  }
+  const seen = items.slice(0, MOVING);
+  const moves = seen.map((item) => places.get(item) - item.offsetTop); // read all, then write
+  seen.forEach((item, i) => {
+    if (Number.isNaN(moves[i])) item.animate({ opacity: [0, 1] }, 200); // it is new
+    else if (moves[i]) item.animate({ transform: [`translateY(${moves[i]}px)`, "none"] }, MOVE);
+  });
 };
 
 // Changes

@@ -536,6 +536,7 @@ navigator.mediaDevices?.addEventListener?.("devicechange", showCamera);
 
 restore();
 fill();
+ui.words.hidden = false; // not before: nothing moves when the labels come
 showCamera();
 learn()
   .catch(rest)
