@@ -90,9 +90,14 @@ class Page(browsers.Browser):
             self.driver.execute_cdp_cmd("Input.dispatchDragEvent", event)
 
     def drop_address(self, address: str) -> None:
-        """A picture that is dragged from another tab."""
+        """A picture that is dragged from another tab, where it is a link to somewhere else."""
         self.js(
-            "const data = new DataTransfer(); data.setData('text/uri-list', arguments[0]);"
+            "const data = new DataTransfer(); data.setData('text/uri-list', 'http://a.test/b');"
+            "const link = Object.assign(document.createElement('a'), { href: 'http://a.test/b' });"
+            "link.append(Object.assign(document.createElement('img'), { src: 'data:,' }));"
+            "const source = arguments[0].replaceAll('&', '&amp;');"
+            "data.setData('text/html', link.outerHTML.replace('data:,', source));"
+            "data.setData('text/plain', 'http://a.test/b');"
             "const all = { dataTransfer: data, bubbles: true, cancelable: true };"
             "document.body.dispatchEvent(new DragEvent('drop', all))",
             address,
@@ -301,7 +306,7 @@ def test_a_picture_by_its_address(
         assert page.ranking()[0] == "a green square"
         assert page.one("#shownName").text == "green-square.png"
         page.until(lambda: page.one("#shown").is_displayed())
-        page.drop_address(f"http://{host}/blue-star.png")
+        page.drop_address(f"http://{host}/blue-star.png?a=1&b=2")
         page.until(lambda: page.ranking()[0] == "a blue star")
         page.drop_address(f"http://{host}/none.png")
         page.until(lambda: page.one("#trouble").is_displayed())
@@ -924,7 +929,7 @@ def test_it_fits_the_screen_in_light_and_dark(
     page.until(page.answered)
     cut = page.js(
         "const right = (e) => e.getBoundingClientRect().right;"
-        "return [...document.querySelectorAll('.bar .number')]"
+        "return [...document.querySelectorAll('.bar .number, #winner')]"
         ".filter((e) => right(e) > right(e.parentElement)).length"
     )
     assert cut == 0

@@ -20,7 +20,7 @@ export const labelOf = ({ label }) => (label === "unknown" && settings.unknown ?
 
 const fits = (result, label, score) =>
   settings.multi ? !result.unknown && score >= HALF
-  : result.ranking[0]?.score === score && (label === null || !result.unknown);
+  : labelOf(result.ranking[0] ?? {}) === label && (label === null || !result.unknown);
 
 // What a picture is, in a word, and how sure that is.
 export const verdict = (result) => {

@@ -507,7 +507,9 @@ ui.examples.onclick = ({ target }) => {
 
 // What was dropped or pasted: files, or the address of a picture in another tab.
 const addFrom = (data) => {
-  const address = (data.getData("text/uri-list") || data.getData("text/plain")).split("\n")[0].trim();
+  // Of a picture that is a link the page says where it leads, and only the markup what it is.
+  const [, source = ""] = /<img[^>]* src="([^"]+)"/i.exec(data.getData("text/html")) || [];
+  const address = source.replaceAll("&amp;", "&") || data.getData("text/plain").trim();
   if (data.files.length) add(data.files);
   else if (ADDRESS.test(address)) addAddress(address);
   else return false;
