@@ -357,6 +357,7 @@ const showInfo = () => {
   ui.template.title = m.template ? `The model’s own: ${m.template}` : "";
   if (!options.some(([value]) => value === settings.template)) settings.template = "";
   ui.model.textContent = `Model: ${m.id} · unseen ${version}`;
+  ui.model.hidden = false;
   ui.address.hidden = !info.urls;
   ui.viewGallery.hidden = !info.index;
   if (info.index && !gallery) {
