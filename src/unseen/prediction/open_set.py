@@ -17,6 +17,7 @@ noise made here. docs/unknown.md has what else was tried, and how well it works.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -230,6 +231,38 @@ def _against_nothing(images: Floats, labels: Floats, reference_set: ReferenceSet
         for noise in [cosines(reference_set.nothing, texts).max(1)]
     ]
     return np.asarray(np.mean(scores, axis=0) + NOTHING_SHIFT, dtype=np.float32)
+
+
+def nearest_concepts(
+    images: Floats, reference_set: ReferenceSet, *, top: int, without: Collection[str] = ()
+) -> list[list[tuple[str, float]]]:
+    """The everyday words that pictures resemble most, whatever the labels are.
+
+    Parameters
+    ----------
+    images : float32 array (n, d)
+        Pictures, rows of length 1.
+    reference_set : ReferenceSet
+        Of the same model.
+    top : int
+        How many words a picture gets.
+    without : collection of str
+        Words to leave out, whatever their case: the labels.
+
+    Returns
+    -------
+    list of list of tuple of str and float
+        For each picture its nearest words, best first, with their cosines.
+    """
+    labels = {label.casefold() for label in without}
+    concepts = everyday_words.concepts()
+    words = [(i, word) for i, word in enumerate(concepts) if word.casefold() not in labels]
+    similarities = cosines(images, reference_set.concepts[[i for i, _ in words]])
+    order = np.argsort(-similarities, axis=1, kind="stable")[:, :top]
+    return [
+        [(words[i][1], float(row[i])) for i in nearest]
+        for row, nearest in zip(similarities, order, strict=True)
+    ]
 
 
 def _spread(deviation: Floats) -> Floats:
