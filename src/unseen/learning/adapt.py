@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from unseen.datasets.annotation import classes, match
 from unseen.datasets.read_summary import ReadSummary
 from unseen.datasets.readers import read_annotations
 from unseen.errors import LabelError, SourceError
-from unseen.index.encoding import StageProgress, encode_annotations
+from unseen.index.encoding import StageProgress, content_digests, encode_annotations
 from unseen.labels.compiled import CompiledLabels
 from unseen.learning.few_shot import PRIOR, Examples, LabelIds, Settings, candidates
 from unseen.learning.gate import LEVEL, chance_of_gain, chance_of_labels
@@ -25,6 +25,7 @@ from unseen.learning.temperature import fitted_score
 from unseen.learning.trials import Trial, best_of, cross_validated, prior_of
 from unseen.models.model import Score
 from unseen.prediction.adapter import ZERO_SHOT, Adapter
+from unseen.prediction.seen import EXAMPLES
 from unseen.types import Floats, LabelsLike, TemplateLike
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def adapt(
     readable = encoded.readable
     if not len(readable):
         raise SourceError(f"{_named(source)}none of its pictures could be read.")
-    return fit_adapter(
+    adapter = fit_adapter(
         encoded.embeddings[readable],
         [drawn[row][1] for row in readable],
         compiled,
@@ -135,6 +136,14 @@ def adapt(
         seed=seed,
         progress=progress,
     )
+    examples = [used[row] for row in readable]
+    digests = content_digests(classifier.encoder, examples, encoded.index)
+    facts = {
+        "shots_limit": shots,
+        "not_drawn": sum(map(bool, matched.label_ids)) - len({row for row, _ in drawn}),
+        EXAMPLES: sorted({digest for digest in digests if digest is not None}),
+    }
+    return replace(adapter, facts=adapter.facts | facts)
 
 
 def fit_adapter(
@@ -151,8 +160,8 @@ def fit_adapter(
     Labels that fit the pictures no better than chance would teach nothing: zero-shot is kept. Else
     the method with the least loss on pictures held out is taken, if it loses less than zero-shot by
     more than chance explains, whichever was the best, and is right more often. Where that is not
-    shown, a cautious method is taken that loses less and is not right less often; otherwise
-    the adapter is zero-shot, and changes nothing. With one picture a label nothing can be held out:
+    shown, a cautious method is taken if it loses less and is right more often; otherwise the
+    adapter is zero-shot, and changes nothing. With one picture a label nothing can be held out:
     docs/adapt.md says what is done then.
 
     Parameters
@@ -317,6 +326,6 @@ def _gained(before: Trial, trials: list[Trial], gain_p: float) -> tuple[str, Tri
     if gain_p <= LEVEL and best.loss < before.loss and best.right > before.right:
         return "gain", best
     poor = before.right < ENOUGH * len(before.label_ids)
-    if poor and prior.loss < before.loss and prior.right >= before.right:
+    if poor and prior.loss < before.loss and prior.right > before.right:
         return "prior", prior
     return "no gain", before

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,23 @@ class Examples:
     def count(self) -> NDArray[np.int64]:
         """(k,): the examples of each label."""
         return np.bincount(self.label_ids, minlength=len(self.texts))
+
+    @cached_property
+    def weight(self) -> Floats:
+        """(n, 1): of each in a mean in which each label counts alike."""
+        weight = (1 / (len(self.texts) * self.count))[self.label_ids][:, None]
+        return weight.astype(np.float32)
+
+    @cached_property
+    def curvature(self) -> float:
+        """At most this much has the weighted loss of logistic regression."""
+        return _largest_square(self.images * np.sqrt(self.weight)) / 2
+
+    @cached_property
+    def zero_shot_scale(self) -> float:
+        """The scale of the model, or a smaller one where zero-shot is too sure of the examples."""
+        logits = np.asarray(self.scale * product(self.images, self.texts.T), dtype=np.float32)
+        return self.scale * min(1.0, best_factor(logits, self.label_ids)[0])
 
     def of(self, chosen: NDArray[np.bool_]) -> Examples:
         """The examples that a mask (n,) chooses, with all texts."""
@@ -117,21 +135,20 @@ def probe(
     rows to begin with.
     """
     k = len(examples.texts)
-    weight = (1 / (k * examples.count))[examples.label_ids][:, None].astype(np.float32)
     target = np.eye(k, dtype=np.float32)[examples.label_ids]
     x = examples.images
     back = np.ascontiguousarray(x.T)
-    scale = np.float32(examples.scale * min(1.0, _zero_shot_factor(examples)))
+    scale = np.float32(examples.zero_shot_scale)
     zero_shot = scale * product(x, examples.texts.T)
     # The loss in v = scale · (rows - texts) has this curvature at most, the penalty this.
-    step, momentum = _pace(_largest_square(x * np.sqrt(weight)) / 2 + penalty, penalty)
+    step, momentum = _pace(examples.curvature + penalty, penalty)
     moved: NDArray[Any] = np.zeros((x.shape[1], k), dtype=np.float32)
     if start is not None:
         moved = np.asarray(scale * (start - examples.texts).T, dtype=np.float32)
     ahead = moved
     first = 0.0
     for _ in range(steps):
-        error = weight * (softmax(zero_shot + product(x, ahead)) - target)
+        error = examples.weight * (softmax(zero_shot + product(x, ahead)) - target)
         slope = product(back, error) + np.float32(penalty) * ahead
         new = ahead - step * slope
         ahead, moved = new + momentum * (new - moved), new
@@ -170,11 +187,6 @@ def _largest_square(x: NDArray[Any]) -> float:
 def _pace(largest: float, smallest: float) -> tuple[np.float32, np.float32]:
     root = float(np.sqrt(smallest / largest))
     return np.float32(1 / largest), np.float32((1 - root) / (1 + root))
-
-
-def _zero_shot_factor(examples: Examples) -> float:
-    logits = examples.scale * product(examples.images, examples.texts.T)
-    return best_factor(np.asarray(logits, dtype=np.float32), examples.label_ids)[0]
 
 
 PRIOR: tuple[str, Settings] = ("prototypes", {"w": 1 / 3})  # what is taken where nothing speaks

@@ -20,8 +20,8 @@ from unseen.types import Doubles, Floats
 FOLDS = 5
 # The folds are drawn anew until so many answers were given, so that a few pictures decide nothing
 # by how they were divided.
-ANSWERS = 400
-REPEATS = 8  # at most
+ANSWERS = 240
+REPEATS = 6  # at most
 
 
 @dataclass(frozen=True, eq=False)
