@@ -363,8 +363,9 @@ def _answers(
                 "label_count": len(names),
                 "run": _manifest(classifier, adapted, comparison.kind, calibration.value),
             }
-            held_out = None if adapter.value is None else adapter.value.held_out
-            examples = example_digests(classifier.model, adapter.value, calibration.value)
+            taught = adapter.value or classifier.adapter
+            held_out = None if taught is None else taught.held_out
+            examples = example_digests(classifier.model, taught, calibration.value)
             about |= {} if held_out is None else {"held_out": held_out}
             yield _Combination(about, names, probabilities, thresholds, examples)
 
