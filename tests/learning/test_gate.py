@@ -96,3 +96,16 @@ def test_a_product_in_blocks_is_the_product(n: int, d: int, k: int) -> None:
     rng = np.random.default_rng(0)
     a, b = (rng.normal(size=shape).astype(np.float32) for shape in ((n, d), (d, k)))
     np.testing.assert_allclose(product(a, b), a.astype(float) @ b.astype(float), atol=2e-3)
+
+
+def test_in_their_span_products_are_the_same() -> None:
+    """Also where a picture is there twice, and where there are more pictures than dimensions."""
+    one = examples([0, 0, 1, 1, 2, 2], like=1, seed=0, d=40)
+    images = np.concatenate([one.images, one.images[:1]])
+    twice = Examples(images, np.append(one.label_ids, 0), one.texts, 50.0)
+    small = twice.in_their_span()
+    assert small.images.shape == (7, 7)
+    np.testing.assert_allclose(small.images @ small.images.T, images @ images.T, atol=1e-5)
+    np.testing.assert_allclose(small.images @ small.texts.T, images @ one.texts.T, atol=1e-5)
+    many = examples([0, 1] * 10, like=1, seed=0, d=5)
+    assert many.in_their_span() is many

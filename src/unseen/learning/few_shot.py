@@ -41,6 +41,7 @@ SMALL = 1e-4  # of a step, against the first, that ends it
 # many small products of a probe are cut into such blocks: threads that wait for one another make
 # them several times slower on a busy processor. Above the second number threads are worth it.
 ONE_THREAD, MANY_THREADS = 1 << 18, 1 << 25
+ALMOST_NOTHING = 1e-7  # keeps a matrix of products positive, where pictures are the same
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,18 @@ class Examples:
         return replace(self, images=self.images[chosen], label_ids=self.label_ids[chosen])
 
     def in_their_span(self) -> Examples:
-        """The same in the space that the examples span, which is small where they are few.
+        """The same in as many dimensions as there are examples, where these are fewer.
 
-        Products of examples with one another and with texts stay what they are.
+        Products of examples with one another and with texts stay what they are. By Cholesky's
+        factor of the examples' products; an SVD would do, and wait for threads of BLAS.
         """
-        u, s, axes = np.linalg.svd(self.images, full_matrices=False)
-        images, texts = u * s, self.texts @ axes.T
-        return replace(self, images=images.astype(np.float32), texts=texts.astype(np.float32))
+        n, d = self.images.shape
+        if n >= d:
+            return self
+        x = self.images.astype(np.float64)
+        factor = np.linalg.cholesky(x @ x.T + ALMOST_NOTHING * np.eye(n))
+        texts = np.linalg.solve(factor, x @ self.texts.T).T
+        return replace(self, images=factor.astype(np.float32), texts=texts.astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -179,7 +185,9 @@ def _largest_square(x: NDArray[Any]) -> float:
     v = x.sum(0)
     square = 0.0
     for _ in range(20):
-        v = (x @ (v / max(float(np.linalg.norm(v)), 1e-30))) @ x
+        # einsum, as BLAS would start threads for products with one vector, too.
+        along = np.einsum("nd,d->n", x, v / max(float(np.linalg.norm(v)), 1e-30))
+        v = np.einsum("nd,n->d", x, along)
         square = float(np.linalg.norm(v))
     return 1.1 * square
 
