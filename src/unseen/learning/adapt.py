@@ -300,10 +300,10 @@ def _validated(
 ) -> tuple[Choice, dict[str, Any]]:
     """The choice, and the facts of it: the best that each method reached, and the two tests."""
     before = Trial(ZERO_SHOT, {}, zero[held_out], examples.label_ids[held_out])
-    kept = Choice(ZERO_SHOT, {}, score)
+    unchanged = Choice(ZERO_SHOT, {}, score)
     labels_p = chance_of_labels(examples)
     if labels_p > LEVEL:
-        return kept, {"reason": "chance", "labels_p": labels_p, "tried": [before.facts()]}
+        return unchanged, {"reason": "chance", "labels_p": labels_p, "tried": [before.facts()]}
     trials = cross_validated(examples, held_out, seed, progress)
     gain_p = chance_of_gain(np.array([before.losses - trial.losses for trial in trials]))
     reason, trial = _gained(before, trials, gain_p)
@@ -313,7 +313,7 @@ def _validated(
     facts = {"reason": reason, "labels_p": labels_p, "gain_p": gain_p}
     facts["tried"] = [t.facts() for t in tried]
     if trial is before:
-        return kept, facts
+        return unchanged, facts
     fitted = fitted_score(trial.logits, trial.label_ids, score)
     # The rows of other labels' texts are as sure as zero-shot should have been.
     text_scale = fitted_score(before.logits, before.label_ids, score).scale / fitted.scale
