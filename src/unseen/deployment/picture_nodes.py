@@ -213,7 +213,7 @@ def _crop(ops: OnnxOperations, p: Preprocess, picture: Picture) -> Value:
     sides = list(zip((picture.height, picture.width), p.crop, strict=True))
     pixels = picture.pixels
     if p.exact is not None or p.cover is not None or (p.shortest or 0) >= max(p.crop):
-        spare = [size("Sub", side, kept) for side, kept in sides]
+        spare = [size("Sub", side, window) for side, window in sides]
         if p.exact is not None and any(e < c for e, c in zip(p.exact, p.crop, strict=True)):
             pixels, spare = _padded(ops, p, pixels, spare, 0)
     else:

@@ -166,7 +166,7 @@ def _facts(
 def _write(folder: Path, facts: dict[str, Any], runtime: Mapping[str, bytes]) -> None:
     text = json.dumps(facts, ensure_ascii=False, indent=1).encode()
     (folder / FACTS).write_bytes(text)
-    places = {
+    values = {
         "integrity": hashlib.sha256(text).hexdigest(),
         "policy": POLICY,
         "shell": json.dumps(SHELL),
@@ -174,8 +174,8 @@ def _write(folder: Path, facts: dict[str, Any], runtime: Mapping[str, bytes]) ->
     package = resources.files("unseen.deployment.web")
     for name in PAGE:
         content = package.joinpath(name).read_text("utf-8")
-        for place, value in places.items():
-            content = content.replace("{{" + place + "}}", value)
+        for key, value in values.items():
+            content = content.replace("{{" + key + "}}", value)
         (folder / name).write_bytes(content.encode())
     for name in SHARED:
         (folder / name).write_bytes(resources.files("unseen.pages").joinpath(name).read_bytes())

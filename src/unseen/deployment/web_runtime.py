@@ -55,17 +55,17 @@ def runtime_files(folder: Path | None = None) -> dict[str, bytes]:
     """
     if folder is not None:
         return _of_folder(folder)
-    kept = cache.build_folder(f"onnxruntime-web-{VERSION}", _fetched)
-    if not cache.verify(kept):
-        cache.discard(kept)
-        kept = cache.build_folder(f"onnxruntime-web-{VERSION}", _fetched)
-    return {name: (kept / name).read_bytes() for name in RUNTIME}
+    package = cache.build_folder(f"onnxruntime-web-{VERSION}", _fetched)
+    if not cache.verify(package):
+        cache.discard(package)
+        package = cache.build_folder(f"onnxruntime-web-{VERSION}", _fetched)
+    return {name: (package / name).read_bytes() for name in RUNTIME}
 
 
 def _of_folder(folder: Path) -> dict[str, bytes]:
-    for place in (folder, folder / "dist", folder / "package" / "dist"):
-        if all((place / name).is_file() for name in RUNTIME):
-            return {name: (place / name).read_bytes() for name in RUNTIME}
+    for location in (folder, folder / "dist", folder / "package" / "dist"):
+        if all((location / name).is_file() for name in RUNTIME):
+            return {name: (location / name).read_bytes() for name in RUNTIME}
     raise SourceError(
         f"{folder}: it does not have {' and '.join(RUNTIME)}; give the folder of the npm package "
         f"onnxruntime-web (npm pack onnxruntime-web@{VERSION}, then unpack it)."

@@ -162,7 +162,7 @@ def fit_adapter(
     more than chance explains, whichever was the best, and is right more often. Where that is not
     shown, a cautious method is taken if it loses less and is right more often; otherwise the
     adapter is zero-shot, and changes nothing. With one picture a label nothing can be held out:
-    docs/adapt.md says what is done then.
+    ``unseen help adapt`` says what is done then.
 
     Parameters
     ----------
