@@ -17,7 +17,8 @@ import unseen as library
 from cli.test_commands import ROOT, unseen
 from serving import serving
 from unseen.annotation.labelling import Labelling
-from unseen.annotation.training_set import NOTHING, NOTHING_FROM, training_set_of
+from unseen.annotation.pictures import NOTHING, NOTHING_FROM
+from unseen.annotation.training_set import training_set_of
 from unseen.cli.commands.distil import distil
 from unseen.learning.distil import classifier
 from unseen.learning.distil.training import Teaching

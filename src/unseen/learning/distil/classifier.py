@@ -26,9 +26,11 @@ from unseen.learning.distil.training_set import TrainingPicture, TrainingSet
 from unseen.models.families import distilled
 from unseen.models.families.distilled import Student
 from unseen.models.model import SMALL_BATCH
+from unseen.prediction.seen import EXAMPLES
 from unseen.results.manifest import now, versions
 from unseen.runtimes import onnx_file
 from unseen.system.cache import write_atomically
+from unseen.system.digest import file_chunks, sha256
 from unseen.types import Floats
 
 if TYPE_CHECKING:
@@ -218,7 +220,12 @@ def distil(
         "head": _head(choice, options.teaching),
         "seed": options.seed,
         "versions": versions(),
-        "figures": cards.figures(data, trial, np.array([p.audited for p in pictures])),
+        "figures": cards.figures(
+            data,
+            trial,
+            np.array([p.audited for p in pictures]),
+            np.array([p.seen for p in pictures]),
+        ),
         "labels": cards.counts(own_names, data),
         "untaught": [name for label_id, name in enumerate(names) if label_id not in taught],
         "pictures": {
@@ -227,6 +234,7 @@ def distil(
             "left_out": {**training_set.left_out, "could not be read": len(failed)},
         },
         "latency": None,
+        EXAMPLES: [digest for p in pictures if (digest := _digest(p)) is not None],
     }
     small = Student(
         own_names,
@@ -247,6 +255,18 @@ def distil(
         facts["latency"] = _latency(content, small, measure, sources, options.threads)
         content = distilled.to_bytes(replace(small, card=facts), parameters)
     return Distilled(content, facts | {"bytes": len(content)}, failed)
+
+
+def _digest(picture: TrainingPicture) -> str | None:
+    """What the picture is known by later; None of one in memory that is no file."""
+    if picture.digest is not None:
+        return picture.digest
+    source = picture.source
+    if isinstance(source, bytes):
+        return sha256([source]).hex()[:32]
+    if not isinstance(source, (str, Path)) or not Path(source).is_file():
+        return None
+    return sha256(file_chunks(Path(source))).hex()[:32]
 
 
 def _features(

@@ -115,11 +115,13 @@ def share(yes: NDArray[np.bool_]) -> dict[str, Any] | None:
     return {"right": int(yes.sum()), "of": len(yes), "low": round(low, 4), "high": round(high, 4)}
 
 
-def figures(data: TrainingData, trial: Trial, audited: NDArray[np.bool_]) -> dict[str, Any]:
+def figures(
+    data: TrainingData, trial: Trial, audited: NDArray[np.bool_], seen: NDArray[np.bool_]
+) -> dict[str, Any]:
     """How good the heads of a trial are on the pictures that were held out of them.
 
     `audited` (n,): reviewed pictures that were drawn at random from those that the teacher was sure
-    of.
+    of. `seen` (n,): those that the teacher had learnt from.
     """
     predicted, rows = trial.logits.argmax(1), trial.rows
     y_true, teacher = data.label_ids[rows], data.teacher[rows]
@@ -129,7 +131,8 @@ def figures(data: TrainingData, trial: Trial, audited: NDArray[np.bool_]) -> dic
         "held_out": len(rows),
         "agreement": share((predicted == by_teacher)[proposed]),
         "accuracy": share((predicted == y_true)[reviewed]),
-        "teacher_accuracy": share((by_teacher == y_true)[reviewed & proposed]),
+        "teacher_accuracy": share((by_teacher == y_true)[reviewed & proposed & ~seen[rows]]),
+        "seen": int((reviewed & proposed & seen[rows]).sum()),
         "drawn": share((predicted == y_true)[reviewed & audited[rows]]),
         "ece": None,
         "nll": None,

@@ -36,6 +36,10 @@ class TrainingPicture:
         Near-duplicates have the same, and are held out together; None is a group of its own.
     audited : bool
         Whether it was drawn at random for review, from those that the teacher was sure of.
+    seen : bool
+        Whether the teacher had learnt from it: then it says nothing of how good the teacher is.
+    digest : str, optional
+        The first 16 bytes of the SHA-256 of its file, in hex; by default it is computed.
     """
 
     source: Any
@@ -43,6 +47,8 @@ class TrainingPicture:
     label_id: int | None = None
     group: int | None = None
     audited: bool = False
+    seen: bool = False
+    digest: str | None = None
 
 
 @dataclass(frozen=True)
