@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lessons
-from lessons import NAMES, content, label_set, labelling, vectors
+from lessons import NAMES, content, label_set, labelling, misled, vectors
 from unseen.annotation.labelling import Labelling
 from unseen.annotation.pictures import NOTHING_FROM
 from unseen.annotation.progress_report import progress_of
@@ -19,14 +19,8 @@ from unseen.prediction.adapter import ZERO_SHOT
 TRUTH = [NAMES[i % 3] for i in range(90)]
 
 
-def misled(truth: list[str]) -> np.ndarray:
-    """Texts of the labels that stand near the pictures of the next one."""
-    middles = [vectors(truth)[[n == name for n in truth]].mean(0) for name in NAMES]
-    return lessons.unit(np.array([middles[1], middles[2], middles[0]]))
-
-
 def number(picture: object) -> int:
-    return int(picture.paths[0].removesuffix(".jpg"))  # type: ignore[attr-defined]
+    return int(picture.paths[0].removesuffix(".png"))  # type: ignore[attr-defined]
 
 
 def decide(made: Labelling, truth: list[str], count: int) -> None:

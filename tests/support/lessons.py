@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from unseen.annotation.labelling import Labelling
 from unseen.annotation.pictures import Proposal, pile_of
@@ -50,6 +51,19 @@ def content(number: int) -> bytes:
     return hashlib.sha256(str(number).encode()).digest()[:16]
 
 
+def drawn(folder: Path, number: int) -> bytes:
+    """A picture of one colour, like no other → its content."""
+    file = folder / f"{number}.png"
+    Image.new("RGB", (48, 32), (number * 47 % 256, number * 91 % 256, number)).save(file)
+    return hashlib.sha256(file.read_bytes()).digest()[:16]
+
+
+def misled(truth: Sequence[str]) -> np.ndarray:
+    """Texts of the labels that stand near the pictures of the next one."""
+    middles = [vectors(truth)[[n == name for n in truth]].mean(0) for name in NAMES]
+    return unit(np.array([middles[1], middles[2], middles[0]]))
+
+
 def labelling(
     folder: Path,
     pictures: np.ndarray,
@@ -58,15 +72,16 @@ def labelling(
     sure: float = 0.9,
     seen: frozenset[int] = frozenset(),
     options: dict[str, object] | None = None,
+    files: bool = False,
 ) -> Labelling:
-    """What the labels propose for pictures `0.jpg` and so on, of which there are no files."""
+    """What the labels propose for pictures `0.png` and so on; `files`: which are there."""
     names, probabilities, _ = label_probabilities(pictures, labels, Decision())
     proposals = [
         Proposal(
-            content(i),
-            (f"{i}.jpg",),
-            64,
-            64,
+            drawn(folder, i) if files else content(i),
+            (f"{i}.png",),
+            48,
+            32,
             pictures[i],
             row,
             pile_of(names[int(row.argmax())], float(row.max()), None, sure),

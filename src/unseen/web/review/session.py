@@ -97,7 +97,7 @@ class ReviewSession:
             "total": total,
             "left": max(0, readable - status.reviewed),
             **asdict(status),
-            "retrained": facts and {**facts, "text": str(Retraining(**facts))},
+            "retrained": _retrained(facts),
             "commands": self.commands(),
         }
 
@@ -198,6 +198,14 @@ class ReviewSession:
             open_scores[picture.id] = picture.score or 0.0
         else:
             open_scores.pop(picture.id, None)
+
+
+def _retrained(facts: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What was learnt from the answers, as the page gets it."""
+    if facts is None:
+        return None
+    retraining = Retraining(**facts)
+    return {**facts, "helps": retraining.helps, "text": str(retraining)}
 
 
 def verdict_of(picture: Picture) -> Verdict:
