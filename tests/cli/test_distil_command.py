@@ -27,7 +27,7 @@ from unseen.web.server.core.settings import Settings
 
 NAMES = ("castle", "cat", "cathedral", "fish", "pliers", "solar panel")
 OTHERS = ("dam", "hammer", "tower")  # of which the labels say nothing
-FAST = ("--side", "128", "--no-latency", "-q")
+FAST = ("--side", "128", "--no-latency", "-q", "--anyway")
 
 
 def truth(path: str) -> str:
@@ -181,7 +181,7 @@ def test_stopped_while_it_writes_it_leaves_nothing(
 
     monkeypatch.setattr(os, "fsync", stop)
     with pytest.raises((KeyboardInterrupt, typer.Abort)):
-        distil(photos, tmp_path / "half.onnx", side=128, latency=False, quiet=True)
+        distil(photos, tmp_path / "half.onnx", side=128, latency=False, anyway=True, quiet=True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -199,7 +199,7 @@ def test_a_picture_that_has_gone_is_named_and_the_rest_is_learnt_from(
 
 
 def test_the_latency_of_both_is_measured_in_turns(photos: Path, tmp_path: Path) -> None:
-    done = unseen("distil", photos, "-o", tmp_path / "a.onnx", "--side", "128", "--json")
+    done = unseen("distil", photos, "-o", tmp_path / "a.onnx", "--side", 128, "--json", "--anyway")
     latency = json.loads(done.stdout)["latency"]
     for what in ("net", "picture"):
         own, other = latency["student_ms"][what], latency["teacher_ms"][what]

@@ -12,6 +12,7 @@ import numpy as np
 
 from unseen.annotation.labelling import Labelling
 from unseen.annotation.pictures import ERROR, NOTHING, NOTHING_FROM, SURE, UNSURE, Picture
+from unseen.annotation.retrain import Retraining
 from unseen.classifier import Classifier, load
 from unseen.datasets.splits import NEAR, near_duplicates
 from unseen.errors import ModelError, UnseenError
@@ -72,7 +73,12 @@ def training_set_of(
                 picture.id,
             )
         )
-    return TrainingSet(training_pictures, names, (NOTHING,) if nothing else (), dict(left_out))
+    retrained = labelling.retrained
+    learnt = sum(picture.seen for picture in used)
+    if retrained is not None and Retraining(**retrained).helps:
+        learnt = retrained["answers"]
+    background = (NOTHING,) if nothing else ()
+    return TrainingSet(training_pictures, names, background, dict(left_out), learnt)
 
 
 def teacher_of(manifest: Mapping[str, Any], overrides: Mapping[str, Any]) -> Classifier:

@@ -205,7 +205,7 @@ def distil(
     failed = [(pictures[row].source, e) for row, e in enumerate(errors) if e is not None]
     pictures = [pictures[row] for row in readable]
     taught = _taught_label_ids(pictures, names)
-    data = _training_data(pictures, rows[readable], taught, options.teaching)
+    data = training_data(pictures, rows[readable], taught, options.teaching)
     trial_progress = None if progress is None else partial(progress, "folds")
     choice = training.choose(data, options.head, seed=options.seed)
     trial = training.tried(data, options.head, seed=options.seed, progress=trial_progress)
@@ -232,6 +232,7 @@ def distil(
             "reviewed": int(data.reviewed.sum()),
             "proposed": int((~data.reviewed).sum()),
             "left_out": {**training_set.left_out, "could not be read": len(failed)},
+            "learnt": training_set.learnt,
         },
         "latency": None,
         EXAMPLES: [digest for p in pictures if (digest := _digest(p)) is not None],
@@ -313,7 +314,7 @@ def _taught_label_ids(pictures: Sequence[TrainingPicture], names: Sequence[str])
     return sorted(label_ids)
 
 
-def _training_data(
+def training_data(
     pictures: Sequence[TrainingPicture], rows: Floats, taught: list[int], teaching: Teaching
 ) -> TrainingData:
     """The pictures as arrays, of the labels that are taught alone."""
