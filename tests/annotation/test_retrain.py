@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,20 @@ def test_labels_that_a_person_added_and_none_of_these(tmp_path: Path) -> None:
         assert scores.shape == (len(rest), len(made.answers))
         assert np.allclose(scores.sum(1), 1, atol=1e-3)
         assert made.answers == (*NAMES, "ibis", "unknown")
+
+
+def test_a_model_that_was_taught_its_labels_by_pictures(tmp_path: Path) -> None:
+    """It has no words for anything else: what a person added cannot be learnt."""
+    labels = replace(label_set(misled(TRUTH)), neutral=np.zeros((0, lessons.DIMENSION), np.float32))
+    with labelling(tmp_path, vectors(TRUTH), labels) as made:
+        made.add_label("ibis")
+        pictures = list(made.pictures())
+        for picture in pictures[:30]:
+            made.decide(picture.id, "label", TRUTH[number(picture)])
+        made.decide(pictures[30].id, "label", "ibis")
+        learnt = retrain(made)
+        assert learnt is not None and learnt.helps
+        assert (learnt.answers, learnt.decided) == (30, 31)
 
 
 def test_decisions_go_on_while_it_learns(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ better than the model's own, the model's own stand.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -36,7 +37,8 @@ FOLDS = 5
 SAME = 0.97  # the cosine from which two pictures show the same; less would join whole labels
 SHOTS = 64  # at most so many pictures of a label are learnt from, as `unseen adapt` does
 
-WRITTEN_AT_ONCE = 250  # proposals of a transaction
+WRITTEN_AT_ONCE = 100  # proposals of a transaction
+PAUSE = 0.002  # seconds between two, in which a decision gets its turn
 
 LabelIds = NDArray[np.int64]
 _Row = tuple[str, Floats, str]  # the id of a picture, the scores of its labels, and its pile
@@ -383,6 +385,7 @@ class _Job:
             self.check()
             self._check_manifest(manifest)
             self.labelling.update_proposals(proposals[start : start + WRITTEN_AT_ONCE])
+            time.sleep(PAUSE)  # a lock that is let go and taken at once is given to nobody else
 
     def _check_manifest(self, manifest: Mapping[str, Any]) -> None:
         """CancelledError where `unseen label` has proposed anew since."""

@@ -5,8 +5,6 @@ A picture is known by its content, the first 16 bytes of the SHA-256 of its file
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from unseen.models.model import Model
 from unseen.prediction.adapter import Adapter
 
@@ -14,7 +12,7 @@ EXAMPLES = "example_digests"  # the key in the facts of an adapter, and in the c
 
 
 def example_digests(model: Model, adapter: Adapter | None = None) -> frozenset[str]:
-    """The pictures that a model and its adapter have learnt from, as far as they say.
+    """The pictures that these have learnt from, as far as they say.
 
     Parameters
     ----------
@@ -27,34 +25,15 @@ def example_digests(model: Model, adapter: Adapter | None = None) -> frozenset[s
     -------
     frozenset of str
         Digests in hex.
-    """
-    facts = [model.card, {} if adapter is None else adapter.facts]
-    lists = [one.get(EXAMPLES) for one in facts]
-    return frozenset(digest for one in lists if isinstance(one, list) for digest in map(str, one))
-
-
-def seen(digests: Sequence[str], model: Model, adapter: Adapter | None = None) -> list[bool]:
-    """Which pictures a model, or its adapter, has learnt from.
-
-    Parameters
-    ----------
-    digests : sequence of str
-        Of n pictures, in hex.
-    model : Model
-        The model.
-    adapter : Adapter, optional
-        Its adapter.
-
-    Returns
-    -------
-    list of bool
-        One for each picture.
 
     Examples
     --------
     >>> import unseen
-    >>> seen(["00" * 16], unseen.load().model)
-    [False]
+    >>> from unseen.prediction.seen import example_digests
+    >>> example_digests(unseen.load().model)
+    frozenset()
     """
-    known = example_digests(model, adapter)
-    return [digest in known for digest in digests]
+    # An adapter that is zero-shot has no row: nothing of its examples is in its answers.
+    taught = {} if adapter is None or not len(adapter.rows) else adapter.facts
+    lists = [one.get(EXAMPLES) for one in (model.card, taught)]
+    return frozenset(digest for one in lists if isinstance(one, list) for digest in map(str, one))
