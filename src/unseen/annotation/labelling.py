@@ -221,11 +221,23 @@ class Labelling:
         return None if row is None else dict(json.loads(row[0]))
 
     def set_retrained(self, facts: dict[str, Any]) -> None:
-        """Store what was learnt from the answers: plain data for JSON."""
+        """Store what was learnt from the answers.
+
+        Parameters
+        ----------
+        facts : dict
+            Plain data for JSON.
+        """
         self._set_fact("retrained", facts)
 
     def extend_answers(self, names: Sequence[str]) -> None:
-        """Store the names of scores: `answers` as it was, and perhaps more behind them."""
+        """Store the names of scores.
+
+        Parameters
+        ----------
+        names : sequence of str
+            `answers` as it was, and perhaps more behind them.
+        """
         self._set_fact("asked", list(names))
 
     def _set_fact(self, name: str, value: Any) -> None:

@@ -245,19 +245,20 @@ def _adapted(
     # A label that is known by its pictures alone is none where they are all held out.
     has = np.isin(np.arange(len(lessons.labels.labels)), label_ids)
     names = [label.name for label in lessons.labels.labels]
-    keep = np.array([has[i] or name not in lessons.by_pictures for i, name in enumerate(names)])
+    in_part = np.array([has[i] or name not in lessons.by_pictures for i, name in enumerate(names)])
+    members = np.flatnonzero(in_part)
     if has.sum() < 2:
         return _Adapted(None, ZERO_SHOT)
     labels = lessons.labels
     part = replace(
         labels,
-        labels=tuple(label for label, kept in zip(labels.labels, keep, strict=True) if kept),
-        prompts=tuple(texts for texts, kept in zip(labels.prompts, keep, strict=True) if kept),
-        matrix=labels.matrix[keep],
+        labels=tuple(labels.labels[i] for i in members),
+        prompts=tuple(labels.prompts[i] for i in members),
+        matrix=labels.matrix[members],
     )
     adapter = fit_adapter(
         lessons.vectors[rows],
-        (np.cumsum(keep) - 1)[label_ids],
+        (np.cumsum(in_part) - 1)[label_ids],
         part,
         by_pictures=sorted({name for i, name in enumerate(names) if has[i]} & lessons.by_pictures),
         seed=seed,
