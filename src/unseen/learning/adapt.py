@@ -273,7 +273,8 @@ def _text_rows(labels: CompiledLabels, by_pictures: Iterable[str]) -> Floats:
     rows: Floats = labels.matrix.copy()
     if by_pictures and not len(labels.neutral):
         raise LabelError(f"{labels.model} was taught its labels by pictures: no by_pictures here.")
-    rows[[names.index(name) for name in by_pictures]] = labels.neutral.mean(0)
+    if by_pictures:
+        rows[[names.index(name) for name in by_pictures]] = labels.neutral.mean(0)
     return rows
 
 
