@@ -106,7 +106,7 @@ BODY["requestBody"]["content"]["application/octet-stream"] = {
 async def infer(request: Request) -> Any:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind.startswith("image/") or kind in BYTES:
-        picture = ImageInput("image 0", content=await request.body())
+        picture = ImageInput("image 0", content=request_parsing.body_of(request))
         return await _classify_by_default_set(request, picture)
     body, _ = await request_parsing.read(request, HuggingFaceRequest)
     nested = body.inputs if isinstance(body.inputs, Inputs) else None

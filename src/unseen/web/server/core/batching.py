@@ -88,13 +88,20 @@ class DynamicBatcher(Generic[T, R]):
         """
         return self.pending * self._seconds
 
-    def check(self, longest: float) -> None:
+    @property
+    def seconds(self) -> float:
+        """What one item takes, by the running mean; 0 where none was run."""
+        return self._seconds
+
+    def check(self, longest: float, least: int = 0) -> None:
         """Refuses new work while the queue is too long.
 
         Parameters
         ----------
         longest : float
             Seconds that an item may wait.
+        least : int
+            Items that may wait however long that takes.
 
         Raises
         ------
@@ -102,7 +109,8 @@ class DynamicBatcher(Generic[T, R]):
             503 with a Retry-After.
         """
         wait = self.wait()
-        if wait > longest and self.pending - self._running >= MIN_QUEUED:
+        queued = self.pending - self._running
+        if wait > longest and queued >= MIN_QUEUED and self.pending >= least:
             self._metrics.rejected.labels("queue").inc()
             raise overloaded(wait)
 

@@ -22,20 +22,29 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unseen.web.problems import ErrorBody, Problem, overloaded, problem_response, rfc9457
+from unseen.web.problems import (
+    OVERLOADED,
+    ErrorBody,
+    Problem,
+    overloaded,
+    problem_response,
+    rfc9457,
+)
 from unseen.web.security import RESPONSE_HEADERS, host_name, is_cross_site
 from unseen.web.server.core.logs import LOGGER
+from unseen.web.server.core.memory import give_back
 from unseen.web.server.core.metrics import Metrics
-from unseen.web.server.core.settings import ServerLimits
+from unseen.web.server.core.settings import PROBES, ServerLimits
 from unseen.web.server.http.keys import Keys
+from unseen.web.server.http.refusals import RefusalPace
 
 logger = logging.getLogger(LOGGER)
 
 METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
-PROBES = frozenset({"/healthz", "/readyz", "/metrics"})  # answered under any host name
 LOGGED_PATH_CHARS = 200  # of a path that has no route
 UPLOADS = ("multipart/form-data", "image/", "application/octet-stream")  # media types of bytes
 KEY_IN_BODY = re.compile(rb'"api_key"\s{0,8}:\s{0,8}("(?:[^"\\]|\\.){0,1000}")')
+RELEASED_BYTES = 64 * 1024 * 1024  # of bodies, after which memory is given back
 KEYS_IN_BODY = 8  # that are tried
 CLIENT_CLOSED = 499  # the status in the log where the client disconnected (as nginx has it)
 
@@ -48,7 +57,8 @@ class RouteRules:
     route: Callable[[Scope], str] = lambda scope: "other"
     runs_network: Callable[[str, str], bool] = lambda method, path: False
     key_in_body: Callable[[str], bool] = lambda path: False
-    public: Callable[[str, str], bool] = lambda method, path: False  # needs no key
+    public: Callable[[str, str], bool] = lambda method, path: False  # needs no key, and no model
+    wrong_method: Callable[[Scope], bool] = lambda scope: False  # will be a 405
 
 
 @dataclass
@@ -76,10 +86,13 @@ class ServerMiddleware:
         rules: RouteRules,
         hosts: frozenset[str] | None,
         origins: frozenset[str],
+        until_ready: Callable[[], Awaitable[None]],
         admit: Callable[[], None],
+        pace: RefusalPace,
     ) -> None:
         """`hosts`: the names by which clients may call this server; None: any. `origins`: of other
-        sites whose pages may send requests. `admit` raises the Problem of an overloaded server."""
+        sites whose pages may send requests. `until_ready` waits for the model; `admit` raises the
+        Problem of an overloaded server, which is sent when `pace` lets it."""
         self._app = app
         self._metrics = metrics
         self._limits = limits
@@ -87,8 +100,11 @@ class ServerMiddleware:
         self._rules = rules
         self._hosts = hosts
         self._origins = origins
+        self._until_ready = until_ready
         self._admit = admit
-        self._buffered = 0
+        self._pace = pace
+        self._buffered = 0  # bytes of bodies at present
+        self._released = 0  # and of those that are gone, since memory was given back
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -119,6 +135,8 @@ class ServerMiddleware:
             await self._handle(scope, receive, sending, record)
         except Problem as problem:
             record.error = problem.code
+            if problem.code == OVERLOADED:
+                await self._pace.wait()
             if not started:
                 response = problem_response(problem, self._rules.error_body(path))
                 with suppress(OSError):
@@ -144,22 +162,38 @@ class ServerMiddleware:
         if path not in PROBES:
             self._check_host(headers)
         self._check_origin(method, headers)
-        if self._rules.runs_network(method, path):
-            self._admit()
-        needs_key = bool(self._keys) and not self._rules.public(method, path)
+        public = self._rules.public(method, path)
+        needs_key = bool(self._keys) and not public
         in_body = needs_key and self._rules.key_in_body(path)
         if needs_key and not in_body:
-            record.key = self._key_name(key_of_headers(headers, scope["query_string"]))
+            key = key_of_headers(headers, scope["query_string"])
+            record.key = self._key_name(scope, key)
+        if not public:
+            await self._until_ready()
+        if self._rules.runs_network(method, path):
+            self._admit()
         uploads = not self._rules.key_in_body(path) and _is_upload(headers)
         body = await self._body(receive, headers, record, uploads=uploads)
         try:
             if in_body:
                 key = key_of_headers(headers, scope["query_string"])
-                record.key = self._key_name(self._known_key(body) if key is None else key)
-            scope["unseen.key"] = record.key
+                key = self._known_key(body) if key is None else key
+                record.key = self._key_name(scope, key)
+            scope["unseen.key"], scope["unseen.body"] = record.key, body
             await self._run(scope, receive, send, body)
         finally:
-            self._buffered -= len(body)
+            scope.pop("unseen.body", None)
+            self._release(len(body))
+            del body
+
+    def _release(self, size: int) -> None:
+        """Counts a body as gone. After large ones their memory is given back, when none is left."""
+        self._buffered -= size
+        self._released += size
+        if self._released > RELEASED_BYTES and self._buffered < RELEASED_BYTES / 8:
+            self._released = 0
+            loop = asyncio.get_running_loop()  # a little later, when what was made of them is gone
+            loop.call_later(1, loop.run_in_executor, None, give_back)
 
     def _check_host(self, headers: dict[bytes, bytes]) -> None:
         """A page of another site must not reach a server on loopback by a name of its own."""
@@ -184,9 +218,11 @@ class ServerMiddleware:
                 code="foreign_origin",
             )
 
-    def _key_name(self, key: str | None) -> str:
+    def _key_name(self, scope: Scope, key: str | None) -> str | None:
+        """Whose key it is. Problem 401 for none, or an unknown one; who asks for a method that a
+        path does not have is told that first, and needs none."""
         name = self._keys.name_of(key)
-        if name is None:
+        if name is None and not self._rules.wrong_method(scope):
             self._metrics.rejected.labels("key").inc()
             what = "missing API key" if key is None else "unknown API key"
             raise Problem(
@@ -233,7 +269,7 @@ class ServerMiddleware:
                 if not message.get("more_body", False):
                     break
         except BaseException:
-            self._buffered -= size
+            self._release(size)
             raise
         record.received = size
         self._metrics.stage_seconds.labels("receive").observe(time.perf_counter() - record.start)
@@ -289,6 +325,8 @@ class ServerMiddleware:
         route = self._rules.route(scope)
         self._metrics.requests.labels(route, record.method, str(record.status)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
+        if scope["path"] in PROBES:
+            return
         fields: dict[str, Any] = {
             "request": request_id,
             "method": record.method,
