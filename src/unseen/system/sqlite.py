@@ -113,8 +113,14 @@ class _Connection(sqlite3.Connection):
 
     name: str | None = None  # the file, and what it is
 
-    def cursor(self, *_: Any) -> Any:  # `execute` calls it, too
+    def cursor(self, *_: Any) -> Any:
         return super().cursor(_Cursor)
+
+    def execute(self, *arguments: Any) -> Any:
+        return self.cursor().execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> Any:
+        return self.cursor().executemany(*arguments)
 
 
 def _named(method: Callable[..., T]) -> Callable[..., T]:

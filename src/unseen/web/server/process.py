@@ -27,6 +27,7 @@ from unseen.system import cache
 from unseen.system.cpu import usable
 from unseen.web.server.connections import PROBE_CONNECTIONS, Connection, Waiting
 from unseen.web.server.core import logs
+from unseen.web.server.core.memory import return_large_blocks
 from unseen.web.server.core.settings import SHARED_METRICS, Settings
 
 if TYPE_CHECKING:
@@ -189,6 +190,7 @@ def _run_worker(
     from unseen.web.server.app import create_app  # noqa: PLC0415 - the supervisor loads no model
 
     logs.configure()
+    return_large_blocks()
     failures: list[bool] = []
 
     def failed() -> None:

@@ -7,6 +7,7 @@ workers share the file.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -161,8 +162,11 @@ class LabelStore:
             )
 
     def _shrink(self) -> None:
-        """Gives the space of deleted rows back to the disk."""
-        self._database.execute("PRAGMA incremental_vacuum").fetchall()
+        """Gives the space of deleted rows back to the disk, if nobody else reads just now."""
+        with suppress(sqlite3.Error):  # nothing depends on it; `execute` would free one page
+            self._database.executescript(
+                "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(PASSIVE);"
+            )
 
     def compiled(self, name: str, version: int) -> bytes | None:
         """The safetensors file of a version."""

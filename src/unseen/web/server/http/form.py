@@ -29,14 +29,14 @@ class Form:
     files: list[tuple[str, bytes | memoryview]] = field(default_factory=list)  # file name, content
 
 
-def read(content_type: str, body: bytes) -> Form:
+def read(content_type: str, body: bytearray) -> Form:
     """A form. Problem 400 for what is none, or has no end; 413 for too many parts.
 
     Parameters
     ----------
     content_type : str
         The header, which has the boundary and perhaps a charset.
-    body : bytes
+    body : bytearray
         All of it; the files of the form are views of it.
 
     Returns
@@ -57,7 +57,7 @@ def read(content_type: str, body: bytes) -> Form:
     return form
 
 
-def _parts(boundary: bytes, body: bytes) -> tuple[list[_Part], bool]:
+def _parts(boundary: bytes, body: bytearray) -> tuple[list[_Part], bool]:
     parts: list[_Part] = []
     header: list[bytes] = [b"", b""]
     ended = False

@@ -67,7 +67,7 @@ async def read(
     raise Problem(415, f"unknown content type {media_type!r}; send {allowed}.")
 
 
-def body_of(request: Request) -> bytes:
+def body_of(request: Request) -> bytearray:
     """The whole body, which the middleware has read already; no copy of it.
 
     Parameters
@@ -75,11 +75,11 @@ def body_of(request: Request) -> bytes:
     request : fastapi.Request
         The request.
     """
-    body: bytes = request.scope["unseen.body"]
+    body: bytearray = request.scope["unseen.body"]
     return body
 
 
-async def _read(body: bytes, read: Callable[[], T]) -> T:
+async def _read(body: bytearray, read: Callable[[], T]) -> T:
     if len(body) <= MANY_BYTES:
         return read()
     return await asyncio.get_running_loop().run_in_executor(None, read)
@@ -99,7 +99,7 @@ def _valid(model: type[M], data: Any) -> M:
         raise RequestValidationError(error.errors(include_url=False, include_input=False)) from None
 
 
-def _form(content_type: str, body: bytes, model: type[M]) -> tuple[M, list[ImageInput]]:
+def _form(content_type: str, body: bytearray, model: type[M]) -> tuple[M, list[ImageInput]]:
     fields = form.read(content_type, body)
     pictures = [
         ImageInput(_name(name, index), content=content)
