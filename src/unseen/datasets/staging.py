@@ -84,7 +84,7 @@ def unfinished(folder: Path) -> Path:
     for path in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
         if path.name.endswith(UNFINISHED) and is_stale(path):
             shutil.rmtree(path, ignore_errors=True)
-        elif path.name.endswith(REPLACED) and is_stale(path):
+        elif path.name.endswith(REPLACED) and folder.exists() and is_stale(path):
             with suppress(OSError):
                 _discard(path)
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}{UNFINISHED}")
@@ -122,7 +122,7 @@ def _discard(folder: Path) -> None:
     files = sorted(files_of(folder), key=lambda file: file[0] in lists)
     for name, size in files:
         if _is_recorded(recorded, name, size):
-            (folder / name).unlink()
+            (folder / name).unlink(missing_ok=True)  # another run may sweep, too
     for parent, _, _ in os.walk(folder, topdown=False):
         with suppress(OSError):
             Path(parent).rmdir()

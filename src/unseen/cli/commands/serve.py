@@ -81,7 +81,7 @@ def serve(
         float, typer.Option(min=0.0, help="Refuse work (503) that would wait longer than this, but")
     ] = 1.2,
     queue_pictures: Annotated[
-        int, typer.Option(min=1, help="let so many pictures wait however long that takes.")
+        int, typer.Option(min=1, help="let so many pictures wait, up to half a minute.")
     ] = 48,
     label_versions: Annotated[
         int, typer.Option(min=1, help="Versions that are kept of each label set.")

@@ -8,6 +8,7 @@ never waits, and under load batches are full because the queue is.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -93,7 +94,7 @@ class DynamicBatcher(Generic[T, R]):
         """What one item takes, by the running mean; 0 where none was run."""
         return self._seconds
 
-    def check(self, longest: float, least: int = 0) -> None:
+    def check(self, longest: float, least: int = 0, at_most: float = math.inf) -> None:
         """Refuses new work while the queue is too long.
 
         Parameters
@@ -101,7 +102,9 @@ class DynamicBatcher(Generic[T, R]):
         longest : float
             Seconds that an item may wait.
         least : int
-            Items that may wait however long that takes.
+            Items that may wait for longer than that.
+        at_most : float
+            Seconds that even these may wait.
 
         Raises
         ------
@@ -110,7 +113,8 @@ class DynamicBatcher(Generic[T, R]):
         """
         wait = self.wait()
         queued = self.pending - self._running
-        if wait > longest and queued >= MIN_QUEUED and self.pending >= least:
+        too_many = self.pending >= least or wait > at_most
+        if wait > longest and queued >= MIN_QUEUED and too_many:
             self._metrics.rejected.labels("queue").inc()
             raise overloaded(wait)
 

@@ -151,7 +151,8 @@ class Encoding:
     def admit(self) -> None:
         """Raises a Problem, at once, when too much waits already. Texts are checked later: they may
         be cached."""
-        self.images.check(self.limits.queue_seconds, self.limits.queue_pictures)
+        limits = self.limits  # what waits for half of a request's time may not be done in the rest
+        self.images.check(limits.queue_seconds, limits.queue_pictures, limits.seconds / 2)
 
     # pictures
 

@@ -97,7 +97,7 @@ def _parts(boundary: bytes, body: bytearray) -> tuple[list[_Part], bool]:
         },
     )
     try:
-        parser.write(body)
+        parser.write(body)  # type: ignore[arg-type]  # it takes any bytes
         parser.finalize()
     except FormParserError as error:
         raise _unreadable(str(error)) from None
