@@ -325,7 +325,7 @@ def ends(model: str, requests: list[bytes], number: int, workers: int) -> None:
     lost = asked = 0
     slowest = 0.0
     for _ in range(number):
-        with server(model, ["--workers", str(workers)]) as (port, pid):
+        with server(model, ["--workers", str(workers)], ended=True) as (port, pid):
             job = load.Job(port, requests[:8], clients=16, seconds=1.5)
             ending = subprocess.Popen(
                 [sys.executable, "-c", "import os, sys, time; time.sleep(1.2); "
@@ -460,8 +460,9 @@ def mixed_requests(paths: list[Path], searches: bool) -> list[bytes]:
 
 
 @contextmanager
-def server(model: str, more: list[str]) -> Iterator[tuple[int, int]]:
-    """`unseen serve` on a free port, warm → its port and process id."""
+def server(model: str, more: list[str], *, ended: bool = False) -> Iterator[tuple[int, int]]:
+    """`unseen serve` on a free port, warm → its port and process id. `ended`: it will have had its
+    signal inside."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with tempfile.TemporaryFile() as log:
@@ -471,7 +472,8 @@ def server(model: str, more: list[str]) -> Iterator[tuple[int, int]]:
             wait_until_ready(port, process)
             yield port, process.pid
         finally:
-            process.send_signal(signal.SIGTERM)
+            if not ended:
+                process.send_signal(signal.SIGTERM)
             status = process.wait(30)
             if status != 0:
                 log.seek(0)

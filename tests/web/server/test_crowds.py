@@ -23,9 +23,9 @@ from unseen.load_options import LoadOptions
 from unseen.web.problems import Problem
 from unseen.web.server.apis.schemas import PNG
 from unseen.web.server.core.metrics import Metrics
+from unseen.web.server.core.queues.sharing import SharedWork
+from unseen.web.server.core.queues.text_queue import TextQueue
 from unseen.web.server.core.settings import ServerLimits, Settings
-from unseen.web.server.core.sharing import SharedWork
-from unseen.web.server.core.text_queue import TextQueue
 from unseen.web.server.http.refusals import LEAST_RATE, RefusalPace
 
 ASK: dict[str, Any] = {"image": PNG, "labels": ["red", "blue"]}

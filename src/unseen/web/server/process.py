@@ -289,11 +289,11 @@ class _Supervisor:
             signal.signal(signal.SIGHUP, lambda *_: self._send(signal.SIGHUP))
         for _ in range(self._settings.workers):
             self._start()
-        told = False
+        announced = False
         while not self._ending:
             time.sleep(CHECK_SECONDS)
-            if not told and self._warm.is_set():
-                told = True
+            if not announced and self._warm.is_set():
+                announced = True
                 ready()
             for worker in [worker for worker in self._workers if not worker.is_alive()]:
                 self._workers.remove(worker)

@@ -27,12 +27,12 @@ from unseen.prediction.open_set import NOTHINGS, ReferenceSet, picture_of_nothin
 from unseen.system.cpu import usable
 from unseen.types import Floats
 from unseen.web.problems import Problem
-from unseen.web.server.core.batching import DynamicBatcher
 from unseen.web.server.core.image_input import ImageInput, content_of, embedding_of
 from unseen.web.server.core.metrics import Metrics
+from unseen.web.server.core.queues.batching import DynamicBatcher
+from unseen.web.server.core.queues.text_queue import TextQueue
 from unseen.web.server.core.remote import Fetcher
 from unseen.web.server.core.settings import Settings
-from unseen.web.server.core.text_queue import TextQueue
 
 T = TypeVar("T")
 Decoding = asyncio.Future[PictureArrays | UnseenError]

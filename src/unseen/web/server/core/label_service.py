@@ -23,7 +23,7 @@ from unseen.web.problems import Problem
 from unseen.web.server.core.encoding import Encoding, at_most, in_pool
 from unseen.web.server.core.label_sets import LabelStore, StoredSet
 from unseen.web.server.core.logs import LOGGER
-from unseen.web.server.core.sharing import SharedWork
+from unseen.web.server.core.queues.sharing import SharedWork
 
 logger = logging.getLogger(LOGGER)
 

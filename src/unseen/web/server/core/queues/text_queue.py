@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from unseen.system.lru import ByteLRU
 from unseen.types import Floats
 from unseen.web.problems import Problem, overloaded
-from unseen.web.server.core.batching import DynamicBatcher
 from unseen.web.server.core.metrics import Metrics
+from unseen.web.server.core.queues.batching import DynamicBatcher
+from unseen.web.server.core.queues.sharing import SharedWork
 from unseen.web.server.core.settings import ServerLimits
-from unseen.web.server.core.sharing import SharedWork
 
 TEXTS_AT_ONCE = 64  # texts in a batch
 TURN_SECONDS = 0.25  # of one request's texts before others have their turn
