@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import wraps
@@ -341,12 +342,21 @@ def _changed(annotation: Any, *, optional: bool = False, **changes: Any) -> Any:
     return Annotated[kind | None if optional else kind, option]
 
 
-def check_labels(labels: str | None, load_options: LoadOptions) -> None:
-    """LabelError, before a model is loaded, when nothing brings labels."""
+def check_labels(
+    labels: str | None, load_options: LoadOptions, sources: Sequence[str] = ()
+) -> None:
+    """LabelError, before a model is loaded, when nothing brings labels, or they went elsewhere."""
     brings_labels = load_options.adapter is not None or load_options.model.endswith(".onnx")
     if labels is None and not brings_labels:
         raise LabelError(
             "no labels were given; pass --labels cat,dog, or an --adapter that brings its own."
+        )
+    # `-l cat dog`, as other programs take lists: "dog" is then a source.
+    words = [source for source in sources if isinstance(source, str) and _is_word(source)]
+    if labels is not None and _is_word(labels) and 0 < len(words) < len(sources):
+        raise LabelError(
+            f"{words[0]!r} is neither a picture nor a folder; labels have commas between them: "
+            f"--labels {','.join([labels, *words])}"
         )
 
 
@@ -365,6 +375,11 @@ def clusters_argument(k: str) -> int | None:
     if k != AUTO and not (k.isascii() and k.isdecimal() and int(k) > 0):
         raise SourceError(f"--k is {k!r}; a number from 1 on, or auto.")
     return None if k == AUTO else int(k)
+
+
+def _is_word(given: str) -> bool:
+    """Whether this is a word or two, and no path, address or pattern."""
+    return re.fullmatch(r"[^\W\d_][\w '-]*", given) is not None and not Path(given).exists()
 
 
 def _is_file(given: str) -> bool:

@@ -24,7 +24,7 @@ from rich.progress import (
 from rich.text import Text
 
 from unseen.cli.output import named
-from unseen.errors import UnseenWarning
+from unseen.errors import LabelWarning, UnseenWarning
 
 if TYPE_CHECKING:
     from unseen.encoder import Encoded
@@ -199,3 +199,8 @@ def show_warnings_plainly() -> None:
 
     warnings.showwarning = show
     warnings.simplefilter("always", UnseenWarning)
+
+
+def hide_label_warnings() -> None:
+    """Labels are as they are: with --quiet nobody asks whether they were meant."""
+    warnings.simplefilter("ignore", LabelWarning)

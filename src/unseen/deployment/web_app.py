@@ -175,7 +175,7 @@ def _write(folder: Path, facts: dict[str, Any], runtime: Mapping[str, bytes]) ->
     for name in PAGE:
         content = package.joinpath(name).read_text("utf-8")
         for key, value in values.items():
-            content = content.rename("{{" + name + "}}", value)
+            content = content.replace("{{" + key + "}}", value)
         (folder / name).write_bytes(content.encode())
     for name in SHARED:
         (folder / name).write_bytes(resources.files("unseen.pages").joinpath(name).read_bytes())

@@ -27,6 +27,7 @@ from unseen.errors import ImageError, SourceError
 from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.images.rgb import ORIENTATION, SIDEWAYS, to_rgb, to_uint8, upright_rgb
 from unseen.sources.item import name_of, shortened
+from unseen.sources.local import local_path, no_such_file
 
 if TYPE_CHECKING:
     from unseen.types import AddressCheck, ImageLike
@@ -226,14 +227,14 @@ def _read(
     if isinstance(source, str):
         return _read_text(source, limits, name, check_address)
     if isinstance(source, os.PathLike):
-        return _read_file(Path(source), limits, name)
+        return _read_file(Path(local_path(os.fspath(source))), limits, name)
     if hasattr(source, "read"):
         content = source.read(limits.max_bytes + 1)
         if not isinstance(content, bytes):
             raise ImageError(f"{name}: open the file in binary mode ('rb'); it gave text.")
         return _check_bytes(content, limits, name)
     raise SourceError(
-        f"a {type(source).__name__} is not a picture; give a path, a URL, bytes, a file object, a "
+        f"{type(source).__name__} is not a picture; give a path, a URL, bytes, a file object, a "
         "PIL image or a numpy array."
     )
 
@@ -254,16 +255,17 @@ def _read_text(
         )
     if scheme.startswith("data:"):
         return _check_bytes(from_data_uri(source, name), limits, name)
+    path = local_path(source)
     try:
-        is_file = 0 < len(source) < 4096 and Path(source).exists()
+        is_file = 0 < len(path) < 4096 and Path(path).exists()
     except ValueError:  # a null byte
         is_file = False
     if is_file:
-        return _read_file(Path(source), limits, name)
+        return _read_file(Path(path), limits, name)
     content = from_base64(source)
     if content is not None and content.startswith(SIGNATURES):
         return _check_bytes(content, limits, name)
-    raise SourceError(f"{shortened(source)!r}: there is no such file.")
+    raise no_such_file(source)
 
 
 def _read_file(path: Path, limits: Limits, name: str) -> bytes | memoryview:

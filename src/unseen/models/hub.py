@@ -174,10 +174,12 @@ def _download(name: str, revision: str | None) -> Path:
                 f"{at}: its files cannot be kept: {error.filename}: {error.strerror}. Make "
                 "room, or set HF_HOME to another folder."
             ) from None
+        similar = [] if catalog.find(name) else catalog.suggest(name)
+        slip = f" is not a known model; did you mean {' or '.join(similar)}? It" if similar else ""
         raise ModelError(
-            f"{at} is not a folder here, was not downloaded before, and the hub does not give it "
-            f"({_reason(error)}): connect and try again, set HF_HOME to where it was downloaded, "
-            "or give the folder that holds it."
+            f"{at}{slip} is not a folder here, was not downloaded before, and the hub does not "
+            f"give it ({_reason(error)}): connect and try again, set HF_HOME to where it was "
+            "downloaded, or give the folder that holds it."
         ) from None
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from unseen.sources.files import image_files, is_folder_or_glob, no_images
 from unseen.sources.item import Source, name_of
+from unseen.sources.local import local_path
 from unseen.sources.registry import reader_of
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def _is_iterable_of_sources(sources: Any) -> TypeGuard[Iterable[Any]]:
 def _expand_source(source: Any, index: int) -> Iterator[Source]:
     if isinstance(source, Source):
         return iter([source])
+    if isinstance(source, str):
+        source = local_path(source)
     reader = reader_of(source)
     if reader is not None:  # first: an address with a scheme may look like a glob
         return _nonempty(reader.read(source), source)

@@ -69,7 +69,7 @@ def classify(
         raise LabelError("--transductive cannot be combined with --multi.")
     if transductive and label_options.calibration is not None:
         raise LabelError("--transductive cannot be combined with --calibration.")
-    options.check_labels(label_options.labels, load_options)
+    options.check_labels(label_options.labels, load_options, sources)
     target = Target.of(as_json=as_json, jsonl=jsonl, csv=csv, output=output)
     target.check(resume=resume, overwrite=overwrite)
     total = count(sources)

@@ -101,7 +101,7 @@ def evaluate(
     """unseen eval sorted/ -m builtin -m openai/clip-vit-base-patch32
 
     How often models, templates and label files are right on pictures whose labels are known, with
-    95 % intervals, compared in one table. docs/eval.md says what each figure is.
+    95 % intervals, compared in one table. What each figure is: unseen help eval.
     """
     # They load what computes, which --help must not wait for.
     from unseen.evaluation.evaluation import Comparison, choices, compare, known_metrics  # noqa: PLC0415

@@ -34,7 +34,7 @@ def group() -> None:
     """unseen index photos/ -m fast
 
     Look at each picture of a folder once; from then on classify, search and the like open no image
-    file. What an index holds: docs/index.md.
+    file. What an index holds: unseen help index.
     """
 
 

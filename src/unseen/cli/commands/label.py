@@ -28,7 +28,7 @@ def group() -> None:
     """unseen label photos/ -l labels.txt
 
     Label a folder: a model proposes, a person reviews what is doubtful, and the result is exported
-    as a data set. The pictures are not changed. More: docs/label.md.
+    as a data set. The pictures are not changed. More: unseen help label.
     """
 
 
