@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-LEAST_RATE = 200.0  # refusals a second, at least: at 0.3 ms each a sixteenth of a core
-OVERLOAD = 3.0  # times what can be answered: so much is refused without a wait
-LONGEST = 1.0  # seconds, as Retry-After is at least
+LEAST_RATE = 20.0  # refusals a second, at least
+OVERLOAD = 4.0  # for each picture that can be answered: at 0.4 ms each a twentieth of its time
+LONGEST = 5.0  # seconds that one is held
 UNNOTICED = 0.02  # seconds that are not worth a wait
 
 
