@@ -23,7 +23,7 @@ from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import UNKNOWN
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.decision import Decision
-from unseen.prediction.predict import label_probabilities, predict_encoded
+from unseen.prediction.predict import label_probabilities, predict_encoded, warn_undecided
 from unseen.prediction.prediction import Prediction
 from unseen.results.manifest import manifest
 
@@ -89,6 +89,7 @@ def propose(
     thresholds = {label.name: label.threshold for label in labels.labels}
     names = [name for name in answers if name != UNKNOWN]
     single = replace(decision, top_k=1, min_score=None)
+    warn_undecided(labels, single)
 
     def proposals() -> Iterator[Proposal]:
         rest = chain([first], contents)
