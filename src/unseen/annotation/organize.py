@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from unseen.errors import SourceError
 from unseen.results.manifest import manifest, write_ended
 from unseen.results.summary import Progress, RunSummary, no_progress
+from unseen.sources.expand import left_out
+from unseen.system.regular_file import read_text
 
 if TYPE_CHECKING:  # the command line starts without them
     from unseen.classifier import Classifier
@@ -89,6 +91,16 @@ class Organized(Filing):
     """
 
     summary: RunSummary
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON.
+
+        Returns
+        -------
+        dict
+            The steps, and what the run came to.
+        """
+        return {**super().to_dict(), "summary": self.summary.to_dict()}
 
 
 def organize(
@@ -166,6 +178,7 @@ def organize(
     if encoded is None:
         encoded = classifier.encoder.stream_images(str(folder), batch_size=batch_size)
     summary = RunSummary()
+    summary.left_out = left_out(str(folder))
     started = time.perf_counter()
 
     def files() -> Iterator[tuple[Path, str]]:
@@ -173,6 +186,8 @@ def organize(
         stream = classifier.predictions(iter(encoded), compiled, decision, batch_size=batch_size)
         for prediction in stream:
             summary.count(prediction.source, prediction.error)
+            if prediction.ok:
+                summary.answer(prediction.label)
             progress(summary)
             if prediction.label is not None:
                 yield Path(prediction.source), prediction.label
@@ -181,6 +196,7 @@ def organize(
     summary.seconds = time.perf_counter() - started
     summary.complete = True
     if filing.undo is not None:
+        facts["summary"] = summary.to_dict()
         write_ended(filing.undo, facts, summary.pictures, summary.errors)
     return Organized(filing.steps, filing.undo, filing.into, how, summary)
 
@@ -253,7 +269,7 @@ def take_back(undo: Path) -> Iterator[tuple[Step, bool]]:
     nothing has taken its place.
     """
     try:
-        lines = undo.read_text("utf-8").splitlines()
+        lines = read_text(undo).splitlines()
         steps = [Step(**json.loads(line)) for line in lines]
     except (OSError, ValueError, TypeError) as error:
         raise SourceError(f"{undo}: not an undo file ({error}).") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from typing import Annotated, Any, get_args
 import typer
 
 from unseen.errors import LabelError, ModelError, SourceError
+from unseen.images.limits import DEFAULT_LIMITS
 from unseen.labels.templates import templates
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
+from unseen.sources.item import Source
 
 
 def _here_or_at_the_root(context: typer.Context, value: bool) -> bool:
@@ -23,8 +26,26 @@ def _here_or_at_the_root(context: typer.Context, value: bool) -> bool:
     return value or bool(context.find_root().params.get("quiet"))
 
 
+def _with_standard_input(sources: list[str]) -> list[Any]:
+    """`-` among the sources is one picture, read now: a thread that waits cannot be ended."""
+    if "-" not in sources:
+        return sources
+    if sources.count("-") > 1:
+        raise SourceError("standard input is one picture; give - once.")
+    if sys.stdin.isatty():
+        raise SourceError("standard input is a terminal; send a picture: unseen classify - < a.jpg")
+    content = sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1)
+    return [Source("-", content) if source == "-" else source for source in sources]
+
+
 Id = Annotated[str, typer.Argument(metavar="ID", help="A hub id or a short name.")]
-Sources = Annotated[list[str], typer.Argument(help="Pictures, folders, globs, zip files or URLs.")]
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        callback=_with_standard_input,
+        help="Pictures, folders, globs, zip files or URLs; - is a picture on standard input.",
+    ),
+]
 LabelsOrAdapters = Annotated[
     str | None,
     typer.Option(
@@ -115,6 +136,12 @@ Quiet = Annotated[
 # `main` looks for it; it stands here so that it may stand after a command as well.
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Print0 = Annotated[
+    bool,
+    typer.Option(
+        "--print0", "-0", help="Only paths, as they are, each with a NUL behind it: for xargs -0."
+    ),
+]
 OutFile = Annotated[Path, typer.Option("--output", "-o", help="The file to write.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output file.")]
 AUTO = "auto"

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from unseen.errors import LabelError, LabelWarning
 from unseen.labels import spelling
+from unseen.system.regular_file import read_text
 
 # First cells of a file that were meant as a header, most likely.
 HEADERS = ("labels", "class", "classes", "class_name", "classname", "category", "name", "names")
@@ -57,7 +58,7 @@ def read(path: Path) -> Any:
             f"{path}: label files end in {', '.join(READERS)}, not {path.suffix or 'nothing'}."
         )
     try:
-        text = path.read_text("utf-8-sig")  # spreadsheets write a byte-order mark
+        text = read_text(path, "utf-8-sig")  # spreadsheets write a byte-order mark
     except FileNotFoundError:
         raise LabelError(f"{path}: there is no such label file.") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.errors import ModelError
+from unseen.system.regular_file import read_text
 
 # Bytes of a config. Those that were published have less than 100 kB.
 LARGEST_CONFIG = 1 << 22
@@ -132,7 +133,7 @@ def read_json(path: Path, largest: int = LARGEST_CONFIG) -> Any:
         size = path.stat().st_size
         if size > largest:
             raise ModelError(f"{path}: it has {size} bytes; at most {largest} are read.")
-        return json.loads(path.read_bytes().decode("utf-8"))
+        return json.loads(read_text(path))
     except FileNotFoundError:
         raise
     except RecursionError:

@@ -15,6 +15,7 @@ from pathlib import Path
 from unseen.errors import ModelError, UnseenWarning
 from unseen.models import catalog, families
 from unseen.models.checkpoint import FACTS, HF_CONFIG, OPEN_CLIP_CONFIG, WEIGHTS, Checkpoint
+from unseen.system.regular_file import read_text
 
 BUILTIN = "builtin"
 BUILTIN_FOLDER = Path(__file__).parent.parent / "data" / "builtin"
@@ -80,7 +81,7 @@ def config_file(folder: Path) -> str:
 def _is_supported(config: Path) -> bool:
     """Whether a config.json is transformers', and of a family in the registry."""
     try:
-        model_type = json.loads(config.read_text("utf-8")).get("model_type")
+        model_type = json.loads(read_text(config)).get("model_type")
     except (OSError, ValueError, AttributeError, RecursionError):
         return False
     return families.of_model_type(model_type) is not None

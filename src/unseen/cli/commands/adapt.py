@@ -82,6 +82,7 @@ def adapt(
         )
     with writing(output):
         adapter.save(output)
+    makers["left_out"] = progress.say_left_out(str(examples), quiet)
     write_ended(output, makers, summary.pictures, summary.errors)
     size = output.stat().st_size
     if as_json:

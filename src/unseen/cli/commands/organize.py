@@ -14,6 +14,7 @@ from unseen.cli import options, progress
 from unseen.cli.commands.index import as_indexed
 from unseen.cli.label_options import compile_labels, load_calibration
 from unseen.cli.options import NO_LABEL_OPTIONS, LabelOptions
+from unseen.cli.output import shown, write_paths, write_paths0
 from unseen.errors import SourceError
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.sources.expand import count
@@ -43,6 +44,7 @@ def organize(
     given: frozenset[str] = frozenset(),
     batch_size: options.BatchSize = None,
     as_json: options.AsJson = False,
+    print0: options.Print0 = False,
     quiet: options.Quiet = False,
 ) -> None:
     """unseen organize photos/ -l cat,dog --into sorted/ --dry-run
@@ -86,16 +88,18 @@ def organize(
             batch_size=batch_size,
             progress=counter.show,
         )
-    show(organized, as_json=as_json, quiet=quiet)
-    progress.end(organized.summary, "")
+    show(organized, as_json=as_json, print0=print0, quiet=quiet)
+    progress.end(organized.summary, "", closing=not quiet)
 
 
-def show(filing: Filing, *, as_json: bool, quiet: bool) -> None:
-    """What was done, or, without an undo file, would be."""
+def show(filing: Filing, *, as_json: bool, print0: bool, quiet: bool) -> None:
+    """What was done, or, without an undo file, would be; `print0`: each file and its new place."""
     if as_json:
         typer.echo(json.dumps(filing.to_dict(), indent=1))
+    elif print0:
+        write_paths0(path for step in filing.steps for path in (step.source, step.target))
     elif filing.undo is not None:
         if not quiet:
             progress.say(str(filing))
-    elif filing.steps:
-        typer.echo(filing)
+    else:
+        write_paths(f"{shown(step.source)} -> {shown(step.target)}" for step in filing.steps)
