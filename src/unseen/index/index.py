@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from unseen.classifier import Classifier
 from unseen.encoder import Encoder
 from unseen.errors import SourceError, StoreError
@@ -22,6 +20,7 @@ from unseen.index.update import Progress, Report, key_of, update
 from unseen.index.view import IndexView
 from unseen.load_options import LoadOptions
 from unseen.sources.files import image_files
+from unseen.system.locks import locked
 from unseen.system.sqlite import transaction
 
 
@@ -172,7 +171,7 @@ class Index:
         if not self.writable:
             raise StoreError(f"{self.folder}: cannot be written: it is read-only.")
         try:
-            with FileLock(self.folder / "update.lock"):
+            with locked(self.folder / "update.lock", str(self.folder / FILE)):
                 return update(
                     self.database,
                     model_rows.add_row(self.database, encoder),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from unseen.errors import MissingExtraError, SourceError
 from unseen.results.manifest import manifest, write_ended
-from unseen.results.result_file import check_output
+from unseen.results.result_file import check_output, writing_alone
 from unseen.results.summary import Progress, RunSummary, no_progress
 from unseen.system.cache import replacing, write_atomically
 
@@ -110,7 +110,7 @@ def embed(
     started = time.perf_counter()
     interrupt = None
     progress(summary)
-    with writing_vectors(path, model.dimension, facts) as file:
+    with writing_alone(path), writing_vectors(path, model.dimension, facts) as file:
         try:
             for encoded in stream:
                 error = None if encoded.error is None else str(encoded.error)

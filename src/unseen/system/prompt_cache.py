@@ -10,10 +10,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from unseen.errors import UnseenWarning
 from unseen.system.cache import home
+from unseen.system.locks import locked
 from unseen.types import Floats
 
 SQL_VARIABLES = 900  # prompts in one query: SQLite before 3.32 takes 999
@@ -55,7 +55,7 @@ class VectorCache:
     @contextmanager
     def lock(self, model: str) -> Iterator[None]:
         """Held while new prompts of `model` are encoded: another process waits and finds them."""
-        with FileLock(home() / f".prompts-{model}.lock"):
+        with locked(home() / f".prompts-{model}.lock", f"the prompts in {self._path}"):
             yield
 
     @property
@@ -85,7 +85,7 @@ class VectorCache:
             warnings.warn(f"{self._path}: {error}; {action}.", UnseenWarning, stacklevel=4)
 
     def _discard(self) -> None:
-        with FileLock(home() / ".prompts.lock"):
+        with locked(home() / ".prompts.lock", str(self._path)):
             if self._healthy():
                 return  # another process has made it again by now
             for suffix in ("-wal", "-shm", ""):  # never a new file beside an old log
