@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import unseen
-from unseen.annotation.organize import Filing, take_back
+from unseen.annotation.organize import Filing, check_into, take_back
 from unseen.cli import options, progress
 from unseen.cli.commands.index import as_indexed
 from unseen.cli.label_options import compile_labels, load_calibration
@@ -61,6 +61,8 @@ def organize(
         )
     if reader_of(str(folder)) is not None:
         raise SourceError(f"{folder}: organize takes a folder of files; unpack this one first.")
+    if not dry_run:
+        check_into(into)
     from unseen.index.stored import embeddings_of  # noqa: PLC0415 - it loads what computes
 
     options.check_labels(label_options.labels, load_options)
@@ -71,7 +73,7 @@ def organize(
     with progress.pictures(quiet) as report:
         encoded = embeddings_of(folder, classifier.encoder, batch_size=batch_size, progress=report)
     how = "move" if move else "link" if link else "copy"
-    with progress.counting(count(str(folder)), quiet) as counter:
+    with progress.counting(count(str(folder)), quiet) as counter, counter.interruptible():
         organized = unseen.organize(
             classifier,
             folder,
@@ -86,16 +88,19 @@ def organize(
             batch_size=batch_size,
             progress=counter.show,
         )
-    show(organized, as_json=as_json, quiet=quiet)
-    progress.end(organized.summary, "")
+    summary = counter.finished()
+    if summary.complete:
+        show(organized, as_json=as_json, quiet=quiet)
+    started = summary.path is not None and summary.path.exists()
+    undoing = f"; undo what was done: unseen organize --undo {summary.path}" if started else ""
+    progress.end(summary, f"{summary.pictures} pictures looked at{undoing}")
 
 
 def show(filing: Filing, *, as_json: bool, quiet: bool) -> None:
     """What was done, or, without an undo file, would be."""
     if as_json:
         typer.echo(json.dumps(filing.to_dict(), indent=1))
-    elif filing.undo is not None:
-        if not quiet:
-            progress.say(str(filing))
-    elif filing.steps:
+    elif filing.steps and filing.undo is None:
         typer.echo(filing)
+    elif not quiet:
+        progress.say(str(filing))
