@@ -11,11 +11,14 @@ Importing this loads nothing heavy: a name is imported when it is first used.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+
+TYPE_CHECKING = False  # type checkers take it for true; to import `typing` would take longest
 
 # A public name is a row of `_MODULES`, and a line here for type checkers; a test compares the two.
 # A name must not be that of a module of this package: importing the module would hide it.
 if TYPE_CHECKING:
+    from typing import Any
+
     from unseen.annotation.labelling import Labelling as Labelling
     from unseen.annotation.organize import Organized as Organized
     from unseen.annotation.organize import organize as organize

@@ -480,13 +480,20 @@ def stream(
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
     # A network that takes few at once needs no fewer threads to feed it.
     workers = min(usable(), max(batch_size, LARGE_BATCH))
-    with ThreadPoolExecutor(workers, thread_name_prefix="unseen-decode") as pool:
-        decoded = _ahead(pool, decode, items, batch_size + workers)
+    decoders = ThreadPoolExecutor(workers, thread_name_prefix="unseen-decode")
+    # Its own thread, so that Ctrl-C is heard while the network runs, which may take seconds.
+    network = ThreadPoolExecutor(1, thread_name_prefix="unseen-encode")
+    try:
+        decoded = _ahead(decoders, decode, items, batch_size + workers)
         while batch := list(islice(decoded, batch_size)):
             pixels = [result for _, result in batch if isinstance(result, (np.ndarray, tuple))]
-            rows = iter(encode(pixels) if pixels else ())
+            rows = iter(network.submit(encode, pixels).result() if pixels else ())
             for item, result in batch:
                 yield item, next(rows) if isinstance(result, (np.ndarray, tuple)) else result
+    finally:
+        # Without waiting: where this is stopped, a picture may never come.
+        for pool in (decoders, network):
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def batches_of_like_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:

@@ -7,10 +7,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -37,6 +36,7 @@ from unseen.cli.commands.organize import organize
 from unseen.cli.commands.search import search
 from unseen.cli.commands.serve import keys, serve
 from unseen.cli.commands.verify import verify
+from unseen.cli.interruption import interruption
 from unseen.cli.options import Command
 from unseen.cli.output import forget_stdout
 from unseen.errors import UnseenError
@@ -131,25 +131,25 @@ def main() -> None:
     if not sys.stderr.isatty() or quiet:
         # The hub's own bars, for downloads; it reads this once, when it is imported.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    interrupts: list[int] = []
-
-    def interrupt(number: int, frame: Any) -> NoReturn:
-        interrupts.append(number)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, interrupt)
+    interruption.watch()
     try:
         app()
     except UnseenError as error:
+        if interruption.seen:  # met on the way out
+            interruption.leave()
         if "--debug" in sys.argv:
             traceback.print_exc()
         else:
             progress.say(f"error: {error}")
         forget_stdout()
         sys.exit(2)
-    except KeyboardInterrupt:  # before a command has begun; later typer sees to it
-        sys.exit(130)
+    except SystemExit:
+        if interruption.seen:  # typer has made this of a KeyboardInterrupt
+            interruption.leave()
+        raise
+    except KeyboardInterrupt:  # before a command has begun
+        interruption.leave()
     except Exception:
-        if not interrupts or "--debug" in sys.argv:
+        if not interruption.seen or "--debug" in sys.argv:
             raise  # a bug: its traceback is wanted
-        sys.exit(130)  # a library that was being loaded turned Ctrl-C into an error of its own
+        interruption.leave()  # a library that was being loaded made an error of its own of Ctrl-C

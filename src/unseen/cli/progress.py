@@ -23,6 +23,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from unseen.cli.interruption import interruption
 from unseen.cli.output import named
 from unseen.errors import UnseenWarning
 
@@ -53,6 +54,7 @@ class Counter:
 
     def picture(self, ok: bool) -> None:
         self.done += 1
+        interruption.count(self.done)
         self.failed += not ok
         errors = f"{self.failed} failed" if self.failed else ""
         self._progress.update(self._task, advance=1, errors=errors)
@@ -61,6 +63,7 @@ class Counter:
         """What a function of the library reports; failures without a row are named."""
         self.summary = summary
         self.done, self.failed = summary.pictures, summary.errors
+        interruption.count(self.done)
         total = None if self._total is None else max(self._total - summary.earlier, 0)
         errors = f"{self.failed} failed" if self.failed else ""
         self._progress.update(self._task, completed=self.done, total=total, errors=errors)
@@ -131,6 +134,8 @@ def _late(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
         def show(done: int, total: int) -> None:
             if not task:
                 task.append(progress.add_task(what, total=total, errors=""))
+            if what == "pictures":
+                interruption.count(done)
             progress.update(task[0], completed=done)
 
         yield show
@@ -145,6 +150,8 @@ def stages(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
         def show(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
                 tasks[stage] = progress.add_task(stage, total=total, errors="")
+            if stage == "pictures":
+                interruption.count(done)
             progress.update(tasks[stage], completed=done, total=total)
 
         yield show
@@ -167,6 +174,7 @@ def end(summary: RunSummary, state: str) -> None:
     """
     if not summary.complete:
         say(f"stopped: {state}.")
+        interruption.explained = True
     if summary.errors:
         say(f"{summary.errors} of {summary.pictures} pictures could not be read.")
     if not summary.complete or summary.errors:

@@ -14,6 +14,7 @@ import typer
 import unseen
 from unseen.cli import options, progress
 from unseen.cli.command_group import defaulting
+from unseen.cli.interruption import interruption
 from unseen.errors import StoreError
 from unseen.index.location import find
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
@@ -65,6 +66,7 @@ def update(
                     report = index.update(encoder, only or (), batch_size=batch_size, progress=show)
             except KeyboardInterrupt:
                 progress.say("stopped: what was looked at is kept; run it again to go on.")
+                interruption.explained = True
                 raise typer.Exit(130) from None
             if as_json:
                 typer.echo(json.dumps(asdict(report)))
@@ -75,6 +77,7 @@ def update(
             try:
                 time.sleep(WATCH_SECONDS)
             except KeyboardInterrupt:
+                interruption.explained = True  # it had nothing left to do
                 raise typer.Exit(130) from None
 
 
