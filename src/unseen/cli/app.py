@@ -91,6 +91,26 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+# Which commands have options of `options.PROCESS`: those that look for an index, and those that
+# encode pictures.
+TABLES = {
+    "index_file": (
+        "classify", "organize", "search", "similar", "duplicates", "clusters", "map", "adapt",
+        "eval", "calibrate", "index update", "index info", "index prune", "index export",
+        "label propose", "labels doctor",
+    ),
+    "no_cache": (
+        "classify", "organize", "embed", "adapt", "eval", "calibrate", "index update",
+        "label propose", "labels doctor",
+    ),
+}  # fmt: skip
+
+
+def _completed(name: str, command: Command) -> Command:
+    more = [option for option, names in TABLES.items() if name in names]
+    return options.takes_process_options(command, *more)
+
+
 for commands in COMMANDS.values():
     for name, (command, line) in commands.items():
         if isinstance(command, typer.Typer):
@@ -98,9 +118,10 @@ for commands in COMMANDS.values():
             for registered in command.registered_commands:
                 registered.cls = PlainCommand
                 if command is not keys and registered.callback is not None:
-                    registered.callback = options.takes_debug(registered.callback)
+                    inner = registered.name or registered.callback.__name__
+                    registered.callback = _completed(f"{name} {inner}", registered.callback)
         else:
-            app.command(name, cls=PlainCommand, short_help=line)(options.takes_debug(command))
+            app.command(name, cls=PlainCommand, short_help=line)(_completed(name, command))
 
 
 def _version(value: bool) -> None:

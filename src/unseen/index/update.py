@@ -98,8 +98,7 @@ def update(
     """Bring the index up to date with `files`. What lies below `scopes` and is not among them is
     marked as missing. Raises StoreError and ModelError; a broken picture is a row with an error."""
     report = Report()
-    database.execute("CREATE TEMP TABLE IF NOT EXISTS seen (path TEXT PRIMARY KEY) WITHOUT ROWID")
-    database.execute("DELETE FROM temp.seen")
+    _forget_seen(database)
     todo = list(_changed(database, model, root, files, report))
     contents = _Contents(database, model)
 
@@ -118,6 +117,27 @@ def update(
             progress(done, len(todo))
     report.missing = _mark_missing(database, root, scopes)
     return report
+
+
+def is_current(
+    database: sqlite3.Connection,
+    model: int,
+    root: Path,
+    files: Iterable[Path],
+    scopes: Iterable[Path],
+) -> bool:
+    """Whether `update` would find nothing new or changed among `files`, and nothing missing."""
+    _forget_seen(database)
+    if any(_changed(database, model, root, files, Report())):
+        return False
+    return not any(
+        database.execute(
+            f"SELECT 1 FROM file WHERE missing IS NULL AND {inside} "
+            "AND path NOT IN (SELECT path FROM temp.seen) LIMIT 1",
+            values,
+        ).fetchone()
+        for inside, values in (_inside(scope, root) for scope in scopes)
+    )
 
 
 def key_of(path: Path, root: Path) -> str:
@@ -246,16 +266,28 @@ def _mark_missing(database: sqlite3.Connection, root: Path, scopes: Iterable[Pat
     marked = 0
     with transaction(database):
         for scope in scopes:
-            key = key_of(scope, root)
-            below = "" if key == "." else f"{key}/"
-            inside = "substr(path, 1, ?) = ?" + (" AND substr(path, 1, 1) <> '/'" * (not below))
+            inside, values = _inside(scope, root)
             marked += database.execute(
                 f"UPDATE file SET missing = ? WHERE missing IS NULL AND {inside} "
                 "AND path NOT IN (SELECT path FROM temp.seen)",
-                (int(time.time()), len(below), below),
+                (int(time.time()), *values),
             ).rowcount
         database.execute(
             "UPDATE file SET missing = NULL WHERE missing IS NOT NULL "
             "AND path IN (SELECT path FROM temp.seen)"
         )
     return marked
+
+
+def _inside(scope: Path, root: Path) -> tuple[str, tuple[int, str]]:
+    """The condition on a path that lies below `scope`, and its values."""
+    key = key_of(scope, root)
+    below = "" if key == "." else f"{key}/"
+    inside = "substr(path, 1, ?) = ?" + (" AND substr(path, 1, 1) <> '/'" * (not below))
+    return inside, (len(below), below)
+
+
+def _forget_seen(database: sqlite3.Connection) -> None:
+    """An empty table of the paths that one look at the files meets; no other connection has it."""
+    database.execute("CREATE TEMP TABLE IF NOT EXISTS seen (path TEXT PRIMARY KEY) WITHOUT ROWID")
+    database.execute("DELETE FROM temp.seen")

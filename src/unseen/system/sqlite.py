@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,23 +29,29 @@ def connect(
         try:
             return _connect(str(path), migrations, what)
         except sqlite3.OperationalError:
-            if not (readable and _is_frozen(path)):
+            if not (readable and path.is_file() and not os.access(path.parent, os.W_OK)):
                 raise
-            return _connect(f"{path.absolute().as_uri()}?immutable=1", migrations, what)
+            return _connect_to_read(path, migrations, what)
     except sqlite3.OperationalError as error:  # locked, read-only, a full disk
         raise StoreError(f"{path}: this {what} cannot be opened ({error}).") from None
     except sqlite3.DatabaseError as error:
         raise StoreError(f"{path}: not a valid {what}, or it is damaged ({error}).") from None
 
 
-def _is_frozen(path: Path) -> bool:
-    """Whether nothing can change the file: SQLite then needs no shared memory beside it.
+def _connect_to_read(path: Path, migrations: Sequence[str], what: str) -> sqlite3.Connection:
+    """One where nothing can be written: SQLite then needs no shared memory beside it.
 
-    A log of another process that is not empty holds rows that the file does not have yet.
+    A log that is not empty, of a process that was killed, holds rows that the file does not have
+    yet: a copy of both is read.
     """
     log = path.with_name(f"{path.name}-wal")
-    has_log = log.exists() and log.stat().st_size > 0
-    return path.is_file() and not has_log and not os.access(path.parent, os.W_OK)
+    if not log.exists() or log.stat().st_size == 0:
+        return _connect(f"{path.absolute().as_uri()}?immutable=1", migrations, what)
+    folder = tempfile.mkdtemp(prefix="unseen-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for file in (path, log):
+        shutil.copyfile(file, Path(folder, file.name))
+    return _connect(str(Path(folder, path.name)), migrations, what)
 
 
 def _connect(location: str, migrations: Sequence[str], what: str) -> sqlite3.Connection:
