@@ -17,6 +17,7 @@ from unseen import __version__
 from unseen.cli import options, progress
 from unseen.cli.command_group import PlainCommand, grouped
 from unseen.cli.commands.adapt import adapt
+from unseen.cli.commands.cache import cache
 from unseen.cli.commands.calibrate import calibrate
 from unseen.cli.commands.classify import classify
 from unseen.cli.commands.diff import diff
@@ -71,6 +72,7 @@ COMMANDS: dict[str, dict[str, tuple[Command | typer.Typer, str]]] = {
     },
     "Models": {
         "models": (models, "List, download and test models."),
+        "cache": (cache, "Show or clear what is kept, so that it need not be computed again."),
         "doctor": (doctor, "Check the installation."),
     },
     "Serving": {

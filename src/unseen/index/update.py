@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.encoder import Encoder
+from unseen.encoder import Encoder, Picture
 from unseen.errors import UnseenError
 from unseen.images.open import Facts, describe
 from unseen.models.inputs import PictureArrays
@@ -102,12 +102,15 @@ def update(
     todo = list(_changed(database, model, root, files, report))
     contents = _Contents(database, model)
 
-    def read_file(file: ChangedFile) -> tuple[ReadFile, PictureArrays | UnseenError | str]:
-        content = _sha256(file)
-        if content is None or not contents.first(content):
-            return ReadFile(file, content or b"", Facts()), KNOWN
+    def read_file(
+        file: ChangedFile,
+    ) -> tuple[ReadFile, Picture | PictureArrays | UnseenError | str]:
+        digest = _sha256(file)
+        content = digest[:CONTENT_BYTES]
+        if not content or not contents.first(content):
+            return ReadFile(file, content, Facts()), KNOWN
         facts = describe(file.path)
-        return ReadFile(file, content, facts), encoder.pixels(file.path)
+        return ReadFile(file, content, facts), encoder.cached(digest) or encoder.pixels(file.path)
 
     done = 0
     for batch in _in_time(encoder.stream(todo, read_file, batch_size=batch_size)):
@@ -189,15 +192,18 @@ class _Contents:
             return True
 
 
-def _sha256(file: ChangedFile) -> bytes | None:
-    """Of the content; of an unreadable file of its path, size and time, so that it is a row too."""
+def _sha256(file: ChangedFile) -> bytes:
+    """Of the content; of an unreadable file of its path, size and time, so that it is a row too.
+
+    Empty for one that is gone.
+    """
     try:
-        return sha256(file_chunks(file.path))[:CONTENT_BYTES]
+        return sha256(file_chunks(file.path))
     except FileNotFoundError:
-        return None
+        return b""
     except OSError:
         facts = f"{file.key}\0{file.size}\0{file.modified_ns}"
-        return sha256([facts.encode("utf-8", "surrogateescape")])[:CONTENT_BYTES]
+        return sha256([facts.encode("utf-8", "surrogateescape")])
 
 
 Row = tuple[ReadFile, "NDArray[np.float32] | UnseenError | str"]

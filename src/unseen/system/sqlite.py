@@ -103,3 +103,10 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
     except BaseException:
         database.execute("ROLLBACK")
         raise
+
+
+def is_temporary(error: sqlite3.DatabaseError) -> bool:
+    """Whether the error is around the file, not in it: it will pass."""
+    return isinstance(error, sqlite3.OperationalError) and any(
+        word in str(error) for word in ("locked", "full", "readonly", "unable to open", "I/O")
+    )
