@@ -191,7 +191,7 @@ def test_the_function(shapes_clip: Path, tmp_path: Path) -> None:
     assert all(Path(step.target).is_symlink() for step in done.steps)
     assert [name for name, _ in done.summary.failures] == [str(folder / "broken.png")]
     assert (done.summary.pictures, done.summary.errors, done.summary.complete) == (3, 1, True)
-    assert done.undo is not None and manifest_path(done.undo).exists()
+    assert done.undo is not None and manifest_path(done.undo, hidden=True).exists()
     assert all(undone for _, undone in organize.take_back(done.undo))
     assert not any(Path(step.target).exists() for step in done.steps)
     unknown = library.organize(clf, folder, labels[:1], into, background=labels[1:], dry_run=True)

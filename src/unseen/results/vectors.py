@@ -122,7 +122,9 @@ def embed(
             interrupt = stopped
     summary.seconds = time.perf_counter() - started
     summary.complete = interrupt is None
-    write_ended(path, made, summary.pictures, summary.errors, complete=summary.complete)
+    write_ended(
+        path, made, summary.pictures, summary.errors, complete=summary.complete, hidden=False
+    )
     if interrupt is not None:
         raise interrupt
     return summary
