@@ -350,6 +350,8 @@ class Encoder:
         -------
         Picture or None
         """
+        if not cache_limit():
+            return None
         embedding = self._embeddings.get(self._picture_key(limits or self.limits), digest)
         return None if embedding is None else Picture(None, embedding, digest)
 
@@ -421,8 +423,9 @@ class Encoder:
             return (given_back, result.content), result.pixels
 
         def keep() -> None:
-            self._embeddings.put(self._picture_key(limits or self.limits), new)
-            new.clear()
+            if new:
+                self._embeddings.put(self._picture_key(limits or self.limits), new)
+                new.clear()
 
         try:
             for (item, content), result in stream(items, opened, self.encode_pixels, size):
@@ -436,6 +439,7 @@ class Encoder:
                 )
         finally:
             keep()
+            self._embeddings.note_use()
 
     def encode_pixels(self, pixels: Sequence[PictureArrays]) -> Floats:
         """The embeddings of pictures that are decoded already, in one batch.

@@ -61,6 +61,7 @@ def test_it_stays_within_its_bound_and_keeps_what_was_used_last(
     day[0] += 1
     for number in range(10):  # used again, a day later
         assert cache.get("a", content_of(number)) is not None
+    cache.note_use()
     for start in range(100, 1500, 50):
         cache.put("a", vectors(range(start, start + 50)))
         assert contents().path.stat().st_size < 1_500_000

@@ -95,8 +95,8 @@ class EmbeddingCache:
         return None
 
     def put(self, key: str, embeddings: Mapping[bytes, Floats]) -> None:
-        """Keep embeddings by content, and note which others were used."""
-        if not limit() or not (embeddings or self._used):
+        """Keep embeddings by content; those that were not used for longest make room."""
+        if not limit():
             return
         rows = []
         for content, embedding in embeddings.items():
@@ -104,7 +104,6 @@ class EmbeddingCache:
             rows.append((content, _today(), _checksum(key, content, vector), vector, key))
         with self._lock, self._undamaged() as connected:
             database = connected()
-            used, self._used = self._used, []
             with database:
                 database.execute("BEGIN IMMEDIATE")
                 database.execute("INSERT OR IGNORE INTO model (key) VALUES (?)", (key,))
@@ -113,12 +112,21 @@ class EmbeddingCache:
                     "VALUES (?, ?, ?, ?, (SELECT id FROM model WHERE key = ?))",
                     rows,
                 )
+            _shrink(database, limit())
+
+    def note_use(self) -> None:
+        """Write the day of the rows that were read."""
+        with self._lock:
+            used, self._used = self._used, []
+            if not used:
+                return
+            with self._undamaged() as connected, connected() as database:
+                database.execute("BEGIN IMMEDIATE")
                 database.executemany(
                     "UPDATE embedding SET used = ? WHERE content = ? "
                     "AND model = (SELECT id FROM model WHERE key = ?)",
                     used,
                 )
-            _shrink(database, limit())
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
