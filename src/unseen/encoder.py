@@ -294,8 +294,7 @@ class Encoder:
             read = self.read if use_cache else self.pixels
             return source, read(source.content, limits=limits)
 
-        if use_cache and cache_limit():
-            self._picture_key(limits or self.limits)  # "auto" is resolved once, not in each thread
+        use_cache = use_cache and self._can_cache()
 
         for source, result in self.stream(
             expand(sources), decode, batch_size=batch_size, limits=limits
@@ -354,6 +353,13 @@ class Encoder:
             return None
         embedding = self._embeddings.get(self._picture_key(limits or self.limits), digest)
         return None if embedding is None else Picture(None, embedding, digest)
+
+    def _can_cache(self) -> bool:
+        """Whether it is known what encodes; "auto" is resolved here, once, not in each thread."""
+        try:
+            return cache_limit() > 0 and bool(self._image.identity)
+        except ModelError:
+            return False  # the first call says what is wrong, or takes another device
 
     def _picture_key(self, limits: Limits) -> str:
         """What can change an embedding, or whether there is one: another is not taken for it."""
