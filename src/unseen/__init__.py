@@ -17,8 +17,6 @@ TYPE_CHECKING = False  # type checkers take it for true; to import `typing` woul
 # A public name is a row of `_MODULES`, and a line here for type checkers; a test compares the two.
 # A name must not be that of a module of this package: importing the module would hide it.
 if TYPE_CHECKING:
-    from typing import Any
-
     from unseen.annotation.labelling import Labelling as Labelling
     from unseen.annotation.organize import Organized as Organized
     from unseen.annotation.organize import organize as organize
@@ -138,7 +136,7 @@ _MODULES = {
 __all__ = sorted([*_MODULES, "__version__"])
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module 'unseen' has no attribute {name!r}")
     value = getattr(import_module(f"unseen.{_MODULES[name]}"), name)
