@@ -43,6 +43,7 @@ COMMANDS = (
     "models info",
     "models pull",
     "models verify",
+    "export",
     "serve",
     "keys",
     "keys add",

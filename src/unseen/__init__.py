@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from unseen.annotation.propose import label as label
     from unseen.classifier import Classifier as Classifier
     from unseen.classifier import load as load
+    from unseen.deployment.check import ExportCheck as ExportCheck
+    from unseen.deployment.onnx_classifier import Export as Export
+    from unseen.deployment.onnx_classifier import ExportOptions as ExportOptions
+    from unseen.deployment.web_app import WebExport as WebExport
     from unseen.encoder import Encoded as Encoded
     from unseen.encoder import Encoder as Encoder
     from unseen.errors import ImageError as ImageError
@@ -88,6 +92,9 @@ _MODULES = {
     "Encoded": "encoder",
     "Encoder": "encoder",
     "EvaluationReport": "evaluation.report",
+    "Export": "deployment.onnx_classifier",
+    "ExportCheck": "deployment.check",
+    "ExportOptions": "deployment.onnx_classifier",
     "Gate": "evaluation.report",
     "Hit": "index.hits",
     "Hits": "index.hits",
@@ -118,6 +125,7 @@ _MODULES = {
     "TrainingSet": "learning.distil.training_set",
     "UnseenError": "errors",
     "UnseenWarning": "errors",
+    "WebExport": "deployment.web_app",
     "adapt": "learning.adapt",
     "calibrate": "learning.calibrate",
     "classify_to_file": "results.classification",

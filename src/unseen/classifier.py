@@ -11,6 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unseen.deployment.check import ExportCheck, check
+from unseen.deployment.classifier_graph import Answering
+from unseen.deployment.onnx_classifier import (
+    DEFAULT_EXPORT_OPTIONS,
+    Export,
+    ExportOptions,
+    export,
+)
+from unseen.deployment.web_app import WebExport, export_web
 from unseen.encoder import Encoded, Encoder
 from unseen.errors import LabelError, ModelError
 from unseen.images.limits import DEFAULT_LIMITS, Limits
@@ -450,6 +459,148 @@ class Classifier:
         compiled = self.compile(labels, template=template, background=background)
         stream = self.encoder.stream_images(sources, batch_size=batch_size)
         return self.predictions(stream, compiled, decision, batch_size=batch_size)
+
+    def export(
+        self,
+        labels: LabelsLike | CompiledLabels | None,
+        path: str | Path,
+        options: ExportOptions = DEFAULT_EXPORT_OPTIONS,
+        *,
+        template: TemplateLike = None,
+        background: Iterable[str] = (),
+        multi_label: bool = False,
+        calibration: Calibration | str | Path | None = None,
+    ) -> Export:
+        """Write the model and a label set as one ONNX file that takes a raw picture.
+
+        It runs in plain ONNX Runtime, without unseen and without Python: docs/export.md.
+
+        Parameters
+        ----------
+        labels, template, background
+            As in `compile`.
+        path : str or Path
+            A name that ends in .onnx; replaced where it exists.
+        options : ExportOptions
+            Precision, fixed size, and whether the embedding is an output.
+        multi_label : bool
+            Whether each label is a yes or no of its own.
+        calibration : Calibration, str or Path, optional
+            What `unseen.calibrate` learnt of just these labels, or its file.
+
+        Returns
+        -------
+        Export
+
+        Raises
+        ------
+        LabelError
+            If the labels are invalid, or the calibration does not fit them.
+        SourceError
+            If `path` does not end in .onnx.
+        ModelError
+            If the preprocessing of the model cannot be written as ONNX.
+
+        Examples
+        --------
+        >>> import tempfile, unseen
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     unseen.load().export(["cat", "dog"], f"{folder}/pets.onnx").answers
+        ('cat', 'dog')
+        """
+        if isinstance(calibration, (str, Path)):
+            calibration = Calibration.load(calibration)
+        compiled = self.compile(labels, template=template, background=background)
+        return export(self.encoder, Answering(compiled, calibration, multi_label), path, options)
+
+    def export_web(
+        self,
+        labels: LabelsLike | CompiledLabels | None,
+        folder: str | Path,
+        *,
+        precision: str = "fp16",
+        runtime: str | Path | None = None,
+        overwrite: bool = False,
+        template: TemplateLike = None,
+        background: Iterable[str] = (),
+        multi_label: bool = False,
+        calibration: Calibration | str | Path | None = None,
+    ) -> WebExport:
+        """Write the model and a label set as a web app: a folder for any static host.
+
+        Pictures are classified in the browser, and no request goes to anybody else.
+
+        Parameters
+        ----------
+        labels, template, background
+            As in `compile`.
+        folder : str or Path
+            The folder to write, whole or not at all.
+        precision : str
+            ``fp32``, ``fp16`` (half the size) or ``int8`` (a quarter).
+        runtime : str or Path, optional
+            A folder of the npm package onnxruntime-web; by default its two files are fetched once.
+        overwrite : bool
+            Replace an exported web app.
+        multi_label, calibration
+            As in `export`.
+
+        Returns
+        -------
+        WebExport
+
+        Raises
+        ------
+        LabelError
+            If the labels are invalid, or the calibration does not fit them.
+        SourceError
+            If the folder exists, or the runtime cannot be found or fetched.
+        ModelError
+            If the net cannot be exported, or is too large for a browser.
+        """
+        if isinstance(calibration, (str, Path)):
+            calibration = Calibration.load(calibration)
+        compiled = self.compile(labels, template=template, background=background)
+        return export_web(
+            self.encoder,
+            Answering(compiled, calibration, multi_label),
+            folder,
+            precision=precision,
+            runtime=runtime,
+            overwrite=overwrite,
+        )
+
+    def check_export(
+        self,
+        exported: Export,
+        labels: LabelsLike | CompiledLabels | None,
+        sources: Sources | None = None,
+        *,
+        multi_label: bool = False,
+        calibration: Calibration | None = None,
+    ) -> ExportCheck:
+        """Run an exported file in plain ONNX Runtime and compare it with this classifier.
+
+        Parameters
+        ----------
+        exported : Export
+            What `export` gave.
+        labels, multi_label, calibration
+            As they were given to `export`.
+        sources : Sources, optional
+            Pictures; by default two that ship with the package.
+
+        Returns
+        -------
+        ExportCheck
+
+        Raises
+        ------
+        ModelError
+            If the file cannot be run, or no picture can be read.
+        """
+        answering = Answering(self.compile(labels), calibration, multi_label)
+        return check(exported, self.encoder, answering, sources)
 
     def decision(
         self,

@@ -25,6 +25,7 @@ from unseen.cli.commands.distil import distil
 from unseen.cli.commands.doctor import doctor
 from unseen.cli.commands.embed import embed
 from unseen.cli.commands.evaluate import evaluate
+from unseen.cli.commands.export import export as export_classifier
 from unseen.cli.commands.groups import clusters, duplicates, similar
 from unseen.cli.commands.index import index
 from unseen.cli.commands.label import label
@@ -76,6 +77,7 @@ COMMANDS: dict[str, dict[str, tuple[Command | typer.Typer, str]]] = {
         "doctor": (doctor, "Check the installation."),
     },
     "Serving": {
+        "export": (export_classifier, "Write a classifier as one file that needs no Python."),
         "serve": (serve, "Answer over HTTP, with a web page to try it."),
         "keys": (keys, "Manage the API keys of the server."),
     },

@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 
 from unseen.errors import ModelError, UnseenWarning
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
-from unseen.models.reference_outputs import NetworkSource, ReferenceOutputs, reference_outputs
+from unseen.models.model import Model
+from unseen.models.reference_outputs import (
+    NetworkSource,
+    ReferenceOutputs,
+    reference_outputs,
+    tower,
+)
 from unseen.networks.network import EMBEDDING
 from unseen.networks.operations import Array
 from unseen.runtimes import graph, int8, onnx
@@ -36,6 +42,10 @@ CHECK = "check.json"
 logger = logging.getLogger(__name__)
 
 Outputs = dict[str, NDArray[np.float32]]
+
+
+# Open file of parameters (or None: they stay in the graph) → what records a network.
+Recorder = Callable[[IO[bytes] | None], graph.CompiledOperations]
 
 
 class Runner(Protocol):
@@ -213,8 +223,7 @@ class CompiledNetwork:
 
     @cached_property
     def _reference(self) -> ReferenceOutputs:
-        key = f"{self._network_key}-reference-v{ARCHITECTURE_VERSION}"
-        return reference_outputs(self._source, self._outputs, key)
+        return _reference(self._source, self._outputs, self._network_key)
 
     @property
     def _network_key(self) -> str:
@@ -260,8 +269,22 @@ class CompiledNetwork:
 
         return cache.build_folder(self._key(precision), make)
 
-    def _recorder(self, precision: str) -> Callable[[IO[bytes]], graph.CompiledOperations]:
-        if precision == "int8":
-            bits = int8.weight_bits()
-            return partial(int8.Int8Operations, ranges=self._reference.ranges, bits=bits)
-        return graph.HalfOperations if precision == "fp16" else graph.CompiledOperations
+    def _recorder(self, precision: str) -> Recorder:
+        return _recorder(precision, lambda: self._reference)
+
+
+def image_recorder(model: Model, precision: str) -> Recorder:
+    """What records the image net of a model in fp32, fp16 or int8, as it is compiled here."""
+    source = tower(model, "image")
+    return _recorder(precision, lambda: _reference(source, (EMBEDDING,), source.key))
+
+
+def _recorder(precision: str, reference: Callable[[], ReferenceOutputs]) -> Recorder:
+    if precision == "int8":
+        bits = int8.weight_bits()
+        return partial(int8.Int8Operations, ranges=reference().ranges, bits=bits)
+    return graph.HalfOperations if precision == "fp16" else graph.CompiledOperations
+
+
+def _reference(source: NetworkSource, outputs: tuple[str, ...], key: str) -> ReferenceOutputs:
+    return reference_outputs(source, outputs, f"{key}-reference-v{ARCHITECTURE_VERSION}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from unseen.errors import ModelError
 from unseen.models import catalog, hub
+from unseen.models.model import Model
 
 USE = {True: "yes", False: "no", None: "?"}
 COMMERCIAL_USE = {True: "allowed", False: "not allowed", None: "left open"}
@@ -77,6 +78,30 @@ def describe_name(name: str) -> ModelFacts:
         )
         raise ModelError(f"{name!r} is not one of the known checkpoints; {hint}")
     return describe(known)
+
+
+@dataclass(frozen=True)
+class Licence:
+    """The licence of a model's weights. None: not known; `commercial` None: left open."""
+
+    name: str | None
+    commercial: bool | None
+    note: str = ""
+
+
+def licence_of(model: Model) -> Licence:
+    """The licence of a model; that of a distilled one is its teacher's."""
+    if model.name == hub.BUILTIN:
+        return Licence("Apache-2.0", True)
+    if "teacher" in model.card:
+        teacher = model.card["teacher"]
+        return Licence(teacher.get("licence"), teacher.get("commercial"), teacher.get("note") or "")
+    known = catalog.find(model.name.partition("@")[0])
+    return (
+        Licence(None, None)
+        if known is None
+        else Licence(known.licence, known.commercial, known.note)
+    )
 
 
 def is_downloaded(model: str) -> bool:

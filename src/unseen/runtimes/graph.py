@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
@@ -76,10 +76,61 @@ def build(
         list(results.values()),
         initializer=operations.initializers,
     )
+    return _model(graph, operations.domains)
+
+
+def assemble(
+    operations: OnnxOperations,
+    inputs: Mapping[str, tuple[str, Sequence[int | str]]],
+    outputs: Mapping[str, tuple[Value, Sequence[int | str]]],
+    metadata: Mapping[str, str],
+) -> onnx.ModelProto:
+    """What was recorded → an ONNX model.
+
+    Parameters
+    ----------
+    operations : OnnxOperations
+        The recorder.
+    inputs : mapping of str to (str, sizes)
+        The dtype and the shape of each input; a size may be a name.
+    outputs : mapping of str to (Value, sizes)
+        Which value each output is, and its shape; all are float32.
+    metadata : mapping of str to str
+        Facts that are stored with it.
+    """
+    from onnx import TensorProto, helper  # noqa: PLC0415
+
+    for name, (value, _) in outputs.items():
+        operations.nodes.append(helper.make_node("Identity", [value], [name]))
+    graph = helper.make_graph(
+        operations.nodes,
+        "unseen",
+        [
+            helper.make_tensor_value_info(
+                name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), sizes
+            )
+            for name, (dtype, sizes) in inputs.items()
+        ],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)
+            for name, (_, sizes) in outputs.items()
+        ],
+        initializer=operations.initializers,
+    )
+    # Other runtimes need not know ONNX Runtime's own operators, where none is used.
+    used = {node.domain for node in operations.nodes}
+    model = _model(graph, {d: v for d, v in operations.domains.items() if d in used})
+    helper.set_model_props(model, dict(metadata))
+    return model
+
+
+def _model(graph: onnx.GraphProto, domains: Mapping[str, int]) -> onnx.ModelProto:
+    from onnx import helper  # noqa: PLC0415
+
     return helper.make_model(
         graph,
         producer_name="unseen",
-        opset_imports=[helper.make_opsetid(*item) for item in operations.domains.items()],
+        opset_imports=[helper.make_opsetid(*item) for item in domains.items()],
         ir_version=IR_VERSION,
     )
 
@@ -103,14 +154,31 @@ class OnnxOperations:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
+        self._in_branches = 0  # nodes that are in the graph of a branch
 
     def emit(self, operator: str, *inputs: Value, **attributes: Any) -> Value:
         """Add one node with one output."""
         from onnx import helper  # noqa: PLC0415
 
-        output = f"{operator}_{len(self.nodes)}"
+        output = f"{operator}_{len(self.nodes) + self._in_branches}"
         self.nodes.append(helper.make_node(operator, inputs, [output], **attributes))
         return output
+
+    def branch(self, condition: Value, yes: Callable[[], Value], no: Callable[[], Value]) -> Value:
+        """One of two values, of which only that one is computed: bool (1,) says which."""
+        from onnx import helper  # noqa: PLC0415
+
+        graphs = {}
+        for name, record in (("then_branch", yes), ("else_branch", no)):
+            start = len(self.nodes)
+            value = record()
+            nodes = self.nodes[start:]
+            del self.nodes[start:]
+            self._in_branches += len(nodes)
+            graphs[name] = helper.make_graph(
+                nodes, name, [], [helper.make_empty_tensor_value_info(value)]
+            )
+        return self.emit("If", condition, **graphs)
 
     def constant(self, value: Array) -> Value:
         return self.store(f"p{len(self.initializers)}", value)
@@ -266,7 +334,7 @@ class OnnxOperations:
     def keep_top(self, x: Value, k: int) -> Value:
         from onnx import helper  # noqa: PLC0415
 
-        largest = f"TopK_{len(self.nodes)}"
+        largest = f"TopK_{len(self.nodes) + self._in_branches}"
         self.nodes.append(
             helper.make_node("TopK", [x, self._integers(k)], [largest, f"{largest}_at"], axis=-1)
         )
@@ -299,18 +367,19 @@ class CompiledOperations(OnnxOperations):
     """Writes large parameters into a file beside the graph, which ONNX Runtime maps into memory.
 
     They are written one at a time, so that compiling needs no more memory than the largest of them.
+    Without such a file they stay in the graph.
     """
 
     domains: ClassVar[Mapping[str, int]] = {"": OPSET, CONTRIBUTED: 1}
 
-    def __init__(self, parameters: IO[bytes]) -> None:
+    def __init__(self, parameters: IO[bytes] | None) -> None:
         super().__init__()
         self._parameters = parameters
 
     def store(self, name: str, value: Array) -> Value:
         from onnx import TensorProto, helper  # noqa: PLC0415
 
-        if value.nbytes < INLINE_BYTES:
+        if value.nbytes < INLINE_BYTES or self._parameters is None:
             return super().store(name, value)
         value = np.asarray(value, order="C")
         self._parameters.write(b"\0" * (-self._parameters.tell() % ALIGNMENT))

@@ -48,7 +48,7 @@ class Int8Operations(CompiledOperations):
     """
 
     def __init__(
-        self, parameters: IO[bytes], ranges: Sequence[NDArray[np.float32]], bits: int
+        self, parameters: IO[bytes] | None, ranges: Sequence[NDArray[np.float32]], bits: int
     ) -> None:
         super().__init__(parameters)
         self._ranges = iter(ranges)

@@ -1,0 +1,1 @@
+"""A classifier as a file or a folder that runs without unseen."""

@@ -1,0 +1,184 @@
+"""A classifier as a folder that any static host serves: it runs in the browser, and asks nobody."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from unseen.deployment.classifier_graph import Answering
+from unseen.deployment.onnx_classifier import ExportOptions, export
+from unseen.deployment.web_runtime import LICENCE, RUNTIME, VERSION, runtime_files
+from unseen.encoder import Encoder
+from unseen.errors import ModelError, SourceError
+
+FORMAT = "unseen-web-1"
+CHUNK = 20 << 20  # bytes; static hosts stop at 25 MB a file
+POLICY = (
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; "
+    "img-src 'self' blob:; media-src 'self' blob:; worker-src 'self' blob:; object-src 'none'; "
+    "base-uri 'none'; form-action 'none'"
+)
+PAGE = ("index.html", "page.js", "style.css", "unseen.js", "unseen.d.ts", "sw.js", "_headers")
+SHARED = ("palette.css", "icon.svg")
+FACTS = "classifier.json"
+# What the page needs before a picture comes; the model is kept when it is first loaded.
+SHELL = ("./", "page.js", "style.css", "unseen.js", *SHARED, FACTS, *RUNTIME)
+
+
+@dataclass(frozen=True)
+class WebExport:
+    """A folder that was written.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder; ``index.html`` is its page.
+    answers : tuple of str
+        The k answers.
+    bytes : int
+        Of all its files.
+    licence : str or None
+        Of the model's weights.
+    """
+
+    folder: Path
+    answers: tuple[str, ...]
+    bytes: int
+    licence: str | None
+
+    def __repr__(self) -> str:
+        size = self.bytes / 1e6
+        return f"WebExport({str(self.folder)!r}, {len(self.answers)} answers, {size:.1f} MB)"
+
+
+def export_web(
+    encoder: Encoder,
+    answering: Answering,
+    folder: str | Path,
+    *,
+    precision: str = "fp16",
+    runtime: str | Path | None = None,
+    overwrite: bool = False,
+) -> WebExport:
+    """Write a classifier as a web app.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Of the model.
+    answering : Answering
+        The labels, and how cosines become probabilities.
+    folder : str or Path
+        The folder to write, whole or not at all.
+    precision : str
+        ``fp16`` is half of ``fp32`` to download and as quick; ``int8`` is a quarter, and quicker.
+    runtime : str or Path, optional
+        A folder that has the files of the npm package onnxruntime-web; by default they are fetched
+        once, checked, and kept in the cache.
+    overwrite : bool
+        Replace a folder that exists. One that holds something else is never replaced.
+
+    Returns
+    -------
+    WebExport
+
+    Raises
+    ------
+    SourceError
+        If the folder exists, or the runtime cannot be found or fetched.
+    ModelError
+        If the net is too large for a browser, or cannot be exported.
+    """
+    target = Path(folder)
+    _check_target(target, overwrite=overwrite)
+    files = runtime_files(None if runtime is None else Path(runtime))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".unseen-", dir=target.parent) as temporary:
+        model = Path(temporary) / "model.onnx"
+        exported = export(encoder, answering, model, ExportOptions(precision))
+        if exported.bytes != model.stat().st_size:
+            raise ModelError("a net of more than 1.9 GB does not fit into a browser.")
+        draft = Path(temporary) / "web"
+        draft.mkdir()
+        content = model.read_bytes()
+        facts = _facts(content, exported.metadata, files)
+        for number, row in enumerate(facts["model"]["chunks"]):
+            (draft / row["file"]).write_bytes(content[number * CHUNK : (number + 1) * CHUNK])
+        _write(draft, facts, files)
+        size = sum(file.stat().st_size for file in draft.iterdir())
+        if target.exists():
+            shutil.move(target, Path(temporary) / "old")
+        draft.rename(target)
+    return WebExport(target, exported.answers, size, exported.licence)
+
+
+def _check_target(target: Path, *, overwrite: bool) -> None:
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not (target / FACTS).is_file():
+        raise SourceError(
+            f"{target}: it exists and is not an exported web app; give another folder."
+        )
+    if not overwrite:
+        raise SourceError(f"{target} exists; pass --overwrite to replace it.")
+
+
+def _facts(
+    content: bytes, metadata: Mapping[str, str], runtime: Mapping[str, bytes]
+) -> dict[str, Any]:
+    facts = {
+        key: json.loads(metadata[key])
+        for key in ("labels", "thresholds", "licence", "golden", "revision")
+    }
+    chunks = [content[start : start + CHUNK] for start in range(0, len(content), CHUNK)]
+    digests = [hashlib.sha256(chunk).hexdigest() for chunk in chunks]
+    return {
+        "format": FORMAT,
+        **facts,
+        "mode": metadata["mode"],
+        "model": {
+            "name": metadata["model"],
+            "fingerprint": metadata["fingerprint"],
+            "precision": metadata["precision"],
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "chunks": [
+                # The digest in the name: a host may keep the file for ever.
+                {"file": f"model-{i:02}-{sha256[:12]}", "bytes": len(chunk), "sha256": sha256}
+                for i, (chunk, sha256) in enumerate(zip(chunks, digests, strict=True))
+            ],
+        },
+        "runtime": {
+            "name": "onnxruntime-web",
+            "version": VERSION,
+            "bytes": sum(map(len, runtime.values())),
+        },
+    }
+
+
+def _write(folder: Path, facts: dict[str, Any], runtime: Mapping[str, bytes]) -> None:
+    text = json.dumps(facts, ensure_ascii=False, indent=1).encode()
+    (folder / FACTS).write_bytes(text)
+    values = {
+        "integrity": hashlib.sha256(text).hexdigest(),
+        "policy": POLICY,
+        "shell": json.dumps(SHELL),
+    }
+    package = resources.files("unseen.deployment.web")
+    for name in PAGE:
+        content = package.joinpath(name).read_text("utf-8")
+        for key, value in values.items():
+            content = content.replace("{{" + key + "}}", value)
+        (folder / name).write_bytes(content.encode())
+    for name in SHARED:
+        (folder / name).write_bytes(resources.files("unseen.pages").joinpath(name).read_bytes())
+    for name, binary in runtime.items():
+        (folder / name).write_bytes(binary)
+    (folder / "onnxruntime-web.LICENSE.txt").write_text(LICENCE, "utf-8")

@@ -1,0 +1,54 @@
+"""`unseen export`, as a user types it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from PIL import Image
+
+from running import ROOT, unseen
+
+
+def test_a_file_that_runs_without_us(tmp_path: Path) -> None:
+    file = tmp_path / "pets.onnx"
+    done = unseen("export", "-l", "cat,dog,castle", "-o", file, "--check", ROOT / "examples")
+    assert done.stdout.startswith("check: 3 of 3 first answers are the library's")
+    assert "3 answers" in done.stderr and "Apache-2.0" in done.stderr
+    session = onnxruntime.InferenceSession(str(file))
+    pixels = np.asarray(Image.open(ROOT / "examples" / "dog.jpg").convert("RGB"))
+    probabilities, _ = session.run(None, {"image": pixels})
+    assert probabilities.argmax() == 1
+    assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_broken_picture_is_left_out_of_the_check_and_told(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff and no more")
+    cat = ROOT / "examples" / "cat.jpg"
+    file = tmp_path / "x.onnx"
+    done = unseen("export", "-l", "cat,dog", "-o", file, "--check", cat, broken, code=1)
+    assert "check: 1 of 1" in done.stdout
+    assert "1 could not be read" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-l", "cat,dog"], "give one of -o animals.onnx and --web"),
+        (["-o", "x.onnx"], "no labels were given"),
+        (["-l", "cat,dog", "-o", "x.pb"], "give it that ending"),
+        (["-l", "cat,dog", "-o", "README.md"], "README.md exists"),
+        (["-l", "cat,dog", "-o", "x.onnx", "--fixed", "big"], "such as 224x224"),
+        (["-l", "cat,dog", "-o", "x.onnx", "--precision", "fp8"], "unknown precision 'fp8'"),
+        (["-l", "cat,dog", "-o", "x.onnx", "--precision", "auto"], "choose one of: fp32, fp16"),
+        (["-l", "cat,dog", "-o", "x.onnx", "--unknown", "auto"], "cannot be exported"),
+        (["-l", "cat,dog", "-o", "x.onnx", "examples"], "pictures are for --check"),
+    ],
+)
+def test_mistakes_are_one_line_before_any_work(arguments: list[str], message: str) -> None:
+    done = unseen("export", *arguments, code=2)
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
