@@ -181,8 +181,7 @@ def test_a_content_is_encoded_once_whatever_it_is_called(picture: Path, tmp_path
     np.testing.assert_array_equal(first, plain)
     copy = picture.rename(tmp_path / "b.jpg")
     again = unseen.Encoder.load(unseen.LoadOptions(str(MODEL)))
-    again._image = None  # type: ignore[assignment]  # asked of it, it would fail
-    again._picture_key = encoder._picture_key  # type: ignore[method-assign]
+    again.encode_pixels = None  # type: ignore[assignment,method-assign]  # nothing is left for it
     for source in (str(copy), copy, copy.read_bytes(), io.BytesIO(copy.read_bytes())):
         np.testing.assert_array_equal(again.encode_images([source], batch_size=1), plain)
     assert contents().embeddings == 1
