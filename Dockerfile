@@ -12,6 +12,7 @@ WORKDIR /source
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY licenses licenses
 COPY src src
+COPY docs docs
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
     && python -m venv /opt/unseen \
     && /opt/unseen/bin/pip install --no-cache-dir "$(echo /wheels/unseen-*.whl)[serve]"
@@ -33,7 +34,7 @@ USER 10001:10001
 ARG COMPILED=builtin
 RUN for model in ${COMPILED}; do \
         python -c "import sys, numpy, unseen; \
-            unseen.load(sys.argv[1]).classify(numpy.zeros((8, 8, 3), 'uint8'), ['a'])" "$model" \
+            unseen.load(sys.argv[1]).classify(numpy.zeros((8, 8, 3), 'uint8'), ['a', 'b'])" "$model" \
         || exit 1; \
     done
 VOLUME /var/lib/unseen

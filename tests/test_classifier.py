@@ -161,8 +161,9 @@ def test_errors_are_raised_where_one_picture_is_asked_for(clf: unseen.Classifier
         clf.encode_images(["nowhere.png"])
     with pytest.raises(unseen.SourceError, match="folder"):
         clf.classify("examples", ["a", "b"])
-    with pytest.raises(unseen.SourceError, match="list is not a picture"):
-        clf.classify(["examples/cat.jpg"], ["a", "b"])
+    for several in (["examples/cat.jpg"], ("examples/cat.jpg",), iter(["examples/cat.jpg"])):
+        with pytest.raises(unseen.SourceError, match="classify_many takes a list"):
+            clf.classify(several, ["a", "b"])
     with pytest.raises(unseen.LabelError, match="top_k"):
         clf.classify(b"", ["a"], top_k=0)
     with pytest.raises(unseen.LabelError, match="0…1"):

@@ -49,6 +49,18 @@ def test_it_is_frozen_and_checks_the_precision() -> None:
         dataclasses.replace(chosen, precision="fp8")
 
 
+def test_a_device_may_be_what_torch_calls_it() -> None:
+    import torch
+
+    for given, name in ((0, "cuda:0"), ("1", "cuda:1"), (-1, "cpu"), (None, "auto")):
+        assert unseen.LoadOptions(device=given).device == name
+    for device in ("cpu", "cuda:1"):
+        assert unseen.LoadOptions(device=torch.device(device)).device == device
+    assert unseen.load(device=-1).options.device == "cpu"
+    with pytest.raises(unseen.ModelError, match="CUDA"):
+        unseen.load(device=0)
+
+
 def test_load_takes_the_object_or_its_parts(shapes_clip: Path) -> None:
     chosen = unseen.LoadOptions(str(shapes_clip), device="cpu", threads=1, exact=True)
     assert unseen.load(chosen).options == chosen

@@ -98,6 +98,60 @@ def test_the_task_may_be_left_out_and_nothing_given_is_the_built_in() -> None:
     assert unseen.pipeline(TASK).classifier.model.name == "builtin"
 
 
+class Pictures:
+    """A data set as torch and `datasets` have them: a length and places, and no iterator."""
+
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Any:
+        if index >= len(self):
+            raise RuntimeError("only its length says where a data set ends")
+        return self.items[index]
+
+
+def test_a_data_set(both: tuple[Any, Any], pictures: list[Image.Image]) -> None:
+    ours, theirs = both
+    mine = ours(Pictures(pictures), candidate_labels=LABELS)
+    assert not isinstance(mine, list)
+    for a, b in zip(mine, theirs(pictures, candidate_labels=LABELS), strict=True):
+        same(a, b)
+    rows = Pictures([{"image": pictures[0], "label": 1}])
+    with pytest.raises(unseen.SourceError, match=r"'image', 'label'.*dataset\[\"image\"\]"):
+        list(ours(rows, candidate_labels=LABELS))
+
+
+def test_options_of_transformers_are_taken_or_refused_with_a_reason(
+    shapes_clip: Path, both: tuple[Any, Any], pictures: list[Image.Image]
+) -> None:
+    name = str(shapes_clip)
+    ours, _ = both
+    taken = unseen.pipeline(
+        TASK, model=name, tokenizer=name, image_processor=ours.image_processor, framework="pt",
+        use_fast=True, trust_remote_code=True, device_map="cpu", torch_dtype=torch.bfloat16,
+    )  # fmt: skip
+    same(taken(pictures[0], LABELS), ours(pictures[0], LABELS))
+    half = unseen.pipeline(TASK, name, dtype=torch.float16, device_map={"": "cpu"})
+    assert half.classifier.options.precision == "fp16"
+    again = unseen.pipeline(TASK, half.model, tokenizer=half.tokenizer)
+    assert again.classifier.encoder is half.classifier.encoder
+    for options, reason in (
+        ({"framework": "tf"}, "no framework"),
+        ({"device": 0, "device_map": "auto"}, "one of device and device_map"),
+        ({"token": "x"}, "HF_TOKEN"),
+        ({"config": {}}, "own config"),
+        ({"model_kwargs": {"dtype": "auto"}}, "options of their own"),
+        ({"tokenizer": "openai/clip-vit-base-patch32"}, "leave 'openai/clip-vit-base-patch32' out"),
+        ({"image_processor": object()}, "leave object out"),
+        ({"dtype": "int4"}, "unknown dtype 'int4'"),
+    ):
+        with pytest.raises(unseen.UnseenError, match=reason):
+            unseen.pipeline(TASK, model=name, **options)
+
+
 def test_what_it_refuses(both: tuple[Any, Any], pictures: list[Image.Image]) -> None:
     ours, _ = both
     with pytest.raises(unseen.UnseenError, match="text-generation"):

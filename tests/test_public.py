@@ -42,6 +42,7 @@ PARTS = {
     "Status",  # of a Labelling
     "Step",  # of an Organized
     "Writer",  # a protocol: any object with `write` and `close`
+    "ZeroShotModel",  # of unseen.transformers, whose names are those of transformers
     "ZeroShotImageClassification",  # of pipeline, whose shape is that of transformers
 }
 
@@ -125,8 +126,9 @@ def test_the_repr_of_what_one_holds_is_a_short_line() -> None:
     label_set = unseen.LabelSet.of([f"thing {i}" for i in range(99)])
     calibration = unseen.Calibration("m", "f", ("a", "b"), "s", True, 7, prior={"a": 1, "b": -1})
     things = [
-        clf, clf.encoder, clf.compile(["cat", "dog"]), clf.classify("examples/cat.jpg", ["cat"]),
-        label_set, calibration, unseen.Label("cat"), unseen.Scored("cat", 0.5, 0.25),
+        clf, clf.encoder, clf.compile(["cat", "dog"]),
+        clf.classify("examples/cat.jpg", ["cat", "dog"]), label_set, calibration,
+        unseen.Label("cat"), unseen.Scored("cat", 0.5, 0.25),
     ]  # fmt: skip
     for thing in things:
         text = repr(thing)

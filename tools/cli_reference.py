@@ -14,6 +14,7 @@ from pathlib import Path
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 COMMANDS = (
     "",
+    "help",
     "classify",
     "embed",
     "index",

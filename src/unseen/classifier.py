@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -21,11 +22,12 @@ from unseen.deployment.onnx_classifier import (
 )
 from unseen.deployment.web_app import WebExport, export_web
 from unseen.encoder import Encoded, Encoder
-from unseen.errors import LabelError, ModelError
+from unseen.errors import LabelError, LabelWarning, ModelError, SourceError
 from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.labels.compile import compile_labels
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import Label, LabelSet
+from unseen.labels.traps import alone, traps
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models.model import Model
 from unseen.prediction.adapter import Adapter
@@ -52,7 +54,7 @@ def load(
     exact: bool = False,
     threads: int | None = None,
     precision: str = "fp32",
-    device: str = "auto",
+    device: str | int = "auto",
     commercial: bool = False,
     adapter: str | Path | Adapter | None = None,
 ) -> Classifier:
@@ -75,9 +77,9 @@ def load(
     threads : int, optional
         Of the networks on a CPU. None: every core that may be used.
     precision : str
-        ``fp32``, ``fp16``, ``int8`` or ``auto``; docs/speed.md says what they do.
-    device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        ``fp32``, ``fp16``, ``int8`` or ``auto``; ``unseen help speed`` says what they do.
+    device : str, int or torch.device
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; a number is that GPU, -1 the CPU.
     commercial : bool
         Refuse a hub id, and a file whose teacher has a licence, that is not known to allow
         commercial use.
@@ -111,7 +113,7 @@ def load(
         exact=exact,
         threads=threads,
         precision=precision,
-        device=device,
+        device=device,  # type: ignore[arg-type]  # LoadOptions makes a str of it
         commercial=commercial,
         adapter=adapter,
     )
@@ -298,9 +300,11 @@ class Classifier:
                 )
             return self.adapted(labels.for_model(self.model))
         label_set = LabelSet.of(labels, template=template, background=background)
-        compiled = self._compiled.pop(label_set, None) or self.adapted(
-            compile_labels(self.encoder, label_set, progress=progress)
-        )
+        compiled = self._compiled.pop(label_set, None)
+        if compiled is None:
+            for trap in traps(label_set, self.model):
+                warnings.warn(trap, LabelWarning, stacklevel=2)
+            compiled = self.adapted(compile_labels(self.encoder, label_set, progress=progress))
         self._compiled[label_set] = compiled
         if len(self._compiled) > CACHED_LABEL_SETS:
             self._compiled.popitem(last=False)
@@ -379,12 +383,17 @@ class Classifier:
         >>> prediction.label, len(prediction.ranking), prediction.left_out
         ('cat', 2, 1)
         """
+        if isinstance(source, (list, tuple, Iterator)):
+            raise SourceError(
+                "classify takes one picture; classify_many takes a list of them, or a generator."
+            )
         decision = self.decision(multi_label, top_k, min_score, unknown, calibration)
         compiled = self.compile(labels, template=template, background=background)
         item = Source(name_of(source, 0), source)  # a folder is then refused, not walked
         encoded = list(self.encoder.stream_images([item], batch_size=1))
         if encoded[0].error is not None:
             raise encoded[0].error
+        _warn_if_alone(compiled, decision)
         return predict_encoded(encoded, compiled, decision)[0]
 
     def classify_many(
@@ -691,6 +700,7 @@ class Classifier:
         """
         if batch_size is None:
             batch_size = self.encoder.batch_size
+        _warn_if_alone(compiled, decision)
         while batch := list(islice(stream, batch_size)):
             yield from predict_encoded(batch, compiled, decision)
 
@@ -699,8 +709,8 @@ class Classifier:
     ) -> Iterator[Prediction]:
         """As `predictions`, each picture with the help of all others.
 
-        docs/transductive.md says when that is better. Every picture is encoded before the first
-        answer; memory grows with them.
+        ``unseen help transductive`` says when that is better. Every picture is encoded before the
+        first answer; memory grows with them.
 
         Parameters
         ----------
@@ -739,3 +749,17 @@ class Classifier:
         rows = np.array(embeddings, dtype=np.float32)
         probabilities = transduce(rows, compiled.matrix, compiled.score) if embeddings else None
         yield from predict_encoded(encoded, compiled, decision, probabilities)
+
+
+def _warn_if_alone(compiled: CompiledLabels, decision: Decision) -> None:
+    """Say that a single label is always the answer, unless the decision can refuse it."""
+    competes = decision.multi_label or decision.reference_set is not None
+    names = [label.name for label in compiled.labels]
+    if not competes and alone(names, compiled.score):
+        warnings.warn(
+            f"{names[0]!r} is the only label, and has 100 % whatever a picture shows; give what "
+            "else there may be, a background label (--unknown), or ask for a yes or no "
+            "(multi_label, --multi).",
+            LabelWarning,
+            stacklevel=3,
+        )

@@ -497,7 +497,8 @@ class Encoder:
             raise LabelError(f"encode_texts takes a list of texts, not a single one: {texts!r}.")
         if not all(isinstance(text, str) for text in texts):
             wrong = next(text for text in texts if not isinstance(text, str))
-            raise LabelError(f"every text must be a str; {wrong!r} is a {type(wrong).__name__}.")
+            kind = type(wrong).__name__
+            raise LabelError(f"every text must be a str; {wrong!r} is of the type {kind}.")
         known = self._known_texts(list(dict.fromkeys(texts)), progress)
         if not texts:
             return np.zeros((0, self.model.dimension), dtype=np.float32)

@@ -71,3 +71,7 @@ def without_frames(error: ErrorT) -> ErrorT:
 
 class UnseenWarning(UserWarning):
     """Something was put right or left out, and the user should know."""
+
+
+class LabelWarning(UnseenWarning):
+    """Labels that can be used, and are probably not what was meant."""

@@ -13,6 +13,40 @@ if TYPE_CHECKING:
     from unseen.prediction.adapter import Adapter
 
 PRECISIONS = ("fp32", "fp16", "int8", "auto")
+# The names of torch and transformers for a dtype → ours. What is computed in 32 bits is at least as
+# exact as bfloat16.
+DTYPES = {"float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32", "bfloat16": "fp32"}
+
+
+def device_name(device: Any, none: str = "auto") -> str:
+    """A device in the words of torch or transformers → ours.
+
+    None is `none`, -1 the processor, another number a GPU; {"": device} is a device map of one.
+    """
+    if isinstance(device, dict) and len(device) == 1:
+        (device,) = device.values()
+    if device is None:
+        return none
+    if isinstance(device, int) and not isinstance(device, bool):
+        return "cpu" if device < 0 else f"cuda:{device}"
+    name = str(device)
+    return f"cuda:{name}" if name.isascii() and name.isdecimal() else name
+
+
+def precision_name(dtype: Any) -> str:
+    """A dtype of torch or numpy, or its name → a precision. None and "auto" are fp32.
+
+    Raises ModelError for another dtype.
+    """
+    name = str(dtype).removeprefix("torch.")
+    if dtype is None or name == "auto":
+        return "fp32"
+    if name not in DTYPES:
+        raise ModelError(
+            f"unknown dtype {name!r}; choose one of: {', '.join(DTYPES)}. Whole numbers are "
+            'precision="int8" of unseen.load.'
+        )
+    return DTYPES[name]
 
 
 @dataclass(frozen=True)
@@ -30,7 +64,8 @@ class LoadOptions:
         Of the image network: ``fp32``, ``fp16``, ``int8``, or ``auto``, the fastest that stays
         near fp32. The text network has fp16 with ``fp16``, and fp32 otherwise.
     device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. A number (that GPU; -1 is the CPU) and a
+        torch.device become one of these.
     threads : int, optional
         Of the networks on a CPU. None: as many as may be used.
     exact : bool
@@ -68,6 +103,7 @@ class LoadOptions:
     adapter: str | Path | Adapter | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "device", device_name(self.device))
         if self.precision not in PRECISIONS:
             choices = ", ".join(PRECISIONS)
             raise ModelError(f"unknown precision {self.precision!r}; choose one of: {choices}")

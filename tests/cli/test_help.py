@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+import unseen
+from running import unseen as run
 from unseen.cli.app import COMMANDS, app
+from unseen.cli.commands import help as help_page
 
 WIDTH = 80
 LINES_FROM = 14  # the column of the lines
@@ -68,3 +73,31 @@ def test_a_command_has_a_line_and_begins_with_an_example(name: tuple[str, ...]) 
     if getattr(group, "default_command", None) == name[-1]:
         name = name[:-1]  # it need not be named
     assert example.strip().startswith(f"unseen {' '.join(name)} ".rstrip())
+
+
+def test_help_points_to_pages_that_are_shipped() -> None:
+    """No help names a file of the repository; `unseen help TOPIC` prints the page."""
+    package = Path(inspect.getfile(unseen)).parent
+    texts = [help_of(*name) for name in ALL]
+    assert not any("docs/" in text for text in texts)
+    sources = "\n".join(path.read_text("utf-8") for path in package.rglob("*.py"))
+    topics = {*re.findall(r"unseen help ([a-z-]+)", sources)}
+    assert {"label", "serve", "clients", "speed"} <= topics
+    for topic in topics:
+        page = (help_page.FOLDERS[1] / f"{topic}.md").read_text("utf-8")
+        done = CliRunner().invoke(app, ["help", topic])
+        assert done.exit_code == 0 and done.output == page
+
+
+def test_pages_are_listed_and_a_slip_is_answered() -> None:
+    listed = run("help").stdout.splitlines()
+    assert "doctor              Looking a label set over" in listed
+    assert len(listed) == len([*help_page.FOLDERS[1].glob("*.md")])
+    assert "did you mean label?" in run("help", "lable", code=2).stderr
+    assert run("help", "docs/doctor.md").stdout.startswith("# Looking a label set over")
+
+
+def test_the_wheel_has_the_pages() -> None:
+    settings = Path("pyproject.toml").read_text("utf-8")
+    assert 'docs = "unseen/docs"' in settings
+    assert help_page.FOLDERS[0].name == "docs" and help_page.FOLDERS[0].parent.name == "unseen"

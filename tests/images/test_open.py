@@ -109,7 +109,7 @@ def test_a_source_that_is_given_is_left_as_it_was(file: Path) -> None:
         (".", "folder"),
         (7, "int is not a picture"),
         (None, "NoneType is not a picture"),
-        ("ftp://example.com/a.png", "no such file"),
+        ("ftp://example.com/a.png", "addresses of ftp:// are not read"),
     ],
 )
 def test_nothing_to_read(source: Any, words: str) -> None:

@@ -10,9 +10,10 @@ from transformers import CLIPTokenizer
 
 import unseen
 from unseen.errors import LabelError
-from unseen.label_lint import Finding, Subject, examine, look_at, semantic, spelling
+from unseen.label_lint import Finding, Subject, examine, look_at, semantic
 from unseen.label_lint.context import vocabulary
 from unseen.label_lint.lexical import fitting_prefix
+from unseen.labels import spelling
 from unseen.labels.label_set import LabelSet
 
 

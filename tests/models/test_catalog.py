@@ -127,6 +127,12 @@ def test_select() -> None:
         ("openai/clip-vit-base-patch-32", "openai/clip-vit-base-patch32"),
         ("openai/clip-vit-large-patch14-366", "openai/clip-vit-large-patch14-336"),
         ("laion/CLIP-ViT-B-32-laion2B", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"),
+        ("openai/clipvitlargepatch14", "openai/clip-vit-large-patch14"),
+        ("openai/clip-vit-base-patch31", "openai/clip-vit-base-patch32"),
+        ("ViT-B-32", "openai/clip-vit-base-patch32"),
+        ("ViT-B-32/laion2b_s34b_b79k", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"),
+        ("RN50", "timm/resnet50_clip.openai"),
+        ("hf-hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"),
         ("bultin", "builtin"),
         ("multi-lingual", "multilingual"),
     ],
@@ -136,7 +142,8 @@ def test_did_you_mean(typed: str, meant: str) -> None:
 
 
 def test_nothing_is_suggested_for_nonsense() -> None:
-    assert catalog.suggest("xyzzy") == []
+    for name in ("xyzzy", "nobody/knows-this", "org/tiny", "stabilityai/sdxl-turbo", "gpt2"):
+        assert catalog.suggest(name) == []
 
 
 def test_templates_are_those_that_openai_published() -> None:

@@ -176,6 +176,14 @@ def test_a_file_is_no_checkpoint(tmp_path: Path) -> None:
 def test_did_you_mean() -> None:
     with pytest.raises(ModelError, match="Did you mean openai/clip-vit-base-patch"):
         hub.locate("openai-clip-vit-base-patch32")
+    for name, meant in (  # before the network is blamed
+        ("openai/clip-vit-base-patch31", "openai/clip-vit-base-patch32"),
+        ("ViT-B-32/laion2b_s34b_b79k", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"),
+    ):
+        with pytest.raises(ModelError, match=f"did you mean {meant}.*HF_HUB"):
+            hub.locate(name)
+    with pytest.raises(ModelError, match=r"^openai/clip-vit-base-patch32 is not a folder here"):
+        hub.locate("openai/clip-vit-base-patch32")
 
 
 def test_a_fingerprint_is_of_the_content(tmp_path: Path) -> None:

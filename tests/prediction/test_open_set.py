@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 import shapes
 import unseen
+from unseen.errors import LabelWarning
 from unseen.prediction.open_set import ReferenceSet, concepts, evidence, picture_of_nothing
 from unseen.prediction.prediction import LEAST_EVIDENCE
 
@@ -88,7 +89,9 @@ def test_evidence_knows_nothing_of_a_models_scale() -> None:
 
 def test_it_is_said_only_when_asked_for(clf: unseen.Classifier) -> None:
     red = shapes.draw(shapes.scene("red circle"), 0)
-    plain, with_evidence = (clf.classify(red, ["a red circle"], unknown=u) for u in (None, "auto"))
+    with pytest.warns(LabelWarning, match="the only label"):
+        plain = clf.classify(red, ["a red circle"])
+    with_evidence = clf.classify(red, ["a red circle"], unknown="auto")
     assert plain.evidence is None and "evidence" not in plain.to_dict()
     assert with_evidence.to_dict()["evidence"] == with_evidence.evidence
     assert with_evidence.label == "a red circle"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unseen.results.records import RESERVED
 from unseen.sources.expand import fields_of
-from unseen.sources.files import SUFFIXES
+from unseen.sources.formats import suffixes as picture_suffixes
 from unseen.sources.registry import READERS, reader_of
 
 
@@ -16,7 +16,9 @@ def test_every_row_is_of_one_kind_and_leads_to_a_function() -> None:
     schemes = [scheme for reader in READERS for scheme in reader.schemes]
     for names in (suffixes, schemes):
         assert len(set(names)) == len(names) and names == [name.lower() for name in names]
-    assert not SUFFIXES & set(suffixes) and not {"http", "https", "data", "file"} & set(schemes)
+    assert not picture_suffixes() & set(suffixes) and not {"http", "https", "data", "file"} & set(
+        schemes
+    )
     for reader in READERS:
         file, function = reader.function.split(".")
         assert callable(getattr(import_module(f"unseen.sources.{file}"), function))

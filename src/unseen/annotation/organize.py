@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 from unseen.errors import SourceError
 from unseen.results.manifest import manifest, write_ended
 from unseen.results.summary import Progress, RunSummary, no_progress
+from unseen.sources.expand import left_out
+from unseen.system.regular_file import read_text
 
 if TYPE_CHECKING:  # the command line starts without them
     from unseen.classifier import Classifier
@@ -98,6 +100,16 @@ class Organized(Filing):
     """
 
     summary: RunSummary = field(default_factory=RunSummary)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON.
+
+        Returns
+        -------
+        dict
+            The steps, and what the run came to.
+        """
+        return {**super().to_dict(), "summary": self.summary.to_dict()}
 
 
 def organize(
@@ -180,6 +192,7 @@ def organize(
         encoded = classifier.encoder.stream_images(str(folder), batch_size=batch_size)
     undo = _undo_file(into)
     summary = RunSummary(None if dry_run else undo)
+    summary.left_out = left_out(str(folder))
     started = time.perf_counter()
 
     def files() -> Iterator[tuple[Path, str]]:
@@ -187,6 +200,8 @@ def organize(
         stream = classifier.predictions(iter(encoded), compiled, decision, batch_size=batch_size)
         for prediction in stream:
             summary.count(prediction.source, prediction.error)
+            if prediction.ok:
+                summary.answer(prediction.label)
             progress(summary)
             if prediction.label is not None:
                 yield Path(prediction.source), prediction.label
@@ -195,6 +210,7 @@ def organize(
     summary.seconds = time.perf_counter() - started
     summary.complete = True
     if filing.undo is not None:
+        facts["summary"] = summary.to_dict()
         write_ended(filing.undo, facts, summary.pictures, summary.errors)
     return Organized(**vars(filing), summary=summary)
 
@@ -335,7 +351,7 @@ def take_back(undo: Path) -> Iterator[tuple[Step, bool]]:
     nothing has taken its place.
     """
     try:
-        lines = undo.read_text("utf-8").splitlines()
+        lines = read_text(undo).splitlines()
         steps = [Step(**json.loads(line)) for line in lines]
     except (OSError, ValueError, TypeError) as error:
         raise SourceError(f"{undo}: not an undo file ({error}).") from None

@@ -27,6 +27,7 @@ from unseen.cli.commands.embed import embed
 from unseen.cli.commands.evaluate import evaluate
 from unseen.cli.commands.export import export as export_classifier
 from unseen.cli.commands.groups import clusters, duplicates, similar
+from unseen.cli.commands.help import help_page
 from unseen.cli.commands.index import index
 from unseen.cli.commands.label import label
 from unseen.cli.commands.label_export import export
@@ -80,6 +81,9 @@ COMMANDS: dict[str, dict[str, tuple[Command | typer.Typer, str]]] = {
         "export": (export_classifier, "Write a classifier as one file that needs no Python."),
         "serve": (serve, "Answer over HTTP, with a web page to try it."),
         "keys": (keys, "Manage the API keys of the server."),
+    },
+    "Reading": {
+        "help": (help_page, "Print a page of the documentation."),
     },
 }
 
@@ -151,7 +155,9 @@ def main() -> None:
     if hasattr(sys.stdout, "reconfigure"):  # a narrow terminal shows \\u732b, and does not fail
         sys.stdout.reconfigure(errors="backslashreplace")
     quiet = {"--quiet", "-q"} & {*sys.argv}
-    if not quiet:
+    if quiet:
+        progress.hide_label_warnings()
+    else:
         progress.show_slow_steps()
     if not sys.stderr.isatty() or quiet:
         # The hub's own bars, for downloads; it reads this once, when it is imported.

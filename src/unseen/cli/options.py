@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import wraps
@@ -14,8 +16,10 @@ from typing import Annotated, Any, get_args
 import typer
 
 from unseen.errors import LabelError, ModelError, SourceError
+from unseen.images.limits import DEFAULT_LIMITS
 from unseen.labels.templates import templates
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
+from unseen.sources.item import Source
 
 
 def _here_or_at_the_root(context: typer.Context, value: bool) -> bool:
@@ -23,8 +27,26 @@ def _here_or_at_the_root(context: typer.Context, value: bool) -> bool:
     return value or bool(context.find_root().params.get("quiet"))
 
 
+def _with_standard_input(sources: list[str]) -> list[Any]:
+    """`-` among the sources is one picture, read now: a thread that waits cannot be ended."""
+    if "-" not in sources:
+        return sources
+    if sources.count("-") > 1:
+        raise SourceError("standard input is one picture; give - once.")
+    if sys.stdin.isatty():
+        raise SourceError("standard input is a terminal; send a picture: unseen classify - < a.jpg")
+    content = sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1)
+    return [Source("-", content) if source == "-" else source for source in sources]
+
+
 Id = Annotated[str, typer.Argument(metavar="ID", help="A hub id or a short name.")]
-Sources = Annotated[list[str], typer.Argument(help="Pictures, folders, globs, zip files or URLs.")]
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        callback=_with_standard_input,
+        help="Pictures, folders, globs, zip files or URLs; - is a picture on standard input.",
+    ),
+]
 LabelsOrAdapters = Annotated[
     str | None,
     typer.Option(
@@ -115,6 +137,12 @@ Quiet = Annotated[
 # `main` looks for it; it stands here so that it may stand after a command as well.
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Print0 = Annotated[
+    bool,
+    typer.Option(
+        "--print0", "-0", help="Only paths, as they are, each with a NUL behind it: for xargs -0."
+    ),
+]
 OutFile = Annotated[Path, typer.Option("--output", "-o", help="The file to write.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output file.")]
 AUTO = "auto"
@@ -378,12 +406,21 @@ def _changed(annotation: Any, *, optional: bool = False, **changes: Any) -> Any:
     return Annotated[kind | None if optional else kind, option]
 
 
-def check_labels(labels: str | None, load_options: LoadOptions) -> None:
-    """LabelError, before a model is loaded, when nothing brings labels."""
+def check_labels(
+    labels: str | None, load_options: LoadOptions, sources: Sequence[str] = ()
+) -> None:
+    """LabelError, before a model is loaded, when nothing brings labels, or they went elsewhere."""
     brings_labels = load_options.adapter is not None or load_options.model.endswith(".onnx")
     if labels is None and not brings_labels:
         raise LabelError(
             "no labels were given; pass --labels cat,dog, or an --adapter that brings its own."
+        )
+    # `-l cat dog`, as other programs take lists: "dog" is then a source.
+    words = [source for source in sources if isinstance(source, str) and _is_word(source)]
+    if labels is not None and _is_word(labels) and 0 < len(words) < len(sources):
+        raise LabelError(
+            f"{words[0]!r} is neither a picture nor a folder; labels have commas between them: "
+            f"--labels {','.join([labels, *words])}"
         )
 
 
@@ -402,6 +439,11 @@ def clusters_argument(k: str) -> int | None:
     if k != AUTO and not (k.isascii() and k.isdecimal() and int(k) > 0):
         raise SourceError(f"--k is {k!r}; a number from 1 on, or auto.")
     return None if k == AUTO else int(k)
+
+
+def _is_word(given: str) -> bool:
+    """Whether this is a word or two, and no path, address or pattern."""
+    return re.fullmatch(r"[^\W\d_][\w '-]*", given) is not None and not Path(given).exists()
 
 
 def _is_file(given: str) -> bool:

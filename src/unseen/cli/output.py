@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 import typer
@@ -28,7 +29,9 @@ class Lines:
 
     def write(self, text: str) -> None:
         # A file name need not be UTF-8; in JSON its odd bytes become escapes that read back.
-        rest = text.encode("utf-8", "backslashreplace")
+        self.write_bytes(text.encode("utf-8", "backslashreplace"))
+
+    def write_bytes(self, rest: bytes) -> None:
         stream = sys.stdout.buffer
         try:
             while rest:
@@ -48,6 +51,21 @@ def write_json(facts: Any) -> None:
 def write_lines(lines: Iterable[str]) -> None:
     """Text for people, on standard output."""
     Lines().write("".join(f"{line}\n" for line in lines))
+
+
+def write_paths(lines: Iterable[str]) -> None:
+    """Lines with paths of `shown`, byte for byte."""
+    Lines().write_bytes(b"".join(os.fsencode(line) + b"\n" for line in lines))
+
+
+def write_paths0(paths: Iterable[str | Path]) -> None:
+    """Paths for a program, as they are, each with a NUL behind it: no name holds one."""
+    Lines().write_bytes(b"".join(os.fsencode(path) + b"\0" for path in paths))
+
+
+def shown(path: str | Path) -> str:
+    """A path as it is; on a terminal, which it could steer, with escapes."""
+    return printable(str(path)) if sys.stdout.isatty() else str(path)
 
 
 def forget_stdout() -> None:

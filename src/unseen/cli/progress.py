@@ -25,19 +25,26 @@ from rich.text import Text
 
 from unseen.cli.interruption import interruption
 from unseen.cli.output import named
-from unseen.errors import UnseenWarning
+from unseen.errors import LabelWarning, UnseenWarning
+from unseen.sources.expand import left_out
+from unseen.sources.formats import counted
 
 if TYPE_CHECKING:
     from unseen.encoder import Encoded
     from unseen.results.summary import RunSummary
-    from unseen.types import Floats
+    from unseen.types import Floats, Sources
+
+
+RATE_SECONDS = 1.0  # of work, before a rate says anything
 
 
 class RateColumn(ProgressColumn):
     """Pictures a second."""
 
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f}/s" if task.speed else "")
+        # On the whole: pictures come a batch at a time, and the speed of one is thousands a second.
+        seconds = task.elapsed or 0.0
+        return Text(f"{task.completed / seconds:.1f}/s" if seconds >= RATE_SECONDS else "")
 
 
 class Counter:
@@ -66,7 +73,9 @@ class Counter:
         interruption.count(self.done)
         total = None if self._total is None else max(self._total - summary.earlier, 0)
         errors = f"{self.failed} failed" if self.failed else ""
-        self._progress.update(self._task, completed=self.done, total=total, errors=errors)
+        self._progress.update(
+            self._task, completed=self.done, total=total, errors=errors, visible=total != 0
+        )
         for name, error in summary.failures[self._named :]:
             say(named(name, error))
         self._named = len(summary.failures)
@@ -167,11 +176,13 @@ def working(what: str, quiet: bool) -> Iterator[None]:
         yield
 
 
-def end(summary: RunSummary, state: str) -> None:
+def end(summary: RunSummary, state: str, *, closing: bool = False) -> None:
     """The closing lines of a run, and its exit status: 130 when stopped, 1 when pictures failed.
 
-    `state`: what is done and kept, of a run that was stopped.
+    `state`: what is done and kept, of a run that was stopped. `closing`: say what all came to.
     """
+    if closing:
+        say(str(summary))
     if not summary.complete:
         say(f"stopped: {state}.")
         interruption.explained = True
@@ -179,6 +190,14 @@ def end(summary: RunSummary, state: str) -> None:
         say(f"{summary.errors} of {summary.pictures} pictures could not be read.")
     if not summary.complete or summary.errors:
         raise typer.Exit(1 if summary.complete else 130)
+
+
+def say_left_out(sources: Sources, quiet: bool) -> dict[str, int]:
+    """The files of folders that are no pictures to be read, said in a line unless quiet."""
+    kinds = left_out(sources)
+    if kinds and not quiet:
+        say(f"left out: {counted(kinds)}.")
+    return kinds
 
 
 def say(message: str) -> None:
@@ -207,3 +226,8 @@ def show_warnings_plainly() -> None:
 
     warnings.showwarning = show
     warnings.simplefilter("always", UnseenWarning)
+
+
+def hide_label_warnings() -> None:
+    """Labels are as they are: with --quiet nobody asks whether they were meant."""
+    warnings.simplefilter("ignore", LabelWarning)

@@ -14,6 +14,8 @@ from unseen.errors import SourceError
 from unseen.results.spreadsheet import plain
 from unseen.sources.files import image_files
 from unseen.sources.item import name_of
+from unseen.system.printable import unescaped
+from unseen.system.regular_file import read_bytes
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -98,7 +100,7 @@ def read_table(path: Path, column: str) -> list[tuple[Path, str, dict[str, str]]
     reader, kind = TABLES.get(path.suffix.lower(), (_csv, "CSV"))
     try:
         # Spreadsheets write a byte-order mark. Line ends stay: one may be part of a file's name.
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_bytes(path).decode("utf-8-sig")
     except FileNotFoundError:
         raise SourceError(f"{path}: there is no such folder or file.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -124,10 +126,8 @@ def _csv(path: Path, text: str, column: str) -> Iterator[tuple[int, dict[str, st
     reader.fieldnames = header
     for row in reader:
         cells = {name: (row[name] or "").strip() for name in header}
-        yield (
-            reader.line_num,
-            {name: cell if name == "path" else plain(cell) for name, cell in cells.items()},
-        )
+        columns = {name: plain(cell) for name, cell in cells.items()}
+        yield reader.line_num, columns | {"path": unescaped(cells["path"])}
 
 
 def _json_lines(path: Path, text: str, column: str) -> Iterator[tuple[int, dict[str, str]]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from unseen.errors import SourceError, UnseenWarning
 from unseen.system.cache import is_stale
+from unseen.system.regular_file import read_text
 
 FORMAT = "unseen-export-1"
 MANIFEST, LIST = "export.json", "pictures.jsonl"
@@ -47,12 +48,12 @@ def check(folder: Path, overwrite: bool) -> None:
 def _recorded_files(folder: Path) -> dict[str, int | None] | None:
     """The files that an export made, with their sizes (None: a link); None where none did."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        manifest = json.loads(read_text(folder / MANIFEST))
         recorded: dict[str, int | None] = dict(manifest["files"])
         if manifest["format"] != FORMAT:
             return None
         if LIST in recorded:
-            for line in (folder / LIST).read_text("utf-8").splitlines():
+            for line in read_text(folder / LIST).splitlines():
                 row = json.loads(line)
                 recorded[row["file"]] = row["bytes"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -16,25 +16,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError, features
+from PIL import Image
 
 from unseen.errors import ImageError, SourceError
+from unseen.images.decoders import open_encoded
 from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.images.rgb import ORIENTATION, SIDEWAYS, to_rgb, to_uint8, upright_rgb
 from unseen.sources.item import name_of, shortened
+from unseen.sources.local import local_path, no_such_file
+from unseen.system.regular_file import open_regular
 
 if TYPE_CHECKING:
     from unseen.types import AddressCheck, ImageLike
 
-# Decoders for pictures that people have; none that runs another program (EPS) or is only a stub.
-FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "ICO", "JPEG2000"] + (
-    ["AVIF"] if features.check("avif") else []
-)
 DRAFT_RATIO = 3  # times the size that is wanted: at 2, cosines to full decoding fell to 0.995
 # Of pictures that are decoded at once; those of a phone or a usual camera need not wait. A few
 # hundred bytes can declare 100 million pixels, which take 400 MB until the end turns out to be cut.
@@ -215,7 +214,11 @@ class Facts:
 def describe(path: Path) -> Facts:
     """The facts of a picture file, from its head; empty where it is broken."""
     try:
-        with _PILLOW_QUIET, Image.open(path, formats=FORMATS) as image:
+        with (
+            _PILLOW_QUIET,
+            open_regular(path) as file,
+            open_encoded(file, path.name, DEFAULT_LIMITS.max_bytes) as image,
+        ):
             width, height = image.size
             exif = image.getexif()
             if exif.get(ORIENTATION, 1) in SIDEWAYS:
@@ -244,14 +247,14 @@ def _read(
     if isinstance(source, str):
         return _read_text(source, limits, name, check_address)
     if isinstance(source, os.PathLike):
-        return _read_file(Path(source), limits, name)
+        return _read_file(Path(local_path(os.fspath(source))), limits, name)
     if hasattr(source, "read"):
         content = source.read(limits.max_bytes + 1)
         if not isinstance(content, bytes):
             raise ImageError(f"{name}: open the file in binary mode ('rb'); it gave text.")
         return _check_bytes(content, limits, name)
     raise SourceError(
-        f"a {type(source).__name__} is not a picture; give a path, a URL, bytes, a file object, a "
+        f"{type(source).__name__} is not a picture; give a path, a URL, bytes, a file object, a "
         "PIL image or a numpy array."
     )
 
@@ -272,24 +275,26 @@ def _read_text(
         )
     if scheme.startswith("data:"):
         return _check_bytes(from_data_uri(source, name), limits, name)
+    path = local_path(source)
     try:
-        is_file = 0 < len(source) < 4096 and Path(source).exists()
+        is_file = 0 < len(path) < 4096 and Path(path).exists()
     except ValueError:  # a null byte
         is_file = False
     if is_file:
-        return _read_file(Path(source), limits, name)
+        return _read_file(Path(path), limits, name)
     content = from_base64(source)
     if content is not None and content.startswith(SIGNATURES):
         return _check_bytes(content, limits, name)
-    raise SourceError(f"{shortened(source)!r}: there is no such file.")
+    raise no_such_file(source)
 
 
 def _read_file(path: Path, limits: Limits, name: str) -> bytes | memoryview:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return _check_bytes(file.read(limits.max_bytes + 1), limits, name)
-    except FileNotFoundError:
-        raise SourceError(f"{name}: there is no such file.") from None
+    except FileNotFoundError as error:
+        reason = error.strerror if path.is_symlink() else "there is no such file"
+        raise SourceError(f"{name}: {reason}.") from None
     except IsADirectoryError:
         raise SourceError(f"{name}: this is a folder; classify_many takes folders.") from None
     except OSError as error:
@@ -353,14 +358,8 @@ def _check_pixels(size: tuple[int, int], limits: Limits, name: str) -> None:
 def _decode(
     content: bytes | memoryview, limits: Limits, name: str, at_least: int | None
 ) -> Image.Image:
-    stream: IO[bytes] = io.BytesIO(content)
     try:
-        image = Image.open(stream, formats=FORMATS)
-    except UnidentifiedImageError:
-        raise ImageError(
-            f"{shortened(name)}: not a picture of a known format "
-            f"({', '.join(f.lower() for f in FORMATS)})."
-        ) from None
+        image = open_encoded(io.BytesIO(content), name, len(content))
     except Image.DecompressionBombError:
         raise ImageError(
             f"{shortened(name)}: it declares far more than {limits.max_pixels:,} pixels."

@@ -12,6 +12,7 @@ from unseen.encoder import Encoded
 from unseen.errors import ImageError
 from unseen.index.hits import Content, Hit, Hits
 from unseen.index.vectors.matrix import vector_of
+from unseen.system.printable import escaped, unescaped
 
 if TYPE_CHECKING:
     from unseen.types import Floats, Indices
@@ -42,7 +43,7 @@ def hits(database: sqlite3.Connection, root: Path, ids: Indices, cosines: Floats
         ):
             rows[row[0]] = row
     present = (
-        Hit(i, tuple(sorted(json.loads(rows[i][1]))), float(cosine), *rows[i][2:])
+        Hit(i, _paths(rows[i][1]), float(cosine), *rows[i][2:])
         for i, cosine in zip(ids.tolist(), cosines, strict=True)
         if i in rows
     )
@@ -51,6 +52,7 @@ def hits(database: sqlite3.Connection, root: Path, ids: Indices, cosines: Floats
 
 def encoded(database: sqlite3.Connection, model: int, below: str) -> Iterator[Encoded]:
     """Each file that is there and whose path begins with `below`, in the order of the paths."""
+    below = escaped(below)
     files = database.execute(
         "SELECT path, embedding, error FROM file JOIN picture USING (content) "
         f"{FILES_BELOW}ORDER BY path",
@@ -58,13 +60,14 @@ def encoded(database: sqlite3.Connection, model: int, below: str) -> Iterator[En
     )
     for path, embedding, error in files:
         if error is not None:
-            yield Encoded(path, None, ImageError(error))
+            yield Encoded(unescaped(path), None, ImageError(unescaped(error)))
         else:
-            yield Encoded(path, vector_of(embedding))
+            yield Encoded(unescaped(path), vector_of(embedding))
 
 
 def contents(database: sqlite3.Connection, model: int, below: str) -> Iterator[Content]:
     """Each picture once, with all its paths that are there and begin with `below`."""
+    below = escaped(below)
     rows = database.execute(
         "SELECT content, json_group_array(path), width, height, embedding, error "
         f"FROM file JOIN picture USING (content) {FILES_BELOW}GROUP BY content",
@@ -72,4 +75,9 @@ def contents(database: sqlite3.Connection, model: int, below: str) -> Iterator[C
     )
     for content, paths, width, height, embedding, error in rows:
         row = None if embedding is None else vector_of(embedding)
-        yield Content(content, tuple(sorted(json.loads(paths))), width, height, row, error)
+        yield Content(content, _paths(paths), width, height, row, error)
+
+
+def _paths(stored: str) -> tuple[str, ...]:
+    """The names of files that SQL gave as one JSON array."""
+    return tuple(sorted(map(unescaped, json.loads(stored))))

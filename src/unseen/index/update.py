@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,10 @@ from unseen.encoder import Encoder, Picture
 from unseen.errors import UnseenError
 from unseen.images.open import Facts, describe
 from unseen.models.inputs import PictureArrays
+from unseen.sources.expand import left_out
+from unseen.sources.formats import counted
 from unseen.system.digest import file_chunks, sha256
+from unseen.system.printable import escaped
 from unseen.system.sqlite import transaction
 
 CONTENT_BYTES = 16  # of a sha256: 128 bits tell any number of pictures apart
@@ -47,6 +50,10 @@ class Report:
         Pictures that could not be read.
     missing : int
         Files that were there and are not.
+    left_out : dict of str to int
+        Kind → how many files of the folders that are no pictures to be read.
+    seconds : float
+        How long it took.
     """
 
     unchanged: int = 0
@@ -54,12 +61,19 @@ class Report:
     known: int = 0
     failed: int = 0
     missing: int = 0
+    left_out: dict[str, int] = field(default_factory=dict, compare=False)
+    seconds: float = field(default=0.0, compare=False)
 
     def __str__(self) -> str:
-        return (
+        looked_at = self.encoded + self.known + self.failed
+        line = (
             f"{self.encoded} new, {self.known} known elsewhere, {self.unchanged} unchanged, "
-            f"{self.failed} could not be read, {self.missing} missing."
+            f"{self.failed} could not be read, {self.missing} missing"
         )
+        if looked_at and self.seconds:
+            rate = looked_at / self.seconds
+            line += f"; {self.seconds:.1f} s, {rate:.1f} pictures a second"
+        return line + (f"; left out: {counted(self.left_out)}." if self.left_out else ".")
 
 
 @dataclass(frozen=True)
@@ -67,7 +81,7 @@ class ChangedFile:
     """A file that is new or has changed."""
 
     path: Path
-    key: str  # the path in the index
+    key: str  # the path in the index, as it is stored
     size: int
     modified_ns: int
 
@@ -98,6 +112,7 @@ def update(
     """Bring the index up to date with `files`. What lies below `scopes` and is not among them is
     marked as missing. Raises StoreError and ModelError; a broken picture is a row with an error."""
     report = Report()
+    began = time.monotonic()
     _forget_seen(database)
     todo = list(_changed(database, model, root, files, report))
     contents = _Contents(database, model)
@@ -119,6 +134,8 @@ def update(
         if progress is not None:
             progress(done, len(todo))
     report.missing = _mark_missing(database, root, scopes)
+    report.left_out = left_out([*scopes])
+    report.seconds = time.monotonic() - began
     return report
 
 
@@ -155,10 +172,10 @@ def _changed(
     """The files whose size or time is another than last time, or that this model never saw."""
     for path in files:
         try:
-            stat = path.stat()
+            stat = _stat(path)
         except OSError:
             continue  # it went away since it was listed
-        file = ChangedFile(path, key_of(path, root), stat.st_size, stat.st_mtime_ns)
+        file = ChangedFile(path, escaped(key_of(path, root)), stat.st_size, stat.st_mtime_ns)
         database.execute("INSERT OR IGNORE INTO temp.seen VALUES (?)", (file.key,))
         row = database.execute(
             "SELECT 1 FROM file JOIN picture USING (content) WHERE path = ? AND size = ? "
@@ -169,6 +186,17 @@ def _changed(
             yield file
         else:
             report.unchanged += 1
+
+
+def _stat(path: Path) -> os.stat_result:
+    """Of the file; of a link that leads nowhere of itself, so that it is a row as without an index.
+
+    Raises OSError.
+    """
+    try:
+        return path.stat()
+    except OSError:
+        return path.lstat()
 
 
 class _Contents:
@@ -199,11 +227,11 @@ def _sha256(file: ChangedFile) -> bytes:
     """
     try:
         return sha256(file_chunks(file.path))
-    except FileNotFoundError:
-        return b""
     except OSError:
+        if not os.path.lexists(file.path):
+            return b""
         facts = f"{file.key}\0{file.size}\0{file.modified_ns}"
-        return sha256([facts.encode("utf-8", "surrogateescape")])
+        return sha256([facts.encode("utf-8")])
 
 
 Row = tuple[ReadFile, "NDArray[np.float32] | UnseenError | str"]
@@ -262,7 +290,7 @@ def _insert_picture(
             picture.facts.height,
             picture.facts.taken,
             embedding,
-            str(result) if failed else None,
+            escaped(str(result)) if failed else None,
         ),
     )
 
@@ -288,7 +316,7 @@ def _mark_missing(database: sqlite3.Connection, root: Path, scopes: Iterable[Pat
 def _inside(scope: Path, root: Path) -> tuple[str, tuple[int, str]]:
     """The condition on a path that lies below `scope`, and its values."""
     key = key_of(scope, root)
-    below = "" if key == "." else f"{key}/"
+    below = "" if key == "." else escaped(f"{key}/")
     inside = "substr(path, 1, ?) = ?" + (" AND substr(path, 1, 1) <> '/'" * (not below))
     return inside, (len(below), below)
 

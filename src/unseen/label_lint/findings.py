@@ -11,7 +11,7 @@ SEVERITIES = (ERROR, WARNING, NOTE)
 
 @dataclass(frozen=True)
 class Finding:
-    """One problem and what to do about it. docs/doctor.md lists the kinds.
+    """One problem and what to do about it. `unseen help doctor` lists the kinds.
 
     `effect`: what following the advice changes, computed with this model; `figures` are its
     numbers.

@@ -8,15 +8,15 @@ from typing import TypeAlias
 
 import numpy as np
 
-from unseen.label_lint import spelling
 from unseen.label_lint.context import Subject, percent
 from unseen.label_lint.findings import ERROR, NOTE, WARNING, Finding
+from unseen.labels import spelling, traps
 from unseen.labels.label_set import Label
 from unseen.labels.templates import fill
 
 Check: TypeAlias = Callable[[Subject], Iterator[Finding]]
 
-UNKNOWN_TOKENS = ("[UNK]", "<unk>")
+COUNTING_SOURCE = "Paiss et al. 2023, arXiv:2302.12066"
 NEGATION_SOURCE = "Alhamoud et al. 2025, arXiv:2501.09425"
 
 
@@ -115,8 +115,7 @@ def same_tokens(subject: Subject) -> Iterator[Finding]:
 
 
 def unreadable(subject: Subject) -> Iterator[Finding]:
-    tokenizer = subject.classifier.model.tokenizer
-    unknown = {tokenizer.token_id(token) for token in UNKNOWN_TOKENS} - {None}
+    unknown = traps.unknown_tokens(subject.classifier.model.tokenizer)
     for name, ids in zip(subject.names, subject.ids(subject.names), strict=True):
         count = sum(token in unknown for token in ids)
         if count:
@@ -129,6 +128,34 @@ def unreadable(subject: Subject) -> Iterator[Finding]:
                 "unseen models --multilingual.",
                 figures={"unknown_tokens": count},
             )
+
+
+def other_language(subject: Subject) -> Iterator[Finding]:
+    model = subject.classifier.model
+    words = [label.name for label in subject.labels.labels if not label.prompts]
+    reported = {name for finding in unreadable(subject) for name in finding.labels}
+    names = [name for name in traps.foreign_labels(words, model) if name not in reported]
+    if names:
+        yield Finding(
+            "other-language",
+            WARNING,
+            tuple(names),
+            f"{model.name} was not trained on this language: answers mean little",
+            "translate them, or take a multilingual model: unseen models --multilingual.",
+        )
+
+
+def counting(subject: Subject) -> Iterator[Finding]:
+    words = [label.name for label in subject.labels.labels if not label.prompts]
+    names = traps.counts(words)
+    if names:
+        yield Finding(
+            "counting",
+            WARNING,
+            tuple(names),
+            f"models like this one tell the thing, and hardly how many ({COUNTING_SOURCE})",
+            "make them one label, and count with a detector.",
+        )
 
 
 # pairs that differ in spelling only
@@ -226,19 +253,16 @@ def catch_all(subject: Subject) -> Iterator[Finding]:
 
 def template_inside(subject: Subject) -> Iterator[Finding]:
     """ "a photo of a photo of a cat", "a photo of a a cat"."""
-    before = subject.template.partition("{}")[0].split()
-    article = bool(before) and before[-1].casefold() in spelling.ARTICLES
+    article = traps.ends_in_article(subject.template)
     doubled = []
     for label in subject.labels.labels:
         if label.prompts:
             continue
-        inner = spelling.without_lead(label.name)
+        inner = traps.without_prompt(label.name, subject.template)
         if inner is None:
             if article and spelling.without_article(label.name) is not None:
                 doubled.append(label.name)
             continue
-        if article:
-            inner = spelling.without_article(inner) or inner
         filled, shorter = fill(subject.template, label.name), fill(subject.template, inner)
         cosine = subject.cosine(filled, shorter)
         yield Finding(
@@ -325,8 +349,10 @@ CHECKS: tuple[Check, ...] = (
     too_long,
     same_tokens,
     unreadable,
+    other_language,
     spelled_alike,
     negation,
+    counting,
     catch_all,
     template_inside,
     unusual,

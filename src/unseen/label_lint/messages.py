@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 from unseen.classifier import Classifier
-from unseen.errors import LabelError, UnseenWarning
+from unseen.errors import LabelError, LabelWarning, UnseenWarning
 from unseen.label_lint import lexical, semantic
 from unseen.label_lint.context import Subject
 from unseen.label_lint.findings import WARNING, Finding, by_severity
@@ -69,7 +69,11 @@ def examine(
         label_set = LabelSet.of(labels, template=template, background=background)
     subject = Subject(classifier, label_set, progress)
     findings = [
-        Finding("given-twice", WARNING, (), str(warning.message), "keep one of each.")
+        Finding(
+            "label-file", WARNING, (), str(warning.message), "write the file anew, and look again."
+        )
+        if issubclass(warning.category, LabelWarning)
+        else Finding("given-twice", WARNING, (), str(warning.message), "keep one of each.")
         for warning in caught
         if issubclass(warning.category, UnseenWarning)
     ]

@@ -9,9 +9,9 @@ from importlib import resources
 
 import numpy as np
 
-from unseen.label_lint import spelling
 from unseen.label_lint.context import Subject, percent
 from unseen.label_lint.findings import NOTE, WARNING, Finding
+from unseen.labels import spelling, traps
 from unseen.labels.compile import NEUTRAL
 from unseen.labels.templates import fill
 from unseen.prediction.score import logits, single_label, softmax
@@ -175,7 +175,7 @@ def _pair(
 
 
 def alone(subject: Subject) -> Iterator[Finding]:
-    if len(subject.names) == 1 and subject.score.rule == "softmax":
+    if traps.alone(subject.names, subject.score):
         yield Finding(
             "alone", WARNING, subject.names,
             "the only label has a probability of 100 %, whatever the picture shows",

@@ -9,11 +9,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from unseen.errors import LabelError
+from unseen.errors import LabelError, LabelWarning
+from unseen.labels import spelling
+from unseen.system.regular_file import read_text
+
+# First cells of a file that were meant as a header, most likely.
+HEADERS = ("labels", "class", "classes", "class_name", "classname", "category", "name", "names")
 
 
 class LabelRow(NamedTuple):
@@ -43,11 +49,16 @@ def read(path: Path) -> Any:
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
+        if spelling.PICTURE_FILE.search(path.name):
+            raise LabelError(
+                f"{path} is the name of a picture, in the place of labels; labels are words with "
+                "commas between them, or a label file."
+            )
         raise LabelError(
             f"{path}: label files end in {', '.join(READERS)}, not {path.suffix or 'nothing'}."
         )
     try:
-        text = path.read_text("utf-8-sig")  # spreadsheets write a byte-order mark
+        text = read_text(path, "utf-8-sig")  # spreadsheets write a byte-order mark
     except FileNotFoundError:
         raise LabelError(f"{path}: there is no such label file.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -69,6 +80,13 @@ def _read_csv(text: str, where: str) -> list[LabelRow]:
         raise LabelError(f"{line}: the file is not valid CSV: {error}.") from None
     if rows and rows[0][0].strip().lower() == "label":
         rows = rows[1:]  # a header
+    elif rows and rows[0][0].strip().casefold() in HEADERS:
+        warnings.warn(
+            f"{where}: its first line, {','.join(rows[0])!r}, is taken as a label; a header begins "
+            "with the word label.",
+            LabelWarning,
+            stacklevel=2,
+        )
     return [LabelRow(row[0], [cell for cell in row[1:] if cell.strip()]) for row in rows]
 
 

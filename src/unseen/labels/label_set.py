@@ -8,12 +8,12 @@ normalised, and normalised again (Radford et al. 2021, §3.1.4).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from unseen.errors import LabelError, UnseenWarning
+from unseen.errors import LabelError, LabelWarning, UnseenWarning
 from unseen.labels import label_file
 from unseen.labels.label_file import LabelRow
 from unseen.labels.templates import fill, templates
@@ -21,6 +21,8 @@ from unseen.types import LabelsLike, TemplateLike
 
 UNKNOWN = "unknown"  # the answer under which background labels are reported
 
+LINES = ".txt"  # the suffix of files with a label a line
+LISTS = 3  # lines with commas that are taken for lists of labels
 SHOWN_NAMES = 3  # in a repr
 SHOWN_CHARS = 80  # of a wrong value, in a message
 FIELDS = {"prompts", "threshold", "background"}  # of one label in a JSON or YAML file
@@ -221,7 +223,19 @@ def _read_file(path: Path) -> LabelSet:
         raise LabelError(f"{path}: {error}") from None
     if not label_set.labels:
         raise LabelError(f"{path}: the file has no labels.")
+    if path.suffix.lower() == LINES and _has_lists(label_set.names):
+        warnings.warn(
+            f"{path}: each line is one label, commas and all: {_shown(label_set.names[0])}; put "
+            "each label on a line of its own.",
+            LabelWarning,
+            stacklevel=2,
+        )
     return replace(label_set, name=path.stem)
+
+
+def _has_lists(lines: Sequence[str]) -> bool:
+    """Whether a few lines all look like lists; long ones are names with their synonyms."""
+    return len(lines) <= LISTS and all("," in line.strip(",") for line in lines)
 
 
 def _from_data(data: Any, where: str) -> LabelSet:
@@ -232,7 +246,7 @@ def _from_data(data: Any, where: str) -> LabelSet:
         return LabelSet(_merged(_from_pairs(data.items(), where)))
     if isinstance(data, Iterable) and not isinstance(data, (bytes, str)):
         return LabelSet(_merged(_from_rows(data, where)))
-    raise LabelError(f"{where}: labels are a list or a dict, not a {type(data).__name__}.")
+    raise LabelError(f"{where}: labels are a list or a dict, not {type(data).__name__}.")
 
 
 def _from_document(data: Mapping[str, Any], where: str) -> LabelSet:
@@ -325,7 +339,8 @@ def _sorted(keys: Iterable[Any]) -> str:
 
 def _clean(name: Any) -> str:
     if not isinstance(name, str):
-        raise LabelError(f"a label must be text; {_shown(name)} is a {type(name).__name__}.")
+        kind = type(name).__name__
+        raise LabelError(f"a label must be text; {_shown(name)} is of the type {kind}.")
     if not name.strip():
         raise LabelError("an empty label was given; remove it, or the doubled comma.")
     return " ".join(name.split())

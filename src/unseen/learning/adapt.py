@@ -152,7 +152,7 @@ def fit_adapter(
     The method and its settings are those with the least loss on pictures held out (stratified;
     labels with a single picture are not held out). They are taken only if more of these are right
     than with zero-shot by more than noise; otherwise the adapter is zero-shot, and changes nothing.
-    With one picture a label nothing can be held out: docs/adapt.md says what is done then.
+    With one picture a label nothing can be held out: ``unseen help adapt`` says what is done then.
 
     Parameters
     ----------

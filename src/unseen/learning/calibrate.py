@@ -95,8 +95,8 @@ def calibrate(
     method : str
         How likely labels are chosen: ``lac`` or ``aps``.
     prior : str, optional
-        Learn from pictures without labels: ``mean`` or ``em``. docs/calibrate.md says when each
-        helps and when it harms.
+        Learn from pictures without labels: ``mean`` or ``em``. ``unseen help calibrate`` says when
+        each helps and when it harms.
     use_index : bool
         Take embeddings from an index where there is one.
     batch_size : int, optional

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -11,6 +12,9 @@ from typing import Any
 
 from unseen.errors import ModelError
 
+# How transformers' names say what OpenCLIP's (ViT-B-32, RN50) say.
+SIZES = {"base": "b", "large": "l", "huge": "h", "patch": "", "resnet": "rn"}
+TELLING = 4  # letters and digits of a part of a name that tell which model is meant
 MANY = "mul"  # ISO 639-2's code for many languages: more than a card counts
 
 
@@ -103,6 +107,28 @@ def check_licence(licence: str) -> None:
 
 
 def suggest(name: str) -> list[str]:
-    """Known ids and short names that look like `name`."""
+    """Known ids and short names that are meant by `name`, or look like it: at most two."""
     known = [model.id for model in models()] + [alias.name for alias in aliases()]
-    return difflib.get_close_matches(name, known, 2, 0.6)
+    canonical = {one: _canonical(one) for one in known}
+    typed = _canonical(name)
+    without_owner = _canonical(name.rpartition("/")[2])
+    meant = [
+        one
+        for one in known
+        if typed in (canonical[one], _canonical(one.rpartition("/")[2]))
+        or (len(typed) >= TELLING and typed in canonical[one])
+        or (len(without_owner) >= TELLING and canonical[one].endswith(without_owner))
+    ]
+    similar = difflib.get_close_matches(name, known, 2, 0.6)
+    # A name of letters and digits alone is compared with others of that kind.
+    by_letters = difflib.get_close_matches(typed, canonical.values(), 2, 0.8)
+    similar += [one for one in known if canonical[one] in by_letters]
+    return list(dict.fromkeys([*meant, *similar]))[:2]
+
+
+def _canonical(name: str) -> str:
+    """Letters and digits of a name, with sizes as OpenCLIP abbreviates them."""
+    text = name.casefold()
+    for word, letter in SIZES.items():
+        text = text.replace(word, letter)
+    return re.sub("[^a-z0-9]", "", text)

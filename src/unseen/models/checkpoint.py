@@ -12,6 +12,7 @@ from unseen.errors import ModelError
 from unseen.models.weights.files import FILES, OPEN_CLIP_FILES, weight_files
 from unseen.models.weights.spec import WeightsSpec
 from unseen.system import cache
+from unseen.system.regular_file import read_text
 
 HF_CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
 # Which weights belong to which config: a repository may hold those of several libraries.
@@ -65,7 +66,7 @@ def read_json(checkpoint: Checkpoint, name: str) -> dict[str, Any]:
     """One of the checkpoint's JSON files; ModelError when it is missing or damaged."""
     path = checkpoint.folder / name
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(read_text(path))
     except FileNotFoundError:
         raise ModelError(f"{checkpoint.name}: {name} is missing in {checkpoint.folder}.") from None
     except (OSError, ValueError) as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 from unseen.errors import ModelError, UnseenWarning
 from unseen.models import catalog, families
 from unseen.models.checkpoint import FACTS, HF_CONFIG, OPEN_CLIP_CONFIG, WEIGHTS, Checkpoint
+from unseen.system.regular_file import read_text
 
 BUILTIN = "builtin"
 BUILTIN_FOLDER = Path(__file__).parent.parent / "data" / "builtin"
@@ -80,7 +81,7 @@ def config_file(folder: Path) -> str:
 def _is_supported(config: Path) -> bool:
     """Whether a config.json is transformers', and of a family in the registry."""
     try:
-        model_type = json.loads(config.read_text("utf-8")).get("model_type")
+        model_type = json.loads(read_text(config)).get("model_type")
     except (OSError, ValueError, AttributeError, RecursionError):
         return False
     return families.of_model_type(model_type) is not None
@@ -174,10 +175,12 @@ def _download(name: str, revision: str | None) -> Path:
                 f"{at}: its files cannot be kept: {error.filename}: {error.strerror}. Make "
                 "room, or set HF_HOME to another folder."
             ) from None
+        similar = [] if catalog.find(name) else catalog.suggest(name)
+        slip = f" is not a known model; did you mean {' or '.join(similar)}? It" if similar else ""
         raise ModelError(
-            f"{at} is not a folder here, was not downloaded before, and the hub does not give it "
-            f"({_reason(error)}): connect and try again, set HF_HOME to where it was downloaded, "
-            "or give the folder that holds it."
+            f"{at}{slip} is not a folder here, was not downloaded before, and the hub does not "
+            f"give it ({_reason(error)}): connect and try again, set HF_HOME to where it was "
+            "downloaded, or give the folder that holds it."
         ) from None
 
 

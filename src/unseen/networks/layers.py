@@ -7,7 +7,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from unseen.networks.network import EMBEDDING, FEATURES, Input, Network, Output, Parameters
+from unseen.networks.network import (
+    EMBEDDING,
+    FEATURES,
+    PROJECTED,
+    Input,
+    Network,
+    Output,
+    Parameters,
+)
 from unseen.networks.operations import Operations
 
 T = TypeVar("T")
@@ -75,8 +83,8 @@ def tower(
     Returns
     -------
     Network
-        Its outputs: `embedding` (n, dimension), the projected features, rows of length 1; and
-        `features` (n, width).
+        Its outputs: `embedding` (n, dimension), the projected features, rows of length 1;
+        `features` (n, width); and `projected` (n, dimension), of any length.
     """
 
     def body(
@@ -84,10 +92,15 @@ def tower(
     ) -> dict[str, T]:
         x = features(ops, p, *tensors)
         values = {FEATURES: x}
+        if requested & {EMBEDDING, PROJECTED}:
+            values[PROJECTED] = linear(ops, p, "projection", x) if "projection.weight" in p else x
         if EMBEDDING in requested:
-            projected = linear(ops, p, "projection", x) if "projection.weight" in p else x
-            values[EMBEDDING] = ops.l2_normalise(projected)
+            values[EMBEDDING] = ops.l2_normalise(values[PROJECTED])
         return values
 
-    outputs = (Output(EMBEDDING, (None, dimension)), Output(FEATURES, (None, width)))
+    outputs = (
+        Output(EMBEDDING, (None, dimension)),
+        Output(FEATURES, (None, width)),
+        Output(PROJECTED, (None, dimension)),
+    )
     return Network(name, inputs, outputs, body, parameters)

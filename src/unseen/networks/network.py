@@ -17,6 +17,7 @@ T = TypeVar("T")
 Parameters = Mapping[str, Array]
 
 EMBEDDING = "embedding"  # (n, dimension), the vector by which pictures and texts are compared
+PROJECTED = "projected"  # (n, dimension), the embedding before it is brought to length 1
 FEATURES = "features"  # (n, width), what the embedding is computed from
 
 

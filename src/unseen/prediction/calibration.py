@@ -19,6 +19,7 @@ from unseen.errors import LabelError
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction.score import sigmoid, softmax, softmax64
 from unseen.system.cache import write_atomically
+from unseen.system.regular_file import read_text
 from unseen.types import Doubles, Floats
 
 FORMAT = "unseen-calibration-1"
@@ -219,7 +220,7 @@ class Calibration:
             If the file is missing, damaged, or something else.
         """
         try:
-            data = json.loads(Path(path).read_text("utf-8"))
+            data = json.loads(read_text(path))
         except FileNotFoundError:
             raise LabelError(f"{path}: there is no such calibration.") from None
         except (OSError, ValueError, RecursionError) as error:

@@ -15,6 +15,7 @@ The evidence is the mean of the two. docs/unknown.md has what else was tried, an
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -104,6 +105,37 @@ def evidence(images: Floats, labels: Floats, reference_set: ReferenceSet) -> Flo
     word_score = (best - words.mean(1)) / _spread(words.std(1))
     noise_score = (best - noise.mean()) / _spread(noise.std())
     return np.asarray((word_score + noise_score) / 2, dtype=np.float32)
+
+
+def nearest_concepts(
+    images: Floats, reference_set: ReferenceSet, *, top: int, without: Collection[str] = ()
+) -> list[list[tuple[str, float]]]:
+    """The everyday words that pictures resemble most, whatever the labels are.
+
+    Parameters
+    ----------
+    images : float32 array (n, d)
+        Pictures, rows of length 1.
+    reference_set : ReferenceSet
+        Of the same model.
+    top : int
+        How many words a picture gets.
+    without : collection of str
+        Words to leave out, whatever their case: the labels.
+
+    Returns
+    -------
+    list of list of tuple of str and float
+        For each picture its nearest words, best first, with their cosines.
+    """
+    labels = {label.casefold() for label in without}
+    words = [(i, word) for i, word in enumerate(concepts()) if word.casefold() not in labels]
+    similarities = cosines(images, reference_set.concepts[[i for i, _ in words]])
+    order = np.argsort(-similarities, axis=1, kind="stable")[:, :top]
+    return [
+        [(words[i][1], float(row[i])) for i in nearest]
+        for row, nearest in zip(similarities, order, strict=True)
+    ]
 
 
 def _spread(deviation: Floats) -> Floats:

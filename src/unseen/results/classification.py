@@ -15,7 +15,7 @@ from unseen.prediction.decision import Decision
 from unseen.results.manifest import manifest
 from unseen.results.result_file import ResultFile, Writer, kind_of, write_all
 from unseen.results.summary import Progress, RunSummary, no_progress
-from unseen.sources.expand import expand, fields_of
+from unseen.sources.expand import expand, fields_of, left_out
 
 if TYPE_CHECKING:
     from unseen.types import LabelsLike, Sources, TemplateLike
@@ -144,7 +144,13 @@ def classify_to_file(
     if file is not None and skips_late:
         is_new = file.is_new
         predictions = (prediction for prediction in predictions if is_new(prediction.source))
-    return write_all(predictions, output, facts=lambda: _computed(classifier), progress=progress)
+    return write_all(
+        predictions,
+        output,
+        facts=lambda: _computed(classifier),
+        left_out=left_out(sources),
+        progress=progress,
+    )
 
 
 def _options(classifier: Classifier, decision: Decision, transductive: bool) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from unseen.errors import SourceError
 from unseen.labels.templates import fill
 from unseen.system.cache import write_atomically
+from unseen.system.regular_file import read_text
 
 if TYPE_CHECKING:
     from unseen.index.model_rows import ModelRow
@@ -165,7 +166,7 @@ def read_manifest(output: Path) -> dict[str, Any] | None:
     """What lies beside an output; None when nothing does. SourceError when it is damaged."""
     path = manifest_path(output)
     try:
-        facts = json.loads(path.read_text("utf-8"))
+        facts = json.loads(read_text(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

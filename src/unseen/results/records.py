@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -20,6 +21,8 @@ from unseen.errors import SourceError
 from unseen.labels.label_set import UNKNOWN as UNKNOWN_LABEL
 from unseen.prediction.prediction import Prediction, Scored
 from unseen.results.spreadsheet import harmless, plain
+from unseen.system.printable import escaped, unescaped
+from unseen.system.regular_file import open_regular
 
 if TYPE_CHECKING:
     from unseen.types import Metadata, Scalar
@@ -29,8 +32,13 @@ UNKNOWN, ERROR = "(unknown)", "(error)"
 
 
 def csv_name(source: str) -> str:
-    """A source as a cell: the odd bytes of a file name become escapes."""
-    return harmless(source.encode("utf-8", "backslashreplace").decode("utf-8"))
+    """A source as a cell: the odd bytes of a file name become escapes, which `read` undoes."""
+    return harmless(escaped(source))
+
+
+def _name_of(cell: str) -> str:
+    """The source of a cell."""
+    return unescaped(plain(cell))
 
 
 def _score(score: float | None) -> str:
@@ -52,7 +60,7 @@ COLUMNS: Cells = {
     "label": lambda prediction: harmless(prediction.label or ""),
     "score": lambda prediction: _score(prediction.score),
     "unknown": lambda prediction: str(prediction.unknown).lower(),
-    "error": lambda prediction: harmless(prediction.error or ""),
+    "error": lambda prediction: csv_name(prediction.error or ""),
 }
 EXTRA: Cells = {
     "likely": lambda prediction: harmless(";".join(prediction.likely or ())),
@@ -199,7 +207,7 @@ def _parsed(path: Path, make: Callable[[dict[str, Any]], Parsed]) -> Iterator[Pa
         raise SourceError(f"{path}: predictions are read from files in {', '.join(READERS)}.")
     number = 0
     try:
-        with path.open(encoding="utf-8", errors="strict", newline="") as file:
+        with TextIOWrapper(open_regular(path), "utf-8", newline="") as file:
             for record in reader(file):
                 yield make(record)
                 number += 1
@@ -245,7 +253,7 @@ def _prediction(record: dict[str, Any]) -> Prediction:
 
 
 def _row(record: dict[str, Any], multi: bool) -> Row:
-    source = _name(record).encode("utf-8", "backslashreplace").decode("utf-8")  # as a CSV has it
+    source = escaped(_name(record))
     meta = record.get("meta", {})
     if record.get("error"):
         return Row(source, ERROR, error=str(record["error"]), meta=meta)
@@ -287,11 +295,11 @@ def _csv(file: Any) -> Iterator[dict[str, Any]]:
             ranking.append({"label": label, "score": cells[f"score{number}"]})
             number = f"_{len(ranking) + 1}"
         record = {
-            "source": plain(cells["source"]),
+            "source": _name_of(cells["source"]),
             "label": plain(cells["label"]),
             "ranking": ranking,
-            "error": plain(cells["error"]),
-            "meta": {name: plain(cells[name]) for name in fields if cells[name]},
+            "error": _name_of(cells["error"]),
+            "meta": {name: _name_of(cells[name]) for name in fields if cells[name]},
         }
         if cells.get("likely"):
             record["likely"] = plain(cells["likely"]).split(";")

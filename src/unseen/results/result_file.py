@@ -28,6 +28,7 @@ from unseen.results.summary import Progress, RunSummary, no_progress
 from unseen.sources.item import Source
 from unseen.system.cache import write_atomically
 from unseen.system.locks import give_back, hold
+from unseen.system.regular_file import read_text
 
 # What must be the same to resume a run: the key of the manifest, and what the user calls it.
 COMPARED = {"fingerprint": "model", "labels_sha256": "labels or templates", "options": "options"}
@@ -79,6 +80,8 @@ def check_resumable(path: Path, kind: str, *, resume: bool, overwrite: bool) -> 
         raise SourceError("--resume needs a file: -o out.jsonl, -o out.csv or --csv out.csv.")
     if path.parent.is_dir():
         give_back(only_writer(path))
+    if path.exists() and not path.is_file():
+        raise SourceError(f"{path}: this is not a file; choose another name for the output.")
     if path.exists() and not overwrite and not resume:
         resuming = "" if kind == "json" else "--resume goes on with it, "
         raise SourceError(f"{path} already exists; {resuming}--overwrite replaces it.")
@@ -196,6 +199,7 @@ class ResultFile:
             "pictures": earlier.get("pictures", 0) + summary.pictures,
             "errors": earlier.get("errors", 0) + summary.errors,
             "complete": summary.complete,
+            "summary": summary.to_dict(),
             "ended": now(),
         }
         try:
@@ -238,7 +242,7 @@ class ResultFile:
         these = json.loads(json.dumps(manifest))  # a tuple is a list there
         beside = manifest_path(self.path)
         try:
-            before: dict[str, Any] = json.loads(beside.read_text("utf-8"))
+            before: dict[str, Any] = json.loads(read_text(beside))
             changed = [name for key, name in COMPARED.items() if before[key] != these[key]]
         except (OSError, ValueError, KeyError, TypeError):
             raise SourceError(
@@ -386,14 +390,17 @@ def write_all(
     output: Writer,
     *,
     facts: Callable[[], Mapping[str, Any]] = dict,
+    left_out: Mapping[str, int] | None = None,
     progress: Progress = no_progress,
 ) -> RunSummary:
     """Give predictions to an output. `facts`: more for the manifest, known when they are made.
+    `left_out`: of the summary.
 
     When it is interrupted, what was done is kept, and the manifest says that it is not complete.
     """
     file = output if isinstance(output, ResultFile) else None
     summary = RunSummary() if file is None else RunSummary(file.path, earlier=file.earlier)
+    summary.left_out = left_out or {}
     started = time.perf_counter()
 
     def end(complete: bool) -> None:
@@ -409,6 +416,8 @@ def write_all(
         for prediction in predictions:
             output.write(prediction)
             summary.count(prediction.source, prediction.error, listed=False)
+            if prediction.ok:
+                summary.answer(prediction.label)
             progress(summary)
     except KeyboardInterrupt:
         end(complete=False)

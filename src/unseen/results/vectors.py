@@ -21,7 +21,9 @@ from unseen.errors import MissingExtraError, SourceError
 from unseen.results.manifest import manifest, write_ended
 from unseen.results.result_file import check_output, writing_alone
 from unseen.results.summary import Progress, RunSummary, no_progress
+from unseen.sources.expand import left_out
 from unseen.system.cache import replacing, write_atomically
+from unseen.system.printable import escaped
 
 if TYPE_CHECKING:
     from unseen.classifier import Classifier  # the command line starts without it
@@ -106,7 +108,7 @@ def embed(
         facts["revision"] = model.revision
     made = manifest(model, None, classifier.encoder.options.facts())
     stream = classifier.encoder.stream_images(sources, batch_size=batch_size)
-    summary = RunSummary(path)
+    summary = RunSummary(path, left_out=left_out(sources))
     started = time.perf_counter()
     interrupt = None
     progress(summary)
@@ -122,6 +124,7 @@ def embed(
             interrupt = stopped
     summary.seconds = time.perf_counter() - started
     summary.complete = interrupt is None
+    made["summary"] = summary.to_dict()
     write_ended(
         path, made, summary.pictures, summary.errors, complete=summary.complete, hidden=False
     )
@@ -241,7 +244,7 @@ class _Parquet:
         self._rows: list[Row] = []
 
     def add(self, name: str, row: Row) -> None:
-        self._names.append(name.encode("utf-8", "backslashreplace").decode("utf-8"))
+        self._names.append(escaped(name))
         self._rows.append(row)
         if len(self._rows) >= ROW_GROUP:
             self._write()

@@ -107,6 +107,11 @@ def version() -> str:
     return str(torch.__version__)
 
 
+def tensor(array: NDArray[Any]) -> torch.Tensor:
+    """The same numbers as a tensor of the processor."""
+    return torch.from_numpy(array)
+
+
 class TorchNetwork:
     """A network on a device; may be called from several threads.
 

@@ -69,6 +69,15 @@ def read_zip(path: str | Path) -> Iterator[Source]:
         yield Source(member, content, {"member": info.filename})
 
 
+def zip_names(path: str | Path) -> Iterator[str]:
+    """The names of all files in a zip archive; none of one that cannot be read."""
+    try:
+        archive = _open(path)
+    except SourceError:
+        return iter(())
+    return (info.filename for info in archive.infolist() if not info.is_dir())
+
+
 @dataclass(frozen=True, eq=False)
 class _Member:
     """A member as a binary file; each `read` begins at its start, in any thread."""

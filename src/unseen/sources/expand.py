@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
+from unseen.sources import files
 from unseen.sources.files import image_files, is_folder_or_glob, no_images
+from unseen.sources.formats import by_count
 from unseen.sources.item import Source, name_of
+from unseen.sources.local import local_path
 from unseen.sources.registry import reader_of
 
 if TYPE_CHECKING:
@@ -59,6 +63,39 @@ def count(sources: Sources) -> int | None:
     )
 
 
+def left_out(sources: Sources) -> dict[str, int]:
+    """The files in folders, globs and archives that `expand` gives nothing for.
+
+    Parameters
+    ----------
+    sources : Sources
+        As of `expand`. An iterator is not consumed, and has none.
+
+    Returns
+    -------
+    dict of str to int
+        Kind → how many, the most first; "other" are those of no known kind, hidden files, and those
+        without a suffix.
+
+    Examples
+    --------
+    >>> left_out("tests/fixtures/pictures").get("video", 0)
+    0
+    """
+    each = sources if isinstance(sources, (list, tuple)) else [sources]
+    kinds: Counter[str] = Counter()
+    for source in each:
+        if isinstance(source, (str, Path)):
+            path = local_path(source) if isinstance(source, str) else source
+            reader = reader_of(path)
+            kinds.update(
+                files.left_out(path)
+                if reader is None
+                else files.kinds_left_out(reader.all_names(path))
+            )
+    return by_count(kinds)
+
+
 def fields_of(sources: Sources) -> tuple[str, ...]:
     """The keys of metadata that the readers of these sources declare; () for an iterator."""
     each = sources if isinstance(sources, (list, tuple)) else [sources]
@@ -80,6 +117,8 @@ def _is_iterable_of_sources(sources: Any) -> TypeGuard[Iterable[Any]]:
 def _expand_source(source: Any, index: int) -> Iterator[Source]:
     if isinstance(source, Source):
         return iter([source])
+    if isinstance(source, str):
+        source = local_path(source)
     reader = reader_of(source)
     if reader is not None:  # first: an address with a scheme may look like a glob
         return _nonempty(reader.read(source), source)
@@ -96,6 +135,6 @@ def _expand_each(sources: Iterable[Any]) -> Iterator[Source]:
 def _nonempty(items: Iterator[Source], source: str | Path) -> Iterator[Source]:
     first = next(items, None)
     if first is None:
-        raise no_images(source)
+        raise no_images(source, left_out(source))
     yield first
     yield from items

@@ -5,16 +5,13 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from unseen.errors import SourceError
+from unseen.sources.formats import LINKED, OTHER, by_count, counted, kind_of, suffixes
 
-# What is looked for in folders, globs and archives; a file that is named is opened whatever its
-# suffix is.
-SUFFIXES = frozenset(
-    ".avif .bmp .gif .jfif .jpe .jpeg .jpg .jp2 .pbm .pgm .png .ppm .tif .tiff .webp".split()  # noqa: SIM905 - the list is the point
-)
 URL_SCHEMES = ("http://", "https://", "data:")
 PATH_LENGTH = 4096  # a longer string is not a path
 
@@ -63,7 +60,7 @@ def is_image_member(name: str) -> bool:
     """
     parts = SEPARATORS.split(name)
     hidden = any(part.startswith(".") and part not in (".", "..") for part in parts)
-    return PurePosixPath(parts[-1]).suffix.lower() in SUFFIXES and not hidden
+    return PurePosixPath(parts[-1]).suffix.lower() in suffixes() and not hidden
 
 
 def leads_out(name: str) -> bool:
@@ -72,11 +69,12 @@ def leads_out(name: str) -> bool:
     return "\0" in name or not parts[0] or ".." in parts or bool(DRIVE.match(name))
 
 
-def no_images(source: str | Path) -> SourceError:
-    """The error of a collection without images."""
-    return SourceError(
-        f"{source}: no pictures in it; looked for files ending in {', '.join(sorted(SUFFIXES))}."
-    )
+def no_images(source: str | Path, kinds: Mapping[str, int]) -> SourceError:
+    """The error of a collection without images; `kinds`: the files that it has instead."""
+    reason = f"looked for files ending in {', '.join(sorted(suffixes()))}"
+    if {*kinds} - {OTHER}:
+        reason = f"it has {counted(kinds)}"
+    return SourceError(f"{source}: no pictures in it that can be read; {reason}.")
 
 
 def _is_folder(source: str | Path) -> bool:
@@ -84,25 +82,60 @@ def _is_folder(source: str | Path) -> bool:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
+    closed: list[Path] = []  # folders that cannot be listed: an item each, which fails when opened
     # os.walk does not follow links to folders, so that a loop of them has an end.
-    for parent, folders, files in os.walk(folder):
+    walk = os.walk(folder, onerror=lambda error: closed.append(Path(error.filename)))
+    for parent, folders, files in walk:
         folders[:] = sorted(f for f in folders if not f.startswith("."))
-        for file in sorted(files):
-            path = Path(parent, file)
-            if not file.startswith(".") and path.suffix.lower() in SUFFIXES:
-                yield path
+        paths = [Path(parent, name) for name in sorted(files) if not name.startswith(".")]
+        yield from filter(_has_suffix, paths)
+        below = (Path(parent, name) for name in folders)
+        yield from (path for path in below if _has_suffix(path) and not _holds_pictures(path))
+    yield from closed
+
+
+def _has_suffix(path: Path) -> bool:
+    return path.suffix.lower() in suffixes()
+
+
+def _holds_pictures(folder: Path) -> bool:
+    """Whether a folder named `x.jpg` is read as a folder; else it is a picture that fails."""
+    return not folder.is_symlink() and next(_walk(folder), None) is not None
 
 
 def _matches(pattern: str) -> Iterator[Path]:
     for match in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207 - Path.glob takes no absolute pattern
         path = Path(match)
-        if path.is_file() and path.suffix.lower() in SUFFIXES:
+        if _has_suffix(path) and not (path.is_dir() and _holds_pictures(path)):
             yield path
+
+
+def left_out(source: str | Path) -> dict[str, int]:
+    """The files in a folder, or that a glob matches, that are no pictures to be read, by kind.
+
+    Those in hidden folders are not counted, as nobody looks for pictures there.
+    """
+    kinds: Counter[str] = Counter()
+    if _is_folder(source):
+        for parent, folders, files in os.walk(source):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            links = (name for name in folders if Path(parent, name).is_symlink())
+            kinds[LINKED] += sum(not _has_suffix(Path(name)) for name in links)
+            kinds.update(kinds_left_out(files))
+    elif is_folder_or_glob(source):
+        matches = map(Path, glob.iglob(str(source), recursive=True))  # noqa: PTH207 - as above
+        kinds.update(kind_of(path) for path in matches if not _has_suffix(path) and path.is_file())
+    return by_count(kinds)
+
+
+def kinds_left_out(names: Iterable[str]) -> Iterator[str]:
+    """The kinds of those names, in a folder or an archive, that are no pictures to be read."""
+    return (kind_of(name) for name in names if not is_image_member(name))
 
 
 def _nonempty(files: Iterator[Path], source: str | Path) -> Iterator[Path]:
     first = next(files, None)
     if first is None:
-        raise no_images(source)
+        raise no_images(source, left_out(source))
     yield first
     yield from files

@@ -8,11 +8,11 @@ refuse is a `Source` whose content is `Unreadable`: one broken item never ends a
 from __future__ import annotations
 
 import os.path
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from unseen.sources.files import PATH_LENGTH, holds
 
@@ -35,21 +35,34 @@ class Reader:
         Of the addresses that it reads, in lower case: "s3".
     fields : tuple of str
         Keys of the metadata that each of its items has; they are columns of a CSV file.
+    names : str
+        "file.function" that gives the names of all files in a source, so that those that are no
+        pictures can be counted; "" where it has no files.
     """
 
     function: str
     suffixes: tuple[str, ...] = ()
     schemes: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
+    names: str = ""
 
     def read(self, source: str | Path) -> Iterator[Source]:
         """The items of one source."""
-        file, function = self.function.split(".")
-        module = import_module(f"unseen.sources.{file}")
-        return cast("Callable[[str | Path], Iterator[Source]]", getattr(module, function))(source)
+        return cast("Iterator[Source]", _called(self.function, source))
+
+    def all_names(self, source: str | Path) -> Iterator[str]:
+        """The names of all files in one source."""
+        return cast("Iterator[str]", _called(self.names, source)) if self.names else iter(())
 
 
-READERS = (Reader("archives.read_zip", suffixes=(".zip",), fields=("member",)),)
+def _called(name: str, source: str | Path) -> Any:
+    file, function = name.split(".")
+    return getattr(import_module(f"unseen.sources.{file}"), function)(source)
+
+
+READERS = (
+    Reader("archives.read_zip", suffixes=(".zip",), fields=("member",), names="archives.zip_names"),
+)
 
 _BY_SUFFIX = {suffix: reader for reader in READERS for suffix in reader.suffixes}
 _BY_SCHEME = {scheme: reader for reader in READERS for scheme in reader.schemes}

@@ -235,7 +235,7 @@ def file_sha256(path: Path) -> str:
     if stat.st_size < 1 << 20:
         return _sha256(path)
     key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
-    memo = home() / "hashes" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.txt"
+    memo = home() / "hashes" / f"{hashlib.sha256(os.fsencode(key)).hexdigest()[:32]}.txt"
     with suppress(OSError, UnicodeDecodeError):
         remembered = memo.read_text("ascii")
         if HEX_256.fullmatch(remembered):

@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from unseen.system.regular_file import open_regular
+
 CHUNK_BYTES = 1 << 20
 
 
 def file_chunks(path: Path) -> Iterator[bytes]:
     """The content of a file, a megabyte at a time. Raises OSError."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
 

@@ -1,6 +1,15 @@
-"""Names of files and labels as text that is safe to print."""
+"""Names of files and labels as text that is safe to print, and as text that can be stored."""
 
 from __future__ import annotations
+
+import re
+
+# A name is bytes. Those that are no UTF-8 are lone surrogates in Python (PEP 383: byte FF is
+# U+DCFF), which neither SQLite nor a UTF-8 file can hold. There one is written as its escape,
+# `\udcff`, and so is a backslash that stands before what could be taken for an escape: `\u005c`.
+# JSON has the same escape of its own, so that a name looks alike in every file.
+UNSTORABLE = re.compile(r"[\ud800-\udfff]|\\(?=u(?:005c|d[89a-f][0-9a-f]{2}))")
+ESCAPES = re.compile(r"\\u(005c|d[89a-f][0-9a-f]{2})")
 
 
 def printable(text: str) -> str:
@@ -14,4 +23,19 @@ def printable(text: str) -> str:
 
 def named(source: str, error: str) -> str:
     """An error that says which picture it is of, once."""
-    return printable(error if source in error else f"{source}: {error}")
+    source, error = printable(source), printable(error)
+    return error if source in error else f"{source}: {error}"
+
+
+def escaped(name: str) -> str:
+    """A name as text that UTF-8 can hold; nearly every name is that already.
+
+    >>> escaped("caf\\udce9.jpg")
+    'caf\\\\udce9.jpg'
+    """
+    return UNSTORABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", name)
+
+
+def unescaped(text: str) -> str:
+    """The name that `escaped` was given: a path that can be opened."""
+    return ESCAPES.sub(lambda match: chr(int(match[1], 16)), text)

@@ -13,6 +13,7 @@ from safetensors.numpy import load, save
 
 from unseen.errors import LabelError
 from unseen.system.cache import write_atomically
+from unseen.system.regular_file import read_bytes
 from unseen.types import Array
 
 SUFFIX = ".safetensors"
@@ -58,7 +59,7 @@ class FileFormat:
     def read(self, path: str | Path) -> bytes:
         """The content of a file. LabelError where it cannot be read."""
         try:
-            return Path(path).read_bytes()
+            return read_bytes(path)
         except FileNotFoundError:
             raise LabelError(f"{path}: there is no such {self.name}.") from None
         except OSError as error:

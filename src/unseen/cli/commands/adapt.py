@@ -49,7 +49,7 @@ def adapt(
     """unseen adapt examples/ -o mine.safetensors
 
     Learn from a few labelled pictures, if pictures held out show that it helps.
-    classify --adapter and serve --adapter take the file: docs/adapt.md.
+    classify --adapter and serve --adapter take the file: unseen help adapt.
     """
     if output.suffix != ".safetensors":
         raise LabelError(f"{output}: an adapter is a .safetensors file.")
@@ -82,6 +82,7 @@ def adapt(
         )
     with writing(output):
         adapter.save(output)
+    makers["left_out"] = progress.say_left_out(str(examples), quiet)
     write_ended(output, makers, summary.pictures, summary.errors)
     size = output.stat().st_size
     if as_json:

@@ -101,6 +101,7 @@ def calibrate(
         )
     with writing(output):
         calibration.save(output)
+    makers["left_out"] = progress.say_left_out(str(pictures), quiet)
     write_ended(output, makers, calibration.pictures + summary.errors, summary.errors)
     if as_json:
         typer.echo(json.dumps(calibration.to_data(), ensure_ascii=False))

@@ -69,7 +69,7 @@ def classify(
         raise LabelError("--transductive cannot be combined with --multi.")
     if transductive and label_options.calibration is not None:
         raise LabelError("--transductive cannot be combined with --calibration.")
-    options.check_labels(label_options.labels, load_options)
+    options.check_labels(label_options.labels, load_options, sources)
     target = Target.of(as_json=as_json, jsonl=jsonl, csv=csv, output=output)
     target.check(resume=resume, overwrite=overwrite)
     total = count(sources)
@@ -113,7 +113,9 @@ def classify(
     summary = counter.finished()
     where = f", kept in {target.path}" if target.path else ""
     go_on = "; go on with --resume" if target.path and target.kind != "json" else ""
-    progress.end(summary, f"{summary.earlier + summary.pictures} done{where}{go_on}")
+    done = f"{summary.earlier + summary.pictures} done{where}{go_on}"
+    several = total != 1 or bool(summary.left_out)
+    progress.end(summary, done, closing=several and not quiet)
 
 
 def _from_index(

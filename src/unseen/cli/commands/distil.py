@@ -59,7 +59,7 @@ def distil(
 
     Make a small classifier of a labelled folder: one ONNX file, which unseen takes as a model, and
     birds.card.md, which says how good it is. It learns from what was reviewed and what the model
-    was sure of: docs/distil.md.
+    was sure of: unseen help distil.
     """
     if output.suffix != ".onnx":
         raise SourceError(f"{output}: a classifier is an .onnx file.")

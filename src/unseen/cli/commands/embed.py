@@ -39,4 +39,9 @@ def embed(
     written = summary.pictures - summary.errors
     if summary.complete and not quiet:
         progress.say(f"{output}: {written} embeddings of {classifier.model.dimension} numbers.")
-    progress.end(summary, f"{summary.pictures} done, {written} embeddings kept in {output}")
+    several = total != 1 or bool(summary.left_out)
+    progress.end(
+        summary,
+        f"{summary.pictures} done, {written} embeddings kept in {output}",
+        closing=several and not quiet,
+    )

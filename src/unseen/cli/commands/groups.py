@@ -14,6 +14,7 @@ from unseen.annotation.organize import put_into_folders
 from unseen.cli import options, progress
 from unseen.cli.commands.index import open_index, view_of
 from unseen.cli.commands.organize import show as show_filing
+from unseen.cli.output import shown, write_paths, write_paths0
 
 if TYPE_CHECKING:
     from unseen.index.hits import Hit
@@ -36,6 +37,7 @@ def duplicates(
     overrides: Mapping[str, Any] = options.NO_OVERRIDES,
     html: options.Html = None,
     as_json: options.AsJson = False,
+    print0: options.Print0 = False,
     quiet: options.Quiet = False,
 ) -> None:
     """unseen duplicates photos/ --move-to duplicates/ --dry-run
@@ -52,10 +54,10 @@ def duplicates(
             # Their folders are kept: two of one name stay apart, and a reader sees where they were.
             others = ((p, p.parent.name) for group in files for p in group[1:])
             filing = put_into_folders(others, move_to, "move", dry_run=dry_run)
-            show_filing(filing, as_json=as_json, quiet=quiet)
+            show_filing(filing, as_json=as_json, print0=print0, quiet=quiet)
             return
         how = {"threshold": threshold, "keep": keep}
-        _show(view, "Duplicates", groups, html, how, as_json=as_json, quiet=quiet)
+        _show(view, "Duplicates", groups, html, how, as_json=as_json, print0=print0, quiet=quiet)
 
 
 @options.loads_recorded_model(refused={"adapter": options.NO_LABELS})
@@ -67,6 +69,7 @@ def similar(
     overrides: Mapping[str, Any] = options.NO_OVERRIDES,
     html: options.Html = None,
     as_json: options.AsJson = False,
+    print0: options.Print0 = False,
     quiet: options.Quiet = False,
 ) -> None:
     """unseen similar photos/ --html similar.html
@@ -79,7 +82,7 @@ def similar(
         with progress.pictures(quiet) as show:
             groups = view.similar(threshold, progress=show)
         how = {"threshold": threshold}
-        _show(view, "Similar", groups, html, how, as_json=as_json, quiet=quiet)
+        _show(view, "Similar", groups, html, how, as_json=as_json, print0=print0, quiet=quiet)
 
 
 def _show(
@@ -90,9 +93,10 @@ def _show(
     how: Mapping[str, Any],
     *,
     as_json: bool,
+    print0: bool,
     quiet: bool,
 ) -> None:
-    """Groups as a page, as JSON, or as their paths."""
+    """Groups as a page, as JSON, or as their paths; `print0`: an empty one ends a group."""
     if html is not None:
         from unseen.index.pages import write_groups  # noqa: PLC0415 - it loads Pillow
 
@@ -101,8 +105,10 @@ def _show(
         typer.echo(json.dumps([[asdict(hit) for hit in group] for group in groups], indent=1))
     else:
         files = [[view.index.path(path) for hit in group for path in hit.paths] for group in groups]
-        for group in files:
-            typer.echo("\n".join(["", *map(str, group)]))
+        if print0:
+            write_paths0(path for group in files for path in [*map(str, group), ""])
+            return
+        write_paths(line for group in files for line in ["", *map(shown, group)])
         if not quiet:
             others = sum(len(group) - 1 for group in files)
             progress.say(f"{len(files)} groups; {others} pictures beside their first.")
@@ -139,4 +145,4 @@ def clusters(
             title = ", ".join(cluster.names) or "cluster"
             typer.echo(f"{number}. {title}: {len(cluster.pictures)} pictures")
             for hit in cluster.pictures[:3]:
-                typer.echo(f"   {index.path(hit.paths[0])}")
+                write_paths([f"   {shown(index.path(hit.paths[0]))}"])

@@ -35,7 +35,7 @@ def group() -> None:
     """unseen index photos/ -m fast
 
     Look at each picture of a folder once; from then on classify, search and the like open no image
-    file. What an index holds: docs/index.md.
+    file. What an index holds: unseen help index.
     """
 
 
@@ -163,7 +163,7 @@ def as_indexed(
     """The options that the index of `sources` was made with, as far as the user gave no others."""
     from unseen.index.stored import recorded_options  # noqa: PLC0415 - it loads what computes
 
-    recorded, rows = recorded_options([str(source) for source in sources], load_options, given)
+    recorded, rows = recorded_options(sources, load_options, given)
     if rows and not quiet:
         *others, row = (str(row) for row in rows)
         more = f" It has as well: {'; '.join(others)}." if others else ""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,7 +29,7 @@ def group() -> None:
     """unseen label photos/ -l labels.txt
 
     Label a folder: a model proposes, a person reviews what is doubtful, and the result is exported
-    as a data set. The pictures are not changed. More: docs/label.md.
+    as a data set. The pictures are not changed. More: unseen help label.
     """
 
 
@@ -77,7 +78,8 @@ def propose(
             progress=show,
         )
     with labelling:
-        failed = _show(labelling, folder, as_json=as_json, quiet=quiet)
+        left_out = progress.say_left_out(str(folder), quiet)
+        failed = _show(labelling, folder, {"left_out": left_out}, as_json=as_json, quiet=quiet)
     if failed:
         raise typer.Exit(1)
 
@@ -95,18 +97,23 @@ def info(
     from unseen.annotation.labelling import Labelling  # noqa: PLC0415 - it loads what computes
 
     with Labelling.open(folder, name) as labelling:
-        _show(labelling, folder, as_json=as_json, quiet=False)
+        _show(labelling, folder, {}, as_json=as_json, quiet=False)
 
 
-def _show(labelling: Labelling, folder: Path, *, as_json: bool, quiet: bool) -> bool:
-    """Show what a labelling holds → whether some of its pictures could not be read."""
+def _show(
+    labelling: Labelling, folder: Path, more: Mapping[str, Any], *, as_json: bool, quiet: bool
+) -> bool:
+    """Show what a labelling holds → whether some of its pictures could not be read.
+
+    `more`: for the JSON.
+    """
     from unseen.annotation.progress_report import progress_of  # noqa: PLC0415 - it loads what computes
 
     report = progress_of(labelling)
     for path, error in report.failures:
         progress.say(named(str(folder / path), error))
     if as_json:
-        typer.echo(json.dumps(report.to_dict(), ensure_ascii=False, indent=1))
+        typer.echo(json.dumps({**report.to_dict(), **more}, ensure_ascii=False, indent=1))
     else:
         typer.echo(report)
         if not quiet and report.doubtful:

@@ -45,7 +45,7 @@ def export(
     """unseen label export photos/ -o dataset/ --format imagefolder
 
     Write what was reviewed, and what the model is sure of, as a data set. Pictures that are nearly
-    the same are never in two splits. The formats: docs/label-export.md.
+    the same are never in two splits. The formats: unseen help label-export.
     """
     from unseen.annotation import export as exporting  # noqa: PLC0415 - it loads what computes
     from unseen.annotation.labelling import Labelling  # noqa: PLC0415

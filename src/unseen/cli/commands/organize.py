@@ -14,6 +14,7 @@ from unseen.cli import options, progress
 from unseen.cli.commands.index import as_indexed
 from unseen.cli.label_options import compile_labels, load_calibration
 from unseen.cli.options import NO_LABEL_OPTIONS, LabelOptions
+from unseen.cli.output import shown, write_paths, write_paths0
 from unseen.errors import SourceError
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.sources.expand import count
@@ -43,6 +44,7 @@ def organize(
     given: frozenset[str] = frozenset(),
     batch_size: options.BatchSize = None,
     as_json: options.AsJson = False,
+    print0: options.Print0 = False,
     quiet: options.Quiet = False,
 ) -> None:
     """unseen organize photos/ -l cat,dog --into sorted/ --dry-run
@@ -90,17 +92,19 @@ def organize(
         )
     summary = counter.finished()
     if summary.complete:
-        show(organized, as_json=as_json, quiet=quiet)
+        show(organized, as_json=as_json, print0=print0, quiet=quiet)
     started = summary.path is not None and summary.path.exists()
     undoing = f"; undo what was done: unseen organize --undo {summary.path}" if started else ""
-    progress.end(summary, f"{summary.pictures} pictures looked at{undoing}")
+    progress.end(summary, f"{summary.pictures} pictures looked at{undoing}", closing=not quiet)
 
 
-def show(filing: Filing, *, as_json: bool, quiet: bool) -> None:
-    """What was done, or, without an undo file, would be."""
+def show(filing: Filing, *, as_json: bool, print0: bool, quiet: bool) -> None:
+    """What was done, or, without an undo file, would be; `print0`: each file and its new place."""
     if as_json:
         typer.echo(json.dumps(filing.to_dict(), indent=1))
+    elif print0:
+        write_paths0(path for step in filing.steps for path in (step.source, step.target))
     elif filing.steps and filing.undo is None:
-        typer.echo(filing)
+        write_paths(f"{shown(step.source)} -> {shown(step.target)}" for step in filing.steps)
     elif not quiet:
         progress.say(str(filing))

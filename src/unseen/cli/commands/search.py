@@ -11,6 +11,7 @@ import typer
 
 from unseen.cli import options, progress
 from unseen.cli.commands.index import open_index, view_of
+from unseen.cli.output import shown, write_paths, write_paths0
 
 
 @options.loads_recorded_model(refused={"adapter": options.NO_LABELS})
@@ -30,6 +31,7 @@ def search(
     ] = False,
     html: options.Html = None,
     as_json: options.AsJson = False,
+    print0: options.Print0 = False,
     quiet: options.Quiet = False,
 ) -> None:
     """unseen search "a red bicycle in the snow" --index photos/
@@ -54,8 +56,13 @@ def search(
         if as_json:
             typer.echo(json.dumps([asdict(hit) for hit in hits], indent=1))
             return
-        for hit in hits:
-            copies = f"  (and {len(hit.paths) - 1} copies)" if len(hit.paths) > 1 else ""
-            typer.echo(f"{hit.cosine:.3f}  {index.path(hit.paths[0])}{copies}")
+        if print0:
+            write_paths0(index.path(hit.paths[0]) for hit in hits)
+            return
+        write_paths(
+            f"{hit.cosine:.3f}  {shown(index.path(hit.paths[0]))}"
+            + (f"  (and {len(hit.paths) - 1} copies)" if len(hit.paths) > 1 else "")
+            for hit in hits
+        )
     if not hits and not quiet:
         progress.say("every file of this index is missing: unseen index finds what has moved.")

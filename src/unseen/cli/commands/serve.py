@@ -83,7 +83,7 @@ def serve(
     """unseen serve --port 8000
 
     A page to play with, an API of our own, and those of clients that are there already (Roboflow,
-    Hugging Face, OpenAI, Label Studio): docs/serve.md and docs/clients.md.
+    Hugging Face, OpenAI, Label Studio): unseen help serve, unseen help clients.
     """
     web.check_libraries("unseen serve", web.SERVER_LIBRARIES)
     from unseen.web.security import address, is_loopback  # noqa: PLC0415

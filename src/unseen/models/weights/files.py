@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from unseen.errors import ModelError
 from unseen.models.weights.safetensors_file import SafetensorsFile
 from unseen.models.weights.torch_archive import TorchFile
+from unseen.system.regular_file import open_regular, read_text
 
 Array = NDArray[Any]
 
@@ -127,7 +128,7 @@ def in_memory(arrays: Mapping[str, Array], name: str) -> Weights:
 def _refuse_pointer(path: Path) -> None:
     """What `git clone` leaves without Git LFS: 130 bytes that say where the weights would be."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(len(LFS_POINTER))
     except OSError as error:
         raise ModelError(f"{path}: this file cannot be read: {error.strerror}.") from None
@@ -139,7 +140,7 @@ def _refuse_pointer(path: Path) -> None:
 
 def _shards(index: Path) -> list[Path]:
     try:
-        names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+        names = set(json.loads(read_text(index))["weight_map"].values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{index}: this index of shards is damaged: {error!r}.") from None
     if not names:

@@ -11,6 +11,7 @@ from unseen.images.open import open_image
 from unseen.pages import thumbnail
 from unseen.system.digest import sha256
 from unseen.system.lru import ByteLRU
+from unseen.system.regular_file import read_bytes
 
 SIZES = {"small": 320, "page": 1600, "full": 6000}  # the longer side, in pixels, at most
 CACHE_BYTES = 64 * 1024 * 1024
@@ -44,7 +45,7 @@ class ReviewImages:
             try:
                 if file.stat().st_size > DEFAULT_LIMITS.max_bytes:
                     continue
-                content = file.read_bytes()
+                content = read_bytes(file)
             except OSError:
                 continue
             if sha256([content]).hex().startswith(picture.id):

@@ -189,7 +189,7 @@ def _is_public(method: str, path: str) -> bool:
     if method == "OPTIONS":
         return True
     return method in ("GET", "HEAD") and (
-        path in PUBLIC or path in ("/", "/favicon.ico") or path.startswith("/page/")
+        path in PUBLIC or path in ("/", "/docs", "/favicon.ico") or path.startswith("/page/")
     )
 
 

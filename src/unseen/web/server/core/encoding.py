@@ -68,6 +68,7 @@ class Encoding:
             classifier = load(settings.model_options())
         self.encoder = classifier.encoder
         self.adapted = classifier.adapted
+        self.has_adapter = classifier.adapter is not None
         self.started = time.time()
         self.ready = False
         threads = settings.load_options.threads or usable()

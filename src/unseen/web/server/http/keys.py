@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from unseen.errors import SourceError
 from unseen.system.cache import write_atomically
+from unseen.system.regular_file import read_text
 
 LINE = re.compile(r"([\w.-]{1,64}):([0-9a-f]{64})")
 
@@ -48,7 +49,7 @@ class Keys:
 def read(path: Path) -> list[tuple[str, str]]:
     """The names and hashes of a file of keys. SourceError names a line that cannot be read."""
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"{path}: the keys cannot be read: {error}.") from None
     hashes = []
@@ -85,7 +86,7 @@ def _add(path: Path, name: str) -> str:
     if name in (owner for owner, _ in entries):
         raise SourceError(f"{path}: there is a key called {name!r} already; remove its line first.")
     key = secrets.token_urlsafe(32)
-    old = path.read_text("utf-8") if path.exists() else ""
+    old = read_text(path) if path.exists() else ""
     if old and not old.endswith("\n"):
         old += "\n"
     write_atomically(path, f"{old}{name}:{digest(key)}\n".encode())

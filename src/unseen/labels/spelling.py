@@ -50,6 +50,7 @@ CATCH_ALL = {"other", "others", "none", "unknown", "misc", "miscellaneous", "bac
 CATCH_ALL |= {"anything else", "something else", "everything else", "none of these", "nothing"}
 CATCH_ALL |= {"none of above", "not applicable", "na", "negative", "no object", "no label"}
 
+PICTURE_FILE = re.compile(r"\.(jpe?g|png|gif|webp|bmp|tiff?|heic)$", re.IGNORECASE)
 FILE = re.compile(
     r"\.(jpe?g|png|gif|webp|bmp|tiff?|heic|txt|csv|json)$"
     r"|^(img|dsc|dscn|pxl|image|photo|frame|screenshot)[_-]?\d+|/|\\",

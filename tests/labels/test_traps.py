@@ -1,0 +1,176 @@
+"""Labels that work and were not meant: a line each, once; none for label sets that are fine."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+import unseen
+from running import unseen as run
+from unseen.errors import LabelWarning
+from unseen.labels import languages, traps
+from unseen.labels.label_set import LabelSet
+from unseen.models import catalog
+
+# Label sets of data sets and of everyday uses, all in English: nothing is to be said of them.
+FINE = {
+    "CIFAR-10": "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck",
+    "VOC": "aeroplane, bicycle, boat, bottle, bus, chair, cow, dining table, motorbike, tv monitor",
+    "Food-101": "baklava, beignets, bibimbap, bruschetta, caprese salad, ceviche, churros, "
+    "creme brulee, croque madame, crème brûlée, escargots, foie gras, filet mignon, gnocchi, "
+    "huevos rancheros, macarons, panna cotta, paella, pho, piñata, poutine, ramen, risotto, tacos",
+    "Oxford pets": "Abyssinian, Basset Hound, Birman, Chihuahua, Egyptian Mau, Keeshond, "
+    "Leonberger, Maine Coon, Pomeranian, Russian Blue, Saint Bernard, Samoyed, Shiba Inu, Sphynx",
+    "dogs": "komondor, kuvasz, saluki, borzoi, basenji, schipperke, papillon, affenpinscher",
+    "Flowers-102": "canterbury bells, sweet pea, bird of paradise, colt's foot, king protea, "
+    "fritillary, prince of wales feathers, love in the mist, alpine sea holly, siam tulip",
+    "EuroSAT": "annual crop land, forest, highway or road, pasture land, river, lake or sea",
+    "DTD": "banded, blotchy, cobwebbed, crosshatched, honeycombed, polka-dotted, zigzagged",
+    "cars": "Audi A4, BMW M3, Ferrari 458, Ford Mustang, Volkswagen Golf, Citroen C3, 4 door sedan",
+    "medical": "pneumonia, normal lung, pleural effusion, cardiomegaly, atelectasis, pneumothorax",
+    "UCF-101": "applying eye makeup, archery, balance beam, clean and jerk, golf swing, tai chi",
+    "wildlife": "capybara, okapi, tapir, aardvark, pangolin, wildebeest, warthog, meerkat",
+    "kitchen": "colander, spatula, whisk, ladle, saucepan, casserole, hand blender",
+    "cities": "Los Angeles, Las Vegas, San Francisco, El Paso, Saint Louis, New Orleans",
+    "art": "impressionism, cubism, art nouveau, trompe l'oeil, chiaroscuro, pointillism",
+    "moderation": "nudity, violence, drugs, weapon, alcohol, safe for work, one way street",
+}
+OTHER = {
+    "de": "Hund, Katze, Vogel, Pferd, Auto, Fahrrad, Haus, Baum, Tisch, Apfel",
+    "fr": "chien, chat, oiseau, cheval, voiture, vélo, maison, arbre, table, pomme",
+    "es": "perro, gato, pájaro, caballo, coche, bicicleta, casa, árbol, mesa, manzana",
+    "it": "cane, gatto, uccello, cavallo, macchina, bicicletta, casa, albero, tavolo, mela",
+    "pt": "cachorro, gato, pássaro, cavalo, carro, bicicleta, casa, árvore, mesa, maçã",
+    "nl": "hond, kat, vogel, paard, auto, fiets, huis, boom, tafel, appel",
+    "prompts": "ein Foto von einem Hund, une photo d'un chat, una foto de un perro",
+    "sv": "häst, träd, sjö, båt",
+    "ru": "собака, кошка, лошадь",
+    "zh": "狗, 猫, 马",
+    "ar": "كلب, قطة",
+}
+
+
+@pytest.fixture(scope="module")
+def clf() -> unseen.Classifier:
+    return unseen.load()
+
+
+def said(clf: unseen.Classifier, labels: object, **options: object) -> list[str]:
+    label_set = LabelSet.of(labels, **options)  # type: ignore[arg-type]
+    return list(traps.traps(label_set, clf.model))
+
+
+@pytest.mark.parametrize("labels", FINE.values(), ids=FINE)
+def test_nothing_is_said_of_label_sets_that_are_fine(labels: str, clf: unseen.Classifier) -> None:
+    assert said(clf, labels) == []
+
+
+def test_nothing_is_said_of_the_labels_that_ship(clf: unseen.Classifier, photographs: Path) -> None:
+    from unseen.label_lint.context import vocabulary
+    from unseen.prediction import open_set
+
+    assert said(clf, [folder.name for folder in photographs.iterdir() if folder.is_dir()]) == []
+    assert said(clf, list(vocabulary())) == []
+    assert said(clf, list(open_set.concepts())) == []
+
+
+@pytest.mark.parametrize("labels", OTHER.values(), ids=OTHER)
+def test_another_language_is_told(labels: str, clf: unseen.Classifier) -> None:
+    (line,) = said(clf, labels)
+    assert "does not read this language" in line and "--multilingual" in line
+
+
+def test_the_language_of_a_model_counts() -> None:
+    names = ["Hund", "Katze", "猫"]
+    assert languages.foreign_labels(names, ["en"]) == names
+    assert languages.foreign_labels(names, ["zh"]) == ["Hund", "Katze"]
+    for several in (["en", "de"], [catalog.MANY], []):
+        assert languages.foreign_labels(names, several) == []
+    # One foreign word among English ones is a name; another script never is.
+    assert languages.foreign_labels(["dog", "house", "gatto"], ["en"]) == []
+    assert languages.foreign_labels(["dog", "house", "собака"], ["en"]) == ["собака"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "words"),
+    [
+        (["a photo of a cat", "dog"], {}, "'a photo of a photo of a cat'|write 'cat'"),
+        (["one cat", "two cats"], {}, "hardly count"),
+        (["three cats", "dog"], {}, "hardly count"),
+        (["a photo of 5 dogs", "dog"], {"template": "{}"}, "hardly count"),
+        (["cat.jpg", "dog"], {}, "name of a picture"),
+    ],
+)
+def test_what_is_said(
+    labels: list[str], options: dict[str, str], words: str, clf: unseen.Classifier
+) -> None:
+    (line,) = said(clf, labels, **options)
+    assert any(word in line for word in words.split("|")) and "\n" not in line
+
+
+def test_prompts_as_they_stand_are_no_trap(clf: unseen.Classifier) -> None:
+    assert said(clf, ["a photo of a cat", "a photo of a dog"], template="{}") == []
+    assert said(clf, {"cat": "a photo of three cats", "dog": "ein Hund"}) == []  # own prompts
+
+
+def test_a_warning_comes_once(clf: unseen.Classifier) -> None:
+    with pytest.warns(LabelWarning, match="language") as caught:
+        clf.compile(["Hund", "Maus", "Igel"])
+    assert len(caught) == 1 and caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf.compile(["Hund", "Maus", "Igel"])  # compiled already
+
+
+def test_a_single_label_is_always_the_answer(clf: unseen.Classifier) -> None:
+    picture = "examples/dog.jpg"
+    with pytest.warns(LabelWarning, match="the only label"):
+        assert clf.classify(picture, ["cat"]).ranking[0].score == 1
+    with pytest.warns(LabelWarning, match="the only label"):
+        list(clf.classify_many([picture] * 3, ["cat"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf.classify(picture, ["cat"], multi_label=True)
+        clf.classify(picture, ["cat"], background=["something else"])
+        clf.classify(picture, ["cat"], unknown="auto")
+
+
+def test_files_of_labels(tmp_path: Path) -> None:
+    lines, table = tmp_path / "labels.txt", tmp_path / "labels.csv"
+    lines.write_text("cat, dog, bird\n")
+    with pytest.warns(LabelWarning, match=r"labels\.txt: each line is one label.*line of its own"):
+        assert LabelSet.of(lines).names == ("cat, dog, bird",)
+    for header in ("class", "Name,prompt"):
+        table.write_text(f"{header}\ncat\ndog\n")
+        with pytest.warns(LabelWarning, match="first line.*is taken as a label.*word label"):
+            assert len(LabelSet.of(table).names) == 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lines.write_text("tiger, Panthera tigris\nlion, Panthera leo\na, b\nc, d\n")
+        assert len(LabelSet.of(lines).names) == 4  # names with synonyms
+        lines.write_text("cat, dog\nbird\n")
+        assert len(LabelSet.of(lines).names) == 2
+        table.write_text("label,prompt\ncat,a cat\n")
+        assert LabelSet.of(table).names == ("cat",)
+    with pytest.raises(unseen.LabelError, match="name of a picture, in the place of labels"):
+        LabelSet.of(Path("examples/cat.jpg"))
+
+
+def test_the_command_line_says_them_and_is_silent_when_quiet() -> None:
+    done = run("classify", "examples/cat.jpg", "-l", "Hund,Katze,Maus")
+    assert done.stderr.count("warning:") == 1
+    assert "language" in done.stderr
+    quiet = run("classify", "examples/cat.jpg", "-l", "Hund,Katze,Maus", "--quiet")
+    assert quiet.stderr == ""
+
+
+def test_a_list_of_labels_without_commas() -> None:
+    done = run("classify", "examples/cat.jpg", "-l", "cat", "dog", "fire truck", code=2)
+    assert done.stderr == (
+        "error: 'dog' is neither a picture nor a folder; labels have commas between them: "
+        "--labels cat,dog,fire truck\n"
+    )
+    missing = run("classify", "examples/cat.jpg", "nowhere.jpg", "-l", "cat,dog", code=1)
+    assert "there is no such file" in missing.stdout + missing.stderr
