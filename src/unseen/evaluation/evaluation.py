@@ -28,11 +28,17 @@ from unseen.evaluation.combinations import choices as choices
 from unseen.evaluation.document import TOP_K, Answers, Candidate, document
 from unseen.evaluation.metrics import Metric
 from unseen.evaluation.report import EvaluationReport
-from unseen.index.encoding import EncodedPictures, StageProgress, encode_annotations
+from unseen.index.encoding import (
+    EncodedPictures,
+    StageProgress,
+    content_digests,
+    encode_annotations,
+)
 from unseen.labels.compiled import CompiledLabels
 from unseen.load_options import LoadOptions
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.predict import label_probabilities
+from unseen.prediction.seen import example_digests
 from unseen.results.manifest import manifest
 from unseen.types import LabelsLike, TemplateLike
 
@@ -178,6 +184,7 @@ def compare(
     combinations: list[_Combination] = []
     errors: dict[int, str] = {}
     index = None
+    digests: list[str | None] | None = None  # of the pictures, where a candidate has examples
     if isinstance(classifiers, Sequence):
         check_trials(map(_loaded, classifiers), annotations, comparison, progress)
     for classifier in map(_loaded, classifiers):
@@ -200,7 +207,10 @@ def compare(
             continue
         errors |= encoded.errors
         index = index or encoded.index
-        combinations += [_answers(trial, classifier, encoded, comparison) for trial in trials]
+        new = [_answers(trial, classifier, encoded, comparison) for trial in trials]
+        if digests is None and any(combination.examples for combination in new):
+            digests = content_digests(classifier.encoder, annotations, encoded.index)
+        combinations += new
     matches = [match(annotations, combination.names) for combination in combinations]
     usable = np.array([row not in errors for row in range(len(annotations))])
     for matched in matches:
@@ -209,19 +219,20 @@ def compare(
     (on_read or ReadSummary.warn)(summary)
     if not usable.any():
         raise SourceError(f"{where}: no picture is left to judge.")
-    rows = np.flatnonzero(usable)
+    rows, seen = _held_out(np.flatnonzero(usable), combinations, digests or [])
     paths = [annotations[row].path for row in rows]
     groups_of_rows = None if groups is None else [groups[row] for row in rows]
     candidates = []
     for combination, matched in zip(combinations, matches, strict=True):
         answers = combination.answers(matched, rows, comparison)
+        answers.about["seen_in_training"] = len(combination.seen(rows, digests or []))
         candidates.append(Candidate.of(answers, paths, groups_of_rows, comparison.min_group))
     return EvaluationReport(
         document(
             comparison.kind,
             where,
             len(rows),
-            summary.to_dict(),
+            summary.to_dict() | {"seen_in_training": seen},
             candidates,
             None if groups is None else _group_facts(comparison, candidates[0]),
         )
@@ -251,6 +262,11 @@ class _Combination:
     names: list[str]
     probabilities: Any  # (n, k)
     thresholds: Any  # (k,)
+    examples: frozenset[str]  # the pictures that it has learnt from
+
+    def seen(self, rows: Sequence[int], digests: Sequence[str | None]) -> list[int]:
+        """Of these pictures the ones that it has learnt from."""
+        return [row for row in rows if self.examples and digests[row] in self.examples]
 
     def answers(self, matched: Match, rows: Any, comparison: Comparison) -> Answers:
         """About the pictures that are judged."""
@@ -286,7 +302,24 @@ def _answers(
         "label_count": len(names),
         "run": _manifest(classifier, trial.compiled, comparison.kind, calibration.value),
     }
-    return _Combination(about, names, probabilities, thresholds)
+    taught = adapter.value or classifier.adapter
+    held_out = None if taught is None else taught.held_out
+    examples = example_digests(classifier.model, taught, calibration.value)
+    about |= {} if held_out is None else {"held_out": held_out}
+    return _Combination(about, names, probabilities, thresholds, examples)
+
+
+def _held_out(
+    rows: Any, combinations: Sequence[_Combination], digests: Sequence[str | None]
+) -> tuple[Any, int]:
+    """The rows that no candidate has learnt from, and how many the others are.
+
+    Candidates are compared on the same pictures. Where each picture has taught one of them, all
+    are judged, and the candidates say what they have seen.
+    """
+    seen = {row for combination in combinations for row in combination.seen(rows, digests)}
+    new = np.array([row for row in rows if row not in seen], dtype=np.intp)
+    return (new, len(seen)) if len(new) else (rows, 0)
 
 
 def _manifest(

@@ -15,6 +15,7 @@ from unseen.index.hits import Hit
 from unseen.index.vectors.query import combine
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.open_set import ReferenceSet, nearest_concepts
+from unseen.prediction.predict import undecided
 from unseen.prediction.prediction import Prediction
 from unseen.system.printable import escaped
 from unseen.web.problems import PROBLEM_TYPE, Problem, rfc9457
@@ -77,6 +78,9 @@ async def classify(request: Request) -> Any:
     failed = sum(not prediction.ok for prediction in predictions)
     log_fields(request, {"pictures": len(predictions), "failed": failed})
     calibration = compiled_set.calibrated(decision).calibration
+    note = undecided(compiled_set.compiled, decision)
+    if note is not None:
+        compiled_set = replace(compiled_set, warnings=(*compiled_set.warnings, note))
     answer = classify_answer(service_of(request), predictions, compiled_set, calibration)
     if decision.reference_set is not None:
         add_resembling(answer["predictions"], encoded, compiled_set, decision.reference_set)

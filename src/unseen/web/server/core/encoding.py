@@ -23,7 +23,8 @@ from unseen.images.limits import DEFAULT_LIMITS
 from unseen.labels.templates import filled_length
 from unseen.models.inputs import PictureArrays
 from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
-from unseen.prediction.open_set import NOTHINGS, ReferenceSet, picture_of_nothing, prompts
+from unseen.prediction.everyday_words import prompts
+from unseen.prediction.open_set import NOTHINGS, ReferenceSet, picture_of_nothing
 from unseen.system.cpu import usable
 from unseen.system.lru import ByteLRU
 from unseen.types import Floats
@@ -255,7 +256,7 @@ class Encoding:
         texts = await self.encode_texts(prompts(self.model))
         noise = [in_pool(self._decoders, self._nothing, number) for number in range(NOTHINGS)]
         rows = [self.images.submit(pixels) for pixels in await asyncio.gather(*noise)]
-        return ReferenceSet(texts.rows, np.stack(await asyncio.gather(*rows)))
+        return ReferenceSet.of_rows(texts.rows, np.stack(await asyncio.gather(*rows)))
 
     def _nothing(self, number: int) -> PictureArrays:
         pixels = self.encoder.pixels(picture_of_nothing(number))
