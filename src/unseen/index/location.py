@@ -88,10 +88,8 @@ def named_root() -> Path | None:
 def root_of(file: Path) -> Path:
     """The folder that an index outside of it was made for. StoreError."""
     with closing(schema.connect(file)) as database:
-        try:
-            row = database.execute("SELECT folder FROM place").fetchone()
-        except sqlite3.OperationalError:
-            row = None
+        table = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'place'").fetchone()
+        row = table and database.execute("SELECT folder FROM place").fetchone()
     if row is not None:
         return Path(os.fsdecode(row[0]))
     if file.parent.name == FOLDER and file.name == FILE:
