@@ -13,7 +13,7 @@ import typer
 import unseen
 from unseen.cli import labelled, options, progress
 from unseen.cli.output import Lines
-from unseen.errors import LabelError, ModelError
+from unseen.errors import LabelError, ModelError, UnseenError
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import write_ended
 from unseen.results.result_file import check_output
@@ -125,13 +125,17 @@ def evaluate(
     gates = parse_gates(at_least or (), at_most or (), known_metrics(kind, top_k))
     if html is not None:
         check_output(html, overwrite=True)
-    # One after another: a model is loaded when the one before it has answered.
-    classifiers = (unseen.load(replace(load_options, model=name)) for name in models)
+    # One after another: a model is loaded when the one before it has answered. Whether all are
+    # there is looked at before.
+    each = [replace(load_options, model=name) for name in models]
+    for one in each[1:]:
+        unseen.load(one)
+    failures: list[UnseenError] = []
     summary = labelled.Summary(quiet)
     with progress.stages(quiet) as show:
         if retrieval:
             report = evaluate_retrieval(
-                classifiers,
+                map(unseen.load, each),
                 truth,
                 top_k=top_k,
                 use_index=not no_index,
@@ -153,9 +157,20 @@ def evaluate(
                 use_index=not no_index,
                 batch_size=batch_size,
             )
-            report = compare(classifiers, truth, comparison, progress=show, on_read=summary.show)
+            report = compare(
+                each,
+                truth,
+                comparison,
+                progress=show,
+                on_read=summary.show,
+                on_error=failures.append,
+            )
+    for error in failures:
+        progress.say(f"error: {error}")
     left_out = progress.say_left_out(str(truth), quiet)
     _show(report.check(gates), left_out, html, as_json, quiet)
+    if failures:
+        raise typer.Exit(2)
 
 
 def _show(
