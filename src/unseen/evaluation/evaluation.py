@@ -40,6 +40,7 @@ from unseen.prediction.calibration import Calibration
 from unseen.prediction.predict import label_probabilities
 from unseen.prediction.seen import example_digests
 from unseen.results.manifest import manifest
+from unseen.sources.expand import left_out
 from unseen.types import LabelsLike, TemplateLike
 
 if TYPE_CHECKING:
@@ -216,6 +217,7 @@ def compare(
     for matched in matches:
         usable &= matched.usable(comparison.multi_label)
     summary = _summary(annotations, matches, errors, comparison.multi_label, index)
+    files = left_out(str(source)) if isinstance(source, (str, Path)) else {}
     (on_read or ReadSummary.warn)(summary)
     if not usable.any():
         raise SourceError(f"{where}: no picture is left to judge.")
@@ -232,7 +234,7 @@ def compare(
             comparison.kind,
             where,
             len(rows),
-            summary.to_dict() | {"seen_in_training": seen},
+            summary.to_dict() | {"seen_in_training": seen, "files": files},
             candidates,
             None if groups is None else _group_facts(comparison, candidates[0]),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -167,23 +166,19 @@ def evaluate(
             )
     for error in failures:
         progress.say(f"error: {error}")
-    left_out = progress.say_left_out(str(truth), quiet)
-    _show(report.check(gates), left_out, html, as_json, quiet)
+    progress.say_left_out(str(truth), quiet)
+    _show(report.check(gates), html, as_json, quiet)
     if failures:
         raise typer.Exit(2)
 
 
 def _show(
     report: EvaluationReport,
-    left_out: Mapping[str, int],
     html: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Ends with 1 when a bound was missed or a picture could not be read.
-
-    `left_out`: files that are no pictures.
-    """
+    """Ends with 1 when a bound was missed or a picture could not be read."""
     unreadable = len(report.left_out["unreadable"])
     if report.rough:
         progress.say(f"warning: with {report.pictures} pictures every interval is rough.")
@@ -191,9 +186,7 @@ def _show(
         report.to_html(html)
         runs = [candidate["run"] for candidate in report.candidates]
         write_ended(html, {"runs": runs}, report.pictures + unreadable, unreadable)
-    document = report.to_dict()
-    document["left_out"] = {**document["left_out"], "files": left_out}
-    text = json.dumps(document, ensure_ascii=False, indent=1) if as_json else str(report)
+    text = json.dumps(report.to_dict(), ensure_ascii=False, indent=1) if as_json else str(report)
     Lines().write(text + "\n")
     if html is not None and not quiet:
         progress.say(f"{html}: the report.")
