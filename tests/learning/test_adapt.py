@@ -236,19 +236,18 @@ def test_where_there_is_nothing_to_learn_zero_shot_is_kept() -> None:
     assert kept >= 35
 
 
-def test_two_pictures_a_label_are_not_worse_than_one_and_no_gain_is_left() -> None:
+@pytest.mark.parametrize(("k", "spread", "shift"), [(20, 2.0, 1.0), (10, 1.5, 1.5)])
+def test_two_pictures_a_label_are_not_worse_than_one(k: int, spread: float, shift: float) -> None:
     """Losses tell of a gain that is too small to count in pictures that are right."""
-    gains = {}
-    for shots in (1, 2):
-        gains[shots] = []
+    gains: dict[int, list[float]] = {1: [], 2: []}
+    for shots, values in gains.items():
         for seed in range(6):
-            images, owners, labels = collection(k=10, spread=2.0, shift=1.0, seed=seed)
+            images, owners, labels = collection(k=k, spread=spread, shift=shift, seed=seed)
             chosen = few(owners, shots, seed)
             made = fit_adapter(images[chosen], owners[chosen], labels, seed=seed)
             rest = images[~chosen], owners[~chosen]
-            gains[shots].append(right(made.apply(labels), *rest) - right(labels, *rest))
+            values.append(right(made.apply(labels), *rest) - right(labels, *rest))
     assert np.mean(gains[2]) >= np.mean(gains[1]) > 0
-    assert np.mean(gains[2]) > 0.05
 
 
 def test_the_seed_of_the_folds_hardly_matters() -> None:

@@ -46,7 +46,7 @@ def lines(report: Row, width: int | None = None) -> Iterator[str]:
 
 def _seen(report: Row) -> Iterator[str]:
     """What was left out as it had been learnt from; what was not; and how good that was made."""
-    left_out = report["left_out"].get("seen_in_training", 0)
+    left_out = report.get("left_out", {}).get("seen_in_training", 0)
     if left_out:
         yield f"  left out, as a candidate learnt from them: {left_out} pictures"
     for candidate in report["candidates"]:

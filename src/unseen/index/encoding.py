@@ -15,6 +15,7 @@ from unseen.datasets.content import content_digest
 from unseen.encoder import Encoded, Encoder
 from unseen.index.index import Index
 from unseen.index.location import find
+from unseen.index.stored import covers, refresh
 from unseen.types import Floats
 
 StageProgress = Callable[[str, int, int], None]  # pictures, prompts or folds; done, of how many
@@ -146,12 +147,14 @@ def _from_index(
     files = [annotation.path for annotation in annotations if annotation.path.is_file()]
     if not files:
         return None, {}
+    scope = [folder] if source.is_dir() else files
     with Index(root, create=False) as index:
-        if not index.has(encoder):
+        if not covers(index, encoder, scope):
             return None, {}
-        index.update(
+        refresh(
+            index,
             encoder,
-            [folder] if source.is_dir() else files,
+            scope,
             progress=None if progress is None else lambda *done: progress("pictures", *done),
         )
         by_name = {encoded.name: encoded for encoded in index.view(encoder).encoded()}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -30,9 +33,9 @@ def connect(
         try:
             database = _connect(str(path), migrations, what)
         except sqlite3.OperationalError:
-            if not (readable and _is_frozen(path)):
+            if not (readable and path.is_file() and not os.access(path.parent, os.W_OK)):
                 raise
-            database = _connect(f"{path.absolute().as_uri()}?immutable=1", migrations, what)
+            database = _connect_to_read(path, migrations, what)
     except sqlite3.OperationalError as error:  # locked, read-only, a full disk
         raise StoreError(f"{path}: this {what} cannot be opened ({error}).") from None
     except sqlite3.DatabaseError as error:
@@ -41,14 +44,20 @@ def connect(
     return database
 
 
-def _is_frozen(path: Path) -> bool:
-    """Whether nothing can change the file: SQLite then needs no shared memory beside it.
+def _connect_to_read(path: Path, migrations: Sequence[str], what: str) -> _Connection:
+    """One where nothing can be written: SQLite then needs no shared memory beside it.
 
-    A log of another process that is not empty holds rows that the file does not have yet.
+    A log that is not empty, of a process that was killed, holds rows that the file does not have
+    yet: a copy of both is read.
     """
     log = path.with_name(f"{path.name}-wal")
-    has_log = log.exists() and log.stat().st_size > 0
-    return path.is_file() and not has_log and not os.access(path.parent, os.W_OK)
+    if not log.exists() or log.stat().st_size == 0:
+        return _connect(f"{path.absolute().as_uri()}?immutable=1", migrations, what)
+    folder = tempfile.mkdtemp(prefix="unseen-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for file in (path, log):
+        shutil.copyfile(file, Path(folder, file.name))
+    return _connect(str(Path(folder, path.name)), migrations, what)
 
 
 def _connect(location: str, migrations: Sequence[str], what: str) -> _Connection:
@@ -102,6 +111,13 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
         if database.in_transaction:  # on a full disk SQLite has ended it already
             database.execute("ROLLBACK")
         raise
+
+
+def is_temporary(error: sqlite3.DatabaseError) -> bool:
+    """Whether the error is around the file, not in it: it will pass."""
+    return isinstance(error, sqlite3.OperationalError) and any(
+        word in str(error) for word in ("locked", "full", "readonly", "unable to open", "I/O")
+    )
 
 
 class DiskFullError(StoreError):
