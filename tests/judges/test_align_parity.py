@@ -106,7 +106,7 @@ def test_text_does_not_pass_berts_pooler(tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"pooling_type": "max"}, "pools by 'max'"),
-        ({"strides": [1, 3, 2, 2]}, "a stride of 3"),
+        ({"strides": [1, 3, 2, 2]}, "strides is "),
         ({"strides": [1, 2, 2]}, "stages of several numbers"),
         ({"kernel_sizes": [5, 3, 5, 5]}, "disagree"),
         ({"depth_coefficient": 1.0}, "disagree"),

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unseen.errors import ModelError
+from unseen.models import config_values
 from unseen.models.weights.files import FILES, OPEN_CLIP_FILES, weight_files
 from unseen.models.weights.spec import WeightsSpec
 from unseen.system import cache
-from unseen.system.regular_file import read_text
 
 HF_CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
 # Which weights belong to which config: a repository may hold those of several libraries.
@@ -66,11 +65,9 @@ def read_json(checkpoint: Checkpoint, name: str) -> dict[str, Any]:
     """One of the checkpoint's JSON files; ModelError when it is missing or damaged."""
     path = checkpoint.folder / name
     try:
-        content = json.loads(read_text(path))
+        content = config_values.read_json(path)
     except FileNotFoundError:
         raise ModelError(f"{checkpoint.name}: {name} is missing in {checkpoint.folder}.") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: this is not readable JSON: {error}.") from None
     if not isinstance(content, dict):
         raise ModelError(f"{path}: a JSON object was expected.")
     return content

@@ -13,6 +13,8 @@ from PIL import Image
 
 from unseen.errors import ModelError
 from unseen.images.preprocess import Channels, Preprocess
+from unseen.models import config_values as values
+from unseen.models.config_values import FLAG, OBJECT, SIDE, TEXT, number, several, shown
 
 Config = Mapping[str, Any]
 
@@ -64,6 +66,37 @@ OPEN_CLIP_FILTERS = {
     "random": Image.Resampling.BICUBIC,  # random while training only
 }
 
+FILE = "preprocessor_config.json"
+SIDES = {"height", "width"}
+MEAN, STD = number(-1e6, 1e6), number(1e-6, 1e6)
+# What the keys of either may say.
+KINDS: dict[str, values.Kind] = {
+    "size": values.either(SIDE, OBJECT),
+    "crop_size": values.either(SIDE, OBJECT),
+    "resample": values.Kind(
+        f"one of {', '.join(f'{f.value} ({f.name.lower()})' for f in sorted(Image.Resampling))}",
+        lambda v: not isinstance(v, (bool, float)) and v in [*Image.Resampling],
+    ),
+    "rescale_factor": number(1e-6, 1e6),
+    "image_mean": several(3, MEAN),
+    "image_std": several(3, STD),
+    **dict.fromkeys(("do_resize", "do_center_crop", "do_rescale", "do_normalize"), FLAG),
+    **dict.fromkeys(("default_to_square", "rescale_offset", "include_top"), FLAG),
+}
+# The steps, and what each is told.
+STEPS = {
+    "do_resize": ("size", "resample"),
+    "do_center_crop": ("crop_size",),
+    "do_rescale": ("rescale_factor",),
+    "do_normalize": ("image_mean", "image_std"),
+}
+OPEN_CLIP_KINDS: dict[str, values.Kind] = {
+    **dict.fromkeys(("mode", "interpolation", "resize_mode"), TEXT),
+    "mean": values.either(MEAN, several(3, MEAN)),
+    "std": values.either(STD, several(3, STD)),
+    "fill_color": values.either(number(0, 255), several(3, number(0, 255))),
+}
+
 
 def from_hugging_face(config: Config, defaults: Config, image_size: int | None) -> Preprocess:
     """Read a preprocessor_config.json of transformers.
@@ -87,7 +120,7 @@ def from_hugging_face(config: Config, defaults: Config, image_size: int | None) 
     ModelError
         When the file makes pictures of another size, or resizes in a way that is not supported.
     """
-    c = {**defaults, **config}
+    c = _settings(config, defaults)
     size = c["size"] if c["do_resize"] else {}
     if isinstance(size, int):
         keys = ("height", "width") if c.get("default_to_square") else ("shortest_edge",)
@@ -95,9 +128,11 @@ def from_hugging_face(config: Config, defaults: Config, image_size: int | None) 
     crop = c["crop_size"] if c["do_center_crop"] else None
     if isinstance(crop, int):
         crop = {"height": crop, "width": crop}
-    unknown = set(size) - {"shortest_edge", "height", "width"}
-    if unknown or c.get("do_pad"):
-        raise ModelError(f"preprocessor_config.json resizes in an unsupported way: {config}.")
+    known = set(size) in ({"shortest_edge"}, SIDES) or not c["do_resize"]
+    if not known or config.get("do_pad"):
+        raise ModelError(f"{FILE} resizes in an unsupported way: {shown(dict(config))}.")
+    size = values.checked(size, dict.fromkeys(size, SIDE), f"{FILE}: size")
+    crop = crop and values.checked(crop, dict.fromkeys(sorted(SIDES), SIDE), f"{FILE}: crop_size")
     exact = (size["height"], size["width"]) if "height" in size else None
     output = (crop["height"], crop["width"]) if crop else exact
     if output is None:
@@ -114,7 +149,7 @@ def from_hugging_face(config: Config, defaults: Config, image_size: int | None) 
         shortest=size.get("shortest_edge"),
         exact=exact,
         crop=(crop["height"], crop["width"]) if crop else None,
-        resample=Image.Resampling(c["resample"]),
+        resample=Image.Resampling(c["resample"] if c["do_resize"] else defaults["resample"]),
         mean=tuple(c["image_mean"]) if c["do_normalize"] else Preprocess.mean,
         std=tuple(c["image_std"]) if c["do_normalize"] else Preprocess.std,
         rescale_factor=(
@@ -123,15 +158,30 @@ def from_hugging_face(config: Config, defaults: Config, image_size: int | None) 
     )
 
 
+def _settings(config: Config, defaults: Config) -> dict[str, Any]:
+    """What the file says, each value of its kind. Null: no, or nothing for a step that is not made.
+
+    transformers writes nulls of steps that a processor does not have.
+    """
+    kinds = {key: values.optional(KINDS[key]) for key in defaults}
+    c = values.checked({**defaults, **config}, kinds, FILE)
+    for step, keys in STEPS.items():
+        if c[step]:
+            values.checked(c, {key: KINDS[key] for key in keys}, FILE)
+    return c
+
+
 def from_efficientnet(config: Config) -> Preprocess:
     """Read a preprocessor_config.json of EfficientNetImageProcessor, for a net of any size.
 
     It has two steps of its own: `rescale_offset` takes 1 off when it rescales, `include_top`
     divides by the deviation once more, or for the first time where nothing is normalised.
     """
-    c = {**EFFICIENTNET_DEFAULTS, **config}
+    c = _settings(config, EFFICIENTNET_DEFAULTS)
     plain = from_hugging_face(config, EFFICIENTNET_DEFAULTS, image_size=None)
     offset = 1.0 if c["do_rescale"] and c["rescale_offset"] else 0.0
+    if c["include_top"]:
+        values.checked(c, {"image_std": KINDS["image_std"]}, FILE)
     divisors = _channels(c["image_std"] if c["include_top"] else 1.0)
     return replace(
         plain,
@@ -159,11 +209,12 @@ def from_open_clip(config: Config, image_size: tuple[int, int]) -> Preprocess:
     ModelError
         For what is not supported.
     """
-    c = OPEN_CLIP_DEFAULTS | {k: v for k, v in config.items() if v is not None}
+    given = OPEN_CLIP_DEFAULTS | {k: v for k, v in config.items() if v is not None}
+    c = values.checked(given, OPEN_CLIP_KINDS, "open_clip_config.json: preprocess_cfg")
     mode, (height, width) = c["resize_mode"], image_size
     known = mode in ("shortest", "longest", "squash") and c["interpolation"] in OPEN_CLIP_FILTERS
     if not known or c["mode"] != "RGB" or (mode == "longest" and c["fill_color"] != 0):
-        raise ModelError(f"open_clip_config.json resizes in an unsupported way: {config}.")
+        raise ModelError(f"open_clip_config.json resizes in an unsupported way: {shown(c)}.")
     shortest = height if mode == "shortest" and height == width else None
     return Preprocess(
         shortest=shortest,

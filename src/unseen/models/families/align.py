@@ -12,8 +12,9 @@ from unseen.images.preprocess import Preprocess
 from unseen.models import processors
 from unseen.models.checkpoint import Checkpoint, read_image_processor
 from unseen.models.families import hf_bert
-from unseen.models.families.assemble import assemble
-from unseen.models.families.hf_config import activation, tower
+from unseen.models.families.assemble import assemble, scalar
+from unseen.models.families.hf_config import activation, check_layers, tower
+from unseen.models.families.hf_config import dimension as dimension_of
 from unseen.models.inputs import Masked
 from unseen.models.model import SMALL_BATCH, Model, Score
 from unseen.models.towers import TowerSpec
@@ -49,7 +50,7 @@ def read(checkpoint: Checkpoint, config: dict[str, Any]) -> Model:
     """A `Model` from the checkpoint's files; weights are read later, when a network is built."""
     vision_config = tower(config, "vision", VISION_DEFAULTS)
     text_config = tower(config, "text", hf_bert.DEFAULTS)
-    dimension = int(config.get("projection_dim", 640))
+    dimension = dimension_of(config, 640)
     if vision_config["pooling_type"] != "mean":
         raise ModelError(f"config.json pools by {vision_config['pooling_type']!r}: not supported.")
     # The config's image_size is of no consequence: the net takes what the processor makes.
@@ -61,10 +62,10 @@ def read(checkpoint: Checkpoint, config: dict[str, Any]) -> Model:
         weights,
         preprocess=preprocess,
         image_tower=_image_tower(weights.arrays, vision_config, dimension, preprocess),
-        text_tower=hf_bert.first_token_tower(text_config, dimension, bias=True),
+        text_tower=hf_bert.first_token_tower(weights.arrays, text_config, dimension, bias=True),
         text_inputs=Masked(),
-        context_length=int(text_config["max_position_embeddings"]),
-        score=Score("softmax", scale=1 / float(weights.arrays["temperature"])),
+        context_length=text_config["max_position_embeddings"],
+        score=Score("softmax", scale=1 / scalar(weights.arrays, "temperature", 1e-6, 1e6)),
         batch_size=SMALL_BATCH,
     )
 
@@ -77,6 +78,7 @@ def _image_tower(
     names = folded("stem", stem + "convolution", stem + "batchnorm", epsilon)
     shapes: dict[str, tuple[int, ...]] = {}
     all_blocks = _blocks(config)
+    check_layers(weights, "vision_model.encoder.blocks.{}", len(all_blocks))
     for index, (kernel, widens, _) in enumerate(all_blocks):
         ours, theirs = f"blocks.{index}.", f"vision_model.encoder.blocks.{index}."
         for name, (conv, norm) in FOLDED.items():
@@ -85,7 +87,7 @@ def _image_tower(
         for name, conv in PLAIN.items():
             names |= {f"{ours}{name}.{k}": f"{theirs}{conv}.{k}" for k in ("weight", "bias")}
         depthwise = f"{theirs}{FOLDED['depthwise'][0]}.weight"
-        shapes[depthwise] = (weights.shape(depthwise)[0], 1, kernel, kernel)
+        shapes[depthwise] = (weights.shape(depthwise, 4)[0], 1, kernel, kernel)
     last = f"vision_model.encoder.blocks.{len(all_blocks) - 1}.{FOLDED['project'][0]}.weight"
     shapes[last] = (dimension, *weights.shape(last)[1:])
     size = preprocess.output
@@ -101,7 +103,7 @@ def _image_tower(
 
 
 def _blocks(config: Mapping[str, Any]) -> list[tuple[int, bool, efficientnet.Block]]:
-    """Of every block: its kernel, whether it widens, and the rest."""
+    """Of every block: its kernel, whether it widens, and the rest; 160,000 at most."""
     stages = [config[key] for key in STAGES]
     if len({len(stage) for stage in stages}) != 1:
         raise ModelError(f"config.json has stages of several numbers in {', '.join(STAGES)}.")
@@ -117,8 +119,6 @@ def _blocks(config: Mapping[str, Any]) -> list[tuple[int, bool, efficientnet.Blo
 
 def _padding(kernel: int, stride: int, square: bool) -> efficientnet.Padding:
     """Not TensorFlow's: with a stride it is one less above and to the left, whatever the side."""
-    if stride not in (1, 2):
-        raise ModelError(f"config.json has a stride of {stride}: only 1 and 2 are supported.")
     high = kernel // 2
     low = high - 1 if stride == 2 and not square else (kernel - 1) // 2
     return low, low, high, high

@@ -3,14 +3,16 @@ and XLM-RoBERTa taught to write the vectors of CLIP's text net."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from unseen.errors import ModelError
 from unseen.models import processors
 from unseen.models.checkpoint import Checkpoint, read_image_processor
 from unseen.models.families import hf_bert, hf_vision
 from unseen.models.families.assemble import assemble, softmax_score
 from unseen.models.families.hf_config import blocks, tower
+from unseen.models.families.hf_config import dimension as dimension_of
 from unseen.models.inputs import Masked
 from unseen.models.model import Model
 from unseen.models.towers import TowerSpec
@@ -42,33 +44,41 @@ def read(checkpoint: Checkpoint, config: dict[str, Any]) -> Model:
     """A `Model` from the checkpoint's files; weights are read later, when a network is built."""
     vision_config = tower(config, "vision", hf_vision.DEFAULTS)
     text_config = tower(config, "text", TEXT_DEFAULTS)
-    dimension = int(config.get("projection_dim", 768))
+    dimension = dimension_of(config, 768)
     preprocess = processors.from_hugging_face(
         read_image_processor(checkpoint),
         processors.CLIP_DEFAULTS,
-        int(vision_config["image_size"]),
+        vision_config["image_size"],
     )
     weights = checkpoint.weights()
-    first_position = int(text_config["pad_token_id"]) + 1
+    first_position: int = text_config["pad_token_id"] + 1
+    context_length: int = text_config["max_position_embeddings"] - first_position
+    if context_length < 1:
+        raise ModelError(
+            f"config.json: text_config: pad_token_id is {first_position - 1}; allowed is a number "
+            f"below max_position_embeddings less 1, {context_length + first_position - 1}."
+        )
     return assemble(
         checkpoint,
         "altclip",
         weights,
         preprocess=preprocess,
         image_tower=hf_vision.image_tower(weights.arrays, vision_config, dimension, preprocess),
-        text_tower=_text_tower(text_config, dimension, first_position),
+        text_tower=_text_tower(weights.arrays, text_config, dimension, first_position),
         text_inputs=Masked(),
-        context_length=int(text_config["max_position_embeddings"]) - first_position,
+        context_length=context_length,
         score=softmax_score(weights.arrays),
     )
 
 
-def _text_tower(config: Mapping[str, Any], dimension: int, first_position: int) -> TowerSpec:
-    width, hidden = int(config["hidden_size"]), int(config["project_dim"])
-    names = hf_bert.names("text_model.roberta.", int(config["num_hidden_layers"])) | TEXT_HEAD
+def _text_tower(
+    weights: Iterable[str], config: Mapping[str, Any], dimension: int, first_position: int
+) -> TowerSpec:
+    width, hidden = config["hidden_size"], config["project_dim"]
+    names = hf_bert.names(weights, "text_model.roberta.", config["num_hidden_layers"]) | TEXT_HEAD
     shapes = {
-        names["tokens"]: (int(config["vocab_size"]), width),
-        names["positions"]: (int(config["max_position_embeddings"]), width),
+        names["tokens"]: (config["vocab_size"], width),
+        names["positions"]: (config["max_position_embeddings"], width),
         names["hidden.weight"]: (hidden, width),
         names["projection.weight"]: (dimension, hidden),
     }

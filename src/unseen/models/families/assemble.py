@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
+from unseen.errors import ModelError
 from unseen.models.checkpoint import Checkpoint, fingerprint
-from unseen.models.inputs import TextInputs
+from unseen.models.inputs import EndToken, TextInputs
 from unseen.models.model import HYPOTHESIS, LARGE_BATCH, Model, Preprocessing, Score
 from unseen.models.tokenizers.tokenizer import TokenizerSpec
 from unseen.models.towers import TowerSpec
+from unseen.models.weights.files import Weights
 from unseen.models.weights.spec import WeightsSpec
 
 
@@ -31,10 +31,12 @@ def assemble(
 ) -> Model:
     """A `Model` of a folder. `tokenizer`: None for the folder's own files, as they are.
 
-    Raises ModelError when the tokenizer cannot be read.
+    Raises ModelError when the tokenizer cannot be read, or never gives the token that is read.
     """
     tokenizer = tokenizer or TokenizerSpec(str(checkpoint.folder))
     tokenizer.open()  # a damaged file is reported when the model is loaded
+    if isinstance(text_inputs, EndToken) and text_inputs.end is not None:
+        _check_end(tokenizer, text_inputs.end)
     return Model(
         name=checkpoint.name,
         revision=checkpoint.revision,
@@ -54,12 +56,34 @@ def assemble(
     )
 
 
-def softmax_score(weights: Mapping[str, Any], prefix: str = "") -> Score:
+def _check_end(tokenizer: TokenizerSpec, end: int) -> None:
+    """The end of a text is what the net reads: without one it would read the first token."""
+    (ids,), _ = tokenizer.encode(["a"])
+    if end not in ids:
+        raise ModelError(
+            f"the config says that a text ends in the token {end} (eos_token_id, or eos_id), and "
+            f"the tokenizer gives {ids[:8]} for 'a'. The folder may hold files of two checkpoints."
+        )
+
+
+def softmax_score(weights: Weights, prefix: str = "") -> Score:
     """CLIP's: the softmax of cosines times e^logit_scale (Radford et al. 2021, §2.3)."""
-    return Score("softmax", scale=math.exp(weights[f"{prefix}logit_scale"].item()))
+    return Score("softmax", scale=math.exp(scalar(weights, f"{prefix}logit_scale", -20, 20)))
 
 
-def sigmoid_score(weights: Mapping[str, Any]) -> Score:
+def sigmoid_score(weights: Weights) -> Score:
     """SigLIP's: the sigmoid of cosines times e^logit_scale, plus logit_bias (Zhai et al. 2023)."""
-    scale, bias = math.exp(weights["logit_scale"].item()), weights["logit_bias"].item()
-    return Score("sigmoid", scale=scale, bias=bias)
+    scale = math.exp(scalar(weights, "logit_scale", -20, 20))
+    return Score("sigmoid", scale=scale, bias=scalar(weights, "logit_bias", -1e4, 1e4))
+
+
+def scalar(weights: Weights, name: str, low: float, high: float) -> float:
+    """A weight that is one number. ModelError for any other, or one that is out of range."""
+    array = weights[name] if math.prod(weights.shape(name)) == 1 else None
+    number = math.nan if array is None else float(array.item())
+    if not low <= number <= high:
+        given = f"an array of {weights.shape(name)}" if array is None else f"{number:g}"
+        raise ModelError(
+            f"the weight {name} is {given}; allowed is one number from {low:g} to {high:g}."
+        )
+    return number

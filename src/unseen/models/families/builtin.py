@@ -13,17 +13,38 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from unseen.errors import ModelError
 from unseen.images.preprocess import TwoViews
+from unseen.models import config_values as values
 from unseen.models.checkpoint import Checkpoint
 from unseen.models.families.assemble import assemble
+from unseen.models.families.hf_config import check_layers
 from unseen.models.inputs import Masked
 from unseen.models.model import SMALL_BATCH, Model, Score
 from unseen.models.towers import TowerSpec
 from unseen.models.weights.names import Dequantised, Rule
-from unseen.networks import builtin
+from unseen.networks import builtin, efficientnet
 from unseen.networks.transformer import Blocks
 
+POSITIVE = values.number(1e-6, 1e6)
+KINDS = {
+    "dimension": values.WIDTH,
+    "image_size": values.whole(32, 4096),
+    "temperature": POSITIVE,
+    "top_classes": values.whole(1, 1000),
+    "sharpness": POSITIVE,
+    "meaning_share": values.number(0, 1),
+    "logit_scale": POSITIVE,
+    "template": values.TEXT,
+    "context_length": values.TOKENS,
+    "text_layers": values.LAYERS,
+    "text_heads": values.WIDTH,
+    "text_epsilon": values.number(0, 1),
+}
 SCALE = ".scale"  # int8 rows are stored with a scale each, under the weight's name with this
+
+
+CLASSIFIER = ("classifier.weight", "classifier.bias", "looks", "classes")
 
 
 def stored(weights: Iterable[str], prefix: str) -> dict[str, str | Rule]:
@@ -44,8 +65,14 @@ def text_blocks(config: dict[str, Any]) -> Blocks:
 
 def read(checkpoint: Checkpoint, config: dict[str, Any]) -> Model:
     """A `Model` from the files that ship with the package."""
+    config = values.checked(config, KINDS, "config.json")
     weights = checkpoint.weights()
     image, dimension = stored(weights.arrays, "image."), config["dimension"]
+    if missing := {*efficientnet.lite2_shapes(), *CLASSIFIER} - set(image):
+        raise ModelError(
+            f"{checkpoint.name}: there is no weight {'image.' + min(missing)!r} in it."
+        )
+    check_layers(weights.arrays, "text.layers.{}", config["text_layers"])
     return assemble(
         checkpoint,
         "builtin",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from unseen.images.preprocess import Preprocess
@@ -11,6 +11,7 @@ from unseen.models.checkpoint import Checkpoint, read_image_processor
 from unseen.models.families import hf_vision
 from unseen.models.families.assemble import assemble, softmax_score
 from unseen.models.families.hf_config import blocks, tower
+from unseen.models.families.hf_config import dimension as dimension_of
 from unseen.models.inputs import EndToken
 from unseen.models.model import Model
 from unseen.models.towers import TowerSpec
@@ -44,7 +45,7 @@ def read(checkpoint: Checkpoint, config: dict[str, Any], family: str = "clip") -
     preprocess = processors.from_hugging_face(
         read_image_processor(checkpoint),
         processors.CLIP_DEFAULTS,
-        int(vision_config["image_size"]),
+        vision_config["image_size"],
     )
     return model(checkpoint, config, family, preprocess, checkpoint.weights())
 
@@ -60,7 +61,7 @@ def model(
     """CLIP's two nets, whatever makes the pictures; `prefix` stands before every weight's name."""
     vision_config = tower(config, "vision", hf_vision.DEFAULTS)
     text_config = tower(config, "text", TEXT_DEFAULTS)
-    dimension = int(config.get("projection_dim", 512))
+    dimension = dimension_of(config, 512)
     return assemble(
         checkpoint,
         family,
@@ -69,26 +70,33 @@ def model(
         image_tower=hf_vision.image_tower(
             weights.arrays, vision_config, dimension, preprocess, prefix
         ),
-        text_tower=_text_tower(text_config, dimension, prefix),
+        text_tower=_text_tower(weights.arrays, text_config, dimension, prefix),
         text_inputs=EndToken(_end(text_config)),
-        context_length=int(text_config["max_position_embeddings"]),
+        context_length=text_config["max_position_embeddings"],
         score=softmax_score(weights.arrays, prefix),
     )
 
 
 def _end(config: Mapping[str, Any]) -> int | None:
     """Configs from before transformers 4.30 say eos_token_id 2, which is not CLIP's: None then."""
-    end = int(config["eos_token_id"])
+    end: int = config["eos_token_id"]
     return None if end == 2 else end
 
 
-def _text_tower(config: Mapping[str, Any], dimension: int, prefix: str) -> TowerSpec:
-    width, count = int(config["hidden_size"]), int(config["num_hidden_layers"])
-    layers = hf_vision.layers("text_model.encoder.layers.{}", hf_vision.LAYER, count)
-    names = {ours: prefix + theirs for ours, theirs in (TEXT | layers).items()}
+def _text_tower(
+    weights: Iterable[str], config: Mapping[str, Any], dimension: int, prefix: str
+) -> TowerSpec:
+    width = config["hidden_size"]
+    names = {ours: prefix + theirs for ours, theirs in TEXT.items()}
+    names |= hf_vision.layers(
+        weights,
+        prefix + "text_model.encoder.layers.{}",
+        hf_vision.LAYER,
+        config["num_hidden_layers"],
+    )
     shapes = {
-        names["tokens"]: (int(config["vocab_size"]), width),
-        names["positions"]: (int(config["max_position_embeddings"]), width),
+        names["tokens"]: (config["vocab_size"], width),
+        names["positions"]: (config["max_position_embeddings"], width),
         names["projection.weight"]: (dimension, width),
     }
     return TowerSpec("text", text.TextConfig(blocks(config), dimension), names, shapes)

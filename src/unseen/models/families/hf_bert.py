@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from unseen.models.families.hf_config import blocks
@@ -40,22 +40,27 @@ EMBEDDINGS = {
 }
 
 
-def names(prefix: str, count: int) -> dict[str, str]:
-    """Our names → the checkpoint's, for an encoder of `count` layers under `prefix`."""
-    theirs = EMBEDDINGS | layers("encoder.layer.{}", LAYER, count)
-    return {ours: prefix + name for ours, name in theirs.items()}
+def names(weights: Iterable[str], prefix: str, count: int) -> dict[str, str]:
+    """Our names → the checkpoint's, for an encoder of `count` layers under `prefix`.
+
+    ModelError where the weights have another number of layers.
+    """
+    theirs = {ours: prefix + name for ours, name in EMBEDDINGS.items()}
+    return theirs | layers(weights, prefix + "encoder.layer.{}", LAYER, count)
 
 
-def first_token_tower(config: Mapping[str, Any], dimension: int, *, bias: bool) -> TowerSpec:
+def first_token_tower(
+    weights: Iterable[str], config: Mapping[str, Any], dimension: int, *, bias: bool
+) -> TowerSpec:
     """BERT read at its first token, and `text_projection`, with a bias or without. A pooler that
     is in the weights is not used."""
-    width = int(config["hidden_size"])
-    theirs = names("text_model.", int(config["num_hidden_layers"]))
+    width = config["hidden_size"]
+    theirs = names(weights, "text_model.", config["num_hidden_layers"])
     for kind in ("weight", "bias") if bias else ("weight",):
         theirs[f"projection.{kind}"] = f"text_projection.{kind}"
     shapes = {
-        theirs["tokens"]: (int(config["vocab_size"]), width),
-        theirs["positions"]: (int(config["max_position_embeddings"]), width),
+        theirs["tokens"]: (config["vocab_size"], width),
+        theirs["positions"]: (config["max_position_embeddings"], width),
         theirs["projection.weight"]: (dimension, width),
     }
     text_config = bert.TextConfig(bert.BertConfig(blocks(config)), "first", dimension)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from unseen.images.preprocess import Preprocess
-from unseen.models.families.hf_config import blocks
+from unseen.models.families.hf_config import blocks, check_layers, grid
 from unseen.models.towers import TowerSpec
 from unseen.models.weights.names import Rule, StretchedPositions
 from unseen.networks import vit
@@ -46,8 +46,14 @@ NAMES = {
 }
 
 
-def layers(stem: str, names: Mapping[str, str], count: int) -> dict[str, str]:
-    """The weights and biases of `count` layers; {} in `stem` is the layer."""
+def layers(
+    weights: Iterable[str], stem: str, names: Mapping[str, str], count: int
+) -> dict[str, str]:
+    """The weights and biases of `count` layers; {} in `stem` is the layer.
+
+    ModelError where the weights have another number of layers.
+    """
+    check_layers(weights, stem, count)
     return {
         f"layers.{layer}.{ours}.{kind}": f"{stem.format(layer)}.{theirs}.{kind}"
         for layer in range(count)
@@ -68,19 +74,19 @@ def image_tower(
     Where `preprocess` makes pictures of another size than the config's, the positions are stretched
     to it: a family that does not do so asks `preprocess` for the config's size.
     """
-    size, patch, width = (int(config[k]) for k in ("image_size", "patch_size", "hidden_size"))
+    size, patch, width = (config[k] for k in ("image_size", "patch_size", "hidden_size"))
     # transformers 5 writes AltCLIP's as "layer", every other as "layers".
     singular = f"{prefix}vision_model.encoder.layer.0.layer_norm1.weight" in weights
     stem = "vision_model.encoder.layer.{}" if singular else "vision_model.encoder.layers.{}"
-    plain = NAMES | layers(stem, LAYER, int(config["num_hidden_layers"]))
-    names: dict[str, str | Rule] = {ours: prefix + theirs for ours, theirs in plain.items()}
+    names: dict[str, str | Rule] = {ours: prefix + theirs for ours, theirs in NAMES.items()}
+    names |= layers(weights, prefix + stem, LAYER, config["num_hidden_layers"])
     patches, positions, projection = (
         prefix + NAMES[name] for name in ("patch.weight", "positions", "projection.weight")
     )
-    picture, grid = preprocess.output or (size, size), (size // patch, size // patch)
-    new_grid = picture[0] // patch, picture[1] // patch
-    if new_grid != grid:
-        names["positions"] = StretchedPositions(positions, grid, new_grid)
+    picture = preprocess.output or (size, size)
+    old_grid, new_grid = grid((size, size), patch), grid(picture, patch)
+    if new_grid != old_grid:
+        names["positions"] = StretchedPositions(positions, old_grid, new_grid)
     scale, shift = preprocess.normalisation()
     return TowerSpec(
         "vit",

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from unseen.errors import ModelError
@@ -12,7 +12,7 @@ from unseen.models import processors
 from unseen.models.checkpoint import Checkpoint, read_image_processor, tokenizer_setting
 from unseen.models.families import hf_vision
 from unseen.models.families.assemble import assemble, sigmoid_score
-from unseen.models.families.hf_config import blocks, tower
+from unseen.models.families.hf_config import blocks, grid, tower
 from unseen.models.inputs import FixedLength
 from unseen.models.model import Model
 from unseen.models.tokenizers.tokenizer import TokenizerSpec
@@ -87,59 +87,66 @@ def read(checkpoint: Checkpoint, config: dict[str, Any]) -> Model:
     preprocess = processors.from_hugging_face(
         read_image_processor(checkpoint),
         processors.SIGLIP_DEFAULTS,
-        int(vision_config["image_size"]),
+        vision_config["image_size"],
     )
     weights = checkpoint.weights()
-    context_length = int(text_config["max_position_embeddings"])
+    context_length = text_config["max_position_embeddings"]
     tokenizer_class = tokenizer_setting(checkpoint, "tokenizer_class")
     tokenizer = TokenizerSpec(
         str(checkpoint.folder), NORMALIZATION.get(tokenizer_class or "", "siglip")
     )
     pad_token = tokenizer_setting(checkpoint, "pad_token")
     pad = tokenizer.token_id(pad_token) if pad_token else None
+    pad = text_config["pad_token_id"] if pad is None else pad
+    if pad >= text_config["vocab_size"]:
+        raise ModelError(
+            f"the padding is the token {pad}, and config.json has a vocab_size of "
+            f"{text_config['vocab_size']}. The folder may hold files of two checkpoints."
+        )
     return assemble(
         checkpoint,
         "siglip",
         weights,
         preprocess=preprocess,
-        image_tower=_image_tower(vision_config, preprocess),
-        text_tower=_text_tower(text_config),
-        text_inputs=FixedLength(
-            context_length, int(text_config["pad_token_id"]) if pad is None else pad
-        ),
+        image_tower=_image_tower(weights.arrays, vision_config, preprocess),
+        text_tower=_text_tower(weights.arrays, text_config),
+        text_inputs=FixedLength(context_length, pad),
         context_length=context_length,
         score=sigmoid_score(weights.arrays),
         tokenizer=tokenizer,
     )
 
 
-def _image_tower(config: Mapping[str, Any], preprocess: Preprocess) -> TowerSpec:
-    size, patch, width = (int(config[k]) for k in ("image_size", "patch_size", "hidden_size"))
-    count = int(config["num_hidden_layers"])
+def _image_tower(
+    weights: Iterable[str], config: Mapping[str, Any], preprocess: Preprocess
+) -> TowerSpec:
+    size, patch, width = (config[k] for k in ("image_size", "patch_size", "hidden_size"))
+    down, across = grid((size, size), patch)
+    stem, count = "vision_model.encoder.layers.{}", config["num_hidden_layers"]
     scale, shift = preprocess.normalisation()
     return TowerSpec(
         "vit",
         vit.VisionConfig(
             (size, size), patch, width, blocks(config), width, scale, shift, "attention"
         ),
-        VISION | hf_vision.layers("vision_model.encoder.layers.{}", hf_vision.LAYER, count),
+        VISION | hf_vision.layers(weights, stem, hf_vision.LAYER, count),
         {
             "vision_model.embeddings.patch_embedding.weight": (width, 3, patch, patch),
-            "vision_model.embeddings.position_embedding.weight": ((size // patch) ** 2, width),
+            "vision_model.embeddings.position_embedding.weight": (down * across, width),
         },
     )
 
 
-def _text_tower(config: Mapping[str, Any]) -> TowerSpec:
-    width, count = int(config["hidden_size"]), int(config["num_hidden_layers"])
-    dimension = int(config["projection_size"] or width)
+def _text_tower(weights: Iterable[str], config: Mapping[str, Any]) -> TowerSpec:
+    width, stem = config["hidden_size"], "text_model.encoder.layers.{}"
+    dimension = config["projection_size"] or width
     return TowerSpec(
         "text",
         text.TextConfig(blocks(config), dimension, causal=False),
-        TEXT | hf_vision.layers("text_model.encoder.layers.{}", hf_vision.LAYER, count),
+        TEXT | hf_vision.layers(weights, stem, hf_vision.LAYER, config["num_hidden_layers"]),
         {
-            TEXT["tokens"]: (int(config["vocab_size"]), width),
-            TEXT["positions"]: (int(config["max_position_embeddings"]), width),
+            TEXT["tokens"]: (config["vocab_size"], width),
+            TEXT["positions"]: (config["max_position_embeddings"], width),
             TEXT["projection.weight"]: (dimension, width),
         },
     )

@@ -10,7 +10,9 @@ from pathlib import Path
 from tokenizers import Tokenizer as Backend
 
 from unseen.errors import LabelError, ModelError
+from unseen.models.config_values import shown
 from unseen.models.serialization import PickledFields
+from unseen.models.tokenizers import tokenizer_limits
 from unseen.models.tokenizers.text_normalization import NORMALIZATIONS
 from unseen.models.tokenizers.tokenizer_files import READERS
 
@@ -33,12 +35,17 @@ class Tokenizer:
         """From the first kind of tokenizer file that the folder has; ModelError when none."""
         for names, reader in READERS.items():
             if all((folder / name).is_file() for name in names):
+                where = f"{folder}: its tokenizer ({', '.join(names)})"
                 try:
-                    return cls(reader(folder), clean)
-                except Exception as error:  # the library raises bare Exception
-                    raise ModelError(
-                        f"{folder}: its tokenizer ({', '.join(names)}) cannot be read: {error}."
-                    ) from None
+                    tokenizer_limits.check_files(folder, names)
+                    backend = reader(folder)
+                    tokenizer_limits.check(backend, where)
+                    return cls(backend, clean)
+                except ModelError:
+                    raise
+                except BaseException as error:  # the library raises bare Exception
+                    _reraise_unless_its_own(error)
+                    raise ModelError(f"{where} cannot be read: {str(error)[:200]}.") from None
         names_of_all = " or ".join(" + ".join(names) for names in READERS)
         raise ModelError(f"{folder}: no tokenizer in it; looked for {names_of_all}.")
 
@@ -49,13 +56,19 @@ class Tokenizer:
 
         A text is cut as transformers does: at its end, the special tokens kept. (The library's own
         truncation is a setting of the whole tokenizer, which a second thread would change.) Raises
-        LabelError for a text that is not Unicode.
+        LabelError for a text that is not Unicode, ModelError where the library fails.
         """
         try:
             cleaned = texts if self._clean is None else [self._clean(text) for text in texts]
             encodings = self._backend.encode_batch(list(cleaned))
         except TypeError:
             raise LabelError(f"{_not_unicode(texts)!r} has half a character in it.") from None
+        except BaseException as error:
+            _reraise_unless_its_own(error)
+            raise ModelError(
+                f"the model's tokenizer fails on one of {len(texts)} texts, the first of which is "
+                f"{shown(texts[0])}: {str(error)[:200]}."
+            ) from None
         ids = [encoding.ids for encoding in encodings]
         if context_length is None:
             return ids, [False] * len(ids)
@@ -106,6 +119,13 @@ class TokenizerSpec(PickledFields):
     def token_id(self, token: str) -> int | None:
         """As `Tokenizer.token_id`."""
         return self.tokenizer.token_id(token)
+
+
+def _reraise_unless_its_own(error: BaseException) -> None:
+    """Raises what is not the library's: a panic of its Rust code is a BaseException of pyo3's,
+    which has no address to import it from. A regular expression that takes too long is one."""
+    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        raise error
 
 
 def _not_unicode(texts: Sequence[str]) -> str:

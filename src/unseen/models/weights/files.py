@@ -45,9 +45,14 @@ class Weights(Mapping[str, Array]):
         except (OSError, ValueError, SafetensorError) as error:  # it was whole when it was opened
             raise ModelError(f"{self._name}: {name!r} can no longer be read ({error}).") from None
 
-    def shape(self, name: str) -> tuple[int, ...]:
-        """The shape of an array that is not read."""
-        return self._reader(name).shape(name)
+    def shape(self, name: str, axes: int | None = None) -> tuple[int, ...]:
+        """The shape of an array that is not read. ModelError where it has not so many axes."""
+        shape = self._reader(name).shape(name)
+        if axes is not None and len(shape) != axes:
+            raise ModelError(
+                f"{self._name}: the weight {name!r} has the shape {shape}, in place of {axes} axes."
+            )
+        return shape
 
     def _reader(self, name: str) -> Reader:
         if name not in self._readers:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unseen.errors import ModelError
+from unseen.models import config_values as values
 from unseen.models import processors
 from unseen.models.checkpoint import Checkpoint
 from unseen.models.families.assemble import assemble, sigmoid_score, softmax_score
@@ -17,18 +17,22 @@ from unseen.models.families.openclip.image import image_tower, is_resnet
 from unseen.models.families.openclip.text import text_inputs, text_tower, tokenizer_of
 from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
 
+KINDS = {"model_cfg": values.OBJECT, "preprocess_cfg": values.optional(values.OBJECT)}
+MODEL_KINDS = {"embed_dim": values.WIDTH, "quick_gelu": values.optional(values.FLAG)}
+
 
 def read(checkpoint: Checkpoint, config: dict[str, Any]) -> Model:
     """A `Model` from the checkpoint's files; weights are read later, when a network is built."""
-    model_cfg = config.get("model_cfg")
-    if not isinstance(model_cfg, dict):
-        raise ModelError(f"{checkpoint.name}: open_clip_config.json has no model_cfg.")
+    whole = {"preprocess_cfg": None, **config}
+    known = values.checked(whole, KINDS, settings.FILE)
+    model_cfg = {"quick_gelu": None, **known["model_cfg"]}
+    values.checked(model_cfg, MODEL_KINDS, f"{settings.FILE}: model_cfg")
     vision_config = settings.tower(model_cfg, "vision_cfg", settings.VISION_DEFAULTS)
     text_config = settings.tower(model_cfg, "text_cfg", settings.TEXT_DEFAULTS)
-    activation = "quick_gelu" if model_cfg.get("quick_gelu") else "gelu"
-    dimension = int(model_cfg["embed_dim"])
+    activation = "quick_gelu" if model_cfg["quick_gelu"] else "gelu"
+    dimension: int = model_cfg["embed_dim"]
     preprocess = processors.from_open_clip(
-        config.get("preprocess_cfg") or {}, settings.pair(vision_config["image_size"])
+        known["preprocess_cfg"] or {}, settings.pair(vision_config["image_size"])
     )
     weights = checkpoint.weights()
     arrays = weights.arrays
@@ -43,7 +47,7 @@ def read(checkpoint: Checkpoint, config: dict[str, Any]) -> Model:
         image_tower=image_tower(arrays, vision_config, dimension, activation, preprocess),
         text_tower=text_tower(arrays, text_config, dimension, activation),
         text_inputs=text_inputs(checkpoint, tokenizer, text_config),
-        context_length=int(text_config["context_length"]),
+        context_length=text_config["context_length"],
         score=score(arrays),
         tokenizer=tokenizer,
         batch_size=SMALL_BATCH if is_resnet(vision_config) else LARGE_BATCH,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from unseen.errors import ModelError
 from unseen.images.preprocess import Preprocess
+from unseen.models.families.hf_config import check_heads, check_layers, count_layers, grid
 from unseen.models.families.hf_vision import layers
 from unseen.models.families.openclip import settings
 from unseen.models.families.openclip.names import (
@@ -14,7 +16,6 @@ from unseen.models.families.openclip.names import (
     LAYER,
     TIMM_LAYER,
     Names,
-    count_layers,
     joined,
     timm_pool,
 )
@@ -44,20 +45,24 @@ def image_tower(
         return build(weights, config, row, dimension, preprocess)
     if is_resnet(config):
         return _resnet(weights, config, dimension, preprocess)
-    return _vit(config, dimension, activation, preprocess)
+    return _vit(weights, config, dimension, activation, preprocess)
 
 
 def _vit(
-    config: Mapping[str, Any], dimension: int, activation: str, preprocess: Preprocess
+    weights: Weights,
+    config: Mapping[str, Any],
+    dimension: int,
+    activation: str,
+    preprocess: Preprocess,
 ) -> TowerSpec:
-    width, count = int(config["width"]), int(config["layers"])
+    width, count, patch = config["width"], config["layers"], config["patch_size"]
     stem = "visual.transformer.resblocks.{}"
     names: Names = {
         "class_token": "visual.class_embedding",
         "patch.weight": "visual.conv1.weight",
         "positions": "visual.positional_embedding",
         "projection.weight": Transposed("visual.proj"),
-        **layers(stem, LAYER, count),
+        **layers(weights, stem, LAYER, count),
         **joined(stem, count, "attn.in_proj_"),
     }
     if not config["no_ln_pre"]:
@@ -67,15 +72,19 @@ def _vit(
     pooling = {"tok": "token", "avg": "mean"}.get(config["pool_type"])
     if pooling is None:
         raise ModelError(f"open_clip_config.json pools {config['pool_type']!r}: not supported.")
-    image_size, patch = settings.pair(config["image_size"]), int(config["patch_size"])
-    patches = (image_size[0] // patch) * (image_size[1] // patch)
+    if patch is None:
+        raise ModelError(f"{settings.FILE}: vision_cfg: patch_size is null; a ViT has one.")
+    image_size = settings.pair(config["image_size"])
+    patches = math.prod(grid(image_size, patch))
     shapes = {
         "visual.conv1.weight": (width, 3, patch, patch),
         "visual.positional_embedding": (patches + 1, width),
         "visual.proj": (width, dimension),
     }
     kinds = settings.activation_and_epsilon(config, activation)
-    blocks = Blocks(count, width // int(config["head_width"]), *kinds)
+    heads = width // config["head_width"]
+    check_heads(heads, width, settings.FILE)
+    blocks = Blocks(count, heads, *kinds)
     scale, shift = preprocess.normalisation()
     vision_config = vit.VisionConfig(
         image_size, patch, width, blocks, dimension, scale, shift, pooling
@@ -103,7 +112,7 @@ def _timm_vit(
     names: Names = {
         "patch.weight": "visual.trunk.patch_embed.proj.weight",
         "positions": LastAxes("visual.trunk.pos_embed", 2),
-        **layers(stem, TIMM_LAYER, count),
+        **layers(weights, stem, TIMM_LAYER, count),
         **joined(stem, count, "attn.qkv."),
     }
     optional: Names = {
@@ -122,9 +131,10 @@ def _timm_vit(
         names["class_token"] = LastAxes("visual.trunk.cls_token", 1)
     if pooling == "attention":
         names |= timm_pool()
-    width, _, patch, _ = weights.shape("visual.trunk.patch_embed.proj.weight")
+    width, _, patch, _ = weights.shape("visual.trunk.patch_embed.proj.weight", 4)
+    check_heads(row["heads"], width, settings.FILE)
     image_size = settings.pair(config["image_size"])
-    patches = (image_size[0] // patch) * (image_size[1] // patch)
+    patches = math.prod(grid(image_size, patch))
     tokens = patches + int("class_token" in names)
     shapes = {"visual.trunk.pos_embed": (1, tokens, width)}
     blocks = Blocks(count, row["heads"], row["activation"], row["epsilon"])
@@ -138,7 +148,9 @@ def _timm_vit(
 def _resnet(
     weights: Weights, config: Mapping[str, Any], dimension: int, preprocess: Preprocess
 ) -> TowerSpec:
-    stages = tuple(int(count) for count in config["layers"])
+    stages = tuple(config["layers"])
+    for stage, count in enumerate(stages):
+        check_layers(weights, f"visual.layer{stage + 1}.{{}}", count)
     names: Names = {"pool.positions": "visual.attnpool.positional_embedding"}
     for ours, theirs in {"query": "q_proj", "key": "k_proj", "value": "v_proj"}.items():
         names |= {f"pool.{ours}.{kind}": f"visual.attnpool.{theirs}.{kind}" for kind in KINDS}
@@ -152,14 +164,15 @@ def _resnet(
                 names |= folded(ours + name, f"{theirs}conv{index}", f"{theirs}bn{index}")
             if f"{theirs}downsample.0.weight" in weights:
                 names |= folded(ours + "fit", f"{theirs}downsample.0", f"{theirs}downsample.1")
-    image_size, width = settings.pair(config["image_size"]), int(config["width"])
-    positions = (image_size[0] // 32) * (image_size[1] // 32)
+    image_size, width = settings.pair(config["image_size"]), config["width"]
+    positions = math.prod(grid(image_size, 32))
     shapes = {
         "visual.conv3.weight": (width, width // 2, 3, 3),
         "visual.attnpool.positional_embedding": (positions + 1, 32 * width),
         "visual.attnpool.c_proj.weight": (dimension, 32 * width),
     }
-    heads = width * 32 // int(config["head_width"])
+    heads = width * 32 // config["head_width"]
+    check_heads(heads, width * 32, settings.FILE)
     resnet_config = resnet.ResNetConfig(
         image_size, stages, heads, dimension, *preprocess.normalisation()
     )

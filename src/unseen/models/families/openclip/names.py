@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from unseen.models.weights.names import LastAxes, Part, Rule
 
 Names = dict[str, str | Rule]
@@ -15,11 +13,6 @@ TIMM_LAYER = {"norm1": "norm1", "out": "attn.proj", "norm2": "norm2"}
 TIMM_LAYER |= {"mlp1": "mlp.fc1", "mlp2": "mlp.fc2"}
 TIMM_POOL = {"out": "proj", "norm2": "norm", "mlp1": "mlp.fc1", "mlp2": "mlp.fc2"}
 KINDS = ("weight", "bias")
-
-
-def count_layers(weights: Iterable[str], stem: str) -> int:
-    """How many layers there are under `stem`, which ends in a dot before their number."""
-    return len({name[len(stem) :].split(".")[0] for name in weights if name.startswith(stem)})
 
 
 def joined(stem: str, count: int, stored: str) -> Names:

@@ -9,6 +9,8 @@ from importlib import resources
 from typing import Any
 
 from unseen.errors import ModelError
+from unseen.models import config_values as values
+from unseen.models.config_values import FLAG, OBJECT, SIDE, TEXT, WIDTH, optional, shown
 
 # What OpenCLIP takes for a key that a tower's config leaves out, of those that are read here.
 VISION_DEFAULTS: dict[str, Any] = {
@@ -43,6 +45,31 @@ TEXT_DEFAULTS: dict[str, Any] = {
     "hf_proj_type": "mlp",
     "hf_pooler_type": "mean_pooler",
 }
+FILE = "open_clip_config.json"
+STAGES = values.several(4, values.LAYERS)  # of a ResNet
+# What those keys may say.
+KINDS: dict[str, values.Kind] = {
+    "layers": values.either(values.LAYERS, STAGES),
+    "width": WIDTH,
+    "head_width": WIDTH,
+    "heads": WIDTH,
+    "patch_size": optional(SIDE),
+    "image_size": values.either(SIDE, values.several(2, SIDE)),
+    "context_length": values.TOKENS,
+    "pad_id": optional(values.TOKEN_ID),
+    "eos_id": values.TOKEN_ID,
+    "act_kwargs": optional(OBJECT),
+    "norm_kwargs": optional(OBJECT),
+    "tokenizer_kwargs": optional(OBJECT),
+    **dict.fromkeys(("no_ln_pre", "final_ln_after_pool", "no_causal_mask"), optional(FLAG)),
+    **dict.fromkeys(
+        (
+            *("pool_type", "timm_model_name", "timm_pool", "timm_proj"),
+            *("hf_tokenizer_name", "hf_model_name", "hf_proj_type", "hf_pooler_type"),
+        ),
+        optional(TEXT),
+    ),
+}
 # Keys that change the network and are supported as OpenCLIP has them by default, only.
 UNSUPPORTED: dict[str, Any] = {
     "ls_init_value": None,
@@ -73,16 +100,15 @@ SUPPORTED = {
 
 def tower(config: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """One tower's settings with OpenCLIP's defaults; ModelError for what is not supported."""
-    given = config.get(name)
-    if not isinstance(given, dict):
-        raise ModelError(f"open_clip_config.json has no {name}.")
+    given = values.checked(config, {name: OBJECT}, f"{FILE}: model_cfg")[name]
     for key, value in given.items():
         is_known = key in defaults or key in IGNORED
         if not is_known and (key not in UNSUPPORTED or value not in (UNSUPPORTED[key], None)):
-            raise ModelError(f"open_clip_config.json asks for {key} {value!r}: not supported.")
+            raise ModelError(f"open_clip_config.json asks for {key} {shown(value)}: not supported.")
     if "multimodal_cfg" in config:
         raise ModelError("open_clip_config.json is of a CoCa model: not supported.")
-    return {**defaults, **given}
+    kinds = {key: KINDS[key] for key in defaults}
+    return values.checked({**defaults, **given}, kinds, f"{FILE}: {name}")
 
 
 @cache
@@ -107,14 +133,16 @@ def known(kind: str, name: str) -> dict[str, Any]:
 def pair(size: int | Sequence[int]) -> tuple[int, int]:
     """(height, width) of an image_size, which may be one number."""
     height, width = (size, size) if isinstance(size, int) else size
-    return int(height), int(width)
+    return height, width
 
 
 def activation_and_epsilon(config: Mapping[str, Any], activation: str) -> tuple[str, float]:
     """The activation and the epsilon of a tower's norms, from its own settings."""
     act_kwargs, norm_kwargs = (config[key] or {} for key in ("act_kwargs", "norm_kwargs"))
     if act_kwargs and act_kwargs != {"approximate": "tanh"}:
-        raise ModelError(f"open_clip_config.json has act_kwargs {act_kwargs}: not supported.")
+        raise ModelError(f"{FILE} has act_kwargs {shown(act_kwargs)}: not supported.")
     if set(norm_kwargs) - {"eps"}:
-        raise ModelError(f"open_clip_config.json has norm_kwargs {norm_kwargs}: not supported.")
-    return "gelu_tanh" if act_kwargs else activation, float(norm_kwargs.get("eps", 1e-5))
+        raise ModelError(f"{FILE} has norm_kwargs {shown(norm_kwargs)}: not supported.")
+    where = f"{FILE}: norm_kwargs"
+    epsilon = values.value(norm_kwargs, "eps", 1e-5, values.number(0, 1), where)
+    return "gelu_tanh" if act_kwargs else activation, float(epsilon)

@@ -7,10 +7,12 @@ from typing import Any
 
 from unseen.errors import ModelError
 from unseen.models.checkpoint import Checkpoint, tokenizer_setting
+from unseen.models.config_values import shown
 from unseen.models.families import hf_bert
+from unseen.models.families.hf_config import check_heads, count_layers
 from unseen.models.families.hf_vision import layers
 from unseen.models.families.openclip import settings
-from unseen.models.families.openclip.names import KINDS, LAYER, Names, count_layers, joined
+from unseen.models.families.openclip.names import KINDS, LAYER, Names, joined
 from unseen.models.inputs import EndToken, FixedLength, Masked, TextInputs
 from unseen.models.tokenizers import text_normalization
 from unseen.models.tokenizers.tokenizer import TokenizerSpec
@@ -40,12 +42,12 @@ def text_inputs(
     if pool == "last":
         # OpenCLIP pads as the tokenizer says; CLIP's own has zeros.
         pad = _special_id(checkpoint, tokenizer, "pad_token") if config["hf_tokenizer_name"] else 0
-        length = int(config["context_length"])
+        length: int = config["context_length"]
         strips = (config["tokenizer_kwargs"] or {}).get("strip_sep_token")
         blank = _special_id(checkpoint, tokenizer, "sep_token") if strips else None
         return FixedLength(length, pad, blank)
     if pool in ("argmax", "eos") and not config["no_causal_mask"]:
-        return EndToken(None if pool == "argmax" else int(config["eos_id"]))
+        return EndToken(None if pool == "argmax" else config["eos_id"])
     raise ModelError(f"open_clip_config.json pools its text by {pool!r}: not supported.")
 
 
@@ -60,7 +62,7 @@ def _special_id(checkpoint: Checkpoint, tokenizer: TokenizerSpec, name: str) -> 
 def _transformer(
     weights: Weights, config: Mapping[str, Any], dimension: int, activation: str
 ) -> TowerSpec:
-    width, count = int(config["width"]), int(config["layers"])
+    width, count = config["width"], config["layers"]
     # Models with a text net of their own keep it under a name.
     prefix = "text." if "text.token_embedding.weight" in weights else ""
     stem = prefix + "transformer.resblocks.{}"
@@ -70,16 +72,17 @@ def _transformer(
         "positions": f"{prefix}positional_embedding",
         "norm_after.weight": f"{prefix}ln_final.weight",
         "norm_after.bias": f"{prefix}ln_final.bias",
-        **layers(stem, LAYER, count),
+        **layers(weights, stem, LAYER, count),
         **joined(stem, count, "attn.in_proj_"),
     }
     if projection in weights:
         names["projection.weight"] = Transposed(projection)
     elif f"{projection}.weight" in weights:
         names |= {f"projection.{kind}": f"{projection}.{kind}" for kind in KINDS}
-    shapes = {f"{prefix}positional_embedding": (int(config["context_length"]), width)}
+    shapes = {f"{prefix}positional_embedding": (config["context_length"], width)}
     kinds = settings.activation_and_epsilon(config, activation)
-    blocks = Blocks(count, int(config["heads"]), *kinds)
+    check_heads(config["heads"], width, settings.FILE)
+    blocks = Blocks(count, config["heads"], *kinds)
     text_config = text.TextConfig(blocks, dimension, causal=not config["no_causal_mask"])
     return TowerSpec("text", text_config, names, shapes)
 
@@ -95,13 +98,15 @@ def _bert(weights: Weights, config: Mapping[str, Any], dimension: int) -> TowerS
     if pooling is None:
         raise ModelError(f"open_clip_config.json pools by {config['hf_pooler_type']!r}.")
     stem, count = "text.transformer.", count_layers(weights, "text.transformer.encoder.layer.")
-    names: Names = {**hf_bert.names(stem, count)}
+    names: Names = {**hf_bert.names(weights, stem, count)}
     if config["hf_pooler_type"] == "cls_pooler":
         names |= {f"pooler.{kind}": f"{stem}pooler.dense.{kind}" for kind in KINDS}
     if "text.proj.weight" in weights:
         names["projection.weight"] = "text.proj.weight"
     elif "text.proj.0.weight" in weights:
         names |= {"hidden.weight": "text.proj.0.weight", "projection.weight": "text.proj.2.weight"}
+    width = weights.shape(stem + hf_bert.EMBEDDINGS["tokens"], 2)[1]
+    check_heads(row["heads"], width, settings.FILE)
     blocks = Blocks(count, row["heads"], row["activation"], row["epsilon"])
     text_config = bert.TextConfig(
         bert.BertConfig(blocks, row["first_position"]),
@@ -116,9 +121,10 @@ def tokenizer_of(checkpoint: Checkpoint, config: Mapping[str, Any]) -> Tokenizer
     """CLIP's own cleans and lower-cases; one of transformers cleans, and is lower-case or not."""
     arguments = dict(config["tokenizer_kwargs"] or {})
     clean = arguments.pop("clean", "whitespace" if config["hf_tokenizer_name"] else "lower")
-    if set(arguments) - {"strip_sep_token"} or clean not in text_normalization.OPEN_CLIP:
+    is_known = isinstance(clean, str) and clean in text_normalization.OPEN_CLIP
+    if set(arguments) - {"strip_sep_token"} or not is_known:
         raise ModelError(
-            f"open_clip_config.json has tokenizer_kwargs {config['tokenizer_kwargs']}, which are "
+            f"{settings.FILE} has tokenizer_kwargs {shown(config['tokenizer_kwargs'])}, which are "
             "not supported."
         )
     return TokenizerSpec(str(checkpoint.folder), text_normalization.OPEN_CLIP[clean])
