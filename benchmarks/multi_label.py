@@ -3,14 +3,15 @@
     python benchmarks/multi_label.py          # about one minute
 
 Photographs with the built-in model: 69 labels and the 5 words of `BROAD` that are no folder, so
-that many pictures have several right labels. Slope and shift are fitted by weighted logistic regression:
-right pairs of picture and label count as much as if one label of three were right, which suits sets
-of 2 to 20 labels. Every figure is cross-fitted: 5 folds of the folders and 5 of the labels, so that
-neither the picture nor the label that is judged took part in the fit; the median of 20 partitions.
-Label sets: 200 draws of K words, judged on the pictures that show one of them at least; F1 over all
-yes and no at the default threshold. Intervals: 95 %, from 1,000 resamples of the folders. mAP: mean
-over labels of the average precision; a line through the logits cannot change it. Shapes: the small
-CLIP of the tests, by its family's own rule; nothing is fitted on it.
+that many pictures have several right labels. Slope and shift are fitted by weighted logistic
+regression: right pairs of picture and label count as much as if one label of three were right,
+which suits sets of 2 to 20 labels. Every figure is cross-fitted: 5 folds of the folders and 5 of
+the labels, so that neither the picture nor the label that is judged took part in the fit; the
+median of 20 partitions. Label sets: 200 draws of K words, judged on the pictures that show one of
+them at least; F1 over all yes and no at the default threshold. Intervals: 95 %, from 1,000
+resamples of the folders. mAP: mean over labels of the average precision; a line through the logits
+cannot change it. Shapes: the small CLIP of the tests, by its family's own rule; nothing is fitted
+on it.
 """
 
 from __future__ import annotations
