@@ -1,6 +1,7 @@
 """What a classifier of `unseen distil` is worth, and what it costs.
 
     python benchmarks/distil.py             # how good, by how many pictures were reviewed
+    python benchmarks/distil.py --few       # with few pictures: where it stops, and against adapt
     python benchmarks/distil.py --choices   # what was chosen: side, temperature, weight, mirrors …
     python benchmarks/distil.py --speed     # against its teachers, on this machine; size, start
 
@@ -8,6 +9,12 @@ How good: five folds, in turn held out. The other four are taught as `unseen dis
 was reviewed, and what the teacher gives 0.9 or more), and all pictures of the fifth are judged by
 their true label, those that the teacher is unsure of too. Reviewed ones are the most doubtful of
 the four folds, every fifth a draw. Wilson's 95 % interval behind each figure.
+
+Few: of a folder's labels and pictures some are drawn, the model proposes, the queue of the review
+is answered rightly and learnt from, `unseen distil` learns, and so does `unseen adapt` from the
+same answers; the pictures that were not drawn judge. In points of the model by itself, for sets in
+which each label has the pictures that `unseen distil` asks for and for those where it stops. Rows
+with a star were looked at while that number was chosen.
 """
 
 from __future__ import annotations
@@ -28,10 +35,12 @@ from PIL import Image
 
 import unseen
 from unseen.annotation import active_learning
+from unseen.annotation.training_set import training_set_of
 from unseen.datasets.folds import stratified_folds
 from unseen.evaluation.bootstrap import proportion
+from unseen.learning.adapt import fit_adapter
 from unseen.learning.distil import features, heads, latency, training
-from unseen.learning.distil.classifier import SIDE, DistilOptions, distil
+from unseen.learning.distil.classifier import SIDE, DistilOptions, distil, training_data
 from unseen.learning.distil.model_card import Teacher
 from unseen.learning.distil.training import Teaching, TrainingData
 from unseen.learning.distil.training_set import TrainingPicture, TrainingSet
@@ -42,6 +51,7 @@ from unseen.prediction.predict import label_probabilities
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "benchmarks")]
 
+import label  # noqa: E402
 from side_by_side import b32  # noqa: E402
 from side_by_side import photographs as large  # noqa: E402
 from transductive import blurred, grainy  # noqa: E402
@@ -199,6 +209,125 @@ def _folders() -> Iterator[Folder]:
     yield drawn("grainy", grainy)
 
 
+# Labels, pictures and answers of a case; the photographs are too few for more.
+OF_SHAPES = tuple(
+    (k, n, r) for k, n in ((16, 60), (16, 150), (8, 40), (8, 120), (4, 20)) for r in (0, 20, 40)
+)
+OF_PHOTOGRAPHS = tuple((k, n, r) for k, n in ((4, 30), (4, 60)) for r in (0, 10, 20))
+OF_MANY = tuple((21, 39, r) for r in (0, 6, 12, 20))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Parts that are right, of the model, a classifier and an adapter."""
+
+    answers: int
+    made: bool  # not stopped
+    model: float
+    classifier: float | None
+    adapter: float | None
+
+
+def few(draws: int) -> Iterator[str]:
+    for pictures in label.encoded():
+        cases = OF_SHAPES
+        if pictures.name.startswith("photographs"):
+            cases = OF_PHOTOGRAPHS if len(pictures.labels.labels) == 4 else OF_MANY
+        elif not pictures.name.endswith("*"):
+            continue
+        if len(pictures.labels.labels) > 21:
+            continue
+        seen = encoded_features(pictures)
+        outcomes = [
+            outcome
+            for draw in range(draws)
+            for case in cases
+            if (outcome := drawn_case(pictures, seen, draw, *case)) is not None
+        ]
+        yield f"{pictures.name}: {len(outcomes)} cases"
+        for what, group in (
+            ("nothing reviewed", [o for o in outcomes if not o.answers]),
+            (
+                "made, nothing reviewed",
+                [o for o in outcomes if o.made and not o.answers],
+            ),
+            ("made, reviewed", [o for o in outcomes if o.made and o.answers]),
+            (
+                "stopped, nothing reviewed",
+                [o for o in outcomes if not o.made and not o.answers],
+            ),
+            ("stopped, reviewed", [o for o in outcomes if not o.made and o.answers]),
+        ):
+            gains = [100 * (o.classifier - o.model) for o in group if o.classifier is not None]
+            line = f"  {what:27} {len(gains):4} cases"
+            if gains:
+                line += f"  {np.mean(gains):+6.1f} (worst {min(gains):+.1f})"
+            both = [o for o in group if o.adapter is not None and o.classifier is not None]
+            if both:
+                better = np.mean([o.adapter > o.classifier for o in both])  # type: ignore[operator]
+                worse = np.mean([o.adapter < o.classifier for o in both])  # type: ignore[operator]
+                more = np.mean([100 * (o.adapter - o.model) for o in both])  # type: ignore[operator]
+                line += (
+                    f"; adapt {more:+.1f}, better than distil in {better:.0%}, worse in {worse:.0%}"
+                )
+            yield line
+
+
+def drawn_case(
+    pictures: label.Encoded, seen: Any, draw: int, k: int, n: int, answers: int
+) -> Outcome | None:
+    """None where fewer than 30 pictures would judge."""
+    rng = np.random.default_rng([draw, k, n])
+    keep = np.sort(rng.permutation(len(pictures.labels.labels))[:k])
+    everything = pictures.labels
+    labels = replace(
+        everything,
+        labels=tuple(everything.labels[i] for i in keep),
+        prompts=tuple(everything.prompts[i] for i in keep),
+        matrix=everything.matrix[keep],
+    )
+    places = rng.permutation(np.flatnonzero(np.isin(pictures.truth, keep)))
+    some, rest = places[:n], places[n:]
+    if len(rest) < 30:
+        return None
+    names = [label.name for label in labels.labels]
+    truth = np.searchsorted(keep, pictures.truth)
+    with tempfile.TemporaryDirectory() as folder:
+        labelling = label.proposed(folder, pictures.rows[some], labels, draw)
+        with labelling:
+            label.answer(labelling, [names[i] for i in truth[some]], answers, learn=True, seed=draw)
+            training_set = training_set_of(labelling)
+            reviewed = [(int(p.paths[0]), p.chosen) for p in labelling.pictures() if p.chosen]
+    told = [some[place] for place, _ in reviewed]
+    adapter = None
+    if len({name for _, name in reviewed}) > 1:
+        made = fit_adapter(
+            pictures.rows[told], [names.index(str(name)) for _, name in reviewed], labels, seed=draw
+        )
+        logits = made.apply(labels).similarities(pictures.rows[rest])
+        adapter = float((logits.argmax(1) == truth[rest]).mean())
+    own = None
+    taught = [i for i, count in enumerate(training_set.counts.values()) if count]
+    if len(taught) > 1:
+        rows = seen[some][[int(Path(p.source).name) for p in training_set.pictures]]
+        data = training_data(training_set.pictures, rows, taught, Teaching())
+        head = training.fit(data, training.choose(data))
+        best = np.array(taught)[heads.logits(head, seen[rest]).argmax(1)]
+        own = float((best == truth[rest]).mean())
+    model = float(((pictures.rows[rest] @ labels.matrix.T).argmax(1) == truth[rest]).mean())
+    try:
+        training_set.require_enough()
+        is_made = True
+    except unseen.LabelError:
+        is_made = False
+    return Outcome(len(reviewed), is_made, model, own, adapter)
+
+
+def encoded_features(pictures: label.Encoded) -> Any:
+    """(n, d): what the image net sees of the same pictures."""
+    return features.features(features.ImageNet.builtin(), SIDE, pictures.pictures)[0]
+
+
 def choices(part: float = 0.2) -> Iterator[str]:
     """Each choice by itself against the default, a fifth reviewed: right, and the loss, of all."""
     for folder in (photographs(), drawn("grainy", grainy)):
@@ -278,7 +407,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--choices", action="store_true")
     parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--few", action="store_true")
+    parser.add_argument("--draws", type=int, default=10)
     options = parser.parse_args()
+    if options.few:
+        for line in few(options.draws):
+            print(line, flush=True)
+        return
     for line in choices() if options.choices else speed() if options.speed else quality():
         print(line, flush=True)
 

@@ -26,7 +26,7 @@ CONNECTIONS = 900  # at most; a server has room for 1024
 @dataclass(frozen=True)
 class Job:
     """Closed loop: `clients` that each ask again when they have their answer, or, refused, when
-    Retry-After has passed. Open loop: `rate`."""
+    Retry-After has passed, or at once where they are `patient` no more. Open loop: `rate`."""
 
     port: int
     requests: list[bytes]  # sent in turn, heads included
@@ -34,6 +34,7 @@ class Job:
     seconds: float = 10.0
     rate: float | None = None  # arrivals a second, whatever the answers; evenly random
     number: int | None = None  # so many requests, instead of the seconds
+    patient: bool = True  # whether Retry-After is heeded
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -62,7 +63,7 @@ class _Client(asyncio.Protocol):
         self._buffer = bytearray()
         self._missing = -1  # bytes of the answer that are still to come; -1: its head
         self._since = 0.0
-        self._head = b""
+        self.head = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -78,16 +79,16 @@ class _Client(asyncio.Protocol):
             end = self._buffer.find(b"\r\n\r\n")
             if end < 0:
                 return
-            self._head = bytes(self._buffer[:end]).lower() + b"\r\n"
-            size = int(self._head.partition(b"content-length: ")[2].partition(b"\r")[0] or 0)
+            self.head = bytes(self._buffer[:end]).lower() + b"\r\n"
+            size = int(self.head.partition(b"content-length: ")[2].partition(b"\r")[0] or 0)
             self._missing = size - (len(self._buffer) - end - 4)
             self._buffer.clear()
         else:
             self._missing -= len(data)
         if self._missing == 0:
             self._missing = -1
-            status = int(self._head[9:12])
-            wait = self._head.partition(b"retry-after: ")[2].partition(b"\r")[0]
+            status = int(self.head[9:12])
+            wait = self.head.partition(b"retry-after: ")[2].partition(b"\r")[0]
             self._load.answered(self, status, self._since, float(wait) if wait else None)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -155,8 +156,12 @@ class _Load:
             self._counts["no Retry-After"] += 1
         most = self._job.number
         more = self._last < self._end and (most is None or self._next < most)
+        if b"connection: close" in client.head:  # the server ends: who asked again would be lost
+            self._busy.discard(client)
+            self._done.set()
+            return
         if self._job.rate is None and more:
-            if wait is None:
+            if wait is None or not self._job.patient:
                 self._ask(client, self._last)
             else:
                 asyncio.get_running_loop().call_later(wait, self._again, client)

@@ -4,6 +4,8 @@ python benchmarks/serve.py                                    # builtin, small p
 python benchmarks/serve.py --model b32 --pictures large       # a full-size CLIP, 3 megapixels
 python benchmarks/serve.py --way json                         # base64 in JSON instead of a form
 python benchmarks/serve.py --only overload --seconds 60
+python benchmarks/serve.py --only connections                 # the table of docs/serve.md
+python benchmarks/serve.py --only crowds --only ends          # idle and slow clients; SIGTERM
 python benchmarks/serve.py --only soak --soak 10000
 
 Load comes from a process of its own (load.py) on the same cores, over loopback; its share of them
@@ -27,7 +29,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,11 @@ from side_by_side import ROOT, b32, photographs
 
 import unseen
 
-PARTS = ("engine", "clients", "latency", "overload", "soak")
+PARTS = (
+    "engine", "clients", "latency", "overload", "connections", "threads", "crowds", "soak", "ends",
+)  # fmt: skip
+CONNECTIONS = (1, 8, 32, 128)
+IDLE, SLOW = 2000, 500  # connections of crowds
 LABELS = [f"a kind of thing, number {i}" for i in range(100)]
 BOUNDARY = b"0a1b2c3d4e5f"
 
@@ -63,6 +69,35 @@ for line in sys.stdin:
 """
 
 
+# Opens connections that send nothing, as many as are given, again when they are closed; and others
+# that send a request byte by byte.
+CROWD = """
+import asyncio, sys, time
+port, idle, slow, seconds = (float(value) for value in sys.argv[1:])
+head = b"POST /v1/classify HTTP/1.1\\r\\nHost: 127.0.0.1\\r\\nContent-Length: 10000\\r\\n\\r\\n"
+end = time.monotonic() + seconds
+async def one(drips):
+    while time.monotonic() < end:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
+            if drips:
+                writer.write(head)
+                while not reader.at_eof() and time.monotonic() < end:
+                    writer.write(b"x")
+                    await writer.drain()
+                    await asyncio.sleep(1)
+            else:
+                await asyncio.wait_for(reader.read(), max(0.1, end - time.monotonic()))
+            writer.close()
+        except (OSError, asyncio.TimeoutError):
+            pass
+        await asyncio.sleep(1)
+async def main():
+    await asyncio.gather(*(one(i < slow) for i in range(int(idle + slow))))
+asyncio.run(main())
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="builtin", help="builtin, b32, or what `load` takes")
@@ -73,6 +108,7 @@ def main() -> None:
     parser.add_argument("--each", type=float, default=5.0, help="seconds of each turn")
     parser.add_argument("--rounds", type=int, default=5, help="turns")
     parser.add_argument("--soak", type=int, default=10_000, help="requests")
+    parser.add_argument("--ends", type=int, default=100, help="times that SIGTERM is sent")
     parser.add_argument("--index", type=Path, help="of an index, for the soak's searches")
     parser.add_argument("--option", action="append", default=[], help="more for `unseen serve`")
     options = parser.parse_args()
@@ -94,8 +130,17 @@ def main() -> None:
             latency(model, paths, port, requests)
         if "overload" in parts and capacity is not None:
             overload(port, pid, requests, capacity, idle_p99, options.seconds)
+        if "connections" in parts:
+            connections(model, paths, port, requests, options)
+        if "threads" in parts:
+            threads(port, requests)
+        if "crowds" in parts:
+            crowds(port, requests)
         if "soak" in parts:
             soak(port, pid, paths, options.soak, searches=options.index is not None)
+    if "ends" in parts:
+        for workers in (1, 2):
+            ends(model, requests, options.ends, workers)
     print(f"load average after: {os.getloadavg()[0]:.1f}")
 
 
@@ -108,19 +153,15 @@ def throughput(
     """Engine and server in turn → the server's capacity, and p99 of a client alone."""
     engine: list[list[float]] = []
     found: dict[int, list[dict[str, Any]]] = {32: [], 1: [], 8: []}
-    command = [sys.executable, "-c", ENGINE, model, *map(str, paths)]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert child.stdin is not None and child.stdout is not None
-    for _ in range(options.rounds):
-        print(options.each, file=child.stdin, flush=True)
-        engine.append([float(number) for number in child.stdout.readline().split()])
-        for clients, results in found.items():
-            before = cpu_of(pid)
-            result = load.run(load.Job(port, requests, clients=clients, seconds=options.each))
-            result["server"] = (cpu_of(pid) - before) / max(1, result["statuses"].get("200", 0))
-            results.append(result)
-    child.stdin.close()
-    child.wait()
+    with engine_of(model, paths) as measure:
+        for _ in range(options.rounds):
+            engine.append(measure(options.each))
+            for clients, results in found.items():
+                before = cpu_of(pid)
+                result = load.run(load.Job(port, requests, clients=clients, seconds=options.each))
+                used = cpu_of(pid) - before
+                result["server"] = used / max(1, result["statuses"].get("200", 0))
+                results.append(result)
     rate = statistics.median(rate for rate, _ in engine)
     cpu = statistics.median(cpu for _, cpu in engine)
     print(
@@ -225,6 +266,83 @@ def overload(
     print(f"  load generator {100 * share:.0f} % of a core; {result['counts']}")
 
 
+def connections(
+    model: str, paths: list[Path], port: int, requests: list[bytes], options: Any
+) -> None:
+    """Good answers a second against the engine's rate, which is measured before each row and after
+    it: closed loops without a pause, and open ones of three times that rate."""
+    print("| loop | connections | of the engine | p50 / p95 / p99 ms | refused, p99 ms |")
+    print("|---|---|---|---|---|")
+    jobs: list[tuple[str, int]] = [("closed", number) for number in CONNECTIONS]
+    with engine_of(model, paths) as measure:
+        rate = measure(options.each)[0]
+        for loop, number in [*jobs, ("open, 3 times", 32)]:
+            arrivals = None if loop == "closed" else 3 * rate
+            job = load.Job(port, requests, number, options.seconds, rate=arrivals, patient=False)
+            result = load.run(job)
+            after = measure(options.each)[0]
+            good = result["counts"].get("200 in time", 0) / options.seconds
+            share, rate = good / ((rate + after) / 2), after
+            times = result["percentiles"].get("200", {})
+            middle = " / ".join(f"{1e3 * times.get(p, 0):.0f}" for p in ("50", "95", "99"))
+            refused = result["statuses"].get("503", 0)
+            late = 1e3 * result["percentiles"].get("503", {}).get("99", 0)
+            print(f"| {loop} | {number} | {share:.2f} | {middle} | {refused}, {late:.0f} |")
+            others = set(result["statuses"]) - {"200", "503"}
+            assert not others and not result["counts"].get("no Retry-After"), result["counts"]
+
+
+def threads(port: int, requests: list[bytes], number: int = 32, pictures: int = 400) -> None:
+    """What a pool of threads loses, each with a connection, that asks no picture twice."""
+    load.run(load.Job(port, requests, clients=1, number=4))
+    result = load.run(load.Job(port, requests, clients=number, number=pictures, patient=False))
+    print(f"{number} threads, {pictures} pictures, {result['seconds']:.0f} s: {answers([result])}")
+
+
+def crowds(port: int, requests: list[bytes], seconds: float = 40.0) -> None:
+    """/healthz on a connection of its own each time, while idle and slow clients come."""
+    print(f"{IDLE} idle and {SLOW} slow connections, {seconds:.0f} s:")
+    crowd = subprocess.Popen(
+        [sys.executable, "-c", CROWD, str(port), str(IDLE), str(SLOW), str(seconds)]
+    )
+    times, failed = [], 0
+    while crowd.poll() is None:
+        start = time.perf_counter()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10):
+                times.append(time.perf_counter() - start)
+        except OSError:
+            failed += 1
+        time.sleep(0.02)
+    print(
+        f"  /healthz {len(times)} times, {failed} failed: p50 {1e3 * statistics.median(times):.1f} "
+        f"p99 {1e3 * load.percentile(times, 99):.0f} max {1e3 * max(times):.0f} ms"
+    )
+
+
+def ends(model: str, requests: list[bytes], number: int, workers: int) -> None:
+    """SIGTERM under load, again and again: what was asked and not answered."""
+    lost = asked = 0
+    slowest = 0.0
+    for _ in range(number):
+        with server(model, ["--workers", str(workers)], ended=True) as (port, pid):
+            job = load.Job(port, requests[:8], clients=16, seconds=1.5)
+            ending = subprocess.Popen(
+                [sys.executable, "-c", "import os, sys, time; time.sleep(1.2); "
+                 "os.kill(int(sys.argv[1]), 15)", str(pid)]
+            )  # fmt: skip
+            result = load.run(job)
+            ending.wait()
+            start = time.perf_counter()
+        slowest = max(slowest, time.perf_counter() - start)
+        asked += sum(result["statuses"].values())
+        lost += result["counts"].get("connection lost", 0)
+    print(
+        f"SIGTERM {number} times, {workers} worker(s): {lost} of {asked} answers lost; the end "
+        f"took {slowest:.1f} s at most"
+    )
+
+
 def soak(port: int, pid: int, paths: list[Path], number: int, *, searches: bool) -> None:
     """Memory, files and threads of the server, before and after many requests of every kind.
 
@@ -244,6 +362,25 @@ def soak(port: int, pid: int, paths: list[Path], number: int, *, searches: bool)
     for what, before in states[0].items():
         growth = 100 * (states[-1][what] / before - 1)
         print(f"  {what}: {' '.join(f'{one[what]:.0f}' for one in states)} ({growth:+.1f} %)")
+
+
+@contextmanager
+def engine_of(model: str, paths: list[Path]) -> Iterator[Callable[[float], list[float]]]:
+    """The engine alone, in a process of its own: seconds → pictures a second, and their CPU."""
+    command = [sys.executable, "-c", ENGINE, model, *map(str, paths)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdin is not None and child.stdout is not None
+    lines, results = child.stdin, child.stdout
+
+    def measure(seconds: float) -> list[float]:
+        print(seconds, file=lines, flush=True)
+        return [float(number) for number in results.readline().split()]
+
+    try:
+        yield measure
+    finally:
+        child.stdin.close()
+        child.wait()
 
 
 # requests
@@ -323,8 +460,9 @@ def mixed_requests(paths: list[Path], searches: bool) -> list[bytes]:
 
 
 @contextmanager
-def server(model: str, more: list[str]) -> Iterator[tuple[int, int]]:
-    """`unseen serve` on a free port, warm → its port and process id."""
+def server(model: str, more: list[str], *, ended: bool = False) -> Iterator[tuple[int, int]]:
+    """`unseen serve` on a free port, warm → its port and process id. `ended`: it will have had its
+    signal inside."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with tempfile.TemporaryFile() as log:
@@ -334,7 +472,8 @@ def server(model: str, more: list[str]) -> Iterator[tuple[int, int]]:
             wait_until_ready(port, process)
             yield port, process.pid
         finally:
-            process.send_signal(signal.SIGTERM)
+            if not ended:
+                process.send_signal(signal.SIGTERM)
             status = process.wait(30)
             if status != 0:
                 log.seek(0)

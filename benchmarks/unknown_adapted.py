@@ -28,7 +28,7 @@ import unseen  # noqa: E402
 from unseen.datasets.readers import read_annotations  # noqa: E402
 from unseen.learning.adapt import fit_adapter  # noqa: E402
 from unseen.prediction.adapter import ZERO_SHOT  # noqa: E402
-from unseen.prediction.open_set import evidence  # noqa: E402
+from unseen.prediction.open_set import NOTHING_SHIFT, evidence  # noqa: E402
 from unseen.prediction.prediction import LEAST_EVIDENCE  # noqa: E402
 
 DRAWS = 10
@@ -98,12 +98,21 @@ def line(name: str, classifier: unseen.Classifier, draws: Iterator[Draw]) -> Non
         def by_texts(rows: np.ndarray, texts: np.ndarray = compiled.matrix) -> np.ndarray:
             return evidence(rows, texts, ground)
 
-        def by_adapter(rows: np.ndarray, of=adapted, by=adapter) -> np.ndarray:  # type: ignore[no-untyped-def]
+        def by_adapter(
+            rows: np.ndarray, of=adapted, by=adapter, texts: np.ndarray = compiled.matrix
+        ) -> np.ndarray:  # type: ignore[no-untyped-def]
             if of.adapted is None:
                 return by_texts(rows)
-            best, usual = of.similarities(rows).max(1), of.similarities(ground.nothing).max(1)
-            words = rows @ by._text(ground.concepts).T
-            return ((best - words.mean(1)) / words.std(1) + (best - usual.mean()) / usual.std()) / 2
+            own, concepts = of.similarities(rows), by._text(ground.concepts)
+            if not ground.knows_words:
+                usual = [of.similarities(ground.nothing), ground.nothing @ concepts.T]
+                scores = [(own.max(1) - u.max(1).mean()) / u.max(1).std() for u in usual]
+                return np.mean(scores, axis=0) + NOTHING_SHIFT
+            words = rows @ concepts.T
+            below = ground.concepts_below(ground.nearest_words(texts))
+            best = np.stack([words[:, row].max(1, initial=-2) for row in below], axis=1)
+            score = ((own + np.maximum(own, best)) / 2).max(1)
+            return (score - words.mean(1)) / words.std(1)
 
         right = (adapted.similarities(draw.known).argmax(1) == draw.truth).mean()
         for what, others in draw.unknown.items():

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 import broken_torchvision
+from environments import python_with
 
 # Set before anything is imported, for this process and for those that tests start.
 _HOME = tempfile.TemporaryDirectory(prefix="unseen-tests-")
@@ -53,18 +51,7 @@ def photographs() -> Path:
 @pytest.fixture(scope="session")
 def sdk_python() -> Path:
     """Python of an environment that has Roboflow's SDK; skips where it cannot be installed."""
-    folder = Path(os.environ["UNSEEN_TESTS_RUN"]) / "inference-sdk"
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    outcome = folder.with_suffix(".outcome")
-    with FileLock(folder.with_suffix(".lock")):
-        if not outcome.exists():
-            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-            pip = [python, "-m", "pip", "install", "--quiet", "--retries", "1", SDK]
-            done = subprocess.run(pip, capture_output=True, text=True)
-            outcome.write_text(done.stderr.strip() if done.returncode else "", "utf-8")
-    if reason := outcome.read_text("utf-8"):
-        pytest.skip(f"{SDK} cannot be installed: {reason.splitlines()[-1]}")
-    return python
+    return python_with("inference-sdk", SDK)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -46,6 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many pictures networks were given at once, in turn."""
+    monkeypatch.setenv("UNSEEN_CACHE_BYTES", "0")  # else another test has encoded them
     taken: list[int] = []
     encode = Encoder.encode_pixels
 

@@ -48,6 +48,9 @@ COMMANDS = (
     "serve",
     "keys",
     "keys add",
+    "cache",
+    "cache info",
+    "cache clear",
     "doctor",
 )
 HEAD = "# The command line\n\nMade from `--help` by `tools/cli_reference.py`.\n"

@@ -11,7 +11,8 @@ Importing this loads nothing heavy: a name is imported when it is first used.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+
+TYPE_CHECKING = False  # type checkers take it for true; to import `typing` would take longest
 
 # A public name is a row of `_MODULES`, and a line here for type checkers; a test compares the two.
 # A name must not be that of a module of this package: importing the module would hide it.
@@ -143,7 +144,7 @@ _MODULES = {
 __all__ = sorted([*_MODULES, "__version__"])
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module 'unseen' has no attribute {name!r}")
     value = getattr(import_module(f"unseen.{_MODULES[name]}"), name)

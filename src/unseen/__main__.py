@@ -1,5 +1,19 @@
-"""`python -m unseen`."""
+"""`python -m unseen`, and the console script: Ctrl-C is quiet from the first import on."""
 
-from unseen.cli.app import main
+import os
 
-main()
+# `signal` itself takes longer to import than all before it.
+from _signal import SIGINT, signal  # type: ignore[import-not-found]
+
+
+def main() -> None:
+    """Run the command line."""
+    # While it is being imported, there is nothing to keep, and nobody yet who could say so.
+    signal(SIGINT, lambda number, frame: os._exit(130))
+    from unseen.cli.app import main as run  # noqa: PLC0415 - the point of this file
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

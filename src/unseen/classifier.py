@@ -34,7 +34,7 @@ from unseen.prediction.adapter import Adapter
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.decision import Decision
 from unseen.prediction.open_set import ReferenceSet
-from unseen.prediction.predict import predict_encoded
+from unseen.prediction.predict import predict_encoded, warn_undecided
 from unseen.prediction.prediction import Prediction
 from unseen.prediction.transductive import transduce
 from unseen.sources.item import Source, name_of
@@ -394,6 +394,7 @@ class Classifier:
         if encoded[0].error is not None:
             raise encoded[0].error
         _warn_if_alone(compiled, decision)
+        warn_undecided(compiled, decision)
         return predict_encoded(encoded, compiled, decision)[0]
 
     def classify_many(
@@ -701,6 +702,7 @@ class Classifier:
         if batch_size is None:
             batch_size = self.encoder.batch_size
         _warn_if_alone(compiled, decision)
+        warn_undecided(compiled, decision)
         while batch := list(islice(stream, batch_size)):
             yield from predict_encoded(batch, compiled, decision)
 
@@ -744,6 +746,7 @@ class Classifier:
             raise LabelError(
                 "transductive classification cannot use an adapter with a cache of examples."
             )
+        warn_undecided(compiled, decision)
         encoded = list(stream)
         embeddings = [e.embedding for e in encoded if e.embedding is not None]
         rows = np.array(embeddings, dtype=np.float32)

@@ -9,9 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
+from PIL import __version__ as pillow_version
 
 from unseen.errors import (
     ImageError,
@@ -22,7 +23,7 @@ from unseen.errors import (
     without_frames,
 )
 from unseen.images.limits import DEFAULT_LIMITS, Limits
-from unseen.images.open import open_image
+from unseen.images.open import open_image, read_content
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models import families, hub
 from unseen.models.compiled import CompiledNetwork
@@ -33,6 +34,9 @@ from unseen.runtimes.devices import ExecutionTarget, execution_target
 from unseen.sources.expand import expand
 from unseen.sources.item import Source, name_of, shortened
 from unseen.system.cpu import usable
+from unseen.system.digest import sha256
+from unseen.system.embedding_cache import EmbeddingCache
+from unseen.system.embedding_cache import limit as cache_limit
 from unseen.system.prompt_cache import VectorCache
 from unseen.types import Progress as Progress
 
@@ -74,6 +78,25 @@ class Encoded:
     embedding: Floats | None
     error: UnseenError | None = None
     meta: Metadata = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that was read: its pixels, or its embedding where that was cached.
+
+    Parameters
+    ----------
+    pixels : ndarray or tuple of ndarray, optional
+        As `Encoder.pixels` gives them. None: there is an embedding.
+    embedding : ndarray of shape (d,), float32, optional
+        Of length 1.
+    content : bytes, optional
+        The SHA-256 under which the embedding of the pixels is to be cached.
+    """
+
+    pixels: PictureArrays | None
+    embedding: Floats | None = None
+    content: bytes | None = None
 
 
 class Encoder:
@@ -122,6 +145,7 @@ class Encoder:
         suffix = "" if text_precision == "fp32" else f"-{text_precision}"
         self._text_key = model.fingerprint + suffix
         self._vectors = VectorCache()
+        self._embeddings = EmbeddingCache()
 
     @classmethod
     def load(cls, options: LoadOptions = DEFAULT_LOAD_OPTIONS) -> Encoder:
@@ -197,7 +221,9 @@ class Encoder:
 
     # pictures
 
-    def encode_images(self, sources: Sources, *, batch_size: int | None = None) -> Floats:
+    def encode_images(
+        self, sources: Sources, *, batch_size: int | None = None, use_cache: bool = True
+    ) -> Floats:
         """The embeddings of pictures.
 
         Parameters
@@ -206,6 +232,8 @@ class Encoder:
             Any source or sources, as `unseen.sources.expand.expand` takes them.
         batch_size : int, optional
             Pictures that the network takes at once. None: as many as suit the model.
+        use_cache : bool
+            As of `stream_images`.
 
         Returns
         -------
@@ -224,7 +252,7 @@ class Encoder:
         (1, 1384)
         """
         rows = []
-        for encoded in self.stream_images(sources, batch_size=batch_size):
+        for encoded in self.stream_images(sources, batch_size=batch_size, use_cache=use_cache):
             if encoded.error is not None:
                 raise encoded.error
             rows.append(encoded.embedding)
@@ -233,7 +261,12 @@ class Encoder:
         return np.stack(rows)  # type: ignore[arg-type]
 
     def stream_images(
-        self, sources: Sources, *, batch_size: int | None = None, limits: Limits | None = None
+        self,
+        sources: Sources,
+        *,
+        batch_size: int | None = None,
+        limits: Limits | None = None,
+        use_cache: bool = True,
     ) -> Iterator[Encoded]:
         """The embedding of each picture as it is ready, in order; memory is bounded.
 
@@ -247,6 +280,9 @@ class Encoder:
             Pictures that the network takes at once. None: as many as suit the model.
         limits : Limits, optional
             What a picture may cost. None: the encoder's own limits.
+        use_cache : bool
+            Take the embedding of a content that was encoded before from the cache on disk, and keep
+            new ones there. ``$UNSEEN_CACHE_BYTES`` is its size; 0 switches it off.
 
         Yields
         ------
@@ -254,14 +290,82 @@ class Encoder:
             With an error for a picture that cannot be read.
         """
 
-        def decode(source: Source) -> tuple[Source, PictureArrays | UnseenError]:
-            return source, self.pixels(source.content, limits=limits)
+        def decode(source: Source) -> tuple[Source, Picture | PictureArrays | UnseenError]:
+            read = self.read if use_cache else self.pixels
+            return source, read(source.content, limits=limits)
 
-        for source, result in self.stream(expand(sources), decode, batch_size=batch_size):
+        use_cache = use_cache and self._can_cache()
+
+        for source, result in self.stream(
+            expand(sources), decode, batch_size=batch_size, limits=limits
+        ):
             if isinstance(result, UnseenError):
                 yield Encoded(source.name, None, result, source.meta)
             else:
                 yield Encoded(source.name, result, meta=source.meta)
+
+    def read(self, source: ImageLike, *, limits: Limits | None = None) -> Picture | UnseenError:
+        """One picture: its embedding where its content was encoded before, else its pixels.
+
+        Parameters
+        ----------
+        source : ImageLike
+            What `open_image` takes.
+        limits : Limits, optional
+            What the picture may cost. None: the encoder's own limits.
+
+        Returns
+        -------
+        Picture or UnseenError
+            Or why it could not be read.
+        """
+        limits = limits or self.limits
+        digest = content = None
+        try:
+            content = read_content(source, limits=limits) if cache_limit() else None
+        except UnseenError as error:
+            return without_frames(error)
+        if content is not None:
+            digest = sha256([content])
+            picture = self.cached(digest, limits=limits)
+            if picture is not None:
+                return picture
+        pixels = read_pixels(
+            source, self.model.preprocess, limits=limits, exact=self.exact, content=content
+        )
+        return pixels if isinstance(pixels, UnseenError) else Picture(pixels, content=digest)
+
+    def cached(self, digest: bytes, *, limits: Limits | None = None) -> Picture | None:
+        """The embedding of a content that was encoded before.
+
+        Parameters
+        ----------
+        digest : bytes
+            The SHA-256 of the file.
+        limits : Limits, optional
+            What the picture may cost. None: the encoder's own limits.
+
+        Returns
+        -------
+        Picture or None
+        """
+        if not cache_limit():
+            return None
+        embedding = self._embeddings.get(self._picture_key(limits or self.limits), digest)
+        return None if embedding is None else Picture(None, embedding, digest)
+
+    def _can_cache(self) -> bool:
+        """Whether it is known what encodes; "auto" is resolved here, once, not in each thread."""
+        try:
+            return cache_limit() > 0 and bool(self._image.identity)
+        except ModelError:
+            return False  # the first call says what is wrong, or takes another device
+
+    def _picture_key(self, limits: Limits) -> str:
+        """What can change an embedding, or whether there is one: another is not taken for it."""
+        preprocess = f"{self.model.preprocess}{' exact' if self.exact else ''}"
+        allowed = f"{limits.max_pixels} {limits.max_side}"
+        return f"{self._image.identity} {preprocess} pillow {pillow_version} {allowed}"
 
     def pixels(
         self, source: ImageLike, *, limits: Limits | None = None
@@ -287,9 +391,10 @@ class Encoder:
     def stream(
         self,
         items: Iterable[T],
-        decode: Callable[[T], tuple[S, PictureArrays | R]],
+        decode: Callable[[T], tuple[S, Picture | PictureArrays | R]],
         *,
         batch_size: int | None = None,
+        limits: Limits | None = None,
     ) -> Iterator[tuple[S, Floats | R]]:
         """Encode what `decode` makes of each item, in order; memory is bounded.
 
@@ -298,10 +403,12 @@ class Encoder:
         items : iterable
             What `decode` takes.
         decode : callable
-            Item → a pair: something to give back with the result, and pixels as of `pixels`, or
-            anything else. It is called in threads.
+            Item → a pair: something to give back with the result, and pixels as of `pixels`, a
+            picture as of `read`, or anything else. It is called in threads.
         batch_size : int, optional
             Pictures that the network takes at once. None: as many as suit the model.
+        limits : Limits, optional
+            What `decode` allowed a picture to cost. None: the encoder's own limits.
 
         Yields
         ------
@@ -310,7 +417,35 @@ class Encoder:
             the second of the pair as it is.
         """
         size = self.batch_size if batch_size is None else batch_size
-        return stream(items, decode, self.encode_pixels, size)
+        new: dict[bytes, Floats] = {}
+
+        def opened(item: T) -> tuple[tuple[S, bytes | None], PictureArrays | _Stored | R]:
+            given_back, result = decode(item)
+            if not isinstance(result, Picture):
+                return (given_back, None), result
+            if result.embedding is not None:
+                return (given_back, None), _Stored(result.embedding)
+            assert result.pixels is not None
+            return (given_back, result.content), result.pixels
+
+        def keep() -> None:
+            if new:
+                self._embeddings.put(self._picture_key(limits or self.limits), new)
+                new.clear()
+
+        try:
+            for (item, content), result in stream(items, opened, self.encode_pixels, size):
+                if content is not None and isinstance(result, np.ndarray):
+                    new[content] = result
+                    if len(new) >= size:
+                        keep()
+                yield (
+                    item,
+                    result.embedding if isinstance(result, _Stored) else cast("Floats | R", result),
+                )
+        finally:
+            keep()
+            self._embeddings.note_use()
 
     def encode_pixels(self, pixels: Sequence[PictureArrays]) -> Floats:
         """The embeddings of pictures that are decoded already, in one batch.
@@ -441,6 +576,13 @@ class Encoder:
         return rows, cut
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """An embedding where pixels could stand: both are arrays."""
+
+    embedding: Floats
+
+
 def _reloaded(options: LoadOptions, fingerprint: str) -> Encoder:
     """The encoder that was pickled. ModelError where the checkpoint is another now."""
     encoder = Encoder.load(options)
@@ -458,11 +600,16 @@ def read_pixels(
     *,
     limits: Limits = DEFAULT_LIMITS,
     exact: bool = False,
+    content: bytes | memoryview | None = None,
 ) -> PictureArrays | UnseenError:
-    """One picture as an image network takes it, or why not. `exact`: as in `LoadOptions`."""
+    """One picture as an image network takes it, or why not.
+
+    `exact`: as in `LoadOptions`. `content`: as of `open_image`.
+    """
     at_least = None if exact else preprocess.target
     try:
-        return preprocess(open_image(source, limits=limits, at_least=at_least))
+        image = open_image(source, limits=limits, at_least=at_least, content=content)
+        return preprocess(image)
     except UnseenError as error:
         return without_frames(error)  # a batch may have hundreds
     except MemoryError:  # Pillow's, too, where a side is too long for its filters
@@ -481,13 +628,20 @@ def stream(
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
     # A network that takes few at once needs no fewer threads to feed it.
     workers = min(usable(), max(batch_size, LARGE_BATCH))
-    with ThreadPoolExecutor(workers, thread_name_prefix="unseen-decode") as pool:
-        decoded = _ahead(pool, decode, items, batch_size + workers)
+    decoders = ThreadPoolExecutor(workers, thread_name_prefix="unseen-decode")
+    # Its own thread, so that Ctrl-C is heard while the network runs, which may take seconds.
+    network = ThreadPoolExecutor(1, thread_name_prefix="unseen-encode")
+    try:
+        decoded = _ahead(decoders, decode, items, batch_size + workers)
         while batch := list(islice(decoded, batch_size)):
             pixels = [result for _, result in batch if isinstance(result, (np.ndarray, tuple))]
-            rows = iter(encode(pixels) if pixels else ())
+            rows = iter(network.submit(encode, pixels).result() if pixels else ())
             for item, result in batch:
                 yield item, next(rows) if isinstance(result, (np.ndarray, tuple)) else result
+    finally:
+        # Without waiting: where this is stopped, a picture may never come.
+        for pool in (decoders, network):
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def batches_of_like_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:

@@ -553,6 +553,20 @@ def test_what_a_killed_one_left_goes_after_a_day(plain: Labelling, tmp_path: Pat
     assert not old.exists() and young.exists() and other.exists()
 
 
+def test_what_a_killed_one_had_replaced_goes_after_a_day(plain: Labelling, tmp_path: Path) -> None:
+    for name in (".out.1.old", ".out.2.old"):
+        export(plain, tmp_path / "out", "csv", SHARES)
+        (tmp_path / "out").rename(tmp_path / name)
+        os.utime(tmp_path / name, (time.time() - 25 * 3600,) * 2)
+    (tmp_path / ".out.2.old" / "mine.txt").write_text("of somebody else")
+    os.utime(tmp_path / ".out.2.old", (time.time() - 25 * 3600,) * 2)
+    export(plain, tmp_path / "out", "csv", SHARES)
+    assert (tmp_path / ".out.1.old").exists(), "there was no other whole one until now"
+    export(plain, tmp_path / "out", "csv", SHARES, overwrite=True)
+    assert not (tmp_path / ".out.1.old").exists()
+    assert [path.name for path in (tmp_path / ".out.2.old").iterdir()] == ["mine.txt"]
+
+
 def test_a_full_disk_is_said_and_leaves_nothing(
     plain: Labelling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,48 @@ def test_nothing_is_overwritten(files: list[Path], tmp_path: Path) -> None:
     assert not done and Path(step.target).read_text() == "picture 0"
 
 
+@pytest.mark.parametrize("how", ["copy", "link"])
+def test_twice_is_once(how: str, files: list[Path], tmp_path: Path) -> None:
+    into = tmp_path / "out"
+    named = [(path, "cat") for path in files]
+    first = organize.put_into_folders(named, into, how, dry_run=False)
+    before = tree(into)
+    again = organize.put_into_folders(named, into, how, dry_run=False)
+    assert len(first.steps) == 3 and first.present == 0 and first.undo is not None
+    assert again.steps == () and again.present == 3 and again.undo is None
+    assert "3 were there already" in str(again) and tree(into) == before
+    files[1].write_text("picture X")  # as many bytes, and others
+    third = organize.put_into_folders(named, into, "copy", dry_run=False)
+    if how == "copy":
+        assert [Path(step.target).name for step in third.steps] == ["a (4).png"]
+        assert tree(into)["cat/a (2).png"] == "picture 1"
+
+
+def test_a_file_that_is_in_its_folder_is_not_moved(files: list[Path], tmp_path: Path) -> None:
+    inside = [(path, path.parent.name) for path in files]
+    filing = organize.put_into_folders(inside, tmp_path / "in", "move", dry_run=False)
+    assert filing.steps == () and filing.present == 3
+    twin = tmp_path / "twin" / "a.png"  # the same content is another file all the same
+    twin.parent.mkdir()
+    twin.write_text("picture 0")
+    filing = organize.put_into_folders([(twin, "0")], tmp_path / "in", "move", dry_run=False)
+    assert len(filing.steps) == 1 and not twin.exists()
+    assert (tmp_path / "in" / "0" / "a (2).png").read_text() == "picture 0"
+
+
+def test_where_nothing_can_be_written_it_is_said_before_the_work(
+    files: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder can be made in it")
+    into = tmp_path / "file" / "sorted"
+    with pytest.raises(SourceError, match="cannot be written to"):
+        organize.check_into(into)
+    with pytest.raises(SourceError, match="cannot be written to"):
+        organize.put_into_folders([(files[0], "cat")], into, "copy", dry_run=False)
+    done = unseen("organize", tmp_path / "in", "-l", "a,b", "--into", into, code=2)
+    assert done.stderr.count("\n") == 1 and str(into) in done.stderr
+
+
 def test_what_stopped_can_be_undone_as_far_as_it_came(files: list[Path], tmp_path: Path) -> None:
     into = tmp_path / "out"
     files[1].unlink()
@@ -149,7 +191,7 @@ def test_the_function(shapes_clip: Path, tmp_path: Path) -> None:
     assert all(Path(step.target).is_symlink() for step in done.steps)
     assert [name for name, _ in done.summary.failures] == [str(folder / "broken.png")]
     assert (done.summary.pictures, done.summary.errors, done.summary.complete) == (3, 1, True)
-    assert done.undo is not None and manifest_path(done.undo).exists()
+    assert done.undo is not None and manifest_path(done.undo, hidden=True).exists()
     assert all(undone for _, undone in organize.take_back(done.undo))
     assert not any(Path(step.target).exists() for step in done.steps)
     unknown = library.organize(clf, folder, labels[:1], into, background=labels[1:], dry_run=True)

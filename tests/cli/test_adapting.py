@@ -105,6 +105,11 @@ def test_shots_seed_and_json(examples: Path, tmp_path: Path) -> None:
         facts.append(json.loads(done.stdout))
     for one in facts:
         assert one.pop("date") and one["shots"] == [2, 2] and one["pictures"] == 48
+    assert facts[0]["shots_limit"] == 2 and facts[0]["not_drawn"] == 48
+    done = unseen(
+        "adapt", examples, "-o", tmp_path / "a.safetensors", *SHAPES, "--shots", 2, "--overwrite"
+    )
+    assert done.stdout.splitlines()[1] == "48 of 96 pictures are not used: --shots 2"
     assert facts[0] == facts[1] and facts[0]["tried"] != facts[2]["tried"]
     done = unseen("adapt", examples, "-o", tmp_path / "a.safetensors", *SHAPES, code=2)
     assert "already exists" in done.stderr
@@ -164,6 +169,8 @@ def test_a_csv_and_an_index_teach_the_same_as_the_folder(tmp_path: Path) -> None
     spoil(folder)
     indexed, said = learnt(folder, "c")
     assert "from the index" in said and indexed["method"] == from_folder["method"]
+    assert indexed["example_digests"] == from_folder["example_digests"]  # no file was opened
+    assert len(indexed["example_digests"]) == 15
     for one, other in zip(indexed["tried"], from_folder["tried"], strict=True):
         assert one["loss"] == pytest.approx(other["loss"], abs=0.01)
     table = tmp_path / "examples" / "inside.csv"

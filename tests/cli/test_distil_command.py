@@ -17,7 +17,8 @@ import unseen as library
 from cli.test_commands import ROOT, unseen
 from serving import serving
 from unseen.annotation.labelling import Labelling
-from unseen.annotation.training_set import NOTHING, NOTHING_FROM, training_set_of
+from unseen.annotation.pictures import NOTHING, NOTHING_FROM
+from unseen.annotation.training_set import training_set_of
 from unseen.cli.commands.distil import distil
 from unseen.learning.distil import classifier
 from unseen.learning.distil.training import Teaching
@@ -26,7 +27,7 @@ from unseen.web.server.core.settings import Settings
 
 NAMES = ("castle", "cat", "cathedral", "fish", "pliers", "solar panel")
 OTHERS = ("dam", "hammer", "tower")  # of which the labels say nothing
-FAST = ("--side", "128", "--no-latency", "-q")
+FAST = ("--side", "128", "--no-latency", "-q", "--anyway")
 
 
 def truth(path: str) -> str:
@@ -180,7 +181,7 @@ def test_stopped_while_it_writes_it_leaves_nothing(
 
     monkeypatch.setattr(os, "fsync", stop)
     with pytest.raises((KeyboardInterrupt, typer.Abort)):
-        distil(photos, tmp_path / "half.onnx", side=128, latency=False, quiet=True)
+        distil(photos, tmp_path / "half.onnx", side=128, latency=False, anyway=True, quiet=True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -198,7 +199,7 @@ def test_a_picture_that_has_gone_is_named_and_the_rest_is_learnt_from(
 
 
 def test_the_latency_of_both_is_measured_in_turns(photos: Path, tmp_path: Path) -> None:
-    done = unseen("distil", photos, "-o", tmp_path / "a.onnx", "--side", "128", "--json")
+    done = unseen("distil", photos, "-o", tmp_path / "a.onnx", "--side", 128, "--json", "--anyway")
     latency = json.loads(done.stdout)["latency"]
     for what in ("net", "picture"):
         own, other = latency["student_ms"][what], latency["teacher_ms"][what]

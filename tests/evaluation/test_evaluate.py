@@ -170,7 +170,7 @@ def test_distil_has_the_figures_of_the_command(folder: Path, tmp_path: Path) -> 
             shapes.draw(shapes.scene(kind), seed).save(photos / kind / f"{seed}.png")
     run("label", photos, "-m", MODEL, "-l", ",".join(f"a {kind}" for kind in KINDS[:3]))
     done = run("distil", photos, "-o", tmp_path / "a.onnx", "--unsure", "--side", 128,
-               "--no-latency", "--json")  # fmt: skip
+               "--no-latency", "--anyway", "--json")  # fmt: skip
     with Labelling.open(photos) as labelling:
         made_of = labelling.manifest
         training_set = training_set_of(labelling, unsure=True)

@@ -44,6 +44,7 @@ class Counting:
 
     def __init__(self, classifier: unseen.Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
         self.pictures = 0
+        monkeypatch.setenv("UNSEEN_CACHE_BYTES", "0")  # else another test has encoded them
         net = classifier.encoder._image
 
         def counted(pixels: np.ndarray) -> np.ndarray:

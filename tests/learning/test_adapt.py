@@ -233,7 +233,54 @@ def test_where_there_is_nothing_to_learn_zero_shot_is_kept() -> None:
         images, texts = unit(rng.normal(size=(40, 32))), unit(rng.normal(size=(5, 32)))
         made = fit_adapter(images, np.arange(40) % 5, compiled(texts), seed=seed)
         kept += made.method == ZERO_SHOT
-    assert kept >= 34
+    assert kept >= 35
+
+
+@pytest.mark.parametrize(("k", "spread", "shift"), [(20, 2.0, 1.0), (10, 1.5, 1.5)])
+def test_two_pictures_a_label_are_not_worse_than_one(k: int, spread: float, shift: float) -> None:
+    """Losses tell of a gain that is too small to count in pictures that are right."""
+    gains: dict[int, list[float]] = {1: [], 2: []}
+    for shots, values in gains.items():
+        for seed in range(6):
+            images, owners, labels = collection(k=k, spread=spread, shift=shift, seed=seed)
+            chosen = few(owners, shots, seed)
+            made = fit_adapter(images[chosen], owners[chosen], labels, seed=seed)
+            rest = images[~chosen], owners[~chosen]
+            values.append(right(made.apply(labels), *rest) - right(labels, *rest))
+    assert np.mean(gains[2]) >= np.mean(gains[1]) > 0
+
+
+def test_the_seed_of_the_folds_hardly_matters() -> None:
+    images, owners, labels = collection(spread=2.0, shift=1.5)
+    chosen = few(owners, 3)
+    rest = images[~chosen], owners[~chosen]
+    after = [
+        right(fit_adapter(images[chosen], owners[chosen], labels, seed=seed).apply(labels), *rest)
+        for seed in range(4)
+    ]
+    assert max(after) - min(after) < 0.05 and min(after) > right(labels, *rest) + 0.05
+
+
+@pytest.mark.parametrize(("k", "reason"), [(2, "few"), (3, "few"), (6, "believed")])
+def test_one_picture_of_two_or_three_labels_says_nothing(k: int, reason: str) -> None:
+    images, _, labels = collection(k=k, each=1, spread=1.0, seed=3)
+    # The texts of other labels, so that zero-shot is wrong about all of them.
+    turned = replace(labels, matrix=np.roll(labels.matrix, 1, axis=0))
+    made = fit_adapter(images, np.arange(k), turned)
+    assert made.facts["reason"] == reason
+    assert (made.method == ZERO_SHOT) == (reason == "few")
+    named = fit_adapter(images, np.arange(k), turned, by_pictures=["label 0"])
+    assert named.method == "prototypes"
+
+
+def test_prototypes_do_not_favour_a_label_with_more_or_fewer_examples() -> None:
+    """The product with a prototype is the mean of the cosines to its examples."""
+    images, owners, labels = collection(k=3, each=8)
+    rows = prototypes(Examples(images, owners, np.zeros_like(labels.matrix), 1.0), w=1.0).rows
+    cosines = images @ images.T
+    means = np.stack([cosines[:, owners == label].mean(1) for label in range(3)], axis=1)
+    expected = means - means.mean(1, keepdims=True)
+    np.testing.assert_allclose(images @ rows.T, expected, atol=1e-5)
 
 
 def test_zero_shot_is_kept_and_changes_nothing() -> None:
@@ -560,6 +607,10 @@ def test_together_with_the_collection(made: Adapter, shapes_clip: Path) -> None:
 def test_facts_are_plain_data(made: Adapter) -> None:
     assert json.loads(json.dumps(made.facts)) == made.facts
     assert {"settings", "shots", "held_out", "tried", "seed", "date"} <= set(made.facts)
+    taken = next(trial for trial in made.facts["tried"] if trial["method"] == made.method)
+    assert taken["settings"] == made.facts["settings"]
+    held_out = made.held_out
+    assert held_out is not None and held_out["right"] == taken["right"] > held_out["zero_shot"]
 
 
 def test_evidence_is_not_measured_of_adapted_labels(shapes_clip: Path, made: Adapter) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from copy import deepcopy
 from dataclasses import asdict, replace
@@ -19,13 +20,21 @@ import unseen
 from unseen.errors import LabelError, ModelError
 from unseen.learning.adapt import fit_adapter
 from unseen.learning.distil.classifier import Distilled, DistilOptions, distil
-from unseen.learning.distil.model_card import Teacher, markdown
+from unseen.learning.distil.model_card import (
+    Teacher,
+    better_buy,
+    figures,
+    markdown,
+    summary_lines,
+)
+from unseen.learning.distil.training import TrainingData, Trial
 from unseen.learning.distil.training_set import TrainingPicture, TrainingSet
 from unseen.models.families import distilled
 from unseen.models.families.distilled import Student
 from unseen.networks import distilled as networks
 from unseen.networks.efficientnet import lite2_shapes
 from unseen.prediction.score import softmax
+from unseen.prediction.seen import example_digests
 from unseen.runtimes import onnx_file
 
 PHOTOGRAPHS = Path(__file__).parents[1] / "photographs"
@@ -226,6 +235,71 @@ def test_labels_without_pictures_are_left_out_and_named(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="all are of 'cat'"):
         cats = [one for one in few if one.label_id == 1]
         distil(Teacher("someone"), TrainingSet(cats, NAMES), QUICK)
+
+
+def test_it_knows_its_pictures_by_their_content(made: Distilled, file: Path) -> None:
+    model = unseen.load(file).model
+    contents = [hashlib.sha256(path.read_bytes()).hexdigest()[:32] for path, _ in pictures()]
+    assert made.card["example_digests"] == contents
+    other = hashlib.sha256(Path("examples/cat.jpg").read_bytes()).hexdigest()[:32]
+    assert example_digests(model) == {*contents} and other not in contents
+    model.card["example_digests"] = 3  # of a file that somebody made
+    assert example_digests(model) == frozenset()
+
+
+def test_each_label_needs_pictures() -> None:
+    def of(*counts: tuple[int, int]) -> TrainingSet:
+        """So many that a person gave each label, and so many that the teacher did."""
+        rows = np.eye(len(counts), dtype=np.float32)
+        reviewed = [
+            TrainingPicture("a", None, i) for i, (n, _) in enumerate(counts) for _ in range(n)
+        ]
+        proposed = [
+            TrainingPicture("b", rows[i]) for i, (_, n) in enumerate(counts) for _ in range(n)
+        ]
+        return TrainingSet([*reviewed, *proposed], ("cat", "dog", "cow")[: len(counts)])
+
+    of((3, 0), (1, 2), (0, 10)).require_enough()
+    with pytest.raises(LabelError, match=r"2 of 3 labels have too few .*: cat \(2\), cow \(none\)"):
+        of((2, 0), (3, 3), (0, 0)).require_enough()
+    with pytest.raises(LabelError, match=r"1 of 2 labels .*: dog \(9\)"):
+        of((3, 0), (0, 9)).require_enough()
+
+
+def card(own: tuple[int, int], teacher: tuple[int, int] | None, **facts: Any) -> dict[str, Any]:
+    figure = lambda one: one and {"right": one[0], "of": one[1], "low": 0.0, "high": 1.0}  # noqa: E731
+    return {"figures": {"accuracy": figure(own), "teacher_accuracy": figure(teacher)}, **facts}
+
+
+def test_it_says_where_an_adapter_is_the_better_buy() -> None:
+    advice = str(better_buy(card((25, 40), (31, 40)), Path("photos")))
+    assert "unseen adapt photos" in advice and "78 %" in advice and "62 %" in advice
+    for no_reason in (card((31, 40), (25, 40)), card((1, 4), (4, 4)), card((1, 40), None)):
+        assert better_buy(no_reason, Path("photos")) is None
+
+
+def test_a_teacher_is_not_judged_by_what_it_was_taught() -> None:
+    """Twenty pictures: the teacher is right on the ten that it had learnt from, on no other."""
+    y_true = np.arange(20) % 2
+    taught_by = np.arange(20) < 10
+    teacher = np.eye(2, dtype=np.float32)[np.where(taught_by, y_true, 1 - y_true)]
+    data = TrainingData(np.zeros((20, 3)), teacher, y_true, np.arange(20))
+    trial = Trial(np.arange(20), np.eye(2)[y_true])
+    facts = figures(data, trial, np.zeros(20, bool), taught_by)
+    assert (facts["teacher_accuracy"]["right"], facts["teacher_accuracy"]["of"]) == (0, 10)
+    assert facts["seen"] == 10 and facts["accuracy"]["of"] == 20
+
+
+def test_the_card_names_what_was_lost_and_what_was_seen(made: Distilled) -> None:
+    facts = deepcopy(made.card)
+    facts["untaught"] = ["dragon", "unicorn"]
+    facts["figures"]["seen"], facts["pictures"]["learnt"] = 7, 9
+    page = markdown(facts, "small.onnx")
+    assert "does not know 2 labels**, of which there were no pictures: dragon, unicorn" in page
+    assert "Seen in training: 7 of the reviewed pictures" in page
+    assert "had learnt from 9 answers of the review" in page
+    lines = "\n".join(summary_lines(facts | {"bytes": 1}, Path("small.onnx")))
+    assert "2 labels have no pictures, and are lost" in lines and "Seen in training: 7" in lines
 
 
 def test_a_broken_picture_is_told_and_left_out(tmp_path: Path) -> None:

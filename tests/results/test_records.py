@@ -212,3 +212,31 @@ def test_embedding_into_a_file(clf: unseen.Classifier, photos: Path, tmp_path: P
     assert names == [str(photos / f"{i}.png") for i in range(3)]
     with pytest.raises(SourceError, match="already exists"):
         unseen.embed(clf, photos, path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".json"])
+def test_one_run_writes_a_file_and_a_second_is_told(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    rounds = []
+
+    def answers() -> Iterator[Prediction]:
+        for answer in ANSWERS:
+            yield answer
+            for how in ({"overwrite": True}, {} if suffix == ".json" else {"resume": True}):
+                with pytest.raises(SourceError, match="another run is writing it"):
+                    write(ANSWERS, path, **how)
+                rounds.append(how)
+
+    write(answers(), path)
+    assert len(rounds) == 2 * len(ANSWERS) and len(list(read(path))) == len(ANSWERS)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    write(ANSWERS, path, overwrite=True)  # the first has ended
+
+
+def test_a_refused_file_is_free_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("not ours\nat all\n")
+    for _ in range(2):
+        with pytest.raises(SourceError, match="not written by classify"):
+            write(ANSWERS, path, resume=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]

@@ -92,8 +92,9 @@ class Browser:
         for key in keys:
             ActionChains(self.driver).send_keys(key).perform()
 
-    def until(self, what: Callable[[], Any]) -> Any:
-        end = time.monotonic() + 10
+    def until(self, what: Callable[[], Any], seconds: float = 30) -> Any:
+        """Its first true value; a machine that does other work takes its time."""
+        end = time.monotonic() + seconds
         while not (found := what()):
             assert time.monotonic() < end, "waited for in vain"
             time.sleep(0.05)

@@ -33,6 +33,7 @@ class Served:
     app: Any = None
     command: subprocess.Popen[bytes] | None = None
     log: Path | None = None
+    server: uvicorn.Server | None = None
 
     def lines(self) -> list[dict[str, Any]]:
         """What the command has written to its log, as JSON."""
@@ -44,16 +45,21 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(settings: Settings) -> Iterator[Served]:
-    """In a thread, with the connections and limits of the real thing."""
+def serving(
+    settings: Settings, *, before: Callable[[Any], None] = lambda app: None, wait: bool = True
+) -> Iterator[Served]:
+    """In a thread, with the connections and limits of the real thing. `before`: done to the
+    application before it starts; `wait`: until it is ready."""
     app = create_app(settings)
-    listener = socket.create_server(("127.0.0.1", 0))
+    before(app)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     server = uvicorn.Server(process.uvicorn_config(app, settings))
     runner = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
     runner.start()
-    served = Served(f"http://127.0.0.1:{listener.getsockname()[1]}", app)
+    served = Served(f"http://127.0.0.1:{listener.getsockname()[1]}", app, server=server)
     try:
-        until_ready(served.url)
+        if wait:
+            until_ready(served.url)
         yield served
     finally:
         server.should_exit = True

@@ -16,26 +16,30 @@ from typing import Any
 
 import numpy as np
 
-from unseen.annotation import active_learning, schema
+from unseen.annotation import active_learning
 from unseen.annotation.pictures import (
     COLUMNS,
     FIRST_PATH,
     PILES,
+    STORED,
     VERDICTS,
     Picture,
     Proposal,
+    as_blob,
     content_of,
+    doubt_of,
     picture_of,
     row_of,
 )
+from unseen.datasets import labelling_file
+from unseen.datasets.labelling_file import FOLDER, NAME
 from unseen.errors import LabelError, SourceError, StoreError
 from unseen.evaluation.bootstrap import proportion
-from unseen.index.location import FOLDER
+from unseen.labels.compiled import CompiledLabels
 from unseen.results.manifest import now
 from unseen.system.sqlite import transaction
 from unseen.types import Floats
 
-NAME = "labels"  # of the labelling of a folder, where there is only one
 NAMES = re.compile(r"[\w-]{1,60}")
 ROWS_PER_QUERY = 1000
 
@@ -55,7 +59,8 @@ class Status:
     """How far a labelling is.
 
     `right` of `judged`: how many proposals of all piles were right, of those that a person gave a
-    label or none to. That is not a random sample, as uncertain ones come first.
+    label or none to. That is not a random sample, as uncertain ones come first. `seen` others were
+    left out: what proposed had learnt from them.
     """
 
     piles: dict[str, int]
@@ -64,6 +69,7 @@ class Status:
     right: int
     judged: int
     audit: Audit | None
+    seen: int = 0
 
 
 class Labelling:
@@ -98,7 +104,7 @@ class Labelling:
             )
         if not self.root.is_dir():
             raise SourceError(f"{self.root}: there is no such folder.")
-        self.path = self.root / FOLDER / f"labelling-{name}.sqlite"
+        self.path = self.root / FOLDER / labelling_file.file_name(name)
         if not self.path.is_file():
             if not create:
                 raise StoreError(
@@ -109,7 +115,7 @@ class Labelling:
                 self.path.parent.mkdir(exist_ok=True)
             except OSError as error:
                 raise StoreError(f"{self.path.parent}: cannot be made: {error}.") from None
-        self._database = schema.connect(self.path)
+        self._database = labelling_file.connect(self.path)
         self._lock = threading.RLock()
 
     @classmethod
@@ -150,7 +156,11 @@ class Labelling:
     # proposals
 
     def propose(
-        self, manifest: dict[str, Any], names: Sequence[str], proposals: Iterable[Proposal]
+        self,
+        manifest: dict[str, Any],
+        names: Sequence[str],
+        proposals: Iterable[Proposal],
+        labels: CompiledLabels | None = None,
     ) -> None:
         """Replace all proposals, whole or not at all.
 
@@ -165,6 +175,9 @@ class Labelling:
             The labels that a picture may get.
         proposals : iterable of Proposal
             One for each picture.
+        labels : CompiledLabels, optional
+            What the scores were computed with; without it nothing is learnt from answers
+            (`unseen.annotation.retrain`).
 
         Raises
         ------
@@ -175,13 +188,15 @@ class Labelling:
             run = self._database.execute
             run("DELETE FROM picture")
             for proposal in proposals:
-                run(
-                    "INSERT INTO picture VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row_of(proposal)
-                )
+                row = row_of(proposal)
+                run(f"INSERT INTO picture ({STORED}) VALUES ({','.join('?' * len(row))})", row)
             added = [name for name, old in run("SELECT name, added FROM label") if old]
             used = [name for (name,) in run("SELECT DISTINCT chosen FROM verdict") if name]
             run("DELETE FROM label")
             run("DELETE FROM fact")
+            run("DELETE FROM label_set")
+            if labels is not None:
+                run("INSERT INTO label_set VALUES (?)", (labels.to_bytes(),))
             for name, value in (("manifest", manifest), ("asked", manifest["asked"])):
                 run("INSERT INTO fact VALUES (?, ?)", (name, json.dumps(value)))
             for name in dict.fromkeys([*names, *added, *sorted(used)]):
@@ -192,6 +207,100 @@ class Labelling:
         """What proposed: model, fingerprint, labels, prompts, options, versions, time."""
         manifest: dict[str, Any] = self._fact("manifest")
         return manifest
+
+    @property
+    def label_set(self) -> CompiledLabels | None:
+        """What the model's scores were computed with; None in files of 0.1.0."""
+        row = self._one("SELECT content FROM label_set")
+        return None if row is None else CompiledLabels.from_bytes(row[0], str(self.path))
+
+    @property
+    def retrained(self) -> dict[str, Any] | None:
+        """What was learnt from the answers (`Retraining` as data), if anything was."""
+        row = self._one("SELECT value FROM fact WHERE name = 'retrained'")
+        return None if row is None else dict(json.loads(row[0]))
+
+    def set_retrained(self, facts: dict[str, Any]) -> None:
+        """Store what was learnt from the answers.
+
+        Parameters
+        ----------
+        facts : dict
+            Plain data for JSON.
+        """
+        self._set_fact("retrained", facts)
+
+    def extend_answers(self, names: Sequence[str]) -> None:
+        """Store the names of scores.
+
+        Parameters
+        ----------
+        names : sequence of str
+            `answers` as it was, and perhaps more behind them.
+        """
+        self._set_fact("asked", list(names))
+
+    def _set_fact(self, name: str, value: Any) -> None:
+        with self._lock, transaction(self._database):
+            self._database.execute(
+                "INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, json.dumps(value))
+            )
+
+    def model_proposals(self, ids: Sequence[str]) -> list[tuple[Floats, str]]:
+        """What the model itself proposed, whatever was learnt since: scores and pile.
+
+        Parameters
+        ----------
+        ids : sequence of str
+            n pictures that could be read.
+
+        Returns
+        -------
+        list of (float32 array, str)
+            The scores are of the `answers` that the model was asked for, the first of all.
+        """
+        rows = self._rows("coalesce(model_scores, scores), coalesce(model_pile, pile)", ids)
+        return [(np.frombuffer(scores, dtype="<f4"), pile) for scores, pile in rows]
+
+    def readable_ids(self, after: str = "") -> list[str]:
+        """Pictures that can be read, by id, at most `ROWS_PER_QUERY`.
+
+        Parameters
+        ----------
+        after : str
+            The last id that is known already.
+
+        Returns
+        -------
+        list of str
+        """
+        query = (
+            "SELECT content FROM picture WHERE content > ? AND embedding IS NOT NULL "
+            f"ORDER BY content LIMIT {ROWS_PER_QUERY}"
+        )
+        return [content.hex() for (content,) in self._all(query, (content_of(after),))]
+
+    def update_proposals(self, proposals: Iterable[tuple[str, Floats, str]]) -> None:
+        """Put others in the place of some proposals; what the model proposed is kept beside them.
+
+        Parameters
+        ----------
+        proposals : iterable of (str, float32 array, str)
+            Ids, scores of the `answers` or of the first of them, and piles.
+        """
+        query = (
+            "UPDATE picture SET model_scores = coalesce(model_scores, scores), "
+            "model_pile = coalesce(model_pile, pile), scores = ?, doubt = ?, pile = ? "
+            "WHERE content = ?"
+        )
+        with self._lock, transaction(self._database):
+            self._database.executemany(
+                query,
+                (
+                    (as_blob(scores), doubt_of(scores), pile, content_of(id))
+                    for id, scores, pile in proposals
+                ),
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -295,7 +404,7 @@ class Labelling:
         return self._arrays("embedding", "<f2", ids)
 
     def scores(self, ids: Sequence[str]) -> Floats:
-        """The model's probabilities of the `answers`.
+        """The probabilities of the `answers`, as proposed.
 
         Parameters
         ----------
@@ -312,7 +421,8 @@ class Labelling:
         StoreError
             If a picture does not exist, or could not be read.
         """
-        return self._arrays("scores", "<f4", ids)
+        scores = self._arrays("scores", "<f4", ids)
+        return np.pad(scores, ((0, 0), (0, len(self.answers) - scores.shape[1])))
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -423,14 +533,17 @@ class Labelling:
                 f"{DECIDED} WHERE verdict IN ('label', 'none') AND pile <> 'error'"
             )
         ]
-        right = sum(picture.chosen == picture.proposed for picture in judged)
-        return Status(piles, sum(verdicts.values()), verdicts, right, len(judged), self.audit())
+        unseen = [picture for picture in judged if not picture.seen]
+        right = sum(picture.chosen == picture.proposed for picture in unseen)
+        reviewed, seen = sum(verdicts.values()), len(judged) - len(unseen)
+        return Status(piles, reviewed, verdicts, right, len(unseen), self.audit(), seen)
 
     def audit(self, min_score: float = 0.0) -> Audit | None:
         """How often the sure pile is right, by a random sample.
 
         The sample is the beginning of a random order of that pile, as far as it was reviewed
-        without a gap; skipped pictures do not count. Wilson's interval (1927).
+        without a gap; pictures that were skipped do not count, nor those that what proposed had
+        learnt from. Wilson's interval (1927).
 
         Parameters
         ----------
@@ -446,7 +559,8 @@ class Labelling:
         outcomes = []
         for row in self._all(BEFORE_GAP):
             picture = picture_of(row, names)
-            if picture.verdict != "skip" and (picture.score or 0.0) >= min_score:
+            counts = picture.verdict != "skip" and not picture.seen
+            if counts and (picture.score or 0.0) >= min_score:
                 outcomes.append(picture.chosen == picture.proposed)
         if not outcomes:
             return None
@@ -496,29 +610,35 @@ class Labelling:
         return json.loads(row[0])
 
     def _arrays(self, column: str, dtype: str, ids: Sequence[str]) -> Floats:
-        blobs: dict[bytes, Any] = {}
+        rows = [np.frombuffer(blob, dtype=dtype) for (blob,) in self._rows(column, ids)]
+        if not rows:
+            row = self._one(f"SELECT {column} FROM picture WHERE {column} IS NOT NULL LIMIT 1")
+            width = len(np.frombuffer(row[0], dtype=dtype)) if row else 0
+            return np.zeros((0, width), dtype=np.float32)
+        # Scores are of all answers, or of those that there were before more came behind them.
+        array = np.zeros((len(rows), max(map(len, rows))), dtype=np.float32)
+        for values, row in zip(array, rows, strict=True):
+            values[: len(row)] = row
+        return array
+
+    def _rows(self, columns: str, ids: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Columns of pictures that could be read. StoreError for any other."""
+        rows: dict[bytes, tuple[Any, ...]] = {}
         contents = [content_of(id) for id in ids]
         for start in range(0, len(contents), ROWS_PER_QUERY):
             chunk = contents[start : start + ROWS_PER_QUERY]
             placeholders = ",".join("?" * len(chunk))
-            blobs.update(
-                self._all(
-                    f"SELECT content, {column} FROM picture "
-                    f"WHERE content IN ({placeholders}) AND {column} IS NOT NULL",
-                    chunk,
-                )
+            query = (
+                f"SELECT content, {columns} FROM picture "
+                f"WHERE content IN ({placeholders}) AND embedding IS NOT NULL"
             )
-        missing = next((id for id, c in zip(ids, contents, strict=True) if c not in blobs), None)
+            rows.update((row[0], tuple(row[1:])) for row in self._all(query, chunk))
+        missing = next((id for id, c in zip(ids, contents, strict=True) if c not in rows), None)
         if missing is not None:
             raise StoreError(
                 f"{self.path}: the picture {missing} does not exist, or cannot be read."
             )
-        if not contents:
-            row = self._one(f"SELECT {column} FROM picture WHERE {column} IS NOT NULL LIMIT 1")
-            width = len(np.frombuffer(row[0], dtype=dtype)) if row else 0
-            return np.zeros((0, width), dtype=np.float32)
-        rows = b"".join(blobs[content] for content in contents)
-        return np.frombuffer(rows, dtype=dtype).reshape(len(contents), -1).astype(np.float32)
+        return [rows[content] for content in contents]
 
     def _all(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         with self._lock:

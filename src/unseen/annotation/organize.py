@@ -1,19 +1,22 @@
 """Files into folders, and back: a plan, its steps as they are done, and how they are undone.
 
-No file is ever overwritten. Every step is written to the undo file, and that to the disk, before
-the step is done; a killed run can be undone as far as it came.
+No file is ever overwritten, and none is copied or linked again that is there already. Every step is
+written to the undo file, and that to the disk, before the step is done; a killed run can be undone
+as far as it came.
 """
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,24 +53,28 @@ class Step:
 class Filing:
     """Files that were put into folders, or would be; `str` says so to people.
 
-    `undo`: the file that `take_back` undoes it with. None: nothing was done.
+    `undo`: the file that `take_back` undoes it with. None: nothing was done. `present`: how many
+    files were there already.
     """
 
     steps: tuple[Step, ...]
     undo: Path | None
     into: Path
     how: str
+    present: int = 0
 
     def __str__(self) -> str:
-        if self.undo is None:
+        if self.steps and self.undo is None:
             return "\n".join(f"{step.source} -> {step.target}" for step in self.steps)
         done = f"{len(self.steps)} files {DONE[self.how]} to {self.into}"
-        return f"{done}; undo it: unseen organize --undo {self.undo}"
+        done += f", {self.present} were there already" if self.present else ""
+        return done if self.undo is None else f"{done}; undo it: unseen organize --undo {self.undo}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {
             "undo": None if self.undo is None else str(self.undo),
+            "present": self.present,
             "steps": [asdict(step) for step in self.steps],
         }
 
@@ -86,11 +93,13 @@ class Organized(Filing):
         The folder of the labels' folders.
     how : str
         ``copy``, ``link`` or ``move``.
+    present : int
+        Files that were there already, with the same content, and were left.
     summary : RunSummary
         How many pictures were looked at, and which could not be read.
     """
 
-    summary: RunSummary
+    summary: RunSummary = field(default_factory=RunSummary)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON.
@@ -122,7 +131,8 @@ def organize(
 ) -> Organized:
     """Put each picture into a folder named for its label; no file is overwritten.
 
-    A picture that is unknown, or cannot be read, stays where it is.
+    A picture that is unknown, or cannot be read, stays where it is. One that was copied or linked
+    there before is left. When interrupted (KeyboardInterrupt), what was done can be undone.
 
     Parameters
     ----------
@@ -168,6 +178,9 @@ def organize(
     >>> len(done.steps) == done.summary.pictures, done.undo
     (True, None)
     """
+    into = Path(into)
+    if not dry_run:
+        check_into(into)
     compiled = classifier.compile(labels, template=template, background=background)
     decision = classifier.decision(False, 1, min_score, unknown, calibration)
     options: dict[str, Any] = {"min_score": min_score, **classifier.encoder.options.facts()}
@@ -177,7 +190,8 @@ def organize(
     facts = manifest(classifier.model, compiled, options)
     if encoded is None:
         encoded = classifier.encoder.stream_images(str(folder), batch_size=batch_size)
-    summary = RunSummary()
+    undo = _undo_file(into)
+    summary = RunSummary(None if dry_run else undo)
     summary.left_out = left_out(str(folder))
     started = time.perf_counter()
 
@@ -192,24 +206,57 @@ def organize(
             if prediction.label is not None:
                 yield Path(prediction.source), prediction.label
 
-    filing = put_into_folders(files(), Path(into), how, dry_run=dry_run)
+    filing = put_into_folders(files(), into, how, dry_run=dry_run, undo=undo)
     summary.seconds = time.perf_counter() - started
     summary.complete = True
     if filing.undo is not None:
         facts["summary"] = summary.to_dict()
         write_ended(filing.undo, facts, summary.pictures, summary.errors)
-    return Organized(filing.steps, filing.undo, filing.into, how, summary)
+    return Organized(**vars(filing), summary=summary)
 
 
 def put_into_folders(
-    files: Iterable[tuple[Path, str]], into: Path, how: str, *, dry_run: bool
+    files: Iterable[tuple[Path, str]],
+    into: Path,
+    how: str,
+    *,
+    dry_run: bool,
+    undo: Path | None = None,
 ) -> Filing:
-    """Put each (file, folder's name) into its folder, or with `dry_run` say where it would go."""
-    steps = plan(files, into, how)
+    """Put each (file, folder's name) into its folder, or with `dry_run` say where it would go.
+
+    `undo`: the file that is written; by default one with the time in its name.
+    """
+    present: list[Path] = []
+    steps = plan(files, into, how, present)
     if dry_run:
-        return Filing(tuple(steps), None, into, how)
-    undo = into / f"unseen-undo-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
-    return Filing(tuple(carry_out(steps, undo)), undo, into, how)
+        return Filing(tuple(steps), None, into, how, len(present))
+    undo = undo or _undo_file(into)
+    done = tuple(carry_out(steps, undo))
+    return Filing(done, undo if done else None, into, how, len(present))
+
+
+def check_into(into: Path) -> None:
+    """SourceError, before any work, when no folders can be made in `into`."""
+    parent = next(path for path in (into.absolute(), *into.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+    except OSError as error:
+        raise _no_room(into, error) from None
+
+
+def _no_room(into: Path, error: OSError) -> SourceError:
+    reason = error.strerror or error
+    return SourceError(f"{into}: cannot be written to: {reason}; give --into another folder.")
+
+
+def _undo_file(into: Path) -> Path:
+    """A name with the time, that is not taken."""
+    stem = f"unseen-undo-{time.strftime('%Y%m%d-%H%M%S')}"
+    names = (stem, *(f"{stem}-{number}" for number in range(2, 10)))
+    paths = [into / f"{name}.jsonl" for name in names]
+    return next((path for path in paths if not path.exists()), paths[-1])
 
 
 def folder_name(label: str) -> str:
@@ -229,26 +276,61 @@ def _safe(name: str) -> str:
     return f"_{clean}" if DEVICES.fullmatch(clean) else clean
 
 
-def plan(files: Iterable[tuple[Path, str]], into: Path, how: str) -> Iterator[Step]:
-    """Each (file, folder's name) → a step; a name that is taken gets a number."""
+def plan(
+    files: Iterable[tuple[Path, str]], into: Path, how: str, present: list[Path] | None = None
+) -> Iterator[Step]:
+    """Each (file, folder's name) → a step; a name that is taken gets a number.
+
+    What is there already has no step, and is added to `present`.
+    """
     if how not in HOW:
         raise SourceError(f"unknown action {how!r}; choose one of: {', '.join(HOW)}.")
     taken: set[Path] = set()
     for path, name in files:
         target = into / folder_name(name) / path.name
         number = 2
-        while target in taken or target.exists():
+        while (is_taken := target in taken) or os.path.lexists(target):
+            if not is_taken and _is_there(path, target, how):
+                break
             target = target.with_name(f"{path.stem} ({number}){path.suffix}")
             number += 1
-        taken.add(target)
-        yield Step(os.path.abspath(path), os.path.abspath(target), how)  # noqa: PTH100
+        else:
+            taken.add(target)
+            yield Step(os.path.abspath(path), os.path.abspath(target), how)  # noqa: PTH100
+            continue
+        if present is not None:
+            present.append(target)
+
+
+def _is_there(source: Path, target: Path, how: str) -> bool:
+    """Whether `target` is what the step would make of `source`.
+
+    A file to be moved must be itself: one of the same content is another file, and both are kept.
+    """
+    try:
+        if how == "link":
+            return target.is_symlink() and target.samefile(source)
+        if target.samefile(source):
+            return True
+        return how == "copy" and filecmp.cmp(source, target, shallow=False)
+    except OSError:
+        return False
 
 
 def carry_out(steps: Iterable[Step], undo: Path) -> Iterator[Step]:
-    """Do each step → the step, when it is done. SourceError for the first that cannot be done."""
-    undo.parent.mkdir(parents=True, exist_ok=True)
-    with undo.open("x", encoding="utf-8") as log:
+    """Do each step → the step, when it is done. SourceError for the first that cannot be done.
+
+    Where there is nothing to do, there is no undo file.
+    """
+    with ExitStack() as stack:
+        log = None
         for step in steps:
+            if log is None:
+                try:
+                    undo.parent.mkdir(parents=True, exist_ok=True)
+                    log = stack.enter_context(undo.open("x", encoding="utf-8"))
+                except OSError as error:
+                    raise _no_room(undo.parent, error) from None
             log.write(json.dumps(asdict(step)) + "\n")
             log.flush()
             os.fsync(log.fileno())

@@ -16,10 +16,12 @@ from unseen.types import Floats
 
 SURE, UNSURE, NONE, ERROR = PILES = ("sure", "unsure", "none", "error")
 VERDICTS = ("label", "none", "skip")
+NOTHING = "none of these"  # the label that is learnt of pictures that a person gave none
+NOTHING_FROM = 5  # so many of them make it one
 RANKING_LENGTH = 10
 
 # What `picture_of` reads, and the index of the column of the first path.
-COLUMNS = "content, paths, first, width, height, scores, pile, error, verdict, chosen"
+COLUMNS = "content, paths, first, width, height, scores, pile, error, seen, verdict, chosen"
 FIRST_PATH = 2
 
 
@@ -27,7 +29,8 @@ FIRST_PATH = 2
 class Proposal:
     """What a model proposes for one picture: `scores` (k,) of the labels, and its pile.
 
-    `paths` are below the folder of the labelling, with /; `embedding` (d,) of length 1.
+    `paths` are below the folder of the labelling, with /; `embedding` (d,) of length 1; `seen`:
+    whether the model had learnt from the picture.
     """
 
     content: bytes
@@ -38,6 +41,7 @@ class Proposal:
     scores: Floats | None
     pile: str
     error: str | None = None
+    seen: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class Picture:
         The label of the verdict ``label``.
     audit : bool
         Whether it is from the random sample of the sure pile.
+    seen : bool
+        Whether what proposed had learnt from this picture: then its proposal is no measure.
     """
 
     id: str
@@ -76,6 +82,7 @@ class Picture:
     verdict: str | None = None
     chosen: str | None = None
     audit: bool = False
+    seen: bool = False
 
     @property
     def proposed(self) -> str | None:
@@ -93,8 +100,12 @@ class Picture:
         return self.ranking[0][1] if self.ranking else None
 
 
+# What `row_of` gives.
+STORED = "content, paths, first, width, height, embedding, scores, doubt, draw, pile, error, seen"
+
+
 def row_of(proposal: Proposal) -> tuple[Any, ...]:
-    """A row of the table `picture`."""
+    """A row of `STORED`."""
     p = proposal
     return (
         p.content,
@@ -103,17 +114,36 @@ def row_of(proposal: Proposal) -> tuple[Any, ...]:
         p.width,
         p.height,
         None if p.embedding is None else p.embedding.astype("<f2").tobytes(),
-        None if p.scores is None else p.scores.astype("<f4").tobytes(),
-        None if p.scores is None else float(active_learning.uncertainty(p.scores[None])[0]),
+        None if p.scores is None else as_blob(p.scores),
+        None if p.scores is None else doubt_of(p.scores),
         active_learning.audit_key(p.content),
         p.pile,
         p.error,
+        p.seen,
     )
+
+
+def as_blob(scores: Floats) -> bytes:
+    """Scores as they are stored."""
+    return scores.astype("<f4").tobytes()
+
+
+def doubt_of(scores: Floats) -> float:
+    """How little the first of (k,) scores leads."""
+    return float(active_learning.uncertainty(scores[None])[0])
+
+
+def pile_of(best: str | None, score: float, threshold: float | None, sure: float) -> str:
+    """The pile of a picture: `best` is None, or `unknown`, where none of the labels fits;
+    `threshold`: that of the best label, where it has one."""
+    if best is None or best == UNKNOWN:
+        return NONE
+    return SURE if score >= (sure if threshold is None else threshold) else UNSURE
 
 
 def picture_of(row: Any, names: Sequence[str], audit: bool = False) -> Picture:
     """The picture of a row of `COLUMNS`; `names` are those of its scores."""
-    content, paths, _, width, height, scores, pile, error, verdict, chosen = row
+    content, paths, _, width, height, scores, pile, error, seen, verdict, chosen = row
     ranking: tuple[tuple[str, float], ...] = ()
     if scores is not None:
         probabilities = np.frombuffer(scores, dtype="<f4")
@@ -130,6 +160,7 @@ def picture_of(row: Any, names: Sequence[str], audit: bool = False) -> Picture:
         verdict,
         chosen,
         audit,
+        bool(seen),
     )
 
 

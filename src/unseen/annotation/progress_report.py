@@ -9,6 +9,7 @@ from typing import Any
 
 from unseen.annotation.labelling import Audit, Labelling, Status
 from unseen.annotation.pictures import ERROR, NONE, SURE, UNSURE
+from unseen.annotation.retrain import Retraining
 from unseen.system.printable import printable
 
 SHOWN = 20  # labels of a table
@@ -21,7 +22,8 @@ class LabellingProgress:
     """What a labelling holds; `str` gives the report of `unseen label info`.
 
     `counts`: pictures of each label, and of "" those without one. `audits`: the audit of each of
-    the stricter thresholds. `failures`: pictures that could not be read, and why.
+    the stricter thresholds. `failures`: pictures that could not be read, and why. `retrained`: what
+    was learnt from the answers.
     """
 
     file: str
@@ -31,6 +33,7 @@ class LabellingProgress:
     counts: Mapping[str, int]
     audits: Mapping[float, Audit | None]
     failures: Sequence[tuple[str, str]]
+    retrained: Mapping[str, Any] | None = None
 
     @property
     def doubtful(self) -> int:
@@ -45,6 +48,7 @@ class LabellingProgress:
             "fingerprint": self.manifest["fingerprint"],
             "options": self.manifest["options"],
             **asdict(self.status),
+            "retrained": self.retrained,
             "audit_from": {
                 str(level): audit and asdict(audit) for level, audit in self.audits.items()
             },
@@ -79,11 +83,24 @@ class LabellingProgress:
 
     def _reviewed(self) -> Iterator[str]:
         status, verdicts = self.status, self.status.verdicts
-        yield (
+        retrained = None if self.retrained is None else Retraining(**self.retrained)
+        anew = retrained is not None and retrained.helps
+        right = "the proposals are right" if anew else "the model was right"
+        reviewed = (
             f"reviewed: {status.reviewed} ({verdicts['label']} got a label, {verdicts['none']} "
-            f"none of these, {verdicts['skip']} skipped); the model was right on {status.right} "
-            f"of {status.judged}, doubtful ones first"
+            f"none of these, {verdicts['skip']} skipped)"
         )
+        if status.judged or not status.seen:
+            reviewed += f"; {right} on {status.right} of {status.judged}, doubtful ones first"
+        yield reviewed
+        if status.seen:
+            yield self._seen()
+        if retrained is not None:
+            held_out = (
+                f"; right on {retrained.right} of these, each by what the others taught; the model "
+                f"by itself on {retrained.model_right}"
+            )
+            yield f"{retrained}{held_out if anew else ''}"
         if status.audit is None:
             yield "of the sure pile nothing was reviewed at random yet"
             return
@@ -91,6 +108,20 @@ class LabellingProgress:
         for level, audit in self.audits.items():
             if audit is not None and audit.reviewed < status.audit.reviewed:
                 yield f"  only from {level:g} on: {_share(audit)}"
+
+    def _seen(self) -> str:
+        """Of reviewed pictures that what proposed had learnt from."""
+        held_out = self.manifest["options"].get("adapter_held_out")
+        figure = (
+            f"; while it was made, it was right on {held_out['right']} of {held_out['of']} that "
+            "were held out"
+            if held_out
+            else ""
+        )
+        return (
+            f"seen in training: {self.status.seen} of the reviewed pictures; what proposed had "
+            f"learnt from them, so they count in no figure{figure}"
+        )
 
 
 def progress_of(labelling: Labelling) -> LabellingProgress:
@@ -109,6 +140,7 @@ def progress_of(labelling: Labelling) -> LabellingProgress:
         counts,
         {level: labelling.audit(level) for level in LEVELS},
         failures,
+        labelling.retrained,
     )
 
 

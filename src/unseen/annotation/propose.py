@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unseen.annotation.labelling import Labelling
-from unseen.annotation.pictures import ERROR, NONE, SURE, UNSURE, Proposal
+from unseen.annotation.pictures import ERROR, Proposal, pile_of
 from unseen.classifier import Classifier
 from unseen.encoder import Encoded
 from unseen.errors import ImageError, LabelError, SourceError
@@ -21,10 +21,12 @@ from unseen.index.location import find
 from unseen.index.view import ROWS
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import UNKNOWN
+from unseen.prediction.adapter import Adapter
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.decision import Decision
-from unseen.prediction.predict import label_probabilities, predict_encoded
+from unseen.prediction.predict import label_probabilities, predict_encoded, warn_undecided
 from unseen.prediction.prediction import Prediction
+from unseen.prediction.seen import example_digests
 from unseen.results.manifest import manifest
 
 if TYPE_CHECKING:
@@ -89,6 +91,8 @@ def propose(
     thresholds = {label.name: label.threshold for label in labels.labels}
     names = [name for name in answers if name != UNKNOWN]
     single = replace(decision, top_k=1, min_score=None)
+    warn_undecided(labels, single)
+    seen = example_digests(classifier.model, classifier.adapter)
 
     def proposals() -> Iterator[Proposal]:
         rest = chain([first], contents)
@@ -107,18 +111,18 @@ def propose(
                     next(scores) if prediction.ok else None,
                     _pile(prediction, thresholds, sure),
                     content.error,
+                    content.id.hex() in seen,
                 )
 
-    labelling.propose(run, names, proposals())
+    labelling.propose(run, names, proposals(), labels)
 
 
 def _pile(prediction: Prediction, thresholds: dict[str, float | None], sure: float) -> str:
     if not prediction.ok:
         return ERROR
     if prediction.unknown or prediction.label is None or prediction.score is None:
-        return NONE
-    threshold = thresholds[prediction.label]
-    return SURE if prediction.score >= (sure if threshold is None else threshold) else UNSURE
+        return pile_of(None, 0.0, None, sure)
+    return pile_of(prediction.label, prediction.score, thresholds[prediction.label], sure)
 
 
 def _below(prefix: str, contents: Iterator[Content]) -> Iterator[Content]:
@@ -129,6 +133,14 @@ def _below(prefix: str, contents: Iterator[Content]) -> Iterator[Content]:
         ]
         if paths:
             yield replace(content, paths=tuple(paths))
+
+
+def _held_out(adapter: Adapter) -> dict[str, int] | None:
+    """How often an adapter was right on its own examples while it was made, each held out."""
+    facts = adapter.facts
+    of = facts.get("held_out")
+    rows = [row for row in facts.get("tried") or () if row.get("method") == adapter.method]
+    return {"right": rows[0]["right"], "of": of} if rows and of else None
 
 
 def _error(content: Content) -> ImageError | None:
@@ -203,6 +215,7 @@ def label(
         options["calibration"] = decision.calibration.to_data()
     if classifier.adapter is not None:
         options["adapter"] = classifier.adapter.id
+        options["adapter_held_out"] = _held_out(classifier.adapter)
     with Index(find(folder) or folder) as index:
         index.update(classifier.encoder, [folder], batch_size=batch_size, progress=progress)
         labelling = Labelling(folder, name, create=True)

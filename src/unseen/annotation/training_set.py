@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from unseen.annotation.labelling import Labelling
-from unseen.annotation.pictures import ERROR, SURE, UNSURE, Picture
+from unseen.annotation.pictures import ERROR, NOTHING, NOTHING_FROM, SURE, UNSURE, Picture
+from unseen.annotation.retrain import Retraining
 from unseen.classifier import Classifier, load
 from unseen.datasets.splits import NEAR, near_duplicates
 from unseen.errors import ModelError, UnseenError
@@ -20,9 +21,6 @@ from unseen.learning.distil.training_set import TrainingPicture, TrainingSet
 from unseen.load_options import LoadOptions
 from unseen.models import hub
 from unseen.types import Floats, Progress
-
-NOTHING = "none of these"  # the label of pictures that a person gave none
-NOTHING_FROM = 5  # so many of them make it one
 
 LEFT_OUT = ("unsure and not reviewed", "none of these", "skipped", "could not be read before")
 
@@ -71,9 +69,16 @@ def training_set_of(
                 None if picture.verdict is None or label is None else label_ids[label],
                 int(group),
                 picture.id in drawn,
+                picture.seen,
+                picture.id,
             )
         )
-    return TrainingSet(training_pictures, names, (NOTHING,) if nothing else (), dict(left_out))
+    retrained = labelling.retrained
+    learnt = sum(picture.seen for picture in used)
+    if retrained is not None and Retraining(**retrained).helps:
+        learnt = retrained["answers"]
+    background = (NOTHING,) if nothing else ()
+    return TrainingSet(training_pictures, names, background, dict(left_out), learnt)
 
 
 def teacher_of(manifest: Mapping[str, Any], overrides: Mapping[str, Any]) -> Classifier:

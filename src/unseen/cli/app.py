@@ -7,10 +7,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -18,6 +17,7 @@ from unseen import __version__
 from unseen.cli import options, progress
 from unseen.cli.command_group import PlainCommand, grouped
 from unseen.cli.commands.adapt import adapt
+from unseen.cli.commands.cache import cache
 from unseen.cli.commands.calibrate import calibrate
 from unseen.cli.commands.classify import classify
 from unseen.cli.commands.diff import diff
@@ -39,6 +39,7 @@ from unseen.cli.commands.organize import organize
 from unseen.cli.commands.search import search
 from unseen.cli.commands.serve import keys, serve
 from unseen.cli.commands.verify import verify
+from unseen.cli.interruption import interruption
 from unseen.cli.options import Command
 from unseen.cli.output import forget_stdout
 from unseen.errors import UnseenError
@@ -73,6 +74,7 @@ COMMANDS: dict[str, dict[str, tuple[Command | typer.Typer, str]]] = {
     },
     "Models": {
         "models": (models, "List, download and test models."),
+        "cache": (cache, "Show or clear what is kept, so that it need not be computed again."),
         "doctor": (doctor, "Check the installation."),
     },
     "Serving": {
@@ -97,6 +99,26 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+# Which commands have options of `options.PROCESS`: those that look for an index, and those that
+# encode pictures.
+TABLES = {
+    "index_file": (
+        "classify", "organize", "search", "similar", "duplicates", "clusters", "map", "adapt",
+        "eval", "calibrate", "index update", "index info", "index prune", "index export",
+        "label propose", "labels doctor",
+    ),
+    "no_cache": (
+        "classify", "organize", "embed", "adapt", "eval", "calibrate", "index update",
+        "label propose", "labels doctor",
+    ),
+}  # fmt: skip
+
+
+def _completed(name: str, command: Command) -> Command:
+    more = [option for option, names in TABLES.items() if name in names]
+    return options.takes_process_options(command, *more)
+
+
 for commands in COMMANDS.values():
     for name, (command, line) in commands.items():
         if isinstance(command, typer.Typer):
@@ -104,9 +126,10 @@ for commands in COMMANDS.values():
             for registered in command.registered_commands:
                 registered.cls = PlainCommand
                 if command is not keys and registered.callback is not None:
-                    registered.callback = options.takes_debug(registered.callback)
+                    inner = registered.name or registered.callback.__name__
+                    registered.callback = _completed(f"{name} {inner}", registered.callback)
         else:
-            app.command(name, cls=PlainCommand, short_help=line)(options.takes_debug(command))
+            app.command(name, cls=PlainCommand, short_help=line)(_completed(name, command))
 
 
 def _version(value: bool) -> None:
@@ -139,25 +162,25 @@ def main() -> None:
     if not sys.stderr.isatty() or quiet:
         # The hub's own bars, for downloads; it reads this once, when it is imported.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    interrupts: list[int] = []
-
-    def interrupt(number: int, frame: Any) -> NoReturn:
-        interrupts.append(number)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, interrupt)
+    interruption.watch()
     try:
         app()
     except UnseenError as error:
+        if interruption.seen:  # met on the way out
+            interruption.leave()
         if "--debug" in sys.argv:
             traceback.print_exc()
         else:
             progress.say(f"error: {error}")
         forget_stdout()
         sys.exit(2)
-    except KeyboardInterrupt:  # before a command has begun; later typer sees to it
-        sys.exit(130)
+    except SystemExit:
+        if interruption.seen:  # typer has made this of a KeyboardInterrupt
+            interruption.leave()
+        raise
+    except KeyboardInterrupt:  # before a command has begun
+        interruption.leave()
     except Exception:
-        if not interrupts or "--debug" in sys.argv:
+        if not interruption.seen or "--debug" in sys.argv:
             raise  # a bug: its traceback is wanted
-        sys.exit(130)  # a library that was being loaded turned Ctrl-C into an error of its own
+        interruption.leave()  # a library that was being loaded made an error of its own of Ctrl-C

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -161,6 +162,27 @@ Commercial = Annotated[
     ),
 ]
 
+# Options that the environment has as well: how they are shown, the variable, and its value where
+# that is not the option's own.
+PROCESS: dict[str, tuple[Any, str, str | None]] = {
+    "index_file": (
+        Annotated[
+            Path | None,
+            typer.Option(
+                help="The index, where it is kept outside of its folder.",
+                show_default="in the folder, or in $UNSEEN_INDEX_HOME",
+            ),
+        ],
+        "UNSEEN_INDEX_FILE",
+        None,
+    ),
+    "no_cache": (
+        Annotated[bool, typer.Option("--no-cache", help="Encode pictures that are cached, too.")],
+        "UNSEEN_CACHE_BYTES",
+        "0",
+    ),
+}
+
 # How a model is loaded, for each command that loads one: a field of LoadOptions → its option.
 LOADING: dict[str, Any] = {
     "model": Model,
@@ -254,19 +276,34 @@ def takes_labels() -> Callable[[Command], Command]:
     return _group("label_options", LABELS, defaults, _label_options_of, with_given=False)
 
 
-def takes_debug(command: Command) -> Command:
-    """A command with `--debug` as its last option. `main` looks for it, the command does not."""
+def takes_process_options(command: Command, *more: str) -> Command:
+    """A command with `--debug`, and `more` of `PROCESS`, as its last options.
+
+    `main` looks for `--debug`; the others are what the environment says, for this process.
+    """
     declared = inspect.signature(command, eval_str=True)
-    option = inspect.Parameter(
-        "debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug
-    )
+    shown = {name: PROCESS[name][0] for name in more} | {"debug": Debug}
+    added = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None if name == "index_file" else False,
+            annotation=annotation,
+        )
+        for name, annotation in shown.items()
+    ]
 
     @wraps(command)
-    def run(*positional: Any, debug: bool = False, **named: Any) -> None:
+    def run(*positional: Any, **named: Any) -> None:
+        given = {name: named.pop(name, None) for name in shown}
+        for name in more:
+            if given[name]:
+                _, variable, value = PROCESS[name]
+                os.environ[variable] = value or str(given[name])
         command(*positional, **named)
 
     vars(run)["__signature__"] = declared.replace(
-        parameters=[*declared.parameters.values(), option]
+        parameters=[*declared.parameters.values(), *added]
     )
     return run
 

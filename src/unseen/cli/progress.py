@@ -23,6 +23,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from unseen.cli.interruption import interruption
 from unseen.cli.output import named
 from unseen.errors import LabelWarning, UnseenWarning
 from unseen.sources.expand import left_out
@@ -60,6 +61,7 @@ class Counter:
 
     def picture(self, ok: bool) -> None:
         self.done += 1
+        interruption.count(self.done)
         self.failed += not ok
         errors = f"{self.failed} failed" if self.failed else ""
         self._progress.update(self._task, advance=1, errors=errors)
@@ -68,6 +70,7 @@ class Counter:
         """What a function of the library reports; failures without a row are named."""
         self.summary = summary
         self.done, self.failed = summary.pictures, summary.errors
+        interruption.count(self.done)
         total = None if self._total is None else max(self._total - summary.earlier, 0)
         errors = f"{self.failed} failed" if self.failed else ""
         self._progress.update(
@@ -140,6 +143,8 @@ def _late(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
         def show(done: int, total: int) -> None:
             if not task:
                 task.append(progress.add_task(what, total=total, errors=""))
+            if what == "pictures":
+                interruption.count(done)
             progress.update(task[0], completed=done)
 
         yield show
@@ -154,6 +159,8 @@ def stages(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
         def show(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
                 tasks[stage] = progress.add_task(stage, total=total, errors="")
+            if stage == "pictures":
+                interruption.count(done)
             progress.update(tasks[stage], completed=done, total=total)
 
         yield show
@@ -178,6 +185,7 @@ def end(summary: RunSummary, state: str, *, closing: bool = False) -> None:
         say(str(summary))
     if not summary.complete:
         say(f"stopped: {state}.")
+        interruption.explained = True
     if summary.errors:
         say(f"{summary.errors} of {summary.pictures} pictures could not be read.")
     if not summary.complete or summary.errors:

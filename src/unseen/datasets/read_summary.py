@@ -34,6 +34,8 @@ class ReadSummary:
         The folder of the index that the embeddings come from; None: from the pictures themselves.
     unused : sequence of sequence of str
         For each label set that is compared the labels that no picture has.
+    seen : int
+        Pictures that are left out because the adapter or the model has learnt from them.
 
     Examples
     --------
@@ -49,6 +51,7 @@ class ReadSummary:
     multi_label: bool = False
     index: Path | None = None
     unused: Sequence[Sequence[str]] = ()
+    seen: int = 0
 
     def warn(self) -> None:
         """The messages as one UnseenWarning: what a function does that was given no `on_read`."""
@@ -73,6 +76,11 @@ class ReadSummary:
             )
             treatment = "are ignored" if self.multi_label else "are left out with their pictures"
             yield f"classes that no label stands for {treatment}: {shown}."
+        if self.seen:
+            yield (
+                f"{self.seen} pictures taught the model or its adapter, which is surer of them "
+                "than of others; they are left out."
+            )
         for labels in filter(None, self.unused):
             yield f"{len(labels)} labels have no picture: {listed(labels)}."
 

@@ -1,19 +1,23 @@
-"""A folder of class folders, CSV, JSON lines, or pairs in memory → annotations."""
+"""A folder of class folders, a labelling, CSV, JSON lines, or pairs in memory → annotations."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unseen.datasets import labelling_file
 from unseen.datasets.annotation import Annotation
-from unseen.errors import SourceError
+from unseen.errors import SourceError, UnseenWarning
 from unseen.results.spreadsheet import plain
 from unseen.sources.files import image_files
 from unseen.sources.item import name_of
+from unseen.system.digest import file_chunks, sha256
 from unseen.system.printable import unescaped
 from unseen.system.regular_file import read_bytes
 
@@ -35,10 +39,11 @@ def read_annotations(source: Labelled, *, multi_label: bool = False) -> list[Ann
     ----------
     source : str, Path, or iterable
         A folder in which each folder is a class: its name with spaces for underscores is the label
-        of all pictures in it, at any depth; a picture outside of these has no label. Or a .csv or
-        .jsonl file with the columns `path`, relative to the file, and `label`; the other columns
-        are kept. Or pairs of a picture, as `classify` takes it, and its label or labels; or
-        annotations.
+        of all pictures in it, at any depth; a picture outside of these has no label. A folder
+        without such folders that `unseen label` has labelled, or the .sqlite file of its labelling:
+        the pictures that a person gave a label. Or a .csv or .jsonl file with the columns `path`,
+        relative to the file, and `label`; the other columns are kept. Or pairs of a picture, as
+        `classify` takes it, and its label or labels; or annotations.
     multi_label : bool
         Whether a picture may have several labels: on rows of their own, or with `;` between them.
 
@@ -65,7 +70,7 @@ def read_annotations(source: Labelled, *, multi_label: bool = False) -> list[Ann
     elif Path(source).is_dir():
         return _read_folder(Path(source))
     else:
-        annotations = _read_table(Path(source))
+        annotations = READERS.get(Path(source).suffix.lower(), _read_table)(Path(source))
         where = f"{source}: "
     several = next((a for a in annotations if len(a.labels) > 1), None)
     if several is not None and not multi_label:
@@ -162,9 +167,60 @@ def _read_folder(folder: Path) -> list[Annotation]:
     for path in image_files(folder):
         first, *rest = path.relative_to(folder).parts
         annotations.append(Annotation(path, (_spaced(first),) if rest else ()))
-    if not any(annotation.labels for annotation in annotations):
+    labelling = labelling_file.labelling_of(folder)
+    if any(annotation.labels for annotation in annotations):
+        if labelling is not None and next(labelling_file.reviewed(labelling), None) is not None:
+            _warn(
+                f"{folder}: its folders are taken for the classes; to read what was decided in its "
+                f"labelling, give {labelling}."
+            )
+        return annotations
+    if labelling is None:
         raise SourceError(f"{folder}: no picture lies in a folder of it; each folder is a class.")
+    return _read_labelling(labelling)
+
+
+def _read_labelling(file: Path) -> list[Annotation]:
+    """What a person decided; a decision is about a content, and not about the name of a file."""
+    if not file.is_file():
+        raise SourceError(f"{file}: there is no such folder or file.")
+    folder = file.parent.parent
+    annotations, gone = [], 0
+    for picture in labelling_file.reviewed(file):
+        paths = (folder / path for path in picture.paths)
+        path = next((path for path in paths if _has_content(path, picture.id)), None)
+        gone += path is None
+        if path is not None:
+            annotations.append(Annotation(path, (picture.label,), {"content": picture.id}))
+    if gone:
+        _warn(
+            f"{folder}: {gone} pictures of its labelling are gone, or have changed since, and are "
+            "left out; unseen label brings it up to date."
+        )
+    if not annotations:
+        raise SourceError(
+            f"{folder}: nobody has given a picture of its labelling a label yet: "
+            f"unseen label review {folder}"
+        )
     return annotations
+
+
+def _has_content(path: Path, id: str) -> bool:
+    try:
+        return path.is_file() and sha256(file_chunks(path)).hex().startswith(id)
+    except OSError:
+        return False
+
+
+@cache
+def _warn(message: str) -> None:
+    """Once: a command may read a folder more than once."""
+    warnings.warn(message, UnseenWarning, stacklevel=4)
+
+
+READERS: Mapping[str, Callable[[Path], list[Annotation]]] = {
+    labelling_file.SUFFIX: _read_labelling,
+}
 
 
 def _read_table(table: Path) -> list[Annotation]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from unseen.system.regular_file import read_text
 
 FORMAT = "unseen-export-1"
 MANIFEST, LIST = "export.json", "pictures.jsonl"
-UNFINISHED = ".unfinished"
+UNFINISHED, REPLACED = ".unfinished", ".old"
 
 
 def check(folder: Path, overwrite: bool) -> None:
@@ -79,12 +80,14 @@ def files_of(folder: Path) -> Iterator[tuple[str, int | None]]:
 
 def unfinished(folder: Path) -> Path:
     """A new folder beside `folder` to make an export in. Those of runs that were killed, a day ago
-    or more, are deleted. Raises OSError."""
+    or more, are deleted, and what these were about to replace. Raises OSError."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for path in folder.parent.iterdir():
-        leftover = path.name.startswith(f".{folder.name}.") and path.name.endswith(UNFINISHED)
-        if leftover and is_stale(path):
+    for path in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+        if path.name.endswith(UNFINISHED) and is_stale(path):
             shutil.rmtree(path, ignore_errors=True)
+        elif path.name.endswith(REPLACED) and folder.exists() and is_stale(path):
+            with suppress(OSError):
+                _discard(path)
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}{UNFINISHED}")
     temporary.mkdir()
     return temporary
@@ -98,21 +101,29 @@ def put(temporary: Path, folder: Path, overwrite: bool) -> None:
             folder.rmdir()
         temporary.rename(folder)
         return
-    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
+    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}{REPLACED}")
     folder.rename(aside)
     try:
         temporary.rename(folder)
     except OSError:
         aside.rename(folder)
         raise
-    recorded = _recorded_files(aside) or {}
-    for name, size in list(files_of(aside)):
-        if _is_recorded(recorded, name, size):
-            (aside / name).unlink()
-    for parent, _, _ in os.walk(aside, topdown=False):
-        with suppress(OSError):
-            Path(parent).rmdir()
+    _discard(aside)
     if aside.exists():
         warnings.warn(
             f"{aside}: files that no export made were kept here.", UnseenWarning, stacklevel=3
         )
+
+
+def _discard(folder: Path) -> None:
+    """Deletes what an export made, and no other file. The list of it goes last: a run that is
+    killed here is gone on with."""
+    recorded = _recorded_files(folder) or {}
+    lists = MANIFEST, LIST
+    files = sorted(files_of(folder), key=lambda file: file[0] in lists)
+    for name, size in files:
+        if _is_recorded(recorded, name, size):
+            (folder / name).unlink(missing_ok=True)  # another run may sweep, too
+    for parent, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):
+            Path(parent).rmdir()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 import unseen
+from unseen.diagnostics.cache_contents import cache_contents
 from unseen.diagnostics.verify import verify
 from unseen.runtimes import devices, int8, onnx
 from unseen.system import cache
@@ -117,6 +118,8 @@ def _home() -> Iterator[Finding]:
         )
     else:
         yield Finding("home", f"{folder} (writable, {size}; may be deleted at any time)", ok=True)
+        for part in cache_contents().parts:
+            yield Finding("", f"{part.count:,} {part.name}, {part.bytes / 1e6:,.0f} MB")
 
 
 def _hub() -> Iterator[Finding]:

@@ -131,9 +131,8 @@ def _same(target: devices.ExecutionTarget) -> devices.ExecutionTarget:
 
 def compare(encoder: Encoder, golden: Golden) -> tuple[float, ...]:
     """Our figures for what was published, in its order. Raises ImageError without a network."""
-    cosines = score.cosines(
-        encoder.encode_images([golden.picture]), encoder.encode_texts(golden.prompts)
-    )
+    pictures = encoder.encode_images([golden.picture], use_cache=False)
+    cosines = score.cosines(pictures, encoder.encode_texts(golden.prompts))
     family = encoder.model.score
     rows = score.logits(cosines, family) if golden.logits else score.single_label(cosines, family)
     return tuple(np.asarray(rows[0], dtype=float).tolist())

@@ -3,109 +3,50 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unseen.classifier import Classifier
-from unseen.datasets.annotation import Annotation, Match, classes, match
+from unseen.classifier import Classifier, load
+from unseen.datasets.annotation import Annotation, Match, match
 from unseen.datasets.read_summary import ReadSummary
 from unseen.datasets.readers import read_annotations
-from unseen.errors import SourceError
+from unseen.errors import SourceError, UnseenError
 from unseen.evaluation import metrics, retrieval
 from unseen.evaluation.bootstrap import SMALL_GROUP
+from unseen.evaluation.combinations import (
+    Choice as Choice,
+)
+from unseen.evaluation.combinations import (
+    Comparison as Comparison,
+)
+from unseen.evaluation.combinations import Trial, check_trials, fitting_trials
+from unseen.evaluation.combinations import choices as choices
 from unseen.evaluation.document import TOP_K, Answers, Candidate, document
 from unseen.evaluation.metrics import Metric
 from unseen.evaluation.report import EvaluationReport
-from unseen.index.encoding import EncodedPictures, StageProgress, encode_annotations
+from unseen.index.encoding import (
+    EncodedPictures,
+    StageProgress,
+    content_digests,
+    encode_annotations,
+)
 from unseen.labels.compiled import CompiledLabels
+from unseen.load_options import LoadOptions
 from unseen.prediction.calibration import Calibration
-from unseen.prediction.decision import Decision
 from unseen.prediction.predict import label_probabilities
+from unseen.prediction.seen import example_digests
 from unseen.results.manifest import manifest
+from unseen.sources.expand import left_out
 from unseen.types import LabelsLike, TemplateLike
 
 if TYPE_CHECKING:
     from unseen.datasets.readers import Labelled
 
 NO_GROUP = "(none)"  # of a picture whose column is empty
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of several things to compare, and what the report calls it; by default the model's own,
-    or none."""
-
-    name: str | None = None
-    value: Any = None
-
-
-DEFAULT_CHOICES = (Choice(),)
-
-
-def choices(
-    texts: Sequence[str] | None, read: Callable[[str], Any] = str, *, none: bool = False
-) -> list[Choice]:
-    """The things to compare of a repeatable option, and what the report calls them.
-
-    `read` makes the thing of its text. `none`: the text "none" stands for the model without one.
-
-    >>> from unseen.evaluation.evaluation import choices
-    >>> [choice.value for choice in choices(["a {}", "none"], none=True)]
-    ['a {}', None]
-    >>> choices(None)
-    [Choice(name=None, value=None)]
-    """
-    return [
-        Choice(text, None if none and text == "none" else read(text)) for text in texts or ()
-    ] or [Choice()]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What each classifier is combined with, and how the answers are judged.
-
-    Parameters
-    ----------
-    labels, templates, adapters, calibrations : sequence of Choice
-        Label sets and templates as `Classifier.compile` takes them, `Adapter`s and `Calibration`s.
-        Every combination is a candidate.
-    background : sequence of str
-        Labels that mean none of the others.
-    multi_label : bool
-        Whether a picture may have several labels.
-    top_k : sequence of int, optional
-        Within how many labels the right one counts.
-    group : str, optional
-        A column of the table: the figures of each group of pictures are compared with the rest.
-    min_group : int
-        Pictures that a group needs for figures of its own.
-    use_index : bool
-        Take embeddings from an index where there is one.
-    batch_size : int, optional
-        Pictures that the network takes at once.
-    """
-
-    labels: Sequence[Choice] = DEFAULT_CHOICES
-    templates: Sequence[Choice] = DEFAULT_CHOICES
-    adapters: Sequence[Choice] = DEFAULT_CHOICES
-    calibrations: Sequence[Choice] = DEFAULT_CHOICES
-    background: Sequence[str] = ()
-    multi_label: bool = False
-    top_k: Sequence[int] | None = None
-    group: str | None = None
-    min_group: int = SMALL_GROUP
-    use_index: bool = True
-    batch_size: int | None = None
-
-    @property
-    def kind(self) -> str:
-        """As the report has it."""
-        return "multi" if self.multi_label else "single"
 
 
 def evaluate(
@@ -199,25 +140,33 @@ def evaluate(
 
 
 def compare(
-    classifiers: Iterable[Classifier],
+    classifiers: Iterable[Classifier | LoadOptions],
     source: Labelled,
     comparison: Comparison | None = None,
     *,
     progress: StageProgress | None = None,
     on_read: Callable[[ReadSummary], None] | None = None,
+    on_error: Callable[[UnseenError], None] | None = None,
 ) -> EvaluationReport:
     """Several models, label sets, templates, adapters and calibrations on the same pictures.
 
+    What cannot be used is refused before a picture is encoded. An adapter or calibration that fits
+    some of the others is left out, with a warning, where it does not fit.
+
     Parameters
     ----------
-    classifiers : iterable of Classifier
-        One after another: with a generator that loads them, one model is in memory at a time.
+    classifiers : iterable of Classifier or LoadOptions
+        One after another: those that are given as options, or by a generator that loads them, are
+        in memory one at a time.
     source : str, Path, or iterable
         As `evaluate` takes it.
     comparison : Comparison, optional
         What each model is combined with.
     progress, on_read : callable, optional
         As `evaluate` takes them.
+    on_error : callable, optional
+        Called with what stops a model when others have answered; the report is then of those. By
+        default it is raised.
 
     Returns
     -------
@@ -236,42 +185,56 @@ def compare(
     combinations: list[_Combination] = []
     errors: dict[int, str] = {}
     index = None
-    for classifier in classifiers:
-        for choice in comparison.adapters:
-            if choice.value is not None:
-                choice.value.check(classifier.model)
-        encoded = encode_annotations(
-            classifier.encoder,
-            annotations,
-            source,
-            use_index=comparison.use_index,
-            batch_size=comparison.batch_size,
-            progress=progress,
-        )
+    digests: list[str | None] | None = None  # of the pictures, where a candidate has examples
+    if isinstance(classifiers, Sequence):
+        check_trials(map(_loaded, classifiers), annotations, comparison, progress)
+    for classifier in map(_loaded, classifiers):
+        try:
+            trials = fitting_trials(classifier, annotations, comparison, progress)
+            if not trials:  # said above; check_trials knows that others fit
+                continue
+            encoded = encode_annotations(
+                classifier.encoder,
+                annotations,
+                source,
+                use_index=comparison.use_index,
+                batch_size=comparison.batch_size,
+                progress=progress,
+            )
+        except UnseenError as error:
+            if on_error is None or not combinations:
+                raise
+            on_error(error)
+            continue
         errors |= encoded.errors
         index = index or encoded.index
-        combinations += _answers(classifier, encoded, annotations, comparison, progress)
+        new = [_answers(trial, classifier, encoded, comparison) for trial in trials]
+        if digests is None and any(combination.examples for combination in new):
+            digests = content_digests(classifier.encoder, annotations, encoded.index)
+        combinations += new
     matches = [match(annotations, combination.names) for combination in combinations]
     usable = np.array([row not in errors for row in range(len(annotations))])
     for matched in matches:
         usable &= matched.usable(comparison.multi_label)
     summary = _summary(annotations, matches, errors, comparison.multi_label, index)
+    files = left_out(str(source)) if isinstance(source, (str, Path)) else {}
     (on_read or ReadSummary.warn)(summary)
     if not usable.any():
         raise SourceError(f"{where}: no picture is left to judge.")
-    rows = np.flatnonzero(usable)
+    rows, seen = _held_out(np.flatnonzero(usable), combinations, digests or [])
     paths = [annotations[row].path for row in rows]
     groups_of_rows = None if groups is None else [groups[row] for row in rows]
     candidates = []
     for combination, matched in zip(combinations, matches, strict=True):
         answers = combination.answers(matched, rows, comparison)
+        answers.about["seen_in_training"] = len(combination.seen(rows, digests or []))
         candidates.append(Candidate.of(answers, paths, groups_of_rows, comparison.min_group))
     return EvaluationReport(
         document(
             comparison.kind,
             where,
             len(rows),
-            summary.to_dict(),
+            summary.to_dict() | {"seen_in_training": seen, "files": files},
             candidates,
             None if groups is None else _group_facts(comparison, candidates[0]),
         )
@@ -301,6 +264,11 @@ class _Combination:
     names: list[str]
     probabilities: Any  # (n, k)
     thresholds: Any  # (k,)
+    examples: frozenset[str]  # the pictures that it has learnt from
+
+    def seen(self, rows: Sequence[int], digests: Sequence[str | None]) -> list[int]:
+        """Of these pictures the ones that it has learnt from."""
+        return [row for row in rows if self.examples and digests[row] in self.examples]
 
     def answers(self, matched: Match, rows: Any, comparison: Comparison) -> Answers:
         """About the pictures that are judged."""
@@ -316,38 +284,44 @@ class _Combination:
         )
 
 
+def _loaded(classifier: Classifier | LoadOptions) -> Classifier:
+    return load(classifier) if isinstance(classifier, LoadOptions) else classifier
+
+
 def _answers(
-    classifier: Classifier,
-    encoded: EncodedPictures,
-    annotations: Sequence[Annotation],
-    comparison: Comparison,
-    progress: StageProgress | None,
-) -> Iterator[_Combination]:
-    """Of one model with everything that it is combined with."""
-    own_labels = None if classifier.model.labels else classes(annotations)
-    for labels, template in product(comparison.labels, comparison.templates):
-        compiled = classifier.compile(
-            own_labels if labels.value is None else labels.value,
-            template=template.value,
-            background=comparison.background,
-            progress=None if progress is None else lambda *done: progress("prompts", *done),
-        )
-        for adapter, calibration in product(comparison.adapters, comparison.calibrations):
-            adapted = compiled if adapter.value is None else adapter.value.apply(compiled)
-            decision = Decision(comparison.multi_label, calibration=calibration.value)
-            names, probabilities, thresholds = label_probabilities(
-                encoded.embeddings, adapted, decision
-            )
-            about = {
-                **retrieval.model_facts(classifier),
-                "template": template.name,
-                "labels_from": labels.name,
-                "adapter": None if adapter.value is None else adapter.name,
-                "calibration": None if calibration.value is None else calibration.name,
-                "label_count": len(names),
-                "run": _manifest(classifier, adapted, comparison.kind, calibration.value),
-            }
-            yield _Combination(about, names, probabilities, thresholds)
+    trial: Trial, classifier: Classifier, encoded: EncodedPictures, comparison: Comparison
+) -> _Combination:
+    names, probabilities, thresholds = label_probabilities(
+        encoded.embeddings, trial.compiled, trial.decision
+    )
+    adapter, calibration = trial.adapter, trial.calibration
+    about = {
+        **retrieval.model_facts(classifier),
+        "template": trial.template.name,
+        "labels_from": trial.labels.name,
+        "adapter": None if adapter.value is None else adapter.name,
+        "calibration": None if calibration.value is None else calibration.name,
+        "label_count": len(names),
+        "run": _manifest(classifier, trial.compiled, comparison.kind, calibration.value),
+    }
+    taught = adapter.value or classifier.adapter
+    held_out = None if taught is None else taught.held_out
+    examples = example_digests(classifier.model, taught, calibration.value)
+    about |= {} if held_out is None else {"held_out": held_out}
+    return _Combination(about, names, probabilities, thresholds, examples)
+
+
+def _held_out(
+    rows: Any, combinations: Sequence[_Combination], digests: Sequence[str | None]
+) -> tuple[Any, int]:
+    """The rows that no candidate has learnt from, and how many the others are.
+
+    Candidates are compared on the same pictures. Where each picture has taught one of them, all
+    are judged, and the candidates say what they have seen.
+    """
+    seen = {row for combination in combinations for row in combination.seen(rows, digests)}
+    new = np.array([row for row in rows if row not in seen], dtype=np.intp)
+    return (new, len(seen)) if len(new) else (rows, 0)
 
 
 def _manifest(

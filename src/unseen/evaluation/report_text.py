@@ -32,6 +32,7 @@ def lines(report: Row, width: int | None = None) -> Iterator[str]:
     for candidate in candidates:
         mark = f"  {candidate['letter']}  " if several else "  "
         yield mark + printable(described(candidate))
+    yield from _seen(report)
     yield from _table(report, width or shutil.get_terminal_size((100, 24)).columns)
     if several:
         yield ""
@@ -41,6 +42,23 @@ def lines(report: Row, width: int | None = None) -> Iterator[str]:
     if report["group"] is not None:
         for candidate in candidates:
             yield from _groups(report, candidate, several)
+
+
+def _seen(report: Row) -> Iterator[str]:
+    """What was left out as it had been learnt from; what was not; and how good that was made."""
+    left_out = report.get("left_out", {}).get("seen_in_training", 0)
+    if left_out:
+        yield f"  left out, as a candidate learnt from them: {left_out} pictures"
+    for candidate in report["candidates"]:
+        mark = f"{candidate['letter']} " if len(report["candidates"]) > 1 else ""
+        seen, held_out = candidate.get("seen_in_training", 0), candidate.get("held_out")
+        if seen:
+            yield f"  {mark}seen in training: {seen} of {report['pictures']}; judge it on others"
+        if held_out:
+            right = f"{held_out['right']} of {held_out['pictures']} pictures held out"
+            yield f"  {mark}when the adapter was made: right on {right}, zero-shot on " + str(
+                held_out["zero_shot"]
+            )
 
 
 def _table(report: Row, width: int) -> Iterator[str]:

@@ -21,6 +21,7 @@ from unseen.evaluation.document import MISTAKES, Candidate, document
 from unseen.evaluation.report import EvaluationReport
 from unseen.index.encoding import StageProgress, encode_annotations
 from unseen.results.manifest import manifest
+from unseen.sources.expand import left_out
 from unseen.types import Floats
 
 TOP_K = (1, 5, 10)
@@ -111,10 +112,10 @@ def evaluate_retrieval(
         _candidate(classifier, embeddings[pairs.rows], pairs, top_k or TOP_K, progress)
         for classifier, embeddings in encoded
     ]
-    left_out = summary.to_dict()
-    del left_out["unnamed"]
+    facts = summary.to_dict() | {"files": left_out(str(source))}
+    del facts["unnamed"]
     return EvaluationReport(
-        document("retrieval", str(source), len(pairs.rows), left_out, candidates, None)
+        document("retrieval", str(source), len(pairs.rows), facts, candidates, None)
     )
 
 

@@ -56,6 +56,7 @@ def open_image(
     limits: Limits = DEFAULT_LIMITS,
     at_least: int | None = None,
     check_address: AddressCheck | None = None,
+    content: bytes | memoryview | None = None,
 ) -> Image.Image:
     """One image in any form → upright RGB; the same pixels whatever form it came in.
 
@@ -75,6 +76,8 @@ def open_image(
         size, but at three times that side or more.
     check_address : callable, optional
         Called with host, port and address before a URL is fetched; see `unseen.sources.http.fetch`.
+    content : bytes, optional
+        What `read_content` gave for `source`, which then is not read again.
 
     Returns
     -------
@@ -101,8 +104,23 @@ def open_image(
             return source.copy() if upright is source else upright
         if isinstance(source, np.ndarray):
             return _from_array(source, limits, name)
-        content = _read(source, limits, name, check_address)
+        if content is None:
+            content = _read(source, limits, name, check_address)
         return _decode(content, limits, name, at_least)
+
+
+def read_content(
+    source: ImageLike, *, limits: Limits = DEFAULT_LIMITS
+) -> bytes | memoryview | None:
+    """The bytes of a picture, as `open_image` reads them; None for one that is decoded already.
+
+    Raises SourceError and ImageError.
+    """
+    if isinstance(source, (Image.Image, np.ndarray)):
+        return None
+    name = name_of(source, 0)
+    with _only_our_errors(name):
+        return _read(source, limits, name, None)
 
 
 @contextmanager

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.datasets.annotation import Annotation
+from unseen.datasets.content import content_digest
 from unseen.encoder import Encoded, Encoder
 from unseen.index.index import Index
 from unseen.index.location import find
+from unseen.index.stored import covers, refresh
 from unseen.types import Floats
 
 StageProgress = Callable[[str, int, int], None]  # pictures, prompts or folds; done, of how many
@@ -98,6 +100,38 @@ def encode_annotations(
     return EncodedPictures(embeddings, errors, root)
 
 
+def content_digests(
+    encoder: Encoder, annotations: Sequence[Annotation], index: Path | None = None
+) -> list[str | None]:
+    """What annotated pictures are known by, wherever they lie: as `datasets.content` has it.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Of the model.
+    annotations : sequence of Annotation
+        The pictures.
+    index : Path, optional
+        The folder of the index that their embeddings came from; no file that it has is opened.
+
+    Returns
+    -------
+    list of str or None
+        One for each picture.
+    """
+    known: dict[str, str] = {}
+    names: list[str] = [""] * len(annotations)
+    if index is not None:
+        with Index(index, create=False) as opened:
+            names = [opened.name(annotation.path) for annotation in annotations]
+            contents = opened.view(encoder).contents()
+            known = {path: content.id.hex() for content in contents for path in content.paths}
+    return [
+        known.get(name) or content_digest(annotation.source.content)
+        for name, annotation in zip(names, annotations, strict=True)
+    ]
+
+
 def _from_index(
     encoder: Encoder,
     annotations: Sequence[Annotation],
@@ -113,12 +147,14 @@ def _from_index(
     files = [annotation.path for annotation in annotations if annotation.path.is_file()]
     if not files:
         return None, {}
+    scope = [folder] if source.is_dir() else files
     with Index(root, create=False) as index:
-        if not index.has(encoder):
+        if not covers(index, encoder, scope):
             return None, {}
-        index.update(
+        refresh(
+            index,
             encoder,
-            [folder] if source.is_dir() else files,
+            scope,
             progress=None if progress is None else lambda *done: progress("pictures", *done),
         )
         by_name = {encoded.name: encoded for encoded in index.view(encoder).encoded()}

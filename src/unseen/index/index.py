@@ -5,65 +5,23 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 from unseen.classifier import Classifier
 from unseen.encoder import Encoder
 from unseen.errors import SourceError, StoreError
 from unseen.index import model_rows, schema
-from unseen.index.location import FILE, FOLDER
+from unseen.index.info import Info
+from unseen.index.location import ELSEWHERE, Location, bind, locate, root_of
 from unseen.index.model_rows import ModelRow, not_encoded
 from unseen.index.parquet import write_parquet
-from unseen.index.update import Progress, Report, key_of, update
+from unseen.index.update import Progress, Report, is_current, key_of, update
 from unseen.index.view import IndexView
 from unseen.load_options import LoadOptions
 from unseen.sources.files import image_files
+from unseen.system.locks import locked
 from unseen.system.sqlite import transaction
-
-
-@dataclass(frozen=True)
-class Info:
-    """What an index holds.
-
-    Parameters
-    ----------
-    path : str
-        Of the database.
-    files : int
-        Files that it knows, the missing ones included.
-    missing : int
-        Files that were there and are not.
-    bytes : int
-        Of the database and of what is derived from it.
-    models : tuple of ModelRow
-        The models that have encoded the pictures, the latest last.
-    """
-
-    path: str
-    files: int
-    missing: int
-    bytes: int
-    models: tuple[ModelRow, ...]
-
-    def __str__(self) -> str:
-        """The report of `unseen index info`."""
-        lines = [f"{self.path}: {self.files} files, {self.bytes / 1e6:.1f} MB"]
-        if self.missing:
-            lines.append(f"{self.missing} of them are missing; `unseen index prune` forgets them")
-        lines += [
-            f"  {row}, {row.dimension} numbers: {row.pictures} pictures, "
-            f"{row.errors} that could not be read"
-            for row in self.models
-        ]
-        return "\n".join(lines)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data, for JSON."""
-        return {**vars(self), "models": [row.to_dict() for row in self.models]}
 
 
 class Index:
@@ -75,9 +33,12 @@ class Index:
     Parameters
     ----------
     folder : str or Path
-        The index is in `folder`/.unseen.
+        The folder of the pictures. Its index is in `folder`/.unseen, or below
+        ``$UNSEEN_INDEX_HOME`` where that is set.
     create : bool
         Make it where there is none.
+    file : str or Path, optional
+        The database, where it is kept elsewhere.
 
     Raises
     ------
@@ -93,10 +54,18 @@ class Index:
     ...     index.view().search("a photo of a cat")
     """
 
-    def __init__(self, folder: str | Path, *, create: bool = True) -> None:
+    def __init__(
+        self, folder: str | Path, *, create: bool = True, file: str | Path | None = None
+    ) -> None:
         self.root = Path(folder).expanduser().absolute()
-        self.folder = self.root / FOLDER
-        if not (self.folder / FILE).is_file():
+        location = (
+            locate(self.root)
+            if file is None
+            else Location(self.root, Path(file).expanduser().absolute())
+        )
+        self.file, self.folder = location.file, location.folder
+        is_new = not self.file.is_file()
+        if is_new:
             if not create:
                 raise StoreError(
                     f"{self.root}: there is no index here; make one: unseen index {folder}"
@@ -104,14 +73,18 @@ class Index:
             if not self.root.is_dir():
                 raise SourceError(f"{self.root}: there is no such folder.")
             try:
-                self.folder.mkdir(exist_ok=True)
+                self.folder.mkdir(parents=location.is_outside, exist_ok=True)
             except OSError as error:
-                raise StoreError(f"{self.folder}: cannot be made: {error.strerror}.") from None
-        self.database = schema.connect(self.folder / FILE)
+                raise StoreError(
+                    f"{self.folder}: cannot be made: {error.strerror}; {ELSEWHERE}."
+                ) from None
+        self.database = schema.connect(self.file)
+        if location.is_outside and self.writable and (is_new or root_of(self.file) != self.root):
+            bind(self.database, self.root)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process opens the same file; a connection stays where it was made."""
-        return _reopened, (self.root,)
+        return _reopened, (self.root, self.file)
 
     def __repr__(self) -> str:
         return f"Index({str(self.root)!r})"
@@ -128,8 +101,8 @@ class Index:
 
     @property
     def writable(self) -> bool:
-        """Whether files may be made beside the database."""
-        return os.access(self.folder, os.W_OK)
+        """Whether the database may be changed, and files be made beside it."""
+        return all(os.access(path, os.W_OK) for path in (self.folder, self.file))
 
     # writing
 
@@ -169,10 +142,9 @@ class Index:
         for path in paths:
             if not path.exists():
                 raise SourceError(f"{path}: there is no such file or folder.")
-        if not self.writable:
-            raise StoreError(f"{self.folder}: cannot be written: it is read-only.")
+        self._check_writable()
         try:
-            with FileLock(self.folder / "update.lock"):
+            with locked(self.folder / "update.lock", str(self.file)):
                 return update(
                     self.database,
                     model_rows.add_row(self.database, encoder),
@@ -184,7 +156,27 @@ class Index:
                     progress=progress,
                 )
         except sqlite3.OperationalError as error:
-            raise StoreError(f"{self.folder / FILE}: cannot be written: {error}.") from None
+            raise StoreError(f"{self.file}: cannot be written: {error}.") from None
+
+    def is_current(self, encoder: Encoder, sources: Sequence[str | Path] = ()) -> bool:
+        """Whether an update would find nothing to do: what a read-only index is good for.
+
+        Parameters
+        ----------
+        encoder : Encoder
+            The model.
+        sources : sequence of str or Path
+            Files or folders; by default the folder of the index.
+
+        Returns
+        -------
+        bool
+            No file is new, changed or gone for this model.
+        """
+        row = model_rows.find_row(self.database, model_rows.key_of(encoder))
+        paths = [Path(source).absolute() for source in sources] or [self.root]
+        scopes = [path for path in paths if path.is_dir()]
+        return row is not None and is_current(self.database, row, self.root, _files(paths), scopes)
 
     def prune(self) -> int:
         """Forget the files that are missing, and the pictures that no file has any more.
@@ -194,6 +186,7 @@ class Index:
         int
             How many files were forgotten.
         """
+        self._check_writable()
         unused = "content NOT IN (SELECT content FROM file)"
         try:
             with transaction(self.database):
@@ -206,8 +199,12 @@ class Index:
             self.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self.database.execute("VACUUM")
         except sqlite3.OperationalError as error:
-            raise StoreError(f"{self.folder / FILE}: cannot be written: {error}.") from None
+            raise StoreError(f"{self.file}: cannot be written: {error}.") from None
         return deleted.rowcount
+
+    def _check_writable(self) -> None:
+        if not self.writable:
+            raise StoreError(f"{self.file}: cannot be written: it is read-only; {ELSEWHERE}.")
 
     # reading
 
@@ -232,8 +229,9 @@ class Index:
         files, missing = self.database.execute(
             "SELECT count(*), count(missing) FROM file"
         ).fetchone()
-        size = sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file())
-        return Info(str(self.folder / FILE), files, missing, size, tuple(self.models()))
+        files_of_it = {self.file, *self.folder.glob("*")}
+        size = sum(path.stat().st_size for path in files_of_it if path.is_file())
+        return Info(str(self.file), files, missing, size, tuple(self.models()))
 
     def has(self, encoder: Encoder) -> bool:
         """Whether just this model, with its precision and `exact`, has encoded pictures here.
@@ -384,9 +382,9 @@ def _overrides(model: str | Path | LoadOptions | None) -> dict[str, Any]:
     return {} if model is None else {"model": str(model)}
 
 
-def _reopened(root: Path) -> Index:
+def _reopened(root: Path, file: Path) -> Index:
     """The index that was pickled."""
-    return Index(root, create=False)
+    return Index(root, create=False, file=file)
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from unseen.encoder import Encoded, Encoder
+from unseen.errors import UnseenWarning
 from unseen.index.index import Index
-from unseen.index.location import find
+from unseen.index.location import ELSEWHERE, find
 from unseen.index.model_rows import ModelRow, name_and_revision, preferred, select
 from unseen.index.update import Progress
 from unseen.load_options import LoadOptions
@@ -56,19 +58,51 @@ def index_of(sources: Any, encoder: Encoder) -> Path | None:
     """The folder of the index that has the embeddings of `sources`, or None.
 
     That is where `sources` is one folder, and this encoder has filled an index in or above it,
-    which can be brought up to date.
+    which is up to date, or can be brought there.
     """
     root = index_above(sources)
     if root is None:
         return None
+    folder = _folder(sources) or root
     with Index(root, create=False) as index:
-        return root if index.writable and index.has(encoder) else None
+        return root if covers(index, encoder, [folder]) else None
 
 
 def index_above(sources: Any) -> Path | None:
     """The folder of the index in or above `sources`, where these are one folder; or None."""
     folder = _folder(sources)
     return None if folder is None else find(folder)
+
+
+def covers(index: Index, encoder: Encoder, sources: Sequence[Path]) -> bool:
+    """Whether the embeddings of files can be had from an index, after `refresh`.
+
+    With a warning where they could, if the index could be written.
+    """
+    if not index.has(encoder):
+        return False
+    if index.writable or index.is_current(encoder, sources):
+        return True
+    warnings.warn(
+        f"{index.file} is read-only and not up to date, so the pictures themselves are read; "
+        f"{ELSEWHERE}.",
+        UnseenWarning,
+        stacklevel=3,
+    )
+    return False
+
+
+def refresh(
+    index: Index,
+    encoder: Encoder,
+    sources: Sequence[Path],
+    *,
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Update an index that covers `sources`; one that is read-only is up to date already."""
+    if index.writable:
+        index.update(encoder, sources, batch_size=batch_size, progress=progress)
 
 
 def stored_embeddings(
@@ -85,7 +119,7 @@ def stored_embeddings(
     """
     folder = folder or root
     with Index(root, create=False) as index:
-        index.update(encoder, [folder], batch_size=batch_size, progress=progress)
+        refresh(index, encoder, [folder], batch_size=batch_size, progress=progress)
     return _read(root, folder, encoder)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.encoder import Encoder
+from unseen.encoder import Encoder, Picture
 from unseen.errors import UnseenError
 from unseen.images.open import Facts, describe
 from unseen.models.inputs import PictureArrays
@@ -113,17 +113,19 @@ def update(
     marked as missing. Raises StoreError and ModelError; a broken picture is a row with an error."""
     report = Report()
     began = time.monotonic()
-    database.execute("CREATE TEMP TABLE IF NOT EXISTS seen (path TEXT PRIMARY KEY) WITHOUT ROWID")
-    database.execute("DELETE FROM temp.seen")
+    _forget_seen(database)
     todo = list(_changed(database, model, root, files, report))
     contents = _Contents(database, model)
 
-    def read_file(file: ChangedFile) -> tuple[ReadFile, PictureArrays | UnseenError | str]:
-        content = _sha256(file)
-        if content is None or not contents.first(content):
-            return ReadFile(file, content or b"", Facts()), KNOWN
+    def read_file(
+        file: ChangedFile,
+    ) -> tuple[ReadFile, Picture | PictureArrays | UnseenError | str]:
+        digest = _sha256(file)
+        content = digest[:CONTENT_BYTES]
+        if not content or not contents.first(content):
+            return ReadFile(file, content, Facts()), KNOWN
         facts = describe(file.path)
-        return ReadFile(file, content, facts), encoder.pixels(file.path)
+        return ReadFile(file, content, facts), encoder.cached(digest) or encoder.pixels(file.path)
 
     done = 0
     for batch in _in_time(encoder.stream(todo, read_file, batch_size=batch_size)):
@@ -135,6 +137,27 @@ def update(
     report.left_out = left_out([*scopes])
     report.seconds = time.monotonic() - began
     return report
+
+
+def is_current(
+    database: sqlite3.Connection,
+    model: int,
+    root: Path,
+    files: Iterable[Path],
+    scopes: Iterable[Path],
+) -> bool:
+    """Whether `update` would find nothing new or changed among `files`, and nothing missing."""
+    _forget_seen(database)
+    if any(_changed(database, model, root, files, Report())):
+        return False
+    return not any(
+        database.execute(
+            f"SELECT 1 FROM file WHERE missing IS NULL AND {inside} "
+            "AND path NOT IN (SELECT path FROM temp.seen) LIMIT 1",
+            values,
+        ).fetchone()
+        for inside, values in (_inside(scope, root) for scope in scopes)
+    )
 
 
 def key_of(path: Path, root: Path) -> str:
@@ -197,15 +220,18 @@ class _Contents:
             return True
 
 
-def _sha256(file: ChangedFile) -> bytes | None:
-    """Of the content; of an unreadable file of its path, size and time, so that it is a row too."""
+def _sha256(file: ChangedFile) -> bytes:
+    """Of the content; of an unreadable file of its path, size and time, so that it is a row too.
+
+    Empty for one that is gone.
+    """
     try:
-        return sha256(file_chunks(file.path))[:CONTENT_BYTES]
+        return sha256(file_chunks(file.path))
     except OSError:
         if not os.path.lexists(file.path):
-            return None
+            return b""
         facts = f"{file.key}\0{file.size}\0{file.modified_ns}"
-        return sha256([facts.encode("utf-8")])[:CONTENT_BYTES]
+        return sha256([facts.encode("utf-8")])
 
 
 Row = tuple[ReadFile, "NDArray[np.float32] | UnseenError | str"]
@@ -274,16 +300,28 @@ def _mark_missing(database: sqlite3.Connection, root: Path, scopes: Iterable[Pat
     marked = 0
     with transaction(database):
         for scope in scopes:
-            key = key_of(scope, root)
-            below = "" if key == "." else escaped(f"{key}/")
-            inside = "substr(path, 1, ?) = ?" + (" AND substr(path, 1, 1) <> '/'" * (not below))
+            inside, values = _inside(scope, root)
             marked += database.execute(
                 f"UPDATE file SET missing = ? WHERE missing IS NULL AND {inside} "
                 "AND path NOT IN (SELECT path FROM temp.seen)",
-                (int(time.time()), len(below), below),
+                (int(time.time()), *values),
             ).rowcount
         database.execute(
             "UPDATE file SET missing = NULL WHERE missing IS NOT NULL "
             "AND path IN (SELECT path FROM temp.seen)"
         )
     return marked
+
+
+def _inside(scope: Path, root: Path) -> tuple[str, tuple[int, str]]:
+    """The condition on a path that lies below `scope`, and its values."""
+    key = key_of(scope, root)
+    below = "" if key == "." else escaped(f"{key}/")
+    inside = "substr(path, 1, ?) = ?" + (" AND substr(path, 1, 1) <> '/'" * (not below))
+    return inside, (len(below), below)
+
+
+def _forget_seen(database: sqlite3.Connection) -> None:
+    """An empty table of the paths that one look at the files meets; no other connection has it."""
+    database.execute("CREATE TEMP TABLE IF NOT EXISTS seen (path TEXT PRIMARY KEY) WITHOUT ROWID")
+    database.execute("DELETE FROM temp.seen")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -14,28 +14,28 @@ from numpy.typing import NDArray
 
 from unseen.classifier import Classifier
 from unseen.datasets.annotation import classes, match
-from unseen.datasets.folds import stratified_folds
 from unseen.datasets.read_summary import ReadSummary
 from unseen.datasets.readers import read_annotations
 from unseen.errors import LabelError, SourceError
-from unseen.index.encoding import StageProgress, encode_annotations
+from unseen.index.encoding import StageProgress, content_digests, encode_annotations
 from unseen.labels.compiled import CompiledLabels
-from unseen.learning.few_shot import Examples, LabelIds, Settings, candidates
-from unseen.learning.temperature import best_factor, fitted_score
+from unseen.learning.few_shot import PRIOR, Examples, LabelIds, Settings, candidates
+from unseen.learning.gate import LEVEL, chance_of_gain, chance_of_labels
+from unseen.learning.temperature import fitted_score
+from unseen.learning.trials import Trial, best_of, cross_validated, prior_of
 from unseen.models.model import Score
 from unseen.prediction.adapter import ZERO_SHOT, Adapter
+from unseen.prediction.seen import EXAMPLES
 from unseen.types import Floats, LabelsLike, TemplateLike
 
 if TYPE_CHECKING:
     from unseen.datasets.readers import Labelled
 
-FOLDS = 5
-# What is gained must be this many times its own noise (one-sided, 95 %).
-NOISE = 1.645
-# With one picture a label nothing can be held out. Zero-shot is kept where it is right on so many
-# of them, and otherwise the pictures have a small say, which harmed little where they mislead.
+# Where zero-shot is right about so many, only proof is reason enough to leave it.
 ENOUGH = 0.95
-UNSEEN: tuple[str, Settings] = ("prototypes", {"w": 1 / 3})
+# With one picture a label nothing can be held out, and no chance be ruled out with fewer labels:
+# three pictures can be dealt to three labels in six ways, and one in six happens.
+FEWEST_LABELS = 4
 
 
 def adapt(
@@ -128,7 +128,7 @@ def adapt(
     readable = encoded.readable
     if not len(readable):
         raise SourceError(f"{_named(source)}none of its pictures could be read.")
-    return fit_adapter(
+    adapter = fit_adapter(
         encoded.embeddings[readable],
         [drawn[row][1] for row in readable],
         compiled,
@@ -136,6 +136,14 @@ def adapt(
         seed=seed,
         progress=progress,
     )
+    examples = [used[row] for row in readable]
+    digests = content_digests(classifier.encoder, examples, encoded.index)
+    facts = {
+        "shots_limit": shots,
+        "not_drawn": sum(map(bool, matched.label_ids)) - len({row for row, _ in drawn}),
+        EXAMPLES: sorted({digest for digest in digests if digest is not None}),
+    }
+    return replace(adapter, facts=adapter.facts | facts)
 
 
 def fit_adapter(
@@ -149,10 +157,12 @@ def fit_adapter(
 ) -> Adapter:
     """As `adapt`, with embeddings that are there already.
 
-    The method and its settings are those with the least loss on pictures held out (stratified;
-    labels with a single picture are not held out). They are taken only if more of these are right
-    than with zero-shot by more than noise; otherwise the adapter is zero-shot, and changes nothing.
-    With one picture a label nothing can be held out: ``unseen help adapt`` says what is done then.
+    Labels that fit the pictures no better than chance would teach nothing: zero-shot is kept. Else
+    the method with the least loss on pictures held out is taken, if it loses less than zero-shot by
+    more than chance explains, whichever was the best, and is right more often. Where that is not
+    shown, a cautious method is taken if it loses less and is right more often; otherwise the
+    adapter is zero-shot, and changes nothing. With one picture a label nothing can be held out:
+    ``unseen help adapt`` says what is done then.
 
     Parameters
     ----------
@@ -188,14 +198,12 @@ def fit_adapter(
     by_pictures = sorted(by_pictures)
     texts = _text_rows(labels, by_pictures)[with_pictures]
     examples = Examples(embeddings, np.asarray(ids, dtype=np.int64), texts, score.scale)
-    zero = _logits(score, embeddings @ labels.matrix[with_pictures].T)
+    zero = np.asarray(np.float32(score.scale) * (embeddings @ texts.T), dtype=np.float32)
     held_out = examples.count[examples.label_ids] > 1
     if held_out.any():
-        choice, tried = _validated(examples, zero, held_out, score, seed, progress)
+        choice, facts = _validated(examples, zero, held_out, score, seed, progress)
     else:
-        right = float((zero.argmax(1) == examples.label_ids).mean())
-        choice = Choice(ZERO_SHOT, {}, score) if right >= ENOUGH else Choice(*UNSEEN, score)
-        tried = [_tried(ZERO_SHOT, {}, zero, examples.label_ids)]
+        choice, facts = _believed(examples, zero, score, bool(by_pictures))
     rows: Floats = np.zeros((0, embeddings.shape[1]), dtype=np.float32)
     cache = None
     if choice.method != ZERO_SHOT:
@@ -219,7 +227,7 @@ def fit_adapter(
             "pictures": len(embeddings),
             "shots": [int(examples.count.min()), int(examples.count.max())],
             "held_out": int(held_out.sum()),
-            "tried": tried,
+            **facts,
             "by_pictures": by_pictures,
             "seed": seed,
             "date": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -265,8 +273,22 @@ def _text_rows(labels: CompiledLabels, by_pictures: Iterable[str]) -> Floats:
     rows: Floats = labels.matrix.copy()
     if by_pictures and not len(labels.neutral):
         raise LabelError(f"{labels.model} was taught its labels by pictures: no by_pictures here.")
-    rows[[names.index(name) for name in by_pictures]] = labels.neutral.mean(0)
+    if by_pictures:
+        rows[[names.index(name) for name in by_pictures]] = labels.neutral.mean(0)
     return rows
+
+
+def _believed(
+    examples: Examples, zero: Floats, score: Score, by_pictures: bool
+) -> tuple[Choice, dict[str, Any]]:
+    """The choice with one picture a label, and the facts of it: the pictures are believed."""
+    trial = Trial(ZERO_SHOT, {}, zero, examples.label_ids)
+    facts = {"tried": [trial.facts()]}
+    if trial.right >= ENOUGH * len(zero):
+        return Choice(ZERO_SHOT, {}, score), {"reason": "enough", **facts}
+    if len(examples.texts) < FEWEST_LABELS and not by_pictures:
+        return Choice(ZERO_SHOT, {}, score), {"reason": "few", **facts}
+    return Choice(*PRIOR, score), {"reason": "believed", **facts}
 
 
 def _validated(
@@ -276,58 +298,35 @@ def _validated(
     score: Score,
     seed: int,
     progress: StageProgress | None,
-) -> tuple[Choice, list[dict[str, Any]]]:
-    """The choice, and the best that each method reached."""
-    label_ids = examples.label_ids[held_out]
-    best: dict[str, tuple[float, Settings, Floats]] = {}
-    for name, settings, logits in _cross_validated(examples, held_out, score, seed, progress):
-        loss = best_factor(logits, label_ids)[1]
-        if name not in best or loss < best[name][0]:
-            best[name] = (loss, settings, logits)
-    tried = [_tried(ZERO_SHOT, {}, zero[held_out], label_ids)]
-    tried += [_tried(name, settings, rows, label_ids) for name, (_, settings, rows) in best.items()]
-    method = min(best, key=lambda name: best[name][0])
-    _, settings, logits = best[method]
-    gained = (logits.argmax(1) == label_ids).astype(int) - (zero[held_out].argmax(1) == label_ids)
-    if gained.sum() <= NOISE * np.sqrt(np.abs(gained).sum()):
-        return Choice(ZERO_SHOT, {}, score), tried
-    fitted = fitted_score(logits, label_ids, score)
+) -> tuple[Choice, dict[str, Any]]:
+    """The choice, and the facts of it: the best that each method reached, and the two tests."""
+    before = Trial(ZERO_SHOT, {}, zero[held_out], examples.label_ids[held_out])
+    unchanged = Choice(ZERO_SHOT, {}, score)
+    labels_p = chance_of_labels(examples)
+    if labels_p > LEVEL:
+        return unchanged, {"reason": "chance", "labels_p": labels_p, "tried": [before.facts()]}
+    trials = cross_validated(examples, held_out, seed, progress)
+    gain_p = chance_of_gain(np.array([before.losses - trial.losses for trial in trials]))
+    reason, trial = _gained(before, trials, gain_p)
+    # Of each method the best, and of the method that is taken what is taken.
+    shown = {t.method: t for t in sorted(trials, key=lambda t: (t is trial, -t.loss))}
+    tried = [before, *(shown[method] for method in dict.fromkeys(t.method for t in trials))]
+    facts = {"reason": reason, "labels_p": labels_p, "gain_p": gain_p}
+    facts["tried"] = [t.facts() for t in tried]
+    if trial is before:
+        return unchanged, facts
+    fitted = fitted_score(trial.logits, trial.label_ids, score)
     # The rows of other labels' texts are as sure as zero-shot should have been.
-    text_scale = fitted_score(zero[held_out], label_ids, score).scale / fitted.scale
-    return Choice(method, settings, fitted, text_scale), tried
+    text_scale = fitted_score(before.logits, before.label_ids, score).scale / fitted.scale
+    return Choice(trial.method, trial.settings, fitted, text_scale), facts
 
 
-def _cross_validated(
-    examples: Examples,
-    held_out: NDArray[np.bool_],
-    score: Score,
-    seed: int,
-    progress: StageProgress | None,
-) -> Iterator[tuple[str, Settings, Floats]]:
-    """Logits (n held out, k) of every candidate, each picture's by what was fitted without it."""
-    fold = stratified_folds(examples.label_ids, FOLDS, seed)
-    used = [number for number in range(FOLDS) if (fold == number).any()]
-    logits: dict[int, Floats] = {}
-    kinds: list[tuple[str, Settings]] = []
-    for done, number in enumerate(used):
-        kinds = []
-        for i, (name, settings, fitted) in enumerate(candidates(examples.of(fold != number))):
-            kinds.append((name, settings))
-            rows = logits.setdefault(i, np.empty((len(fold), len(examples.texts)), np.float32))
-            rows[fold == number] = _logits(
-                score, fitted.similarities(examples.images[fold == number])
-            )
-        if progress is not None:
-            progress("folds", done + 1, len(used))
-    for i, (name, settings) in enumerate(kinds):
-        yield name, settings, logits[i][held_out]
-
-
-def _logits(score: Score, similarities: Floats) -> Floats:
-    return np.asarray(similarities * np.float32(score.scale), dtype=np.float32)
-
-
-def _tried(name: str, settings: Settings, logits: Floats, label_ids: LabelIds) -> dict[str, Any]:
-    right = int((logits.argmax(1) == label_ids).sum())
-    loss = best_factor(logits, label_ids)[1]
-    return {"method": name, "settings": settings, "right": right, "loss": round(loss, 4)}
+def _gained(before: Trial, trials: list[Trial], gain_p: float) -> tuple[str, Trial]:
+    """Which trial is taken, or zero-shot, and the word for why."""
+    best, prior = best_of(trials), prior_of(trials)
+    if gain_p <= LEVEL and best.loss < before.loss and best.right > before.right:
+        return "gain", best
+    poor = before.right < ENOUGH * len(before.label_ids)
+    if poor and prior.loss < before.loss and prior.right > before.right:
+        return "prior", prior
+    return "no gain", before

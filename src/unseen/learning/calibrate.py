@@ -22,7 +22,7 @@ from unseen.datasets.annotation import Annotation, match
 from unseen.datasets.read_summary import ReadSummary
 from unseen.datasets.readers import read_annotations
 from unseen.errors import LabelError, UnseenWarning
-from unseen.index.encoding import StageProgress, encode_annotations
+from unseen.index.encoding import StageProgress, content_digests, encode_annotations
 from unseen.labels.compiled import CompiledLabels
 from unseen.learning.calibration_fits import (
     PRIORS,
@@ -40,6 +40,7 @@ from unseen.prediction.calibration import (
     words_sha256,
 )
 from unseen.prediction.predict import foreground_logits
+from unseen.prediction.seen import example_digests
 from unseen.sources.expand import expand
 from unseen.types import Floats, LabelsLike, TemplateLike
 
@@ -148,10 +149,15 @@ def calibrate(
         batch_size=batch_size,
         progress=progress,
     )
+    digests = content_digests(classifier.encoder, annotations, encoded.index)
+    taught = example_digests(classifier.model, classifier.adapter)
+    usable = [row for row in encoded.readable if digests[row] not in taught]
+    seen = len(encoded.readable) - len(usable)
     summary = ReadSummary(
         len(annotations),
         {annotations[row].path: error for row, error in encoded.errors.items()},
         index=encoded.index,
+        seen=seen,
     )
     if prior is None:
         summary = replace(
@@ -161,19 +167,26 @@ def calibrate(
             multi_label=multi_label,
         )
     (on_read or ReadSummary.warn)(summary)
-    readable = encoded.readable
-    embeddings = encoded.embeddings[readable]
+    if seen and len(usable) < FEWEST:
+        raise LabelError(
+            f"{len(usable)} pictures are new to the model and its adapter, which learnt from the "
+            f"other {seen} and are surer of those than of others: give at least {FEWEST} new ones."
+        )
+    embeddings = encoded.embeddings[usable]
     if prior is not None:
-        return fit_prior(embeddings, compiled, prior)
-    return fit_calibration(
-        embeddings,
-        matched.y_true(rows[readable].tolist(), True),
-        compiled,
-        multi_label=multi_label,
-        precision=precision,
-        coverage=coverage,
-        method=method,
-    )
+        calibration = fit_prior(embeddings, compiled, prior)
+    else:
+        calibration = fit_calibration(
+            embeddings,
+            matched.y_true(rows[usable].tolist(), True),
+            compiled,
+            multi_label=multi_label,
+            precision=precision,
+            coverage=coverage,
+            method=method,
+        )
+    examples = {digests[row] for row in usable} - {None}
+    return replace(calibration, example_digests=tuple(sorted(map(str, examples))))
 
 
 def fit_calibration(

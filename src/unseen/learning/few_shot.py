@@ -3,7 +3,8 @@
 Each adds something to the row t of a label's text, from its examples x:
 
 - prototypes: w · (p - mean of all p), p the mean of the label's examples (Snell et al. 2017,
-  arXiv:1703.05175), beside the text.
+  arXiv:1703.05175), beside the text. Not of length 1: the product with p is then the mean of the
+  cosines to the examples, and a label does not win by having fewer or more of them.
 - cache: Tip-Adapter, training-free (Zhang et al. 2022, arXiv:2207.09519; `Cache` has the formula).
   There the sum is over a label's examples, here the mean, so that a label with more of them does
   not win by that; with as many of each, alpha is so many times the paper's.
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,11 @@ Settings = dict[str, float]
 
 STEPS = 100  # of the probe
 SMALL = 1e-4  # of a step, against the first, that ends it
+# Multiplications up to which OpenBLAS works in one thread (4 · 65,536: its interface/gemm.c). The
+# many small products of a probe are cut into such blocks: threads that wait for one another make
+# them several times slower on a busy processor. Above the second number threads are worth it.
+ONE_THREAD, MANY_THREADS = 1 << 18, 1 << 25
+ALMOST_NOTHING = 1e-7  # keeps a matrix of products positive, where pictures are the same
 
 
 @dataclass(frozen=True)
@@ -54,9 +61,40 @@ class Examples:
         """(k,): the examples of each label."""
         return np.bincount(self.label_ids, minlength=len(self.texts))
 
+    @cached_property
+    def weight(self) -> Floats:
+        """(n, 1): of each in a mean in which each label counts alike."""
+        weight = (1 / (len(self.texts) * self.count))[self.label_ids][:, None]
+        return weight.astype(np.float32)
+
+    @cached_property
+    def curvature(self) -> float:
+        """At most this much has the weighted loss of logistic regression."""
+        return _largest_square(self.images * np.sqrt(self.weight)) / 2
+
+    @cached_property
+    def zero_shot_scale(self) -> float:
+        """The scale of the model, or a smaller one where zero-shot is too sure of the examples."""
+        logits = np.asarray(self.scale * product(self.images, self.texts.T), dtype=np.float32)
+        return self.scale * min(1.0, best_factor(logits, self.label_ids)[0])
+
     def of(self, chosen: NDArray[np.bool_]) -> Examples:
         """The examples that a mask (n,) chooses, with all texts."""
         return replace(self, images=self.images[chosen], label_ids=self.label_ids[chosen])
+
+    def in_their_span(self) -> Examples:
+        """The same in as many dimensions as there are examples, where these are fewer.
+
+        Products of examples with one another and with texts stay what they are. By Cholesky's
+        factor of the examples' products; an SVD would do, and wait for threads of BLAS.
+        """
+        n, d = self.images.shape
+        if n >= d:
+            return self
+        x = self.images.astype(np.float64)
+        factor = np.linalg.cholesky(x @ x.T + ALMOST_NOTHING * np.eye(n))
+        texts = np.linalg.solve(factor, x @ self.texts.T).T
+        return replace(self, images=factor.astype(np.float32), texts=texts.astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -68,9 +106,11 @@ class Fitted:
 
     def similarities(self, images: Floats) -> Floats:
         """(n, d) → (n, k), on the scale of the model's cosines."""
-        similar = images @ self.rows.T
+        similar = product(images, self.rows.T)
         if self.cache is not None:
-            similar = similar + self.cache.logits(images @ self.cache.support.T, len(self.rows))
+            similar = similar + self.cache.logits(
+                product(images, self.cache.support.T), len(self.rows)
+            )
         return np.asarray(similar, dtype=np.float32)
 
 
@@ -81,7 +121,7 @@ def prototypes(examples: Examples, *, w: float) -> Fitted:
     """The text's row, and the mean of the examples against that of all labels."""
     means = np.zeros_like(examples.texts)
     np.add.at(means, examples.label_ids, examples.images)
-    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    means /= examples.count[:, None].astype(np.float32)
     return Fitted(examples.texts + np.float32(w) * (means - means.mean(0)))
 
 
@@ -97,36 +137,59 @@ def probe(
 ) -> Fitted:
     """Logistic regression towards the texts. `penalty`: λ / scale². Each label counts alike.
 
-    By Nesterov's method for a strongly convex function (Introductory Lectures, 2.2.1). Rows move
-    only in the space of the examples, which is small: there the work is done. `start`: rows to
-    begin with.
+    By Nesterov's method for a strongly convex function (Introductory Lectures, 2.2.1). `start`:
+    rows to begin with.
     """
     k = len(examples.texts)
-    weight = (1 / (k * examples.count))[examples.label_ids][:, None].astype(np.float32)
     target = np.eye(k, dtype=np.float32)[examples.label_ids]
-    u, s, axes = np.linalg.svd(examples.images, full_matrices=False)
-    x = np.asarray(u * s, dtype=np.float32)  # the examples in the space that they span
-    scale = np.float32(examples.scale * min(1.0, _zero_shot_factor(examples)))
-    zero_shot = scale * (examples.images @ examples.texts.T)
+    x = examples.images
+    back = np.ascontiguousarray(x.T)
+    scale = np.float32(examples.zero_shot_scale)
+    zero_shot = scale * product(x, examples.texts.T)
     # The loss in v = scale · (rows - texts) has this curvature at most, the penalty this.
-    curvature = float(np.linalg.norm(x * np.sqrt(weight), 2) ** 2) / 2
-    step, momentum = _pace(curvature + penalty, penalty)
+    step, momentum = _pace(examples.curvature + penalty, penalty)
     moved: NDArray[Any] = np.zeros((x.shape[1], k), dtype=np.float32)
     if start is not None:
-        moved = np.asarray(scale * (axes @ (start - examples.texts).T), dtype=np.float32)
+        moved = np.asarray(scale * (start - examples.texts).T, dtype=np.float32)
     ahead = moved
     first = 0.0
     for _ in range(steps):
-        slope = (
-            x.T @ (weight * (softmax(zero_shot + x @ ahead) - target)) + np.float32(penalty) * ahead
-        )
+        error = examples.weight * (softmax(zero_shot + product(x, ahead)) - target)
+        slope = product(back, error) + np.float32(penalty) * ahead
         new = ahead - step * slope
         ahead, moved = new + momentum * (new - moved), new
         size = float(np.abs(slope).max())
         first = first or size
         if size <= SMALL * first:
             break
-    return Fitted(examples.texts + (moved.T @ axes) / scale)
+    return Fitted(examples.texts + moved.T / scale)
+
+
+def product(a: Floats, b: Floats) -> Floats:
+    """a @ b of float32, in blocks for which BLAS starts no threads."""
+    (rows, inner), columns = a.shape, b.shape[1]
+    block = max(1, ONE_THREAD // max(inner * columns, 1))
+    if rows <= block or rows * inner * columns > MANY_THREADS:
+        return np.asarray(a @ b, dtype=np.float32)
+    out: Floats = np.empty((rows, columns), dtype=np.float32)
+    for i in range(0, rows, block):
+        np.matmul(a[i : i + block], b, out=out[i : i + block])
+    return out
+
+
+def _largest_square(x: NDArray[Any]) -> float:
+    """An upper estimate of the largest singular value, squared, by the power method.
+
+    Pictures lie in a cone, so that it is near from the start; the rest is a margin.
+    """
+    v = x.sum(0)
+    square = 0.0
+    for _ in range(20):
+        # einsum, as BLAS would start threads for products with one vector, too.
+        along = np.einsum("nd,d->n", x, v / max(float(np.linalg.norm(v)), 1e-30))
+        v = np.einsum("nd,n->d", x, along)
+        square = float(np.linalg.norm(v))
+    return 1.1 * square
 
 
 def _pace(largest: float, smallest: float) -> tuple[np.float32, np.float32]:
@@ -134,10 +197,7 @@ def _pace(largest: float, smallest: float) -> tuple[np.float32, np.float32]:
     return np.float32(1 / largest), np.float32((1 - root) / (1 + root))
 
 
-def _zero_shot_factor(examples: Examples) -> float:
-    logits = examples.scale * (examples.images @ examples.texts.T)
-    return best_factor(np.asarray(logits, dtype=np.float32), examples.label_ids)[0]
-
+PRIOR: tuple[str, Settings] = ("prototypes", {"w": 1 / 3})  # what is taken where nothing speaks
 
 METHODS: dict[str, tuple[Callable[..., Fitted], tuple[Settings, ...]]] = {
     "prototypes": (prototypes, tuple({"w": w} for w in (0.1, 1 / 3, 1.0, 3.0, 10.0))),

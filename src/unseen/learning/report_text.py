@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from unseen.prediction.adapter import Adapter
+from unseen.prediction.adapter import ZERO_SHOT, Adapter
 from unseen.prediction.calibration import Calibration
+
+# Why a method was chosen, or zero-shot kept: `reason` of the facts of an adapter.
+REASONS = {
+    "gain": "it loses less and is right more often, by more than chance: p = {gain_p:.3f}",
+    "prior": "the cautious choice, not proved: the best gains by chance with p = {gain_p:.2f}",
+    "no gain": "no method is better by more than chance: p = {gain_p:.2f}",
+    "chance": "by chance labels fit these pictures as well: p = {labels_p:.2f}",
+    "believed": "one picture a label, nothing to hold out; {right}",
+    "enough": "one picture a label, nothing to hold out; {right}",
+    "few": "one picture of two or three labels says too little; {right}",
+}
 
 
 def adapted(adapter: Adapter, output: Path, size: int) -> Iterator[str]:
@@ -18,22 +30,26 @@ def adapted(adapter: Adapter, output: Path, size: int) -> Iterator[str]:
     low, high = facts["shots"]
     shots = f"{low}" if low == high else f"{low} to {high}"
     yield f"{facts['pictures']} pictures of {len(adapter.labels)} labels, {shots} of each"
-    held_out = facts["held_out"]
+    if facts.get("not_drawn"):
+        part = f"{facts['not_drawn']} of {facts['pictures'] + facts['not_drawn']} pictures"
+        yield f"{part} are not used: --shots {facts['shots_limit']}"
+    held_out = facts["held_out"] if len(facts["tried"]) > 1 else 0
     if held_out:
         yield f"{'':12} {'settings':24} {'held out':>12} {'loss':>6}"
     for trial in facts["tried"] if held_out else ():
         settings = ", ".join(f"{key} {value:.3g}" for key, value in trial["settings"].items())
         part = f"{trial['right']} of {held_out}"
         yield f"{trial['method']:12} {settings:24} {part:>12} {trial['loss']:6.3f}"
-    keep = adapter.method == "zero-shot"
-    if held_out:
-        why = "no method was right more often by more than noise" if keep else "the least loss"
-    else:
-        right = f"zero-shot is right for {facts['tried'][0]['right']} of them"
-        why = f"one picture a label, nothing to hold out; {right}"
+    keep = adapter.method == ZERO_SHOT
     what = "keep zero-shot: the adapter changes nothing" if keep else f"chosen: {adapter.method}"
-    yield f"{what} ({why})"
+    yield f"{what} ({_why(facts)})"
     yield f"{output}: {size / 1000:.1f} kB"
+
+
+def _why(facts: dict[str, Any]) -> str:
+    """The reason for the method, in words."""
+    right = f"zero-shot is right for {facts['tried'][0]['right']} of them"
+    return REASONS[facts["reason"]].format(right=right, **facts)
 
 
 def calibrated(calibration: Calibration) -> str:

@@ -127,6 +127,11 @@ class CompiledNetwork:
         return "fp32"
 
     @property
+    def identity(self) -> str:
+        """What is computed, by what, and where: of two that differ, so may the numbers."""
+        return f"{self._key(self.precision)}-{self._runtime}"
+
+    @property
     def _fast(self) -> str | None:
         """What auto tries here."""
         if self.target.runtime == "torch":

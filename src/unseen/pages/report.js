@@ -36,6 +36,7 @@ const about = (one) => {
   const parts = [one.model];
   if (one.template) parts.push(one.template);
   if (one.labels_from) parts.push(lastPart(one.labels_from));
+  if (one.seen_in_training) parts.push(`${counted(one.seen_in_training, "picture")} seen in training`);
   return parts.join(" · ");
 };
 
@@ -89,6 +90,12 @@ const showLeftOut = () => {
   for (const one of out.unreadable.slice(0, 10)) say(`Could not be read: ${one.path}: ${one.error}`);
   if (out.unreadable.length > 10) say(`… and ${counted(out.unreadable.length - 10, "other picture")}.`);
   if (out.unlabelled) say(`${counted(out.unlabelled, "picture")} without a label.`);
+  if (out.seen_in_training) say(`${counted(out.seen_in_training, "picture")} that a candidate learnt from.`);
+  for (const one of report.candidates) {
+    const of = one.held_out;
+    const who = several ? `${one.letter}: when` : "When";
+    if (of) say(`${who} the adapter was made it was right on ${of.right} of ${of.pictures} pictures held out, zero-shot on ${of.zero_shot}.`);
+  }
   const unnamed = Object.entries(out.unnamed || {});
   if (unnamed.length) {
     say("Classes that no label stands for: " + unnamed.map(([name, many]) => `${name} (${many})`).join(", "));

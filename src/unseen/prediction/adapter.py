@@ -56,7 +56,9 @@ class Adapter:
     cache : Cache, optional
         Example pictures that add to the scores.
     facts : dict
-        What `unseen adapt` measured, plain data for JSON.
+        What `unseen adapt` measured, plain data for JSON. ``example_digests`` are the pictures that
+        it learnt from, as `datasets.content.content_digest` has them, sorted; files of 0.1.0 do not
+        have it.
 
     Examples
     --------
@@ -102,6 +104,19 @@ class Adapter:
         if self.cache is not None:
             digest.update(json.dumps([*self.cache.facts().values()]).encode())
         return digest.hexdigest()[:16]
+
+    @property
+    def held_out(self) -> dict[str, int] | None:
+        """How good it was when it was made, on pictures that each answer was learnt without.
+
+        Of how many `pictures` it was `right`, and zero-shot (`zero_shot`); None where none could be
+        held out.
+        """
+        right = {row["method"]: row["right"] for row in self.facts.get("tried", ())}
+        pictures = self.facts.get("held_out", 0)
+        if not pictures or not {self.method, ZERO_SHOT} <= right.keys():
+            return None
+        return {"pictures": pictures, "right": right[self.method], "zero_shot": right[ZERO_SHOT]}
 
     def check(self, model: Model) -> None:
         """Raise unless it was made for exactly this model.

@@ -65,6 +65,9 @@ class Calibration:
         What the thresholds are for: ``f1``, or ``precision 0.9``.
     likely : ConformalPredictor, optional
         Gives the sets of likely labels.
+    example_digests : tuple of str
+        The pictures that it was learnt from, as `datasets.content.content_digest` has them, sorted;
+        empty where that is not known, as in files of 0.1.0.
 
     Examples
     --------
@@ -84,6 +87,7 @@ class Calibration:
     thresholds: dict[str, float] | None = None
     threshold_goal: str | None = None
     likely: ConformalPredictor | None = None
+    example_digests: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         parts = [f"{len(self.labels)} labels", f"{self.pictures} pictures"]
@@ -255,6 +259,7 @@ class Calibration:
                 if key in facts:
                     facts[name] = facts.pop(key)
             facts["labels"] = tuple(facts["labels"])
+            facts["example_digests"] = tuple(map(str, facts.get("example_digests", ())))
             if facts.get("likely") is not None:
                 facts["likely"] = ConformalPredictor(**facts["likely"])
             calibration = cls(**facts)

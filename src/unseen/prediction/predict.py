@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -9,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unseen.encoder import Encoded
-from unseen.errors import LabelError
+from unseen.errors import LabelError, LabelWarning
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction import score
 from unseen.prediction.calibration import Calibration, prediction_sets, uncalibrated_probabilities
 from unseen.prediction.decision import Decision
-from unseen.prediction.open_set import ReferenceSet, evidence
+from unseen.prediction.open_set import evidence, name_no_thing
 from unseen.prediction.prediction import Prediction, Scored
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def predict(
     if decision.calibration is not None and decision.calibration.likely is not None:
         p = uncalibrated_probabilities(score.logits(cosines, labels.score), labels)
         sets = [*prediction_sets(p, names, decision.calibration.likely)]
-    ood_scores = _evidence(embeddings, labels, decision.reference_set)
+    ood_scores = _evidence(embeddings, labels, decision)
     return [
         _prediction(source, names, row[above][: decision.top_k], p, c, prediction_set, ood_score)
         for source, row, above, p, c, prediction_set, ood_score in zip(
@@ -235,9 +236,45 @@ def foreground_logits(embeddings: Floats, cosines: Floats, labels: CompiledLabel
     return score.multi_label_logits(cosines[:, ~background], neutral, labels.score)
 
 
+def undecided(labels: CompiledLabels, decision: Decision) -> str | None:
+    """Why the evidence of these labels is not measured, where it was asked for: for a warning.
+
+    Parameters
+    ----------
+    labels : CompiledLabels
+        Compiled labels.
+    decision : Decision
+        How scores become an answer.
+
+    Returns
+    -------
+    str or None
+        None where it is measured, or was not asked for.
+    """
+    if decision.reference_set is None or labels.adapted is not None:
+        return None
+    if not name_no_thing(labels.matrix[~labels.background_mask], decision.reference_set):
+        return None
+    names = [label.name for label in labels.labels if not label.background]
+    some = ", ".join(map(repr, names[:3])) + (", …" if len(names) > 3 else "")
+    return (
+        f"unknown auto decides nothing here: {labels.model} takes {some} for words that any "
+        "picture may be called, so no picture is unknown; give background labels instead."
+    )
+
+
+def warn_undecided(labels: CompiledLabels, decision: Decision) -> None:
+    """A warning with what `undecided` says: once for many pictures."""
+    message = undecided(labels, decision)
+    if message is not None:
+        warnings.warn(message, LabelWarning, stacklevel=3)
+
+
 def _evidence(
-    embeddings: Floats, labels: CompiledLabels, reference_set: ReferenceSet | None
+    embeddings: Floats, labels: CompiledLabels, decision: Decision
 ) -> Sequence[float | None]:
+    """None where it was not asked for, or says nothing of these labels: see `undecided`."""
+    reference_set = decision.reference_set
     if reference_set is None:
         return [None] * len(embeddings)
     if labels.adapted is not None:
@@ -247,6 +284,8 @@ def _evidence(
             "background labels."
         )
     texts = labels.matrix[~labels.background_mask]
+    if name_no_thing(texts, reference_set):
+        return [None] * len(embeddings)
     return [float(e) for e in evidence(embeddings, texts, reference_set)]
 
 

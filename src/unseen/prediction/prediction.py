@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 from unseen.labels.label_set import UNKNOWN
 
 # A picture with less evidence than this is unknown when `unknown="auto"` asks: one number for every
-# model, chosen on the shapes of the tests and checked on photographs (docs/unknown.md).
-LEAST_EVIDENCE = 2.3
+# model and breadth of labels, chosen on some pictures and checked on others (docs/unknown.md).
+LEAST_EVIDENCE = 1.2
 
 DRAWN_LABELS = 5  # of a ranking, in a notebook
 DRAWN_COLUMNS = ("", "source", "label", "score")

@@ -1,7 +1,8 @@
-"""The manifest beside an output: what made it.
+"""The manifest of an output: what made it.
 
-Beside NAME of `classify` lies NAME.run.json, written when a run begins and completed when it ends.
-Other outputs have one too, written with them.
+Beside NAME of `classify` lies NAME.run.json, which `--resume` and `diff` read, written when a run
+begins and completed when it ends; `embed` writes one, too. That of another output is written with
+it, into the hidden folder .manifests beside it: nobody needs it but who asks what made a file.
 """
 
 from __future__ import annotations
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
     from unseen.models.model import Model
 
 FORMAT = "unseen-run-2"
+HIDDEN = ".manifests"
 VERSIONS = ("unseen", "onnxruntime", "numpy", "pillow", "tokenizers")
 
 
-def manifest_path(output: Path) -> Path:
+def manifest_path(output: Path, *, hidden: bool = False) -> Path:
     """Where the manifest of an output lies."""
-    return output.with_name(output.name + ".run.json")
+    folder = output.parent / HIDDEN if hidden else output.parent
+    return folder / f"{output.name}.run.json"
 
 
 def manifest(
@@ -65,21 +68,31 @@ def row_manifest(row: ModelRow, options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def write_manifest(output: Path, facts: dict[str, Any]) -> None:
-    """Beside an output. OSError."""
+def write_manifest(output: Path, facts: dict[str, Any], *, hidden: bool = False) -> None:
+    """Of an output. OSError."""
     content = json.dumps(facts, ensure_ascii=False, indent=1)
-    write_atomically(manifest_path(output), content.encode("utf-8", "backslashreplace"))
+    path = manifest_path(output, hidden=hidden)
+    if hidden:
+        path.parent.mkdir(exist_ok=True)
+        manifest_path(output).unlink(missing_ok=True)  # of the file before, by 0.1.0
+    write_atomically(path, content.encode("utf-8", "backslashreplace"))
 
 
 def write_ended(
-    output: Path, facts: dict[str, Any], pictures: int, errors: int, *, complete: bool = True
+    output: Path,
+    facts: dict[str, Any],
+    pictures: int,
+    errors: int,
+    *,
+    complete: bool = True,
+    hidden: bool = True,
 ) -> None:
     """The manifest of an output that is written when it is all there. SourceError."""
     ended = {"pictures": pictures, "errors": errors, "complete": complete, "ended": now()}
     try:
-        write_manifest(output, {**facts, **ended})
+        write_manifest(output, {**facts, **ended}, hidden=hidden)
     except OSError as error:
-        path = manifest_path(output)
+        path = manifest_path(output, hidden=hidden)
         raise SourceError(f"{path}: it cannot be written: {error.strerror or error}.") from None
 
 

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from filelock import FileLock
+
 from unseen.errors import SourceError
 from unseen.prediction.prediction import Prediction
 from unseen.results.manifest import manifest_path, now, write_manifest
@@ -25,6 +27,7 @@ from unseen.results.records import READERS, Csv, Format, JsonLines, csv_name, js
 from unseen.results.summary import Progress, RunSummary, no_progress
 from unseen.sources.item import Source
 from unseen.system.cache import write_atomically
+from unseen.system.locks import give_back, hold
 from unseen.system.regular_file import read_text
 
 # What must be the same to resume a run: the key of the manifest, and what the user calls it.
@@ -40,6 +43,33 @@ def check_output(path: Path, *, overwrite: bool) -> None:
             pass
     except OSError as error:
         raise unwritable(path, error) from None
+    give_back(only_writer(path))
+
+
+def only_writer(path: Path) -> FileLock:
+    """The lock of an output, for `give_back`. SourceError when another run writes it, or none may.
+
+    It ends with its process, however that ends.
+    """
+    try:
+        lock = hold(path.with_name(f".{path.name}.lock"))
+    except OSError as error:
+        raise unwritable(path, error) from None
+    if lock is None:
+        raise SourceError(
+            f"{path}: another run is writing it; wait until it has ended, or give another file."
+        )
+    return lock
+
+
+@contextmanager
+def writing_alone(path: Path) -> Iterator[None]:
+    """The block alone writes `path`. SourceError when another run does."""
+    lock = only_writer(path)
+    try:
+        yield
+    finally:
+        give_back(lock)
 
 
 def check_resumable(path: Path, kind: str, *, resume: bool, overwrite: bool) -> None:
@@ -48,6 +78,8 @@ def check_resumable(path: Path, kind: str, *, resume: bool, overwrite: bool) -> 
         raise SourceError("give one of --resume and --overwrite.")
     if resume and kind == "json":
         raise SourceError("--resume needs a file: -o out.jsonl, -o out.csv or --csv out.csv.")
+    if path.parent.is_dir():
+        give_back(only_writer(path))
     if path.exists() and not path.is_file():
         raise SourceError(f"{path}: this is not a file; choose another name for the output.")
     if path.exists() and not overwrite and not resume:
@@ -100,6 +132,7 @@ class ResultFile:
     ) -> None:
         self.path, self.kind = path, kind or kind_of(path)
         check_resumable(path, self.kind, resume=resume, overwrite=overwrite)
+        self._lock = only_writer(path)
         self.manifest = manifest
         self.done: Counter[str] = Counter()  # rows of earlier runs, by `key`, that are not met yet
         self._records: list[dict[str, Any]] = []
@@ -108,8 +141,11 @@ class ResultFile:
         if self.kind != "json":
             try:
                 self._begin(resume)
-            except OSError as error:
-                raise unwritable(path, error) from None
+            except BaseException as error:
+                give_back(self._lock)
+                if isinstance(error, OSError):
+                    raise unwritable(path, error) from None
+                raise
         self.earlier = self.done.total()
 
     def key(self, source: str) -> str:
@@ -139,10 +175,16 @@ class ResultFile:
         """Give the file back; its manifest still says that the run did not end."""
         if self._file is not None:
             self._file.close()
+        give_back(self._lock)
 
     def finish(self, summary: RunSummary, facts: Mapping[str, Any]) -> None:
         """Close the file and complete its manifest. SourceError."""
-        self.close()
+        try:
+            self._complete(summary, facts)
+        finally:
+            self.close()
+
+    def _complete(self, summary: RunSummary, facts: Mapping[str, Any]) -> None:
         try:
             if self.kind == "json":
                 text = json_array(self._records)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from unseen.errors import MissingExtraError, SourceError
 from unseen.results.manifest import manifest, write_ended
-from unseen.results.result_file import check_output
+from unseen.results.result_file import check_output, writing_alone
 from unseen.results.summary import Progress, RunSummary, no_progress
 from unseen.sources.expand import left_out
 from unseen.system.cache import replacing, write_atomically
@@ -112,7 +112,7 @@ def embed(
     started = time.perf_counter()
     interrupt = None
     progress(summary)
-    with writing_vectors(path, model.dimension, facts) as file:
+    with writing_alone(path), writing_vectors(path, model.dimension, facts) as file:
         try:
             for encoded in stream:
                 error = None if encoded.error is None else str(encoded.error)
@@ -125,7 +125,9 @@ def embed(
     summary.seconds = time.perf_counter() - started
     summary.complete = interrupt is None
     made["summary"] = summary.to_dict()
-    write_ended(path, made, summary.pictures, summary.errors, complete=summary.complete)
+    write_ended(
+        path, made, summary.pictures, summary.errors, complete=summary.complete, hidden=False
+    )
     if interrupt is not None:
         raise interrupt
     return summary

@@ -19,15 +19,15 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import platformdirs
-from filelock import FileLock
 
 from unseen.errors import StoreError, UnseenWarning
 from unseen.system.digest import file_chunks, sha256
+from unseen.system.locks import locked
 
 MANIFEST = "manifest.json"  # written last: a folder without one was never finished
 STALE_SECONDS = 24 * 3600  # older leftovers of killed processes are swept away
@@ -164,8 +164,8 @@ def discard(folder: Path) -> None:
             _remove(folder)
 
 
-def _lock(folder: Path) -> FileLock:
-    return FileLock(folder.with_name(f".{folder.name}.lock"))
+def _lock(folder: Path) -> AbstractContextManager[None]:
+    return locked(folder.with_name(f".{folder.name}.lock"), str(folder))
 
 
 def _temporary_folder(folder: Path) -> Path:

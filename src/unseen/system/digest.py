@@ -18,7 +18,7 @@ def file_chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def sha256(chunks: Iterable[bytes]) -> bytes:
+def sha256(chunks: Iterable[bytes | memoryview]) -> bytes:
     """The 32 bytes of the SHA-256 of all chunks together."""
     digest = hashlib.sha256()
     for chunk in chunks:

@@ -10,10 +10,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from unseen.errors import UnseenWarning
 from unseen.system.cache import home
+from unseen.system.locks import locked
+from unseen.system.sqlite import is_temporary
 from unseen.types import Floats
 
 SQL_VARIABLES = 900  # prompts in one query: SQLite before 3.32 takes 999
@@ -55,8 +56,31 @@ class VectorCache:
     @contextmanager
     def lock(self, model: str) -> Iterator[None]:
         """Held while new prompts of `model` are encoded: another process waits and finds them."""
-        with FileLock(home() / f".prompts-{model}.lock"):
+        with locked(home() / f".prompts-{model}.lock", f"the prompts in {self._path}"):
             yield
+
+    def count(self) -> int:
+        """How many prompts are cached."""
+        if not self._path.exists():
+            return 0
+        with self._recreated_if_damaged() as connect, closing(connect()) as db:
+            return int(db.execute("SELECT count(*) FROM vectors").fetchone()[0])
+        return 0
+
+    def bytes(self) -> int:
+        """Of the file."""
+        return sum(file.stat().st_size for file in self._files if file.exists())
+
+    def delete(self) -> None:
+        """Delete the file."""
+        with locked(home() / ".prompts.lock", str(self._path)):
+            for file in self._files:
+                file.unlink(missing_ok=True)
+
+    @property
+    def _files(self) -> list[Path]:
+        """The log first: never a new file beside an old log."""
+        return [Path(f"{self._path}{suffix}") for suffix in ("-wal", "-shm", "")]
 
     @property
     def _path(self) -> Path:
@@ -77,7 +101,7 @@ class VectorCache:
         try:
             yield self._connect
         except sqlite3.DatabaseError as error:
-            if _is_temporary(error):
+            if is_temporary(error):
                 action = "continuing without it"
             else:
                 action = "it is damaged, and is made again"
@@ -85,11 +109,11 @@ class VectorCache:
             warnings.warn(f"{self._path}: {error}; {action}.", UnseenWarning, stacklevel=4)
 
     def _discard(self) -> None:
-        with FileLock(home() / ".prompts.lock"):
+        with locked(home() / ".prompts.lock", str(self._path)):
             if self._healthy():
                 return  # another process has made it again by now
-            for suffix in ("-wal", "-shm", ""):  # never a new file beside an old log
-                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+            for file in self._files:
+                file.unlink(missing_ok=True)
 
     def _healthy(self) -> bool:
         try:
@@ -98,14 +122,7 @@ class VectorCache:
                 answer: tuple[str] = db.execute("PRAGMA quick_check").fetchone()
                 return answer == ("ok",)
         except sqlite3.DatabaseError as error:
-            return _is_temporary(error)
-
-
-def _is_temporary(error: sqlite3.DatabaseError) -> bool:
-    """Whether the error is around the file, not in it: it will pass."""
-    return isinstance(error, sqlite3.OperationalError) and any(
-        word in str(error) for word in ("locked", "full", "readonly", "unable to open", "I/O")
-    )
+            return is_temporary(error)
 
 
 def _is_utf8(prompt: str) -> bool:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import Any, TypeVar
 
 from unseen.errors import StoreError
+
+T = TypeVar("T")
 
 PAGE_BYTES = 16384  # rows are a little over a kilobyte: smaller pages would be a sixth air
 BUSY_SECONDS = 60.0
@@ -24,31 +31,40 @@ def connect(
     """
     try:
         try:
-            return _connect(str(path), migrations, what)
+            database = _connect(str(path), migrations, what)
         except sqlite3.OperationalError:
-            if not (readable and _is_frozen(path)):
+            if not (readable and path.is_file() and not os.access(path.parent, os.W_OK)):
                 raise
-            return _connect(f"{path.absolute().as_uri()}?immutable=1", migrations, what)
+            database = _connect_to_read(path, migrations, what)
     except sqlite3.OperationalError as error:  # locked, read-only, a full disk
         raise StoreError(f"{path}: this {what} cannot be opened ({error}).") from None
     except sqlite3.DatabaseError as error:
         raise StoreError(f"{path}: not a valid {what}, or it is damaged ({error}).") from None
+    database.name = f"{path}: this {what}"
+    return database
 
 
-def _is_frozen(path: Path) -> bool:
-    """Whether nothing can change the file: SQLite then needs no shared memory beside it.
+def _connect_to_read(path: Path, migrations: Sequence[str], what: str) -> _Connection:
+    """One where nothing can be written: SQLite then needs no shared memory beside it.
 
-    A log of another process that is not empty holds rows that the file does not have yet.
+    A log that is not empty, of a process that was killed, holds rows that the file does not have
+    yet: a copy of both is read.
     """
     log = path.with_name(f"{path.name}-wal")
-    has_log = log.exists() and log.stat().st_size > 0
-    return path.is_file() and not has_log and not os.access(path.parent, os.W_OK)
+    if not log.exists() or log.stat().st_size == 0:
+        return _connect(f"{path.absolute().as_uri()}?immutable=1", migrations, what)
+    folder = tempfile.mkdtemp(prefix="unseen-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for file in (path, log):
+        shutil.copyfile(file, Path(folder, file.name))
+    return _connect(str(Path(folder, path.name)), migrations, what)
 
 
-def _connect(location: str, migrations: Sequence[str], what: str) -> sqlite3.Connection:
+def _connect(location: str, migrations: Sequence[str], what: str) -> _Connection:
     # Transactions are written out (BEGIN IMMEDIATE), so the module shall begin none of its own.
     database = sqlite3.connect(
         location,
+        factory=_Connection,
         timeout=BUSY_SECONDS,
         isolation_level=None,
         check_same_thread=False,
@@ -92,5 +108,66 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
         yield
         database.execute("COMMIT")
     except BaseException:
-        database.execute("ROLLBACK")
+        if database.in_transaction:  # on a full disk SQLite has ended it already
+            database.execute("ROLLBACK")
         raise
+
+
+def is_temporary(error: sqlite3.DatabaseError) -> bool:
+    """Whether the error is around the file, not in it: it will pass."""
+    return isinstance(error, sqlite3.OperationalError) and any(
+        word in str(error) for word in ("locked", "full", "readonly", "unable to open", "I/O")
+    )
+
+
+class DiskFullError(StoreError):
+    """There is no room for what should be written."""
+
+
+class _Connection(sqlite3.Connection):
+    """Its errors are StoreErrors with the name of the file, once it is open."""
+
+    name: str | None = None  # the file, and what it is
+
+    def cursor(self, *_: Any) -> Any:
+        return super().cursor(_Cursor)
+
+    def execute(self, *arguments: Any) -> Any:
+        return self.cursor().execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> Any:
+        return self.cursor().executemany(*arguments)
+
+
+def _named(method: Callable[..., T]) -> Callable[..., T]:
+    """A method of a cursor, whose errors are StoreErrors."""
+
+    @wraps(method)
+    def call(self: sqlite3.Cursor, *arguments: Any) -> T:
+        try:
+            return method(self, *arguments)
+        except sqlite3.DatabaseError as error:
+            name = getattr(self.connection, "name", None)
+            if name is None or not _is_of_the_file(error):
+                raise
+            if "full" in str(error):
+                raise DiskFullError(f"{name} cannot be written: {error}.") from error
+            if isinstance(error, sqlite3.OperationalError):
+                raise StoreError(f"{name} cannot be written or read: {error}.") from error
+            raise StoreError(f"{name} is damaged: {error}.") from error
+
+    return call
+
+
+def _is_of_the_file(error: sqlite3.DatabaseError) -> bool:
+    """And not a mistake of ours, such as a constraint that does not hold."""
+    return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
+
+
+class _Cursor(sqlite3.Cursor):
+    execute = _named(sqlite3.Cursor.execute)
+    executemany = _named(sqlite3.Cursor.executemany)
+    fetchone = _named(sqlite3.Cursor.fetchone)
+    fetchmany = _named(sqlite3.Cursor.fetchmany)
+    fetchall = _named(sqlite3.Cursor.fetchall)
+    __next__ = _named(sqlite3.Cursor.__next__)

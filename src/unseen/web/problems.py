@@ -21,7 +21,9 @@ from unseen.errors import (
     StoreError,
     UnseenError,
 )
+from unseen.system.sqlite import DiskFullError
 
+OVERLOADED = "overloaded"  # the code of a request that is refused because of others
 PROBLEM_TYPE = "application/problem+json"
 
 # The status for each error of the library.
@@ -29,6 +31,7 @@ STATUSES: dict[type[UnseenError], int] = {
     ImageError: 400,
     SourceError: 400,
     LabelError: 422,
+    DiskFullError: 507,
     StoreError: 409,
 }
 
@@ -66,7 +69,7 @@ def overloaded(wait: float) -> Problem:
     return Problem(
         503,
         f"the server is busy: new work would wait about {wait:.1f} s; try again later.",
-        code="overloaded",
+        code=OVERLOADED,
         retry_after=wait,
     )
 

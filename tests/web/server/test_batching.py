@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from unseen.web.problems import Problem
-from unseen.web.server.core.batching import MIN_QUEUED, DynamicBatcher
 from unseen.web.server.core.metrics import Metrics
+from unseen.web.server.core.queues.batching import MIN_QUEUED, DynamicBatcher
 
 LONG = 20.0  # seconds that nothing here should take
 

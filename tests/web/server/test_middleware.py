@@ -80,7 +80,7 @@ def test_every_key_opens_and_none_other(
 
 
 def test_what_needs_no_key(inside: httpx.Client) -> None:
-    for path in ("/healthz", "/readyz", "/metrics", "/info", "/openapi.json"):
+    for path in ("/healthz", "/readyz", "/metrics", "/info", "/openapi.json", "/", "/docs"):
         assert inside.get(path).status_code == 200, path
     assert inside.get("/info").json()["keys"] is True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import socket
 import sys
@@ -19,6 +20,7 @@ import pytest
 import hostile
 from asking import KEY
 from serving import Served, commanded
+from unseen.system.cpu import usable
 from unseen.web.server.apis.schemas import PNG
 from unseen.web.server.http import keys
 
@@ -82,6 +84,11 @@ class Watch:
         self.taken = status(self.served, "VmHWM") - self._before
 
 
+def crowding() -> float:
+    """How many want a core of this machine at present: each takes so much longer."""
+    return max(1.0, os.getloadavg()[0] / usable())
+
+
 def attack(
     served: Served,
     path: str,
@@ -94,7 +101,7 @@ def attack(
     with Watch(served) as watch, served.client(headers=headers) as client:
         answer = client.post(path, content=body)
     assert watch.taken < 200 * MB, f"{watch.taken / MB:.0f} MB"
-    assert watch.slowest < 1.5, f"{watch.slowest:.1f} s"
+    assert watch.slowest < 1.5 * crowding(), f"{watch.slowest:.1f} s"
     return answer
 
 
@@ -311,7 +318,7 @@ def test_endless_heads_and_trailers_cost_no_memory(attacked: Served) -> None:
                     while time.monotonic() < end:
                         sock.sendall(block if start is not HEAD + b"x: " else b"a" * 2**20)
                 assert time.monotonic() < end
-    assert watch.taken < 50 * MB and watch.slowest < 1
+    assert watch.taken < 50 * MB and watch.slowest < 1 * crowding()
 
 
 def test_two_hosts_are_refused(attacked: Served) -> None:

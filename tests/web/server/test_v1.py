@@ -23,6 +23,7 @@ from serving import Served, serving
 from unseen.load_options import LoadOptions
 from unseen.web.server.core.settings import ServerLimits, Settings
 
+WORDS = Path(unseen.__file__).parent / "data" / "concepts.txt"
 LABELS = ["red circle", "blue square", "green star"]
 CLOSE = 1e-6
 
@@ -104,6 +105,19 @@ def test_classify_says_what_the_library_says(
         assert theirs["cosine"] == pytest.approx(ours.cosine, abs=CLOSE)
 
 
+def resembling(
+    classifier: unseen.Classifier, content: bytes, labels: list[str]
+) -> list[dict[str, Any]]:
+    """The three words of the shipped list with the largest cosines, written apart."""
+    words = [line for line in WORDS.read_text("utf-8").splitlines() if line and line[0] != "#"]
+    words = [word for word in words if word.lower() not in labels]
+    prompts = [classifier.model.template.format(word) for word in words]
+    picture = classifier.encoder.encode_images([content])[0]
+    cosines = classifier.encoder.encode_texts(prompts) @ picture
+    best = sorted(range(len(words)), key=lambda i: -cosines[i])[:3]
+    return [{"label": words[i], "cosine": pytest.approx(cosines[i], abs=1e-4)} for i in best]
+
+
 @pytest.mark.parametrize("form", [False, True])
 def test_unknown_auto_gives_the_evidence_and_says_what_the_library_says(
     client: httpx.Client, classifier: unseen.Classifier, form: bool
@@ -129,6 +143,8 @@ def test_unknown_auto_gives_the_evidence_and_says_what_the_library_says(
             assert said["evidence"] == pytest.approx(own.evidence, abs=1e-3)
             assert (said["label"], said["unknown"]) == (own.label, own.unknown)
         assert said["unknown"] and said["label"] is None
+        for said, content in zip(answer.json()["predictions"], contents, strict=True):
+            assert said["resembles"] == resembling(classifier, content, labels)
     wrong = client.post("/v1/classify", json={**body, "unknown": "other"}) if not form else None
     if wrong is not None:
         assert "unknown" in problem(wrong, 422)["detail"]
@@ -324,6 +340,9 @@ def test_pictures_of_the_index_are_listed_and_shown(with_index: Served, album: P
         shown = client.get(f"/v1/pictures/{page['pictures'][0]['id']}/thumbnail")
         assert shown.headers["content-type"] == "image/jpeg"
         assert max(Image.open(io.BytesIO(shown.content)).size) <= 256
+        large = client.get(f"/v1/pictures/{page['pictures'][0]['id']}/thumbnail?large=1")
+        with Image.open(album / page["pictures"][0]["path"]) as original:
+            assert Image.open(io.BytesIO(large.content)).size == original.size  # not enlarged
         problem(client.get("/v1/pictures/999999/thumbnail"), 404)
         problem(client.post("/v1/similar", json={"id": 999999}), 404)
         nothing = {"texts": ["a"], "without": ["a"]}
@@ -506,6 +525,37 @@ def files() -> Iterator[int]:
         yield one.server_port
         one.shutdown()
         runner.join()
+
+
+def test_a_preview_is_a_jpeg_and_nothing_else_comes_through(
+    shapes_clip: Path, tmp_path: Path, files: int, client: httpx.Client
+) -> None:
+    wide = io.BytesIO()
+    Image.new("RGB", (3000, 1500), "red").save(wide, "PNG")
+    shown = client.post("/v1/preview", json={"image": b64(wide.getvalue())})
+    assert shown.headers["content-type"] == "image/jpeg"
+    with Image.open(io.BytesIO(shown.content)) as image:
+        assert image.format == "JPEG" and image.size == (1024, 512)
+        red, green, blue = image.convert("RGB").getpixel((500, 250))
+        assert red > 250 and green < 5 and blue < 5
+    embedding = client.post("/v1/embed", json={"images": [b64(png("red circle"))]}).json()
+    vector = np.array(embedding["images"][0]["embedding"], dtype="<f4").tobytes()
+    problem(client.post("/v1/preview", json={"image": {"embedding": b64(vector)}}), 422)
+    problem(client.post("/v1/preview", json={"image": b64(b"no picture at all" * 4)}), 400)
+    url = f"http://127.0.0.1:{files}/a.png"
+    assert "--urls" in problem(client.post("/v1/preview", json={"image": url}), 400)["detail"]
+    assert _Files.asked == []
+    settings = Settings(
+        LoadOptions(str(shapes_clip)),
+        label_store=tmp_path / "s.sqlite",
+        url_hosts=frozenset({f"127.0.0.1:{files}"}),
+    )
+    with serving(settings) as served, served.client() as other:
+        answer = other.post("/v1/preview", json={"image": url})
+        assert answer.status_code == 200 and answer.content[:3] == b"\xff\xd8\xff"
+        _Files.content = b"<script>alert(1)</script> a secret of the network"
+        refused = problem(other.post("/v1/preview", json={"image": url}), 400)
+        assert "secret" not in refused["detail"]
 
 
 def test_urls_are_fetched_from_hosts_that_are_allowed_alone(

@@ -11,7 +11,7 @@ import typer
 
 from unseen.cli import options, progress
 from unseen.cli.output import named
-from unseen.errors import SourceError, UnseenError
+from unseen.errors import LabelError, SourceError, UnseenError
 from unseen.results.result_file import check_output, writing
 
 
@@ -49,6 +49,9 @@ def distil(
         ),
     ] = True,
     seed: Annotated[int, typer.Option(min=0, help="Of what is held out.")] = 0,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Also where a label has too few pictures.")
+    ] = False,
     batch_size: options.BatchSize = None,
     overrides: Mapping[str, Any] = options.NO_OVERRIDES,
     overwrite: options.Overwrite = False,
@@ -59,14 +62,14 @@ def distil(
 
     Make a small classifier of a labelled folder: one ONNX file, which unseen takes as a model, and
     birds.card.md, which says how good it is. It learns from what was reviewed and what the model
-    was sure of: unseen help distil.
+    was sure of, and needs three pictures of each label: unseen help distil.
     """
     if output.suffix != ".onnx":
         raise SourceError(f"{output}: a classifier is an .onnx file.")
     from unseen.annotation.labelling import Labelling  # noqa: PLC0415 - it loads what computes
     from unseen.annotation.training_set import teacher_of, training_set_of  # noqa: PLC0415
     from unseen.learning.distil import classifier as small  # noqa: PLC0415
-    from unseen.learning.distil.model_card import Teacher, summary_lines  # noqa: PLC0415
+    from unseen.learning.distil.model_card import Teacher, better_buy, summary_lines  # noqa: PLC0415
     from unseen.learning.distil.training import Teaching  # noqa: PLC0415
 
     for path in (output, small.card_path(output)):
@@ -75,6 +78,15 @@ def distil(
         with progress.pictures(quiet) as show:
             training_set = training_set_of(labelling, unsure=unsure, progress=show)
         manifest = labelling.manifest
+    try:
+        training_set.require_enough()
+    except LabelError as error:
+        if not anyway:
+            raise LabelError(
+                f"{error} Review more (unseen label review {folder}), leave such labels out, or "
+                "make it --anyway."
+            ) from None
+        progress.say(f"warning: {error}")
     teacher = Teacher.of(manifest["model"], manifest["revision"], manifest["fingerprint"])
     if overrides.get("commercial"):
         teacher.require_commercial()
@@ -103,6 +115,9 @@ def distil(
         typer.echo(json.dumps(distilled.card, ensure_ascii=False, indent=1))
     else:
         typer.echo("\n".join(summary_lines(distilled.card, output)))
+        advice = better_buy(distilled.card, folder)
+        if advice is not None:
+            progress.say(advice)
     if distilled.failed:
         total = len(training_set.pictures)
         progress.say(f"{len(distilled.failed)} of {total} pictures could not be read.")

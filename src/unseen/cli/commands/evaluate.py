@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,7 @@ import typer
 import unseen
 from unseen.cli import labelled, options, progress
 from unseen.cli.output import Lines
-from unseen.errors import LabelError, ModelError
+from unseen.errors import LabelError, ModelError, UnseenError
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import write_ended
 from unseen.results.result_file import check_output
@@ -125,13 +124,17 @@ def evaluate(
     gates = parse_gates(at_least or (), at_most or (), known_metrics(kind, top_k))
     if html is not None:
         check_output(html, overwrite=True)
-    # One after another: a model is loaded when the one before it has answered.
-    classifiers = (unseen.load(replace(load_options, model=name)) for name in models)
+    # One after another: a model is loaded when the one before it has answered. Whether all are
+    # there is looked at before.
+    each = [replace(load_options, model=name) for name in models]
+    for one in each[1:]:
+        unseen.load(one)
+    failures: list[UnseenError] = []
     summary = labelled.Summary(quiet)
     with progress.stages(quiet) as show:
         if retrieval:
             report = evaluate_retrieval(
-                classifiers,
+                map(unseen.load, each),
                 truth,
                 top_k=top_k,
                 use_index=not no_index,
@@ -153,22 +156,29 @@ def evaluate(
                 use_index=not no_index,
                 batch_size=batch_size,
             )
-            report = compare(classifiers, truth, comparison, progress=show, on_read=summary.show)
-    left_out = progress.say_left_out(str(truth), quiet)
-    _show(report.check(gates), left_out, html, as_json, quiet)
+            report = compare(
+                each,
+                truth,
+                comparison,
+                progress=show,
+                on_read=summary.show,
+                on_error=failures.append,
+            )
+    for error in failures:
+        progress.say(f"error: {error}")
+    progress.say_left_out(str(truth), quiet)
+    _show(report.check(gates), html, as_json, quiet)
+    if failures:
+        raise typer.Exit(2)
 
 
 def _show(
     report: EvaluationReport,
-    left_out: Mapping[str, int],
     html: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Ends with 1 when a bound was missed or a picture could not be read.
-
-    `left_out`: files that are no pictures.
-    """
+    """Ends with 1 when a bound was missed or a picture could not be read."""
     unreadable = len(report.left_out["unreadable"])
     if report.rough:
         progress.say(f"warning: with {report.pictures} pictures every interval is rough.")
@@ -176,9 +186,7 @@ def _show(
         report.to_html(html)
         runs = [candidate["run"] for candidate in report.candidates]
         write_ended(html, {"runs": runs}, report.pictures + unreadable, unreadable)
-    document = report.to_dict()
-    document["left_out"] = {**document["left_out"], "files": left_out}
-    text = json.dumps(document, ensure_ascii=False, indent=1) if as_json else str(report)
+    text = json.dumps(report.to_dict(), ensure_ascii=False, indent=1) if as_json else str(report)
     Lines().write(text + "\n")
     if html is not None and not quiet:
         progress.say(f"{html}: the report.")

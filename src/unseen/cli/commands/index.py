@@ -14,8 +14,9 @@ import typer
 import unseen
 from unseen.cli import options, progress
 from unseen.cli.command_group import defaulting
+from unseen.cli.interruption import interruption
 from unseen.errors import StoreError
-from unseen.index.location import find
+from unseen.index.location import find, named_root
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import versions, write_ended
 from unseen.results.result_file import check_output
@@ -65,6 +66,7 @@ def update(
                     report = index.update(encoder, only or (), batch_size=batch_size, progress=show)
             except KeyboardInterrupt:
                 progress.say("stopped: what was looked at is kept; run it again to go on.")
+                interruption.explained = True
                 raise typer.Exit(130) from None
             if as_json:
                 typer.echo(json.dumps(asdict(report)))
@@ -75,6 +77,7 @@ def update(
             try:
                 time.sleep(WATCH_SECONDS)
             except KeyboardInterrupt:
+                interruption.explained = True  # it had nothing left to do
                 raise typer.Exit(130) from None
 
 
@@ -136,7 +139,7 @@ def export(
 def open_index(folder: Path | None) -> unseen.Index:
     """The index of a folder or of the nearest above it. Raises StoreError."""
     start = folder or Path()
-    root = find(start)
+    root = find(start) or (named_root() if folder is None else None)
     if root is None:
         where = start if folder else "this folder"
         raise StoreError(f"{where}: no index in it or above it; make one: unseen index FOLDER.")

@@ -22,6 +22,12 @@ def review(
             "--open/--no-browser", help="Open a browser.", show_default="where there is a screen"
         ),
     ] = None,
+    retrain: Annotated[
+        bool,
+        typer.Option(
+            "--retrain/--no-retrain", help="Make the proposals anew with what was decided."
+        ),
+    ] = True,
     quiet: options.Quiet = False,
 ) -> None:
     """unseen label review photos/
@@ -33,7 +39,7 @@ def review(
     from unseen.web.review.process import ReviewServer, has_screen  # noqa: PLC0415
     from unseen.web.review.session import ReviewSession  # noqa: PLC0415 - an extra
 
-    session = ReviewSession(folder, name)
+    session = ReviewSession(folder, name, retrain=retrain)
     try:
         before = session.status()["reviewed"]
         server = ReviewServer(session, port)

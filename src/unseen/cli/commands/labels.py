@@ -54,7 +54,7 @@ def compile_labels(
     how = {"precision": load_options.precision}
     with writing(output):
         compiled.save(output)
-        write_manifest(output, manifest(classifier.model, compiled, how))
+        write_manifest(output, manifest(classifier.model, compiled, how), hidden=True)
     if not quiet:
         prompts = sum(len(own) for own in compiled.prompts)
         name = load_options.model

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import unseen
-from unseen.annotation.organize import Filing, take_back
+from unseen.annotation.organize import Filing, check_into, take_back
 from unseen.cli import options, progress
 from unseen.cli.commands.index import as_indexed
 from unseen.cli.label_options import compile_labels, load_calibration
@@ -63,6 +63,8 @@ def organize(
         )
     if reader_of(str(folder)) is not None:
         raise SourceError(f"{folder}: organize takes a folder of files; unpack this one first.")
+    if not dry_run:
+        check_into(into)
     from unseen.index.stored import embeddings_of  # noqa: PLC0415 - it loads what computes
 
     options.check_labels(label_options.labels, load_options)
@@ -73,7 +75,7 @@ def organize(
     with progress.pictures(quiet) as report:
         encoded = embeddings_of(folder, classifier.encoder, batch_size=batch_size, progress=report)
     how = "move" if move else "link" if link else "copy"
-    with progress.counting(count(str(folder)), quiet) as counter:
+    with progress.counting(count(str(folder)), quiet) as counter, counter.interruptible():
         organized = unseen.organize(
             classifier,
             folder,
@@ -88,8 +90,12 @@ def organize(
             batch_size=batch_size,
             progress=counter.show,
         )
-    show(organized, as_json=as_json, print0=print0, quiet=quiet)
-    progress.end(organized.summary, "", closing=not quiet)
+    summary = counter.finished()
+    if summary.complete:
+        show(organized, as_json=as_json, print0=print0, quiet=quiet)
+    started = summary.path is not None and summary.path.exists()
+    undoing = f"; undo what was done: unseen organize --undo {summary.path}" if started else ""
+    progress.end(summary, f"{summary.pictures} pictures looked at{undoing}", closing=not quiet)
 
 
 def show(filing: Filing, *, as_json: bool, print0: bool, quiet: bool) -> None:
@@ -98,8 +104,7 @@ def show(filing: Filing, *, as_json: bool, print0: bool, quiet: bool) -> None:
         typer.echo(json.dumps(filing.to_dict(), indent=1))
     elif print0:
         write_paths0(path for step in filing.steps for path in (step.source, step.target))
-    elif filing.undo is not None:
-        if not quiet:
-            progress.say(str(filing))
-    else:
+    elif filing.steps and filing.undo is None:
         write_paths(f"{shown(step.source)} -> {shown(step.target)}" for step in filing.steps)
+    elif not quiet:
+        progress.say(str(filing))

@@ -15,6 +15,7 @@ from unseen import web
 from unseen.cli import options, progress
 from unseen.cli.commands.index import as_indexed
 from unseen.errors import SourceError
+from unseen.images.limits import DEFAULT_LIMITS
 from unseen.labels.label_set import LabelSet
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.sources.address_policy import PublicHosts
@@ -76,6 +77,24 @@ def serve(
             show_default="2 or 16, as is faster",
         ),
     ] = None,
+    queue_seconds: Annotated[
+        float, typer.Option(min=0.0, help="Refuse work (503) that would wait longer than this, but")
+    ] = 1.2,
+    queue_pictures: Annotated[
+        int, typer.Option(min=1, help="let so many pictures wait, up to half a minute.")
+    ] = 48,
+    label_versions: Annotated[
+        int, typer.Option(min=1, help="Versions that are kept of each label set.")
+    ] = 10,
+    json_bytes: Annotated[
+        int, typer.Option(min=1024, help="Of a JSON body, at most.", show_default="16 MB")
+    ] = 16 * 1024 * 1024,
+    head_bytes: Annotated[
+        int, typer.Option(min=1024, help="Of a request's headers, at most.", show_default="64 kB")
+    ] = 64 * 1024,
+    max_side: Annotated[
+        int, typer.Option(min=1, help="Pixels of a picture's width, and of its height, at most.")
+    ] = DEFAULT_LIMITS.max_side,
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     given: frozenset[str] = frozenset(),
     quiet: options.Quiet = False,
@@ -88,7 +107,7 @@ def serve(
     web.check_libraries("unseen serve", web.SERVER_LIBRARIES)
     from unseen.web.security import address, is_loopback  # noqa: PLC0415
     from unseen.web.server import process  # noqa: PLC0415
-    from unseen.web.server.core.settings import Settings  # noqa: PLC0415
+    from unseen.web.server.core.settings import ServerLimits, Settings  # noqa: PLC0415
     from unseen.web.server.http import keys as key_files  # noqa: PLC0415 - an extra
 
     hashes = (key_files.digest(os.environ[KEY]),) if os.environ.get(KEY) else ()
@@ -116,15 +135,28 @@ def serve(
         hosts=tuple(allow_host or ()),
         workers=workers,
         batch_size=batch_size,
+        limits=ServerLimits(
+            queue_seconds=queue_seconds,
+            queue_pictures=queue_pictures,
+            label_versions=label_versions,
+            json_bytes=json_bytes,
+            head_bytes=head_bytes,
+            side=max_side,
+        ),
     )
     # Here, and not where it is served: what is wrong with it is said before an address is taken,
     # and several workers download nothing twice.
     classifier = unseen.load(settings.model_options())
     if not quiet:
-        progress.say(f"unseen serves {model} at {address(host, port)}  (Ctrl-C ends it)")
         if not (keys or hashes) and not is_loopback(host):
-            progress.say("warning: everybody who reaches this address may use it; see --keys.")
-    sys.exit(process.serve(settings, classifier))
+            progress.say("warning: everybody who reaches this server may use it; see --keys.")
+        progress.say(f"unseen loads {model}; requests that come meanwhile wait for it.")
+
+    def ready(port: int) -> None:
+        if not quiet:
+            progress.say(f"unseen serves {model} at {address(host, port)}  (Ctrl-C ends it)")
+
+    sys.exit(process.serve(settings, classifier, ready))
 
 
 keys = typer.Typer(no_args_is_help=True)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from unseen.errors import MissingExtraError
 from unseen.index.vectors.matrix import Matrix
 from unseen.system.cache import replacing, write_atomically
+from unseen.system.locks import locked
 from unseen.types import Floats
 
 # How widely the graph is searched; benchmarks/index_scale.py --approximate prints the recall.
@@ -41,7 +41,7 @@ def nearest(
 def _graph(matrix: Matrix, folder: Path, model: int) -> Any:
     kind = _usearch()
     path, note = folder / f"vectors-{model}.graph", folder / f"vectors-{model}.graph.note"
-    with FileLock(folder / f"vectors-{model}.graph.lock"):
+    with locked(folder / f"vectors-{model}.graph.lock", str(path)):
         facts = {"count": len(matrix), "last": int(matrix.ids[-1]), "first": int(matrix.ids[0])}
         before = _read(note)
         if before == facts and path.is_file():

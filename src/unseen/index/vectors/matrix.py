@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from unseen.system.cache import write_atomically
+from unseen.system.locks import locked
 
 ROWS = 4096  # read from the database at once
 HALF, ID = np.dtype("<f2"), np.dtype("<i8")
@@ -55,7 +55,7 @@ def matrix(database: sqlite3.Connection, folder: Path, model: int) -> Matrix:
         state = _current(stem, target)
         fits = state is not None and state.last == target.last
         return _map(stem, state) if state and fits else _in_memory(database, model, target)
-    with FileLock(stem.with_suffix(".lock")):
+    with locked(stem.with_suffix(".lock"), f"{stem}.*"):
         target = _target(database, model)
         state = _current(stem, target)
         if state is None:

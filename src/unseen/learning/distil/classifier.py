@@ -26,9 +26,11 @@ from unseen.learning.distil.training_set import TrainingPicture, TrainingSet
 from unseen.models.families import distilled
 from unseen.models.families.distilled import Student
 from unseen.models.model import SMALL_BATCH
+from unseen.prediction.seen import EXAMPLES
 from unseen.results.manifest import now, versions
 from unseen.runtimes import onnx_file
 from unseen.system.cache import write_atomically
+from unseen.system.digest import file_chunks, sha256
 from unseen.types import Floats
 
 if TYPE_CHECKING:
@@ -203,7 +205,7 @@ def distil(
     failed = [(pictures[row].source, e) for row, e in enumerate(errors) if e is not None]
     pictures = [pictures[row] for row in readable]
     taught = _taught_label_ids(pictures, names)
-    data = _training_data(pictures, rows[readable], taught, options.teaching)
+    data = training_data(pictures, rows[readable], taught, options.teaching)
     trial_progress = None if progress is None else partial(progress, "folds")
     choice = training.choose(data, options.head, seed=options.seed)
     trial = training.tried(data, options.head, seed=options.seed, progress=trial_progress)
@@ -218,15 +220,22 @@ def distil(
         "head": _head(choice, options.teaching),
         "seed": options.seed,
         "versions": versions(),
-        "figures": cards.figures(data, trial, np.array([p.audited for p in pictures])),
+        "figures": cards.figures(
+            data,
+            trial,
+            np.array([p.audited for p in pictures]),
+            np.array([p.seen for p in pictures]),
+        ),
         "labels": cards.counts(own_names, data),
         "untaught": [name for label_id, name in enumerate(names) if label_id not in taught],
         "pictures": {
             "reviewed": int(data.reviewed.sum()),
             "proposed": int((~data.reviewed).sum()),
             "left_out": {**training_set.left_out, "could not be read": len(failed)},
+            "learnt": training_set.learnt,
         },
         "latency": None,
+        EXAMPLES: [digest for p in pictures if (digest := _digest(p)) is not None],
     }
     small = Student(
         own_names,
@@ -247,6 +256,18 @@ def distil(
         facts["latency"] = _latency(content, small, measure, sources, options.threads)
         content = distilled.to_bytes(replace(small, card=facts), parameters)
     return Distilled(content, facts | {"bytes": len(content)}, failed)
+
+
+def _digest(picture: TrainingPicture) -> str | None:
+    """What the picture is known by later; None of one in memory that is no file."""
+    if picture.digest is not None:
+        return picture.digest
+    source = picture.source
+    if isinstance(source, bytes):
+        return sha256([source]).hex()[:32]
+    if not isinstance(source, (str, Path)) or not Path(source).is_file():
+        return None
+    return sha256(file_chunks(Path(source))).hex()[:32]
 
 
 def _features(
@@ -293,7 +314,7 @@ def _taught_label_ids(pictures: Sequence[TrainingPicture], names: Sequence[str])
     return sorted(label_ids)
 
 
-def _training_data(
+def training_data(
     pictures: Sequence[TrainingPicture], rows: Floats, taught: list[int], teaching: Teaching
 ) -> TrainingData:
     """The pictures as arrays, of the labels that are taught alone."""

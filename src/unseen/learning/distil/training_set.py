@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from unseen.classifier import Classifier
 from unseen.datasets.annotation import classes, match
-from unseen.datasets.read_summary import ReadSummary
+from unseen.datasets.read_summary import ReadSummary, listed
 from unseen.datasets.readers import read_annotations
 from unseen.datasets.splits import NEAR, near_duplicates
+from unseen.errors import LabelError
 from unseen.index.encoding import StageProgress, encode_annotations
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import label_probabilities
@@ -18,6 +19,9 @@ from unseen.types import Floats
 
 if TYPE_CHECKING:
     from unseen.datasets.readers import Labelled
+
+FEWEST = 3  # pictures of a label, if one was reviewed: docs/distil.md has what came of fewer
+FEWEST_PROPOSED = 10  # where none was
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,10 @@ class TrainingPicture:
         Near-duplicates have the same, and are held out together; None is a group of its own.
     audited : bool
         Whether it was drawn at random for review, from those that the teacher was sure of.
+    seen : bool
+        Whether the teacher had learnt from it: then it says nothing of how good the teacher is.
+    digest : str, optional
+        The first 16 bytes of the SHA-256 of its file, in hex; by default it is computed.
     """
 
     source: Any
@@ -43,6 +51,8 @@ class TrainingPicture:
     label_id: int | None = None
     group: int | None = None
     audited: bool = False
+    seen: bool = False
+    digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,15 +69,53 @@ class TrainingSet:
         Labels among them that mean none of the others.
     left_out : mapping of str to int
         How many pictures are not in the set, by the reason.
+    learnt : int
+        So many of the labels that people gave had been learnt from by what gave the probabilities.
     """
 
     pictures: Sequence[TrainingPicture]
     names: tuple[str, ...]
     background: tuple[str, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
+    learnt: int = 0
 
     def __repr__(self) -> str:
         return f"TrainingSet({len(self.pictures)} pictures, {len(self.names)} labels)"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The pictures of each label: as a person gave it, else as the teacher has it."""
+        counts = dict.fromkeys(self.names, 0)
+        for picture in self.pictures:
+            if picture.label_id is not None:
+                counts[self.names[picture.label_id]] += 1
+            elif picture.probabilities is not None:
+                counts[self.names[int(picture.probabilities.argmax())]] += 1
+        return counts
+
+    def require_enough(self) -> None:
+        """Raise unless each label has enough pictures to learn from.
+
+        Raises
+        ------
+        LabelError
+            A label has fewer than `FEWEST`, or, where a person gave it to no picture, fewer than
+            `FEWEST_PROPOSED`: docs/distil.md has what came of such sets.
+        """
+        reviewed = {p.label_id for p in self.pictures if p.label_id is not None}
+        few = {
+            name: count
+            for label_id, (name, count) in enumerate(self.counts.items())
+            if count < (FEWEST if label_id in reviewed else FEWEST_PROPOSED)
+        }
+        if few:
+            shown = listed(f"{name} ({count or 'none'})" for name, count in few.items())
+            raise LabelError(
+                f"{len(few)} of {len(self.names)} labels have too few pictures to learn from: "
+                f"{shown}. It takes {FEWEST}, or {FEWEST_PROPOSED} where nobody reviewed one of "
+                "them: with fewer a classifier is likely to be wrong far more often than its "
+                "teacher, and a label without any is lost."
+            )
 
     @classmethod
     def read(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import re
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,8 @@ from unseen.web.problems import Problem, problem_response
 from unseen.web.review.images import SIZES, ReviewImages
 from unseen.web.review.middleware import ReviewMiddleware
 from unseen.web.review.session import ReviewSession, Verdict
+
+logger = logging.getLogger(__name__)
 
 ID = re.compile(r"[0-9a-f]{32}")
 MAX_ITEMS = 100  # pictures, or decisions, in one request
@@ -71,7 +74,7 @@ def create_app(session: ReviewSession, token: str) -> Starlette:
     ]
     handlers: Any = {
         Problem: lambda request, error: problem_response(error),
-        UnseenError: lambda request, error: problem_response(Problem.of(error)),
+        UnseenError: _refused,
         HTTPException: lambda request, error: problem_response(_problem_of(error)),
     }
     return Starlette(
@@ -80,6 +83,14 @@ def create_app(session: ReviewSession, token: str) -> Starlette:
         exception_handlers=handlers,
         lifespan=life,
     )
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, UnseenError)
+    problem = Problem.of(error)
+    if problem.status >= 500:
+        logger.error("%s", error)
+    return problem_response(problem)
 
 
 async def _next(review: ReviewService, request: Request) -> Response:

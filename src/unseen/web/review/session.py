@@ -8,10 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unseen.annotation.labelling import NAME, Labelling
+from unseen.annotation.labelling import Labelling
 from unseen.annotation.pictures import Picture
+from unseen.annotation.retrain import Retraining
+from unseen.datasets.labelling_file import NAME
 from unseen.errors import UnseenError
 from unseen.web.problems import Problem, rfc9457
+from unseen.web.review.retrainer import Retrainer
 
 KEYS = 9  # labels that have a key of their own
 UNDOS = 10_000  # decisions that can be undone
@@ -23,16 +26,22 @@ Verdict = tuple[str, str | None] | None
 class ReviewSession:
     """One labelling under review. For one thread."""
 
-    def __init__(self, folder: Path, name: str = NAME) -> None:
-        """StoreError where there is no such labelling."""
+    def __init__(self, folder: Path, name: str = NAME, *, retrain: bool = True) -> None:
+        """`retrain`: make proposals anew as answers come. StoreError where there is no such
+        labelling."""
         self.labelling = Labelling.open(folder, name)
         self._folder = folder
         self._name = name
         self._open: dict[str, dict[str, dict[str, float]]] = {}  # pile → label → id → score
         self._decided_ids: list[str] = []  # the pictures of the decisions of this run, in order
+        self._retrained = self.labelling.retrained
+        self.retrainer = Retrainer(self.labelling) if retrain else None
+        self.status()
 
     def close(self) -> None:
-        """Closes the file."""
+        """Ends the retraining, and closes the file."""
+        if self.retrainer is not None:
+            self.retrainer.close()
         self.labelling.close()
 
     # what is there
@@ -75,6 +84,9 @@ class ReviewSession:
     def status(self) -> dict[str, Any]:
         """How many pictures are reviewed, how often the model was right, and the next commands."""
         status = self.labelling.status()
+        if self.retrainer is not None:
+            self.retrainer.look(status.verdicts["label"] + status.verdicts["none"])
+        facts = self.labelling.retrained
         total = sum(status.piles.values())
         readable = total - status.piles["error"]
         path = str(self.labelling.path).encode("utf-8", "surrogateescape")
@@ -85,6 +97,7 @@ class ReviewSession:
             "total": total,
             "left": max(0, readable - status.reviewed),
             **asdict(status),
+            "retrained": _retrained(facts),
             "commands": self.commands(),
         }
 
@@ -95,6 +108,7 @@ class ReviewSession:
         rest = f", {status['left']} are left" if status["left"] else ""
         return [
             f"{now} of {status['total']} pictures are reviewed, {now - before} now{rest}.",
+            *([f"{status['retrained']['text']}."] if status["retrained"] else []),
             f"next: {status['commands'][0]}",
         ]
 
@@ -161,6 +175,10 @@ class ReviewSession:
     # the piles of open pictures, updated as they change
 
     def _pile(self, pile: str) -> dict[str, dict[str, float]]:
+        retrained = self.labelling.retrained
+        if retrained != self._retrained:  # other pictures are in the piles now
+            self._open.clear()
+            self._retrained = retrained
         if pile not in self._open:
             self._open[pile] = {}
             for picture in self.labelling.pictures(pile=pile):
@@ -180,6 +198,14 @@ class ReviewSession:
             open_scores[picture.id] = picture.score or 0.0
         else:
             open_scores.pop(picture.id, None)
+
+
+def _retrained(facts: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What was learnt from the answers, as the page gets it."""
+    if facts is None:
+        return None
+    retraining = Retraining(**facts)
+    return {**facts, "helps": retraining.helps, "text": str(retraining)}
 
 
 def verdict_of(picture: Picture) -> Verdict:

@@ -16,6 +16,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import Scope
 
 from unseen import __version__
@@ -33,6 +34,7 @@ from unseen.web.server.core.settings import Settings
 from unseen.web.server.http import health, keys, page_files, request_parsing
 from unseen.web.server.http.api import log_fields
 from unseen.web.server.http.middleware import RouteRules, ServerMiddleware
+from unseen.web.server.http.refusals import RefusalPace
 
 logger = logging.getLogger(LOGGER)
 
@@ -100,10 +102,13 @@ def _add_middleware(app: FastAPI, service: Service, known_keys: keys.Keys) -> No
             runs_network=_runs_network,
             key_in_body=lambda path: any(api.key_in_body and api.has(path) for api in APIS),
             public=_is_public,
+            wrong_method=lambda scope: _wrong_method(app, scope),
         ),
         hosts=allowed_hosts(settings.host, settings.hosts),
         origins=frozenset(settings.cors),
+        until_ready=service.until_ready,
         admit=service.admit,
+        pace=RefusalPace(lambda: service.images.seconds),
     )
     if settings.cors:
         app.add_middleware(
@@ -163,11 +168,12 @@ async def _warm_up(app: FastAPI, settings: Settings, failed: Callable[[], None] 
             app.state.index_service = await loop.run_in_executor(
                 None, IndexService, settings.index, *arguments
             )
-        service.ready = True
+        service.become(ready=True)
         await label_watcher.reload(service, settings.labels)
     except Exception as error:
         expected = isinstance(error, UnseenError)
         logger.error("not started", exc_info=not expected, extra={"fields": {"error": str(error)}})
+        service.become(ready=False)
         if failed is not None:
             failed()
         return
@@ -189,8 +195,14 @@ def _is_public(method: str, path: str) -> bool:
     if method == "OPTIONS":
         return True
     return method in ("GET", "HEAD") and (
-        path in PUBLIC or path in ("/", "/favicon.ico") or path.startswith("/page/")
+        path in PUBLIC or path in ("/", "/docs", "/favicon.ico") or path.startswith("/page/")
     )
+
+
+def _wrong_method(app: FastAPI, scope: Scope) -> bool:
+    """Whether the path of a request is that of a route, and its method is of none."""
+    matches = {route.matches(scope)[0] for route in app.routes}
+    return Match.PARTIAL in matches and Match.FULL not in matches
 
 
 def _route_of(scope: Scope) -> str:
@@ -217,7 +229,7 @@ def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(UnseenError)
     async def library_error(request: Request, error: UnseenError) -> Response:
         problem = Problem.of(error)
-        if problem.status == 500:
+        if problem.status >= 500:
             logger.error("error", exc_info=error)
         return respond(request, problem)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import logging.config
 import multiprocessing
 import os
 import shutil
@@ -14,9 +13,10 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -25,8 +25,9 @@ from starlette.types import ASGIApp
 from unseen.errors import SourceError
 from unseen.system import cache
 from unseen.system.cpu import usable
-from unseen.web.server.connections import Connection
+from unseen.web.server.connections import PROBE_CONNECTIONS, Connection, Waiting
 from unseen.web.server.core import logs
+from unseen.web.server.core.memory import return_large_blocks
 from unseen.web.server.core.settings import SHARED_METRICS, Settings
 
 if TYPE_CHECKING:
@@ -36,11 +37,18 @@ logger = logging.getLogger(logs.LOGGER)
 
 CHECK_SECONDS = 0.2  # between two checks of the workers
 RESTART_SECONDS = 1.0  # before a worker that ended is started again
-BACKLOG = 2048
+BACKLOG = 2048  # connections that may wait to be accepted
+ACCEPTED_AT_ONCE = 64  # of these: a flood of them is no pause for the others
+OPEN_FILES = 65_536  # that a process may have, where the system lets it
+OTHER_FILES = 128  # that are no connections of clients
 COULD_NOT_START = 3
 
 
-def serve(settings: Settings, classifier: Classifier | None = None) -> int:
+def serve(
+    settings: Settings,
+    classifier: Classifier | None = None,
+    ready: Callable[[int], None] = lambda port: None,
+) -> int:
     """Serves until SIGTERM or Ctrl-C.
 
     Parameters
@@ -50,6 +58,8 @@ def serve(settings: Settings, classifier: Classifier | None = None) -> int:
     classifier : Classifier, optional
         The classifier of these settings, where it is loaded already. Several workers are processes
         of their own, and each loads its own.
+    ready : callable, optional
+        Called with the port, once, when the model is loaded and requests are answered.
 
     Returns
     -------
@@ -63,9 +73,10 @@ def serve(settings: Settings, classifier: Classifier | None = None) -> int:
     """
     listener = listen(settings)
     with listener:
+        port = listener.getsockname()[1]
         if settings.workers == 1:
-            return _run_worker(settings, listener, classifier)
-        return _supervise(settings, listener)
+            return _run_worker(settings, listener, lambda: ready(port), classifier=classifier)
+        return _supervise(settings, listener, lambda: ready(port))
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -84,7 +95,66 @@ def listen(settings: Settings) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """Ends with status 0 on SIGTERM; on a second Ctrl-C at once."""
+    """Ends with status 0 on SIGTERM; on a second Ctrl-C at once.
+
+    `is_warm` is asked until it says yes: then `ready` is called. `early`: connections are taken
+    before that. `parent`: a file that is readable when the process that started this one is gone.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        is_warm: Callable[[], bool] = lambda: True,
+        ready: Callable[[], None] = lambda: None,
+        early: bool = True,
+        parent: int | None = None,
+    ) -> None:
+        super().__init__(config)
+        self._is_warm = is_warm
+        self._ready: Callable[[], None] | None = ready
+        self._early = early
+        self._parent = parent
+        self._sockets: list[socket.socket] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=[])  # the application; who listens is decided here
+        if self._parent is not None:
+            asyncio.get_running_loop().add_reader(self._parent, self._orphaned)
+        self._sockets = sockets or []
+        if self._early:
+            await self._listen()
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._ready is not None and self._is_warm():
+            await self._listen()
+            self._ready()
+            self._ready = None
+        return await super().on_tick(counter)
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def connection() -> asyncio.Protocol:
+            return self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+            )
+
+        while self._sockets:
+            listener = self._sockets.pop()
+            self.servers.append(
+                await loop.create_server(connection, sock=listener, backlog=ACCEPTED_AT_ONCE)
+            )
+            listener.listen(BACKLOG)  # asyncio has one number for both
+
+    def _orphaned(self) -> None:
+        """Nobody would end or replace this worker, and it would hold the address."""
+        assert self._parent is not None
+        asyncio.get_running_loop().remove_reader(self._parent)
+        logger.error("the supervisor is gone: this worker ends")
+        self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -98,7 +168,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Clients that have connected already are accepted first."""
-        for _ in range(3):
+        for _ in range(3 + BACKLOG // ACCEPTED_AT_ONCE):
             await asyncio.sleep(0)
         await super().shutdown(sockets)
 
@@ -108,23 +178,51 @@ class Server(uvicorn.Server):
 
 
 def _run_worker(
-    settings: Settings, listener: socket.socket, classifier: Classifier | None = None
+    settings: Settings,
+    listener: socket.socket,
+    ready: Callable[[], None],
+    *,
+    classifier: Classifier | None = None,
+    early: bool = True,
+    parent: int | None = None,
 ) -> int:
     """One process: the event loop, until a signal ends it."""
     from unseen.web.server.app import create_app  # noqa: PLC0415 - the supervisor loads no model
 
-    logging.config.dictConfig(logs.CONFIG)
-    logging.captureWarnings(True)
+    logs.configure()
+    return_large_blocks()
     failures: list[bool] = []
 
     def failed() -> None:
         failures.append(True)
         server.should_exit = True
 
-    config = uvicorn_config(create_app(settings, classifier=classifier, failed=failed), settings)
-    server = Server(config)
+    app = create_app(settings, classifier=classifier, failed=failed)
+    server = Server(
+        uvicorn_config(app, settings),
+        is_warm=lambda: bool(app.state.service.ready),
+        ready=ready,
+        early=early,
+        parent=parent,
+    )
     server.run(sockets=[listener])
     return COULD_NOT_START if failures or not server.started else 0
+
+
+def _connections() -> int:
+    """How many clients this process has files for: as many as the system lets it, from now on."""
+    try:
+        import resource  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return OPEN_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < OPEN_FILES:
+        most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
+    open_files = OPEN_FILES if soft == resource.RLIM_INFINITY else soft
+    return max(PROBE_CONNECTIONS, open_files - PROBE_CONNECTIONS - OTHER_FILES)
 
 
 def uvicorn_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
@@ -135,8 +233,10 @@ def uvicorn_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         (Connection,),
         {
             "receive_seconds": limits.receive_seconds,
-            "max_connections": limits.connections,
+            "head_seconds": min(limits.head_seconds, limits.receive_seconds),
+            "max_connections": min(limits.connections, _connections()),
             "head_bytes": limits.head_bytes,
+            "waiting": Waiting(),
         },
     )
     return uvicorn.Config(
@@ -156,14 +256,14 @@ def uvicorn_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
 # several workers
 
 
-def _supervise(settings: Settings, listener: socket.socket) -> int:
+def _supervise(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> int:
     """Starts the workers, replaces those that end, and ends them all."""
-    logging.config.dictConfig(logs.CONFIG)
+    logs.configure()
     folder = tempfile.mkdtemp(prefix="unseen-metrics-")
     os.environ[SHARED_METRICS] = folder  # before prometheus_client is imported
     os.environ["UNSEEN_HOME"] = str(cache.home())  # a temporary one must be the same for all
     try:
-        return _Supervisor(settings, listener).run()
+        return _Supervisor(settings, listener).run(ready)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -175,10 +275,11 @@ class _Supervisor:
         self._settings = replace(settings, load_options=load_options)
         self._listener = listener
         self._context = multiprocessing.get_context("spawn")
+        self._warm = self._context.Event()  # whether a worker has become ready
         self._workers: list[BaseProcess] = []
         self._ending = False
 
-    def run(self) -> int:
+    def run(self, ready: Callable[[], None]) -> int:
         def end(number: int, frame: Any) -> None:
             self._ending = True
 
@@ -188,8 +289,12 @@ class _Supervisor:
             signal.signal(signal.SIGHUP, lambda *_: self._send(signal.SIGHUP))
         for _ in range(self._settings.workers):
             self._start()
+        announced = False
         while not self._ending:
             time.sleep(CHECK_SECONDS)
+            if not announced and self._warm.is_set():
+                announced = True
+                ready()
             for worker in [worker for worker in self._workers if not worker.is_alive()]:
                 self._workers.remove(worker)
                 if worker.exitcode == COULD_NOT_START:  # the next one could not start either
@@ -198,9 +303,11 @@ class _Supervisor:
         return self._end(0)
 
     def _start(self) -> None:
-        worker = self._context.Process(
-            target=_worker, args=(self._settings, self._listener), daemon=True
-        )
+        # A worker that is being warmed leaves clients to the others; the first one has to say that
+        # none is ready yet.
+        early = not any(worker.is_alive() for worker in self._workers)
+        arguments = self._settings, self._listener, self._warm, early
+        worker = self._context.Process(target=_worker, args=arguments, daemon=True)
         worker.start()
         self._workers.append(worker)
 
@@ -222,6 +329,7 @@ class _Supervisor:
 
     def _end(self, status: int) -> int:
         """Sends SIGTERM to all, and SIGKILL to those that do not end in time."""
+        self._listener.close()  # else who connects now would wait here for nobody, and be reset
         for worker in self._workers:
             worker.terminate()
         end = time.monotonic() + self._settings.limits.drain_seconds + 5
@@ -233,5 +341,7 @@ class _Supervisor:
         return status
 
 
-def _worker(settings: Settings, listener: socket.socket) -> None:
-    sys.exit(_run_worker(settings, listener))
+def _worker(settings: Settings, listener: socket.socket, warm: Event, early: bool) -> None:
+    parent = multiprocessing.parent_process()
+    watched = None if parent is None or os.name == "nt" else parent.sentinel
+    sys.exit(_run_worker(settings, listener, warm.set, early=early, parent=watched))

@@ -75,6 +75,12 @@ export class Deck {
     this.queue = this.queue.filter((p) => p.id !== id);
   }
 
+  // What was to come next was proposed by what knew less.
+  forget() {
+    this.queue = [];
+    this.over = false;
+  }
+
   // Sees to it that enough pictures are known. Raises Failure.
   async fill(pending = []) {
     if (this.queue.length >= AHEAD || this.filling) return this.filling;

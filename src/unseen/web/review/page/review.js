@@ -163,8 +163,9 @@ const settled = () =>
   outbox.state === "saving" ? new Promise((resolve) => waiters.push(resolve)) : Promise.resolve();
 
 const showStatus = (status) => {
+  const isNews = known && status.retrained?.at !== known.retrained?.at;
   known = status;
-  const { piles, audit } = status;
+  const { piles, audit, retrained } = status;
   ui.folder.textContent = status.folder;
   ui.progress.textContent =
     `${status.reviewed.toLocaleString("en")} of ${counted(status.total, "picture")} reviewed · ` +
@@ -173,10 +174,17 @@ const showStatus = (status) => {
       .map((pile) => `${piles[pile].toLocaleString("en")} ${{ none: "fit no label", error: "unreadable" }[pile] || pile}`)
       .join(" · ");
   const percent = (x) => Math.round(100 * x);
-  ui.trust.textContent = audit
+  const drawn = audit
     ? `Drawn at random from the sure ones: the model was right on ${audit.right} of ${audit.reviewed} ` +
       `(95 % interval: ${percent(audit.low)}–${percent(audit.high)} %)`
     : "";
+  const learnt = retrained ? retrained.text[0].toUpperCase() + retrained.text.slice(1) : "";
+  ui.trust.textContent = [learnt, drawn].filter(Boolean).join(" · ");
+  if (isNews) {
+    deck.forget();
+    fill();
+    say(learnt);
+  }
   const share = status.total ? status.reviewed / status.total : 0;
   ui.meter.firstElementChild.style.transform = `scaleX(${share})`;
 };

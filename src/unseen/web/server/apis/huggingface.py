@@ -58,19 +58,27 @@ class Inputs(schemas.Wire):
     candidate_labels: Names | None = Field(default=None, alias="candidateLabels")
 
 
+class Sentences(schemas.Wire):
+    """What is compared by sentenceSimilarity."""
+
+    source_sentence: str
+    sentences: schemas.Texts
+
+
 class HuggingFaceRequest(schemas.Wire):
-    """A picture and labels, or texts to embed."""
+    """A picture and labels, texts to embed, or sentences to compare."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {"inputs": schemas.PNG, "parameters": {"candidate_labels": ["red", "blue"]}},
                 {"inputs": ["a red square"]},
+                {"inputs": {"source_sentence": "a red square", "sentences": ["a blue one"]}},
             ]
         }
     )
 
-    inputs: str | schemas.Texts | Inputs | None = None
+    inputs: str | schemas.Texts | Inputs | Sentences | None = None
     image: str | None = Field(default=None, description="of huggingface_hub before 0.26")
     parameters: Parameters | None = None
     dimensions: int | None = Field(default=None, ge=1, description="the first numbers")
@@ -99,16 +107,18 @@ BODY["requestBody"]["content"]["application/octet-stream"] = {
 
 @router.post(
     "/",
-    summary="Which labels fit a picture, best first; or the embeddings of texts",
-    response_model=list[LabelScore] | list[list[float]],
+    summary="Which labels fit a picture, best first; or the embeddings or cosines of texts",
+    response_model=list[LabelScore] | list[list[float]] | list[float],
     openapi_extra=BODY,
 )
 async def infer(request: Request) -> Any:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind.startswith("image/") or kind in BYTES:
-        picture = ImageInput("image 0", content=await request.body())
+        picture = ImageInput("image 0", content=memoryview(request_parsing.body_of(request)))
         return await _classify_by_default_set(request, picture)
     body, _ = await request_parsing.read(request, HuggingFaceRequest)
+    if isinstance(body.inputs, Sentences):
+        return await _compare(request, body.inputs)
     nested = body.inputs if isinstance(body.inputs, Inputs) else None
     image = nested.image if nested is not None else body.image
     parameters = body.parameters or Parameters()
@@ -175,6 +185,20 @@ def _ranking_response(
     return JSONResponse(
         [{"label": compiled.labels[i].name, "score": float(probabilities[i])} for i in order]
     )
+
+
+async def _compare(request: Request, body: Sentences) -> Any:
+    """The cosine of each sentence and the first one."""
+    service = service_of(request)
+    if not body.sentences:
+        raise Problem(422, "sentences: give at least one.")
+    texts = [body.source_sentence, *body.sentences]
+    if any(map(is_image_text, texts)):
+        raise Problem(422, NO_LABELS, code="no_labels")
+    service.check_texts(texts, service.limits.texts)
+    rows = (await service.encode_texts(texts)).rows
+    log_fields(request, {"texts": len(texts)})
+    return JSONResponse((rows[1:] @ rows[0]).tolist())
 
 
 async def _embed(request: Request, body: HuggingFaceRequest) -> Any:

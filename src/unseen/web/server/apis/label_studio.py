@@ -70,6 +70,10 @@ class SetupAnswer(schemas.Wire):
     model_version: str
 
 
+class VersionsAnswer(schemas.Wire):
+    versions: list[str]
+
+
 class Task(schemas.Wire):
     data: dict[str, Any] = Field(default={})
 
@@ -126,7 +130,7 @@ router = APIRouter(
 api = Api(
     router,
     lambda problem: {"error": problem.detail, "detail": problem.detail},
-    paths=("/setup", "/predict", "/webhook"),
+    paths=("/setup", "/predict", "/webhook", "/versions"),
     inference_paths=("/predict",),
 )
 
@@ -309,6 +313,11 @@ async def predict(request: Request) -> Any:
 @router.post("/webhook", summary="Accepted and ignored", response_model=dict[str, str])
 async def webhook(request: Request) -> Any:
     return JSONResponse({"status": "ok"})
+
+
+@router.get("/versions", summary="The model's version", response_model=VersionsAnswer)
+async def versions(request: Request) -> Any:
+    return JSONResponse({"versions": [_version(service_of(request))]})
 
 
 async def _encoded(

@@ -126,6 +126,7 @@ class OpenAIModel(schemas.Wire):
     owned_by: str
     dimension: int
     family: str
+    stats: dict[str, Any] | None = Field(default=None, description="for infinity's client")
 
 
 class ModelsAnswer(schemas.Wire):
@@ -274,9 +275,18 @@ ModelId = Annotated[str, Path(max_length=1000, examples=["builtin"])]
 
 
 @router.get("/v1/models", summary="The model that answers", response_model=ModelsAnswer)
-@router.get("/models", include_in_schema=False)
 async def models(request: Request) -> Any:
     return JSONResponse({"object": "list", "data": [_model_dict(service_of(request))]})
+
+
+@router.get("/models", include_in_schema=False)
+async def models_of_infinity(request: Request) -> Any:
+    """Its client reads `stats`, and takes no other owner than infinity."""
+    service = service_of(request)
+    waiting = service.images.pending + service.texts.batches.pending
+    stats = {"queue_absolute": waiting, "results_pending": waiting}
+    entry = {**_model_dict(service), "owned_by": "infinity", "backend": "unseen", "stats": stats}
+    return JSONResponse({"object": "list", "data": [entry]})
 
 
 @router.get("/v1/models/{model:path}", summary="A model, by its id", response_model=OpenAIModel)

@@ -153,6 +153,14 @@ class EmbedRequest(Wire):
     encoding: Encoding = "float"
 
 
+class PreviewRequest(Wire):
+    """A picture to look at."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"image": PNG}]})
+
+    image: Image
+
+
 class SearchRequest(Wire):
     """Texts and pictures; their embeddings are added."""
 
@@ -189,6 +197,11 @@ class ScoredAnswer(Wire):
     cosine: float
 
 
+class Resembling(Wire):
+    label: str = Field(description="an everyday word")
+    cosine: float
+
+
 class PredictionAnswer(Wire):
     """A picture's labels, best first, or its error."""
 
@@ -200,6 +213,9 @@ class PredictionAnswer(Wire):
     left_out: int | None = None
     likely: list[str] | None = None
     evidence: float | None = Field(None, description="that any label fits, if `unknown` is set")
+    resembles: list[Resembling] | None = Field(
+        None, description="the everyday words that come nearest, labels left out, if so"
+    )
     error: str | None = None
 
 

@@ -9,15 +9,18 @@ import numpy as np
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 
+from unseen.encoder import Encoded
 from unseen.errors import LabelError
 from unseen.index.hits import Hit
 from unseen.index.vectors.query import combine
 from unseen.prediction.calibration import Calibration
+from unseen.prediction.open_set import ReferenceSet, nearest_concepts
+from unseen.prediction.predict import undecided
 from unseen.prediction.prediction import Prediction
 from unseen.system.printable import escaped
 from unseen.web.problems import PROBLEM_TYPE, Problem, rfc9457
 from unseen.web.server.apis import schemas
-from unseen.web.server.core.index_service import IndexService
+from unseen.web.server.core.index_service import LARGE_SIDE, SIDE, IndexService
 from unseen.web.server.core.label_service import CompiledSet
 from unseen.web.server.core.label_sets import StoredSet
 from unseen.web.server.core.service import Service
@@ -31,8 +34,9 @@ api = Api(
     router,
     rfc9457,
     paths=("/v1/",),
-    inference_paths=("/v1/classify", "/v1/embed", "/v1/search", "/v1/similar"),
+    inference_paths=("/v1/classify", "/v1/embed", "/v1/preview", "/v1/search", "/v1/similar"),
 )
+RESEMBLING = 3  # everyday words beside the evidence
 
 SetNamed = Annotated[str, Path(max_length=64, examples=["animals"])]
 Version = Annotated[int | None, Query(ge=1, lt=2**31)]
@@ -63,22 +67,24 @@ async def classify(request: Request) -> Any:
     if body.unknown is not None:
         reference_set = await service_of(request).reference_set()
         decision = replace(decision, reference_set=reference_set)
-    if body.image is not None and not uploads:
-        prediction, compiled_set = await service_of(request).classify_one(
-            schemas.image_input(body.image, 0), labels, decision
-        )
-        predictions = [prediction]
-    else:
-        pictures = uploads or [
-            schemas.image_input(image, i) for i, image in enumerate(body.images or ())
-        ]
-        predictions, compiled_set = await service_of(request).classify(pictures, labels, decision)
+    one = body.image is not None and not uploads
+    images = [body.image] if body.image is not None else body.images or []
+    pictures = uploads or [schemas.image_input(image, i) for i, image in enumerate(images)]
+    encoded, predictions, compiled_set = await service_of(request).classify_encoded(
+        pictures, labels, decision
+    )
+    if one and predictions[0].error is not None:
+        raise Problem(400, predictions[0].error, code="bad_image")
     failed = sum(not prediction.ok for prediction in predictions)
     log_fields(request, {"pictures": len(predictions), "failed": failed})
     calibration = compiled_set.calibrated(decision).calibration
-    return JSONResponse(
-        classify_answer(service_of(request), predictions, compiled_set, calibration)
-    )
+    note = undecided(compiled_set.compiled, decision)
+    if note is not None:
+        compiled_set = replace(compiled_set, warnings=(*compiled_set.warnings, note))
+    answer = classify_answer(service_of(request), predictions, compiled_set, calibration)
+    if decision.reference_set is not None:
+        add_resembling(answer["predictions"], encoded, compiled_set, decision.reference_set)
+    return JSONResponse(answer)
 
 
 def model_fields(service: Service) -> dict[str, str]:
@@ -101,6 +107,22 @@ def classify_answer(
         "predictions": [prediction.to_dict() for prediction in predictions],
         "warnings": list(compiled_set.warnings),
     }
+
+
+def add_resembling(
+    rows: list[dict[str, Any]],
+    encoded: list[Encoded],
+    compiled_set: CompiledSet,
+    reference_set: ReferenceSet,
+) -> None:
+    """Adds to each prediction the everyday words that its picture resembles most."""
+    labels = [label.name for label in compiled_set.compiled.labels]
+    for row, picture in zip(rows, encoded, strict=True):
+        if picture.embedding is not None:
+            (words,) = nearest_concepts(
+                picture.embedding[None], reference_set, top=RESEMBLING, without=labels
+            )
+            row["resembles"] = [{"label": word, "cosine": cosine} for word, cosine in words]
 
 
 def _calibration_dict(calibration: Calibration) -> dict[str, Any]:
@@ -143,6 +165,22 @@ async def embed(request: Request) -> Any:
             "warnings": list(texts.warnings),
         }
     )
+
+
+@router.post(
+    "/preview",
+    summary="A picture, or what is at its URL, as a JPEG of at most 1,024 pixels",
+    response_class=Response,
+    responses={200: {"content": {"image/jpeg": {}}, "description": "The picture, upright."}},
+    openapi_extra=request_parsing.request_body(schemas.PreviewRequest),
+)
+async def preview(request: Request) -> Response:
+    body, _ = await request_parsing.read(request, schemas.PreviewRequest)
+    picture = schemas.image_input(body.image, 0)
+    if picture.embedding is not None:
+        raise Problem(422, "an embedding has no preview; send the picture or its URL.")
+    content = await service_of(request).small_jpeg(picture, LARGE_SIDE)
+    return Response(content, media_type="image/jpeg")
 
 
 # the index
@@ -204,10 +242,14 @@ async def pictures(
     "/pictures/{picture}/thumbnail",
     summary="A small JPEG of a picture of the index",
     response_class=Response,
-    responses={200: {"content": {"image/jpeg": {}}, "description": "At most 256 pixels."}},
+    responses={
+        200: {"content": {"image/jpeg": {}}, "description": "At most 256 pixels, or 1,024."}
+    },
 )
-async def thumbnail(request: Request, picture: Annotated[int, Path(ge=0, lt=2**63)]) -> Response:
-    content = await index_of(request).thumbnail(picture)
+async def thumbnail(
+    request: Request, picture: Annotated[int, Path(ge=0, lt=2**63)], large: bool = False
+) -> Response:
+    content = await index_of(request).thumbnail(picture, LARGE_SIDE if large else SIDE)
     return Response(
         content, headers={"Cache-Control": "private, max-age=3600"}, media_type="image/jpeg"
     )

@@ -18,31 +18,32 @@ import numpy as np
 
 from unseen.classifier import Classifier, load
 from unseen.encoder import Encoded
-from unseen.errors import ImageError, SourceError, UnseenError, without_frames
+from unseen.errors import ImageError, UnseenError, without_frames
 from unseen.images.limits import DEFAULT_LIMITS
 from unseen.labels.templates import filled_length
 from unseen.models.inputs import PictureArrays
 from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
-from unseen.prediction.open_set import NOTHINGS, ReferenceSet, picture_of_nothing, prompts
+from unseen.prediction.everyday_words import prompts
+from unseen.prediction.open_set import NOTHINGS, ReferenceSet, picture_of_nothing
 from unseen.system.cpu import usable
-from unseen.system.lru import ByteLRU
 from unseen.types import Floats
 from unseen.web.problems import Problem
-from unseen.web.server.core.batching import DynamicBatcher
 from unseen.web.server.core.image_input import ImageInput, content_of, embedding_of
 from unseen.web.server.core.metrics import Metrics
+from unseen.web.server.core.queues.batching import DynamicBatcher
+from unseen.web.server.core.queues.text_queue import TextQueue
+from unseen.web.server.core.remote import Fetcher
 from unseen.web.server.core.settings import Settings
 
 T = TypeVar("T")
 Decoding = asyncio.Future[PictureArrays | UnseenError]
 
-TEXTS_AT_ONCE = 64  # texts in a batch
-TEXTS_IN_TURN = 64  # texts of one request before others have their turn
 TRIAL_SIZES = (1, 4)  # pictures in a batch, to see whether larger batches are faster here
 CLEARLY_FASTER = 0.9  # of the seconds; a ViT-B/32 takes 0.65 a picture in batches of four
 LONG_TEXTS = ["a " * 200] * 24  # as much as a batch may hold
 ADVICE = re.compile(r"; raise max_\w+ to allow it")
-FETCHERS = 16  # threads that wait for URLs
+FETCHED_AT_ONCE = 16  # pictures of one request, by their URLs
+HELD = 256  # requests that may wait for the model to be loaded
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,14 @@ class Encoding:
             classifier = load(settings.model_options())
         self.encoder = classifier.encoder
         self.adapted = classifier.adapted
+        self.has_adapter = classifier.adapter is not None
         self.started = time.time()
-        self.ready = False
+        self._warm = asyncio.Event()  # the model is loaded, or will never be
+        self._ready = False
+        self._held = 0
         threads = settings.load_options.threads or usable()
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="unseen-decode")
-        self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="unseen-fetch")
+        self._fetcher = Fetcher(settings, metrics)
         self.images: DynamicBatcher[PictureArrays, Floats] = DynamicBatcher(
             "image",
             lambda pixels: self.encoder.encode_pixels(pixels),
@@ -80,13 +84,8 @@ class Encoding:
             size=settings.batch_size or SMALL_BATCH,
             max_delay=settings.batch_seconds,
         )
-        self.texts: DynamicBatcher[str, tuple[Floats, bool]] = DynamicBatcher(
-            "text", self._encode_texts, metrics, size=TEXTS_AT_ONCE
-        )
-        prompt_bytes = 4 * self.model.dimension + 512  # its text, too, and what Python adds
-        self._prompts: ByteLRU[str, tuple[Floats, bool]] = ByteLRU(
-            settings.limits.cache_bytes, lambda _: prompt_bytes
-        )
+        row_bytes = 4 * self.model.dimension + 512  # its text, too, and what Python adds
+        self.texts = TextQueue(self._encode_texts, row_bytes, settings.limits, metrics)
         self._reference_set: asyncio.Task[ReferenceSet] | None = None
 
     @property
@@ -108,46 +107,71 @@ class Encoding:
         self.images.assume(self._seconds_per_picture(pixels, size), size=size)
         label = [*self.model.labels[:1]]  # of a model that knows no other words
         self.encoder.encode_once(label or LONG_TEXTS)
-        self.texts.assume(_seconds(partial(self.encoder.encode_once, label or ["a"])))
+        self.texts.batches.assume(_seconds(partial(self.encoder.encode_once, label or ["a"])))
 
     def _seconds_per_picture(self, pixels: PictureArrays, number: int) -> float:
         return _seconds(partial(self.encoder.encode_pixels, [pixels] * number)) / number
 
     async def close(self) -> None:
         """Ends the threads."""
-        self.ready = False
+        self._ready = False
         if self._reference_set is not None:
             self._reference_set.cancel()
         for batches in (self.images, self.texts):
             await batches.close()
-        for pool in (self._decoders, self._fetchers):
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._fetcher.close()
 
-    def admit(self) -> None:
-        """Raises a Problem, at once, when the server is not warm or too much waits already."""
-        self._must_be_ready()
-        self.images.check(self.limits.queue_seconds)  # texts may be cached: they are checked later
+    @property
+    def ready(self) -> bool:
+        """Whether the model is loaded and warm."""
+        return self._ready
 
-    def _must_be_ready(self) -> None:
-        if not self.ready:
+    def become(self, ready: bool) -> None:
+        """Lets those go on who wait for the model: it is loaded, or it cannot be."""
+        self._ready = ready
+        self._warm.set()
+
+    async def until_ready(self) -> None:
+        """Waits for the model, as long as a request may take. Problem 503 where that is too long,
+        or too many wait already."""
+        if self._ready:
+            return
+        if self._held < HELD:
+            self._held += 1
+            try:
+                await asyncio.wait_for(self._warm.wait(), self.limits.seconds)
+            except (TimeoutError, asyncio.TimeoutError):
+                pass
+            finally:
+                self._held -= 1
+        if not self._ready:
             raise Problem(
                 503, "the model is being loaded; try again soon.", code="starting", retry_after=2
             )
+
+    def admit(self) -> None:
+        """Raises a Problem, at once, when too much waits already. Texts are checked later: they may
+        be cached."""
+        limits = self.limits  # what waits for half of a request's time may not be done in the rest
+        self.images.check(limits.queue_seconds, limits.queue_pictures, limits.seconds / 2)
 
     # pictures
 
     async def encode_pictures(self, pictures: Sequence[ImageInput]) -> list[Encoded]:
         """Each picture's embedding, or why it has none, in order. Raises Problem for too many."""
         at_most(len(pictures), self.limits.images, "pictures in a call")
-        self._must_be_ready()
+        await self.until_ready()
         if any(picture.embedding is None for picture in pictures):
-            self.images.check(self.limits.queue_seconds)
+            self.admit()
+        fetching = asyncio.Semaphore(FETCHED_AT_ONCE)
         # Start tasks first, so that concurrent requests see the queue length.
         tasks = [
             self._decoding(picture) if picture.embedding is None and picture.url is None else None
             for picture in pictures
         ]
-        return list(await asyncio.gather(*map(self._encode, pictures, tasks)))
+        encoded = (self._encode(*pair, fetching) for pair in zip(pictures, tasks, strict=True))
+        return list(await asyncio.gather(*encoded))
 
     async def embed_pictures(self, pictures: Sequence[ImageInput]) -> Floats:
         """(n, d) float32 rows, of length 1. Problem 400 for a picture that cannot be read."""
@@ -158,7 +182,9 @@ class Encoding:
             row[:] = encoded.embedding
         return rows
 
-    async def _encode(self, picture: ImageInput, decoding: Decoding | None) -> Encoded:
+    async def _encode(
+        self, picture: ImageInput, decoding: Decoding | None, fetching: asyncio.Semaphore
+    ) -> Encoded:
         name = picture.name
         start = time.perf_counter()
         try:
@@ -166,7 +192,9 @@ class Encoding:
                 vector = embedding_of(picture.embedding, self.model.dimension, name)
                 return Encoded(name, vector)
             if picture.url is not None:
-                picture = replace(picture, content=await self.fetch(picture.url, picture.headers))
+                async with fetching:
+                    content = await self.fetch(picture.url, picture.headers)
+                picture = replace(picture, content=content)
                 start = time.perf_counter()
         except UnseenError as error:
             return Encoded(name, None, without_frames(error))
@@ -193,44 +221,18 @@ class Encoding:
             return _renamed(pixels, picture.name) if isinstance(pixels, UnseenError) else pixels
 
     async def fetch(self, url: str, headers: Mapping[str, str] | None = None) -> bytes:
-        """The bytes at a URL that a client named. Raises SourceError.
-
-        `headers`: for the host of the URL alone; never a client's own.
-        """
-        if not (self.settings.urls or self.settings.url_hosts):
-            raise SourceError(
-                "pictures are not fetched from URLs by this server (`unseen serve --urls` allows "
-                "it); send the picture itself, as base64."
-            )
-        from unseen.web.server.core.remote import fetch_image  # noqa: PLC0415 - loads http and ssl
-
-        with self.metrics.stage("fetch"):
-            return await in_pool(self._fetchers, fetch_image, url, self.settings, headers)
+        """The bytes at a URL that a client named. Raises SourceError, or Problem where too many
+        are being fetched. `headers`: for the host of the URL alone; never a client's own."""
+        return await self._fetcher.fetch(url, headers)
 
     # texts
 
-    async def encode_texts(self, texts: Sequence[str]) -> Texts:
-        """Texts as they are; one that is cached is not encoded again."""
+    async def encode_texts(self, texts: Sequence[str], *, patient: bool = False) -> Texts:
+        """Texts as they are; one that is cached is not encoded again. `patient`: it may take longer
+        than a request may. Raises Problem where it cannot be done in time."""
+        await self.until_ready()
         distinct = list(dict.fromkeys(texts))
-        encoded: dict[str, tuple[Floats, bool]] = {}
-        missing = []
-        for text in distinct:
-            cached = self._prompts.get(text)
-            if cached is None:
-                missing.append(text)
-            else:
-                encoded[text] = cached
-        self.metrics.cache.labels("prompt", "hit").inc(len(encoded))
-        self.metrics.cache.labels("prompt", "miss").inc(len(missing))
-        if missing:
-            self._must_be_ready()
-            self.texts.check(self.limits.queue_seconds)
-        for start in range(0, len(missing), TEXTS_IN_TURN):
-            some = missing[start : start + TEXTS_IN_TURN]
-            answers = await asyncio.gather(*map(self.texts.submit, some))
-            for text, answer in zip(some, answers, strict=True):
-                encoded[text] = answer
-                self._prompts.put(text, answer)
+        encoded = await self.texts.rows(distinct, patient=patient)
         warnings = tuple(self.encoder.cut_short(text) for text in distinct if encoded[text][1])
         rows = np.array([encoded[text][0] for text in texts], dtype=np.float32)
         return Texts(rows.reshape(len(texts), self.model.dimension), warnings)
@@ -254,7 +256,7 @@ class Encoding:
         texts = await self.encode_texts(prompts(self.model))
         noise = [in_pool(self._decoders, self._nothing, number) for number in range(NOTHINGS)]
         rows = [self.images.submit(pixels) for pixels in await asyncio.gather(*noise)]
-        return ReferenceSet(texts.rows, np.stack(await asyncio.gather(*rows)))
+        return ReferenceSet.of_rows(texts.rows, np.stack(await asyncio.gather(*rows)))
 
     def _nothing(self, number: int) -> PictureArrays:
         pixels = self.encoder.pixels(picture_of_nothing(number))

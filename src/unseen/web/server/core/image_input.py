@@ -23,7 +23,7 @@ class ImageInput:
     """One picture of a request, not yet decoded: exactly one of content, text and embedding."""
 
     name: str
-    content: bytes | None = None
+    content: bytes | memoryview | None = None  # a view is a part of a request's body
     text: str | None = None  # base64, a data URI or a URL
     embedding: str | None = None  # base64 of little-endian float32
     headers: Mapping[str, str] | None = field(default=None, repr=False)  # to fetch its URL with
@@ -37,7 +37,7 @@ class ImageInput:
 def content_of(picture: ImageInput) -> bytes:
     """The bytes of a picture that is not a URL. Raises ImageError."""
     if picture.content is not None:
-        return picture.content
+        return bytes(picture.content)
     text = picture.text or ""
     if text[:5].lower() == "data:":
         return from_data_uri(text, picture.name)

@@ -19,6 +19,7 @@ from unseen.web.server.core.metrics import Metrics
 from unseen.web.server.core.settings import ServerLimits
 
 SIDE = 256  # pixels of a thumbnail
+LARGE_SIDE = 1024  # of one to look at
 
 
 class IndexService:
@@ -34,7 +35,7 @@ class IndexService:
         self._metrics = metrics
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="unseen-index")
         self._renderer = ThreadPoolExecutor(1, thread_name_prefix="unseen-thumbnails")
-        self._thumbnails: ByteLRU[int, bytes] = ByteLRU(limits.cache_bytes, len)
+        self._thumbnails: ByteLRU[tuple[int, int], bytes] = ByteLRU(limits.cache_bytes, len)
         self._view.matrix()  # brought up to date before the first search needs it
 
     @property
@@ -67,24 +68,24 @@ class IndexService:
         """How many pictures there are, and some of them, in the order in which they were added."""
         return await in_pool(self._thread, self._view.page, offset, limit)
 
-    async def thumbnail(self, picture: int) -> bytes:
+    async def thumbnail(self, picture: int, side: int = SIDE) -> bytes:
         """A JPEG of one of its pictures. Problem 404 where it is gone, or can no longer be read."""
-        cached = self._thumbnails.get(picture)
+        cached = self._thumbnails.get((picture, side))
         self._metrics.hit("thumbnail", cached is not None)
         if cached is not None:
             return cached
         hit = await in_pool(self._thread, self._view.hit, picture)
         if hit is None:
             raise _no_such(picture)
-        jpeg = await in_pool(self._renderer, self._render, self._index.path(hit.paths[0]))
+        jpeg = await in_pool(self._renderer, self._render, self._index.path(hit.paths[0]), side)
         if jpeg is None:
             raise _no_such(picture)
-        self._thumbnails.put(picture, jpeg)
+        self._thumbnails.put((picture, side), jpeg)
         return jpeg
 
-    def _render(self, path: Path) -> bytes | None:
+    def _render(self, path: Path, side: int) -> bytes | None:
         try:
-            return thumbnail(open_image(path, limits=self._limits, at_least=SIDE // 2), SIDE)
+            return thumbnail(open_image(path, limits=self._limits, at_least=side // 2), side)
         except UnseenError:
             return None
 

@@ -23,6 +23,7 @@ from unseen.web.problems import Problem
 from unseen.web.server.core.encoding import Encoding, at_most, in_pool
 from unseen.web.server.core.label_sets import LabelStore, StoredSet
 from unseen.web.server.core.logs import LOGGER
+from unseen.web.server.core.queues.sharing import SharedWork
 
 logger = logging.getLogger(LOGGER)
 
@@ -68,16 +69,16 @@ class LabelService:
         self._compiled: ByteLRU[Hashable, CompiledSet] = ByteLRU(
             encoding.limits.cache_bytes, _bytes_of, keep_last=True
         )
-        self._compiling: dict[Hashable, asyncio.Task[CompiledSet]] = {}
+        self._compiling: SharedWork[Hashable, CompiledSet] = SharedWork()
         self._store = LabelStore(
             encoding.settings.label_store or cache.home() / "labelsets.sqlite",
             encoding.model.fingerprint,
+            encoding.limits.label_versions,
         )
 
     async def close(self) -> None:
         """Ends the thread and closes the file."""
-        for task in list(self._compiling.values()):
-            task.cancel()
+        self._compiling.cancel()
         self._thread.shutdown(wait=True, cancel_futures=True)
         self._store.close()
 
@@ -126,36 +127,36 @@ class LabelService:
         return await self.compiled(await self.stored(request.labelset))
 
     async def _once(
-        self, key: Hashable, compile_set: Callable[[], Coroutine[Any, Any, CompiledSet]]
+        self,
+        key: Hashable,
+        compile_set: Callable[[], Coroutine[Any, Any, CompiledSet]],
+        *,
+        stays: bool = False,
     ) -> CompiledSet:
-        """The cached set of a key; compiled once, for all requests that come meanwhile."""
+        """The cached set of a key; compiled once, for all requests that come meanwhile. `stays`:
+        compiling goes on when none of them waits any more."""
         compiled_set = self._compiled.get(key)
         self._encoding.metrics.hit("labels", compiled_set is not None)
         if compiled_set is not None:
             return compiled_set
-        task = self._compiling.get(key)
-        if task is None:
-            task = self._compiling[key] = asyncio.create_task(self._adapted(compile_set()))
-            task.add_done_callback(lambda done: self._cache(key, done))
-        # Shielded: a client that disconnects must not cancel what others wait for.
-        return await asyncio.shield(task)
+        return await self._compiling.get(key, lambda: self._cached(key, compile_set), stays=stays)
 
-    async def _adapted(self, compiling: Coroutine[Any, Any, CompiledSet]) -> CompiledSet:
+    async def _cached(
+        self, key: Hashable, compile_set: Callable[[], Coroutine[Any, Any, CompiledSet]]
+    ) -> CompiledSet:
         """With the server's adapter; the store keeps the set without it."""
-        compiled_set = await compiling
+        compiled_set = await compile_set()
         compiled = self._encoding.adapted(compiled_set.compiled)
         stored = compiled_set.stored
         # A calibration is of the labels as they answer: with an adapter, of the adapted ones.
         calibration = None if stored is None else _calibration(stored, compiled)
-        return replace(compiled_set, compiled=compiled, calibration=calibration)
+        compiled_set = replace(compiled_set, compiled=compiled, calibration=calibration)
+        self._compiled.put(key, compiled_set)
+        return compiled_set
 
-    def _cache(self, key: Hashable, task: asyncio.Task[CompiledSet]) -> None:
-        self._compiling.pop(key, None)
-        if not task.cancelled() and task.exception() is None:
-            self._compiled.put(key, task.result())
-
-    async def _compile(self, label_set: LabelSet) -> CompiledSet:
-        texts = await self._encoding.encode_texts(texts_of(self._encoding.model, label_set))
+    async def _compile(self, label_set: LabelSet, *, patient: bool = False) -> CompiledSet:
+        prompts = texts_of(self._encoding.model, label_set)
+        texts = await self._encoding.encode_texts(prompts, patient=patient)
         return CompiledSet(assemble(self._encoding.model, label_set, texts.rows), texts.warnings)
 
     # stored label sets
@@ -189,7 +190,7 @@ class LabelService:
     async def compiled(self, stored: StoredSet) -> CompiledSet:
         """A stored set, compiled: from memory, from the file, or now."""
         key = (stored.name, stored.version)
-        return await self._once(key, lambda: self._compile_stored(stored))
+        return await self._once(key, lambda: self._compile_stored(stored), stays=True)
 
     async def _compile_stored(self, stored: StoredSet) -> CompiledSet:
         version = (stored.name, stored.version)
@@ -199,7 +200,7 @@ class LabelService:
             compiled = compiled.for_model(self._encoding.model)
             return CompiledSet(compiled, stored=stored)
         try:
-            compiled_set = await self._compile(_label_set_of(stored))
+            compiled_set = await self._compile(_label_set_of(stored), patient=True)
         except UnseenError as error:
             await in_pool(self._thread, self._store.keep, *version, None, str(error))
             raise

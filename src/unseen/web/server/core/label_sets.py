@@ -7,7 +7,9 @@ workers share the file.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -41,6 +43,9 @@ CREATE TABLE IF NOT EXISTS compiled (
 """
 
 
+JOURNAL_BYTES = 4 * 1024 * 1024  # to which SQLite's journal is cut once it is written
+
+
 @dataclass(frozen=True)
 class StoredSet:
     """One version of a set, and whether it is compiled for a model."""
@@ -63,16 +68,23 @@ class StoredSet:
 class LabelStore:
     """The file of label sets. One thread at a time."""
 
-    def __init__(self, path: Path, fingerprint: str) -> None:
-        """For the model of that fingerprint. StoreError where the file cannot be used."""
+    def __init__(self, path: Path, fingerprint: str, versions: int) -> None:
+        """For the model of that fingerprint; so many versions of each set stay. StoreError where
+        the file cannot be used."""
         self._path = path
         self._fingerprint = fingerprint
+        self._versions = versions
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{path}: label sets cannot be stored there: {error}.") from None
         self._database = connect(path, [SCHEMA], "file of label sets")
         self._database.execute("PRAGMA synchronous = FULL")  # an answered PUT outlives a power cut
+        self._database.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
+        if self._database.execute("PRAGMA auto_vacuum").fetchone() == (0,):
+            with suppress(StoreError):  # another worker has it open, or the disk is full: next time
+                self._database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                self._database.execute("VACUUM")
 
     def close(self) -> None:
         """Closes the file."""
@@ -100,6 +112,9 @@ class LabelStore:
                     "INSERT INTO version VALUES (?, ?, ?, ?, ?)",
                     (name, newest, created, text, labels),
                 )
+                self._forget(name, newest - self._versions)
+        if same is None:
+            self._shrink()
         stored = self.get(name, newest)
         assert stored is not None
         return stored, bool(gone)
@@ -130,7 +145,28 @@ class LabelStore:
             )
             for table in ("version", "compiled"):
                 self._database.execute(f"DELETE FROM {table} WHERE name = ?", (name,))
+        self._shrink()
         return done.rowcount > 0
+
+    def _forget(self, name: str, last: int) -> None:
+        """Deletes the versions up to `last`, but for the one that answers while none is newer."""
+        ready = self._one(
+            "SELECT max(version) FROM compiled "
+            "WHERE name = ? AND fingerprint = ? AND file IS NOT NULL",
+            name, self._fingerprint,
+        )[0]  # fmt: skip
+        for table in ("version", "compiled"):
+            self._database.execute(
+                f"DELETE FROM {table} WHERE name = ? AND version <= ? AND version IS NOT ?",
+                (name, last, ready),
+            )
+
+    def _shrink(self) -> None:
+        """Gives the space of deleted rows back to the disk, if nobody else reads just now."""
+        with suppress(sqlite3.Error):  # nothing depends on it; `execute` would free one page
+            self._database.executescript(
+                "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(PASSIVE);"
+            )
 
     def compiled(self, name: str, version: int) -> bytes | None:
         """The safetensors file of a version."""

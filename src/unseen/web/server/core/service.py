@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from unseen.classifier import Classifier
+from unseen.encoder import Encoded
+from unseen.images.open import open_image
+from unseen.images.thumbnails import thumbnail
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import predict_encoded
 from unseen.prediction.prediction import Prediction
 from unseen.web.problems import Problem
-from unseen.web.server.core.encoding import Encoding
-from unseen.web.server.core.image_input import ImageInput
+from unseen.web.server.core.encoding import Encoding, in_pool
+from unseen.web.server.core.image_input import ImageInput, content_of
 from unseen.web.server.core.label_service import CompiledSet, LabelRequest, LabelService
 from unseen.web.server.core.metrics import Metrics
 from unseen.web.server.core.settings import Settings
@@ -74,11 +78,31 @@ class Service(Encoding):
         Problem, LabelError
             For too many pictures or labels, an unknown label set, or an overloaded server.
         """
+        _, predictions, labels = await self.classify_encoded(images, request, decision)
+        return predictions, labels
+
+    async def classify_encoded(
+        self, images: Sequence[ImageInput], request: LabelRequest, decision: Decision
+    ) -> tuple[list[Encoded], list[Prediction], CompiledSet]:
+        """As `classify`, and first the embeddings that the predictions were made of."""
         labels, encoded = await _both(
             self.label_service.compiled_set(request), self.encode_pictures(images)
         )
         decision = labels.calibrated(decision)
-        return predict_encoded(encoded, labels.compiled, decision), labels
+        return encoded, predict_encoded(encoded, labels.compiled, decision), labels
+
+    async def small_jpeg(self, image: ImageInput, side: int) -> bytes:
+        """A picture, or what is at its URL, as a JPEG of at most `side` pixels.
+
+        Raises UnseenError where it cannot be had or read.
+        """
+        if image.url is not None:
+            image = replace(image, content=await self.fetch(image.url))
+        return await in_pool(self._decoders, self._small_jpeg, image, side)
+
+    def _small_jpeg(self, image: ImageInput, side: int) -> bytes:
+        limits = self.limits.of_a_picture()
+        return thumbnail(open_image(content_of(image), limits=limits, at_least=side), side)
 
     async def classify_one(
         self, image: ImageInput, request: LabelRequest, decision: Decision

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from unseen.images.limits import Limits
+from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 
 # The variable that prometheus_client reads when it is imported: then several processes write into
 # one folder.
 SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
+
+# Of those who look whether the server lives: answered under any host name, on connections that are
+# kept for them, and without a line in the log.
+PROBES = frozenset({"/healthz", "/readyz", "/readiness", "/health", "/metrics"})
 
 
 @dataclass(frozen=True)
@@ -25,24 +29,28 @@ class ServerLimits:
     images: int = 64  # in a call
     image_bytes: int = 32 * 1024 * 1024  # encoded, one
     pixels: int = 100_000_000
+    side: int = DEFAULT_LIMITS.max_side  # of a picture, in pixels
     labels: int = 1_000  # in a call; a stored set may have `stored_labels`
     stored_labels: int = 20_000
     prompts: int = 10_000  # in a call, templates times labels
     stored_prompts: int = 200_000
     label_sets: int = 1_000
+    label_versions: int = 10  # of a label set: older ones are deleted
     prompt_chars: int = 2_000
     texts: int = 1_000  # to embed, in a call
     hits: int = 1_000
     cache_bytes: int = 16 * 1024 * 1024  # of prompts, of label sets, of thumbnails: each
     seconds: float = 60.0  # a whole request, from its first byte to its answer
     receive_seconds: float = 30.0  # until the last byte of it has come
+    head_seconds: float = 5.0  # until the last byte of its head
     fetch_seconds: float = 10.0  # for a URL
-    queue_seconds: float = 1.2  # expected wait from which new work is refused
+    queue_seconds: float = 1.2  # expected wait from which new work is refused, but
+    queue_pictures: int = 48  # so many may wait longer, up to half of `seconds`
     drain_seconds: float = 20.0  # after SIGTERM
 
     def of_a_picture(self) -> Limits:
         """For `open_image`."""
-        return Limits(self.image_bytes, self.pixels, self.fetch_seconds)
+        return Limits(self.image_bytes, self.pixels, self.fetch_seconds, max_side=self.side)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response
 
 from unseen import __version__
 from unseen.labels.templates import template_names
+from unseen.prediction.prediction import LEAST_EVIDENCE
 from unseen.web.server.core import metrics
 from unseen.web.server.http.api import service_of
 
@@ -77,6 +78,9 @@ async def info(request: Request) -> Any:
             "index": index and {"name": index.name, "pictures": pictures},
             "keys": request.app.state.has_keys,
             "urls": service.settings.urls,
+            # Evidence that any label is there is measured with words, which these models lack.
+            "evidence": not model.labels and not service.has_adapter,
+            "least_evidence": LEAST_EVIDENCE,
             "templates": template_names(),
             "limits": {
                 "body_bytes": limits.body_bytes,

@@ -22,20 +22,29 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unseen.web.problems import ErrorBody, Problem, overloaded, problem_response, rfc9457
+from unseen.web.problems import (
+    OVERLOADED,
+    ErrorBody,
+    Problem,
+    overloaded,
+    problem_response,
+    rfc9457,
+)
 from unseen.web.security import RESPONSE_HEADERS, host_name, is_cross_site
 from unseen.web.server.core.logs import LOGGER
+from unseen.web.server.core.memory import give_back
 from unseen.web.server.core.metrics import Metrics
-from unseen.web.server.core.settings import ServerLimits
+from unseen.web.server.core.settings import PROBES, ServerLimits
 from unseen.web.server.http.keys import Keys
+from unseen.web.server.http.refusals import RefusalPace
 
 logger = logging.getLogger(LOGGER)
 
 METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
-PROBES = frozenset({"/healthz", "/readyz", "/metrics"})  # answered under any host name
 LOGGED_PATH_CHARS = 200  # of a path that has no route
 UPLOADS = ("multipart/form-data", "image/", "application/octet-stream")  # media types of bytes
 KEY_IN_BODY = re.compile(rb'"api_key"\s{0,8}:\s{0,8}("(?:[^"\\]|\\.){0,1000}")')
+RELEASED_BYTES = 64 * 1024 * 1024  # of bodies, after which memory is given back
 KEYS_IN_BODY = 8  # that are tried
 CLIENT_CLOSED = 499  # the status in the log where the client disconnected (as nginx has it)
 
@@ -48,7 +57,8 @@ class RouteRules:
     route: Callable[[Scope], str] = lambda scope: "other"
     runs_network: Callable[[str, str], bool] = lambda method, path: False
     key_in_body: Callable[[str], bool] = lambda path: False
-    public: Callable[[str, str], bool] = lambda method, path: False  # needs no key
+    public: Callable[[str, str], bool] = lambda method, path: False  # needs no key, and no model
+    wrong_method: Callable[[Scope], bool] = lambda scope: False  # will be a 405
 
 
 @dataclass
@@ -76,10 +86,13 @@ class ServerMiddleware:
         rules: RouteRules,
         hosts: frozenset[str] | None,
         origins: frozenset[str],
+        until_ready: Callable[[], Awaitable[None]],
         admit: Callable[[], None],
+        pace: RefusalPace,
     ) -> None:
         """`hosts`: the names by which clients may call this server; None: any. `origins`: of other
-        sites whose pages may send requests. `admit` raises the Problem of an overloaded server."""
+        sites whose pages may send requests. `until_ready` waits for the model; `admit` raises the
+        Problem of an overloaded server, which is sent when `pace` lets it."""
         self._app = app
         self._metrics = metrics
         self._limits = limits
@@ -87,8 +100,11 @@ class ServerMiddleware:
         self._rules = rules
         self._hosts = hosts
         self._origins = origins
+        self._until_ready = until_ready
         self._admit = admit
-        self._buffered = 0
+        self._pace = pace
+        self._buffered = 0  # bytes of bodies at present
+        self._released = 0  # and of those that are gone, since memory was given back
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -119,6 +135,8 @@ class ServerMiddleware:
             await self._handle(scope, receive, sending, record)
         except Problem as problem:
             record.error = problem.code
+            if problem.code == OVERLOADED:
+                await self._pace.wait()
             if not started:
                 response = problem_response(problem, self._rules.error_body(path))
                 with suppress(OSError):
@@ -144,22 +162,38 @@ class ServerMiddleware:
         if path not in PROBES:
             self._check_host(headers)
         self._check_origin(method, headers)
-        if self._rules.runs_network(method, path):
-            self._admit()
-        needs_key = bool(self._keys) and not self._rules.public(method, path)
+        public = self._rules.public(method, path)
+        needs_key = bool(self._keys) and not public
         in_body = needs_key and self._rules.key_in_body(path)
         if needs_key and not in_body:
-            record.key = self._key_name(key_of_headers(headers, scope["query_string"]))
+            key = key_of_headers(headers, scope["query_string"])
+            record.key = self._key_name(scope, key)
+        if not public:
+            await self._until_ready()
+        if self._rules.runs_network(method, path):
+            self._admit()
         uploads = not self._rules.key_in_body(path) and _is_upload(headers)
         body = await self._body(receive, headers, record, uploads=uploads)
         try:
             if in_body:
                 key = key_of_headers(headers, scope["query_string"])
-                record.key = self._key_name(self._known_key(body) if key is None else key)
-            scope["unseen.key"] = record.key
-            await self._run(scope, receive, send, body)
+                key = self._known_key(body) if key is None else key
+                record.key = self._key_name(scope, key)
+            scope["unseen.key"], scope["unseen.body"] = record.key, body
+            await self._run(scope, receive, send)
         finally:
-            self._buffered -= len(body)
+            scope.pop("unseen.body", None)
+            self._release(len(body))
+            del body
+
+    def _release(self, size: int) -> None:
+        """Counts a body as gone. After large ones their memory is given back, when none is left."""
+        self._buffered -= size
+        self._released += size
+        if self._released > RELEASED_BYTES and self._buffered < RELEASED_BYTES / 8:
+            self._released = 0
+            loop = asyncio.get_running_loop()  # a little later, when what was made of them is gone
+            loop.call_later(1, loop.run_in_executor, None, give_back)
 
     def _check_host(self, headers: dict[bytes, bytes]) -> None:
         """A page of another site must not reach a server on loopback by a name of its own."""
@@ -184,9 +218,11 @@ class ServerMiddleware:
                 code="foreign_origin",
             )
 
-    def _key_name(self, key: str | None) -> str:
+    def _key_name(self, scope: Scope, key: str | None) -> str | None:
+        """Whose key it is. Problem 401 for none, or an unknown one; who asks for a method that a
+        path does not have is told that first, and needs none."""
         name = self._keys.name_of(key)
-        if name is None:
+        if name is None and not self._rules.wrong_method(scope):
             self._metrics.rejected.labels("key").inc()
             what = "missing API key" if key is None else "unknown API key"
             raise Problem(
@@ -197,14 +233,14 @@ class ServerMiddleware:
             )
         return name
 
-    def _known_key(self, body: bytes) -> str | None:
+    def _known_key(self, body: bytearray) -> str | None:
         """The first `api_key` of a JSON body that is known, else the first."""
         keys = keys_of_body(body)
         return next((key for key in keys if self._keys.name_of(key)), keys[0] if keys else None)
 
     async def _body(
         self, receive: Receive, headers: dict[bytes, bytes], record: _Record, *, uploads: bool
-    ) -> bytes:
+    ) -> bytearray:
         """All of it, or the Problem of a body that is too large. Counted in `_buffered`."""
         max_bytes = self._limits.body_bytes
         if not uploads:
@@ -214,18 +250,16 @@ class ServerMiddleware:
             raise self._too_large(max_bytes)
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise Problem(415, "unknown content-encoding; send the body uncompressed.")
-        parts: list[bytes] = []
-        size = 0
+        body = bytearray()  # and no list of parts to be joined, which would be there twice
         try:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise _DisconnectedError
                 part = message.get("body", b"")
-                size += len(part)
+                body += part
                 self._buffered += len(part)
-                parts.append(part)
-                if size > max_bytes:
+                if len(body) > max_bytes:
                     raise self._too_large(max_bytes)
                 if self._buffered > self._limits.buffered_bytes:
                     self._metrics.rejected.labels("memory").inc()
@@ -233,18 +267,18 @@ class ServerMiddleware:
                 if not message.get("more_body", False):
                     break
         except BaseException:
-            self._buffered -= size
+            self._release(len(body))
             raise
-        record.received = size
+        record.received = len(body)
         self._metrics.stage_seconds.labels("receive").observe(time.perf_counter() - record.start)
-        return b"".join(parts) if len(parts) > 1 else parts[0]
+        return body
 
     def _too_large(self, max_bytes: int) -> Problem:
         self._metrics.rejected.labels("size").inc()
         # The connection stays open: a client that still sends would not read the answer otherwise.
         return Problem(413, f"the body has more than {max_bytes:,} bytes.", code="too_large")
 
-    async def _run(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The application, until it has answered, its client disconnects, or its time is up."""
         sent = False
         never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -253,7 +287,7 @@ class ServerMiddleware:
             nonlocal sent
             if not sent:
                 sent = True
-                return {"type": "http.request", "body": body, "more_body": False}
+                return {"type": "http.request", "body": b""}  # routes have it from the scope
             await never  # this middleware itself watches for clients that disconnect
             return {"type": "http.disconnect"}
 
@@ -289,6 +323,8 @@ class ServerMiddleware:
         route = self._rules.route(scope)
         self._metrics.requests.labels(route, record.method, str(record.status)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
+        if scope["path"] in PROBES:
+            return
         fields: dict[str, Any] = {
             "request": request_id,
             "method": record.method,
@@ -339,7 +375,7 @@ def _password(credentials: bytes) -> bytes:
     return b""
 
 
-def keys_of_body(body: bytes) -> list[str]:
+def keys_of_body(body: bytes | bytearray) -> list[str]:
     """The first values of `api_key` in a JSON body, wherever they stand: it is not parsed yet.
 
     A key that is known proves who sends it in any place, so the body needs no parser before.

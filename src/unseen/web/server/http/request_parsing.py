@@ -7,23 +7,23 @@ field of JSON; pictures are files in parts called image.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_args, get_origin
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 
 from unseen.web.json_body import MAX_VALUES, parse_json
 from unseen.web.problems import Problem
 from unseen.web.server.core.image_input import ImageInput
+from unseen.web.server.http import form
 
+T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 IMAGE = "image"
-FORM_FIELDS = 4096
-MANY_BYTES = 64 * 1024  # of JSON, from which it is read in a thread
+MANY_BYTES = 64 * 1024  # of a body, from which it is read in a thread
 REFERENCE = "#/components/schemas/{model}"
 
 # Schemas that routes describe by hand, for the components of the OpenAPI document.
@@ -58,15 +58,31 @@ async def read(
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/json":
-        body = await request.body()
-        if len(body) <= MANY_BYTES:
-            return _valid(model, parse_json(body)), []
-        read = asyncio.get_running_loop().run_in_executor
-        return await read(None, lambda: _valid(model, parse_json(body))), []
+        body = body_of(request)
+        return await _read(body, lambda: (_valid(model, parse_json(body)), []))
     if files and media_type == "multipart/form-data":
-        return await _form(request, model)
+        body, kind = body_of(request), request.headers["content-type"]
+        return await _read(body, lambda: _form(kind, body, model))
     allowed = "application/json or multipart/form-data" if files else "application/json"
     raise Problem(415, f"unknown content type {media_type!r}; send {allowed}.")
+
+
+def body_of(request: Request) -> bytearray:
+    """The whole body, which the middleware has read already; no copy of it.
+
+    Parameters
+    ----------
+    request : fastapi.Request
+        The request.
+    """
+    body: bytearray = request.scope["unseen.body"]
+    return body
+
+
+async def _read(body: bytearray, read: Callable[[], T]) -> T:
+    if len(body) <= MANY_BYTES:
+        return read()
+    return await asyncio.get_running_loop().run_in_executor(None, read)
 
 
 def split_at_commas(text: str) -> list[str]:
@@ -83,48 +99,28 @@ def _valid(model: type[M], data: Any) -> M:
         raise RequestValidationError(error.errors(include_url=False, include_input=False)) from None
 
 
-async def _form(request: Request, model: type[M]) -> tuple[M, list[ImageInput]]:
-    parser = _InMemory(
-        request.headers, request.stream(), max_files=FORM_FIELDS, max_fields=FORM_FIELDS,
-        max_part_size=2**40,  # the body as a whole is limited already
-    )  # fmt: skip
-    try:
-        form = await parser.parse()
-    except (MultiPartException, KeyError, ValueError) as error:
-        why = getattr(error, "message", None) or str(error)
-        raise Problem(400, f"the form cannot be read: {why}.", code="bad_form") from None
-    try:
-        pictures = [
-            ImageInput(_name(file, index), content=await file.read())
-            for index, file in enumerate(_files(form))
-        ]
-        return _valid(model, _fields(form, model, bool(pictures))), pictures
-    finally:
-        await form.close()
+def _form(content_type: str, body: bytearray, model: type[M]) -> tuple[M, list[ImageInput]]:
+    fields = form.read(content_type, body)
+    pictures = [
+        ImageInput(_name(name, index), content=content)
+        for index, (name, content) in enumerate(fields.files)
+    ]
+    return _valid(model, _fields(fields.texts, model, bool(pictures))), pictures
 
 
-class _InMemory(MultiPartParser):
-    """The body is in memory already: nothing is written to a disk that may be read-only."""
-
-    spool_max_size = 2**40
-
-
-def _files(form: FormData) -> list[UploadFile]:
-    return [value for key, value in form.multi_items() if isinstance(value, UploadFile)]
-
-
-def _name(file: UploadFile, index: int) -> str:
+def _name(name: str, index: int) -> str:
     """The file name that the client sent: shown to people, never opened."""
-    name = (file.filename or "").replace("\\", "/").rpartition("/")[2]
+    name = name.replace("\\", "/").rpartition("/")[2]
     return name[:200] if name.isprintable() and name else f"image {index}"
 
 
-def _fields(form: FormData, model: type[BaseModel], uploads: bool) -> dict[str, Any]:
+def _fields(
+    texts: Mapping[str, list[str]], model: type[BaseModel], uploads: bool
+) -> dict[str, Any]:
     data: dict[str, Any] = {}
-    for key in dict.fromkeys(form):
-        values = [value for value in form.getlist(key) if isinstance(value, str)]
+    for key, values in texts.items():
         field = model.model_fields.get(key)
-        if field is None or not values:
+        if field is None:
             continue
         is_list = _accepts(field.annotation, list)
         if (
@@ -137,7 +133,7 @@ def _fields(form: FormData, model: type[BaseModel], uploads: bool) -> dict[str, 
             data[key] = values
         else:
             data[key] = values[-1]
-    if data.get("labels") == form.getlist("labels")[:1]:  # once, and no JSON
+    if "labels" in data and data["labels"] == texts["labels"][:1]:  # once, and no JSON
         data["labels"] = split_at_commas(data["labels"][0])
     if uploads and "images" in model.model_fields:
         data["images"] = []

@@ -26,9 +26,18 @@ export const storedItem = (storage, name, value) => {
   }
 };
 
+// The place of the next element above or below: of a list the neighbour, of a grid the next row's.
+const inColumn = (elements, here, step) => {
+  const left = (i) => elements[i].getBoundingClientRect().left;
+  let to = here + step;
+  while (elements[to] && Math.abs(left(to) - left(here)) > 2) to += step;
+  return elements[to] ? to : -1;
+};
+
 // One tab stop for many elements: arrows, Home and End go between them.
 export const roving = (container, selector, onMove = () => {}) => {
-  const steps = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 };
+  const steps = { ArrowLeft: -1, ArrowRight: 1 };
+  const columns = { ArrowUp: -1, ArrowDown: 1 };
   const all = () => [...container.querySelectorAll(selector)];
   const settle = (chosen) => {
     const elements = all();
@@ -44,6 +53,7 @@ export const roving = (container, selector, onMove = () => {}) => {
       event.key === "Home" ? 0
       : event.key === "End" ? elements.length - 1
       : event.key in steps ? here + steps[event.key]
+      : event.key in columns ? inColumn(elements, here, columns[event.key])
       : -1;
     if (to < 0 || to >= elements.length) return;
     event.preventDefault();
@@ -64,10 +74,11 @@ export const tabs = (list, onChoose) => {
     const tab = event.target.closest("[role=tab]");
     if (tab) choose(tab);
   });
+  settle();
   return choose;
 };
 
-export const copyText = async (text) => {
+const copyText = async (text) => {
   try {
     await navigator.clipboard.writeText(text); // only where the page came over https or locally
     return true;
@@ -82,6 +93,16 @@ export const copyText = async (text) => {
     before?.focus();
     return done;
   }
+};
+
+// Copies what the button is for, and says so on it.
+export const copied = async (button, text) => {
+  const before = (button.dataset.says ||= button.textContent);
+  const done = await copyText(text);
+  button.textContent = done ? "Copied" : before;
+  clearTimeout(button.waiting);
+  button.waiting = setTimeout(() => (button.textContent = before), 1500);
+  return done;
 };
 
 // The status line: one message for each reason
@@ -150,12 +171,14 @@ export const askForKey = () => {
 
 const TRIES = 4;
 const LONGEST_WAIT = 10; // seconds
+const STARTING = "starting"; // the code of a server whose model is not there yet
 const BUSY = [429, 503];
 
 export class Problem extends Error {
-  constructor(status, detail) {
+  constructor(status, detail, code = "") {
     super(detail);
     this.status = status; // 0: no answer at all
+    this.code = code;
   }
 
   // Nothing is wrong with the request: it can be sent again as it is.
@@ -185,14 +208,14 @@ const attempt = async (path, { method, body, signal, as }) => {
     return { problem: new Problem(0, "The server does not answer."), wait: 0 };
   }
   // Not JSON if a proxy answered.
-  const { detail } = await response.json().catch(() => ({}));
+  const { detail, code } = await response.json().catch(() => ({}));
   const text = typeof detail === "string" ? detail : `The server answered ${response.status}.`;
-  const problem = new Problem(response.status, text);
+  const problem = new Problem(response.status, text, code);
   return { problem, used, wait: Number(response.headers.get("Retry-After")) };
 };
 
-// The answer, as JSON (or `as` "blob"). Tries again while the server is busy or away; throws a
-// Problem.
+// The answer, as JSON (or `as` "blob"). Tries again while the server is busy or away, and as long as
+// it loads its model; throws a Problem.
 export const ask = async (path, options = {}) => {
   for (let tries = 1; ; tries++) {
     const { value, problem, used, wait } = await attempt(path, options);
@@ -200,10 +223,11 @@ export const ask = async (path, options = {}) => {
     if (!problem) return value;
     if (problem.status === 401) {
       if (used === key) await askForKey(); // else another request has just got a new one
-    } else if (problem.passing && tries < TRIES) {
+    } else if (problem.code === STARTING || (problem.passing && tries < TRIES)) {
       const seconds = Math.min(LONGEST_WAIT, Math.max(1, wait || 2 ** (tries - 1)));
       const what = problem.status ? "The server is busy" : "The server does not answer";
-      say("waiting", `${what}; trying again in ${seconds} s.`);
+      say("waiting", problem.code === STARTING
+        ? "The server is loading the model…" : `${what}; trying again in ${seconds} s.`);
       await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
     } else {
       throw problem;

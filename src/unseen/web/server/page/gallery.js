@@ -1,27 +1,30 @@
 // The pictures of the index: all of them, those that words find, those that are like one.
 
-import { ask, framed, hasKey, Problem, roving, say, unsay } from "./ask.js";
+import { ask, copied, framed, hasKey, Problem, roving, say, unsay } from "./ask.js";
 import { make, ui } from "./elements.js";
 
 const STEP = 60;
+const TYPING = 250; // ms from a letter to the search
+const LEAST_BAR = 0.04; // of its length: the last picture has one, too
 
 let total = 0;
 let view = null; // what is looked at: all pictures, those for `words`, or those like `id`
+let classify = null; // takes a picture to the other view
 
 const lastPart = (path) => path.split(/[/\\]/).filter(Boolean).pop() || path;
 
 // The next pictures of a view. An answer that comes when there is another view is dropped.
 const load = async () => {
   const mine = view;
-  const { words, id, shown } = mine;
+  const { words, id, shown, control: { signal } } = mine;
   const top = shown + STEP;
   ui.more.hidden = true;
   try {
     let hits;
-    if (words) ({ hits } = await ask("/v1/search", { body: { texts: [words], top } }));
-    else if (id !== undefined) ({ hits } = await ask("/v1/similar", { body: { id, top } }));
+    if (words) ({ hits } = await ask("/v1/search", { body: { texts: [words], top }, signal }));
+    else if (id !== undefined) ({ hits } = await ask("/v1/similar", { body: { id, top }, signal }));
     else {
-      const body = await ask(`/v1/pictures?offset=${shown}&limit=${STEP}`);
+      const body = await ask(`/v1/pictures?offset=${shown}&limit=${STEP}`, { signal });
       ({ total } = body);
       hits = [...Array(shown), ...body.pictures];
     }
@@ -30,6 +33,7 @@ const load = async () => {
     show(hits);
     ui.more.hidden = hits.length < top || top >= total;
   } catch (error) {
+    if (error.name === "AbortError") return;
     if (!(error instanceof Problem)) throw error;
     if (mine !== view) return;
     say("gallery", error.message, error.passing ? ["Try again", load] : undefined);
@@ -37,7 +41,8 @@ const load = async () => {
 };
 
 const go = (next) => {
-  view = { shown: 0, ...next };
+  view?.control.abort();
+  view = { shown: 0, control: new AbortController(), ...next };
   return load();
 };
 
@@ -50,39 +55,58 @@ const show = (hits) => {
     : words ? `Nearest to “${words}”`
     : `Like ${name}`;
   ui.all.hidden = all;
-  if (shown === 0) ui.tiles.replaceChildren();
+  if (shown === 0) {
+    ui.tiles.replaceChildren();
+    // A cosine means nothing to people: a bar says how near, from the first hit to the last of these.
+    view.range = [hits.at(-1)?.cosine, hits[0]?.cosine];
+  }
   ui.tiles.append(...hits.slice(shown).map(tile));
   view.shown = hits.length;
   settle();
 };
 
-const tile = ({ id, path, copies, cosine, width, height, taken }) => {
+const nearness = (cosine) => {
+  const [low, high] = view.range;
+  return Math.max(LEAST_BAR, high > low ? (cosine - low) / (high - low) : 1);
+};
+
+const tile = (hit) => {
+  const { id, path, copies, cosine } = hit;
   const item = make("li");
-  const name = lastPart(path);
-  const near = typeof cosine === "number" ? cosine.toFixed(3) : "";
-  const others = copies?.length ? `${copies.length + 1} copies` : "";
   const button = make("button", "tile");
   const image = framed(button, "no thumbnail");
   image.loading = "lazy";
-  const named = make("span", "", name);
+  const named = make("span", "", lastPart(path));
   named.dir = "auto";
-  const facts = make("span", "muted small", [near, others].filter(Boolean).join(" · "));
-  button.append(named, facts, make("span", "like", "More like this"));
-  button.title = [path, near && `cosine ${near}`, width && `${width} × ${height}`, taken]
-    .filter(Boolean)
-    .join("\n");
-  button.onclick = async () => {
-    await go({ id, name });
-    scrollTo({ top: 0 });
-    ui.tiles.querySelector("button")?.focus({ preventScroll: true });
-  };
+  button.append(named);
+  if (typeof cosine === "number") {
+    const near = make("span", "near");
+    near.append(make("b"));
+    near.firstChild.style.width = `${100 * nearness(cosine)}%`;
+    button.append(near);
+  }
+  if (copies?.length) button.append(make("span", "muted small", `${copies.length + 1} copies`));
+  button.title = facts(hit).join("\n");
+  button.hit = hit;
+  button.onclick = () => look(button);
   item.append(button);
-  loadThumbnail(image, `/v1/pictures/${encodeURIComponent(id)}/thumbnail`);
+  loadPicture(image, thumbnail(id));
   return item;
 };
 
+const facts = ({ path, cosine, width, height, taken }) =>
+  [
+    path,
+    typeof cosine === "number" && `cosine ${cosine.toFixed(3)}`,
+    width && `${width} × ${height}`,
+    taken,
+  ].filter(Boolean);
+
+const thumbnail = (id, large) =>
+  `/v1/pictures/${encodeURIComponent(id)}/thumbnail${large ? "?large=1" : ""}`;
+
 // An <img> sends no key, so where there is one the picture is fetched.
-const loadThumbnail = async (image, path) => {
+const loadPicture = async (image, path) => {
   if (!hasKey()) {
     image.src = path;
     return;
@@ -97,18 +121,81 @@ const loadThumbnail = async (image, path) => {
 
 const settle = roving(ui.tiles, ".tile");
 
-export const start = (info) => {
+// One picture, large
+
+let looked = null; // its tile
+
+const beside = (by) => {
+  const all = [...ui.tiles.querySelectorAll(".tile")];
+  return all[all.indexOf(looked) + by];
+};
+
+const look = (button) => {
+  looked = button;
+  const { id, path } = button.hit;
+  ui.viewerFrame.replaceChildren();
+  const image = framed(ui.viewerFrame, "It cannot be read any more.");
+  image.alt = path;
+  loadPicture(image, thumbnail(id, true));
+  ui.viewerName.textContent = lastPart(path);
+  ui.viewerFacts.textContent = facts(button.hit).join(" · ");
+  ui.viewerBefore.disabled = !beside(-1);
+  ui.viewerNext.disabled = !beside(1);
+  if (!ui.viewer.open) ui.viewer.showModal();
+};
+
+const step = (by) => beside(by) && look(beside(by));
+
+const startViewer = () => {
+  ui.viewerBefore.onclick = () => step(-1);
+  ui.viewerNext.onclick = () => step(1);
+  ui.viewer.onkeydown = (event) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (by) step(by);
+  };
+  ui.viewer.onclick = (event) => event.target === ui.viewer && ui.viewer.close();
+  ui.viewer.onclose = () => looked?.isConnected && looked.focus();
+  ui.viewerClose.onclick = () => ui.viewer.close();
+  ui.viewerCopy.onclick = () => copied(ui.viewerCopy, looked.hit.path);
+  ui.viewerLike.onclick = async () => {
+    const { id, path } = looked.hit;
+    ui.viewer.close();
+    ui.query.value = "";
+    await go({ id, name: lastPart(path) });
+    scrollTo({ top: 0 });
+    ui.tiles.querySelector("button")?.focus({ preventScroll: true });
+  };
+  ui.viewerClassify.onclick = () => {
+    const { id, path } = looked.hit;
+    looked = null;
+    ui.viewer.close();
+    classify(lastPart(path), () => ask(thumbnail(id, true), { as: "blob" }));
+  };
+};
+
+export const start = (info, onClassify) => {
   total = info.index.pictures;
+  classify = onClassify;
+  let timer;
+  const search = () => {
+    clearTimeout(timer);
+    const words = ui.query.value.trim();
+    if (words !== (view?.words ?? "") || view.id !== undefined) go(words ? { words } : {});
+  };
   ui.search.onsubmit = (event) => {
     event.preventDefault();
-    go({ words: ui.query.value.trim() });
+    search();
   };
-  ui.query.onsearch = () => ui.query.value || go();
+  ui.query.oninput = (event) => {
+    clearTimeout(timer);
+    if (!event.isComposing) timer = setTimeout(search, TYPING);
+  };
   ui.all.onclick = () => {
     ui.query.value = "";
     go();
     ui.query.focus();
   };
   ui.more.onclick = load;
+  startViewer();
   return { open: () => view || go() };
 };

@@ -1,17 +1,15 @@
 // Pictures, each encoded once; labels, sent at each change; results.
 
-import {
-  ask, askForKey, calm, copyText, framed, hasKey, note, Problem, roving, say, tabs, unsay,
-} from "./ask.js";
+import { ask, askForKey, copied, hasKey, note, Problem, say, tabs, unsay } from "./ask.js";
 import { make, ui } from "./elements.js";
-import {
-  Chips, CUSTOM, fromLink, keep, link, question, restore, settings, snippet, split,
-  wrongTemplate,
-} from "./words.js";
+import * as list from "./list.js";
+import * as table from "./table.js";
+import { CUSTOM, fromLink, keep, link, question, restore, settings, split, wrongTemplate } from "./words.js";
 
 const AT_ONCE = 2; // pictures on their way to the server
-const SOON = 60; // ms from a change of labels to the question
-const TYPING = 300; // the same for a prompt, where each letter changes every vector
+const TYPING = 300; // ms from a letter of a prompt, which changes every vector, to the question
+const SLOW = 400; // ms without an answer, after which the page says that it waits for one
+const ADDRESS = /^https?:\/\/\S+$/i;
 const IDEAS = {
   Animals: "cat, dog, bird, horse, fish, insect",
   Places: "beach, forest, mountain, city, kitchen, office",
@@ -21,40 +19,59 @@ const IDEAS = {
 const pictures = [];
 let selected = null;
 let info = null;
-let language = "python";
 
 // Pictures: waiting → sent → ready or failed
 
 let sending = 0;
 let resting = false; // the server is away, and the user knows it
 
-const add = (files) => {
-  const added = [...files].map((file) => ({
-    file,
-    name: file.name || "picture",
-    url: URL.createObjectURL(file),
-    state: "waiting",
-    embedding: null,
-    answered: 0,
-    result: null,
-    error: "",
-  }));
+// `load` gives the bytes of a picture that is not here yet.
+const picture = (file, name, load) => ({
+  file,
+  name: name || "picture",
+  load,
+  url: file ? URL.createObjectURL(file) : "",
+  state: "waiting",
+  embedding: null,
+  answered: 0,
+  result: null,
+  error: "",
+});
+
+const addAll = (added) => {
   if (!added.length) return;
+  if (ui.classify.hidden) ui.viewClassify.click();
   pictures.push(...added);
-  for (const picture of added) ui.strip.append(tile(picture));
+  for (const one of added) ui.table.append(table.row(one, { select, remove }));
   select(added[0]);
   pump();
 };
 
+const add = (files) => addAll([...files].map((file) => picture(file, file.name)));
+
+const addLater = (name, load) => addAll([picture(null, name, load)]);
+
+// A picture elsewhere: the policy of this page lets nothing be loaded from there, so the server
+// fetches it, under its own rules.
+const addAddress = (address) => {
+  if (!info?.urls) {
+    return note("This server fetches no pictures from the web: save the picture, then choose it.");
+  }
+  const { pathname, host } = new URL(address);
+  addLater(pathname.split("/").pop() || host, (signal) =>
+    ask("/v1/preview", { body: { image: address }, as: "blob", signal }));
+};
+
 const remove = (picture) => {
   const at = pictures.indexOf(picture);
-  const focused = picture.tile.contains(document.activeElement);
+  const focused = picture.row.contains(document.activeElement);
   pictures.splice(at, 1);
-  picture.tile.remove();
+  picture.row.remove();
   picture.leaving?.abort();
   URL.revokeObjectURL(picture.url);
   if (picture === selected) select(pictures[at] || pictures[at - 1] || null);
-  if (focused && selected) selected.tile.firstChild.focus();
+  if (focused && selected) selected.row.querySelector("button").focus();
+  table.draw();
 };
 
 const pump = () => {
@@ -63,7 +80,7 @@ const pump = () => {
     if (!next) return;
     sending++;
     next.state = "sent";
-    showTile(next);
+    showRow(next);
     encode(next).finally(() => {
       sending--;
       if (pictures.includes(next)) showPicture(next);
@@ -77,14 +94,15 @@ const encode = async (picture) => {
     picture.state = "failed";
     picture.error = text;
   };
+  const { signal } = (picture.leaving = new AbortController());
   try {
+    if (!picture.file) await fetchLate(picture, signal);
     const refused = await tooLarge(picture);
     if (refused) return fail(refused);
     const form = new FormData();
     form.append("image", picture.file, picture.name);
     form.append("encoding", "base64");
-    picture.leaving = new AbortController();
-    const body = await ask("/v1/embed", { body: form, signal: picture.leaving.signal });
+    const body = await ask("/v1/embed", { body: form, signal });
     const [row] = body.images;
     if (row.error) return fail(row.error);
     if (body.model !== info.model.id) await learn();
@@ -97,6 +115,14 @@ const encode = async (picture) => {
     picture.state = "waiting";
     rest(error);
   }
+};
+
+const fetchLate = async (picture, signal) => {
+  picture.file = await picture.load(signal);
+  picture.url = URL.createObjectURL(picture.file);
+  const image = picture.row.querySelector("img");
+  if (image) image.src = picture.url;
+  if (picture === selected) ui.shown.src = picture.url;
 };
 
 // Why a picture need not be sent: the server would not take it, or it cannot be read here.
@@ -163,19 +189,23 @@ const learn = async () => {
 
 let revision = 1;
 let asking = null;
+let slow = false; // an answer takes its time
 let timer;
 
-const changed = (wait = SOON) => {
+// The question goes at once, but for `wait` ms where letters are typed.
+const changed = (wait) => {
   keep();
   showWords();
   revision++;
   asking?.abort();
   asking = null;
   clearTimeout(timer);
-  timer = setTimeout(answer, wait);
-  if (!settings.labels.length) for (const picture of pictures) picture.result = null;
-  for (const picture of pictures) showTile(picture);
-  if (!selected?.result) showBars();
+  if (wait) timer = setTimeout(answer, wait);
+  else answer();
+  if (settings.labels.length) return;
+  for (const one of pictures) one.result = null;
+  pictures.forEach(showRow);
+  showSelected();
 };
 
 const answer = async () => {
@@ -184,12 +214,15 @@ const answer = async () => {
   const todo = pictures.filter((picture) => picture.embedding && picture.answered !== number);
   if (!todo.length) return;
   todo.sort((a, b) => (b === selected) - (a === selected));
-  const some = todo.slice(0, info.limits.images || 64);
+  // The one that is looked at has its answer first.
+  const some = todo[0] === selected ? [selected] : todo.slice(0, info.limits.images || 64);
   const control = (asking = new AbortController());
+  const wait = setTimeout(() => showLooking((slow = true)), SLOW);
   try {
     const images = some.map(({ embedding }) => ({ embedding }));
     const body = await ask("/v1/classify", {
-      body: { ...question(), images },
+      // All labels are shown, and below the line those that do not fit.
+      body: { ...question(info.evidence), ...(settings.multi && { min_score: 0 }), images },
       signal: control.signal,
     });
     if (number !== revision) return;
@@ -213,6 +246,8 @@ const answer = async () => {
     if (await learn().catch(() => false)) return; // the vectors were another model's
     say("question", error.message);
   } finally {
+    clearTimeout(wait);
+    if (slow && asking === control) showLooking((slow = false));
     if (asking === control) {
       asking = null;
       if (!resting) queueMicrotask(answer);
@@ -220,149 +255,76 @@ const answer = async () => {
   }
 };
 
-// Showing: the chosen picture, the strip, the bars
-
-const percent = (score) =>
-  score === null ? "–"
-  : score > 0 && score < 0.0005 ? "<0.1 %"
-  : score < 1 && score > 0.9995 ? ">99.9 %"
-  : `${(100 * score).toFixed(1)} %`;
-
-const NONE = "none of these";
-const wordOf = (label) => (label === "unknown" && settings.unknown ? NONE : label);
-
-const best = ({ result, state }) => {
-  if (state === "failed") return "not read";
-  if (!result) return "…";
-  if (result.label === null) return result.unknown ? NONE : "none";
-  return result.label;
-};
+// Showing: the chosen picture, the table of all, the list of labels
 
 const select = (picture) => {
   selected = picture;
-  for (const one of pictures) showTile(one);
-  if (picture) {
-    settleStrip(picture.tile.firstChild);
-    picture.tile.scrollIntoView({ block: "nearest", inline: "nearest" });
+  pictures.forEach(showRow);
+  if (picture && pictures.length > 1) {
+    settleRows(picture.row.querySelector("button"));
+    picture.row.scrollIntoView({ block: "nearest" });
   }
   ui.stage.classList.toggle("empty", !picture);
   ui.invitation.hidden = Boolean(picture);
-  ui.about.hidden = !picture;
-  ui.removeAll.hidden = pictures.length < 2;
+  ui.remove.hidden = !picture;
   ui.shownName.textContent = picture?.name ?? "";
-  ui.shown.hidden = true; // until it has loaded
+  ui.shown.hidden = ui.glow.hidden = true; // until it has loaded
   ui.shown.alt = picture?.name ?? "";
-  if (picture) ui.shown.src = picture.url;
+  if (picture?.url) ui.shown.src = picture.url;
   else ui.shown.removeAttribute("src");
+  table.draw();
   showSelected();
 };
 
+const showRow = (picture) => table.drawRow(picture, selected);
+
 const showPicture = (picture) => {
-  showTile(picture);
+  showRow(picture);
   if (picture === selected) showSelected();
+};
+
+const showLooking = () => {
+  ui.looking.hidden = !(slow || ["waiting", "sent"].includes(selected?.state));
 };
 
 const showSelected = () => {
   const failed = selected?.state === "failed";
+  const result = failed ? null : selected?.result ?? null;
   ui.trouble.hidden = !failed;
   ui.troubleText.textContent = failed ? selected.error : "";
-  ui.looking.hidden = !selected || !["waiting", "sent"].includes(selected.state);
-  showBars();
-  showCode();
+  showLooking();
+  list.draw(result);
+  const [word, score] = result ? list.verdict(result) : [];
+  ui.winner.hidden = !result;
+  ui.winner.firstChild.textContent = word;
+  ui.winner.lastChild.textContent = score === undefined ? "" : list.percent(score);
+  ui.verdict.textContent = result ? ui.winner.textContent : "";
+  showEvidence(result);
 };
 
-const tile = (picture) => {
-  const item = (picture.tile = make("li"));
-  const button = make("button", "tile");
-  const image = framed(button, "no preview");
-  image.src = picture.url;
-  button.append(make("span", "caption"));
-  button.onclick = () => select(picture);
-  button.onkeydown = (event) => {
-    if (event.key === "Delete" || event.key === "Backspace") remove(picture);
-  };
-  item.append(button);
-  item.picture = picture;
-  return item;
-};
-
-const showTile = (picture) => {
-  const button = picture.tile.firstChild;
-  const word = best(picture);
-  const score = picture.state === "ready" ? picture.result?.ranking[0]?.score : undefined;
-  button.setAttribute("aria-current", picture === selected);
-  button.className = `tile ${picture.state}`;
-  button.lastChild.textContent = word;
-  button.title =
-    picture.state === "failed" ? `${picture.name}: ${picture.error}`
-    : score === undefined ? picture.name
-    : `${picture.name}: ${word}, ${percent(score)}`;
-};
-
-const settleStrip = roving(ui.strip, ".tile", (button) => select(button.parentElement.picture));
-
-const MOVE = { duration: 320, easing: "cubic-bezier(.2, .8, .2, 1)" };
-
-// Rows by label, so that they can move.
-const rows = new Map();
-
-const row = () => {
-  const item = make("li", "bar");
-  item.tabIndex = -1;
-  item.append(
-    make("span", "fill"),
-    make("span", "word"),
-    make("span", "cosine muted small"),
-    make("span", "number"),
-  );
-  item.children[1].dir = "auto";
-  return item;
-};
-
-const showBars = () => {
-  const list = ui.bars;
-  const result = selected?.state === "failed" ? null : selected?.result;
-  const ranking =
-    result?.ranking ?? settings.labels.map((label) => ({ label, score: null, cosine: null }));
-  const places = new Map([...rows].map(([name, item]) => [name, item.getBoundingClientRect().top]));
-  const focused = document.activeElement;
-  const items = ranking.map(({ label, score, cosine }, place) => {
-    const item = rows.get(label) || row();
-    rows.set(label, item);
-    const [fill, word, near, number] = item.children;
-    word.textContent = wordOf(label);
-    number.textContent = percent(score);
-    const detail = typeof cosine === "number" ? `cosine ${cosine.toFixed(3)}` : "";
-    near.textContent = detail;
-    item.title = detail ? `${wordOf(label)}: ${detail}` : wordOf(label);
-    fill.style.transform = `scaleX(${score || 0})`;
-    const yes = settings.multi ? score >= 0.5 : place === 0 && score !== null;
-    item.classList.toggle("best", yes);
-    item.classList.toggle("none", wordOf(label) === NONE);
-    item.classList.toggle("open", score === null);
-    return item;
+// Whether any label is there at all, and what else the picture resembles.
+const showEvidence = (result) => {
+  const { evidence, resembles = [] } = result ?? {};
+  ui.evidence.hidden = !settings.unknown || typeof evidence !== "number";
+  if (ui.evidence.hidden) return;
+  const least = info.least_evidence;
+  const enough = evidence >= least;
+  const number = evidence.toFixed(1).replace("-", "−");
+  ui.evidenceText.textContent =
+    `${enough ? "Enough speaks for one" : "Too little speaks for any"} of these labels` +
+    ` (${number}; ${least} is enough).`;
+  const place = (value) => `${100 * Math.min(1, Math.max(0, value / (2 * least)))}%`;
+  ui.scale.firstChild.style.width = place(evidence);
+  ui.scale.lastChild.style.insetInlineStart = place(least);
+  ui.scale.classList.toggle("enough", enough);
+  const words = resembles.map(({ label }) => {
+    const button = make("button", "action", `+ ${label}`);
+    button.title = `Add the label ${label}`;
+    button.onclick = () => list.add(label);
+    return button;
   });
-  const now = new Set(items);
-  for (const [label, item] of rows) {
-    if (now.has(item)) continue;
-    item.remove();
-    rows.delete(label);
-  }
-  items.forEach((item, i) => {
-    if (list.children[i] !== item) list.insertBefore(item, list.children[i] || null);
-  });
-  settleBars();
-  if (now.has(focused) && document.activeElement !== focused) focused.focus();
-  ui.verdict.textContent = result ? `${best(selected)}, ${percent(ranking[0]?.score ?? null)}` : "";
-  if (calm.matches) return;
-  for (const [label, item] of rows) {
-    const by = places.get(label) - item.getBoundingClientRect().top;
-    if (Number.isNaN(by)) item.animate({ opacity: [0, 1] }, 200); // it is new
-    else if (by) item.animate({ transform: [`translateY(${by}px)`, "none"] }, MOVE);
-  }
+  ui.resembles.replaceChildren(make("span", "muted small", "It resembles"), ...words);
 };
-
-const settleBars = roving(ui.bars, ".bar");
 
 // Options
 
@@ -375,16 +337,16 @@ const showWords = () => {
   ui.custom.setAttribute("aria-invalid", wrong !== "");
   ui.template.value = settings.template;
   ui.ideas.hidden = settings.labels.length > 0;
-  showCode();
+  if (!settings.unknown) ui.evidence.hidden = true;
+  if (!ui.api.hidden) code?.then((module) => module.open());
 };
 
 // Stored or linked settings, into the fields.
 const fill = () => {
   ui.background.value = settings.background.join(", ");
   ui.custom.value = settings.custom;
-  chips.show();
+  list.draw();
   changed();
-  showBars();
 };
 
 const showInfo = () => {
@@ -394,31 +356,25 @@ const showInfo = () => {
   ui.template.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
   ui.template.title = m.template ? `The model’s own: ${m.template}` : "";
   if (!options.some(([value]) => value === settings.template)) settings.template = "";
-  const facts = new Set([m.id, m.family, `${m.dimension} dimensions`, `unseen ${version}`]);
-  ui.model.textContent = [...facts].join(" · ");
-  ui.views.hidden = !info.index;
+  ui.model.textContent = `Model: ${m.id} · unseen ${version}`;
+  ui.model.hidden = false;
+  ui.address.hidden = !info.urls;
+  ui.viewGallery.hidden = !info.index;
   if (info.index && !gallery) {
-    gallery = import("./gallery.js").then((module) => module.start(info));
+    gallery = import("./gallery.js").then((module) => module.start(info, addLater));
   }
   showWords();
 };
 
 let gallery = null;
+let code = null;
 
-const showCode = () => {
-  if (!info || ui.code.hidden) return;
-  ui.snippet.textContent = settings.labels.length
-    ? snippet(language, { ...info, file: selected?.name })
-    : "Add a label first.";
-};
-
-const copied = async (button, text) => {
-  const before = (button.dataset.says ||= button.textContent);
-  const done = await copyText(text);
-  button.textContent = done ? "Copied" : before;
-  clearTimeout(button.waiting);
-  button.waiting = setTimeout(() => (button.textContent = before), 1500);
-  return done;
+const openCode = () => {
+  code ||= import("./code.js").then((module) => {
+    module.start(() => ({ info, file: selected?.name }));
+    return module;
+  });
+  return code.then((module) => info && module.open());
 };
 
 // The camera: on only while its dialog is open
@@ -464,10 +420,11 @@ const showCamera = async () => {
 
 // Everything a person does
 
-const chips = new Chips(changed);
+const settleRows = table.start(pictures, select);
+list.start(changed);
 
 ui.choose.onclick = () => ui.files.click();
-ui.stage.onclick = () => selected || ui.files.click();
+ui.stage.onclick = ({ target }) => selected || target.closest("button") || ui.files.click();
 ui.files.onchange = () => {
   add(ui.files.files);
   ui.files.value = ""; // the same file may be chosen again
@@ -480,16 +437,16 @@ ui.removeAll.onclick = () => {
   while (pictures.length) remove(pictures[pictures.length - 1]);
   ui.choose.focus();
 };
-ui.shown.onload = () => (ui.shown.hidden = !selected || selected.state === "failed");
-ui.clear.onclick = () => {
-  chips.set([]);
-  ui.label.focus();
+ui.shown.onload = () => {
+  const { src } = ui.shown;
+  ui.shown.hidden = ui.glow.hidden = !selected || selected.state === "failed";
+  if (!ui.glow.hidden) ui.glow.src = src; // its colours, around it
 };
 for (const [name, words] of Object.entries(IDEAS)) {
   const button = make("button", "action", name);
   button.title = words;
   button.onclick = () => {
-    chips.add(words);
+    list.add(words);
     ui.label.focus();
   };
   ui.ideas.append(button);
@@ -502,8 +459,7 @@ for (const id of ["multi", "unknown"]) {
   };
 }
 ui.background.oninput = () => {
-  const words = split(ui.background.value, 20);
-  if (words.length) settings.background = words;
+  settings.background = split(ui.background.value, 20);
   changed(TYPING);
 };
 ui.background.onblur = () => (ui.background.value = settings.background.join(", "));
@@ -520,25 +476,15 @@ ui.share.onclick = async () => {
   if (!(await copied(ui.share, link()))) say("note", link());
 };
 ui.codeOpen.onclick = () => {
-  const open = ui.code.hidden;
-  ui.code.hidden = !open;
-  ui.codeOpen.setAttribute("aria-expanded", open);
-  showCode();
-};
-tabs(ui.languages, (tab) => {
-  language = tab.dataset.language;
-  showCode();
-});
-ui.copy.onclick = async () => {
-  if (await copied(ui.copy, ui.snippet.textContent)) return;
-  getSelection().selectAllChildren(ui.snippet);
-  note("The code is selected: copy it with Ctrl C.");
+  ui.viewApi.click();
+  ui.viewApi.focus();
 };
 tabs(ui.views, (tab) => {
-  const classify = tab.id === "viewClassify";
-  ui.classify.hidden = !classify;
-  ui.gallery.hidden = classify;
-  if (!classify) gallery?.then((module) => module.open());
+  for (const one of ui.views.children) {
+    ui[one.getAttribute("aria-controls")].hidden = one !== tab;
+  }
+  if (tab === ui.viewGallery) gallery?.then((module) => module.open());
+  if (tab === ui.viewApi) openCode();
 });
 
 ui.camera.onclick = openCamera;
@@ -546,11 +492,34 @@ ui.shoot.onclick = shoot;
 ui.cameraClose.onclick = () => ui.cameraDialog.close();
 ui.cameraDialog.onclose = closeCamera;
 
-addEventListener("paste", (event) => {
-  const files = [...event.clipboardData.files];
-  if (!files.length) return;
+ui.address.onclick = () => ui.addressDialog.showModal();
+ui.addressClose.onclick = () => ui.addressDialog.close();
+ui.addressForm.onsubmit = (event) => {
   event.preventDefault();
-  add(files);
+  ui.addressDialog.close();
+  addAddress(ui.url.value.trim());
+  ui.url.value = "";
+};
+
+ui.examples.onclick = ({ target }) => {
+  const { src, alt } = target.closest("button")?.firstChild ?? {};
+  if (src) addLater(`${alt}.avif`, (signal) => ask(src, { as: "blob", signal }));
+};
+
+// What was dropped or pasted: files, or the address of a picture in another tab.
+const addFrom = (data) => {
+  // Of a picture that is a link the page says where it leads, and only the markup what it is.
+  const [, source = ""] = /<img[^>]* src="([^"]+)"/i.exec(data.getData("text/html")) || [];
+  const address = source.replaceAll("&amp;", "&") || data.getData("text/plain").trim();
+  if (data.files.length) add(data.files);
+  else if (ADDRESS.test(address)) addAddress(address);
+  else return false;
+  return true;
+};
+
+addEventListener("paste", (event) => {
+  const typing = event.target.matches?.("input") && !event.clipboardData.files.length;
+  if (!typing && addFrom(event.clipboardData)) event.preventDefault();
 });
 const dragged = (over) => ui.stage.classList.toggle("over", over);
 addEventListener("dragover", (event) => {
@@ -561,10 +530,8 @@ addEventListener("dragleave", (event) => event.relatedTarget || dragged(false));
 addEventListener("drop", (event) => {
   event.preventDefault();
   dragged(false);
-  const { files } = event.dataTransfer;
-  if (!files.length) return note("Only files can be dropped here: save the picture first.");
-  if (ui.classify.hidden) ui.viewClassify.click();
-  add(files);
+  if (addFrom(event.dataTransfer)) return;
+  note("Only pictures can be dropped here: save it first, then choose the file.");
 });
 addEventListener("hashchange", () => fromLink() && fill());
 addEventListener("online", () => resting && goOn());
@@ -572,5 +539,8 @@ navigator.mediaDevices?.addEventListener?.("devicechange", showCamera);
 
 restore();
 fill();
+ui.words.hidden = false; // not before: nothing moves when the labels come
 showCamera();
-learn().catch((error) => rest(error));
+learn()
+  .catch(rest)
+  .finally(() => location.pathname === "/docs" && ui.viewApi.click());

@@ -8,6 +8,7 @@ never waits, and under load batches are full because the queue is.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -88,13 +89,22 @@ class DynamicBatcher(Generic[T, R]):
         """
         return self.pending * self._seconds
 
-    def check(self, longest: float) -> None:
+    @property
+    def seconds(self) -> float:
+        """What one item takes, by the running mean; 0 where none was run."""
+        return self._seconds
+
+    def check(self, longest: float, least: int = 0, at_most: float = math.inf) -> None:
         """Refuses new work while the queue is too long.
 
         Parameters
         ----------
         longest : float
             Seconds that an item may wait.
+        least : int
+            Items that may wait for longer than that.
+        at_most : float
+            Seconds that even these may wait.
 
         Raises
         ------
@@ -102,7 +112,9 @@ class DynamicBatcher(Generic[T, R]):
             503 with a Retry-After.
         """
         wait = self.wait()
-        if wait > longest and self.pending - self._running >= MIN_QUEUED:
+        queued = self.pending - self._running
+        too_many = self.pending >= least or wait > at_most
+        if wait > longest and queued >= MIN_QUEUED and too_many:
             self._metrics.rejected.labels("queue").inc()
             raise overloaded(wait)
 

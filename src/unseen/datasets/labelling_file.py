@@ -1,14 +1,25 @@
-"""A labelling's SQLite file: its tables, and how older ones become today's.
+"""A labelling's SQLite file: its tables, how older ones become today's, and what was reviewed.
 
 It holds all that is needed to review and export: neither model nor index is opened again.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
+from unseen.errors import SourceError
 from unseen.system import sqlite
+
+FOLDER = ".unseen"  # below the folder of the pictures, beside its index
+NAME = "labels"  # of the labelling of a folder, where there is only one
+FILE = re.compile(r"labelling-([\w-]{1,60})\.sqlite")
+SUFFIX = ".sqlite"
 
 # Each takes a file from its place in this tuple to the next.
 MIGRATIONS = (
@@ -53,9 +64,59 @@ MIGRATIONS = (
         SELECT content, verdict, label AS chosen FROM decision
         WHERE id = (SELECT max(id) FROM decision AS other WHERE other.content = decision.content);
     """,
+    """
+    -- 1: what proposed had learnt from this picture.
+    ALTER TABLE picture ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;
+    -- As the model proposed, where what was learnt from the answers proposes otherwise now.
+    ALTER TABLE picture ADD COLUMN model_scores BLOB;
+    ALTER TABLE picture ADD COLUMN model_pile TEXT;
+    -- The label set as the model encoded it (CompiledLabels), from which is learnt: one row.
+    CREATE TABLE label_set (content BLOB NOT NULL);
+    """,
 )
 
 
 def connect(path: Path) -> sqlite3.Connection:
     """The labelling at `path`, made or migrated if need be. Raises StoreError."""
     return sqlite.connect(path, MIGRATIONS, "labelling")
+
+
+def file_name(name: str) -> str:
+    """Of the labelling of that name."""
+    return f"labelling-{name}{SUFFIX}"
+
+
+def labelling_of(folder: Path) -> Path | None:
+    """The file of the labelling of a folder, None without one. SourceError where it has several,
+    and none of the usual name."""
+    files = [path for path in (folder / FOLDER).glob(file_name("*")) if FILE.fullmatch(path.name)]
+    usual = folder / FOLDER / file_name(NAME)
+    if usual in files:
+        return usual
+    if len(files) > 1:
+        raise SourceError(
+            f"{folder} has {len(files)} labellings; give the file of one: "
+            f"{', '.join(map(str, sorted(files)))}."
+        )
+    return files[0] if files else None
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """A picture that a person gave a label: its content's digest in hex, its paths below the
+    folder, with /."""
+
+    id: str
+    paths: tuple[str, ...]
+    label: str
+
+
+def reviewed(file: Path) -> Iterator[Reviewed]:
+    """The pictures of a labelling that a person gave a label, by path. Raises StoreError."""
+    with closing(sqlite.connect(file, MIGRATIONS, "labelling", readable=True)) as database:
+        rows = database.execute(
+            "SELECT content, paths, chosen FROM picture JOIN verdict USING (content) "
+            "WHERE verdict = 'label' AND pile <> 'error' ORDER BY first"
+        )
+        for content, paths, label in rows:
+            yield Reviewed(content.hex(), tuple(json.loads(paths)), label)

@@ -1,0 +1,72 @@
+"""The words that are shipped: everyday concepts, and broad words with what lies below them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.labels.templates import fill
+from unseen.models.model import Model
+
+
+@cache
+def concepts() -> tuple[str, ...]:
+    """The concepts of `data/concepts.txt`: narrow words, of which no two mean the same."""
+    return tuple(_lines("concepts.txt"))
+
+
+@cache
+def broad_words() -> tuple[str, ...]:
+    """The broad words of `data/kinds.txt` that are no concepts."""
+    return tuple(word for word in _narrower() if word not in {*concepts()})
+
+
+def prompts(model: Model) -> list[str]:
+    """The concepts, then the broad words, in the template of a model."""
+    return [fill(model.template, word) for word in (*concepts(), *broad_words())]
+
+
+@cache
+def below() -> NDArray[np.bool_]:
+    """(concepts and broad words, concepts): which concepts lie below a word in meaning.
+
+    A concept lies below itself. Below a word that names no thing ("old") lies nothing.
+    """
+    narrower = _narrower()
+    column = {word: number for number, word in enumerate(concepts())}
+    table = np.zeros((len(concepts()) + len(broad_words()), len(concepts())), dtype=bool)
+    for row, word in zip(table, (*concepts(), *broad_words()), strict=True):
+        if narrower.get(word) != ():
+            row[[column[w] for w in _descendants(word, narrower) if w in column]] = True
+    return table
+
+
+def _descendants(word: str, narrower: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """The word itself and all below it; the lines may lead in a circle."""
+    reached, todo = {word}, [word]
+    while todo:
+        new = {*narrower.get(todo.pop(), ())} - reached
+        reached |= new
+        todo += new
+    return reached
+
+
+@cache
+def _narrower() -> Mapping[str, tuple[str, ...]]:
+    """Broad word → the words on the right of its lines."""
+    table: dict[str, tuple[str, ...]] = {}
+    for line in _lines("kinds.txt"):
+        broad, _, narrow = line.partition(":")
+        for word in broad.split(","):
+            words = tuple(w.strip() for w in narrow.split(",") if w.strip())
+            table[word.strip()] = (*table.get(word.strip(), ()), *words)
+    return table
+
+
+def _lines(name: str) -> Iterator[str]:
+    text = resources.files("unseen").joinpath(f"data/{name}").read_text("utf-8")
+    return (line for line in text.splitlines() if line and not line.startswith("#"))

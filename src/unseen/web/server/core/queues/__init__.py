@@ -1,0 +1,1 @@
+"""What waits for a network: batches, texts in turns, work that several wait for."""
