@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unseen.errors import ModelError
 from unseen.models import catalog, hub
-from unseen.models.model import Model
+
+if TYPE_CHECKING:  # a model brings the networks with it, and `unseen --help` reads this
+    from unseen.models.model import Model
 
 USE = {True: "yes", False: "no", None: "?"}
 COMMERCIAL_USE = {True: "allowed", False: "not allowed", None: "left open"}
