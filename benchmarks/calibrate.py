@@ -43,8 +43,8 @@ COVERAGE = 0.9
 SKEW = 40.0  # how much more often the most frequent label is there than the rarest
 
 
-def pools() -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-    """A name, logits (n, k), logits of the yes or no of each label (n, k), truth (n,)."""
+def pools() -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """A name, logits (n, k), those of several labels, yes without calibration, truth (n,)."""
     classifier = unseen.load(ROOT / "tests" / "fixtures" / "shapes-clip")
     labels = shapes.labels()
     truth = np.repeat(np.arange(len(labels)), EACH)
@@ -71,7 +71,9 @@ def pools() -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
 def _logits(classifier, compiled, rows):
     cosines, rule = score.cosines(rows, compiled.matrix), classifier.model.score
     neutral = score.cosines(rows, compiled.neutral)
-    return score.logits(cosines, rule), score.multi_label_logits(cosines, neutral, rule)
+    several = score.multi_label_logits(cosines, neutral, rule)
+    yes = score.yes_no_logits(several, rule, compiled.competitors) >= 0
+    return score.logits(cosines, rule), several, yes
 
 
 def nll(p: np.ndarray, truth: np.ndarray) -> float:
@@ -142,7 +144,7 @@ def sets(name: str, logits: np.ndarray, truth: np.ndarray) -> None:
             )
 
 
-def several(name: str, logits: np.ndarray, truth: np.ndarray) -> None:
+def several(name: str, logits: np.ndarray, given: np.ndarray, truth: np.ndarray) -> None:
     yes = one_hot(truth, logits.shape[1])
     for wanted in (None, 0.9):
         for n in (20, 50, 200):
@@ -154,7 +156,7 @@ def several(name: str, logits: np.ndarray, truth: np.ndarray) -> None:
                 after = score.sigmoid((logits / t + shift).astype(np.float32))
                 found = np.array(fit_thresholds(after[seen], yes[seen], wanted), np.float32)
                 said = after[rest] >= found
-                plain = score.sigmoid(logits[rest]) >= 0.5
+                plain = given[rest]
                 rows.append([*_quality(plain, yes[rest]), *_quality(said, yes[rest])])
             b = np.nanmean(rows, 0)
             print(
@@ -213,17 +215,17 @@ def main() -> None:
     warnings.simplefilter("ignore")
     every = [*pools()]
     head("temperature", "pool", "right", "n", "T", "NLL", "ECE", "worse")
-    for name, logits, _, truth in every:
+    for name, logits, _, _, truth in every:
         temperature(name, logits, truth)
     columns = ("n", "owed", "covered", "with the best", "mean size", "median")
     head(f"sets, {COVERAGE:.0%}", "pool", "method", *columns)
-    for name, logits, _, truth in every:
+    for name, logits, _, _, truth in every:
         sets(name, logits, truth)
     head("several labels", "pool", "for", "n", "P, R, F1 at 0.5", "after")
-    for name, _, logits, truth in every:
-        several(name, logits, truth)
+    for name, _, logits, given, truth in every:
+        several(name, logits, given, truth)
     head("priors", "pool", "collection", "pictures", "zero-shot", *PRIORS)
-    for name, logits, _, truth in every:
+    for name, logits, _, _, truth in every:
         priors(name, logits, truth)
 
 

@@ -121,6 +121,16 @@ def test_multi_label_is_the_softmax_of_a_pair() -> None:
     assert huge.tolist() == [0, 0.5, 1]
 
 
+def test_a_clear_dog_is_no_cat_without_calibration(photographs: Path) -> None:
+    """Before, cats had 51 % or more of a picture of a dog; on every door it is this function."""
+    classifier = unseen.load()
+    path = sorted((photographs / "dog").glob("*.jpg"))[0]
+    prediction = classifier.classify(path, ["cat", "dog"], multi_label=True, min_score=0)
+    scores = {row.label: row.score for row in prediction.ranking}
+    assert scores["dog"] > 0.9
+    assert scores["cat"] < 0.3
+
+
 def test_a_stream_goes_in_and_a_stream_comes_out(clf: unseen.Classifier) -> None:
     """Lazily, in order, with no more read ahead than is needed, and past every bad picture."""
     read = []

@@ -108,11 +108,29 @@ def number_of(cell: str) -> str | float:
         return cell
 
 
-@pytest.mark.parametrize("name", QUESTIONS)
+# A yes or no without calibration has another neutral point since: its answers are judged below.
+MULTI_LABEL = "labels: thresholds"
+
+
+@pytest.mark.parametrize("name", QUESTIONS.keys() - {MULTI_LABEL})
 def test_the_answer_is_that_of_0_1_0(name: str, files: Path) -> None:
     answer = ANSWERS[name]
     today = json.loads(run(files, *QUESTIONS[name], code=answer["code"]).stdout)
     assert list(differences(answer["output"], today)) == []
+
+
+def test_a_yes_of_0_1_0_has_both_background_labels_against_it(files: Path) -> None:
+    """p, against their mean alone, is today p / (p + 2 (1 - p)); from the same thresholds on."""
+    before = ANSWERS[MULTI_LABEL]["output"]
+    today = json.loads(run(files, *QUESTIONS[MULTI_LABEL]).stdout)
+    thresholds = {"circle": 0.3, "square": 0.5}
+    for old, new in zip(before, today, strict=True):
+        scores = {row["label"]: row["score"] for row in old["ranking"]}
+        expected = {label: p / (p + 2 * (1 - p)) for label, p in scores.items()}
+        expected = {label: p for label, p in expected.items() if p >= thresholds[label]}
+        found = {row["label"]: row["score"] for row in new["ranking"]}
+        assert found == pytest.approx(expected, abs=TOLERANCE)
+        assert new["unknown"] == (not expected)
 
 
 # label sets, adapters and the index, from Python

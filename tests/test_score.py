@@ -7,6 +7,7 @@ import pytest
 from scipy import optimize, special
 
 from unseen.learning.optimise import golden_section
+from unseen.models.model import Score
 from unseen.prediction import score
 
 LOGITS = np.array([[1.0, 2.0, -3.0], [900.0, 901.0, -900.0], [-1000.0, -1000.0, -1000.0]])
@@ -19,6 +20,30 @@ def test_softmax_is_that_of_scipy(dtype: type) -> None:
     np.testing.assert_allclose(score.softmax64(logits), special.softmax(LOGITS, axis=1), rtol=1e-12)
     assert score.softmax(logits).dtype == np.float32
     assert score.softmax64(logits).dtype == np.float64
+
+
+def test_a_yes_is_the_softmax_of_a_label_and_its_competitors() -> None:
+    """The family's own rule, worked out apart: one label against m prompts of the same logit."""
+    above = np.array([[-3.0, 0.0, 2.5]], np.float32)
+    for m in (1, 2, 5):
+        pairs = [special.softmax([logit, *[0.0] * m])[0] for logit in above[0]]
+        logits = score.yes_no_logits(above, Score("softmax", 50.0), m)
+        np.testing.assert_allclose(score.sigmoid(logits)[0], pairs, rtol=1e-5)
+
+
+def test_a_fitted_line_takes_the_place_of_that_rule_and_sigmoids_stay() -> None:
+    above = np.array([[-3.0, 0.0, 2.5]], np.float32)
+    fitted = Score("softmax", 50.0, yes_slope=2.0, yes_shift=-1.5)
+    np.testing.assert_allclose(score.yes_no_logits(above, fitted, 5), 2 * above - 1.5)
+    assert score.yes_no_logits(above, Score("sigmoid", 10.0, -2.0), 5) is above
+
+
+@pytest.mark.parametrize(
+    "row", [Score("softmax", 50.0), Score("softmax", 50.0, yes_slope=2.0, yes_shift=-1.5)]
+)
+def test_a_score_is_read_back_from_its_facts(row: Score) -> None:
+    assert Score(**row.facts()) == row
+    assert set(Score("softmax", 50.0).facts()) == {"rule", "scale", "bias"}  # as 0.1.0 wrote it
 
 
 def test_the_log_of_the_sum_is_that_of_scipy() -> None:

@@ -21,6 +21,7 @@ import openclip_checkpoints
 import unseen
 from unseen.deployment import onnx_classifier
 from unseen.errors import LabelError, ModelError, SourceError
+from unseen.models.model import Score
 from unseen.prediction.calibration import Calibration, words_sha256
 
 LABELS = ["cat", "dog", "castle", "a red cup of coffee"]
@@ -127,6 +128,10 @@ def test_several_labels_a_picture(
     with_background = classifier.compile(["cat", "dog"], background=["something else"])
     classifier.export(with_background, path, multi_label=True)
     assert_same(classifier, path, with_background, pixels(photographs), multi_label=True)
+    two = classifier.compile(["cat", "dog"], background=["something else", "a texture"])
+    unfitted = replace(two, stored_score=Score("softmax", 50.0))  # goes by how many there are
+    classifier.export(unfitted, path, multi_label=True)
+    assert_same(classifier, path, unfitted, pixels(photographs), multi_label=True)
 
 
 def test_a_calibration(classifier: unseen.Classifier, tmp_path: Path, photographs: Path) -> None:

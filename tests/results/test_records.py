@@ -152,6 +152,25 @@ def test_classifying_into_a_file_is_classifying(
     assert beside["precision"] == "fp32" and beside["options"]["top"] is None
 
 
+def test_scores_of_several_labels_of_0_1_0_are_not_mixed_with_those_of_today(
+    clf: unseen.Classifier, photos: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "several.jsonl"
+
+    def run(*, resume: bool) -> RunSummary:
+        return unseen.classify_to_file(
+            clf, photos / "0.png", LABELS, path, multi_label=True, resume=resume
+        )
+
+    run(resume=False)
+    assert run(resume=True).earlier == 1
+    facts = json.loads(manifest_path(path).read_text("utf-8"))
+    del facts["options"]["competitors"]  # as 0.1.0 wrote it
+    manifest_path(path).write_text(json.dumps(facts), "utf-8")
+    with pytest.raises(SourceError, match="options"):
+        run(resume=True)
+
+
 @pytest.mark.parametrize("transductive", [False, True])
 def test_an_interrupted_run_keeps_its_rows_and_is_resumed(
     transductive: bool, clf: unseen.Classifier, photos: Path, tmp_path: Path

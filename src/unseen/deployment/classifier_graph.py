@@ -47,7 +47,7 @@ class Answering:
     def __post_init__(self) -> None:
         if self.calibration is not None:
             self.calibration.check(self.labels, multi_label=self.multi_label)
-        no_baseline = not self.labels.background_mask.any() and not len(self.labels.neutral)
+        no_baseline = not self.labels.competitors
         if self.multi_label and self.labels.score.rule != "sigmoid" and no_baseline:
             raise LabelError(
                 f"{self.labels.model} was trained with one label a picture: leave multi-label out, "
@@ -140,7 +140,7 @@ def _score(ops: OnnxOperations, embedding: Value, answering: Answering) -> tuple
     if answering.multi_label:
         own = _columns(ops, cosines, foreground)
         logits = _multi_label_logits(ops, embedding, cosines, own, labels)
-        return _multi_label(ops, logits, answering.calibration), own
+        return _multi_label(ops, logits, answering.calibration, labels), own
     probabilities = _single_label(ops, cosines, labels.score, answering.calibration)
     if not len(background):
         return probabilities, cosines
@@ -178,8 +178,15 @@ def _multi_label_logits(
     return ops.mul(ops.emit("Sub", own, baseline), _fixed(ops, np.float32(score.scale)))
 
 
-def _multi_label(ops: OnnxOperations, logits: Value, calibration: Calibration | None) -> Value:
-    if calibration is not None:
+def _multi_label(
+    ops: OnnxOperations, logits: Value, calibration: Calibration | None, labels: CompiledLabels
+) -> Value:
+    if calibration is None:  # `score.yes_no_logits`, as nodes
+        score = labels.score
+        if score.rule != "sigmoid":
+            shift = -np.log(labels.competitors) if score.yes_shift is None else score.yes_shift
+            logits = _scaled(ops, logits, score.yes_slope, shift)
+    else:
         divided = ops.emit("Div", logits, _fixed(ops, np.float32(calibration.temperature)))
         logits = ops.add(divided, _fixed(ops, np.float32(calibration.shift)))
     return ops.activation(logits, "sigmoid")

@@ -206,7 +206,7 @@ def metadata(model: Model, answering: Answering, options: ExportOptions) -> dict
         "mode": "several" if answering.multi_label else "one",
         "rule": "sigmoid" if answering.multi_label else labels.score.rule,
         "thresholds": thresholds(answering),
-        "score": asdict(labels.score),
+        "score": labels.score.facts(),
         "calibration": None if answering.calibration is None else answering.calibration.to_data(),
         "prompts_sha256": hashlib.sha256(texts.encode()).hexdigest(),
         "model": model.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -135,6 +135,12 @@ class CompiledLabels:
     def background_mask(self) -> NDArray[np.bool_]:
         """(k,): which labels are background."""
         return np.array([label.background for label in self.labels], dtype=bool)
+
+    @property
+    def competitors(self) -> int:
+        """How many prompts each label is set against in multi-label mode: those of background
+        labels, or the neutral ones where there are none."""
+        return int(self.background_mask.sum()) or len(self.neutral)
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -303,12 +309,12 @@ class CompiledLabels:
         }
         arrays: dict[str, NDArray[Any]] = {"matrix": self.matrix, "neutral": self.neutral}
         if self.adapted is not None:  # as 0.1.0 wrote it: the score is beside the adapter's name
-            facts["adapted"] = {"adapter": self.adapted.adapter, **asdict(self.score)}
+            facts["adapted"] = {"adapter": self.adapted.adapter, **self.score.facts()}
             if self.adapted.cache is not None:
                 facts["adapted"] |= self.adapted.cache.facts()
                 arrays |= self.adapted.cache.arrays()
         elif self.stored_score is not None:
-            facts["score"] = asdict(self.stored_score)
+            facts["score"] = self.stored_score.facts()
         return FILE_FORMAT.to_bytes(arrays, facts)
 
     @classmethod
@@ -385,4 +391,5 @@ def _adapted(facts: dict[str, Any], arrays: dict[str, Any]) -> Adapted:
 def _score(facts: dict[str, Any]) -> Score | None:
     """That of the adapter, or else of the model, which files of 0.1.0 do not hold."""
     stored = facts.get("adapted") or facts.get("score")
-    return None if stored is None else Score(stored["rule"], stored["scale"], stored["bias"])
+    names = [field.name for field in fields(Score)]
+    return None if stored is None else Score(**{n: stored[n] for n in names if n in stored})

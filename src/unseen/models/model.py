@@ -78,12 +78,29 @@ TOWERS = ("image_tower", "text_tower")
 class Score:
     """How a family turns cosines into probabilities: `rule` is a row of `score.RULES`.
 
-    The logit of a pair is `scale` · cosine + `bias`.
+    The logit of a pair is `scale` · cosine + `bias`. Where a softmax family answers yes or no of
+    each label, the logit of that, without calibration, is `yes_slope` times what the label is above
+    its competitors, plus `yes_shift`; None: less the log of how many competitors there are.
     """
 
     rule: str
     scale: float
     bias: float = 0.0
+    yes_slope: float = 1.0
+    yes_shift: float | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """As files hold it: as in 0.1.0, as adapters are named by it; the line where it is fitted.
+
+        Returns
+        -------
+        dict
+            Plain data for JSON, which `Score(**facts)` takes.
+        """
+        line = ("yes_slope", "yes_shift")
+        plain = {name: getattr(self, name) for name in ("rule", "scale", "bias")}
+        is_fitted = self != Score(self.rule, self.scale, self.bias)
+        return plain | ({name: getattr(self, name) for name in line} if is_fitted else {})
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ class Adapter:
     def id(self) -> str:
         """A digest of its content: `facts`, with the date and the figures, do not count."""
         digest = hashlib.sha256(
-            json.dumps([self.labels, asdict(self.score), self.text_scale]).encode()
+            json.dumps([self.labels, self.score.facts(), self.text_scale]).encode()
         )
         for array in self._arrays().values():
             digest.update(array.tobytes())
@@ -236,7 +236,7 @@ class Adapter:
         """
         facts = {
             "labels": self.labels,
-            "score": asdict(self.score),
+            "score": self.score.facts(),
             "method": self.method,
             "model": self.model,
             "revision": self.revision,

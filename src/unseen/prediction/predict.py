@@ -213,7 +213,7 @@ def _multi_label_answers(
     names = [label.name for label in labels.labels if not label.background]
     logits = foreground_logits(embeddings, cosines, labels)
     if calibration is None:
-        probabilities = score.sigmoid(logits)
+        probabilities = score.sigmoid(score.yes_no_logits(logits, labels.score, labels.competitors))
     else:
         probabilities = calibration.multiple_labels(logits)
     return names, cosines[:, ~labels.background_mask], probabilities
@@ -225,7 +225,7 @@ def foreground_logits(embeddings: Floats, cosines: Floats, labels: CompiledLabel
     Each label is set against the background labels, or against neutral prompts without any.
     """
     background = labels.background_mask
-    if not background.any() and not len(labels.neutral):
+    if not labels.competitors:
         raise LabelError(
             f"{labels.model} was trained with one label a picture: leave multi-label out, or make "
             "one of its labels a background label, which the others are compared with."

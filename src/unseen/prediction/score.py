@@ -72,13 +72,27 @@ def single_label(cosine: Floats, score: Score) -> Floats:
 
 
 def multi_label_logits(cosine: Floats, neutral: Floats, score: Score) -> Floats:
-    """(n, k) cosines → (n, k) logits, whose sigmoid makes each label a yes or no of its own.
+    """(n, k) cosines → (n, k) logits of a yes or no of each label: what a calibration is learnt on.
 
     A sigmoid family was trained for that. For a softmax family each label competes with neutral
-    prompts alone: `neutral` (n, m) are their cosines, and the probability is the softmax of the two
-    logits, label and mean neutral, which is sigmoid(scale · (cosine - neutral)).
+    prompts alone: `neutral` (n, m) are their cosines, and the logit is scale · (cosine - their
+    mean). Calibrations of 0.1.0 are of these numbers; without one, `yes_no_logits` follows.
     """
     if score.rule == "sigmoid":
         return logits(cosine, score)
     baseline = neutral.mean(-1, keepdims=True)
     return np.asarray((cosine - baseline) * np.float32(score.scale), dtype=np.float32)
+
+
+def yes_no_logits(logits: Floats, score: Score, competitors: int) -> Floats:
+    """Those of `multi_label_logits` → logits whose sigmoid is a probability, without calibration.
+
+    `competitors`: how many neutral or background prompts there are. A model whose line was fitted
+    has it with its score. Any other softmax family goes by its own rule: the softmax of the label
+    and m competitors, each with their mean logit, is sigmoid(logit - log m). A sigmoid family's
+    logits are that already.
+    """
+    if score.rule == "sigmoid":
+        return logits
+    shift = -np.log(competitors) if score.yes_shift is None else score.yes_shift
+    return np.asarray(logits * np.float32(score.yes_slope) + np.float32(shift), dtype=np.float32)

@@ -166,6 +166,8 @@ def _options(classifier: Classifier, decision: Decision, transductive: bool) -> 
         options["unknown"] = "auto"
     if decision.calibration is not None:
         options["calibration"] = decision.calibration.to_data()
+    elif decision.multi_label and classifier.model.score.rule == "softmax":
+        options["competitors"] = "all"  # 0.1.0 took their mean: one file never holds both scores
     return options
 
 
