@@ -83,7 +83,7 @@ def test_eval_calibrate_and_adapt(folder: Path, tmp_path: Path) -> None:
     for command, suffix in (("calibrate", "json"), ("adapt", "safetensors")):
         out = tmp_path / f"out.{suffix}"
         assert LEFT_OUT in unseen(command, folder, *LABELS, *COMMON, "-o", out).stderr
-        manifest = json.loads(Path(f"{out}.run.json").read_text("utf-8"))
+        manifest = json.loads((tmp_path / ".manifests" / f"{out.name}.run.json").read_text("utf-8"))
         assert manifest["left_out"] == KINDS
         assert (
             "left out"
