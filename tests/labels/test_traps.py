@@ -69,11 +69,11 @@ def test_nothing_is_said_of_label_sets_that_are_fine(labels: str, clf: unseen.Cl
 
 def test_nothing_is_said_of_the_labels_that_ship(clf: unseen.Classifier, photographs: Path) -> None:
     from unseen.label_lint.context import vocabulary
-    from unseen.prediction import open_set
+    from unseen.prediction import everyday_words
 
     assert said(clf, [folder.name for folder in photographs.iterdir() if folder.is_dir()]) == []
     assert said(clf, list(vocabulary())) == []
-    assert said(clf, list(open_set.concepts())) == []
+    assert said(clf, list(everyday_words.concepts())) == []
 
 
 @pytest.mark.parametrize("labels", OTHER.values(), ids=OTHER)
