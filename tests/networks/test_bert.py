@@ -49,7 +49,7 @@ def judge(request: pytest.FixtureRequest) -> BertModel:
 def sentence_network(judge: BertModel) -> Network[Any]:
     state = {name: value.numpy() for name, value in judge.state_dict().items()}
     layers = judge.config.num_hidden_layers
-    parameters = {ours: state[theirs] for ours, theirs in hf_bert.names("", layers).items()}
+    parameters = {ours: state[theirs] for ours, theirs in hf_bert.names(state, "", layers).items()}
     config = bert.BertConfig(
         Blocks(
             layers=layers,
