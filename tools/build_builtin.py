@@ -118,7 +118,7 @@ def image_weights(archive: TorchArchive) -> dict[str, Floats]:
 
 def text_weights(raw: Weights) -> dict[str, Floats]:
     """MiniLM under the names of networks/bert."""
-    names = hf_bert.names("", int(str(CONFIG["text_layers"])))
+    names = hf_bert.names(raw, "", int(str(CONFIG["text_layers"])))
     return {ours: np.asarray(raw[theirs], dtype=np.float32) for ours, theirs in names.items()}
 
 
