@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from PIL import Image
 
 import unseen as library
 from cli.test_commands import ROOT, unseen
@@ -136,6 +137,10 @@ def test_other_commands_take_its_labels(model: Path, photos: Path, tmp_path: Pat
         shutil.copytree(photos / name, tmp_path / "photos" / name)
     learnt = tmp_path / "learnt.json"
     assert "say where it goes" in unseen("calibrate", tmp_path, "-m", model, code=2).stderr
+    refused = unseen("calibrate", tmp_path / "photos", "-m", model, "-o", learnt, code=2)
+    assert "0 pictures are new to the model" in refused.stderr  # it learnt from all of them
+    for file in (tmp_path / "photos").rglob("*.jpg"):
+        Image.open(file).rotate(5).save(file, quality=90)
     unseen("calibrate", tmp_path / "photos", "-m", model, "-o", learnt)
     done = unseen("classify", tmp_path / "photos", "-m", model, "--calibration", learnt, "--jsonl")
     assert all(row["likely"] for row in rows(done.stdout).values())

@@ -35,7 +35,8 @@ def content_digest(picture: Any) -> str | None:
     Examples
     --------
     >>> from unseen.datasets.content import content_digest
-    >>> content_digest("examples/cat.jpg") == content_digest(open("examples/cat.jpg", "rb").read())
+    >>> file = Path("examples/cat.jpg")
+    >>> content_digest(file) == content_digest(file.read_bytes())
     True
     >>> content_digest("examples/missing.jpg") is None
     True
