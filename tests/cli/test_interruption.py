@@ -102,7 +102,7 @@ def test_waiting_for_another_process_is_said_and_ends(tmp_path: Path) -> None:
         interrupt(process)
     finally:
         holder.kill()
-        holder.wait()
+        holder.communicate()  # which closes its pipes
 
 
 def test_a_picture_that_never_comes_does_not_hold_the_process(tmp_path: Path) -> None:
