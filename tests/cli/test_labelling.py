@@ -48,6 +48,7 @@ def test_propose_review_and_look(photos: Path) -> None:
     assert again["reviewed"] == 3 and again["verdicts"] == {"label": 1, "none": 1, "skip": 1}
     assert [*again["labels"]] == ["circle", "star", one.proposed]
     assert again["options"]["sure"] == 0.9 and again["model"] == SHAPES[1]
+    assert again.pop("left_out") == {}  # of the folder, not of the labelling
     assert json.loads(unseen("label", "info", photos, "--json").stdout) == again
 
 
