@@ -4,9 +4,9 @@
     python benchmarks/builtin_accuracy.py --misses               # and what it said instead
     python benchmarks/builtin_accuracy.py --photographs FOLDER   # your own: a folder a label
 
-`N labels` sets each picture's label against N - 1 others, drawn 100 times with a fixed seed.
-Labels that have more pictures count for no more: every figure is a mean over labels, and the plain
-mean over pictures stands beside the first two.
+`N labels` sets each picture's label against N - 1 others, drawn 100 times with a fixed seed. Each
+figure is counted in two ways: the share of the pictures, as `unseen eval` counts, and the mean over
+labels, in which a label with more pictures counts for no more than another.
 """
 
 from __future__ import annotations
@@ -62,13 +62,14 @@ WORDS: dict[str, tuple[list[str], dict[str, str]]] = {
 }
 
 
-def label_means(right: np.ndarray, truth: np.ndarray) -> float:
-    """Mean over pictures of a label, then over labels; percent."""
-    return 100 * float(np.mean([right[truth == label].mean() for label in np.unique(truth)]))
+def line(name: str, right: np.ndarray, truth: np.ndarray, note: str = "") -> str:
+    """A figure, by picture and by label, in percent."""
+    labels = np.mean([right[truth == label].mean() for label in np.unique(truth)])
+    return f"{name:<35} {100 * right.mean():8.1f} % {100 * labels:8.1f} %{note}"
 
 
-def against_others(scores: np.ndarray, truth: np.ndarray, among: int) -> float:
-    """How often the right label wins against `among` - 1 others; percent."""
+def against_others(scores: np.ndarray, truth: np.ndarray, among: int) -> np.ndarray:
+    """How often the right label of each picture wins against `among` - 1 others, from 0 to 1."""
     rng = np.random.default_rng(0)
     rows = np.arange(len(truth))
     wins = np.zeros(len(truth))
@@ -77,7 +78,7 @@ def against_others(scores: np.ndarray, truth: np.ndarray, among: int) -> float:
         order[rows, truth] = 2  # always drawn
         drawn = np.argpartition(-order, among - 1, axis=1)[:, :among]
         wins += scores[rows, truth] >= np.take_along_axis(scores, drawn, 1).max(1)
-    return label_means(wins / DRAWS, truth)
+    return wins / DRAWS
 
 
 def main() -> None:
@@ -98,20 +99,18 @@ def main() -> None:
 
     scores = cosines(labels)
     rank = (scores > scores[np.arange(len(files)), truth][:, None]).sum(1)
-    print(f"{len(files)} photographs, {len(labels)} labels        by label   by picture")
+    print(f"{f'{len(files)} photographs, {len(labels)} labels':<35} by picture   by label")
     for top in (1, 5):
-        right = rank < top
-        print(f"top-{top:<31} {label_means(right, truth):8.1f} % {100 * right.mean():8.1f} %")
+        print(line(f"top-{top}", rank < top, truth))
     for among in SUBSETS:
         if among < len(labels):
-            name = f"{among} labels"
-            print(f"{name:<35} {against_others(scores, truth, among):8.1f} %")
+            print(line(f"{among} labels", against_others(scores, truth, among), truth))
     for name, (words, right_word) in WORDS.items():
         rows = [i for i, label in enumerate(names) if label in right_word]
         if rows:
-            said = cosines(words)[rows].argmax(1)
-            right = said == [words.index(right_word[names[i]]) for i in rows]
-            print(f"{name:<35} {'':8}   {100 * right.mean():8.1f} %   ({len(rows)} pictures)")
+            answers = cosines(words)[rows].argmax(1)
+            word_ids = np.array([words.index(right_word[names[i]]) for i in rows])
+            print(line(name, answers == word_ids, word_ids, f"   ({len(rows)} pictures)"))
     if options.misses:
         for i in np.flatnonzero(rank):
             best = ", ".join(labels[k] for k in np.argsort(-scores[i])[:3])
