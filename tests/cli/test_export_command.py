@@ -40,12 +40,13 @@ def test_a_broken_picture_is_left_out_of_the_check_and_told(tmp_path: Path) -> N
         (["-l", "cat,dog"], "give one of -o animals.onnx and --web"),
         (["-o", "x.onnx"], "no labels were given"),
         (["-l", "cat,dog", "-o", "x.pb"], "give it that ending"),
-        (["-l", "cat,dog", "-o", "README.md"], "README.md exists"),
+        (["-l", "cat,dog", "-o", "README.md"], "README.md already exists; pass --overwrite"),
         (["-l", "cat,dog", "-o", "x.onnx", "--fixed", "big"], "such as 224x224"),
         (["-l", "cat,dog", "-o", "x.onnx", "--precision", "fp8"], "unknown precision 'fp8'"),
         (["-l", "cat,dog", "-o", "x.onnx", "--precision", "auto"], "choose one of: fp32, fp16"),
         (["-l", "cat,dog", "-o", "x.onnx", "--unknown", "auto"], "cannot be exported"),
         (["-l", "cat,dog", "-o", "x.onnx", "examples"], "pictures are for --check"),
+        (["-l", "cat,dog", "-o", "nowhere/x.onnx"], "nowhere/x.onnx: it cannot be written"),
     ],
 )
 def test_mistakes_are_one_line_before_any_work(arguments: list[str], message: str) -> None:

@@ -14,6 +14,7 @@ from unseen.cli.label_options import compile_labels, load_calibration
 from unseen.cli.options import NO_LABEL_OPTIONS, LabelOptions
 from unseen.errors import LabelError, ModelError, SourceError
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
+from unseen.results.result_file import check_output, writing
 
 
 @options.loads_model(refused={"exact": "an exported file decodes no JPEG"})
@@ -67,8 +68,6 @@ def export(
     """
     if (output is None) == (web is None):
         raise SourceError("give one of -o animals.onnx and --web FOLDER.")
-    if output is not None and output.exists() and not overwrite:
-        raise SourceError(f"{output} exists; pass --overwrite to replace it.")
     if label_options.open_set:
         raise LabelError(
             "--unknown auto cannot be exported; give labels that mean none of these: "
@@ -80,6 +79,8 @@ def export(
         raise SourceError("--check, --fixed and --with-embedding are for -o FILE, not for --web.")
     if runtime is not None and web is None:
         raise SourceError("--runtime is for --web.")
+    if output is not None:
+        check_output(output, overwrite=overwrite)
     size = None if fixed is None else _size(fixed)
     options.check_labels(label_options.labels, load_options)
     # In a browser half the size counts, and computes as fast.
@@ -91,15 +92,16 @@ def export(
     labels = compile_labels(classifier, label_options, quiet=quiet)
     calibration = load_calibration(labels, label_options, multi=multi, quiet=quiet)
     if web is not None:
-        app = classifier.export_web(
-            labels,
-            web,
-            precision=precision,
-            runtime=runtime,
-            overwrite=overwrite,
-            multi_label=multi,
-            calibration=calibration,
-        )
+        with writing(web):
+            app = classifier.export_web(
+                labels,
+                web,
+                precision=precision,
+                runtime=runtime,
+                overwrite=overwrite,
+                multi_label=multi,
+                calibration=calibration,
+            )
         _say(quiet, web, app)
         return
     assert output is not None
