@@ -198,7 +198,7 @@ def _size(model: Model, precision: str) -> int:
 
 def metadata(model: Model, answering: Answering, options: ExportOptions) -> dict[str, str]:
     """What a file says of itself: each value is a text, lists and objects as JSON."""
-    labels, licence = answering.labels, licence_of(model)
+    labels, licence = answering.labels, licence_of(model.name, model.card)
     texts = json.dumps([[la.name for la in labels.labels], labels.prompts], ensure_ascii=False)
     facts: dict[str, Any] = {
         "format": FORMAT,

@@ -55,10 +55,7 @@ def runtime_files(folder: Path | None = None) -> dict[str, bytes]:
     """
     if folder is not None:
         return _of_folder(folder)
-    package = cache.build_folder(f"onnxruntime-web-{VERSION}", _fetched)
-    if not cache.verify(package):
-        cache.discard(package)
-        package = cache.build_folder(f"onnxruntime-web-{VERSION}", _fetched)
+    package = cache.intact_folder(f"onnxruntime-web-{VERSION}", _fetched)
     return {name: (package / name).read_bytes() for name in RUNTIME}
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from unseen.errors import ModelError
 from unseen.models import catalog, hub
-
-if TYPE_CHECKING:  # a model brings the networks with it, and `unseen --help` reads this
-    from unseen.models.model import Model
 
 USE = {True: "yes", False: "no", None: "?"}
 COMMERCIAL_USE = {True: "allowed", False: "not allowed", None: "left open"}
@@ -91,19 +88,18 @@ class Licence:
     note: str = ""
 
 
-def licence_of(model: Model) -> Licence:
-    """The licence of a model; that of a distilled one is its teacher's."""
-    if model.name == hub.BUILTIN:
+def licence_of(name: str, card: Mapping[str, Any]) -> Licence:
+    """The licence of a model by its name and card; that of a distilled one is its teacher's."""
+    if name == hub.BUILTIN:
         return Licence("Apache-2.0", True)
-    if "teacher" in model.card:
-        teacher = model.card["teacher"]
-        return Licence(teacher.get("licence"), teacher.get("commercial"), teacher.get("note") or "")
-    known = catalog.find(model.name.partition("@")[0])
-    return (
-        Licence(None, None)
-        if known is None
-        else Licence(known.licence, known.commercial, known.note)
-    )
+    if "teacher" in card:
+        teacher = card["teacher"]
+        note = str(teacher.get("note") or "")
+        return Licence(teacher.get("licence"), teacher.get("commercial"), note)
+    known = catalog.find(name.partition("@")[0])
+    if known is None:
+        return Licence(None, None)
+    return Licence(known.licence, known.commercial, known.note)
 
 
 def is_downloaded(model: str) -> bool:

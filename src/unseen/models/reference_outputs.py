@@ -100,10 +100,7 @@ def reference_outputs(source: NetworkSource, outputs: Sequence[str], key: str) -
         }
         np.savez(folder / FILE, **arrays)
 
-    folder = cache.build_folder(key, make)
-    if not cache.verify(folder):
-        cache.discard(folder)
-        folder = cache.build_folder(key, make)
+    folder = cache.intact_folder(key, make)
     with np.load(folder / FILE) as arrays:
         return ReferenceOutputs(*(_numbered(arrays, name) for name in ("input", "output", "range")))
 

@@ -115,6 +115,15 @@ def build_folder(key: str, make: Callable[[Path], None]) -> Path:
         return _build(home() / "networks" / key, make)
 
 
+def intact_folder(key: str, make: Callable[[Path], None]) -> Path:
+    """As `build_folder`, its files held against their digests: a damaged one is made again."""
+    folder = build_folder(key, make)
+    if not verify(folder):
+        discard(folder)
+        folder = build_folder(key, make)
+    return folder
+
+
 def _build(folder: Path, make: Callable[[Path], None]) -> Path:
     if _complete(folder):
         return folder

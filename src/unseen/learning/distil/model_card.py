@@ -14,7 +14,8 @@ from unseen.errors import ModelError
 from unseen.evaluation.bootstrap import proportion
 from unseen.evaluation.metrics import ece, nll
 from unseen.learning.distil.training import TrainingData, Trial
-from unseen.models import catalog, families, hub
+from unseen.models import families, hub
+from unseen.models.description import licence_of
 from unseen.models.families import distilled
 from unseen.prediction.score import softmax
 from unseen.system.printable import printable
@@ -69,16 +70,10 @@ class Teacher:
         -------
         Teacher
         """
-        if name == hub.BUILTIN:
-            return cls(name, revision, fingerprint, "Apache-2.0", True)
-        if name.endswith(distilled.SUFFIX) and Path(name).is_file():
-            before = families.read(hub.locate(name)).card.get("teacher", {})
-            licence = {key: before.get(key) for key in ("licence", "commercial")}
-            return cls(name, revision, fingerprint, **licence, note=str(before.get("note") or ""))
-        known = catalog.find(name.partition("@")[0])
-        if known is None:
-            return cls(name, revision, fingerprint)
-        return cls(name, revision, fingerprint, known.licence, known.commercial, known.note)
+        is_distilled = name.endswith(distilled.SUFFIX) and Path(name).is_file()
+        card = {"teacher": {}} | families.read(hub.locate(name)).card if is_distilled else {}
+        licence = licence_of(name, card)
+        return cls(name, revision, fingerprint, licence.name, licence.commercial, licence.note)
 
     def require_commercial(self) -> None:
         """Raises ModelError unless its licence is known to allow commercial use."""
