@@ -466,10 +466,13 @@ def test_a_killed_worker_is_replaced_and_only_its_own_requests_fail(shapes_clip:
         assert len(failed) <= 8, "at most what it was working on, and what had reached it"
         assert set(answered) <= {200, 503}
         text = httpx.get(f"{served.url}/metrics").text
-        found = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[:1] != "#")
-        assert found["unseen_ready"] == "2.0"
-        asked = 'http_requests_total{method="POST",route="/v1/classify",status="200"}'
-        assert float(found[asked]) == answered.count(200), "the workers count together"
+        metrics = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[:1] != "#")
+        assert metrics["unseen_ready"] == "2.0"
+        series = 'http_requests_total{method="POST",route="/v1/classify",status="200"}'
+        # A request is counted after its last byte: one that the killed worker had just answered
+        # may be missing, at most one a client.
+        difference = answered.count(200) - float(metrics[series])
+        assert 0 <= difference <= 8, "the workers count together"
         assert any("replaced" in line["event"] for line in served.lines())
         served.command.send_signal(signal.SIGTERM)
         assert served.command.wait(30) == 0
