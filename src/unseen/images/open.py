@@ -97,7 +97,7 @@ def open_image(
     (1000, 750)
     """
     name = name_of(source, 0)
-    with _only_our_errors(name):
+    with no_other_errors(name):
         if isinstance(source, Image.Image):
             _check_pixels(source.size, limits, name)
             upright = upright_rgb(source)
@@ -119,12 +119,12 @@ def read_content(
     if isinstance(source, (Image.Image, np.ndarray)):
         return None
     name = name_of(source, 0)
-    with _only_our_errors(name):
+    with no_other_errors(name):
         return _read(source, limits, name, None)
 
 
 @contextmanager
-def _only_our_errors(name: str) -> Iterator[None]:
+def no_other_errors(name: str) -> Iterator[None]:
     """Pillow raises nearly everything on a broken file, and warns of the rest."""
     try:
         with _PILLOW_QUIET:

@@ -14,7 +14,7 @@ from unseen.sources.files import image_files, is_folder_or_glob, no_images
 from unseen.sources.formats import by_count
 from unseen.sources.item import Source, name_of
 from unseen.sources.local import local_path
-from unseen.sources.registry import reader_of
+from unseen.sources.registry import Reader, reader_of
 
 if TYPE_CHECKING:
     from unseen.types import Sources
@@ -53,6 +53,9 @@ def expand(sources: Sources) -> Iterator[Source]:
 
 def count(sources: Sources) -> int | None:
     """How many images `expand` gives; None when only iterating can tell."""
+    each = sources if isinstance(sources, (list, tuple)) else [sources]
+    if any(reader is not None and not reader.counts for reader in map(_reader_of, each)):
+        return None
     if isinstance(sources, (str, Path)):
         return sum(1 for _ in expand(sources))
     if not isinstance(sources, (list, tuple)):
@@ -99,8 +102,12 @@ def left_out(sources: Sources) -> dict[str, int]:
 def fields_of(sources: Sources) -> tuple[str, ...]:
     """The keys of metadata that the readers of these sources declare; () for an iterator."""
     each = sources if isinstance(sources, (list, tuple)) else [sources]
-    readers = filter(None, map(reader_of, each))
+    readers = filter(None, map(_reader_of, each))
     return tuple(dict.fromkeys(field for reader in readers for field in reader.fields))
+
+
+def _reader_of(source: Any) -> Reader | None:
+    return reader_of(local_path(source) if isinstance(source, str) else source)
 
 
 def _is_iterable_of_sources(sources: Any) -> TypeGuard[Iterable[Any]]:

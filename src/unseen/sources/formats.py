@@ -14,6 +14,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import PurePath
 
+VIDEO = "video"  # the kind of file whose frames are pictures: `sources.video`
 PILLOW = "Pillow"  # it decodes the file
 PREVIEW = "preview"  # the JPEG in a camera's file is decoded, as `images.raw` finds it
 SNIFFED_BYTES = 1024  # of the start of a file
@@ -79,12 +80,13 @@ FORMATS = (
                advice="take its pages as pictures: pdftoppm -png a.pdf page"),
     FileFormat("PostScript", (".eps", ".ps", ".ai"), signature=rb"%!PS|\xc5\xd0\xd3\xc6",
                advice="draw it: gs -sDEVICE=png16m -r150 -o a.png a.eps"),
-    FileFormat("video",
+    FileFormat(VIDEO,
                (".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
                 ".mts", ".ogv", ".webm", ".wmv"),
                signature=rb"....ftyp(?:isom|iso\d|mp4\d|avc1|dash|M4V |qt  |3g..|f4v )"
                rb"|\x1aE\xdf\xa3|RIFF....AVI |FLV\x01|\0\0\x01\xba|0&\xb2u|....(?:moov|mdat)",
-               advice="take pictures out of it: ffmpeg -i film.mp4 -vf fps=1 frames/%05d.png"),
+               advice='unseen video film.mp4 says what happens in it (pip install "unseen[video]")',
+               hint="unseen video reads it"),
     FileFormat("Photoshop", (".psd", ".psb"), signature=rb"8BPS", advice=SAVE_AS),
     FileFormat("GIMP", (".xcf",), signature=rb"gimp xcf", advice=SAVE_AS),
     FileFormat("TGA", (".tga",), advice=SAVE_AS),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from unseen.sources.files import PATH_LENGTH, holds
+from unseen.sources.formats import FORMATS, VIDEO
 
 if TYPE_CHECKING:
     from unseen.sources.item import Source
@@ -38,6 +39,8 @@ class Reader:
     names : str
         "file.function" that gives the names of all files in a source, so that those that are no
         pictures can be counted; "" where it has no files.
+    counts : bool
+        Whether its items can be counted at little cost, before they are read.
     """
 
     function: str
@@ -45,6 +48,7 @@ class Reader:
     schemes: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     names: str = ""
+    counts: bool = True
 
     def read(self, source: str | Path) -> Iterator[Source]:
         """The items of one source."""
@@ -62,6 +66,12 @@ def _called(name: str, source: str | Path) -> Any:
 
 READERS = (
     Reader("archives.read_zip", suffixes=(".zip",), fields=("member",), names="archives.zip_names"),
+    Reader(
+        "video.read_video",
+        suffixes=next(row.suffixes for row in FORMATS if row.kind == VIDEO),
+        fields=("video", "time", "until"),
+        counts=False,
+    ),
 )
 
 _BY_SUFFIX = {suffix: reader for reader in READERS for suffix in reader.suffixes}

@@ -1,0 +1,269 @@
+"""Samples in time → events: of a file when all is read, of a stream as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from unseen.labels.label_set import UNKNOWN
+from unseen.video.paths import (
+    PRICES,
+    USUAL_MARGIN,
+    YES,
+    FixedLag,
+    best_path,
+    competing,
+    posteriors,
+    price_of,
+    weighted,
+    yes_or_no,
+)
+from unseen.video.prediction import Event, Peak
+
+if TYPE_CHECKING:
+    from unseen.types import Doubles, Floats, Indices
+
+LAG = 2.0  # of the shortest event: then a sample of a stream is decided at the latest
+UPDATE_SECONDS = 10.0  # from one update of an event that goes on to the next
+
+
+@dataclass(frozen=True)
+class States:
+    """What the samples of a video are told apart by.
+
+    Parameters
+    ----------
+    names : tuple of str
+        The k labels that a sample has a probability of; `unknown` among them is no event.
+    thresholds : float32 array (k,), optional
+        None: the labels compete. Else each is a yes or no of its own, yes from its threshold on.
+    """
+
+    names: tuple[str, ...]
+    thresholds: Floats | None = None
+
+    def evidence(self, probabilities: Floats) -> Doubles:
+        """(n, k) probabilities → (n, chains, states), as `paths` has it."""
+        if self.thresholds is None:
+            return competing(probabilities)
+        return yes_or_no(probabilities, self.thresholds)
+
+    def label(self, chain: int, state: int) -> int | None:
+        """The label that a chain has in a state; None where nothing happens in it."""
+        if self.thresholds is not None:
+            return chain if state == YES else None
+        return None if self.names[state] == UNKNOWN else state
+
+
+def find_events(
+    source: str,
+    states: States,
+    times: Doubles,
+    end: float,
+    probabilities: Floats,
+    pictures: Indices,
+    *,
+    min_seconds: float,
+) -> tuple[Event, ...]:
+    """The events of a video, by start.
+
+    Parameters
+    ----------
+    source : str
+        The name of the video.
+    states : States
+        The k labels.
+    times : float64 array (n,)
+        Of the samples, in seconds, ascending.
+    end : float
+        When the video ends, in seconds.
+    probabilities : float32 array (m, k)
+        Of the m pictures that differ.
+    pictures : int64 array (n,)
+        Which of them each sample shows, ascending.
+    min_seconds : float
+        The shortest event that is wanted.
+    """
+    if len(times) == 0:
+        return ()
+    shortest = max(1.0, min_seconds * _rate(times, end))
+    evidence = states.evidence(probabilities)
+    price = price_of(evidence, shortest)
+    repeats = np.bincount(pictures)[pictures]
+    evidence = weighted(evidence[pictures], repeats, shortest)
+    path = best_path(evidence, price)
+    sureness = posteriors(evidence, price)
+    until = np.append(times[1:], max(end, float(times[-1])))
+    events = []
+    for chain in range(path.shape[1]):
+        changes = np.flatnonzero(np.diff(path[:, chain])) + 1
+        for run in np.split(np.arange(len(times)), changes):
+            state = int(path[run[0], chain])
+            label = states.label(chain, state)
+            if label is None:
+                continue
+            p = probabilities[pictures[run], label]
+            best = int(p.argmax())
+            peak = Peak(float(times[run[best]]), float(p[best]))
+            score = float(sureness[run, chain, state].mean())
+            start, stop = float(times[run[0]]), float(until[run[-1]])
+            events.append(Event(source, states.names[label], start, stop, score, peak))
+    return tuple(sorted(events, key=lambda event: (event.start, event.end)))
+
+
+def _rate(times: Doubles, end: float) -> float:
+    """Samples a second: by the median of their distances, as a file may have gaps."""
+    if len(times) < 2:
+        return 1.0 / max(end, 1.0)
+    return 1.0 / max(float(np.median(np.diff(times))), 1e-3)
+
+
+@dataclass(frozen=True)
+class EventChange:
+    """What a stream tells: an event that is new, that goes on, or that has ended.
+
+    The event has its `id` from its start on; the `end` of one that goes on is the last sample that
+    was decided.
+    """
+
+    type: Literal["new", "update", "end"]
+    event: Event
+
+
+@dataclass
+class _Ongoing:
+    """An event that has not ended: the sum of how probable its samples are, and how many."""
+
+    event: Event
+    sum: float
+    samples: int
+    reported: float  # the time of the last change
+
+
+@dataclass
+class EventStream:
+    """The events of a stream, as they come.
+
+    Each sample is decided when the paths to it agree, or twice the shortest event later.
+
+    Parameters
+    ----------
+    source : str
+        The name of the stream.
+    states : States
+        The k labels.
+    every : float
+        Seconds from one sample to the next, about.
+    min_seconds : float
+        The shortest event that is wanted.
+    price : float, optional
+        Of a change, λ. None: by the shortest event, and a usual margin.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> stream = EventStream("door", States(("person", "unknown")), every=1.0, min_seconds=2.0)
+    >>> probabilities = np.float32([[0.1, 0.9]] * 4 + [[0.9, 0.1]] * 6 + [[0.1, 0.9]] * 6)
+    >>> changes = [c for t, p in enumerate(probabilities) for c in stream.add(float(t), p)]
+    >>> [(c.type, c.event.label, c.event.start, c.event.end) for c in changes]
+    [('new', 'person', 4.0, 4.0), ('end', 'person', 4.0, 10.0)]
+    """
+
+    source: str
+    states: States
+    every: float
+    min_seconds: float
+    price: float | None = None
+    _path: FixedLag = field(init=False)
+    _waiting: list[tuple[float, Floats]] = field(default_factory=list, init=False)
+    _ongoing: dict[int, _Ongoing] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        shortest = max(1.0, self.min_seconds / max(self.every, 1e-3))
+        low, high = PRICES
+        price = self.price or min(max(0.5 * shortest * USUAL_MARGIN, low), high)
+        self._path = FixedLag(price, max(1, round(LAG * shortest)))
+
+    def add(self, time: float, probabilities: Floats, weight: float = 1.0) -> list[EventChange]:
+        """One more sample.
+
+        Parameters
+        ----------
+        time : float
+            In seconds, later than that of the sample before.
+        probabilities : float32 array (k,)
+            Of the labels.
+        weight : float
+            How much the sample counts, 0…1: less, where its picture is repeated.
+
+        Returns
+        -------
+        list of EventChange
+            What is known now, the oldest first; mostly nothing.
+        """
+        self._waiting.append((time, probabilities))
+        return self._changes(self._path.add(weight * self.states.evidence(probabilities[None])[0]))
+
+    def finish(self, time: float) -> list[EventChange]:
+        """What is known as the stream has ended, or was interrupted, at a time.
+
+        Parameters
+        ----------
+        time : float
+            In seconds.
+
+        Returns
+        -------
+        list of EventChange
+            All events that were going on end.
+        """
+        changes = self._changes(self._path.finish())
+        for label in [*self._ongoing]:
+            changes.append(self._end(label, time))
+        return changes
+
+    def _changes(self, decided: Sequence[tuple[Indices, Doubles]]) -> list[EventChange]:
+        changes = []
+        for (path, sureness), (time, p) in zip(decided, self._waiting, strict=False):
+            present = {
+                label: float(sureness[chain])
+                for chain, state in enumerate(path)
+                if (label := self.states.label(chain, int(state))) is not None
+            }
+            changes += [
+                self._end(label, time) for label in [*self._ongoing] if label not in present
+            ]
+            for label, probability in present.items():
+                change = self._go_on(label, time, float(p[label]), probability)
+                changes += [change] if change else []
+        del self._waiting[: len(decided)]
+        return changes
+
+    def _go_on(
+        self, label: int, time: float, score: float, probability: float
+    ) -> EventChange | None:
+        ongoing = self._ongoing.get(label)
+        if ongoing is None:
+            name = self.states.names[label]
+            event = Event(self.source, name, time, time, probability, Peak(time, score))
+            self._ongoing[label] = _Ongoing(event, probability, 1, time)
+            return EventChange("new", event)
+        ongoing.sum += probability
+        ongoing.samples += 1
+        peak = ongoing.event.peak
+        ongoing.event = replace(
+            ongoing.event,
+            end=time,
+            score=ongoing.sum / ongoing.samples,
+            peak=Peak(time, score) if score > peak.score else peak,
+        )
+        if time - ongoing.reported < UPDATE_SECONDS:
+            return None
+        ongoing.reported = time
+        return EventChange("update", ongoing.event)
+
+    def _end(self, label: int, time: float) -> EventChange:
+        return EventChange("end", replace(self._ongoing.pop(label).event, end=time))
