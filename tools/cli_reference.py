@@ -17,6 +17,7 @@ COMMANDS = (
     "help",
     "classify",
     "embed",
+    "video",
     "index",
     "index update",
     "index info",

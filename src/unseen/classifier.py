@@ -393,7 +393,7 @@ class Classifier:
         encoded = list(self.encoder.stream_images([item], batch_size=1))
         if encoded[0].error is not None:
             raise encoded[0].error
-        _warn_if_alone(compiled, decision)
+        warn_if_alone(compiled, decision)
         warn_undecided(compiled, decision)
         return predict_encoded(encoded, compiled, decision)[0]
 
@@ -701,7 +701,7 @@ class Classifier:
         """
         if batch_size is None:
             batch_size = self.encoder.batch_size
-        _warn_if_alone(compiled, decision)
+        warn_if_alone(compiled, decision)
         warn_undecided(compiled, decision)
         while batch := list(islice(stream, batch_size)):
             yield from predict_encoded(batch, compiled, decision)
@@ -754,7 +754,7 @@ class Classifier:
         yield from predict_encoded(encoded, compiled, decision, probabilities)
 
 
-def _warn_if_alone(compiled: CompiledLabels, decision: Decision) -> None:
+def warn_if_alone(compiled: CompiledLabels, decision: Decision) -> None:
     """Say that a single label is always the answer, unless the decision can refuse it."""
     competes = decision.multi_label or decision.reference_set is not None
     names = [label.name for label in compiled.labels]

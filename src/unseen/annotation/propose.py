@@ -28,6 +28,7 @@ from unseen.prediction.predict import label_probabilities, predict_encoded, warn
 from unseen.prediction.prediction import Prediction
 from unseen.prediction.seen import example_digests
 from unseen.results.manifest import manifest
+from unseen.sources.frame_names import frame_of, is_video
 
 if TYPE_CHECKING:
     from unseen.types import LabelsLike, Progress, TemplateLike
@@ -129,10 +130,17 @@ def _below(prefix: str, contents: Iterator[Content]) -> Iterator[Content]:
     """The contents of a folder, with paths that are relative to it."""
     for content in contents:
         paths = [
-            p.removeprefix(prefix) for p in content.paths if prefix or not Path(p).is_absolute()
+            p.removeprefix(prefix)
+            for p in content.paths
+            if (prefix or not Path(p).is_absolute()) and not _is_of_video(p)
         ]
         if paths:
             yield replace(content, paths=tuple(paths))
+
+
+def _is_of_video(path: str) -> bool:
+    """A video, or a frame of one in the index: what is labelled is a file of its own."""
+    return is_video(path) or frame_of(path) is not None
 
 
 def _held_out(adapter: Adapter) -> dict[str, int] | None:

@@ -39,6 +39,7 @@ from unseen.cli.commands.organize import organize
 from unseen.cli.commands.search import search
 from unseen.cli.commands.serve import keys, serve
 from unseen.cli.commands.verify import verify
+from unseen.cli.commands.video import video
 from unseen.cli.interruption import interruption
 from unseen.cli.options import Command
 from unseen.cli.output import forget_stdout
@@ -50,6 +51,7 @@ COMMANDS: dict[str, dict[str, tuple[Command | typer.Typer, str]]] = {
         "classify": (classify, "Say which of your labels fit each picture."),
         "organize": (organize, "Sort pictures into a folder for each label."),
         "embed": (embed, "Write the embedding of each picture to a file."),
+        "video": (video, "Say what happens in a video, and when."),
     },
     "Collections of pictures": {
         "index": (index, "Encode a folder once, then search it as often as you like."),

@@ -85,7 +85,7 @@ Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a h
 Template = Annotated[
     list[str] | None,
     typer.Option(
-        help="A prompt with {} for the label, or a named set: simple, imagenet. Repeatable."
+        help="A prompt with {} for the label, or a named set: simple, imagenet, action. Repeatable."
     ),
 ]
 Unknown = Annotated[

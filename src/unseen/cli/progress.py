@@ -7,10 +7,12 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,7 +26,7 @@ from rich.progress import (
 from rich.text import Text
 
 from unseen.cli.interruption import interruption
-from unseen.cli.output import named
+from unseen.cli.output import named, printable
 from unseen.errors import LabelWarning, UnseenWarning
 from unseen.sources.expand import left_out
 from unseen.sources.formats import counted
@@ -45,6 +47,15 @@ class RateColumn(ProgressColumn):
         # On the whole: pictures come a batch at a time, and the speed of one is thousands a second.
         seconds = task.elapsed or 0.0
         return Text(f"{task.completed / seconds:.1f}/s" if seconds >= RATE_SECONDS else "")
+
+
+class SpeedColumn(ProgressColumn):
+    """How many times as fast as it plays a video is looked at; its steps are milliseconds."""
+
+    def render(self, task: Task) -> Text:
+        seconds = task.elapsed or 0.0
+        speed = task.completed / 1000 / seconds if seconds >= RATE_SECONDS else 0.0
+        return Text(f"{speed:.1f}x" if speed else "")
 
 
 class Counter:
@@ -162,6 +173,24 @@ def stages(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
             if stage == "pictures":
                 interruption.count(done)
             progress.update(tasks[stage], completed=done, total=total)
+
+        yield show
+
+
+@contextmanager
+def videos(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """What takes videos reports to: the video, and the milliseconds of it that are done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), SpeedColumn(), TimeRemainingColumn())
+    disable = quiet or not sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=disable) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                for task in tasks.values():
+                    bars.update(task, visible=False)
+                tasks[name] = bars.add_task(escape(printable(Path(name).name)), total=total)
+            bars.update(tasks[name], completed=done, total=total)
 
         yield show
 

@@ -47,6 +47,7 @@ class AnimationFrames:
     ) -> None:
         self.path, self.sampling, self.side, self.limits = path, sampling, side, limits
         self.seconds: float | None = None
+        self.rate: float | None = None
 
     def __iter__(self) -> Iterator[Frame]:
         """Yields frames while they can be read; raises SourceError then for a broken file."""

@@ -23,10 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unseen.errors import ImageError, SourceError
+from unseen.errors import ImageError, SourceError, UnseenError
 from unseen.images.decoders import open_encoded
 from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.images.rgb import ORIENTATION, SIDEWAYS, to_rgb, to_uint8, upright_rgb
+from unseen.sources.files import holds
+from unseen.sources.frame_names import frame_of
 from unseen.sources.item import name_of, shortened
 from unseen.sources.local import local_path, no_such_file
 from unseen.system.regular_file import open_regular
@@ -98,6 +100,9 @@ def open_image(
     """
     name = name_of(source, 0)
     with no_other_errors(name):
+        if isinstance(source, (str, os.PathLike)):
+            frame = frame_of(source)
+            source = source if frame is None else _frame(*frame, source)
         if isinstance(source, Image.Image):
             _check_pixels(source.size, limits, name)
             upright = upright_rgb(source)
@@ -109,6 +114,16 @@ def open_image(
         return _decode(content, limits, name, at_least)
 
 
+def _frame(video: str, seconds: float, source: Any) -> Any:
+    """The picture `clip.mp4 at 00:03:12`; `source` itself where there is no such video."""
+    path = local_path(video)
+    if not holds(os.path.isfile, path):
+        return source
+    from unseen.sources.video import frame_at  # noqa: PLC0415 - few pictures are such
+
+    return frame_at(path, seconds)
+
+
 def read_content(
     source: ImageLike, *, limits: Limits = DEFAULT_LIMITS
 ) -> bytes | memoryview | None:
@@ -117,6 +132,8 @@ def read_content(
     Raises SourceError and ImageError.
     """
     if isinstance(source, (Image.Image, np.ndarray)):
+        return None
+    if isinstance(source, (str, os.PathLike)) and frame_of(source) is not None:
         return None
     name = name_of(source, 0)
     with no_other_errors(name):
@@ -129,7 +146,7 @@ def no_other_errors(name: str) -> Iterator[None]:
     try:
         with _PILLOW_QUIET:
             yield
-    except (ImageError, SourceError):
+    except UnseenError:
         raise
     except MemoryError as error:
         error.__traceback__ = None  # as below

@@ -17,11 +17,14 @@ from unseen.index.location import ELSEWHERE, Location, bind, locate, root_of
 from unseen.index.model_rows import ModelRow, not_encoded
 from unseen.index.parquet import write_parquet
 from unseen.index.update import Progress, Report, is_current, key_of, update
+from unseen.index.videos import has_videos
 from unseen.index.view import IndexView
 from unseen.load_options import LoadOptions
 from unseen.sources.files import image_files
+from unseen.sources.frame_names import is_video
 from unseen.system.locks import locked
 from unseen.system.sqlite import transaction
+from unseen.video.frames import videos_below
 
 
 class Index:
@@ -111,6 +114,7 @@ class Index:
         encoder: Encoder,
         sources: Sequence[str | Path] = (),
         *,
+        videos: bool = False,
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> Report:
@@ -122,6 +126,9 @@ class Index:
             The model; its embeddings are kept beside those of others.
         sources : sequence of str or Path
             Files or folders to look at; by default the folder of the index.
+        videos : bool
+            Look at the videos in the folders, too: a row a frame that shows something new. Once an
+            index has some, it is kept up to date in them.
         batch_size : int, optional
             Pictures that the network takes at once. None: as many as suit the model.
         progress : callable, optional
@@ -152,6 +159,7 @@ class Index:
                     _files(paths),
                     [path for path in paths if path.is_dir()],
                     encoder,
+                    videos=self._videos(paths, wanted=videos),
                     batch_size=batch_size,
                     progress=progress,
                 )
@@ -176,7 +184,16 @@ class Index:
         row = model_rows.find_row(self.database, model_rows.key_of(encoder))
         paths = [Path(source).absolute() for source in sources] or [self.root]
         scopes = [path for path in paths if path.is_dir()]
-        return row is not None and is_current(self.database, row, self.root, _files(paths), scopes)
+        if row is None:
+            return False
+        videos = self._videos(paths) or ()
+        return is_current(self.database, row, self.root, _files(paths), scopes, videos)
+
+    def _videos(self, paths: Sequence[Path], *, wanted: bool = False) -> list[Path] | None:
+        """The videos to look at; None: none are, where nobody wants them and the index has none."""
+        if wanted or has_videos(self.database):
+            return [video for path in paths for video in videos_below(path)]
+        return [path for path in paths if is_video(path) and path.is_file()] or None
 
     def prune(self) -> int:
         """Forget the files that are missing, and the pictures that no file has any more.
@@ -389,6 +406,8 @@ def _reopened(root: Path, file: Path) -> Index:
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
+        if is_video(path) and path.is_file():
+            continue  # its frames are rows
         try:
             yield from image_files(path)
         except SourceError:

@@ -17,6 +17,7 @@ from unseen.index.view import IndexView
 from unseen.pages import Item, Point, Section, link, scatter, thumbnails
 from unseen.results.gallery_file import SHOWN, write_gallery
 from unseen.results.manifest import row_manifest, write_ended
+from unseen.sources.frame_names import frame_of
 
 CELL = 64  # pixels of a picture on the map
 LEAST_FULL = 1e-6  # the cosine of a bar that is full, at least
@@ -114,7 +115,7 @@ def write_map(
     small = thumbnails(files, CELL * 2)
     for (hit, name), file, picture in zip(named, files, small, strict=True):
         x, y = position_of[hit.id]
-        points.append(Point(x, y, hit.paths[0], name, picture, link(file, page)))
+        points.append(Point(x, y, hit.paths[0], name, picture, _link(file, page)))
     drawn = CollectionMap(page, projection.method, points)
     scatter(page, index.root.name, points, note=drawn.note)
     manifest = row_manifest(view.row, {**options, "method": projection.method})
@@ -139,6 +140,12 @@ def _write_sections(
     write_gallery(page, title, sections, str(view.index.root), row_manifest(view.row, {**options}))
 
 
+def _link(file: Path, page: Path) -> str:
+    """The address of a picture in a page; of a frame that of its video, at its time."""
+    frame = frame_of(file)
+    return link(file, page) if frame is None else f"{link(Path(frame[0]), page)}#t={frame[1]:g}"
+
+
 def _items(index: Index, hits: Sequence[Hit], page: Path, *, first: str = "") -> Iterator[Item]:
     """The pictures of a gallery; `first` marks the first."""
     files = [index.path(hit.paths[0]) for hit in hits]
@@ -148,7 +155,7 @@ def _items(index: Index, hits: Sequence[Hit], page: Path, *, first: str = "") ->
         yield Item(
             hit.paths[0],
             small,
-            link(file, page),
+            _link(file, page),
             hit.cosine,
             ", ".join(part for part in (size, taken) if part),
             first if number == 0 else "",

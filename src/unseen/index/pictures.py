@@ -12,10 +12,11 @@ from unseen.encoder import Encoded
 from unseen.errors import ImageError
 from unseen.index.hits import Content, Hit, Hits
 from unseen.index.vectors.matrix import vector_of
+from unseen.sources.frame_names import frame_of
 from unseen.system.printable import escaped, unescaped
 
 if TYPE_CHECKING:
-    from unseen.types import Floats, Indices
+    from unseen.types import Floats, Indices, Metadata
 
 VARIABLES = 500  # of one SQL statement: SQLite has a limit
 FILES_BELOW = "WHERE missing IS NULL AND model = ? AND substr(path, 1, ?) = ? "
@@ -62,7 +63,10 @@ def encoded(database: sqlite3.Connection, model: int, below: str) -> Iterator[En
         if error is not None:
             yield Encoded(unescaped(path), None, ImageError(unescaped(error)))
         else:
-            yield Encoded(unescaped(path), vector_of(embedding))
+            name = unescaped(path)
+            frame = frame_of(name)
+            meta: Metadata = {} if frame is None else {"video": frame[0], "time": frame[1]}
+            yield Encoded(name, vector_of(embedding), meta=meta)
 
 
 def contents(database: sqlite3.Connection, model: int, below: str) -> Iterator[Content]:

@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from unseen.encoder import Encoder, Picture
 from unseen.errors import UnseenError
 from unseen.images.open import Facts, describe
+from unseen.index import videos as video_rows
+from unseen.index.videos import VideoFile
 from unseen.models.inputs import PictureArrays
 from unseen.sources.expand import left_out
-from unseen.sources.formats import counted
+from unseen.sources.formats import VIDEO, counted
 from unseen.system.digest import file_chunks, sha256
 from unseen.system.printable import escaped
 from unseen.system.sqlite import transaction
@@ -50,6 +52,10 @@ class Report:
         Pictures that could not be read.
     missing : int
         Files that were there and are not.
+    videos : int
+        Videos that are new or have changed, where videos were looked at.
+    frames : int
+        Frames of these that were encoded.
     left_out : dict of str to int
         Kind → how many files of the folders that are no pictures to be read.
     seconds : float
@@ -61,6 +67,8 @@ class Report:
     known: int = 0
     failed: int = 0
     missing: int = 0
+    videos: int = 0
+    frames: int = 0
     left_out: dict[str, int] = field(default_factory=dict, compare=False)
     seconds: float = field(default=0.0, compare=False)
 
@@ -70,6 +78,8 @@ class Report:
             f"{self.encoded} new, {self.known} known elsewhere, {self.unchanged} unchanged, "
             f"{self.failed} could not be read, {self.missing} missing"
         )
+        if self.videos:
+            line += f"; {self.frames} frames of {self.videos} videos"
         if looked_at and self.seconds:
             rate = looked_at / self.seconds
             line += f"; {self.seconds:.1f} s, {rate:.1f} pictures a second"
@@ -106,15 +116,20 @@ def update(
     scopes: Iterable[Path],
     encoder: Encoder,
     *,
+    videos: Iterable[Path] | None = None,
     batch_size: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Bring the index up to date with `files`. What lies below `scopes` and is not among them is
-    marked as missing. Raises StoreError and ModelError; a broken picture is a row with an error."""
+    """Bring the index up to date with `files`, and with `videos` unless these are None. What lies
+    below `scopes` and is not among them is marked as missing. Raises StoreError and ModelError; a
+    broken picture is a row with an error."""
     report = Report()
     began = time.monotonic()
     _forget_seen(database)
     todo = list(_changed(database, model, root, files, report))
+    films = [] if videos is None else [*_video_files(root, videos)]
+    new_films = [*video_rows.changed(database, model, films)]
+    report.unchanged += len(films) - len(new_films)
     contents = _Contents(database, model)
 
     def read_file(
@@ -127,16 +142,50 @@ def update(
         facts = describe(file.path)
         return ReadFile(file, content, facts), encoder.cached(digest) or encoder.pixels(file.path)
 
-    done = 0
+    done, total = 0, len(todo) + len(new_films)
     for batch in _in_time(encoder.stream(todo, read_file, batch_size=batch_size)):
         _commit(database, model, batch, report)
         done += len(batch)
         if progress is not None:
-            progress(done, len(todo))
+            progress(done, total)
+    for film in new_films:
+        _update_video(database, model, encoder, film, report, batch_size)
+        done += 1
+        if progress is not None:
+            progress(done, total)
     report.missing = _mark_missing(database, root, scopes)
     report.left_out = left_out([*scopes])
+    if videos is not None:
+        report.left_out.pop(VIDEO, None)
     report.seconds = time.monotonic() - began
     return report
+
+
+def _video_files(root: Path, videos: Iterable[Path]) -> Iterator[VideoFile]:
+    for path in videos:
+        try:
+            stat = _stat(path)
+        except OSError:
+            continue  # it went away since it was listed
+        yield VideoFile(path, escaped(key_of(path, root)), stat.st_size, stat.st_mtime_ns)
+
+
+def _update_video(
+    database: sqlite3.Connection,
+    model: int,
+    encoder: Encoder,
+    film: VideoFile,
+    report: Report,
+    batch_size: int | None,
+) -> None:
+    rows = video_rows.read_video(database, model, encoder, film, batch_size=batch_size)
+    if rows is None:
+        report.known += 1
+        return
+    video_rows.write_video(database, model, rows)
+    report.videos += 1
+    report.frames += len(rows.frames)
+    report.failed += rows.error is not None
 
 
 def is_current(
@@ -145,9 +194,13 @@ def is_current(
     root: Path,
     files: Iterable[Path],
     scopes: Iterable[Path],
+    videos: Iterable[Path] = (),
 ) -> bool:
-    """Whether `update` would find nothing new or changed among `files`, and nothing missing."""
+    """Whether `update` would find nothing new or changed among `files` and `videos`, and nothing
+    missing."""
     _forget_seen(database)
+    if any(video_rows.changed(database, model, _video_files(root, videos))):
+        return False
     if any(_changed(database, model, root, files, Report())):
         return False
     return not any(

@@ -23,23 +23,33 @@ from unseen.system.cache import replacing
 
 PLACE = re.compile(rb"\{\{(\w+)\}\}")
 POLICY = (
-    "default-src 'none'; img-src data: file:; style-src {style}; script-src {script}; "
+    "default-src 'none'; img-src data: file:;{media} style-src {style}; script-src {script}; "
     "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
+MEDIA = " media-src 'self' file:;"  # of a page that plays the file it lies beside
 FORMATS = {b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png", b"RIFF": "webp"}
 SCHEMES = ("", "file", "http", "https")
 ODD = re.compile(r"[\x00-\x20\x7f\\]")  # browsers drop some of these, and read \ as /
 
 
-def write_page(path: Path, kind: str, title: str, data: Iterable[tuple[str, Any]]) -> None:
+def write_page(
+    path: Path,
+    kind: str,
+    title: str,
+    data: Iterable[tuple[str, Any]],
+    *,
+    media: bool = False,
+) -> None:
     """base.html with `kind`.html, its style, its script and `data` (element id, value) in it.
+
+    `media`: whether it plays a video or a sound.
 
     `data` is written as it comes, so that pictures need not be held all at once. Whatever is raised
     on the way leaves the file that was at `path`.
     """
     style = _part("palette.css") + _part("base.css") + _part(f"{kind}.css")
     script = _part("base.js") + _part(f"{kind}.js")
-    policy = POLICY.format(style=_hash(style), script=_hash(script))
+    policy = POLICY.format(style=_hash(style), script=_hash(script), media=MEDIA if media else "")
     texts = {
         b"policy": policy.encode(),
         b"title": html.escape(title).encode("utf-8", "replace"),

@@ -15,6 +15,7 @@ from unseen.errors import UnseenError
 from unseen.images.open import open_image
 from unseen.images.thumbnails import thumbnail
 from unseen.pages.html import data_uri, finite
+from unseen.sources.frame_names import frame_of
 
 SIDE = 96  # pixels of a thumbnail
 MAX_ROWS = 50  # a notebook keeps what it draws, and a thumbnail is about 3 kB
@@ -84,7 +85,7 @@ def bar(score: float | None) -> Markup:
 def picture(path: str | Path) -> Markup:
     """A thumbnail of a file on this machine; empty for anything else, and for a broken picture."""
     try:
-        if not Path(path).is_file():
+        if not Path(path).is_file() and frame_of(path) is None:
             return Markup("")
         image = open_image(Path(path), at_least=SIDE)
     except (UnseenError, OSError, ValueError):  # ValueError: a name that no file can have

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import PurePath
 
@@ -11,6 +12,7 @@ NAME = re.compile(
     r"(?P<video>.+) at (?P<hours>\d{2,4}):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d(?:\.\d{3})?)",
     re.DOTALL,
 )
+NAME_LENGTH = 8192  # characters: a longer text is base64
 CLOSE = 0.0006  # seconds: a name has milliseconds
 
 
@@ -35,13 +37,16 @@ def frame_name(video: str, seconds: float) -> str:
     return f"{video} at {clock(seconds).removesuffix('.000')}"
 
 
-def frame_of(name: str) -> tuple[str, float] | None:
+def frame_of(name: str | os.PathLike[str]) -> tuple[str, float] | None:
     """The video and the time in the name of a frame; None for any other name.
 
     >>> frame_of("clip.mp4 at 00:03:12")
     ('clip.mp4', 192.0)
     """
-    match = NAME.fullmatch(name)
+    text = os.fspath(name)
+    if not isinstance(text, str) or len(text) > NAME_LENGTH:
+        return None
+    match = NAME.fullmatch(text)
     if match is None or not is_video(match["video"]):
         return None
     minutes = 60 * int(match["hours"]) + int(match["minutes"])

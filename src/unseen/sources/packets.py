@@ -206,7 +206,7 @@ def _every(video: OpenVideo, decoder: Decoder, step: float) -> Iterator[tuple[fl
     due = 0.0
     for part in decoder.parts():
         first = part.packets[0][0]
-        takes_keyframe = part.begins and first >= due - EARLY * step
+        takes_keyframe = part.begins and _is_near(first, part.until, due, step)
         next_due = first + step if takes_keyframe else due
         packets = part.packets[:1] if takes_keyframe else []
         needed = _needed(part, next_due, step)
@@ -218,6 +218,14 @@ def _every(video: OpenVideo, decoder: Decoder, step: float) -> Iterator[tuple[fl
             else:
                 continue
             yield time, frame
+
+
+def _is_near(time: float, following: float | None, due: float, step: float) -> bool:
+    """Whether the keyframe at `time` is taken for the frame that is due: it is late, or a little
+    early and nearer than the keyframe after it."""
+    early = due - time
+    nearer = following is None or following - due > early
+    return early <= MILLIONTH or (early <= EARLY * step and nearer)
 
 
 def _needed(part: _Part, due: float, step: float) -> list[tuple[float, Any]]:

@@ -25,7 +25,7 @@ from unseen.sources.pyav import (
 from unseen.sources.read_ahead import read_ahead
 
 if TYPE_CHECKING:
-    from unseen.types import Images
+    from unseen.types import Images, Metadata
 
 SIDE = 640  # pixels, of the shorter side: what nets want, and more than a thumbnail
 AHEAD = 8  # frames that are decoded before they are needed
@@ -65,6 +65,8 @@ class VideoFrames:
     ----------
     seconds : float or None
         How long it is: what the file says once it is open, and in the end what was read.
+    rate : float or None
+        Frames a second, on average, as the file says.
 
     Examples
     --------
@@ -82,6 +84,7 @@ class VideoFrames:
     ) -> None:
         self.path, self.sampling, self.side, self.limits = path, sampling, side, limits
         self.seconds: float | None = None
+        self.rate: float | None = None
 
     def __iter__(self) -> Iterator[Frame]:
         """Yields frames while they can be read; raises SourceError then for a broken file."""
@@ -89,7 +92,7 @@ class VideoFrames:
 
     def _frames(self) -> Iterator[Frame]:
         with open_video(self.path, self.limits) as video:
-            self.seconds = video.seconds
+            self.seconds, self.rate = video.seconds, video.rate
             gate, decoder = ChangeGate(), Decoder(video)
             try:
                 for time, frame in chosen(video, decoder, self.sampling):
@@ -135,7 +138,7 @@ def read_video(path: str | Path) -> Iterator[Source]:
 
 
 def _source(name: str, frame: Frame, until: float) -> Source:
-    meta = {"video": name, "time": round(frame.time, 6), "until": round(until, 6)}
+    meta: Metadata = {"video": name, "time": round(frame.time, 6), "until": round(until, 6)}
     return Source(frame_name(name, frame.time), frame.pixels, meta)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unseen.classifier import Classifier, load
+from unseen.classifier import Classifier, load, warn_if_alone
 from unseen.encoder import Encoder
 from unseen.errors import SourceError, UnseenError
 from unseen.labels.compiled import CompiledLabels
@@ -28,7 +28,7 @@ from unseen.video.frames import Frames, frames_of, readable
 from unseen.video.prediction import VideoPrediction, rounded
 
 if TYPE_CHECKING:
-    from unseen.types import Floats, LabelsLike, Progress, TemplateLike
+    from unseen.types import Floats, LabelsLike, Metadata, Progress, TemplateLike
 
 MIN_SECONDS = 2.0
 LARGER = 2  # a frame is read at so many times the side that the network takes
@@ -102,6 +102,7 @@ def classify(
     classifier = load() if classifier is None else classifier
     decision = classifier.decision(multi_label, top_k, min_score, unknown, calibration)
     compiled = classifier.compile(labels, template=template, background=background)
+    warn_if_alone(compiled, decision)
     warn_undecided(compiled, decision)
     frames: list[Prediction] = []
     answer = classify_video(
@@ -206,7 +207,7 @@ class _Answers:
             self._times.append(time)
             if self._on_frame is not None:
                 name = frame_name(self._source, time)
-                meta = {"video": self._source, "time": rounded(time)}
+                meta: Metadata = {"video": self._source, "time": rounded(time)}
                 self._on_frame(replace(self._shown, source=name, meta=meta))
 
     def _answered(self, embeddings: Floats) -> list[Prediction]:
@@ -245,6 +246,7 @@ class _Answers:
             clip,
             events,
             seconds=end,
+            rate=frames.rate,
             samples=len(self._times),
             embedded=self._pictures[-1] + 1,
             error=error,

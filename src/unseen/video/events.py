@@ -10,8 +10,6 @@ import numpy as np
 
 from unseen.labels.label_set import UNKNOWN
 from unseen.video.paths import (
-    PRICES,
-    USUAL_MARGIN,
     YES,
     FixedLag,
     best_path,
@@ -91,7 +89,7 @@ def find_events(
         return ()
     shortest = max(1.0, min_seconds * _rate(times, end))
     evidence = states.evidence(probabilities)
-    price = price_of(evidence, shortest)
+    price = price_of(shortest, evidence)
     repeats = np.bincount(pictures)[pictures]
     evidence = weighted(evidence[pictures], repeats, shortest)
     path = best_path(evidence, price)
@@ -183,8 +181,7 @@ class EventStream:
 
     def __post_init__(self) -> None:
         shortest = max(1.0, self.min_seconds / max(self.every, 1e-3))
-        low, high = PRICES
-        price = self.price or min(max(0.5 * shortest * USUAL_MARGIN, low), high)
+        price = self.price or price_of(shortest)
         self._path = FixedLag(price, max(1, round(LAG * shortest)))
 
     def add(self, time: float, probabilities: Floats, weight: float = 1.0) -> list[EventChange]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 from unseen.errors import SourceError
 from unseen.images.animation import AnimationFrames
+from unseen.sources.frame_names import is_video
+from unseen.sources.local import local_path
 from unseen.sources.packets import EVERY_SECOND, Sampling
 from unseen.sources.pyav import DEFAULT_VIDEO_LIMITS, VideoLimits
 from unseen.sources.video import SIDE, Frame, VideoFrames
@@ -16,9 +19,11 @@ ANIMATIONS = (".gif", ".webp", ".png", ".apng", ".avif")
 
 
 class Frames(Protocol):
-    """The chosen frames of a file, in order; `seconds` is how long it is, as far as is known."""
+    """The chosen frames of a file, in order; `seconds` is how long it is and `rate` how many frames
+    a second it has, as far as is known."""
 
     seconds: float | None
+    rate: float | None
 
     def __iter__(self) -> Iterator[Frame]: ...
 
@@ -50,6 +55,46 @@ def frames_of(
     """
     kind = AnimationFrames if Path(path).suffix.lower() in ANIMATIONS else VideoFrames
     return kind(path, sampling, side=side, limits=limits)
+
+
+def video_files(sources: Iterable[str | Path]) -> list[Path]:
+    """The files to look at, in order: of a folder the videos and animated GIFs below it, sorted.
+
+    Parameters
+    ----------
+    sources : iterable of str or Path
+        Files, which need not exist, and folders. What is hidden is left out.
+
+    Raises
+    ------
+    SourceError
+        If a folder has none.
+    """
+    paths: list[Path] = []
+    for source in sources:
+        path = Path(local_path(source) if isinstance(source, str) else source)
+        inside = list(_below(path, ".gif")) if path.is_dir() else [path]
+        if not inside:
+            raise SourceError(f"{source}: there are no videos in it.")
+        paths += inside
+    return paths
+
+
+def videos_below(path: Path) -> Iterator[Path]:
+    """The videos in a folder, sorted; or the path itself where that is a video."""
+    if path.is_dir():
+        yield from _below(path)
+    elif is_video(path):
+        yield path
+
+
+def _below(folder: Path, *others: str) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            path = Path(parent, name)
+            if not name.startswith(".") and (is_video(path) or path.suffix.lower() in others):
+                yield path
 
 
 def readable(frames: Frames, errors: list[SourceError]) -> Iterator[Frame]:

@@ -62,17 +62,17 @@ def weighted(evidence: Doubles, repeats: Indices, shortest: float) -> Doubles:
     return np.asarray(evidence * counted[:, None, None])
 
 
-def price_of(evidence: Doubles, shortest: float) -> float:
-    """The price of a change, λ, by which an event of `shortest` samples just stands out.
+def price_of(shortest: float, evidence: Doubles | None = None) -> float:
+    """The price of a change, λ, by which an event of `shortest` samples stands out, and one of a
+    sample less does not.
 
-    The margin is the median of that between the two best states.
+    The margin is the median of that between the two best states; without evidence a usual one.
     """
     margin = USUAL_MARGIN
-    if len(evidence) and evidence.shape[-1] > 1:
+    if evidence is not None and len(evidence) and evidence.shape[-1] > 1:
         best = np.partition(evidence, -2, axis=-1)[..., -2:]
         margin = float(np.median(best[..., 1] - best[..., 0]))
-    low, high = PRICES
-    return float(np.clip(0.5 * shortest * margin, low, high))
+    return float(np.clip(0.5 * (shortest - 0.5) * margin, *PRICES))
 
 
 def best_path(evidence: Doubles, price: float) -> Indices:

@@ -113,6 +113,8 @@ class VideoPrediction:
         Each sample, with its ``time`` in the metadata.
     seconds : float, optional
         How long the video is.
+    rate : float, optional
+        Its frames a second, on average, as the file says.
     samples : int
         Frames that were looked at.
     embedded : int
@@ -131,6 +133,7 @@ class VideoPrediction:
     events: tuple[Event, ...] = ()
     frames: Predictions = field(default_factory=Predictions)
     seconds: float | None = None
+    rate: float | None = None
     samples: int = 0
     embedded: int = 0
     error: str | None = None

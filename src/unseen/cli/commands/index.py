@@ -48,6 +48,9 @@ def update(
     ] = None,
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     batch_size: options.BatchSize = None,
+    videos: Annotated[
+        bool, typer.Option("--videos", help="Look at videos, too: about a frame a second.")
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Stay, and look again every few seconds.")
     ] = False,
@@ -63,7 +66,13 @@ def update(
         while True:
             try:
                 with progress.pictures(quiet) as show:
-                    report = index.update(encoder, only or (), batch_size=batch_size, progress=show)
+                    report = index.update(
+                        encoder,
+                        only or (),
+                        videos=videos,
+                        batch_size=batch_size,
+                        progress=show,
+                    )
             except KeyboardInterrupt:
                 progress.say("stopped: what was looked at is kept; run it again to go on.")
                 interruption.explained = True

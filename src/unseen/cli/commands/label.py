@@ -17,6 +17,7 @@ from unseen.cli.label_options import compile_labels, load_calibration
 from unseen.cli.options import NO_LABEL_OPTIONS, LabelOptions
 from unseen.cli.output import named
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
+from unseen.sources.frame_names import is_video
 
 if TYPE_CHECKING:
     from unseen.annotation.labelling import Labelling
@@ -63,6 +64,8 @@ def propose(
     options.check_labels(label_options.labels, load_options)
     load_options = as_indexed(load_options, given, [folder], quiet)
     classifier = unseen.load(load_options)
+    if folder.is_file() and is_video(folder):
+        folder = _frames_of(classifier, folder, quiet)
     compiled = compile_labels(classifier, label_options, quiet=quiet)
     calibration = load_calibration(compiled, label_options, quiet=quiet)
     with progress.pictures(quiet) as show:
@@ -98,6 +101,24 @@ def info(
 
     with Labelling.open(folder, name) as labelling:
         _show(labelling, folder, {}, as_json=as_json, quiet=False)
+
+
+def _frames_of(classifier: unseen.Classifier, video: Path, quiet: bool) -> Path:
+    """The folder of the frames of a video that are worth a label; they are written once."""
+    from unseen.video.extraction import extract, folder_of  # noqa: PLC0415 - it loads what computes
+
+    folder = folder_of(video)
+    if not folder.is_dir():
+        with progress.videos(quiet) as show:
+            files = extract(
+                classifier.encoder,
+                video,
+                folder,
+                progress=lambda done, total: show(str(video), done, total),
+            )
+        if not quiet:
+            progress.say(f"{video}: {len(files)} frames that differ, in {folder}.")
+    return folder
 
 
 def _show(
