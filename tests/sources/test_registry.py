@@ -20,7 +20,7 @@ def test_every_row_is_of_one_kind_and_leads_to_a_function() -> None:
         schemes
     )
     for reader in READERS:
-        file, function = reader.function.split(".")
+        file, _, function = reader.function.rpartition(".")
         assert callable(getattr(import_module(f"unseen.sources.{file}"), function))
 
 

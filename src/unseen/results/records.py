@@ -68,6 +68,7 @@ EXTRA: Cells = {
         "" if prediction.evidence is None else f"{prediction.evidence:.4f}"
     ),
 }
+META = "meta."  # before a key of metadata that is called as one of the columns
 # The columns that are not metadata.
 RESERVED = re.compile(rf"{'|'.join([*COLUMNS, *EXTRA])}|(label|score)_\d+")
 
@@ -112,7 +113,9 @@ class Csv:
     def header(self) -> str:
         """The names of the columns, with the line end."""
         ranked = [f"{part}_{i}" for i in range(2, self.top + 1) for part in ("label", "score")]
-        return _csv_line([*COLUMNS, *ranked, *self.extra, *self.fields])
+        # A column of a table may be called as one of ours: "label".
+        fields = [META + name if RESERVED.fullmatch(name) else name for name in self.fields]
+        return _csv_line([*COLUMNS, *ranked, *self.extra, *fields])
 
     def line(self, prediction: Prediction) -> str:
         """The cells of one prediction, with the line end."""
@@ -299,7 +302,9 @@ def _csv(file: Any) -> Iterator[dict[str, Any]]:
             "label": plain(cells["label"]),
             "ranking": ranking,
             "error": _name_of(cells["error"]),
-            "meta": {name: _name_of(cells[name]) for name in fields if cells[name]},
+            "meta": {
+                name.removeprefix(META): _name_of(cells[name]) for name in fields if cells[name]
+            },
         }
         if cells.get("likely"):
             record["likely"] = plain(cells["likely"]).split(";")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
 from unseen.sources import files
+from unseen.sources.containers.rows import picture_column, row_source
 from unseen.sources.files import image_files, is_folder_or_glob, no_images
 from unseen.sources.formats import by_count
 from unseen.sources.item import Source, name_of
@@ -102,8 +103,9 @@ def left_out(sources: Sources) -> dict[str, int]:
 def fields_of(sources: Sources) -> tuple[str, ...]:
     """The keys of metadata that the readers of these sources declare; () for an iterator."""
     each = sources if isinstance(sources, (list, tuple)) else [sources]
-    readers = filter(None, map(_reader_of, each))
-    return tuple(dict.fromkeys(field for reader in readers for field in reader.fields))
+    pairs = ((_reader_of(source), source) for source in each)
+    keys = (reader.keys(local_path(str(source))) for reader, source in pairs if reader is not None)
+    return tuple(dict.fromkeys(key for some in keys for key in some))
 
 
 def _reader_of(source: Any) -> Reader | None:
@@ -124,6 +126,9 @@ def _is_iterable_of_sources(sources: Any) -> TypeGuard[Iterable[Any]]:
 def _expand_source(source: Any, index: int) -> Iterator[Source]:
     if isinstance(source, Source):
         return iter([source])
+    if isinstance(source, Mapping):  # a row of a data set of Hugging Face
+        table = f"row {index}"
+        return iter([row_source(source, picture_column(source, table), index, "data set")])
     if isinstance(source, str):
         source = local_path(source)
     reader = reader_of(source)

@@ -39,6 +39,8 @@ class Reader:
     names : str
         "file.function" that gives the names of all files in a source, so that those that are no
         pictures can be counted; "" where it has no files.
+    columns : str
+        "file.function" that gives the keys of the metadata in one source, where these differ.
     counts : bool
         Whether its items can be counted at little cost, before they are read.
     """
@@ -48,11 +50,16 @@ class Reader:
     schemes: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     names: str = ""
+    columns: str = ""
     counts: bool = True
 
     def read(self, source: str | Path) -> Iterator[Source]:
         """The items of one source."""
         return cast("Iterator[Source]", _called(self.function, source))
+
+    def keys(self, source: str | Path) -> tuple[str, ...]:
+        """The keys of the metadata of its items."""
+        return self.fields + (_called(self.columns, source) if self.columns else ())
 
     def all_names(self, source: str | Path) -> Iterator[str]:
         """The names of all files in one source."""
@@ -60,16 +67,53 @@ class Reader:
 
 
 def _called(name: str, source: str | Path) -> Any:
-    file, function = name.split(".")
+    file, _, function = name.rpartition(".")
     return getattr(import_module(f"unseen.sources.{file}"), function)(source)
 
 
 READERS = (
-    Reader("archives.read_zip", suffixes=(".zip",), fields=("member",), names="archives.zip_names"),
+    Reader(
+        "containers.archives.read_zip",
+        suffixes=(".zip",),
+        fields=("member",),
+        names="containers.archives.zip_names",
+    ),
     Reader(
         "video.read_video",
         suffixes=next(row.suffixes for row in FORMATS if row.kind == VIDEO),
         fields=("video", "time", "until"),
+        counts=False,
+    ),
+    Reader(
+        "containers.tar_archive.read_tar",
+        suffixes=(".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"),
+        fields=("member", "cls", "txt"),
+        names="containers.tar_archive.tar_names",
+        counts=False,
+    ),
+    Reader(
+        "containers.tables.read_csv",
+        suffixes=(".csv", ".tsv"),
+        columns="containers.tables.csv_fields",
+    ),
+    Reader("containers.tables.read_json_lines", suffixes=(".jsonl", ".ndjson"), fields=("row",)),
+    Reader(
+        "containers.tables.read_parquet",
+        suffixes=(".parquet",),
+        columns="containers.tables.parquet_fields",
+        counts=False,
+    ),
+    Reader(
+        "containers.tables.read_arrow",
+        suffixes=(".arrow", ".feather"),
+        fields=("row",),
+        counts=False,
+    ),
+    Reader("containers.pdf.read_pdf", suffixes=(".pdf",), fields=("page",)),
+    Reader(
+        "containers.object_store.read_store",
+        schemes=("s3", "gs", "gcs", "az", "abfs", "abfss"),
+        names="containers.object_store.store_names",
         counts=False,
     ),
 )
@@ -85,5 +129,6 @@ def reader_of(source: object) -> Reader | None:
     scheme, separator, _ = str(source).partition("://")
     if separator:
         return _BY_SCHEME.get(scheme.lower())
-    reader = _BY_SUFFIX.get(Path(source).suffix.lower())
+    suffixes = [suffix.lower() for suffix in Path(source).suffixes[-2:]]
+    reader = _BY_SUFFIX.get("".join(suffixes)) or _BY_SUFFIX.get("".join(suffixes[-1:]))
     return reader if reader is not None and holds(os.path.isfile, source) else None

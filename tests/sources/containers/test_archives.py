@@ -19,7 +19,7 @@ import hostile
 import unseen
 from unseen.images.limits import Limits
 from unseen.images.open import open_image
-from unseen.sources import archives
+from unseen.sources.containers import archives
 from unseen.sources.expand import count, expand
 
 PNG = hostile.encoded("PNG")

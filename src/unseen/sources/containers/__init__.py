@@ -1,0 +1,1 @@
+"""What holds many pictures: archives, tables, documents, object stores."""

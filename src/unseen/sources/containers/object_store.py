@@ -1,0 +1,111 @@
+"""Addresses of object stores (s3://, gs://, az://) → their images, through fsspec.
+
+Credentials are those that the library of the store takes: its environment variables and files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unseen.errors import MissingExtraError, SourceError
+from unseen.sources.files import is_image_member
+from unseen.sources.item import Source, Unreadable
+
+LIBRARIES = {
+    "s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs",
+}  # fmt: skip
+MAX_OBJECTS = 10_000_000  # of one address; each costs about 0.3 kB of memory
+
+
+@dataclass(frozen=True, eq=False)
+class _Object:
+    """An object as a binary file; each `read` begins at its start, in any thread."""
+
+    store: Any
+    path: str
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to `size` bytes, and no more of them are fetched."""
+        try:
+            content: bytes = self.store.cat_file(self.path, 0, size if size >= 0 else None)
+        except Exception as error:
+            raise SourceError(f"{self.path}: {_reason(error)}") from None
+        return content
+
+
+def read_store(address: str | Path) -> Iterator[Source]:
+    """The images of an object store below an address, sorted; or the one object that it names.
+
+    Parameters
+    ----------
+    address : str
+        Such as s3://bucket/folder/. What is hidden and what has no suffix of an image is left out,
+        as in a folder.
+
+    Yields
+    ------
+    Source
+        Its address, and a content that is fetched when it is opened.
+
+    Raises
+    ------
+    MissingExtraError
+        Without fsspec, or the library of the store.
+    """
+    address = str(address)
+    store, path = _store(address)
+    scheme = address.partition("://")[0]
+    try:
+        paths = _objects(store, path)
+    except Exception as error:
+        yield Source(address, Unreadable(SourceError(f"{address}: {_reason(error)}")))
+        return
+    single = paths == [path]
+    for one in paths:
+        if single or is_image_member(one[len(path) :].lstrip("/")):
+            yield Source(f"{scheme}://{one.lstrip('/')}", _Object(store, one))
+
+
+def store_names(address: str | Path) -> Iterator[str]:
+    """The names of all objects below an address; none where they cannot be listed."""
+    try:
+        store, path = _store(str(address))
+        return iter(_objects(store, path))
+    except Exception:
+        return iter(())
+
+
+def _store(address: str) -> tuple[Any, str]:
+    scheme = address.partition("://")[0].lower()
+    library = LIBRARIES[scheme]
+    try:
+        from fsspec.core import url_to_fs  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise MissingExtraError(f"Reading {scheme}://", f"fsspec and {library}", "cloud") from None
+    try:
+        store, path = url_to_fs(address)
+    except ImportError:
+        raise MissingExtraError(f"Reading {scheme}://", library, "cloud") from None
+    except ValueError as error:
+        raise SourceError(f"{address}: {_reason(error)}") from None
+    return store, path.rstrip("/")
+
+
+def _objects(store: Any, path: str) -> list[str]:
+    """The objects below a path, sorted."""
+    if store.isfile(path):
+        return [path]
+    paths: list[str] = store.find(path)
+    if not paths and not store.exists(path):
+        raise FileNotFoundError("there is nothing at this address.")
+    if len(paths) > MAX_OBJECTS:
+        raise ValueError(f"it holds more than {MAX_OBJECTS:,} objects; give parts of it.")
+    return sorted(paths)
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).partition("\n")[0].strip()
+    return text if text.endswith(".") else f"{text or type(error).__name__}."
