@@ -197,4 +197,4 @@ def test_what_differs_in_a_video_is_labelled(
     assert 2 <= len(files) <= 6 and f"{len(files)} frames that differ" in done.stderr
     assert np.asarray(open_image(files[0])).shape == (96, 96, 3)
     labelled = json.loads(run("label", "info", tmp_path / "clip-frames", "--json").stdout)
-    assert labelled["pictures"] == len(files)
+    assert sum(labelled["piles"].values()) == len(files)

@@ -19,11 +19,10 @@ from unseen.index.parquet import write_parquet
 from unseen.index.update import Progress, Report, is_current, key_of, update
 from unseen.index.view import IndexView
 from unseen.load_options import LoadOptions
-from unseen.sources.files import image_files
+from unseen.sources.files import image_files, videos_below
 from unseen.sources.frame_names import is_video
 from unseen.system.locks import locked
 from unseen.system.sqlite import transaction
-from unseen.video.frames import videos_below
 from unseen.video.index_rows import has_videos
 
 
