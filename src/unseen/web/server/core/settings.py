@@ -45,7 +45,8 @@ class ServerLimits:
     head_seconds: float = 5.0  # until the last byte of its head
     fetch_seconds: float = 10.0  # for a URL
     queue_seconds: float = 1.2  # expected wait from which new work is refused, but
-    queue_pictures: int = 48  # so many may wait longer, up to half of `seconds`
+    # A pool of 32 clients, and two: so many may wait longer, up to half of `seconds`.
+    queue_pictures: int = 34
     drain_seconds: float = 20.0  # after SIGTERM
 
     def of_a_picture(self) -> Limits:
