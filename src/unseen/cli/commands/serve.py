@@ -74,7 +74,7 @@ def serve(
         typer.Option(
             min=1,
             help="Pictures that the network takes at once.",
-            show_default="2 or 16, as is faster",
+            show_default="2 or 16, as suits the model",
         ),
     ] = None,
     queue_seconds: Annotated[

@@ -71,7 +71,7 @@ class Settings:
     port: int = 8000
     hosts: tuple[str, ...] = ()  # names that clients may call this server by, beside loopback's
     workers: int = 1
-    batch_size: int | None = None  # pictures; None: what is fastest here
+    batch_size: int | None = None  # pictures; None: what suits the model
     batch_seconds: float = 0.01  # that a batch waits for pictures which are being decoded
     limits: ServerLimits = ServerLimits()
 
