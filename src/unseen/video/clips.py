@@ -84,6 +84,8 @@ def cut(
         If the video cannot be read, or its pictures cannot be put into such a file.
     """
     av = library()
+    if not output.parent.is_dir():
+        raise SourceError(f"{output.parent}: there is no such folder.")
     kind = CONTAINERS.get(output.suffix.lower(), CONTAINERS[ANY])
     try:
         with open_video(path, limits) as video, replacing(output) as temporary:
@@ -95,7 +97,7 @@ def cut(
                 stop = (video.start * video.time_base) + Fraction(end)
                 packets = _packets(video.container.demux(streams), video.stream, stop)
                 began = _copy(packets, video.stream, clip, copies)
-    except av.error.FFmpegError as error:
+    except (av.error.FFmpegError, ValueError) as error:  # the second: of a codec that does not fit
         raise SourceError(f"{output}: this clip cannot be cut ({reason(error)}).") from None
     except OSError as error:
         raise SourceError(f"{output}: it cannot be written: {error.strerror or error}.") from None
