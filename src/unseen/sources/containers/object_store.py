@@ -26,13 +26,19 @@ class _Object:
 
     store: Any
     path: str
+    name: str  # its address, for messages
 
     def read(self, size: int = -1, /) -> bytes:
         """Up to `size` bytes, and no more of them are fetched."""
         try:
-            content: bytes = self.store.cat_file(self.path, 0, size if size >= 0 else None)
+            # A range that ends behind the object is an error of some stores.
+            end = self.store.info(self.path)["size"]
+            if 0 <= size < end:
+                content: bytes = self.store.cat_file(self.path, 0, size)
+            else:
+                content = self.store.cat_file(self.path)
         except Exception as error:
-            raise SourceError(f"{self.path}: {_reason(error)}") from None
+            raise SourceError(f"{self.name}: {_reason(error)}") from None
         return content
 
 
@@ -66,7 +72,8 @@ def read_store(address: str | Path) -> Iterator[Source]:
     single = paths == [path]
     for one in paths:
         if single or is_image_member(one[len(path) :].lstrip("/")):
-            yield Source(f"{scheme}://{one.lstrip('/')}", _Object(store, one))
+            name = f"{scheme}://{one.lstrip('/')}"
+            yield Source(name, _Object(store, one, name))
 
 
 def store_names(address: str | Path) -> Iterator[str]:
