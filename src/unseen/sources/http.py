@@ -10,7 +10,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -28,8 +29,20 @@ URL_LENGTH = 8192
 HEAD_BYTES = 1 << 16  # status lines and headers of one answer, with all that is sent before them
 ADDRESSES = 4  # of one name, that are tried in turn
 
+LATER = {429, 503}  # with Retry-After: the server says when to ask again
+TRIES = 3  # of an address whose server says so
+PER_HOST = 4  # connections at a time
+
+_LOCK = threading.Lock()
+_TURNS: dict[str, tuple[threading.BoundedSemaphore, int]] = {}  # host → its turns, and their users
+
 # A name lookup cannot be cancelled, only abandoned: no more than these run at a time.
 _LOOKUPS = threading.BoundedSemaphore(32)
+
+
+class _Later(NamedTuple):
+    status: int
+    seconds: float
 
 
 class _Target(NamedTuple):
@@ -56,6 +69,8 @@ def fetch(
     """Fetch the body at an http or https URL, as it was sent.
 
     A redirect from https to http is refused. No cookies are sent, and no credentials but `headers`.
+    Without `check_address` a host has no more than four connections at a time, and one that answers
+    429 or 503 with Retry-After is asked again then, twice at most and within the time.
 
     Parameters
     ----------
@@ -89,20 +104,57 @@ def fetch(
         response is too slow, too large or not HTTP. Nothing that a server sent is repeated, the
         target of a redirect included. How long a refusal takes is not hidden.
     """
-    deadline = time.monotonic() + max_seconds
     try:
         target = _target(url)
-        for _ in range(max_redirects + 1):
-            with _connect(target, deadline, max_seconds, check_address) as sock:
-                answer = _request(sock, target, deadline, max_seconds, max_bytes, headers or {})
-            if isinstance(answer, bytes):
-                return answer
-            before, target = target, _redirected(target, answer)
-            if target.origin != before.origin:
-                headers = None
-        raise SourceError(f"more than {max_redirects} redirects.")
+        if check_address is not None:  # a stranger's: one slow host must not hold the others up
+            return _fetch(target, max_bytes, max_seconds, max_redirects, check_address, headers)
+        with _turn(target.host):
+            return _fetch(target, max_bytes, max_seconds, max_redirects, None, headers, tries=TRIES)
     except SourceError as error:
         raise SourceError(f"{_shown(url)}: {error}") from error.__cause__
+
+
+def _fetch(
+    target: _Target,
+    max_bytes: int,
+    max_seconds: float,
+    max_redirects: int,
+    check_address: AddressCheck | None,
+    headers: Mapping[str, str] | None,
+    tries: int = 1,
+) -> bytes:
+    deadline = time.monotonic() + max_seconds
+    for _ in range(max_redirects + tries):
+        with _connect(target, deadline, max_seconds, check_address) as sock:
+            answer = _request(sock, target, deadline, max_seconds, max_bytes, headers or {})
+        if isinstance(answer, bytes):
+            return answer
+        if isinstance(answer, _Later):
+            tries -= 1
+            if tries < 1 or answer.seconds >= deadline - time.monotonic():
+                raise SourceError(f"the server answers {answer.status}.")
+            time.sleep(answer.seconds)
+            continue
+        before, target = target, _redirected(target, answer)
+        if target.origin != before.origin:
+            headers = None
+    raise SourceError(f"more than {max_redirects} redirects.")
+
+
+@contextmanager
+def _turn(host: str) -> Iterator[None]:
+    """A list of addresses is mostly one of a single host: no more than a few connections to it."""
+    with _LOCK:
+        turns, users = _TURNS.get(host, (threading.BoundedSemaphore(PER_HOST), 0))
+        _TURNS[host] = (turns, users + 1)
+    try:
+        with turns:
+            yield
+    finally:
+        with _LOCK:
+            turns, users = _TURNS.pop(host)
+            if users > 1:
+                _TURNS[host] = (turns, users - 1)
 
 
 # URLs
@@ -270,8 +322,8 @@ def _request(
     max_seconds: float,
     max_bytes: int,
     headers: Mapping[str, str],
-) -> bytes | str:
-    """One request → the body, or the Location of a redirect."""
+) -> bytes | str | _Later:
+    """One request → the body, or the Location of a redirect, or when to ask again."""
     connection = http.client.HTTPConnection(target.host, target.port)
     wire = _BoundedSocket(sock, deadline)
     connection.sock = cast(socket.socket, wire)
@@ -282,6 +334,9 @@ def _request(
             location = answer.getheader("Location")
             if answer.status in REDIRECTS and location:
                 return location
+            after = answer.getheader("Retry-After", "")
+            if answer.status in LATER and after.isdecimal() and len(after) < 7:
+                return _Later(answer.status, float(after))
             if answer.status != 200:
                 raise SourceError(f"the server answers {answer.status}.")
             wire.budget = 2 * max_bytes + HEAD_BYTES  # chunks have heads, too
