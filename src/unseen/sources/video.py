@@ -22,7 +22,7 @@ from unseen.sources.pyav import (
     open_video,
     upright,
 )
-from unseen.sources.read_ahead import read_ahead
+from unseen.system.read_ahead import read_ahead
 
 if TYPE_CHECKING:
     from unseen.types import Images, Metadata
