@@ -52,7 +52,7 @@ def _why(facts: dict[str, Any]) -> str:
     return REASONS[facts["reason"]].format(right=right, **facts)
 
 
-def calibrated(calibration: Calibration) -> str:
+def calibrated(calibration: Calibration) -> Iterator[str]:
     """What `unseen calibrate` has learnt, in words."""
     parts = [f"{calibration.pictures} pictures"]
     if calibration.prior is not None:
@@ -61,6 +61,21 @@ def calibrated(calibration: Calibration) -> str:
         parts.append(f"temperature {calibration.temperature:.2f}")
     if calibration.multi_label:
         parts.append(f"thresholds for {calibration.threshold_goal}")
-    if calibration.likely is not None:
-        parts.append(f"likely labels with {calibration.likely.coverage:.0%} coverage")
-    return ", ".join(parts) + "."
+    likely, selective, error = calibration.likely, calibration.selective, calibration.error
+    if likely is not None:
+        of_labels = len(likely.reach_by_label or ())
+        each = f", of each of {of_labels} labels" if of_labels else ""
+        parts.append(f"likely labels with {likely.coverage:.0%} coverage{each}")
+    yield ", ".join(parts) + "."
+    if selective is not None:
+        yield (
+            f"answers above {selective.threshold:.3g}: at most {selective.max_wrong:.3g} of them "
+            f"are wrong, with {selective.confidence:.0%} confidence."
+        )
+    if error is not None:
+        better = "" if error.after < error.before else "; it brings nothing here"
+        yield (
+            f"calibration error (ECE) of pictures held out: {error.before:.1%} before, "
+            f"{error.after:.1%} left, of which so few pictures show {error.by_chance:.1%} by "
+            f"chance{better}."
+        )
