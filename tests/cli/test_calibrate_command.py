@@ -222,7 +222,7 @@ def test_what_is_promised_is_said_kept_and_measured(many: Path, tmp_path: Path) 
     assert "likely labels with 90% coverage, of each of 3 labels." in done.stderr
     assert "1 of 4 labels have fewer than 9 pictures and take the reach of all" in done.stderr
     assert f"{LABELS[3]} (4)" in done.stderr
-    assert "at most 0.2 of them are wrong, with 90% confidence" in done.stderr
+    assert "at most 20.0% of the answers are wrong, with 90% confidence" in done.stderr
     assert "calibration error (ECE) of pictures held out:" in done.stderr
     learnt = json.loads((many / "labels.calibration.json").read_text("utf-8"))
     assert set(learnt["likely"]["reach_by_label"]) == set(LABELS[:3])

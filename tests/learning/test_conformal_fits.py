@@ -233,7 +233,7 @@ def test_what_cannot_be_shown_is_refused() -> None:
     with pytest.raises(LabelError, match=r"100 answers are too few .* at least"):
         fit_selective(p[:100], right[:100], labels, 0.01)
     wrong = one_hot(np.ones(300, int), 2)
-    with pytest.raises(LabelError, match=r"do not show that at most 0\.1 of the answers are wrong"):
+    with pytest.raises(LabelError, match=r"do not show that at most 10\.0% of the answers"):
         fit_selective(p, wrong, labels, 0.1)
     all_right = fit_selective(p, right, labels, 0.05)
     assert all_right.answers(p, labels).all()

@@ -115,7 +115,7 @@ def fit_selective(
     right = y_true[np.arange(len(p)), p.argmax(1)]
     fewest = fewest_answers(max_wrong, CONFIDENCE)
     answers = int((sure >= 0).sum())
-    promise = f"at most {max_wrong:.3g} of the answers are wrong, with {CONFIDENCE:.0%} confidence"
+    promise = f"at most {max_wrong:.1%} of the answers are wrong, with {CONFIDENCE:.0%} confidence"
     if answers < fewest:
         raise LabelError(
             f"{answers} answers are too few to show that {promise}: it takes at least {fewest} "

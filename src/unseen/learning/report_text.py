@@ -68,14 +68,16 @@ def calibrated(calibration: Calibration) -> Iterator[str]:
         parts.append(f"likely labels with {likely.coverage:.0%} coverage{each}")
     yield ", ".join(parts) + "."
     if selective is not None:
+        above = "every picture is answered"
+        if selective.threshold > 0:
+            above = f"an answer from a score before calibration of {selective.threshold:.3g} on"
         yield (
-            f"answers above {selective.threshold:.3g}: at most {selective.max_wrong:.3g} of them "
-            f"are wrong, with {selective.confidence:.0%} confidence."
+            f"{above}: at most {selective.max_wrong:.1%} of the answers are wrong, with "
+            f"{selective.confidence:.0%} confidence."
         )
     if error is not None:
-        better = "" if error.after < error.before else "; it brings nothing here"
         yield (
             f"calibration error (ECE) of pictures held out: {error.before:.1%} before, "
-            f"{error.after:.1%} left, of which so few pictures show {error.by_chance:.1%} by "
-            f"chance{better}."
+            f"{error.after:.1%} left; exact scores would show {error.by_chance:.1%} with so few "
+            "pictures."
         )
