@@ -72,7 +72,7 @@ def test_a_document_with_everything(tmp_path: Path) -> None:
 
 
 def test_named_templates_are_the_published_ones() -> None:
-    assert template_names() == ["default", "imagenet", "simple"]
+    assert template_names() == ["action", "default", "imagenet", "simple"]
     assert (len(templates("imagenet")), len(templates("simple"))) == (80, 7)
     assert templates("default") == (DEFAULT,)
     assert len(prompts(["cat"], template="imagenet")[0]) == 80

@@ -221,6 +221,17 @@ def test_animated_pictures_are_read_by_the_same_path(suffix: str, tmp_path: Path
     assert [number for _, number in one] == [0, 5, 10, 12, 14, 16, 18]
 
 
+def test_a_picture_that_is_held_has_a_sample_for_each_step(tmp_path: Path) -> None:
+    """Pillow joins equal frames; and a recorder of screens writes none while nothing changes."""
+    path = gif(tmp_path / "a.gif", [plain(20)] * 5 + [plain(200)] * 4, 1000)
+    held = [(frame.time, frame.pixels is not None) for frame in frames_of(path, Sampling())]
+    assert held == [(float(i), i in (0, 5)) for i in range(9)]
+    path = encode(tmp_path / "vfr.mp4", counting(3), times=[0, 4000, 8000], gop=1)
+    held = [(frame.time, frame.pixels is not None) for frame in frames_of(path, Sampling())]
+    assert held[:9] == [(float(i), i in (0, 4, 8)) for i in range(9)]
+    assert len(times(path, ALL)) == 3 == len(times(path, KEYFRAMES))
+
+
 # what breaks
 
 

@@ -18,7 +18,7 @@ from unseen.sources.frame_change import GREY_SIDE, ChangeGate
 from unseen.sources.local import no_such_file
 from unseen.sources.packets import EVERY_SECOND, Sampling
 from unseen.sources.pyav import DEFAULT_VIDEO_LIMITS, VideoLimits, check_size
-from unseen.sources.video import SIDE, Frame
+from unseen.sources.video import SIDE, Frame, held_frames
 from unseen.system.regular_file import open_regular
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ class AnimationFrames:
         """Yields frames while they can be read; raises SourceError then for a broken file."""
         try:
             with open_regular(self.path) as file:
-                yield from self._frames(file)
+                frames = self._frames(file)
+                yield from held_frames(frames, self.sampling, lambda: self.seconds)
         except FileNotFoundError:
             raise no_such_file(str(self.path)) from None
         except (ImageError, OSError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from unseen.errors import SourceError
 from unseen.sources.frame_change import ChangeGate
 from unseen.sources.frame_names import CLOSE, clock, frame_name
 from unseen.sources.item import Source, Unreadable, name_of
-from unseen.sources.packets import EVERY_SECOND, Decoder, Sampling, chosen
+from unseen.sources.packets import EVERY_SECOND, MILLIONTH, Decoder, Sampling, chosen
 from unseen.sources.pyav import (
     DEFAULT_VIDEO_LIMITS,
     VideoLimits,
@@ -22,7 +22,7 @@ from unseen.sources.pyav import (
     open_video,
     upright,
 )
-from unseen.sources.read_ahead import read_ahead
+from unseen.system.read_ahead import read_ahead
 
 if TYPE_CHECKING:
     from unseen.types import Images, Metadata
@@ -45,6 +45,28 @@ class Frame:
 
     time: float
     pixels: Images | None
+
+
+def held_frames(
+    frames: Iterable[Frame], sampling: Sampling, end: Callable[[], float | None]
+) -> Iterator[Frame]:
+    """The frames, and where one is shown for several steps a sample for each, without pixels.
+
+    `end`: when the last one is gone, once the frames are read.
+    """
+    step = 0.0 if sampling.keyframes else sampling.every
+    last = math.inf
+    for frame in frames:
+        yield from _held(last, frame.time - step, step)
+        yield frame
+        last = frame.time
+    yield from _held(last, (end() or 0.0) - step, step)
+
+
+def _held(start: float, until: float, step: float) -> Iterator[Frame]:
+    count = math.floor((until - start) / step + MILLIONTH) if step and start < until else 0
+    for number in range(1, count + 1):
+        yield Frame(start + number * step, None)
 
 
 class VideoFrames:
@@ -88,7 +110,8 @@ class VideoFrames:
 
     def __iter__(self) -> Iterator[Frame]:
         """Yields frames while they can be read; raises SourceError then for a broken file."""
-        return read_ahead(self._frames(), AHEAD)
+        held = held_frames(self._frames(), self.sampling, lambda: self.seconds)
+        return read_ahead(held, AHEAD)
 
     def _frames(self) -> Iterator[Frame]:
         with open_video(self.path, self.limits) as video:

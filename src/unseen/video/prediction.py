@@ -53,7 +53,7 @@ class Event:
     >>> event
     Event('a dog', 00:00:03.000 to 00:00:09.500, score=0.98)
     >>> event.to_dict()["id"]
-    'f2a1d4c1a0b1c2d3'
+    '898f03d10f5c47ce'
     """
 
     source: str
