@@ -16,6 +16,7 @@ COMMANDS = (
     "",
     "help",
     "classify",
+    "explain",
     "embed",
     "index",
     "index update",

@@ -25,6 +25,7 @@ from unseen.cli.commands.distil import distil
 from unseen.cli.commands.doctor import doctor
 from unseen.cli.commands.embed import embed
 from unseen.cli.commands.evaluate import evaluate
+from unseen.cli.commands.explain import explain
 from unseen.cli.commands.export import export as export_classifier
 from unseen.cli.commands.groups import clusters, duplicates, similar
 from unseen.cli.commands.help import help_page
@@ -48,6 +49,7 @@ from unseen.errors import UnseenError
 COMMANDS: dict[str, dict[str, tuple[Command | typer.Typer, str]]] = {
     "Classify": {
         "classify": (classify, "Say which of your labels fit each picture."),
+        "explain": (explain, "Show what in a picture speaks for a label, and how surely."),
         "organize": (organize, "Sort pictures into a folder for each label."),
         "embed": (embed, "Write the embedding of each picture to a file."),
     },
@@ -103,12 +105,12 @@ app = typer.Typer(
 # encode pictures.
 TABLES = {
     "index_file": (
-        "classify", "organize", "search", "similar", "duplicates", "clusters", "map", "adapt",
-        "eval", "calibrate", "index update", "index info", "index prune", "index export",
+        "classify", "explain", "organize", "search", "similar", "duplicates", "clusters", "map",
+        "adapt", "eval", "calibrate", "index update", "index info", "index prune", "index export",
         "label propose", "labels doctor",
     ),
     "no_cache": (
-        "classify", "organize", "embed", "adapt", "eval", "calibrate", "index update",
+        "classify", "explain", "organize", "embed", "adapt", "eval", "calibrate", "index update",
         "label propose", "labels doctor",
     ),
 }  # fmt: skip

@@ -189,7 +189,9 @@ class Explanation:
         """
         from unseen.explanation.regions import mask  # noqa: PLC0415 - only where it is wanted
 
-        return None if self.map is None else mask(self.map)
+        if self.scores is None or self.geometry is None:
+            return None
+        return mask(self.geometry.map(self.scores))
 
     def boxes(self) -> list[tuple[int, int, int, int]]:
         """The boxes of the regions of `mask`, the largest first. Coarse.
