@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -284,14 +285,16 @@ class Explainer:
         _check_method(method)
         _place(compiled, for_)
         _place(compiled, against)
-        items = list(expand(sources)) if method == AUTO else expand(sources)
+        items = expand(sources)
         if method == AUTO:
+            first = list(islice(items, RECORD_PICTURES))
 
             def open_pictures() -> list[OpenedPicture]:
-                pictures = [self.parts_encoder.open(i.content) for i in items[:RECORD_PICTURES]]
+                pictures = [self.parts_encoder.open(item.content) for item in first]
                 return [p for p in pictures if isinstance(p, OpenedPicture)]
 
             method = self.record(compiled, open_pictures, progress).method
+            items = chain(first, items)
         for item in items:
             picture = self.parts_encoder.open(item.content)
             if isinstance(picture, UnseenError):
