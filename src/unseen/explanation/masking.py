@@ -54,13 +54,9 @@ class Masking:
         -------
         float32 array (m, d)
         """
-        rows = []
-        for start in range(0, len(visible), BATCH):
-            masks = visible[start : start + BATCH]
-            rows.append(
-                self._tokens(pixels, masks) if self.has_tokens else self._blur(pixels, masks)
-            )
-        return np.concatenate(rows)
+        encode = self._without_tokens if self.has_tokens else self._with_blur
+        starts = range(0, len(visible), BATCH)
+        return np.concatenate([encode(pixels, visible[i : i + BATCH]) for i in starts])
 
     @cached_property
     def _tokens(self) -> int:

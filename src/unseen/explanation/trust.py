@@ -156,7 +156,8 @@ def record(key: str, measure: Callable[[], Sequence[Mapping[str, Curve]]]) -> Re
     key : str
         The fingerprint of the checkpoint.
     measure : callable
-        Gives the curves of each picture, by method; called where there is no record yet.
+        Gives the curves of each picture, by method; called where there is no record yet. Where it
+        gives none, nothing is remembered.
 
     Returns
     -------
@@ -165,15 +166,22 @@ def record(key: str, measure: Callable[[], Sequence[Mapping[str, Curve]]]) -> Re
 
     def make(folder: Path) -> None:
         curves = measure()
+        if not curves:
+            raise _Unmeasured
         methods = [name for name in (PARTS, DROP) if all(name in row for row in curves)]
         gaps = {name: float(np.mean([row[name].gap for row in curves])) for name in methods}
-        if not curves:
-            gaps = {}
-        best = max(gaps, key=gaps.__getitem__, default=NONE)
-        method = best if gaps and gaps[best] >= LEAST_GAP else NONE
+        best = max(gaps, key=gaps.__getitem__)
+        method = best if gaps[best] >= LEAST_GAP else NONE
         facts = {"method": method, "gaps": gaps, "pictures": len(curves)}
         (folder / FILE).write_text(json.dumps(facts), "utf-8")
 
-    folder = cache.intact_folder(f"{key}-explained-v{VERSION}", make)
+    try:
+        folder = cache.intact_folder(f"{key}-explained-v{VERSION}", make)
+    except _Unmeasured:
+        return Record(NONE, {}, 0)
     facts = json.loads((folder / FILE).read_text("utf-8"))
     return Record(facts["method"], facts["gaps"], facts["pictures"])
+
+
+class _Unmeasured(Exception):
+    """No picture had anything that speaks for a label: nothing is remembered."""
