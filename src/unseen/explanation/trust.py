@@ -167,7 +167,7 @@ def record(key: str, measure: Callable[[], Sequence[Mapping[str, Curve]]]) -> Re
     def make(folder: Path) -> None:
         curves = measure()
         if not curves:
-            raise _Unmeasured
+            raise _UnmeasuredError
         methods = [name for name in (PARTS, DROP) if all(name in row for row in curves)]
         gaps = {name: float(np.mean([row[name].gap for row in curves])) for name in methods}
         best = max(gaps, key=gaps.__getitem__)
@@ -177,11 +177,11 @@ def record(key: str, measure: Callable[[], Sequence[Mapping[str, Curve]]]) -> Re
 
     try:
         folder = cache.intact_folder(f"{key}-explained-v{VERSION}", make)
-    except _Unmeasured:
+    except _UnmeasuredError:
         return Record(NONE, {}, 0)
     facts = json.loads((folder / FILE).read_text("utf-8"))
     return Record(facts["method"], facts["gaps"], facts["pictures"])
 
 
-class _Unmeasured(Exception):
+class _UnmeasuredError(Exception):
     """No picture had anything that speaks for a label: nothing is remembered."""
