@@ -101,7 +101,8 @@ def coco(explained: Sequence[Explanation]) -> dict[str, Any]:
         Plain data for JSON: https://cocodataset.org/#format-data.
     """
     labels = sorted({e.label for e in explained if e.label is not None})
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, explanation in enumerate(explained, 1):
         if explanation.geometry is None or explanation.label is None:
             continue
