@@ -16,8 +16,7 @@ import checkpoints
 import shapes
 import unseen
 from unseen.errors import ImageError, LabelError, ModelError
-from unseen.explanation.drop import windows
-from unseen.explanation.masking import Masking
+from unseen.explanation.masking import Masking, windows
 from unseen.explanation.parts import OpenedPicture, PartsEncoder
 from unseen.explanation.trust import Curve, marked, order, record
 

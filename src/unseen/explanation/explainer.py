@@ -14,7 +14,6 @@ from unseen.encoder import Encoder
 from unseen.errors import LabelError, ModelError, UnseenError
 from unseen.explanation.concepts import concepts
 from unseen.explanation.counterfactual import counterfactual
-from unseen.explanation.drop import drop_rows
 from unseen.explanation.explanation import (
     AUTO,
     DROP,
@@ -23,7 +22,7 @@ from unseen.explanation.explanation import (
     PARTS,
     Explanation,
 )
-from unseen.explanation.masking import Masking
+from unseen.explanation.masking import Masking, drop_rows
 from unseen.explanation.neighbours import Examples, neighbours, of_adapter
 from unseen.explanation.parts import OpenedPicture, PartsEncoder, PictureParts
 from unseen.explanation.trust import Curve, Record, curve, masked_embeddings, record

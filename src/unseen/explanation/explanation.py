@@ -207,8 +207,9 @@ class Explanation:
         return [] if region is None else boxes(region)
 
     def to_image(self) -> Image.Image:
-        """The picture in grey with the map on it: red for the label, blue against it, hatched where
-        the net did not look, and a scale.
+        """The picture in grey with the map on it, and a scale.
+
+        Red speaks for the label, blue against it; where the net did not look there are lines.
 
         Returns
         -------
