@@ -157,7 +157,8 @@ def test_the_method_is_chosen_once_and_remembered(
     assert calls == [(i, 5) for i in range(5)]  # three, and two that ship
     found = explainer.record(compiled)
     assert found.method == first[0].method in ("parts", "drop")
-    assert {*found.gaps} == {"parts", "drop"} and found.pictures >= 3
+    assert {*found.gaps} == {"parts", "drop", "random"} and found.pictures >= 3
+    assert found.gaps[found.method] > found.gaps["random"] + 0.1
     calls.clear()
     again = unseen.load(shapes_clip).explainer()
     list(
@@ -169,12 +170,16 @@ def test_the_method_is_chosen_once_and_remembered(
 
 
 def test_a_method_that_does_not_earn_trust_is_not_drawn(fresh_home: Path) -> None:
-    poor = {"parts": Curve(0.5, 0.55), "drop": Curve(0.6, 0.5)}
+    control = {"random": Curve(0.6, 0.55)}
+    poor = {"parts": Curve(0.5, 0.54), "drop": Curve(0.6, 0.5), **control}
     assert record("aa", lambda: [poor]).method == "none"
     assert record("bb", list).method == "none"
-    good = {"parts": Curve(0.1, 0.9), "drop": Curve(0.0, 0.9)}
+    good = {"parts": Curve(0.1, 0.9), "drop": Curve(0.0, 0.9), **control}
     assert record("cc", lambda: [good, good]).method == "drop"
     assert record("cc", lambda: [poor]).method == "drop"  # remembered
+    assert record("aa", lambda: [good]).method == "drop"  # one poor picture was not
+    assert record("dd", lambda: [poor] * 6).method == "none"
+    assert record("dd", lambda: [good]).method == "none"
 
 
 def test_a_model_without_a_map_still_says_words_and_concepts(clf: unseen.Classifier) -> None:

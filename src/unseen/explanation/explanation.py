@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PARTS, DROP, NONE = "parts", "drop", "none"
 AUTO = "auto"
 METHODS = (AUTO, PARTS, DROP)
+LITTLE = 0.25  # of the contrast: what a map accounts for that is not to be relied on
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ class Explanation:
         if self.coverage is not None:
             parts.append(
                 f"The map accounts for {self.coverage:.0%} of what speaks for {self.label} rather "
-                f"than {rival}."
+                f"than {rival}{'' if self.coverage >= LITTLE else ': do not rely on it'}."
             )
         else:
             parts.append(f"Nothing speaks for {self.label} rather than {rival}.")
