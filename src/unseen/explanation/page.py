@@ -19,7 +19,13 @@ COARSE = (
 )
 
 
-def write_page(path: Path, title: str, explained: Iterable[Explanation], note: str = "") -> None:
+NOTE = (
+    "Red speaks for the label, blue against it. Where there are lines, the net did not look. Read "
+    "the sentence beside a map before you believe it."
+)
+
+
+def write_page(path: Path, title: str, explained: Iterable[Explanation], note: str = NOTE) -> None:
     """Write a page of explanations, whole or not at all.
 
     Parameters
