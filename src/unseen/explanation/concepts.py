@@ -42,8 +42,10 @@ def concepts(
     fit : float
         The cosine of their sum to the picture.
     """
-    target = _unit((embedding - mean_picture).astype(np.float64))
-    rows = (vocabulary - vocabulary.mean(0)).astype(np.float64)
+    # The built-in model's texts are 0 where its pictures have their looks: no word speaks of these.
+    spoken = vocabulary.any(0)
+    target = _unit((embedding - mean_picture)[spoken].astype(np.float64))
+    rows = (vocabulary - vocabulary.mean(0))[:, spoken].astype(np.float64)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     rows = rows / np.maximum(lengths, 1e-12)
     weights, fit = pursuit(target, rows)
