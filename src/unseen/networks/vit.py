@@ -7,6 +7,7 @@ after them and after pooling, and the projection are each there or not.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from unseen.networks.layers import image_inputs, linear, optional_norm, tower
-from unseen.networks.network import Network, Parameters
+from unseen.networks.network import Input, Network, Parameters
 from unseen.networks.operations import Array, Operations, as_float32
 from unseen.networks.transformer import Blocks, blocks, blocks_for_first_token, mlp
 
@@ -53,8 +54,59 @@ def network(config: VisionConfig, parameters: Parameters) -> Network[Any]:
     )
 
 
-def vision(config: VisionConfig, ops: Operations[T], p: Parameters, images: T) -> T:
+def masked_network(config: VisionConfig, parameters: Parameters) -> Network[Any]:
+    """The image net of a picture of which some patches are gone: nobody attends to them.
+
+    Its second input `mask`, int64 (n, tokens), is 0 for a token that is gone; the class token,
+    where there is one, comes first and stays.
+    """
+    inputs = (
+        *image_inputs(config.image_size),
+        Input("mask", "int64", (None, tokens(config, parameters))),
+    )
+    return tower(
+        "masked",
+        inputs,
+        partial(vision, config),
+        parameters,
+        dimension=config.dimension,
+        width=config.width,
+    )
+
+
+def patches(config: VisionConfig) -> tuple[int, int]:
+    """Rows and columns of patches."""
+    height, width = config.image_size
+    return height // config.patch, width // config.patch
+
+
+def tokens(config: VisionConfig, parameters: Parameters) -> int:
+    """How many tokens a picture has, the class token among them."""
+    return math.prod(patches(config)) + int("class_token" in parameters)
+
+
+def vision(
+    config: VisionConfig, ops: Operations[T], p: Parameters, images: T, mask: T | None = None
+) -> T:
     """uint8 (n, height, width, 3) → the pooled tokens, (n, width)."""
+    x = embedded(config, ops, p, images)
+    encode = blocks_for_first_token if config.pooling == "token" else blocks
+    x = encode(ops, p, x, config.blocks, mask=mask)
+    x = optional_norm(ops, p, "norm_after", x, config.blocks.epsilon)
+    if config.pooling == "mean":
+        first = int("class_token" in p)
+        x = ops.slice(x, 1, first, None) if first else x
+        if mask is None:
+            x = ops.mean(x, (1,))
+        else:
+            x = ops.masked_mean(x, ops.slice(mask, 1, first, None))
+    elif config.pooling == "attention":
+        x = _attention_pool(ops, p, x, config, mask)
+    return optional_norm(ops, p, "norm_pooled", x, config.blocks.epsilon)
+
+
+def embedded(config: VisionConfig, ops: Operations[T], p: Parameters, images: T) -> T:
+    """uint8 (n, height, width, 3) → the tokens that enter the first block, (n, tokens, width)."""
     weight, bias = fold_normalisation(
         p["patch.weight"], p.get("patch.bias"), config.scale, config.shift
     )
@@ -63,21 +115,16 @@ def vision(config: VisionConfig, ops: Operations[T], p: Parameters, images: T) -
     if "class_token" in p:
         x = ops.concat([ops.first_token(p["class_token"], x), x], axis=1)
     x = ops.add(x, ops.constant(as_float32(p["positions"])))
-    x = optional_norm(ops, p, "norm_before", x, config.blocks.epsilon)
-    encode = blocks_for_first_token if config.pooling == "token" else blocks
-    x = optional_norm(ops, p, "norm_after", encode(ops, p, x, config.blocks), config.blocks.epsilon)
-    if config.pooling == "mean":
-        x = ops.mean(ops.slice(x, 1, 1, None) if "class_token" in p else x, (1,))
-    elif config.pooling == "attention":
-        x = _attention_pool(ops, p, x, config)
-    return optional_norm(ops, p, "norm_pooled", x, config.blocks.epsilon)
+    return optional_norm(ops, p, "norm_before", x, config.blocks.epsilon)
 
 
-def _attention_pool(ops: Operations[T], p: Parameters, x: T, config: VisionConfig) -> T:
+def _attention_pool(
+    ops: Operations[T], p: Parameters, x: T, config: VisionConfig, mask: T | None
+) -> T:
     """(n, tokens, width) → (n, width): a learned query over all tokens, then a block's mlp."""
     q = linear(ops, p, "pool.query", ops.first_token(p["probe"], x))
     k, v = (linear(ops, p, name, x) for name in ("pool.key", "pool.value"))
-    h = linear(ops, p, "pool.out", ops.attention(q, k, v, config.blocks.heads))
+    h = linear(ops, p, "pool.out", ops.attention(q, k, v, config.blocks.heads, mask=mask))
     return ops.reshape(mlp(ops, p, "pool.", h, config.blocks), (0, -1))
 
 
