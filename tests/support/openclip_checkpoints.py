@@ -28,6 +28,17 @@ TOWERS[BIOMEDBERT] = BertConfig
 
 Config = dict[str, Any]
 
+# What makes a tower of timm small, by the beginning of its name; "" is a ViT.
+SMALL_TIMM: dict[str, Config] = {
+    "vit_pe_core_base": {"depth": 2, "embed_dim": 96},
+    "vit_pe_core_large": {"depth": 2, "embed_dim": 128},
+    "vit_pe_core_gigantic": {"depth": 2, "embed_dim": 64},
+    "eva02_base": {"depth": 2, "embed_dim": 96},
+    "eva02_large": {"depth": 2, "embed_dim": 128},
+    "eva02_enormous": {"depth": 2, "embed_dim": 112},
+    "": {"depth": 2, "embed_dim": 48},
+}
+
 # model_cfg of each kind; what a test does not say is as OpenCLIP has it.
 KINDS: dict[str, Config] = {
     "vit": {"vision_cfg": {}},
@@ -154,13 +165,13 @@ KINDS: dict[str, Config] = {
 
 def openclip(
     folder: Path,
-    kind: str = "vit",
+    kind: str | Config = "vit",
     *,
     weights: str = "safetensors",
     preprocess: Config | None = None,
     changes: Callable[[Any], None] | None = None,
 ) -> Path:
-    """A random model of `KINDS`, narrower and shallower than its name says.
+    """A random model of `KINDS`, or of another config, narrower and shallower than its name says.
 
     `weights`: "safetensors" or "bin". `changes` is called with the model before it is saved.
     """
@@ -173,9 +184,9 @@ def openclip(
     return save(folder, model, config, weights=weights, preprocess=preprocess)
 
 
-def full_config(kind: str) -> Config:
-    """The model_cfg of one of `KINDS`, narrow and shallow."""
-    given = KINDS[kind]
+def full_config(kind: str | Config) -> Config:
+    """The model_cfg of one of `KINDS`, or of what is given, narrow and shallow."""
+    given = KINDS[kind] if isinstance(kind, str) else kind
     text = {**TEXT, **given.get("text_cfg", {})}
     if text.get("hf_model_name"):
         text = {"context_length": 77, **given["text_cfg"]}
@@ -207,10 +218,11 @@ def save(
 
 def random_model(config: Config, folder: Path) -> Any:
     """open_clip's own model of a config, with towers of timm and transformers made small."""
-    small = partial(timm.create_model, depth=2, embed_dim=48)
     settings = {k: v for k, v in config.items() if k != "custom_text"}
     custom = config.get("custom_text") or config["text_cfg"].get("hf_model_name")
     kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
+    if "multimodal_cfg" in config:
+        kind = open_clip.CoCa
 
     words = len(AutoTokenizer.from_pretrained(folder))
 
@@ -219,7 +231,7 @@ def random_model(config: Config, folder: Path) -> Any:
         return TOWERS[name](vocab_size=words, num_attention_heads=12, **EPSILON[name], **shape)
 
     with (
-        mock.patch("open_clip.timm_model.timm.create_model", small),
+        mock.patch("open_clip.timm_model.timm.create_model", partial(_small, timm.create_model)),
         mock.patch("open_clip.hf_model.AutoConfig.from_pretrained", tower_config),
     ):
         text = {**settings["text_cfg"], "hf_model_pretrained": False}
@@ -227,6 +239,11 @@ def random_model(config: Config, folder: Path) -> Any:
     checkpoints.randomise(model, 4)
     set_model_preprocess_cfg(model, asdict(PreprocessCfg()))
     return model.eval()
+
+
+def _small(create: Callable[..., Any], name: str, **settings: Any) -> Any:
+    sizes = next(sizes for start, sizes in SMALL_TIMM.items() if name.startswith(start))
+    return create(name, **{**sizes, **settings})
 
 
 # What the published towers have, and transformers does not take by itself.

@@ -16,7 +16,7 @@ from unseen.networks.network import (
     Output,
     Parameters,
 )
-from unseen.networks.operations import Operations
+from unseen.networks.operations import Array, Operations, as_float32
 
 T = TypeVar("T")
 Channels = tuple[float, float, float]  # red, green, blue
@@ -47,6 +47,23 @@ def normalised_pixels(ops: Operations[T], images: T, scale: Channels, shift: Cha
         ops.constant(np.array(c, dtype=np.float32).reshape(1, 3, 1, 1)) for c in (scale, shift)
     )
     return ops.add(ops.mul(ops.pixels(images), factor), offset)
+
+
+def fold_normalisation(
+    weight: Array,
+    bias: Array | None,
+    scale: Channels,
+    shift: Channels,
+) -> tuple[Array, Array]:
+    """A convolution of x·scale + shift as one of x itself.
+
+    Exact because that convolution has no padding; done in float64, so that it costs no digits.
+    """
+    kernel = weight.astype(np.float64)
+    constant = (kernel * np.reshape(shift, (1, 3, 1, 1))).sum((1, 2, 3))
+    if bias is not None:
+        constant = constant + bias
+    return as_float32(kernel * np.reshape(scale, (1, 3, 1, 1))), as_float32(constant)
 
 
 def image_inputs(size: tuple[int, int]) -> tuple[Input, ...]:
