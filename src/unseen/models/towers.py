@@ -34,6 +34,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "vit": Architecture(vit.VisionConfig, vit.network),
     "resnet": Architecture(resnet.ResNetConfig, resnet.network),
     "efficientnet": Architecture(efficientnet.EfficientNetConfig, efficientnet.network),
+    "naflex": Architecture(vit.NaFlexConfig, vit.naflex_network),
     "text": Architecture(text.TextConfig, text.network),
     "bert": Architecture(bert.TextConfig, bert.network),
     "builtin_image": Architecture(builtin.ImageConfig, builtin.image_network),
