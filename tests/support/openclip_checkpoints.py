@@ -28,6 +28,18 @@ TOWERS[BIOMEDBERT] = BertConfig
 
 Config = dict[str, Any]
 
+# What makes a tower of timm small, by the beginning of its name; "" is a ViT.
+SMALL_TIMM: dict[str, Config] = {
+    "convnext": {"depths": (1, 2, 3, 1), "dims": (16, 24, 40, 48)},
+    "fastvit_mci3": {"layers": (1, 1, 2, 1, 2), "embed_dims": (8, 16, 32, 64, 128)},
+    "fastvit": {"layers": (1, 2, 1, 2), "embed_dims": (8, 16, 32, 64)},
+    "": {"depth": 2, "embed_dim": 48},
+}
+
+CONVNEXT = {"timm_pool": "", "timm_proj": "linear", "timm_drop": 0.0, "timm_drop_path": 0.1}
+
+FASTVIT = {"timm_pool": "avg", "timm_proj": None, "timm_drop": 0.0, "timm_drop_path": 0.0}
+
 # model_cfg of each kind; what a test does not say is as OpenCLIP has it.
 KINDS: dict[str, Config] = {
     "vit": {"vision_cfg": {}},
@@ -115,6 +127,34 @@ KINDS: dict[str, Config] = {
             "timm_pool": "avg",
             "timm_proj": "linear",
         },
+    },
+    "convnext": {
+        "vision_cfg": {"timm_model_name": "convnext_base", **CONVNEXT, "image_size": 96},
+    },
+    "convnext, mlp": {
+        "vision_cfg": {
+            "timm_model_name": "convnext_xxlarge",
+            **CONVNEXT,
+            "timm_proj": "mlp",
+            "image_size": [64, 96],
+        },
+    },
+    "convnext, its own head": {
+        "vision_cfg": {
+            "timm_model_name": "convnext_tiny",
+            **CONVNEXT,
+            "timm_proj": None,
+            "timm_pool": "avg",
+        },
+        "custom_text": True,
+    },
+    "mobileclip": {
+        "custom_text": True,
+        "vision_cfg": {"timm_model_name": "fastvit_mci0", **FASTVIT, "image_size": 96},
+    },
+    "mobileclip, layer norms": {
+        "custom_text": True,
+        "vision_cfg": {"timm_model_name": "fastvit_mci3", **FASTVIT, "image_size": [64, 96]},
     },
     "xlm-roberta": {
         "vision_cfg": {},
@@ -207,7 +247,6 @@ def save(
 
 def random_model(config: Config, folder: Path) -> Any:
     """open_clip's own model of a config, with towers of timm and transformers made small."""
-    small = partial(timm.create_model, depth=2, embed_dim=48)
     settings = {k: v for k, v in config.items() if k != "custom_text"}
     custom = config.get("custom_text") or config["text_cfg"].get("hf_model_name")
     kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
@@ -219,7 +258,7 @@ def random_model(config: Config, folder: Path) -> Any:
         return TOWERS[name](vocab_size=words, num_attention_heads=12, **EPSILON[name], **shape)
 
     with (
-        mock.patch("open_clip.timm_model.timm.create_model", small),
+        mock.patch("open_clip.timm_model.timm.create_model", partial(_small, timm.create_model)),
         mock.patch("open_clip.hf_model.AutoConfig.from_pretrained", tower_config),
     ):
         text = {**settings["text_cfg"], "hf_model_pretrained": False}
@@ -227,6 +266,11 @@ def random_model(config: Config, folder: Path) -> Any:
     checkpoints.randomise(model, 4)
     set_model_preprocess_cfg(model, asdict(PreprocessCfg()))
     return model.eval()
+
+
+def _small(create: Callable[..., Any], name: str, **settings: Any) -> Any:
+    sizes = next(sizes for start, sizes in SMALL_TIMM.items() if name.startswith(start))
+    return create(name, **{**sizes, **settings})
 
 
 # What the published towers have, and transformers does not take by itself.

@@ -13,7 +13,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from unseen.networks.layers import image_inputs, linear, optional_norm, tower
+from unseen.networks.layers import (
+    fold_normalisation,
+    image_inputs,
+    linear,
+    optional_norm,
+    tower,
+)
 from unseen.networks.network import Network, Parameters
 from unseen.networks.operations import Array, Operations, as_float32
 from unseen.networks.transformer import Blocks, blocks, blocks_for_first_token, mlp
@@ -105,20 +111,3 @@ def _cubic(old: int, new: int) -> Array:
         weight = np.where(distance <= 1, inner, outer)
         np.add.at(weights, (np.arange(new), np.clip(first + offset, 0, old - 1)), weight)
     return weights
-
-
-def fold_normalisation(
-    weight: Array,
-    bias: Array | None,
-    scale: tuple[float, float, float],
-    shift: tuple[float, float, float],
-) -> tuple[Array, Array]:
-    """The patch convolution of x·scale + shift as one of x itself.
-
-    Exact because that convolution has no padding; done in float64, so that it costs no digits.
-    """
-    kernel = weight.astype(np.float64)
-    constant = (kernel * np.reshape(shift, (1, 3, 1, 1))).sum((1, 2, 3))
-    if bias is not None:
-        constant = constant + bias
-    return as_float32(kernel * np.reshape(scale, (1, 3, 1, 1))), as_float32(constant)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.models.serialization import tagged, untagged
+from unseen.models.weights.convolutions import Branches, Mixer, NormedInput, PlusInput
 from unseen.networks.network import Network
 from unseen.networks.parameters import used_parameters
 from unseen.networks.resnet import BATCH_NORM_EPSILON, fold_batch_norm
@@ -160,6 +161,19 @@ class Dequantised:
         return array
 
 
+@dataclass(frozen=True)
+class Scaled:
+    """The weight or bias of a layer whose outputs are then multiplied by `scale`, one each."""
+
+    name: str
+    scale: str
+
+    def __call__(self, weights: Mapping[str, Array]) -> NDArray[np.float32]:
+        array, scale = weights[self.name], weights[self.scale].astype(np.float32)
+        scaled: NDArray[np.float32] = array * scale.reshape(-1, *[1] * (array.ndim - 1))
+        return scaled
+
+
 RULES: dict[str, type[Any]] = {
     "part": Part,
     "transposed": Transposed,
@@ -167,6 +181,11 @@ RULES: dict[str, type[Any]] = {
     "stretched_positions": StretchedPositions,
     "folded_batch_norm": FoldedBatchNorm,
     "dequantised": Dequantised,
+    "scaled": Scaled,
+    "branches": Branches,
+    "mixer": Mixer,
+    "normed_input": NormedInput,
+    "plus_input": PlusInput,
 }
 
 

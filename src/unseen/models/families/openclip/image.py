@@ -11,6 +11,7 @@ from unseen.images.preprocess import Preprocess
 from unseen.models.families.hf_config import check_heads, check_layers, count_layers, grid
 from unseen.models.families.hf_vision import layers
 from unseen.models.families.openclip import settings
+from unseen.models.families.openclip.convolutional import convnext_tower, fastvit_tower
 from unseen.models.families.openclip.names import (
     KINDS,
     LAYER,
@@ -26,7 +27,7 @@ from unseen.networks import resnet, vit
 from unseen.networks.transformer import Blocks
 
 
-def is_resnet(config: Mapping[str, Any]) -> bool:
+def _is_resnet(config: Mapping[str, Any]) -> bool:
     """By its layers, a count a stage; a tower of timm's has its own table."""
     return not config["timm_model_name"] and isinstance(config["layers"], list)
 
@@ -43,7 +44,7 @@ def image_tower(
         row = settings.known("timm_model_name", config["timm_model_name"])
         build = TIMM_TOWERS[row.get("network", "vit")]
         return build(weights, config, row, dimension, preprocess)
-    if is_resnet(config):
+    if _is_resnet(config):
         return _resnet(weights, config, dimension, preprocess)
     return _vit(weights, config, dimension, activation, preprocess)
 
@@ -180,4 +181,8 @@ def _resnet(
 
 
 # What timm's architectures are read by: the `network` of a row of data/towers.json.
-TIMM_TOWERS: dict[str, Callable[..., TowerSpec]] = {"vit": _timm_vit}
+TIMM_TOWERS: dict[str, Callable[..., TowerSpec]] = {
+    "vit": _timm_vit,
+    "convnext": convnext_tower,
+    "fastvit": fastvit_tower,
+}
