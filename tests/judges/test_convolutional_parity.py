@@ -150,3 +150,42 @@ def test_the_squeeze_of_a_mobileclip_comes_before_its_activation(tmp_path: Path)
 
     folder = mobileclip(tmp_path / "model", changes=uneven)
     assert_close(differences(folder, OpenClipJudge(folder)))
+
+
+def test_the_class_token_of_mobileclip_b_has_no_position(tmp_path: Path) -> None:
+    """The trap of its positions: as many as patches, and added before the class token comes."""
+
+    def loud(model: Any) -> None:
+        model.visual.trunk.pos_embed.data *= 20
+
+    folder = mobileclip(tmp_path / "model", "mobileclip-b", changes=loud)
+    assert_close(differences(folder, OpenClipJudge(folder)))
+
+
+def test_the_average_of_a_vitamin_does_not_count_its_padding(tmp_path: Path) -> None:
+    """The trap of its shortcut: a corner is the mean of four pixels, and not of nine."""
+
+    def flat(model: Any) -> None:  # nothing but the shortcut is left of the first blocks
+        for stage in model.visual.trunk.patch_embed.backbone.stages:
+            stage[0].conv3_1x1.weight.data.zero_()
+
+    folder = openclip_checkpoints.openclip(tmp_path / "model", "vitamin", changes=flat)
+    assert_close(differences(folder, OpenClipJudge(folder)))
+
+
+def test_the_mlp_of_a_vitamin_is_normed_twice(tmp_path: Path) -> None:
+    """The trap of `mlp.norm`, which comes after norm2: small numbers show both epsilons."""
+
+    def flat(model: Any) -> None:
+        for block in model.visual.trunk.blocks:
+            block.norm2.weight.data *= 1e-3
+            block.norm2.bias.data *= 1e-3
+
+    folder = openclip_checkpoints.openclip(tmp_path / "model", "vitamin", changes=flat)
+    assert_close(differences(folder, OpenClipJudge(folder)))
+
+
+def test_the_first_convolution_of_a_vitamin_pads_after_the_normalisation(tmp_path: Path) -> None:
+    dark = {"mean": [0.9, 0.8, 0.7], "std": [0.2, 0.3, 0.4]}
+    folder = openclip_checkpoints.openclip(tmp_path / "model", "vitamin", preprocess=dark)
+    assert_close(differences(folder, OpenClipJudge(folder)))

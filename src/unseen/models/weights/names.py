@@ -118,6 +118,17 @@ class LastAxes:
 
 
 @dataclass(frozen=True)
+class PositionsOfPatches:
+    """Positions of patches alone, (1, n, width) → (1 + n, width): that of the class token is 0."""
+
+    name: str
+
+    def __call__(self, weights: Mapping[str, Array]) -> Array:
+        (patches,) = weights[self.name]
+        return np.concatenate([np.zeros_like(patches[:1]), patches])
+
+
+@dataclass(frozen=True)
 class StretchedPositions:
     """Positions of a class token and a grid (height, width), for a grid of another size."""
 
@@ -178,6 +189,7 @@ RULES: dict[str, type[Any]] = {
     "part": Part,
     "transposed": Transposed,
     "last_axes": LastAxes,
+    "positions_of_patches": PositionsOfPatches,
     "stretched_positions": StretchedPositions,
     "folded_batch_norm": FoldedBatchNorm,
     "dequantised": Dequantised,

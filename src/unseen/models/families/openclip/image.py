@@ -12,6 +12,7 @@ from unseen.models.families.hf_config import check_heads, check_layers, count_la
 from unseen.models.families.hf_vision import layers
 from unseen.models.families.openclip import settings
 from unseen.models.families.openclip.convolutional import convnext_tower, fastvit_tower
+from unseen.models.families.openclip.hybrid import mobileclip_tower, vitamin_tower
 from unseen.models.families.openclip.names import (
     KINDS,
     LAYER,
@@ -185,4 +186,6 @@ TIMM_TOWERS: dict[str, Callable[..., TowerSpec]] = {
     "vit": _timm_vit,
     "convnext": convnext_tower,
     "fastvit": fastvit_tower,
+    "mobileclip_vit": mobileclip_tower,
+    "vitamin": vitamin_tower,
 }
