@@ -165,7 +165,12 @@ def test_texts_are_cleaned_as_open_clip_does(text: str) -> None:
     ("tower", "key", "value", "complaint"),
     [
         ("vision_cfg", "attentional_pool", "parallel", "attentional_pool"),
-        ("vision_cfg", "timm_model_name", "convnext_base", "convnext_base.*supported are"),
+        (
+            "vision_cfg",
+            "timm_model_name",
+            "swin_base_patch4_window7_224",
+            "swin_base.*supported are",
+        ),
         ("vision_cfg", "ls_init_value", 1e-4, "ls_init_value"),
         ("vision_cfg", "pool_type", "none", "pools"),
         ("text_cfg", "hf_model_name", "google/mt5-base", "mt5-base.*supported are"),

@@ -37,8 +37,8 @@ def of_eva(model: Eva) -> dict[str, Any]:
     return more
 
 
-@pytest.mark.parametrize("name", KNOWN)
-def test_rows(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in KNOWN if "network" not in KNOWN[name]])
+def test_rows_of_plain_vits(name: str) -> None:
     with torch.device("meta"):  # no weights are made
         model = timm.create_model(name)
     epsilons = {m.eps for m in model.modules() if isinstance(m, torch.nn.LayerNorm)}
@@ -49,6 +49,16 @@ def test_rows(name: str) -> None:
         config |= of_eva(model)
     assert config == KNOWN[name]
     assert not [n for n, _ in model.named_parameters() if "gamma" in n or "reg_token" in n]
+
+
+@pytest.mark.parametrize("name", [name for name in KNOWN if name.startswith("convnext")])
+def test_rows_of_convnexts(name: str) -> None:
+    with torch.device("meta"):
+        model = timm.create_model(name)
+    epsilons = {m.eps for m in model.modules() if isinstance(m, torch.nn.LayerNorm)}
+    activations = {activation(m) for n, m in model.named_modules() if n.endswith(".act")}
+    (epsilon,), (kind,) = epsilons, activations
+    assert KNOWN[name] == {"network": "convnext", "activation": kind, "epsilon": epsilon}
 
 
 def test_every_vit_of_openclips_own_configs_is_known_or_has_another_network() -> None:

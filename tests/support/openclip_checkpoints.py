@@ -15,6 +15,7 @@ import timm
 from open_clip.model import set_model_preprocess_cfg
 from open_clip.push_to_hf_hub import save_for_hf
 from open_clip.transform import PreprocessCfg
+from timm.models.vitamin import VitCfg, VitConvCfg
 from transformers import AutoTokenizer, BertConfig, XLMRobertaConfig
 
 import checkpoints
@@ -28,6 +29,13 @@ TOWERS[BIOMEDBERT] = BertConfig
 
 Config = dict[str, Any]
 
+VITAMIN = VitCfg(
+    embed_dim=(16, 32, 48),
+    depths=(2, 2, 1),
+    stem_width=16,
+    conv_cfg=VitConvCfg(norm_layer="layernorm2d", norm_eps=1e-6),
+    head_type="1d",
+)
 # What makes a tower of timm small, by the beginning of its name; "" is a ViT.
 SMALL_TIMM: dict[str, Config] = {
     "vit_pe_core_base": {"depth": 2, "embed_dim": 96},
@@ -36,8 +44,17 @@ SMALL_TIMM: dict[str, Config] = {
     "eva02_base": {"depth": 2, "embed_dim": 96},
     "eva02_large": {"depth": 2, "embed_dim": 128},
     "eva02_enormous": {"depth": 2, "embed_dim": 112},
+    "convnext": {"depths": (1, 2, 3, 1), "dims": (16, 24, 40, 48)},
+    "fastvit_mci3": {"layers": (1, 1, 2, 1, 2), "embed_dims": (8, 16, 32, 64, 128)},
+    "fastvit": {"layers": (1, 2, 1, 2), "embed_dims": (8, 16, 32, 64)},
+    "vitamin": {"depth": 2, "embed_dim": 48, "embed_cfg": VITAMIN},
+    "vit_base_mci": {"depth": 2},
     "": {"depth": 2, "embed_dim": 48},
 }
+
+CONVNEXT = {"timm_pool": "", "timm_proj": "linear", "timm_drop": 0.0, "timm_drop_path": 0.1}
+
+FASTVIT = {"timm_pool": "avg", "timm_proj": None, "timm_drop": 0.0, "timm_drop_path": 0.0}
 
 # model_cfg of each kind; what a test does not say is as OpenCLIP has it.
 KINDS: dict[str, Config] = {
@@ -126,6 +143,46 @@ KINDS: dict[str, Config] = {
             "timm_pool": "avg",
             "timm_proj": "linear",
         },
+    },
+    "convnext": {
+        "vision_cfg": {"timm_model_name": "convnext_base", **CONVNEXT, "image_size": 96},
+    },
+    "convnext, mlp": {
+        "vision_cfg": {
+            "timm_model_name": "convnext_xxlarge",
+            **CONVNEXT,
+            "timm_proj": "mlp",
+            "image_size": [64, 96],
+        },
+    },
+    "convnext, its own head": {
+        "vision_cfg": {
+            "timm_model_name": "convnext_tiny",
+            **CONVNEXT,
+            "timm_proj": None,
+            "timm_pool": "avg",
+        },
+        "custom_text": True,
+    },
+    "mobileclip": {
+        "custom_text": True,
+        "vision_cfg": {"timm_model_name": "fastvit_mci0", **FASTVIT, "image_size": 96},
+    },
+    "mobileclip, layer norms": {
+        "custom_text": True,
+        "vision_cfg": {"timm_model_name": "fastvit_mci3", **FASTVIT, "image_size": [64, 96]},
+    },
+    "mobileclip-b": {
+        "custom_text": True,
+        "vision_cfg": {"timm_model_name": "vit_base_mci_224", **FASTVIT, "timm_pool": "token"},
+    },
+    "vitamin": {
+        "custom_text": True,
+        "vision_cfg": {"timm_model_name": "vitamin_small_224", **CONVNEXT},
+    },
+    "vitamin, no positions": {
+        "custom_text": True,
+        "vision_cfg": {"timm_model_name": "vitamin_xlarge_256", **CONVNEXT, "image_size": 256},
     },
     "xlm-roberta": {
         "vision_cfg": {},

@@ -191,6 +191,27 @@ def _download(name: str, revision: str | None) -> Path:
         ) from None
 
 
+def files(name: str, patterns: list[str]) -> Path:
+    """The snapshot folder of a hub id with those of its files that fit the patterns.
+
+    Those in the cache are used without asking the network. Raises ModelError: no such id, no
+    network.
+    """
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+    from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
+
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
+        if any((folder / pattern).is_file() for pattern in patterns):
+            return folder
+    except (OSError, ValueError, LocalEntryNotFoundError):
+        pass
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except Exception as error:  # whatever stands between here and the hub
+        raise ModelError(f"{name}: the hub does not give its files ({_reason(error)}).") from None
+
+
 def _reason(error: Exception) -> str:
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled  # noqa: PLC0415
 

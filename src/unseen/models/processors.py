@@ -277,7 +277,8 @@ def from_open_clip(config: Config, image_size: tuple[int, int]) -> Preprocess:
     ModelError
         For what is not supported.
     """
-    given = OPEN_CLIP_DEFAULTS | {k: v for k, v in config.items() if v is not None}
+    # OpenCLIP takes `mean or its default`, so that the number 0 is no mean either, three zeros are.
+    given = OPEN_CLIP_DEFAULTS | {k: v for k, v in config.items() if v not in (None, 0)}
     c = values.checked(given, OPEN_CLIP_KINDS, "open_clip_config.json: preprocess_cfg")
     mode, (height, width) = c["resize_mode"], image_size
     known = mode in ("shortest", "longest", "squash") and c["interpolation"] in OPEN_CLIP_FILTERS

@@ -68,6 +68,7 @@ FAMILIES = (
         config_file=OPEN_CLIP_CONFIG,
         examples=("timm/*_clip*", "timm/ViT-*-SigLIP*"),
     ),
+    Family("joined", "two halves of two checkpoints", ("unseen-joined",)),
     Family("builtin", "the built-in model", ("unseen-builtin",), examples=("builtin",)),
     Family("distilled", "a classifier of `unseen distil`"),
 )

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.models.serialization import tagged, untagged
+from unseen.models.weights.convolutions import Branches, Mixer, NormedInput, PlusInput
 from unseen.networks.network import Network
 from unseen.networks.parameters import used_parameters
 from unseen.networks.resnet import BATCH_NORM_EPSILON, fold_batch_norm
@@ -165,6 +166,17 @@ class LastAxes:
 
 
 @dataclass(frozen=True)
+class PositionsOfPatches:
+    """Positions of patches alone, (1, n, width) → (1 + n, width): that of the class token is 0."""
+
+    name: str
+
+    def __call__(self, weights: Mapping[str, Array]) -> Array:
+        (patches,) = weights[self.name]
+        return np.concatenate([np.zeros_like(patches[:1]), patches])
+
+
+@dataclass(frozen=True)
 class StretchedPositions:
     """Positions of a class token and a grid (height, width), for a grid of another size."""
 
@@ -228,10 +240,15 @@ RULES: dict[str, type[Any]] = {
     "times": Times,
     "sinusoids": Sinusoids,
     "last_axes": LastAxes,
+    "positions_of_patches": PositionsOfPatches,
     "stretched_positions": StretchedPositions,
     "folded_batch_norm": FoldedBatchNorm,
     "dequantised": Dequantised,
     "scaled": Scaled,
+    "branches": Branches,
+    "mixer": Mixer,
+    "normed_input": NormedInput,
+    "plus_input": PlusInput,
 }
 
 

@@ -13,6 +13,8 @@ from unseen.models.config_values import shown
 from unseen.models.families.hf_config import check_heads, check_layers, count_layers, grid
 from unseen.models.families.hf_vision import layers
 from unseen.models.families.openclip import settings
+from unseen.models.families.openclip.convolutional import convnext_tower, fastvit_tower
+from unseen.models.families.openclip.hybrid import mobileclip_tower, vitamin_tower
 from unseen.models.families.openclip.names import (
     KINDS,
     LAYER,
@@ -30,7 +32,7 @@ from unseen.networks import resnet, vit
 from unseen.networks.transformer import Blocks, Rotary
 
 
-def is_resnet(config: Mapping[str, Any]) -> bool:
+def _is_resnet(config: Mapping[str, Any]) -> bool:
     """By its layers, a count a stage; a tower of timm's has its own table."""
     return not config["timm_model_name"] and isinstance(config["layers"], list)
 
@@ -47,7 +49,7 @@ def image_tower(
         row = settings.known("timm_model_name", config["timm_model_name"])
         build = TIMM_TOWERS[row.get("network", "vit")]
         return build(weights, config, row, dimension, preprocess)
-    if is_resnet(config):
+    if _is_resnet(config):
         return _resnet(weights, config, dimension, preprocess)
     return _vit(weights, config, dimension, activation, preprocess)
 
@@ -208,4 +210,10 @@ def _resnet(
 
 
 # What timm's architectures are read by: the `network` of a row of data/towers.json.
-TIMM_TOWERS: dict[str, Callable[..., TowerSpec]] = {"vit": _timm_vit}
+TIMM_TOWERS: dict[str, Callable[..., TowerSpec]] = {
+    "vit": _timm_vit,
+    "convnext": convnext_tower,
+    "fastvit": fastvit_tower,
+    "mobileclip_vit": mobileclip_tower,
+    "vitamin": vitamin_tower,
+}
