@@ -35,7 +35,7 @@ ENCODERS = {
 REFUSED = {
     *("nllb-clip-base", "nllb-clip-large", "nllb-clip-base-siglip", "nllb-clip-large-siglip"),
     *("mt5-base-ViT-B-32", "mt5-xl-ViT-H-14", "swin_base_patch4_window7_224"),
-    *("vit_relpos_medium_patch16_cls_224", "coca_base", "coca_roberta-ViT-B-32"),
+    "vit_relpos_medium_patch16_cls_224",
 }
 
 

@@ -38,6 +38,12 @@ VITAMIN = VitCfg(
 )
 # What makes a tower of timm small, by the beginning of its name; "" is a ViT.
 SMALL_TIMM: dict[str, Config] = {
+    "vit_pe_core_base": {"depth": 2, "embed_dim": 96},
+    "vit_pe_core_large": {"depth": 2, "embed_dim": 128},
+    "vit_pe_core_gigantic": {"depth": 2, "embed_dim": 64},
+    "eva02_base": {"depth": 2, "embed_dim": 96},
+    "eva02_large": {"depth": 2, "embed_dim": 128},
+    "eva02_enormous": {"depth": 2, "embed_dim": 112},
     "convnext": {"depths": (1, 2, 3, 1), "dims": (16, 24, 40, 48)},
     "fastvit_mci3": {"layers": (1, 1, 2, 1, 2), "embed_dims": (8, 16, 32, 64, 128)},
     "fastvit": {"layers": (1, 2, 1, 2), "embed_dims": (8, 16, 32, 64)},
@@ -216,13 +222,13 @@ KINDS: dict[str, Config] = {
 
 def openclip(
     folder: Path,
-    kind: str = "vit",
+    kind: str | Config = "vit",
     *,
     weights: str = "safetensors",
     preprocess: Config | None = None,
     changes: Callable[[Any], None] | None = None,
 ) -> Path:
-    """A random model of `KINDS`, narrower and shallower than its name says.
+    """A random model of `KINDS`, or of another config, narrower and shallower than its name says.
 
     `weights`: "safetensors" or "bin". `changes` is called with the model before it is saved.
     """
@@ -235,9 +241,9 @@ def openclip(
     return save(folder, model, config, weights=weights, preprocess=preprocess)
 
 
-def full_config(kind: str) -> Config:
-    """The model_cfg of one of `KINDS`, narrow and shallow."""
-    given = KINDS[kind]
+def full_config(kind: str | Config) -> Config:
+    """The model_cfg of one of `KINDS`, or of what is given, narrow and shallow."""
+    given = KINDS[kind] if isinstance(kind, str) else kind
     text = {**TEXT, **given.get("text_cfg", {})}
     if text.get("hf_model_name"):
         text = {"context_length": 77, **given["text_cfg"]}
@@ -272,6 +278,8 @@ def random_model(config: Config, folder: Path) -> Any:
     settings = {k: v for k, v in config.items() if k != "custom_text"}
     custom = config.get("custom_text") or config["text_cfg"].get("hf_model_name")
     kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
+    if "multimodal_cfg" in config:
+        kind = open_clip.CoCa
 
     words = len(AutoTokenizer.from_pretrained(folder))
 

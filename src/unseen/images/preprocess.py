@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from unseen.images.patches import Patches
+
 Channels = tuple[float, float, float]
 
 # A picture is resized whole and then cropped up to so many times the pixels that are kept; of a
@@ -198,4 +200,8 @@ class TwoViews:
 
 
 # What may be done to a picture, by the kind that a model written as JSON names.
-PREPROCESSING: dict[str, type[Any]] = {"resize_crop": Preprocess, "two_views": TwoViews}
+PREPROCESSING: dict[str, type[Any]] = {
+    "resize_crop": Preprocess,
+    "two_views": TwoViews,
+    "patches": Patches,
+}

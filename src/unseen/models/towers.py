@@ -45,6 +45,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "vit": Architecture(vit.VisionConfig, vit.network),
     "resnet": Architecture(resnet.ResNetConfig, resnet.network),
     "efficientnet": Architecture(efficientnet.EfficientNetConfig, efficientnet.network),
+    "naflex": Architecture(vit.NaFlexConfig, vit.naflex_network),
     "convnext": Architecture(convnext.ConvNeXtConfig, convnext.network),
     "fastvit": Architecture(fastvit.FastViTConfig, fastvit.network),
     "hybrid": Architecture(hybrid.HybridConfig, hybrid.network),

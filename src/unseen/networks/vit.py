@@ -1,8 +1,10 @@
 """The vision transformer (Dosovitskiy et al. 2021, arXiv:2010.11929) as CLIP (Radford et al. 2021,
-arXiv:2103.00020) and SigLIP (Zhai et al. 2023, arXiv:2303.15343) have it.
+arXiv:2103.00020) and SigLIP (Zhai et al. 2023, arXiv:2303.15343) have it; and as SigLIP 2 of any
+resolution (NaFlex; Tschannen et al. 2025, arXiv:2502.14786), over as many patches as a picture has,
+whose positions are stretched to the picture's shape.
 
 What a checkpoint has no parameter for it does not do: the class token, the norms before the blocks,
-after them and after pooling, and the projection are each there or not.
+after them and after pooling, registers and the projection are each there or not.
 """
 
 from __future__ import annotations
@@ -13,16 +15,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from unseen.networks.layers import (
-    fold_normalisation,
-    image_inputs,
-    linear,
-    optional_norm,
-    tower,
-)
-from unseen.networks.network import Network, Parameters
+from unseen.networks.layers import fold_normalisation, image_inputs, optional_norm, tower
+from unseen.networks.network import Input, Network, Parameters
 from unseen.networks.operations import Array, Operations, as_float32
-from unseen.networks.transformer import Blocks, blocks, blocks_for_first_token, mlp
+from unseen.networks.transformer import (
+    Blocks,
+    Rotary,
+    attention_pool,
+    blocks,
+    blocks_for_first_token,
+    rotation,
+)
 
 T = TypeVar("T")
 
@@ -33,7 +36,9 @@ class VisionConfig:
 
     `pooling`: which vector the tokens give: "token", the class token; "mean", the mean of the
     patches; "attention", what a learned query ("probe") attends to (the multihead attention
-    pooling of Lee et al. 2019, arXiv:1810.00825).
+    pooling of Lee et al. 2019, arXiv:1810.00825), with `pool_heads` heads; None: the blocks'.
+    `rotary`: how queries and keys are turned; None: they are not. `pool_width`: of what the pool
+    gives, if that is not the tokens'.
     """
 
     image_size: tuple[int, int]  # height, width
@@ -44,6 +49,22 @@ class VisionConfig:
     scale: tuple[float, float, float]  # of a pixel 0…255, a channel: x·scale + shift
     shift: tuple[float, float, float]
     pooling: str = "token"
+    pool_heads: int | None = None
+    rotary: Rotary | None = None
+    pool_width: int | None = None
+
+
+@dataclass(frozen=True)
+class NaFlexConfig:
+    """What a checkpoint's config says of a net for any shape; `side`: of the positions' square."""
+
+    patch: int
+    side: int
+    width: int
+    blocks: Blocks
+    dimension: int
+    scale: tuple[float, float, float]  # of a pixel 0…255, a channel: x·scale + shift
+    shift: tuple[float, float, float]
 
 
 def network(config: VisionConfig, parameters: Parameters) -> Network[Any]:
@@ -55,7 +76,7 @@ def network(config: VisionConfig, parameters: Parameters) -> Network[Any]:
         partial(vision, config),
         parameters,
         dimension=config.dimension,
-        width=config.width,
+        width=config.pool_width or config.width,
     )
 
 
@@ -69,22 +90,73 @@ def vision(config: VisionConfig, ops: Operations[T], p: Parameters, images: T) -
     if "class_token" in p:
         x = ops.concat([ops.first_token(p["class_token"], x), x], axis=1)
     x = ops.add(x, ops.constant(as_float32(p["positions"])))
+    if "registers" in p:
+        registers = [ops.first_token(row, x) for row in p["registers"]]
+        x = ops.concat([ops.slice(x, 1, 0, 1), *registers, ops.slice(x, 1, 1, None)], 1)
     x = optional_norm(ops, p, "norm_before", x, config.blocks.epsilon)
+    turning = None
+    if config.rotary is not None:
+        height, width = (side // config.patch for side in config.image_size)
+        turning = rotation(
+            ops,
+            config.rotary,
+            (height, width),
+            heads=config.blocks.heads,
+            width=config.width,
+            leading=int("class_token" in p),
+        )
     encode = blocks_for_first_token if config.pooling == "token" else blocks
-    x = optional_norm(ops, p, "norm_after", encode(ops, p, x, config.blocks), config.blocks.epsilon)
+    x = encode(ops, p, x, config.blocks, rotation=turning)
+    x = optional_norm(ops, p, "norm_after", x, config.blocks.epsilon)
     if config.pooling == "mean":
         x = ops.mean(ops.slice(x, 1, 1, None) if "class_token" in p else x, (1,))
     elif config.pooling == "attention":
-        x = _attention_pool(ops, p, x, config)
+        x = attention_pool(ops, p, x, config.blocks, config.pool_heads)
     return optional_norm(ops, p, "norm_pooled", x, config.blocks.epsilon)
 
 
-def _attention_pool(ops: Operations[T], p: Parameters, x: T, config: VisionConfig) -> T:
-    """(n, tokens, width) → (n, width): a learned query over all tokens, then a block's mlp."""
-    q = linear(ops, p, "pool.query", ops.first_token(p["probe"], x))
-    k, v = (linear(ops, p, name, x) for name in ("pool.key", "pool.value"))
-    h = linear(ops, p, "pool.out", ops.attention(q, k, v, config.blocks.heads))
-    return ops.reshape(mlp(ops, p, "pool.", h, config.blocks), (0, -1))
+def naflex_network(config: NaFlexConfig, parameters: Parameters) -> Network[Any]:
+    """The image net, for t patches a picture, of which the mask hides those that pad it → see
+    `layers.tower`. The inputs: uint8 (n, t · patch, patch, 3), the patches one below the other;
+    float32 (n, t, side) twice, the weights of rows and of columns of positions; int64 (n, t)."""
+    inputs = (
+        Input("patches", "uint8", (None, None, config.patch, 3)),
+        Input("rows", "float32", (None, None, config.side)),
+        Input("columns", "float32", (None, None, config.side)),
+        Input("mask", "int64", (None, None)),
+    )
+    return tower(
+        "image",
+        inputs,
+        partial(naflex_vision, config),
+        parameters,
+        dimension=config.dimension,
+        width=config.width,
+    )
+
+
+def naflex_vision(
+    config: NaFlexConfig,
+    ops: Operations[T],
+    p: Parameters,
+    patches: T,
+    rows: T,
+    columns: T,
+    mask: T,
+) -> T:
+    """The inputs of `naflex_network` → the pooled tokens, (n, width)."""
+    kernel = p["patch.weight"].reshape(config.width, config.patch, config.patch, 3)
+    weight, bias = fold_normalisation(
+        kernel.transpose(0, 3, 1, 2), p.get("patch.bias"), config.scale, config.shift
+    )
+    x = ops.conv(ops.pixels(patches), weight, bias, stride=config.patch)  # (n, width, t, 1)
+    x = ops.transpose(ops.reshape(x, (0, config.width, -1)), (0, 2, 1))
+    places = ops.mul(ops.reshape(rows, (0, 0, -1, 1)), ops.reshape(columns, (0, 0, 1, -1)))
+    places = ops.reshape(places, (0, 0, config.side * config.side))
+    positions = ops.matmul(places, ops.constant(as_float32(p["positions"])))
+    x = blocks(ops, p, ops.add(x, positions), config.blocks, mask=mask)
+    x = optional_norm(ops, p, "norm_after", x, config.blocks.epsilon)
+    return attention_pool(ops, p, x, config.blocks, mask=mask)
 
 
 def stretch_positions(table: Array, old: tuple[int, int], new: tuple[int, int]) -> Array:

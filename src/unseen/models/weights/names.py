@@ -95,6 +95,25 @@ class Part:
 
 
 @dataclass(frozen=True)
+class RotaryRows:
+    """As `Part`, the rows of each head in another order: the first of each pair, then the second.
+
+    So that `networks.transformer` turns halves of a head where the checkpoint turns neighbours.
+    """
+
+    name: str
+    heads: int
+    index: int = 0
+    of: int = 1
+
+    def __call__(self, weights: Mapping[str, Array]) -> Array:
+        part = np.split(weights[self.name], self.of)[self.index]
+        pairs = part.reshape(self.heads, -1, 2, *part.shape[1:])
+        rows: Array = np.moveaxis(pairs, 2, 1).reshape(part.shape)
+        return rows
+
+
+@dataclass(frozen=True)
 class Transposed:
     """A projection that is stored (in, out)."""
 
@@ -103,6 +122,35 @@ class Transposed:
     def __call__(self, weights: Mapping[str, Array]) -> Array:
         transpose: Array = weights[self.name].T
         return transpose
+
+
+@dataclass(frozen=True)
+class Times:
+    """A weight times a number."""
+
+    name: str
+    factor: float
+
+    def __call__(self, weights: Mapping[str, Array]) -> Array:
+        product: Array = weights[self.name] * np.float32(self.factor)
+        return product
+
+
+@dataclass(frozen=True)
+class Sinusoids:
+    """Positions that no checkpoint stores: all sines, then all cosines, of `width` / 2 frequencies
+    from 1 down to 1 / 10,000 (Vaswani et al. 2017, as tensor2tensor has them)."""
+
+    length: int
+    width: int
+
+    def __call__(self, weights: Mapping[str, Array]) -> NDArray[np.float32]:
+        half = self.width // 2
+        frequencies = np.exp(-np.log(1e4) * np.arange(half) / max(half - 1, 1))
+        angles = np.outer(np.arange(self.length), frequencies)
+        table = np.zeros((self.length, self.width), dtype=np.float32)  # an odd last one stays 0
+        table[:, :half], table[:, half : 2 * half] = np.sin(angles), np.cos(angles)
+        return table
 
 
 @dataclass(frozen=True)
@@ -187,7 +235,10 @@ class Scaled:
 
 RULES: dict[str, type[Any]] = {
     "part": Part,
+    "rotary_rows": RotaryRows,
     "transposed": Transposed,
+    "times": Times,
+    "sinusoids": Sinusoids,
     "last_axes": LastAxes,
     "positions_of_patches": PositionsOfPatches,
     "stretched_positions": StretchedPositions,
