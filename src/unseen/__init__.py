@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from unseen.evaluation.evaluation import evaluate as evaluate
     from unseen.evaluation.report import EvaluationReport as EvaluationReport
     from unseen.evaluation.report import Gate as Gate
+    from unseen.explanation.explanation import Explanation as Explanation
     from unseen.images.limits import Limits as Limits
     from unseen.images.open import open_image as open_image
     from unseen.index.hits import Cluster as Cluster
@@ -92,6 +93,7 @@ _MODULES = {
     "Encoded": "encoder",
     "Encoder": "encoder",
     "EvaluationReport": "evaluation.report",
+    "Explanation": "explanation.explanation",
     "Export": "deployment.onnx_classifier",
     "ExportCheck": "deployment.check",
     "ExportOptions": "deployment.onnx_classifier",

@@ -22,7 +22,7 @@ from unseen.deployment.onnx_classifier import (
 )
 from unseen.deployment.web_app import WebExport, export_web
 from unseen.encoder import Encoded, Encoder
-from unseen.errors import LabelError, LabelWarning, ModelError, SourceError
+from unseen.errors import ImageError, LabelError, LabelWarning, ModelError, SourceError
 from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.labels.compile import compile_labels
 from unseen.labels.compiled import CompiledLabels
@@ -41,6 +41,8 @@ from unseen.sources.item import Source, name_of
 from unseen.system.safetensors_file import SUFFIX
 
 if TYPE_CHECKING:
+    from unseen.explanation.explainer import Explainer
+    from unseen.explanation.explanation import Explanation
     from unseen.types import Floats, ImageLike, LabelsLike, Progress, Sources, TemplateLike
 
 CACHED_LABEL_SETS = 16  # compiled label sets that a classifier remembers
@@ -163,6 +165,7 @@ class Classifier:
         self.adapter = adapter
         self._compiled: OrderedDict[LabelSet, CompiledLabels] = OrderedDict()
         self._reference_set: ReferenceSet | None = None
+        self._explainer: Explainer | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """The encoder loads its model anew; label sets are encoded again when they are needed."""
@@ -396,6 +399,91 @@ class Classifier:
         _warn_if_alone(compiled, decision)
         warn_undecided(compiled, decision)
         return predict_encoded(encoded, compiled, decision)[0]
+
+    def explain(
+        self,
+        source: ImageLike,
+        labels: LabelsLike | CompiledLabels | None = None,
+        for_: str | None = None,
+        against: str | None = None,
+        *,
+        method: str = "auto",
+        template: TemplateLike = None,
+        background: Iterable[str] = (),
+    ) -> Explanation:
+        """Why a picture has a label: a map of it, and how far to believe the map.
+
+        ``unseen help explain`` says what the map is, and what it is not.
+
+        Parameters
+        ----------
+        source : path, URL, data URI, bytes, binary file, Pillow image or array
+            The picture.
+        labels, template, background
+            As in `classify`.
+        for_ : str, optional
+            The label that is explained; by default the best.
+        against : str, optional
+            Another label that it is set against; by default the mean of the labels.
+        method : str
+            ``parts``, ``drop`` (slower; for transformers), or ``auto``: the one that earned trust
+            on this model, which is measured once and remembered.
+
+        Returns
+        -------
+        Explanation
+            Its `map` is in the pixels of the original.
+
+        Raises
+        ------
+        ImageError, SourceError
+            If the picture cannot be read.
+        LabelError
+            If the labels are invalid, or `for_` or `against` is not among them.
+        ModelError
+            If the model cannot be explained by place.
+
+        Examples
+        --------
+        >>> import unseen
+        >>> clf = unseen.load()
+        >>> explanation = clf.explain("examples/cat.jpg", ["cat", "dog", "castle"])
+        >>> explanation.label, explanation.map.shape
+        ('cat', (750, 1000))
+        """
+        if isinstance(source, (list, tuple, Iterator)):
+            raise SourceError("explain takes one picture; explainer().explain_many takes several.")
+        compiled = self.compile(labels, template=template, background=background)
+        item = Source(name_of(source, 0), source)
+        explained = self.explainer().explain_many([item], compiled, for_, against, method=method)
+        (explanation,) = explained
+        if explanation.error is not None:
+            raise ImageError(explanation.error)
+        return explanation
+
+    def explainer(self) -> Explainer:
+        """What explains pictures with this model; made once.
+
+        Returns
+        -------
+        Explainer
+
+        Raises
+        ------
+        ModelError
+            If the model cannot be explained by place.
+
+        Examples
+        --------
+        >>> import unseen
+        >>> unseen.load().explainer().parts_encoder.exact
+        False
+        """
+        from unseen.explanation.explainer import Explainer  # noqa: PLC0415 - few calls explain
+
+        if self._explainer is None:
+            self._explainer = Explainer(self.encoder)
+        return self._explainer
 
     def classify_many(
         self,

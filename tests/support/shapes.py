@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 COLOURS = {
@@ -103,32 +104,73 @@ def _thing(rng: random.Random, held_out: bool) -> Thing:
             return thing
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A thing as it is drawn, in units of the side: polygons, a tint, a hole (x, y, radius)."""
+
+    polygons: list[list[tuple[float, float]]]
+    tint: tuple[int, ...]
+    hole: tuple[float, float, float] | None
+
+    def fill(self, pen: ImageDraw.ImageDraw, side: int, tint: object, ground: object) -> None:
+        for polygon in self.polygons:
+            pen.polygon([(x * side, y * side) for x, y in polygon], fill=tint)
+        if self.hole is not None:
+            x, y, radius = (v * side for v in self.hole)
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=ground)
+
+
+SCALE = 4  # drawn large and made small, for smooth edges
+
+
 def draw(scene: Scene, seed: int, side: int = SIDE) -> Image.Image:
     """The picture of a scene: RGB, side × side; place, tilt, tint and ground vary with the seed."""
     rng = random.Random(f"{scene}{seed}")
-    scale = 4  # drawn large and made small, for smooth edges
-    ground = tuple(rng.randint(195, 255) for _ in range(3))
-    image = Image.new("RGB", (side * scale, side * scale), ground)
+    ground = _ground(rng)
+    image = Image.new("RGB", (side * SCALE, side * SCALE), ground)
     pen = ImageDraw.Draw(image)
-    for thing, (x, y), room in zip(scene.things, *_places(scene, rng), strict=True):
-        radius = min(SIZES[thing.size] * rng.uniform(0.9, 1.1), room)
-        tint = tuple(max(0, min(255, v + rng.randint(-18, 18))) for v in COLOURS[thing.colour])
-        points = _outline(thing.shape, rng.uniform(-0.25, 0.25))
-        for outline in points:
-            place = [
-                ((x + px * radius) * side * scale, (y + py * radius) * side * scale)
-                for px, py in outline
-            ]
-            pen.polygon(place, fill=tint)
-        if thing.shape == "ring":
-            hole = radius * 0.55 * side * scale
-            cx, cy = x * side * scale, y * side * scale
-            pen.ellipse((cx - hole, cy - hole, cx + hole, cy + hole), fill=ground)
+    for figure in _figures(scene, rng):
+        figure.fill(pen, side * SCALE, figure.tint, ground)
     image = image.resize((side, side), Image.Resampling.LANCZOS)
     # Not Image.effect_noise, which has a state of its own and heeds no seed.
     grain = np.random.default_rng(rng.getrandbits(32)).normal(128, rng.uniform(4, 14), (side, side))
     noise = Image.fromarray(grain.clip(0, 255).astype(np.uint8)).convert("RGB")
     return Image.blend(image, noise, 0.06)
+
+
+def outlines(
+    scene: Scene, seed: int, side: int = SIDE, *, filled: bool = False
+) -> list[NDArray[np.bool_]]:
+    """Where each thing of `draw(scene, seed)` lies: bool (side, side) of each, in order.
+
+    A thing that another one covers in part keeps only what is to be seen of it. `filled`: the hole
+    of a ring belongs to it.
+    """
+    rng = random.Random(f"{scene}{seed}")
+    _ground(rng)
+    masks: list[NDArray[np.bool_]] = []
+    for figure in _figures(scene, rng):
+        image = Image.new("L", (side * SCALE, side * SCALE), 0)
+        figure.fill(ImageDraw.Draw(image), side * SCALE, 255, 255 if filled else 0)
+        small = image.resize((side, side), Image.Resampling.BOX)
+        mask = np.asarray(small) >= 128
+        masks = [before & ~mask for before in masks] + [mask]
+    return masks
+
+
+def _ground(rng: random.Random) -> tuple[int, ...]:
+    return tuple(rng.randint(195, 255) for _ in range(3))
+
+
+def _figures(scene: Scene, rng: random.Random) -> Iterator[Figure]:
+    """Each thing in its place. Pictures rest on the order in which random numbers are drawn."""
+    for thing, (x, y), room in zip(scene.things, *_places(scene, rng), strict=True):
+        radius = min(SIZES[thing.size] * rng.uniform(0.9, 1.1), room)
+        tint = tuple(max(0, min(255, v + rng.randint(-18, 18))) for v in COLOURS[thing.colour])
+        outlines = _outline(thing.shape, rng.uniform(-0.25, 0.25))
+        polygons = [[(x + px * radius, y + py * radius) for px, py in o] for o in outlines]
+        hole = (x, y, radius * 0.55) if thing.shape == "ring" else None
+        yield Figure(polygons, tint, hole)
 
 
 def _places(scene: Scene, rng: random.Random) -> tuple[list[tuple[float, float]], list[float]]:

@@ -36,12 +36,12 @@ SETTINGS: dict[str, Any] = {
 # encode pictures.
 TABLES = {
     "index_file": (
-        "classify", "organize", "search", "similar", "duplicates", "clusters", "map", "adapt",
-        "eval", "calibrate", "index update", "index info", "index prune", "index export",
+        "classify", "explain", "organize", "search", "similar", "duplicates", "clusters", "map",
+        "adapt", "eval", "calibrate", "index update", "index info", "index prune", "index export",
         "label propose", "labels doctor",
     ),
     "no_cache": (
-        "classify", "organize", "embed", "adapt", "eval", "calibrate", "index update",
+        "classify", "explain", "organize", "embed", "adapt", "eval", "calibrate", "index update",
         "label propose", "labels doctor",
     ),
 }  # fmt: skip

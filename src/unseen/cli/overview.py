@@ -10,6 +10,7 @@ from __future__ import annotations
 COMMANDS: dict[str, dict[str, tuple[str, str, str]]] = {
     "Classify": {
         "classify": ("classify", "classify", "Say which of your labels fit each picture."),
+        "explain": ("explain", "explain", "Show what in a picture speaks for its label."),
         "organize": ("organize", "organize", "Sort pictures into a folder for each label."),
         "embed": ("embed", "embed", "Write the embedding of each picture to a file."),
     },

@@ -230,6 +230,17 @@ def describe(path: Path) -> Facts:
         return Facts()
 
 
+def upright_size(content: bytes | memoryview, limits: Limits = DEFAULT_LIMITS) -> tuple[int, int]:
+    """Width and height of the picture in these bytes, as its EXIF orientation turns it; from its
+    head, so nothing is decoded. Raises ImageError."""
+    name = name_of(content, 0)
+    with _only_our_errors(name), open_encoded(io.BytesIO(content), name, len(content)) as image:
+        _check_pixels(image.size, limits, name)
+        width, height = image.size
+        sideways = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
+        return (height, width) if sideways else (width, height)
+
+
 def _iso_time(value: Any) -> str | None:
     """EXIF's 2024:05:06 07:08:09 → 2024-05-06T07:08:09."""
     match = EXIF_TIME.match(value) if isinstance(value, str) else None

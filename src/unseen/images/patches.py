@@ -76,6 +76,10 @@ class Patches:
                 high = scale
         return scaled(low)
 
+    def boxes(self, size: tuple[int, int]) -> tuple[tuple[float, float, float, float], ...]:
+        """Where the one view comes from: all of a picture of `size` (width, height)."""
+        return ((0.0, 0.0, float(size[0]), float(size[1])),)
+
     def __call__(
         self, image: Image.Image
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:

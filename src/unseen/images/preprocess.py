@@ -18,6 +18,7 @@ from PIL import Image
 from unseen.images.patches import Patches
 
 Channels = tuple[float, float, float]
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 # A picture is resized whole and then cropped up to so many times the pixels that are kept; of a
 # longer one (a panorama of 16:1, an attack of 30000:1) only what is kept is ever resized.
@@ -96,6 +97,19 @@ class Preprocess:
             whole = whole or image.resize((width, height), self.resample)
             return np.asarray(whole.crop(window))
         return np.asarray(resize_window(image, (width, height), window, self.resample))
+
+    def boxes(self, size: tuple[int, int]) -> tuple[Box, ...]:
+        """Where the one view comes from, in pixels of a picture of `size` (width, height).
+
+        The box sticks out of the picture where a crop is larger than what was resized.
+        """
+        width, height = self._resized(size)
+        if self.crop is None:
+            return ((0.0, 0.0, float(size[0]), float(size[1])),)
+        across, down = size[0] / width, size[1] / height
+        left, top = self._middle(width - self.crop[1]), self._middle(height - self.crop[0])
+        right, bottom = left + self.crop[1], top + self.crop[0]
+        return ((left * across, top * down, right * across, bottom * down),)
 
     def _middle(self, spare: int) -> int:
         """Where the window begins, of the pixels that are too many or, below zero, too few."""
@@ -187,16 +201,34 @@ class TwoViews:
 
     def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
         """RGB picture → uint8 (2, side, side, 3)."""
-        side, (width, height) = self.side, image.size
-        longest, shortest = max(width, height), min(width, height)
-        fitted = (max(1, width * side // longest), max(1, height * side // longest))
+        side = self.side
+        fitted, corner = self._fitted(image.size)
         whole = Image.new("RGB", (side, side), "white")
-        corner = ((side - fitted[0]) // 2, (side - fitted[1]) // 2)
         whole.paste(image.resize(fitted, Image.Resampling.BICUBIC), corner)
-        left, top = (width - shortest) / 2, (height - shortest) / 2
-        box = (left, top, left + shortest, top + shortest)
+        box = _centre(image.size)
         centre = image.resize((side, side), Image.Resampling.BICUBIC, box)
         return np.stack([np.asarray(whole), np.asarray(centre)])
+
+    def boxes(self, size: tuple[int, int]) -> tuple[Box, ...]:
+        """Where the two views come from, in pixels of a picture of `size` (width, height)."""
+        fitted, corner = self._fitted(size)
+        across, down = size[0] / fitted[0], size[1] / fitted[1]
+        left, top = -corner[0] * across, -corner[1] * down
+        whole = (left, top, left + self.side * across, top + self.side * down)
+        return whole, _centre(size)
+
+    def _fitted(self, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The size of the whole picture in its view, and its upper left corner there."""
+        side, longest = self.side, max(size)
+        fitted = (max(1, size[0] * side // longest), max(1, size[1] * side // longest))
+        return fitted, ((side - fitted[0]) // 2, (side - fitted[1]) // 2)
+
+
+def _centre(size: tuple[int, int]) -> Box:
+    """The square in the middle of a picture."""
+    (width, height), shortest = size, min(size)
+    left, top = (width - shortest) / 2, (height - shortest) / 2
+    return left, top, left + shortest, top + shortest
 
 
 # What may be done to a picture, by the kind that a model written as JSON names.

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from unseen.errors import ModelError
-from unseen.images.preprocess import PREPROCESSING
+from unseen.images.preprocess import PREPROCESSING, Box
 from unseen.models.inputs import (
     IMAGE_INPUTS,
     TEXT_INPUTS,
@@ -26,7 +26,7 @@ from unseen.models.inputs import (
 from unseen.models.serialization import from_plain, tagged, to_plain, untagged
 from unseen.models.tokenizers.label_tokenizer import LabelTokenizer
 from unseen.models.tokenizers.tokenizer import TokenizerSpec
-from unseen.models.towers import TowerSpec, build_network
+from unseen.models.towers import ARCHITECTURES, TowerSpec, build_network
 from unseen.models.weights.spec import WeightsSpec
 from unseen.networks.network import Network
 
@@ -49,6 +49,9 @@ class Preprocessing(Protocol):
         """
 
     def __call__(self, image: Image.Image) -> PictureArrays: ...
+
+    def boxes(self, size: tuple[int, int]) -> tuple[Box, ...]:
+        """Where each view comes from, in pixels of a picture of this width and height."""
 
 
 class Tokens(Protocol):
@@ -174,6 +177,44 @@ class Model:
             When config and weights disagree.
         """
         return build_network(self.image_tower, self.weights.arrays)
+
+    def parts_network(self) -> Network[Any]:
+        """What each place of a picture adds to its embedding: a network of networks/parts.py.
+
+        Returns
+        -------
+        Network
+            Pixels → ``parts``.
+
+        Raises
+        ------
+        ModelError
+            When config and weights disagree, or the image net does not fall into places.
+        """
+        return self._variant("parts")
+
+    def masked_network(self) -> Network[Any]:
+        """The image net with a mask of the tokens that are gone.
+
+        Returns
+        -------
+        Network
+            Pixels and mask → outputs by name, among them ``embedding``.
+
+        Raises
+        ------
+        ModelError
+            When config and weights disagree, or the image net has no tokens.
+        """
+        return self._variant("masked")
+
+    def _variant(self, name: str) -> Network[Any]:
+        build = getattr(ARCHITECTURES[self.image_tower.kind], name)
+        if build is None:
+            raise ModelError(
+                f"{self.name}: the image net of the family {self.family} has no {name} network."
+            )
+        return build_network(self.image_tower, self.weights.arrays, build)
 
     def text_network(self) -> Network[Any]:
         """The text net, whose weights are read when they are first used.

@@ -6,6 +6,7 @@ way say how int8 divides them.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +40,7 @@ class NetworkSource:
     model : str
         The name of the model, for messages.
     tower : str
-        "image" or "text": the name of the network, and of its compiled files.
+        "image", "text", "parts" or "masked": the name of the network, and of its compiled files.
     key : str
         Names the weights and the network; what is compiled of it is cached under this key.
     make : callable
@@ -56,12 +57,18 @@ class NetworkSource:
 
 
 def tower(model: Model, name: str) -> NetworkSource:
-    """The image or the text network of a model."""
+    """The "image" or the "text" network of a model; or another that explains its image net:
+    "parts", or "masked"."""
+    make: dict[str, Callable[[], Network[Any]]] = {
+        "image": model.image_network,
+        "text": model.text_network,
+        "parts": model.parts_network,
+        "masked": model.masked_network,
+    }
+    examples = partial(image_examples, model.preprocess, model.image_inputs)
+    inputs = {"text": partial(_text_examples, model), "masked": partial(_masked_examples, model)}
     key = f"{model.fingerprint}-{name}"
-    if name == "image":
-        examples = partial(image_examples, model.preprocess, model.image_inputs)
-        return NetworkSource(model.name, name, key, model.image_network, examples)
-    return NetworkSource(model.name, name, key, model.text_network, partial(_text_examples, model))
+    return NetworkSource(model.name, name, key, make[name], inputs.get(name, examples))
 
 
 @dataclass(frozen=True)
@@ -126,12 +133,27 @@ def _numbered(arrays: Any, name: str) -> tuple[Array, ...]:
 
 def image_examples(preprocess: Preprocessing, image_inputs: ImageInputs) -> tuple[Array, ...]:
     """The fixed pictures as an image network takes them."""
-    folder = resources.files("unseen").joinpath("data/check")
     pixels = []
-    for name in PICTURES:
-        with folder.joinpath(name).open("rb") as file, Image.open(file) as image:
+    for content in picture_files():
+        with Image.open(io.BytesIO(content)) as image:
             pixels.append(preprocess(image.convert("RGB")))
     return image_inputs(pixels)
+
+
+def picture_files() -> tuple[bytes, ...]:
+    """The fixed pictures, as files."""
+    folder = resources.files("unseen").joinpath("data/check")
+    return tuple(folder.joinpath(name).read_bytes() for name in PICTURES)
+
+
+def _masked_examples(model: Model) -> tuple[Array, ...]:
+    """The fixed pictures, without every third of their tokens."""
+    images = image_examples(model.preprocess, model.image_inputs)
+    tokens = model.masked_network().inputs[-1].shape[1]
+    assert tokens is not None
+    mask = np.ones((len(images[0]), tokens), dtype=np.int64)
+    mask[:, 2::3] = 0
+    return *images, mask
 
 
 def _text_examples(model: Model) -> tuple[Array, ...]:

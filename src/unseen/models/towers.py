@@ -24,6 +24,7 @@ from unseen.networks import (
     efficientnet,
     fastvit,
     hybrid,
+    parts,
     resnet,
     text,
     vit,
@@ -33,27 +34,63 @@ from unseen.networks.network import Network
 Array = NDArray[Any]
 
 
+Builder = Callable[[Any, Mapping[str, Array]], Network[Any]]
+
+
 @dataclass(frozen=True)
 class Architecture:
-    """A row of `ARCHITECTURES`: the class of its configuration, and what builds the network."""
+    """A row of `ARCHITECTURES`: the class of its configuration, and what builds its networks.
+
+    Parameters
+    ----------
+    config : type
+        The class of its configuration.
+    network : callable
+        Configuration and parameters → the network.
+    parts : callable, optional
+        → what each place of a picture adds: a network of networks/parts.py.
+    grid : callable, optional
+        → rows and columns of those places, of one view.
+    masked : callable, optional
+        → the network with a mask of the tokens that are gone.
+    """
 
     config: type[Any]
-    network: Callable[[Any, Mapping[str, Array]], Network[Any]]
+    network: Builder
+    parts: Builder | None = None
+    grid: Callable[[Any, Mapping[str, Array]], tuple[int, int]] | None = None
+    masked: Builder | None = None
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "vit": Architecture(vit.VisionConfig, vit.network),
-    "resnet": Architecture(resnet.ResNetConfig, resnet.network),
-    "efficientnet": Architecture(efficientnet.EfficientNetConfig, efficientnet.network),
+    "vit": Architecture(
+        vit.VisionConfig, vit.network, parts.vision_network, parts.vision_grid, vit.masked_network
+    ),
+    "resnet": Architecture(
+        resnet.ResNetConfig, resnet.network, parts.resnet_network, parts.resnet_grid
+    ),
+    "efficientnet": Architecture(
+        efficientnet.EfficientNetConfig,
+        efficientnet.network,
+        parts.efficientnet_network,
+        efficientnet.grid,
+    ),
     "naflex": Architecture(vit.NaFlexConfig, vit.naflex_network),
     "convnext": Architecture(convnext.ConvNeXtConfig, convnext.network),
     "fastvit": Architecture(fastvit.FastViTConfig, fastvit.network),
     "hybrid": Architecture(hybrid.HybridConfig, hybrid.network),
     "text": Architecture(text.TextConfig, text.network),
     "bert": Architecture(bert.TextConfig, bert.network),
-    "builtin_image": Architecture(builtin.ImageConfig, builtin.image_network),
+    "builtin_image": Architecture(
+        builtin.ImageConfig, builtin.image_network, parts.builtin_network, parts.builtin_grid
+    ),
     "builtin_text": Architecture(builtin.TextConfig, builtin.text_network),
-    "distilled_image": Architecture(distilled.ImageConfig, distilled.image_network),
+    "distilled_image": Architecture(
+        distilled.ImageConfig,
+        distilled.image_network,
+        parts.distilled_network,
+        parts.distilled_grid,
+    ),
     "distilled_text": Architecture(distilled.TextConfig, distilled.text_network),
 }
 
@@ -109,7 +146,9 @@ class TowerSpec:
         )
 
 
-def build_network(tower: TowerSpec, weights: Mapping[str, Array]) -> Network[Any]:
+def build_network(
+    tower: TowerSpec, weights: Mapping[str, Array], build: Builder | None = None
+) -> Network[Any]:
     """The network of a tower with its parameters. Reads weights only when they are used.
 
     Parameters
@@ -118,6 +157,8 @@ def build_network(tower: TowerSpec, weights: Mapping[str, Array]) -> Network[Any
         What to build.
     weights : mapping
         The checkpoint's arrays by their stored names, as `WeightsSpec.arrays` gives them.
+    build : callable, optional
+        What builds it; by default the `network` of the architecture.
 
     Raises
     ------
@@ -131,4 +172,5 @@ def build_network(tower: TowerSpec, weights: Mapping[str, Array]) -> Network[Any
                 f"the config and the weights disagree: {name} has the shape {shape}, the config "
                 f"says {expected}. The folder may hold files of two checkpoints."
             )
-    return ARCHITECTURES[tower.kind].network(tower.config, Renamed(weights, tower.names))
+    build = build or ARCHITECTURES[tower.kind].network
+    return build(tower.config, Renamed(weights, tower.names))

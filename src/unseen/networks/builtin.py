@@ -58,9 +58,7 @@ def image_network(config: ImageConfig, parameters: Parameters) -> Network[Any]:
     def body(
         ops: Operations[T], p: Parameters, requested: frozenset[str], images: T
     ) -> dict[str, T]:
-        x = ops.pixels(ops.reshape(images, (-1, side, side, 3)))
-        x = ops.add(ops.mul(x, _number(ops, 1 / 128)), _number(ops, -127 / 128))
-        x = efficientnet.features(ops, p, x, side)
+        x = efficientnet.features(ops, p, normalised_views(config, ops, images), side)
         # The classifier is linear, so the mean of the views' features gives that of their logits.
         x = ops.mean(ops.reshape(x, (-1, 2, WIDTH)), (1,))
         values = {FEATURES: x}
@@ -71,6 +69,12 @@ def image_network(config: ImageConfig, parameters: Parameters) -> Network[Any]:
     inputs = (Input("images", "uint8", (None, 2, side, side, 3)),)
     outputs = (Output(EMBEDDING, (None, config.dimension)), Output(FEATURES, (None, WIDTH)))
     return Network("image", inputs, outputs, body, parameters)
+
+
+def normalised_views(config: ImageConfig, ops: Operations[T], images: T) -> T:
+    """uint8 (n, 2, side, side, 3) → views one after another, float32 (2n, 3, side, side)."""
+    x = ops.pixels(ops.reshape(images, (-1, config.image_size, config.image_size, 3)))
+    return ops.add(ops.mul(x, _number(ops, 1 / 128)), _number(ops, -127 / 128))
 
 
 def _image_embedding(ops: Operations[T], p: Parameters, config: ImageConfig, x: T) -> T:

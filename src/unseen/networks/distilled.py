@@ -89,10 +89,14 @@ def text_network(config: TextConfig, parameters: Parameters) -> Network[Any]:
 
 
 def _features(side: int, ops: Operations[T], p: Parameters, images: T) -> T:
+    return efficientnet.features(ops, p, normalised(ops, images), side)
+
+
+def normalised(ops: Operations[T], images: T) -> T:
+    """uint8 (n, side, side, 3) → float32 (n, 3, side, side), as the image net takes it."""
     x = ops.pixels(images)
     half = np.float32(1 / 128)
-    x = ops.add(ops.mul(x, ops.constant(np.array(half))), ops.constant(np.array(-127 * half)))
-    return efficientnet.features(ops, p, x, side)
+    return ops.add(ops.mul(x, ops.constant(np.array(half))), ops.constant(np.array(-127 * half)))
 
 
 def _outputs(

@@ -71,11 +71,29 @@ def network(config: EfficientNetConfig, parameters: Parameters) -> Network[Any]:
 
 def vision(config: EfficientNetConfig, ops: Operations[T], p: Parameters, images: T) -> T:
     """uint8 (n, height, width, 3) → the mean of the last block, (n, dimension)."""
+    return ops.mean(places(config, ops, p, images), (2, 3))
+
+
+def places(config: EfficientNetConfig, ops: Operations[T], p: Parameters, images: T) -> T:
+    """uint8 (n, height, width, 3) → what the last block gives, (n, dimension, rows, columns)."""
     x = normalised_pixels(ops, images, config.scale, config.shift)
     x = ops.activation(_conv(ops, p, "stem", x, 2, (0, 0, 1, 1)), config.activation)
     for index, block in enumerate(config.blocks):
         x = _block(ops, p, f"blocks.{index}.", x, block, config.activation)
-    return ops.mean(x, (2, 3))
+    return x
+
+
+def grid(config: EfficientNetConfig, p: Parameters) -> tuple[int, int]:
+    """Rows and columns of `places`."""
+    sides = []
+    for axis, side in enumerate(config.image_size):
+        side = (side + 1 - 3) // 2 + 1  # the stem: three wide, one zero at the end
+        for index, block in enumerate(config.blocks):
+            kernel = p[f"blocks.{index}.depthwise.weight"].shape[2 + axis]
+            zeros = block.padding[axis] + block.padding[2 + axis]
+            side = (side + zeros - kernel) // block.stride + 1
+        sides.append(side)
+    return sides[0], sides[1]
 
 
 def features(
@@ -86,6 +104,24 @@ def features(
     stages: tuple[tuple[int, int], ...] = LITE2_STAGES,
 ) -> T:
     """Lite: normalised pictures (n, 3, side, side) → pooled features (n, 1280)."""
+    return ops.mean(lite_places(ops, p, x, side, stages), (2, 3))
+
+
+def lite_grid(side: int) -> int:
+    """Rows, and columns, of `lite_places` of pictures of `side` × `side`."""
+    for _, stride in ((1, 2), *LITE2_STAGES):
+        side = math.ceil(side / stride)
+    return side
+
+
+def lite_places(
+    ops: Operations[T],
+    p: Parameters,
+    x: T,
+    side: int,
+    stages: tuple[tuple[int, int], ...] = LITE2_STAGES,
+) -> T:
+    """Lite: normalised pictures (n, 3, side, side) → (n, 1280, rows, columns), before the mean."""
     x = _conv(ops, p, "stem", x, 2, _same(side, p["stem.weight"].shape[2], 2))
     x, side = ops.activation(x, "relu6"), math.ceil(side / 2)
     index = 0
@@ -95,7 +131,7 @@ def features(
             x = _block(ops, p, prefix, x, _lite(p, prefix, side, stride), "relu6")
             side = math.ceil(side / stride)
             index += 1
-    return ops.mean(ops.activation(_conv(ops, p, "head", x), "relu6"), (2, 3))
+    return ops.activation(_conv(ops, p, "head", x), "relu6")
 
 
 def lite2_shapes() -> dict[str, tuple[int, ...]]:

@@ -48,6 +48,11 @@ def network(config: ResNetConfig, parameters: Parameters) -> Network[Any]:
 
 def resnet(config: ResNetConfig, ops: Operations[T], p: Parameters, images: T) -> T:
     """uint8 (n, height, width, 3) → what the attention pool gives, (n, channels)."""
+    return _attention_pool(ops, p, config.heads, places(config, ops, p, images))
+
+
+def places(config: ResNetConfig, ops: Operations[T], p: Parameters, images: T) -> T:
+    """uint8 (n, height, width, 3) → what the last stage gives, (n, channels, rows, columns)."""
     x = normalised_pixels(ops, images, config.scale, config.shift)
     x = _conv3(ops, p, "stem.0", x, stride=2)
     x = ops.avg_pool(_conv3(ops, p, "stem.2", _conv3(ops, p, "stem.1", x)), 2)
@@ -55,7 +60,7 @@ def resnet(config: ResNetConfig, ops: Operations[T], p: Parameters, images: T) -
         for index in range(count):
             stride = 2 if stage > 0 and index == 0 else 1
             x = _bottleneck(ops, p, f"stages.{stage}.{index}.", x, stride)
-    return _attention_pool(ops, p, config.heads, x)
+    return x
 
 
 def _bottleneck(ops: Operations[T], p: Parameters, prefix: str, x: T, stride: int) -> T:
@@ -72,13 +77,20 @@ def _bottleneck(ops: Operations[T], p: Parameters, prefix: str, x: T, stride: in
 def _attention_pool(ops: Operations[T], p: Parameters, heads: int, x: T) -> T:
     """(n, channels, height, width) → (n, channels): attention to all positions and
     their mean, with the mean as the query."""
+    q, tokens, _ = pool_tokens(ops, p, x)
+    k, v = (linear(ops, p, name, tokens) for name in ("pool.key", "pool.value"))
+    return ops.reshape(ops.attention(q, k, v, heads), (0, -1))
+
+
+def pool_tokens(ops: Operations[T], p: Parameters, x: T) -> tuple[T, T, T]:
+    """(n, channels, height, width) → what the attention pool compares, (n, …, channels): its query;
+    all tokens, the mean first, with their positions; and the places without positions."""
     channels = p["pool.query.weight"].shape[1]
     x = ops.transpose(ops.reshape(x, (0, channels, -1)), (0, 2, 1))
     mean = ops.reshape(ops.mean(x, (1,)), (0, 1, channels))
-    x = ops.add(ops.concat([mean, x], axis=1), ops.constant(as_float32(p["pool.positions"])))
-    q = linear(ops, p, "pool.query", ops.slice(x, 1, 0, 1))
-    k, v = (linear(ops, p, name, x) for name in ("pool.key", "pool.value"))
-    return ops.reshape(ops.attention(q, k, v, heads), (0, -1))
+    positions = ops.constant(as_float32(p["pool.positions"]))
+    tokens = ops.add(ops.concat([mean, x], axis=1), positions)
+    return linear(ops, p, "pool.query", ops.slice(tokens, 1, 0, 1)), tokens, x
 
 
 def _conv1(ops: Operations[T], p: Parameters, name: str, x: T) -> T:

@@ -9,6 +9,7 @@ after them and after pooling, registers and the projection are each there or not
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from unseen.networks.operations import Array, Operations, as_float32
 from unseen.networks.transformer import (
     Blocks,
     Rotary,
+    Rotation,
     attention_pool,
     blocks,
     blocks_for_first_token,
@@ -80,8 +82,65 @@ def network(config: VisionConfig, parameters: Parameters) -> Network[Any]:
     )
 
 
-def vision(config: VisionConfig, ops: Operations[T], p: Parameters, images: T) -> T:
+def masked_network(config: VisionConfig, parameters: Parameters) -> Network[Any]:
+    """The image net of a picture of which some patches are gone: nobody attends to them.
+
+    Its second input `mask`, int64 (n, tokens), is 0 for a token that is gone; the class token,
+    where there is one, comes first and stays.
+    """
+    inputs = (
+        *image_inputs(config.image_size),
+        Input("mask", "int64", (None, tokens(config, parameters))),
+    )
+    return tower(
+        "masked",
+        inputs,
+        partial(vision, config),
+        parameters,
+        dimension=config.dimension,
+        width=config.pool_width or config.width,
+    )
+
+
+def patches(config: VisionConfig) -> tuple[int, int]:
+    """Rows and columns of patches."""
+    height, width = config.image_size
+    return height // config.patch, width // config.patch
+
+
+def tokens(config: VisionConfig, parameters: Parameters) -> int:
+    """How many tokens a picture has, a class token and registers among them."""
+    return math.prod(patches(config)) + leading(parameters)
+
+
+def leading(parameters: Parameters) -> int:
+    """How many tokens come before the patches: the class token, and registers."""
+    registers = len(parameters["registers"]) if "registers" in parameters else 0
+    return int("class_token" in parameters) + registers
+
+
+def vision(
+    config: VisionConfig, ops: Operations[T], p: Parameters, images: T, mask: T | None = None
+) -> T:
     """uint8 (n, height, width, 3) → the pooled tokens, (n, width)."""
+    x = embedded(config, ops, p, images)
+    encode = blocks_for_first_token if config.pooling == "token" else blocks
+    x = encode(ops, p, x, config.blocks, mask=mask, rotation=turning(config, ops, p))
+    x = optional_norm(ops, p, "norm_after", x, config.blocks.epsilon)
+    if config.pooling == "mean":
+        first = leading(p)
+        x = ops.slice(x, 1, first, None) if first else x
+        if mask is None:
+            x = ops.mean(x, (1,))
+        else:
+            x = ops.masked_mean(x, ops.slice(mask, 1, first, None))
+    elif config.pooling == "attention":
+        x = attention_pool(ops, p, x, config.blocks, config.pool_heads, mask)
+    return optional_norm(ops, p, "norm_pooled", x, config.blocks.epsilon)
+
+
+def embedded(config: VisionConfig, ops: Operations[T], p: Parameters, images: T) -> T:
+    """uint8 (n, height, width, 3) → the tokens that enter the first block, (n, tokens, width)."""
     weight, bias = fold_normalisation(
         p["patch.weight"], p.get("patch.bias"), config.scale, config.shift
     )
@@ -93,26 +152,21 @@ def vision(config: VisionConfig, ops: Operations[T], p: Parameters, images: T) -
     if "registers" in p:
         registers = [ops.first_token(row, x) for row in p["registers"]]
         x = ops.concat([ops.slice(x, 1, 0, 1), *registers, ops.slice(x, 1, 1, None)], 1)
-    x = optional_norm(ops, p, "norm_before", x, config.blocks.epsilon)
-    turning = None
-    if config.rotary is not None:
-        height, width = (side // config.patch for side in config.image_size)
-        turning = rotation(
-            ops,
-            config.rotary,
-            (height, width),
-            heads=config.blocks.heads,
-            width=config.width,
-            leading=int("class_token" in p),
-        )
-    encode = blocks_for_first_token if config.pooling == "token" else blocks
-    x = encode(ops, p, x, config.blocks, rotation=turning)
-    x = optional_norm(ops, p, "norm_after", x, config.blocks.epsilon)
-    if config.pooling == "mean":
-        x = ops.mean(ops.slice(x, 1, 1, None) if "class_token" in p else x, (1,))
-    elif config.pooling == "attention":
-        x = attention_pool(ops, p, x, config.blocks, config.pool_heads)
-    return optional_norm(ops, p, "norm_pooled", x, config.blocks.epsilon)
+    return optional_norm(ops, p, "norm_before", x, config.blocks.epsilon)
+
+
+def turning(config: VisionConfig, ops: Operations[T], p: Parameters) -> Rotation[T] | None:
+    """How queries and keys of every block are turned; None where they are not."""
+    if config.rotary is None:
+        return None
+    return rotation(
+        ops,
+        config.rotary,
+        patches(config),
+        heads=config.blocks.heads,
+        width=config.width,
+        leading=leading(p),
+    )
 
 
 def naflex_network(config: NaFlexConfig, parameters: Parameters) -> Network[Any]:

@@ -88,7 +88,7 @@ class ReferenceSet:
         ReferenceSet
         """
         words = encoder.encode_texts(everyday_words.prompts(encoder.model))
-        return cls.of_rows(words, _nothing(encoder))
+        return cls.of_rows(words, embeddings_of_nothing(encoder))
 
     @classmethod
     def of_rows(cls, words: Floats, nothing: Floats) -> ReferenceSet:
@@ -270,7 +270,7 @@ def _spread(deviation: Floats) -> Floats:
     return np.asarray(np.maximum(deviation, 1e-6), dtype=np.float32)
 
 
-def _nothing(encoder: Encoder) -> Floats:
+def embeddings_of_nothing(encoder: Encoder) -> Floats:
     """The embeddings of the pictures of nothing, from the cache on disk or made now."""
     key = f"{encoder.model.fingerprint}-nothing-{VERSION}"
     names = [str(number) for number in range(NOTHINGS)]
