@@ -78,7 +78,7 @@ def stored(rule: Any) -> list[str]:
 
 
 def read(name: str) -> None:
-    """Both towers of an architecture, each name of which must be in the weights."""
+    """Both towers of an architecture: each name is in the weights, and each weight is used."""
     config = open_clip.get_model_config(name)
     vision = settings.tower(config, "vision_cfg", settings.VISION_DEFAULTS)
     text = settings.tower(config, "text_cfg", settings.TEXT_DEFAULTS)
@@ -93,6 +93,10 @@ def read(name: str) -> None:
         image_tower(weights, vision, config["embed_dim"], activation, preprocess),
         text_tower(weights, text, config["embed_dim"], activation),
     )
+    used = {theirs for tower in towers for rule in tower.names.values() for theirs in stored(rule)}
+    for theirs in state:  # what is not read would be missed: scales, say, or a norm
+        known = theirs in used or any(theirs.startswith(f"{stem}.") for stem in used)
+        assert known or theirs.startswith(("logit_", "text_decoder.")), f"{theirs} is not used"
     for tower in towers:
         for theirs, shape in tower.shapes.items():
             assert tuple(state[theirs].shape) == shape, theirs

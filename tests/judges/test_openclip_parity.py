@@ -171,7 +171,7 @@ def test_texts_are_cleaned_as_open_clip_does(text: str) -> None:
             "swin_base_patch4_window7_224",
             "swin_base.*supported are",
         ),
-        ("vision_cfg", "ls_init_value", 1e-4, "ls_init_value"),
+        ("vision_cfg", "qk_norm", True, "qk_norm"),
         ("vision_cfg", "pool_type", "none", "pools"),
         ("text_cfg", "hf_model_name", "google/mt5-base", "mt5-base.*supported are"),
         ("text_cfg", "use_pad_mask", True, "use_pad_mask"),

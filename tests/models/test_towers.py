@@ -48,7 +48,7 @@ def test_rows_of_plain_vits(name: str) -> None:
     if isinstance(model, Eva):
         config |= of_eva(model)
     assert config == KNOWN[name]
-    assert not [n for n, _ in model.named_parameters() if "gamma" in n or "reg_token" in n]
+    assert not [n for n, _ in model.named_parameters() if "reg_token" in n]
 
 
 @pytest.mark.parametrize("name", [name for name in KNOWN if name.startswith("convnext")])
@@ -61,6 +61,20 @@ def test_rows_of_convnexts(name: str) -> None:
     assert KNOWN[name] == {"network": "convnext", "activation": kind, "epsilon": epsilon}
 
 
+OTHERS = [name for name in KNOWN if KNOWN[name].get("network") in ("vitamin", "mobileclip_vit")]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_rows_of_hybrids(name: str) -> None:
+    with torch.device("meta"):
+        model = timm.create_model(name)
+    epsilons = {m.eps for m in model.modules() if isinstance(m, torch.nn.LayerNorm)}
+    activations = {activation(m) for n, m in model.blocks.named_modules() if n.endswith(".act")}
+    (epsilon,), (kind,) = epsilons, activations
+    facts = {"heads": model.blocks[0].attn.num_heads, "activation": kind, "epsilon": epsilon}
+    assert KNOWN[name] == {"network": KNOWN[name]["network"], **facts}
+
+
 def test_every_vit_of_openclips_own_configs_is_known_or_has_another_network() -> None:
     import open_clip
 
@@ -68,6 +82,6 @@ def test_every_vit_of_openclips_own_configs_is_known_or_has_another_network() ->
         open_clip.get_model_config(name)["vision_cfg"].get("timm_model_name")
         for name in open_clip.list_models()
     }
-    others = ("vit_base_mci_", "vit_medium_patch16_gap_", "vit_relpos_")
+    others = ("vit_base_mci_", "vit_relpos_")
     plain = {t for t in trunks if t and t.startswith(("vit_", "eva")) and not t.startswith(others)}
     assert plain <= set(KNOWN)

@@ -144,6 +144,18 @@ KINDS: dict[str, Config] = {
             "timm_proj": "linear",
         },
     },
+    "timm layer scales": {
+        "vision_cfg": {
+            "timm_model_name": "vit_medium_patch16_gap_256",
+            "timm_pool": "",
+            "timm_proj": "linear",
+            "image_size": 256,
+        },
+    },
+    "layer scales": {
+        "vision_cfg": {"ls_init_value": 1e-4},
+        "text_cfg": {"ls_init_value": 0.5},
+    },
     "convnext": {
         "vision_cfg": {"timm_model_name": "convnext_base", **CONVNEXT, "image_size": 96},
     },
@@ -167,10 +179,12 @@ KINDS: dict[str, Config] = {
     "mobileclip": {
         "custom_text": True,
         "vision_cfg": {"timm_model_name": "fastvit_mci0", **FASTVIT, "image_size": 96},
+        "text_cfg": {"no_causal_mask": True},
     },
     "mobileclip, layer norms": {
         "custom_text": True,
         "vision_cfg": {"timm_model_name": "fastvit_mci3", **FASTVIT, "image_size": [64, 96]},
+        "text_cfg": {"no_causal_mask": True},
     },
     "mobileclip-b": {
         "custom_text": True,

@@ -1,8 +1,8 @@
 """Vision transformers whose patches come from a convolutional net: MobileCLIP-B
 (arXiv:2311.17049) and ViTamin (Chen et al. 2024, arXiv:2404.02132).
 
-What follows are a transformer's blocks. MobileCLIP-B's are those of `transformer`, read at the
-class token; ViTamin's mlp has a norm and a gate of its own, and the mean of its tokens is read.
+What follows are a transformer's blocks: MobileCLIP-B's are read at the class token, and ViTamin's,
+whose mlp has a gate and a norm of its own, by the mean of the tokens.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import numpy as np
 from unseen.networks.layers import (
     fold_normalisation,
     image_inputs,
-    linear,
     norm,
     norm_of_channels,
     normalised_pixels,
@@ -25,7 +24,7 @@ from unseen.networks.layers import (
 )
 from unseen.networks.network import Network, Parameters
 from unseen.networks.operations import Array, Operations, as_float32
-from unseen.networks.transformer import Blocks, blocks_for_first_token
+from unseen.networks.transformer import Blocks, blocks, blocks_for_first_token
 
 T = TypeVar("T")
 
@@ -69,26 +68,12 @@ def vision(config: HybridConfig, ops: Operations[T], p: Parameters, images: T) -
     if config.stages:
         if "positions" in p:
             x = ops.add(x, ops.constant(as_float32(p["positions"])))
-        for layer in range(config.blocks.layers):
-            x = _gated_block(ops, p, f"layers.{layer}.", x, config.blocks)
-        return optional_norm(ops, p, "norm_pooled", ops.mean(x, (1,)), epsilon)
+        x = ops.mean(blocks(ops, p, x, config.blocks), (1,))
+        return optional_norm(ops, p, "norm_pooled", x, epsilon)
     x = ops.concat([ops.first_token(p["class_token"], x), x], axis=1)
     x = ops.add(x, ops.constant(as_float32(p["positions"])))
     x = blocks_for_first_token(ops, p, x, config.blocks)
     return norm(ops, p, "norm_after", x, epsilon)
-
-
-def _gated_block(ops: Operations[T], p: Parameters, prefix: str, x: T, config: Blocks) -> T:
-    """A block whose mlp is normed twice and gated (GeGLU: Shazeer 2020, arXiv:2002.05202)."""
-    h = norm(ops, p, prefix + "norm1", x, config.epsilon)
-    q, k, v = (linear(ops, p, prefix + name, h) for name in ("query", "key", "value"))
-    x = ops.add(x, linear(ops, p, prefix + "out", ops.attention(q, k, v, config.heads)))
-    h = norm(ops, p, prefix + "norm2", x, config.epsilon)
-    h = norm(ops, p, prefix + "mlp_norm", h, config.epsilon)
-    gate = ops.activation(linear(ops, p, prefix + "gate", h), config.activation)
-    return ops.add(
-        x, linear(ops, p, prefix + "mlp2", ops.mul(gate, linear(ops, p, prefix + "mlp1", h)))
-    )
 
 
 def _plain_convolutions(config: HybridConfig, ops: Operations[T], p: Parameters, images: T) -> T:

@@ -132,6 +132,7 @@ def block(
 def mlp(ops: Operations[T], p: Parameters, prefix: str, x: T, config: Blocks) -> T:
     """x + mlp(norm x), the second half of a block."""
     h = _before(ops, p, prefix + "norm2", x, config)
+    h = optional_norm(ops, p, prefix + "mlp_norm", h, config.epsilon)  # ViTamin's
     if prefix + "gate.weight" in p:  # SwiGLU (Shazeer 2020, arXiv:2002.05202)
         gate = ops.activation(linear(ops, p, prefix + "gate", h), config.activation)
         h = ops.mul(gate, linear(ops, p, prefix + "mlp1", h))

@@ -18,9 +18,11 @@ from unseen.models.families.openclip.hybrid import mobileclip_tower, vitamin_tow
 from unseen.models.families.openclip.names import (
     KINDS,
     LAYER,
+    TIMM_SCALES,
     Names,
     coca_pool,
     joined,
+    layer_scales,
     timm_attention,
     timm_layer,
     timm_pool,
@@ -70,6 +72,7 @@ def _vit(
         "projection.weight": Transposed("visual.proj"),
         **layers(weights, stem, LAYER, count),
         **joined(stem, count, "attn.in_proj_"),
+        **layer_scales(weights, stem, count),
     }
     if config["attentional_pool"]:
         if config["attentional_pool"] is not True or config["pool_type"] != "tok":
@@ -120,7 +123,8 @@ def _timm_vit(
     preprocess: Preprocess,
 ) -> TowerSpec:
     pool, projection = config["timm_pool"], config["timm_proj"]
-    pooling = {"": "token", "token": "token", "avg": "mean", "map": "attention"}.get(pool)
+    usual = "token" if "visual.trunk.cls_token" in weights else "mean"  # timm's own choice
+    pooling = {"": usual, "token": "token", "avg": "mean", "map": "attention"}.get(pool)
     if pooling is None or projection not in ("", None, "none", "linear"):
         raise ModelError(
             f"open_clip_config.json asks for timm_pool {pool!r} and timm_proj {projection!r}, "
@@ -134,6 +138,7 @@ def _timm_vit(
         "positions": LastAxes("visual.trunk.pos_embed", 2),
         **layers(weights, stem, timm_layer(weights), count),
         **timm_attention(weights, count, row["heads"] if "rotary" in row else None),
+        **layer_scales(weights, stem, count, TIMM_SCALES),
     }
     optional: Names = {
         "patch.bias": "visual.trunk.patch_embed.proj.bias",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 
 from unseen.models.weights.files import Weights
-from unseen.models.weights.names import LastAxes, Part, RotaryRows, Rule
+from unseen.models.weights.names import LastAxes, Part, RotaryRows, Rule, Scaled
 
 Names = dict[str, str | Rule]
 
@@ -14,6 +14,7 @@ LAYER = {"norm1": "ln_1", "out": "attn.out_proj", "norm2": "ln_2"}
 LAYER |= {"mlp1": "mlp.c_fc", "mlp2": "mlp.c_proj"}
 TIMM_LAYER = {"norm1": "norm1", "out": "attn.proj", "norm2": "norm2"}
 TIMM_LAYER |= {"mlp1": "mlp.fc1", "mlp2": "mlp.fc2"}
+TIMM_SCALES = ("ls1", "ls2")
 # What EVA's have besides, or under other names.
 TIMM_OPTIONAL = {"attention_norm": "attn.norm", "hidden_norm": "mlp.norm", "gate": "mlp.fc1_g"}
 TIMM_OPTIONAL |= {"mlp1": "mlp.fc1_x"}
@@ -27,6 +28,23 @@ def joined(stem: str, count: int, stored: str) -> Names:
         f"layers.{layer}.{name}.{kind}": Part(f"{stem.format(layer)}.{stored}{kind}", index, 3)
         for layer in range(count)
         for index, name in enumerate(("query", "key", "value"))
+        for kind in KINDS
+    }
+
+
+def layer_scales(
+    weights: Container[str], stem: str, count: int, scales: tuple[str, str] = ("ls_1", "ls_2")
+) -> Names:
+    """The last layers of both branches, where a block of OpenCLIP's, or of timm's by the names of
+    its `scales`, scales what it adds."""
+    names = TIMM_LAYER if scales == TIMM_SCALES else LAYER
+    return {
+        f"layers.{layer}.{ours}.{kind}": Scaled(
+            f"{stem.format(layer)}.{names[ours]}.{kind}", f"{stem.format(layer)}.{scale}.gamma"
+        )
+        for layer in range(count)
+        for ours, scale in zip(("out", "mlp2"), scales, strict=True)
+        if f"{stem.format(layer)}.{scale}.gamma" in weights
         for kind in KINDS
     }
 

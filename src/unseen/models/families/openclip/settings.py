@@ -79,7 +79,6 @@ KINDS: dict[str, values.Kind] = {
 }
 # Keys that change the network and are supported as OpenCLIP has them by default, only.
 UNSUPPORTED: dict[str, Any] = {
-    "ls_init_value": None,
     "block_type": None,
     "qk_norm": False,
     "scaled_cosine_attn": False,
@@ -95,6 +94,7 @@ IGNORED = {
     *("patch_dropout", "timm_drop", "timm_drop_path", "timm_model_pretrained"),
     *("hf_model_pretrained", "output_tokens", "attn_pooler_queries"),
     *("mlp_ratio", "vocab_size", "pos_embed_type", "timm_proj_bias", "proj_bias", "proj_type"),
+    "ls_init_value",
 }
 
 # What the rows of data/towers.json have in common, for an error.

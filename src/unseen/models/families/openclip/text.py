@@ -12,7 +12,7 @@ from unseen.models.families import hf_bert
 from unseen.models.families.hf_config import check_heads, count_layers
 from unseen.models.families.hf_vision import layers
 from unseen.models.families.openclip import settings
-from unseen.models.families.openclip.names import KINDS, LAYER, Names, joined
+from unseen.models.families.openclip.names import KINDS, LAYER, Names, joined, layer_scales
 from unseen.models.inputs import (
     ClassTokenBehind,
     EndToken,
@@ -85,6 +85,7 @@ def _transformer(
         "norm_after.bias": f"{prefix}ln_final.bias",
         **layers(weights, stem, LAYER, count),
         **joined(stem, count, "attn.in_proj_"),
+        **layer_scales(weights, stem, count),
     }
     if projection in weights:
         names["projection.weight"] = Transposed(projection)
