@@ -99,7 +99,7 @@ def _least_squares(rows: Doubles, target: Doubles, start: Doubles) -> Doubles:
         for i in range(len(weights)):
             rest = products[i] - gram[i] @ weights + gram[i, i] * weights[i]
             weights[i] = max(0.0, rest / gram[i, i])
-    return weights
+    return np.asarray(weights)
 
 
 def _unit(vector: Doubles) -> Doubles:
