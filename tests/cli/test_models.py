@@ -57,6 +57,18 @@ def test_all_of_them_as_json() -> None:
         (["--max-size", "1.5 gb"], lambda row: row["download_mb"] <= 1500),
         (["--max-size", "0"], lambda row: row["id"] == "builtin"),
         (["--multilingual"], lambda row: row["multilingual"]),
+        (["--domain", "species"], lambda row: row["domain"] == "species"),
+        (["--architecture", "vit-b-16"], lambda row: "ViT-B-16" in row["architecture"]),
+        (["--min-top1", "84"], lambda row: (row["imagenet_top1"] or 0) >= 84),
+        (["--max-gflops", "9"], lambda row: row["gflops"] <= 9),
+        (
+            ["--min-top1", "79", "--max-gflops", "50", "--commercial"],
+            lambda row: (
+                (row["imagenet_top1"] or 0) >= 79
+                and row["gflops"] <= 50
+                and row["commercial"] is True
+            ),
+        ),
         (["--commercial"], lambda row: row["commercial"] is True),
         (
             ["--multilingual", "--commercial", "--max-size", "2GB"],
@@ -86,6 +98,46 @@ def test_a_licence_that_no_row_has() -> None:
     done = CliRunner().invoke(app, ["models", "--licence", "GPL-3.0"])
     assert isinstance(done.exception, ModelError)
     assert "'GPL-3.0'; there are Apache-2.0, apple-amlr" in str(done.exception)
+
+
+def test_a_domain_that_no_row_has() -> None:
+    done = CliRunner().invoke(app, ["models", "--domain", "cooking"])
+    assert isinstance(done.exception, ModelError)
+    assert "'cooking'; there are general, biomedical" in str(done.exception)
+
+
+def test_compare() -> None:
+    lines = run("compare", "fast", "balanced").stdout.splitlines()
+    assert lines[0].split() == ["model", catalog.resolve("fast"), catalog.resolve("balanced")]
+    facts = {line[:15].strip(): line[15:] for line in lines}
+    assert facts["work a picture"].split() == ["11.5", "GFLOPs", "46.8", "GFLOPs"]
+    assert "74.0 % (big_vision" in facts["ImageNet top-1"] and "79.1 %" in facts["ImageNet top-1"]
+    assert facts["short names"].split() == ["fast", "balanced,", "multilingual"]
+    assert "note" not in facts  # neither has one
+    starts = {line.index(word) for line, word in ((lines[0], "google/siglip2-base-patch16"),)}
+    assert len(starts) == 1
+    rows = json.loads(run("compare", "fast", "timm/PE-Core-B-16", "--json").stdout)
+    assert [row["id"] for row in rows] == [catalog.resolve("fast"), "timm/PE-Core-B-16"]
+    assert "give two models or more" in run("compare", "fast", code=2).stderr
+
+
+def test_what_was_not_checked_is_said() -> None:
+    text = run("info", "timm/PE-Core-B-16").stdout
+    assert re.search(r"^not checked +the card was not read", text, re.M)
+    assert "not checked" not in run("info", "fast").stdout
+
+
+def test_import(tmp_path: Path) -> None:
+    listed_names = run("import", "--list").stdout.split()
+    assert {"ViT-B-32", "LongCLIP-L", "PE-Core-B-16", "RN50"} <= set(listed_names)
+    assert "give a file of weights" in run("import", code=2).stderr
+    assert "give a file of weights" in run("import", "weights.pt", code=2).stderr
+    for arguments in (
+        ["x.pt", "--architecture", "ViT-B-3"],
+        ["x.pt", "--architecture", "ViT-B-32"],
+    ):
+        done = CliRunner().invoke(app, ["models", "import", *arguments])
+        assert isinstance(done.exception, ModelError)
 
 
 def test_info() -> None:

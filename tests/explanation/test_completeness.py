@@ -14,8 +14,10 @@ from PIL import Image
 
 import checkpoints
 import hf_checkpoints
+import hf_newer_checkpoints
 import judging
 import openclip_checkpoints
+import openclip_vits
 import parts_judge
 import unseen
 from unseen.explanation.parts import OpenedPicture, PartsEncoder, PictureParts
@@ -59,6 +61,40 @@ def test_class_token_nets_against_numpy(family: str, tmp_path: Path) -> None:
     assert parts.exact
     # and the embedding is that of the plain tower
     assert np.abs(parts.embedding - encoder.encode_images([image])[0]).max() <= TOLERANCE
+
+
+VITS: dict[str, Callable[[Path], Any]] = {
+    "pe core": lambda folder: openclip_checkpoints.openclip(
+        folder, openclip_vits.PE_CORE["PE-Core-T-16-384"]
+    ),
+    "eva01": lambda folder: openclip_checkpoints.openclip(folder, openclip_vits.EVA["EVA01-g-14"]),
+    "tips": hf_newer_checkpoints.tips,
+    "tips, three registers": lambda folder: hf_newer_checkpoints.tips(folder, "odd"),
+    "tips, gated": lambda folder: hf_newer_checkpoints.tips(folder, "g14"),
+}
+
+
+@pytest.mark.parametrize("kind", VITS)
+def test_rotary_positions_registers_and_gates_are_in_the_parts(kind: str, tmp_path: Path) -> None:
+    """The parts are computed anew, block by block: their total must be the tower's own."""
+    VITS[kind](tmp_path)
+    encoder = unseen.load(tmp_path).encoder
+    image = judging.pictures()[0]
+    _, parts = opened(encoder, image)
+    assert np.abs(parts.embedding - encoder.encode_images([image])[0]).max() <= TOLERANCE
+    assert len(parts.rows) == np.prod(PartsEncoder(encoder).grid)
+
+
+@pytest.mark.parametrize("kind", ["EVA02-B-16", "EVA02-E-14", "coca", "naflex"])
+def test_what_cannot_be_told_apart_is_refused(kind: str, tmp_path: Path) -> None:
+    if kind == "naflex":
+        hf_newer_checkpoints.naflex(tmp_path)
+    else:
+        configs = openclip_vits.EVA | {"coca": openclip_vits.COCA}
+        openclip_checkpoints.openclip(tmp_path, configs[kind])
+    complaint = "cannot be explained by place" if kind == "naflex" else "cannot be told apart"
+    with pytest.raises(unseen.ModelError, match=complaint):
+        PartsEncoder(unseen.load(tmp_path).encoder)
 
 
 def test_clip_against_transformers(tmp_path: Path) -> None:

@@ -15,11 +15,14 @@ from transformers import (
     ChineseCLIPConfig,
     CLIPConfig,
     CLIPSegConfig,
+    MetaClip2Config,
     PreTrainedConfig,
+    Siglip2Config,
     SiglipConfig,
+    Tipsv2Config,
 )
 
-from unseen.models.families import align, altclip, clip, hf_bert, hf_vision, siglip
+from unseen.models.families import align, altclip, clip, hf_bert, hf_vision, siglip, tipsv2
 
 # Who has them → ours of the two towers.
 TOWERS: dict[type[PreTrainedConfig], tuple[Mapping[str, Any], Mapping[str, Any]]] = {
@@ -28,7 +31,10 @@ TOWERS: dict[type[PreTrainedConfig], tuple[Mapping[str, Any], Mapping[str, Any]]
     ChineseCLIPConfig: (hf_vision.DEFAULTS, hf_bert.DEFAULTS),
     CLIPConfig: (hf_vision.DEFAULTS, clip.TEXT_DEFAULTS),
     CLIPSegConfig: (hf_vision.DEFAULTS, clip.TEXT_DEFAULTS),
+    MetaClip2Config: (hf_vision.DEFAULTS, clip.TEXT_DEFAULTS),
+    Siglip2Config: (siglip.NAFLEX_DEFAULTS, siglip.TEXT_DEFAULTS),
     SiglipConfig: (siglip.VISION_DEFAULTS, siglip.TEXT_DEFAULTS),
+    Tipsv2Config: (tipsv2.VISION_DEFAULTS, tipsv2.TEXT_DEFAULTS),
 }
 
 

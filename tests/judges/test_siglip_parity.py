@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -99,11 +98,3 @@ def test_texts_are_cleaned_as_siglip_does(text: str, tmp_path: Path) -> None:
     folder = hf_checkpoints.siglip(tmp_path / "siglip")
     ids, _ = unseen.load(folder).model.tokenizer.encode([text])
     assert ids[0] == SiglipTokenizer.from_pretrained(folder)(text)["input_ids"]
-
-
-def test_a_naflex_checkpoint_is_refused(tmp_path: Path) -> None:
-    folder = hf_checkpoints.siglip(tmp_path / "naflex")
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "model_type": "siglip2"}))
-    with pytest.raises(unseen.ModelError, match=r"NaFlex.*fixed resolution"):
-        unseen.load(folder)

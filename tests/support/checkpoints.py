@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import string
 from collections.abc import Sequence
 from pathlib import Path
@@ -165,6 +166,10 @@ def clip(
     return folder
 
 
+# Norms that are not called so, in a ConvNeXt and a FastViT of timm.
+NORMS = re.compile(r"[._]bn\.|\bidentity\.|trunk\.stem\.1\.|trunk\..*downsample\.0\.")
+
+
 def randomise(model: Any, seed: int) -> Any:
     """Weights large enough that every part of the network shows in its output."""
     generator = torch.Generator().manual_seed(seed)
@@ -173,7 +178,7 @@ def randomise(model: Any, seed: int) -> Any:
             noise = torch.randn(p.shape, generator=generator)
             if name.endswith("logit_scale"):
                 p.fill_(3.2)
-            elif "norm" in name.lower() or "_bn." in name:
+            elif "norm" in name.lower() or (p.ndim == 1 and NORMS.search(name)):
                 p.copy_(0.2 * noise + (1.0 if name.endswith("weight") else 0.0))
             elif p.ndim > 1 and "embedding" not in name:
                 p.copy_(noise * (1.5 / p[0].numel() ** 0.5))

@@ -218,7 +218,7 @@ def siglip(folder: Path, shape: str = "base-patch16-224", *, gemma: bool = False
     model.logit_bias.data.fill_(-2.5)
     model.save_pretrained(folder)
     size = {"height": s["image_size"], "width": s["image_size"]}
-    _write_processor(
+    write_processor(
         folder,
         {
             "image_processor_type": "SiglipImageProcessor",
@@ -261,7 +261,7 @@ def clipseg(folder: Path, shape: str = "rd64", *, whole: bool = True) -> Path:
     model = CLIPSegForImageSegmentation(config) if whole else CLIPSegModel(config)
     randomise(model, 4).save_pretrained(folder)
     height, width = s["picture"]
-    _write_processor(
+    write_processor(
         folder,
         {
             "image_processor_type": "ViTImageProcessor",
@@ -294,7 +294,7 @@ def align(folder: Path, shape: str = "b7") -> Path:
     model.temperature.data.fill_(0.05)
     _meet_pictures(model.vision_model)
     model.save_pretrained(folder)
-    _write_processor(
+    write_processor(
         folder, {"image_processor_type": "EfficientNetImageProcessor", **s["processor"]}
     )
     return folder
@@ -319,7 +319,7 @@ def altclip(folder: Path, *, layers: int = 3, heads: int = 3, width: int = 60) -
     )
     randomise(AltCLIPModel(config), 2).save_pretrained(folder)
     crop = {"crop_size": {"height": 112, "width": 112}, "size": {"shortest_edge": 112}}
-    _write_processor(folder, {"image_processor_type": "CLIPImageProcessor", **crop})
+    write_processor(folder, {"image_processor_type": "CLIPImageProcessor", **crop})
     return folder
 
 
@@ -341,7 +341,7 @@ def chinese_clip(folder: Path, *, layers: int = 3, heads: int = 3, width: int = 
     )
     randomise(ChineseCLIPModel(config), 3).save_pretrained(folder)
     size = {"size": {"height": 112, "width": 112}, "do_center_crop": False}
-    _write_processor(folder, {"image_processor_type": "ChineseCLIPImageProcessor", **size})
+    write_processor(folder, {"image_processor_type": "ChineseCLIPImageProcessor", **size})
     return folder
 
 
@@ -374,7 +374,7 @@ def _vision(layers: int, heads: int, width: int) -> dict[str, Any]:
     }
 
 
-def _write_processor(folder: Path, settings: dict[str, Any]) -> None:
+def write_processor(folder: Path, settings: dict[str, Any]) -> None:
     usual = {
         "do_resize": True,
         "resample": 3,

@@ -86,7 +86,7 @@ def differences(folder: Path, judge: Judge, texts: Sequence[str] = TEXTS) -> dic
     """The largest absolute difference of each kind."""
     ours = unseen.load(folder)
     model, images, texts = ours.model, pictures(), list(texts)
-    pixels = np.stack([model.preprocess(image) for image in images])
+    arrays = model.image_inputs([model.preprocess(image) for image in images])
     ids, _ = model.tokenizer.encode(texts, model.context_length)
     wanted_images, wanted_texts = judge.images(images), judge.texts(texts)
     mine, said = ours.encode_images(images), ours.encode_texts(texts)
@@ -100,7 +100,7 @@ def differences(folder: Path, judge: Judge, texts: Sequence[str] = TEXTS) -> dic
     return {
         "image, onnx": largest(mine, wanted_images),
         "text, onnx": largest(said, wanted_texts),
-        "image, reference": largest(reference.run(model.image_network(), pixels), wanted_images),
+        "image, reference": largest(reference.run(model.image_network(), *arrays), wanted_images),
         "text, reference": largest(
             reference.run(model.text_network(), *model.text_inputs(ids)), wanted_texts
         ),

@@ -15,6 +15,7 @@ import timm
 from open_clip.model import set_model_preprocess_cfg
 from open_clip.push_to_hf_hub import save_for_hf
 from open_clip.transform import PreprocessCfg
+from timm.models.vitamin import VitCfg, VitConvCfg
 from transformers import AutoTokenizer, BertConfig, XLMRobertaConfig
 
 import checkpoints
@@ -27,6 +28,33 @@ BIOMEDBERT = "microsoft/BiomedNLP-PubMedBERT-base-uncased-abstract"
 TOWERS[BIOMEDBERT] = BertConfig
 
 Config = dict[str, Any]
+
+VITAMIN = VitCfg(
+    embed_dim=(16, 32, 48),
+    depths=(2, 2, 1),
+    stem_width=16,
+    conv_cfg=VitConvCfg(norm_layer="layernorm2d", norm_eps=1e-6),
+    head_type="1d",
+)
+# What makes a tower of timm small, by the beginning of its name; "" is a ViT.
+SMALL_TIMM: dict[str, Config] = {
+    "vit_pe_core_base": {"depth": 2, "embed_dim": 96},
+    "vit_pe_core_large": {"depth": 2, "embed_dim": 128},
+    "vit_pe_core_gigantic": {"depth": 2, "embed_dim": 64},
+    "eva02_base": {"depth": 2, "embed_dim": 96},
+    "eva02_large": {"depth": 2, "embed_dim": 128},
+    "eva02_enormous": {"depth": 2, "embed_dim": 112},
+    "convnext": {"depths": (1, 2, 3, 1), "dims": (16, 24, 40, 48)},
+    "fastvit_mci3": {"layers": (1, 1, 2, 1, 2), "embed_dims": (8, 16, 32, 64, 128)},
+    "fastvit": {"layers": (1, 2, 1, 2), "embed_dims": (8, 16, 32, 64)},
+    "vitamin": {"depth": 2, "embed_dim": 48, "embed_cfg": VITAMIN},
+    "vit_base_mci": {"depth": 2},
+    "": {"depth": 2, "embed_dim": 48},
+}
+
+CONVNEXT = {"timm_pool": "", "timm_proj": "linear", "timm_drop": 0.0, "timm_drop_path": 0.1}
+
+FASTVIT = {"timm_pool": "avg", "timm_proj": None, "timm_drop": 0.0, "timm_drop_path": 0.0}
 
 # model_cfg of each kind; what a test does not say is as OpenCLIP has it.
 KINDS: dict[str, Config] = {
@@ -116,6 +144,60 @@ KINDS: dict[str, Config] = {
             "timm_proj": "linear",
         },
     },
+    "timm layer scales": {
+        "vision_cfg": {
+            "timm_model_name": "vit_medium_patch16_gap_256",
+            "timm_pool": "",
+            "timm_proj": "linear",
+            "image_size": 256,
+        },
+    },
+    "layer scales": {
+        "vision_cfg": {"ls_init_value": 1e-4},
+        "text_cfg": {"ls_init_value": 0.5},
+    },
+    "convnext": {
+        "vision_cfg": {"timm_model_name": "convnext_base", **CONVNEXT, "image_size": 96},
+    },
+    "convnext, mlp": {
+        "vision_cfg": {
+            "timm_model_name": "convnext_xxlarge",
+            **CONVNEXT,
+            "timm_proj": "mlp",
+            "image_size": [64, 96],
+        },
+    },
+    "convnext, its own head": {
+        "vision_cfg": {
+            "timm_model_name": "convnext_tiny",
+            **CONVNEXT,
+            "timm_proj": None,
+            "timm_pool": "avg",
+        },
+        "custom_text": True,
+    },
+    "mobileclip": {
+        "custom_text": True,
+        "vision_cfg": {"timm_model_name": "fastvit_mci0", **FASTVIT, "image_size": 96},
+        "text_cfg": {"no_causal_mask": True},
+    },
+    "mobileclip, layer norms": {
+        "custom_text": True,
+        "vision_cfg": {"timm_model_name": "fastvit_mci3", **FASTVIT, "image_size": [64, 96]},
+        "text_cfg": {"no_causal_mask": True},
+    },
+    "mobileclip-b": {
+        "custom_text": True,
+        "vision_cfg": {"timm_model_name": "vit_base_mci_224", **FASTVIT, "timm_pool": "token"},
+    },
+    "vitamin": {
+        "custom_text": True,
+        "vision_cfg": {"timm_model_name": "vitamin_small_224", **CONVNEXT},
+    },
+    "vitamin, no positions": {
+        "custom_text": True,
+        "vision_cfg": {"timm_model_name": "vitamin_xlarge_256", **CONVNEXT, "image_size": 256},
+    },
     "xlm-roberta": {
         "vision_cfg": {},
         "text_cfg": {
@@ -154,13 +236,13 @@ KINDS: dict[str, Config] = {
 
 def openclip(
     folder: Path,
-    kind: str = "vit",
+    kind: str | Config = "vit",
     *,
     weights: str = "safetensors",
     preprocess: Config | None = None,
     changes: Callable[[Any], None] | None = None,
 ) -> Path:
-    """A random model of `KINDS`, narrower and shallower than its name says.
+    """A random model of `KINDS`, or of another config, narrower and shallower than its name says.
 
     `weights`: "safetensors" or "bin". `changes` is called with the model before it is saved.
     """
@@ -173,9 +255,9 @@ def openclip(
     return save(folder, model, config, weights=weights, preprocess=preprocess)
 
 
-def full_config(kind: str) -> Config:
-    """The model_cfg of one of `KINDS`, narrow and shallow."""
-    given = KINDS[kind]
+def full_config(kind: str | Config) -> Config:
+    """The model_cfg of one of `KINDS`, or of what is given, narrow and shallow."""
+    given = KINDS[kind] if isinstance(kind, str) else kind
     text = {**TEXT, **given.get("text_cfg", {})}
     if text.get("hf_model_name"):
         text = {"context_length": 77, **given["text_cfg"]}
@@ -207,10 +289,11 @@ def save(
 
 def random_model(config: Config, folder: Path) -> Any:
     """open_clip's own model of a config, with towers of timm and transformers made small."""
-    small = partial(timm.create_model, depth=2, embed_dim=48)
     settings = {k: v for k, v in config.items() if k != "custom_text"}
     custom = config.get("custom_text") or config["text_cfg"].get("hf_model_name")
     kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
+    if "multimodal_cfg" in config:
+        kind = open_clip.CoCa
 
     words = len(AutoTokenizer.from_pretrained(folder))
 
@@ -219,7 +302,7 @@ def random_model(config: Config, folder: Path) -> Any:
         return TOWERS[name](vocab_size=words, num_attention_heads=12, **EPSILON[name], **shape)
 
     with (
-        mock.patch("open_clip.timm_model.timm.create_model", small),
+        mock.patch("open_clip.timm_model.timm.create_model", partial(_small, timm.create_model)),
         mock.patch("open_clip.hf_model.AutoConfig.from_pretrained", tower_config),
     ):
         text = {**settings["text_cfg"], "hf_model_pretrained": False}
@@ -227,6 +310,11 @@ def random_model(config: Config, folder: Path) -> Any:
     checkpoints.randomise(model, 4)
     set_model_preprocess_cfg(model, asdict(PreprocessCfg()))
     return model.eval()
+
+
+def _small(create: Callable[..., Any], name: str, **settings: Any) -> Any:
+    sizes = next(sizes for start, sizes in SMALL_TIMM.items() if name.startswith(start))
+    return create(name, **{**sizes, **settings})
 
 
 # What the published towers have, and transformers does not take by itself.

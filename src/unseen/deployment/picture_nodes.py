@@ -97,7 +97,10 @@ def prepare(ops: OnnxOperations, preprocess: Any, images: Value) -> Value:
         axis = ops.constant(np.array([1], dtype=np.int64))
         return ops.concat([ops.emit("Unsqueeze", view, axis) for view in last], 1)
     if not isinstance(preprocess, Preprocess):
-        raise ModelError(f"pictures are prepared by {type(preprocess).__name__}, not exportable.")
+        raise ModelError(
+            "this model takes patches of a picture's own shape, which an ONNX file of one graph "
+            "cannot make; export a model that takes pictures of one size."
+        )
     return ops.transpose(_resize_and_crop(ops, preprocess, picture), (0, 2, 3, 1))
 
 

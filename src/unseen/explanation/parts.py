@@ -108,6 +108,7 @@ class PartsEncoder:
                 f"{encoder.model.name}: the image net of the family {encoder.model.family} cannot "
                 "be explained by place."
             )
+        encoder.model.parts_network()  # a net whose parts cannot be told apart is refused now
         self._grid = architecture.grid
         self._network = compiled(encoder, "parts")
 

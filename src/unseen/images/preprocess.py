@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from unseen.images.patches import Patches
+
 Channels = tuple[float, float, float]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -230,4 +232,8 @@ def _centre(size: tuple[int, int]) -> Box:
 
 
 # What may be done to a picture, by the kind that a model written as JSON names.
-PREPROCESSING: dict[str, type[Any]] = {"resize_crop": Preprocess, "two_views": TwoViews}
+PREPROCESSING: dict[str, type[Any]] = {
+    "resize_crop": Preprocess,
+    "two_views": TwoViews,
+    "patches": Patches,
+}

@@ -20,19 +20,59 @@ MANY = "mul"  # ISO 639-2's code for many languages: more than a card counts
 
 @dataclass(frozen=True)
 class KnownModel:
-    """What is known of a checkpoint before it is downloaded."""
+    """What is known of a checkpoint before it is downloaded.
+
+    Parameters
+    ----------
+    id, family : str
+        Of the hub, and a row of `families.FAMILIES`.
+    architecture : str
+        open_clip's name of it where that has one, and otherwise one like those.
+    domain : str
+        What it was trained for: "general", or a kind of picture.
+    parameters_millions : float
+        Of both nets.
+    image_size : int
+        The side of the picture that the image net takes, in pixels.
+    gflops : float
+        Of the image net for one picture; a multiplication and an addition are two.
+    licence : str
+        As the model card names it, by its SPDX name where it has one.
+    commercial : bool or None
+        Whether it allows commercial use; None where licence and card leave it open, and the note
+        says why.
+    languages : tuple of str
+        ISO codes, or `MANY`.
+    imagenet_top1 : float or None
+        Percent, zero-shot, as published.
+    source : str or None
+        Of that figure.
+    download_mb : int
+        Of 10^6 bytes, rounded: the weights.
+    note : str
+        What else to know.
+    checked : bool
+        Whether licence and note were read on its own page.
+    doubt : str
+        If not: where they are from.
+    """
 
     id: str
     family: str
+    architecture: str
+    domain: str
     parameters_millions: float
     image_size: int
-    licence: str  # as the model card names it, by its SPDX name where it has one
-    commercial: bool | None  # None: licence and card leave it open, and the note says why
-    languages: tuple[str, ...]  # ISO codes, or MANY
-    imagenet_top1: float | None  # percent, zero-shot, as published
-    source: str | None  # of that figure
-    download_mb: int  # of 10^6 bytes, rounded: the weights, four bytes a parameter
+    gflops: float
+    licence: str
+    commercial: bool | None
+    languages: tuple[str, ...]
+    imagenet_top1: float | None
+    source: str | None
+    download_mb: int
     note: str = ""
+    checked: bool = True
+    doubt: str = ""
 
     @property
     def multilingual(self) -> bool:
@@ -86,8 +126,16 @@ def select(
     max_mb: float | None = None,
     multilingual: bool = False,
     commercial: bool = False,
+    domain: str | None = None,
+    architecture: str | None = None,
+    min_top1: float | None = None,
+    max_gflops: float | None = None,
 ) -> tuple[KnownModel, ...]:
-    """The rows that fit everything asked for. `commercial`: those that certainly allow it."""
+    """The rows that fit everything asked for, upper and lower case being the same.
+
+    `commercial`: those that certainly allow it. `architecture`: a part of the name. A row without
+    a figure for ImageNet reaches no `min_top1`.
+    """
     return tuple(
         model
         for model in models()
@@ -95,7 +143,20 @@ def select(
         and (max_mb is None or model.download_mb <= max_mb)
         and (not multilingual or model.multilingual)
         and (not commercial or model.commercial is True)
+        and (domain is None or model.domain == domain.casefold())
+        and (architecture is None or architecture.casefold() in model.architecture.casefold())
+        and (min_top1 is None or (model.imagenet_top1 or 0.0) >= min_top1)
+        and (max_gflops is None or model.gflops <= max_gflops)
     )
+
+
+def check_domain(domain: str) -> None:
+    """ModelError for a domain that no row has."""
+    domains = dict.fromkeys(model.domain for model in models())
+    if domain.casefold() not in domains:
+        raise ModelError(
+            f"no known checkpoint is of the domain {domain!r}; there are {', '.join(domains)}."
+        )
 
 
 def check_licence(licence: str) -> None:

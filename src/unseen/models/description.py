@@ -35,14 +35,18 @@ class ModelFacts:
             "here": self.here,
         }
 
-    def __str__(self) -> str:
+    def facts(self) -> dict[str, str]:
+        """What is known, by what it is called; what is not known is empty."""
         model = self.model
         top1 = f"{model.imagenet_top1} % ({model.source})" if model.source else ""
-        facts = {
+        return {
             "model": model.id,
             "family": model.family,
+            "architecture": model.architecture,
+            "domain": model.domain,
             "parameters": f"{model.parameters_millions:g} million",
             "picture": f"{model.image_size} x {model.image_size}",
+            "work a picture": f"{model.gflops:,g} GFLOPs",
             "download": size_text(model.download_mb),
             "on this machine": "yes" if self.here else "no",
             "licence": model.licence,
@@ -50,8 +54,11 @@ class ModelFacts:
             "languages": ", ".join(model.languages).replace(catalog.MANY, "many"),
             "ImageNet top-1": top1,
             "note": model.note,
+            "not checked": model.doubt,
         }
-        lines = [f"{name:<15}  {value}" for name, value in facts.items() if value]
+
+    def __str__(self) -> str:
+        lines = [f"{name:<15}  {value}" for name, value in self.facts().items() if value]
         lines += [f"{'short name':<15}  {alias.name}: {alias.reason}" for alias in self.aliases]
         return "\n".join(lines)
 
@@ -77,6 +84,19 @@ def describe_name(name: str) -> ModelFacts:
         )
         raise ModelError(f"{name!r} is not one of the known checkpoints; {hint}")
     return describe(known)
+
+
+def comparison(models: Sequence[ModelFacts]) -> Iterator[str]:
+    """A table of several models side by side: a line a fact, a column a model."""
+    columns = [
+        facts.facts() | {"short names": ", ".join(alias.name for alias in facts.aliases)}
+        for facts in models
+    ]
+    rows = [[name, *(column[name] or "-" for column in columns)] for name in columns[0]]
+    rows = [row for row in rows if set(row[1:]) != {"-"}]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        yield "  ".join(f"{cell:<{n}}" for cell, n in zip(row, widths, strict=True)).rstrip()
 
 
 @dataclass(frozen=True)

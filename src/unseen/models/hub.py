@@ -24,6 +24,9 @@ HUB_ID = re.compile(r"(?!.*(?:--|\.\.))(?=.{3,96}$)\b[\w.-]+\b/\b[\w.-]+\b")  # 
 REVISION = re.compile(r"(?!.*\.\.)\w[\w./-]*")  # it becomes part of a path in the cache
 NETWORK_SECONDS = 10.0  # for one question to the hub
 
+# The keys of a config.json that describe a tower; the last two are those of early checkpoints.
+TOWER_CONFIGS = ("vision_config", "text_config", "vision_config_dict", "text_config_dict")
+
 SHARDS = {"model.safetensors.index.json": "model-*.safetensors"} | {
     "pytorch_model.bin.index.json": "pytorch_model-*.bin"
 }
@@ -79,12 +82,16 @@ def config_file(folder: Path) -> str:
 
 
 def _is_supported(config: Path) -> bool:
-    """Whether a config.json is transformers', and of a family in the registry."""
+    """Whether a config.json is transformers', of a family in the registry, and describes a tower.
+
+    Some repositories in OpenCLIP's format have a stub with a model type and code of their own.
+    """
     try:
-        model_type = json.loads(read_text(config)).get("model_type")
+        stated = json.loads(read_text(config))
+        has_tower = any(isinstance(stated.get(key), dict) for key in TOWER_CONFIGS)
+        return has_tower and families.of_model_type(stated.get("model_type")) is not None
     except (OSError, ValueError, AttributeError, RecursionError):
         return False
-    return families.of_model_type(model_type) is not None
 
 
 def _refuse_unless_commercial(name: str) -> None:
@@ -182,6 +189,27 @@ def _download(name: str, revision: str | None) -> Path:
             f"give it ({_reason(error)}): connect and try again, set HF_HOME to where it was "
             "downloaded, or give the folder that holds it."
         ) from None
+
+
+def files(name: str, patterns: list[str]) -> Path:
+    """The snapshot folder of a hub id with those of its files that fit the patterns.
+
+    Those in the cache are used without asking the network. Raises ModelError: no such id, no
+    network.
+    """
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+    from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
+
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
+        if any((folder / pattern).is_file() for pattern in patterns):
+            return folder
+    except (OSError, ValueError, LocalEntryNotFoundError):
+        pass
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except Exception as error:  # whatever stands between here and the hub
+        raise ModelError(f"{name}: the hub does not give its files ({_reason(error)}).") from None
 
 
 def _reason(error: Exception) -> str:

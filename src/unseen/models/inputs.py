@@ -42,18 +42,44 @@ class Stacked:
 
 
 @dataclass(frozen=True)
+class PaddedPatches:
+    """Patches of pictures of any shape, padded to the most that one of them has, and a mask."""
+
+    def __call__(self, pictures: Sequence[PictureArrays]) -> tuple[Array, ...]:
+        """n times what `Patches` gives → three arrays of n, and int64 (n, t), 0 on the padding."""
+        counts = [len(picture[1]) for picture in pictures]
+        most = max(counts)
+        mask = (np.arange(most) < np.array(counts)[:, None]).astype(np.int64)
+        several = zip(*pictures, strict=True)
+        return (*(_padded(arrays, most, counts) for arrays in several), mask)
+
+
+def _padded(arrays: Sequence[Array], most: int, counts: Sequence[int]) -> Array:
+    """Arrays whose first axis has so many items, padded to `most` items of zeros, stacked."""
+    first, count = arrays[0], counts[0]
+    whole = np.zeros((len(arrays), len(first) // count * most, *first.shape[1:]), first.dtype)
+    for row, array in zip(whole, arrays, strict=True):
+        row[: len(array)] = array
+    return whole
+
+
+@dataclass(frozen=True)
 class EndToken:
     """Ids, padded with zeros to the longest text, and the index of the token that is read.
 
     That is the first `end`, or the first token where there is none; without an `end` it is the
-    largest id, as in OpenAI's own code.
+    largest id, as in OpenAI's own code. A net that is not causal sees its padding: its texts are
+    all padded to `length`, with `pad`.
     """
 
     end: int | None = None
+    length: int | None = None
+    pad: int = 0
 
     def __call__(self, ids: TokenIds) -> tuple[Array, Array]:
-        """Token ids of n texts → int64 (n, longest) and int64 (n,)."""
-        batch = np.zeros((len(ids), max(map(len, ids))), dtype=np.int64)
+        """Token ids of n texts → int64 (n, longest or length) and int64 (n,)."""
+        longest = self.length or max(map(len, ids))
+        batch = np.full((len(ids), longest), self.pad, dtype=np.int64)
         ends = np.zeros(len(ids), dtype=np.int64)
         for row, tokens in enumerate(ids):
             batch[row, : len(tokens)] = tokens
@@ -84,12 +110,36 @@ class FixedLength:
 
 
 @dataclass(frozen=True)
+class ClassTokenBehind:
+    """Ids, padded to `length` with `pad`, and a mask that is 0 on `hidden` ids, for a net that puts
+    a class token behind them.
+
+    `shifted`: the mask stands one place too far to the right, as CoCa was trained: the class token
+    sees one token of padding, and not itself.
+    """
+
+    length: int
+    pad: int
+    hidden: int
+    shifted: bool
+
+    def __call__(self, ids: TokenIds) -> tuple[Array, Array]:
+        """Token ids of n texts → int64 (n, length) and int64 (n, length + 1)."""
+        batch = np.full((len(ids), self.length), self.pad, dtype=np.int64)
+        for row, tokens in enumerate(ids):
+            batch[row, : len(tokens)] = tokens
+        side = (1, 0) if self.shifted else (0, 1)
+        mask = np.pad((batch != self.hidden).astype(np.int64), ((0, 0), side), constant_values=1)
+        return batch, mask
+
+
+@dataclass(frozen=True)
 class Masked:
     """Ids, padded with zeros to the longest text, and a mask that is 0 on the padding."""
 
     def __call__(self, ids: TokenIds) -> tuple[Array, Array]:
         """Token ids of n texts → ids and mask, int64 (n, longest)."""
-        longest = max(map(len, ids))
+        longest = max(1, *map(len, ids))  # some tokenizers make no token of an empty text
         batch = np.zeros((len(ids), longest), dtype=np.int64)
         mask = np.zeros((len(ids), longest), dtype=np.int64)
         for row, tokens in enumerate(ids):
@@ -107,10 +157,11 @@ class SingleIds:
         return (np.array(ids, dtype=np.int64).reshape(len(ids), 1),)
 
 
-IMAGE_INPUTS: dict[str, type[Any]] = {"stacked": Stacked}
+IMAGE_INPUTS: dict[str, type[Any]] = {"stacked": Stacked, "padded_patches": PaddedPatches}
 TEXT_INPUTS: dict[str, type[Any]] = {
     "end_token": EndToken,
     "fixed_length": FixedLength,
+    "class_token_behind": ClassTokenBehind,
     "masked": Masked,
     "single_ids": SingleIds,
 }

@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from unseen.errors import ModelError
+from unseen.images.patches import Patches
 from unseen.images.preprocess import Channels, Preprocess
 from unseen.models import config_values as values
 from unseen.models.config_values import FLAG, OBJECT, SIDE, TEXT, number, several, shown
@@ -51,6 +52,16 @@ EFFICIENTNET_DEFAULTS = SIGLIP_DEFAULTS | {
     "rescale_offset": False,
     "include_top": True,
 }
+# The same of its Siglip2ImageProcessor, which makes patches of the picture's own shape.
+NAFLEX_DEFAULTS: dict[str, Any] = {
+    key: SIGLIP_DEFAULTS[key]
+    for key in ("do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std")
+} | {
+    "do_resize": True,
+    "resample": Image.Resampling.BILINEAR,
+    "patch_size": 16,
+    "max_num_patches": 256,
+}
 # What OpenCLIP takes for a key that its preprocess_cfg leaves out.
 OPEN_CLIP_DEFAULTS: dict[str, Any] = {
     "mode": "RGB",
@@ -80,6 +91,8 @@ KINDS: dict[str, values.Kind] = {
     "rescale_factor": number(1e-6, 1e6),
     "image_mean": several(3, MEAN),
     "image_std": several(3, STD),
+    "patch_size": SIDE,
+    "max_num_patches": values.whole(1, 4096),
     **dict.fromkeys(("do_resize", "do_center_crop", "do_rescale", "do_normalize"), FLAG),
     **dict.fromkeys(("default_to_square", "rescale_offset", "include_top"), FLAG),
 }
@@ -90,6 +103,12 @@ STEPS = {
     "do_rescale": ("rescale_factor",),
     "do_normalize": ("image_mean", "image_std"),
 }
+NAFLEX_STEPS = {
+    "do_resize": ("resample", "patch_size", "max_num_patches"),
+    "do_rescale": STEPS["do_rescale"],
+    "do_normalize": STEPS["do_normalize"],
+}
+LARGEST_PICTURE = 4096**2  # pixels
 OPEN_CLIP_KINDS: dict[str, values.Kind] = {
     **dict.fromkeys(("mode", "interpolation", "resize_mode"), TEXT),
     "mean": values.either(MEAN, several(3, MEAN)),
@@ -158,14 +177,16 @@ def from_hugging_face(config: Config, defaults: Config, image_size: int | None) 
     )
 
 
-def _settings(config: Config, defaults: Config) -> dict[str, Any]:
+def _settings(
+    config: Config, defaults: Config, steps: Mapping[str, tuple[str, ...]] = STEPS
+) -> dict[str, Any]:
     """What the file says, each value of its kind. Null: no, or nothing for a step that is not made.
 
     transformers writes nulls of steps that a processor does not have.
     """
     kinds = {key: values.optional(KINDS[key]) for key in defaults}
     c = values.checked({**defaults, **config}, kinds, FILE)
-    for step, keys in STEPS.items():
+    for step, keys in steps.items():
         if c[step]:
             values.checked(c, {key: KINDS[key] for key in keys}, FILE)
     return c
@@ -190,6 +211,53 @@ def from_efficientnet(config: Config) -> Preprocess:
     )
 
 
+def from_naflex(config: Config, patch: int, side: int) -> Patches:
+    """Read a preprocessor_config.json of Siglip2ImageProcessor.
+
+    Parameters
+    ----------
+    config : mapping
+        What the file says.
+    patch : int
+        The side of the network's patches, in pixels.
+    side : int
+        Of its square of positions.
+
+    Returns
+    -------
+    Patches
+
+    Raises
+    ------
+    ModelError
+        When the file makes other patches, or does not resize.
+    """
+    c = _settings(config, NAFLEX_DEFAULTS, NAFLEX_STEPS)
+    if not c["do_resize"]:
+        raise ModelError(f"{FILE} keeps the size of pictures, which is not supported.")
+    if c["patch_size"] != patch:
+        raise ModelError(
+            f"{FILE} makes patches of {c['patch_size']} pixels, and the network takes {patch}."
+        )
+    count = c["max_num_patches"]
+    if count * patch**2 > LARGEST_PICTURE:
+        raise ModelError(
+            f"{FILE}: {count} patches of {patch} × {patch} pixels are more than the "
+            f"{LARGEST_PICTURE} pixels that are allowed."
+        )
+    return Patches(
+        count,
+        patch,
+        side,
+        Image.Resampling(c["resample"]),
+        mean=_channels(c["image_mean"]) if c["do_normalize"] else Preprocess.mean,
+        std=_channels(c["image_std"]) if c["do_normalize"] else Preprocess.std,
+        rescale_factor=(
+            float(c["rescale_factor"]) if c["do_rescale"] else Preprocess.rescale_factor
+        ),
+    )
+
+
 def from_open_clip(config: Config, image_size: tuple[int, int]) -> Preprocess:
     """Read a `preprocess_cfg` of OpenCLIP.
 
@@ -209,7 +277,8 @@ def from_open_clip(config: Config, image_size: tuple[int, int]) -> Preprocess:
     ModelError
         For what is not supported.
     """
-    given = OPEN_CLIP_DEFAULTS | {k: v for k, v in config.items() if v is not None}
+    # OpenCLIP takes `mean or its default`, so that the number 0 is no mean either, three zeros are.
+    given = OPEN_CLIP_DEFAULTS | {k: v for k, v in config.items() if v not in (None, 0)}
     c = values.checked(given, OPEN_CLIP_KINDS, "open_clip_config.json: preprocess_cfg")
     mode, (height, width) = c["resize_mode"], image_size
     known = mode in ("shortest", "longest", "squash") and c["interpolation"] in OPEN_CLIP_FILTERS

@@ -16,7 +16,19 @@ from unseen.errors import ModelError
 from unseen.models.serialization import from_plain, to_plain
 from unseen.models.weights.files import Weights
 from unseen.models.weights.names import Names, Renamed, names_from_plain, names_to_plain
-from unseen.networks import bert, builtin, distilled, efficientnet, parts, resnet, text, vit
+from unseen.networks import (
+    bert,
+    builtin,
+    convnext,
+    distilled,
+    efficientnet,
+    fastvit,
+    hybrid,
+    parts,
+    resnet,
+    text,
+    vit,
+)
 from unseen.networks.network import Network
 
 Array = NDArray[Any]
@@ -63,6 +75,10 @@ ARCHITECTURES: dict[str, Architecture] = {
         parts.efficientnet_network,
         efficientnet.grid,
     ),
+    "naflex": Architecture(vit.NaFlexConfig, vit.naflex_network),
+    "convnext": Architecture(convnext.ConvNeXtConfig, convnext.network),
+    "fastvit": Architecture(fastvit.FastViTConfig, fastvit.network),
+    "hybrid": Architecture(hybrid.HybridConfig, hybrid.network),
     "text": Architecture(text.TextConfig, text.network),
     "bert": Architecture(bert.TextConfig, bert.network),
     "builtin_image": Architecture(

@@ -69,7 +69,8 @@ def encoder(ops: Operations[T], p: Parameters, config: BertConfig, ids: T, mask:
     """int64 ids and mask (n, t) → (n, t, width). Every token is of type 0, as in one sentence."""
     positions = p["positions"][config.first_position :]
     x = ops.add(ops.embedding(p["tokens"], ids), ops.positions(positions, ids))
-    x = ops.add(x, ops.constant(p["types"][0]))
+    if "types" in p:  # DistilBERT has none
+        x = ops.add(x, ops.constant(p["types"][0]))
     x = norm(ops, p, "norm", x, config.blocks.epsilon)
     for layer in range(config.blocks.layers):
         x = _layer(ops, p, f"layers.{layer}.", config.blocks, x, mask)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from unseen.networks.layers import image_inputs, normalised_pixels, tower
+from unseen.networks.layers import excitation, image_inputs, normalised_pixels, tower
 from unseen.networks.network import Network, Parameters
 from unseen.networks.operations import Operations
 
@@ -181,19 +181,9 @@ def _block(
     )
     h = ops.activation(h, activation)
     if prefix + "squeeze.weight" in p:
-        h = ops.mul(h, _excitation(ops, p, prefix, h, activation))
+        h = ops.mul(h, excitation(ops, p, prefix, h, activation))
     h = _conv(ops, p, prefix + "project", h)
     return ops.add(h, x) if block.adds else h
-
-
-def _excitation(ops: Operations[T], p: Parameters, prefix: str, x: T, activation: str) -> T:
-    """(n, channels, height, width) → (n, channels, 1, 1): how much each channel counts, 0…1.
-
-    Squeeze-and-excitation (Hu et al. 2018, arXiv:1709.01507).
-    """
-    mean = ops.reshape(ops.mean(x, (2, 3)), (0, -1, 1, 1))
-    h = ops.activation(_conv(ops, p, prefix + "squeeze", mean), activation)
-    return ops.activation(_conv(ops, p, prefix + "excite", h), "sigmoid")
 
 
 def _conv(

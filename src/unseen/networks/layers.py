@@ -16,10 +16,11 @@ from unseen.networks.network import (
     Output,
     Parameters,
 )
-from unseen.networks.operations import Operations
+from unseen.networks.operations import Array, Operations, as_float32
 
 T = TypeVar("T")
 Channels = tuple[float, float, float]  # red, green, blue
+TO_LAST, TO_SECOND = (0, 2, 3, 1), (0, 3, 1, 2)  # where the axis of the channels goes
 
 
 def linear(ops: Operations[T], p: Parameters, name: str, x: T) -> T:
@@ -37,6 +38,11 @@ def optional_norm(ops: Operations[T], p: Parameters, name: str, x: T, epsilon: f
     return norm(ops, p, name, x, epsilon) if name + ".weight" in p else x
 
 
+def norm_of_channels(ops: Operations[T], p: Parameters, name: str, x: T, epsilon: float) -> T:
+    """The layer norm `name` over the channels of each pixel: (n, channels, height, width)."""
+    return ops.transpose(norm(ops, p, name, ops.transpose(x, TO_LAST), epsilon), TO_SECOND)
+
+
 def normalised_pixels(ops: Operations[T], images: T, scale: Channels, shift: Channels) -> T:
     """uint8 (n, height, width, 3) → x·scale + shift, float32 (n, 3, height, width).
 
@@ -47,6 +53,36 @@ def normalised_pixels(ops: Operations[T], images: T, scale: Channels, shift: Cha
         ops.constant(np.array(c, dtype=np.float32).reshape(1, 3, 1, 1)) for c in (scale, shift)
     )
     return ops.add(ops.mul(ops.pixels(images), factor), offset)
+
+
+def fold_normalisation(
+    weight: Array,
+    bias: Array | None,
+    scale: Channels,
+    shift: Channels,
+) -> tuple[Array, Array]:
+    """A convolution of x·scale + shift as one of x itself.
+
+    Exact because that convolution has no padding; done in float64, so that it costs no digits.
+    """
+    kernel = weight.astype(np.float64)
+    constant = (kernel * np.reshape(shift, (1, 3, 1, 1))).sum((1, 2, 3))
+    if bias is not None:
+        constant = constant + bias
+    return as_float32(kernel * np.reshape(scale, (1, 3, 1, 1))), as_float32(constant)
+
+
+def excitation(ops: Operations[T], p: Parameters, prefix: str, x: T, activation: str) -> T:
+    """(n, channels, height, width) → (n, channels, 1, 1): how much each channel counts, 0…1.
+
+    Squeeze-and-excitation (Hu et al. 2018, arXiv:1709.01507): the parameters `prefix`squeeze and
+    `prefix`excite.
+    """
+    h = ops.reshape(ops.mean(x, (2, 3)), (0, -1, 1, 1))
+    for name, last in (("squeeze", activation), ("excite", "sigmoid")):
+        weight, bias = p[f"{prefix}{name}.weight"], p[f"{prefix}{name}.bias"]
+        h = ops.activation(ops.conv(h, weight, bias), last)
+    return h
 
 
 def image_inputs(size: tuple[int, int]) -> tuple[Input, ...]:

@@ -23,7 +23,7 @@ FEATURES = "features"  # (n, width), what the embedding is computed from
 
 @dataclass(frozen=True)
 class Input:
-    """An input of a network: its dtype, "uint8" or "int64", and its shape (None: any size)."""
+    """An input of a network: its dtype ("uint8", "int64", …), and its shape (None: any size)."""
 
     name: str
     dtype: str

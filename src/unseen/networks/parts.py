@@ -21,11 +21,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from unseen.errors import ModelError
 from unseen.networks import builtin, distilled, efficientnet, resnet, vit
 from unseen.networks.layers import image_inputs, linear, norm, optional_norm
 from unseen.networks.network import Input, Network, Parameters, single_output
 from unseen.networks.operations import Operations
-from unseen.networks.transformer import mlp
+from unseen.networks.transformer import mlp, rotated
 
 T = TypeVar("T")
 
@@ -52,9 +53,20 @@ def vision_network(config: vit.VisionConfig, parameters: Parameters) -> Network[
     The last row is, by the pooling, the class token after the last block; what the learned query
     receives, before the MLP of the pool; or the mean of the patches after their norm.
     """
+    _check_additive(config, parameters)
     inputs, cells = image_inputs(config.image_size), math.prod(vit.patches(config))
     body = partial(_POOLINGS[config.pooling], config)
     return _network(body, inputs, cells, config.width, parameters)
+
+
+def _check_additive(config: vit.VisionConfig, parameters: Parameters) -> None:
+    """ModelError where a norm stands between what tokens give and what it is added to."""
+    norms = ("layers.0.attention_norm.weight", "pool.key_norm.weight")
+    if config.blocks.post_norm or any(name in parameters for name in norms):
+        raise ModelError(
+            "this image net normalises what its attention gives (EVA-02, CoCa): what each place "
+            "adds to the embedding cannot be told apart."
+        )
 
 
 def vision_grid(config: vit.VisionConfig, parameters: Parameters) -> tuple[int, int]:
@@ -66,11 +78,14 @@ def _token(config: vit.VisionConfig, ops: Operations[T], p: Parameters, images: 
     """Read at the class token: exact."""
     x = vit.embedded(config, ops, p, images)
     blocks, spread, rows = config.blocks, None, None
+    turning = vit.turning(config, ops, p)
     for layer in range(blocks.layers):
         prefix, last = f"layers.{layer}.", layer == blocks.layers - 1
         h = norm(ops, p, prefix + "norm1", x, blocks.epsilon)
         q = linear(ops, p, prefix + "query", ops.slice(h, 1, 0, 1) if last else h)
         k, v = (linear(ops, p, prefix + name, h) for name in ("key", "value"))
+        if turning is not None:
+            q, k = rotated(ops, q, turning, first_token=last), rotated(ops, k, turning)
         weights = ops.attention_weights(q, k, blocks.heads)
         added = _from_each(ops, p, prefix + "out", weights, v, blocks.heads)
         if spread is not None:
@@ -82,30 +97,30 @@ def _token(config: vit.VisionConfig, ops: Operations[T], p: Parameters, images: 
         if not last:
             spread = _spread(ops, weights, spread, vit.tokens(config, p))
     assert rows is not None
-    return ops.concat([ops.slice(rows, 1, 1, None), x], axis=1)
+    return ops.concat([_of_patches(ops, p, rows), x], axis=1)
 
 
 def _attention(config: vit.VisionConfig, ops: Operations[T], p: Parameters, images: T) -> T:
     """Read by a learned query: the rows are exact before the MLP of the pool."""
     x, spread = _encoded(config, ops, p, images)
-    heads = config.blocks.heads
+    heads = config.pool_heads or config.blocks.heads
     q = linear(ops, p, "pool.query", ops.first_token(p["probe"], x))
     k, v = (linear(ops, p, name, x) for name in ("pool.key", "pool.value"))
     weights = ops.attention_weights(q, k, heads)
     rows = ops.matmul(spread, _from_each(ops, p, "pool.out", weights, v, heads))
     pooled = linear(ops, p, "pool.out", _mixed(ops, weights, v, heads))
-    return ops.concat([_without_class_token(ops, p, rows), pooled], axis=1)
+    return ops.concat([_of_patches(ops, p, rows), pooled], axis=1)
 
 
 def _mean(config: vit.VisionConfig, ops: Operations[T], p: Parameters, images: T) -> T:
     """The mean of the patches, each after its own norm: exact."""
     x, spread = _encoded(config, ops, p, images)
-    first = int("class_token" in p)
+    first = vit.leading(p)
     patches = ops.slice(x, 1, first, None)
     share = ops.constant(np.array(1 / math.prod(vit.patches(config)), dtype=np.float32))
     rows = ops.matmul(ops.slice(spread, 2, first, None), ops.mul(patches, share))
     pooled = ops.reshape(ops.mean(patches, (1,)), (0, 1, config.width))
-    return ops.concat([_without_class_token(ops, p, rows), pooled], axis=1)
+    return ops.concat([_of_patches(ops, p, rows), pooled], axis=1)
 
 
 _POOLINGS = {"token": _token, "attention": _attention, "mean": _mean}
@@ -116,10 +131,13 @@ def _encoded(config: vit.VisionConfig, ops: Operations[T], p: Parameters, images
     each of them, (n, where it came from, where it is)."""
     x = vit.embedded(config, ops, p, images)
     blocks, spread = config.blocks, None
+    turning = vit.turning(config, ops, p)
     for layer in range(blocks.layers):
         prefix = f"layers.{layer}."
         h = norm(ops, p, prefix + "norm1", x, blocks.epsilon)
         q, k, v = (linear(ops, p, prefix + name, h) for name in ("query", "key", "value"))
+        if turning is not None:
+            q, k = rotated(ops, q, turning), rotated(ops, k, turning)
         weights = ops.attention_weights(q, k, blocks.heads)
         x = ops.add(x, linear(ops, p, prefix + "out", _mixed(ops, weights, v, blocks.heads)))
         x = mlp(ops, p, prefix, x, blocks)
@@ -153,8 +171,9 @@ def _spread(ops: Operations[T], weights: T, before: T | None, tokens: int) -> T:
     return step if before is None else ops.matmul(step, before)
 
 
-def _without_class_token(ops: Operations[T], p: Parameters, rows: T) -> T:
-    return ops.slice(rows, 1, 1, None) if "class_token" in p else rows
+def _of_patches(ops: Operations[T], p: Parameters, rows: T) -> T:
+    first = vit.leading(p)
+    return ops.slice(rows, 1, first, None) if first else rows
 
 
 # convolutional nets

@@ -322,7 +322,12 @@ def pixel_values(pixels: PictureArrays, preprocess: Preprocessing) -> NDArray[An
 
     The views of the built-in model have no such form, and stay bytes.
     """
-    if not isinstance(preprocess, Preprocess) or isinstance(pixels, tuple):
+    if isinstance(pixels, tuple):
+        raise ModelError(
+            "this model takes patches of a picture's own shape, and no pixel_values of one size: "
+            "use unseen.load, or a model of fixed resolution."
+        )
+    if not isinstance(preprocess, Preprocess):
         return np.asarray(pixels)
     scale, shift = (np.array(c, dtype=np.float32) for c in preprocess.normalisation())
     return np.asarray((pixels.astype(np.float32) * scale + shift).transpose(2, 0, 1))

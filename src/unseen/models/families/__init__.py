@@ -35,8 +35,6 @@ class Family:
         Which config is its own; the weights that belong to it are in `checkpoint.WEIGHTS`.
     examples : tuple of str
         Ids of the hub, or patterns of them with *, for the docs and their tests.
-    refusal : str
-        Why its checkpoints are recognised, and not read.
     """
 
     name: str
@@ -44,24 +42,22 @@ class Family:
     model_types: tuple[str, ...] = ()
     config_file: str = HF_CONFIG
     examples: tuple[str, ...] = ()
-    refusal: str = ""
 
 
 FAMILIES = (
-    Family("clip", "CLIP", ("clip",), examples=("openai/clip-*",)),
+    Family(
+        "clip",
+        "CLIP, MetaCLIP 2",
+        ("clip", "metaclip_2"),
+        examples=("openai/clip-*", "facebook/metaclip-2-*"),
+    ),
     Family(
         "siglip",
-        "SigLIP, SigLIP 2",
-        ("siglip",),
-        examples=("google/siglip-*", "google/siglip2-*"),
+        "SigLIP, SigLIP 2, FG-CLIP 2",
+        ("siglip", "siglip2", "fgclip2"),
+        examples=("google/siglip-*", "google/siglip2-*", "qihoo360/fg-clip2-*"),
     ),
-    Family(
-        "siglip2",
-        "SigLIP 2 of any resolution",
-        ("siglip2",),
-        refusal="this is a NaFlex checkpoint of SigLIP 2, which is not supported; take one of "
-        "fixed resolution, such as google/siglip2-base-patch16-256.",
-    ),
+    Family("tipsv2", "TIPS v2", ("tipsv2",), examples=("google/tipsv2-*",)),
     Family("altclip", "AltCLIP, also m18", ("altclip",), examples=("BAAI/AltCLIP",)),
     Family("chinese_clip", "Chinese-CLIP", ("chinese_clip",), examples=("OFA-Sys/chinese-clip-*",)),
     Family("align", "ALIGN", ("align",), examples=("kakaobrain/align-base",)),
@@ -72,6 +68,7 @@ FAMILIES = (
         config_file=OPEN_CLIP_CONFIG,
         examples=("timm/*_clip*", "timm/ViT-*-SigLIP*"),
     ),
+    Family("joined", "two halves of two checkpoints", ("unseen-joined",)),
     Family("builtin", "the built-in model", ("unseen-builtin",), examples=("builtin",)),
     Family("distilled", "a classifier of `unseen distil`"),
 )
@@ -114,8 +111,6 @@ def read(checkpoint: Checkpoint) -> Model:
             f"{checkpoint.name}: config.json says model_type {model_type!r}, which is not "
             f"supported; supported are {', '.join(supported)}."
         )
-    if by_type.refusal:
-        raise ModelError(f"{checkpoint.name}: {by_type.refusal}")
     return _read(by_type.name, checkpoint, config)
 
 

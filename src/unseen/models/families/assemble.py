@@ -6,12 +6,14 @@ import math
 
 from unseen.errors import ModelError
 from unseen.models.checkpoint import Checkpoint, fingerprint
-from unseen.models.inputs import EndToken, TextInputs
+from unseen.models.inputs import EndToken, ImageInputs, Stacked, TextInputs
 from unseen.models.model import HYPOTHESIS, LARGE_BATCH, Model, Preprocessing, Score
 from unseen.models.tokenizers.tokenizer import TokenizerSpec
 from unseen.models.towers import TowerSpec
 from unseen.models.weights.files import Weights
 from unseen.models.weights.spec import WeightsSpec
+
+STACKED = Stacked()
 
 
 def assemble(
@@ -25,6 +27,7 @@ def assemble(
     text_inputs: TextInputs,
     context_length: int,
     score: Score,
+    image_inputs: ImageInputs = STACKED,
     tokenizer: TokenizerSpec | None = None,
     template: str = HYPOTHESIS,
     batch_size: int = LARGE_BATCH,
@@ -51,6 +54,7 @@ def assemble(
         image_tower=image_tower,
         text_tower=text_tower,
         weights=weights,
+        image_inputs=image_inputs,
         template=template,
         batch_size=batch_size,
     )

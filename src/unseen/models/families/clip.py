@@ -1,4 +1,5 @@
-"""CLIP as transformers saves it (model_type "clip"): OpenAI's, LAION's, MetaCLIP, TinyCLIP."""
+"""CLIP as transformers saves it (model_type "clip"): OpenAI's, LAION's, MetaCLIP, TinyCLIP; and
+MetaCLIP 2 (Chuang et al. 2025, arXiv:2507.22062; "metaclip_2"), which has the same nets."""
 
 from __future__ import annotations
 
@@ -71,16 +72,17 @@ def model(
             weights.arrays, vision_config, dimension, preprocess, prefix
         ),
         text_tower=_text_tower(weights.arrays, text_config, dimension, prefix),
-        text_inputs=EndToken(_end(text_config)),
+        text_inputs=EndToken(_end(config, text_config)),
         context_length=text_config["max_position_embeddings"],
         score=softmax_score(weights.arrays, prefix),
     )
 
 
-def _end(config: Mapping[str, Any]) -> int | None:
-    """Configs from before transformers 4.30 say eos_token_id 2, which is not CLIP's: None then."""
-    end: int = config["eos_token_id"]
-    return None if end == 2 else end
+def _end(config: Mapping[str, Any], text_config: Mapping[str, Any]) -> int | None:
+    """Configs of CLIP from before transformers 4.30 say eos_token_id 2, which is not its end token:
+    None then. MetaCLIP 2 ends a text in what its config says, also in 2."""
+    end: int = text_config["eos_token_id"]
+    return None if end == 2 and config.get("model_type") != "metaclip_2" else end
 
 
 def _text_tower(

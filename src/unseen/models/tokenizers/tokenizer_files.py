@@ -118,7 +118,8 @@ def _unigram(pieces: list[tuple[str, float]], charsmap: bytes, unknown: int) -> 
     backend = Tokenizer(Unigram(pieces, unk_id=unknown, byte_fallback=False))
     spaces = normalizers.Replace(Regex(" {2,}"), " ")
     steps = [normalizers.Precompiled(charsmap)] if charsmap else []
-    backend.normalizer = normalizers.Sequence([*steps, spaces])
+    strip = normalizers.Strip(left=False, right=True)  # or a space at the end would be a piece
+    backend.normalizer = normalizers.Sequence([*steps, strip, spaces])
     backend.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always")
     backend.decoder = decoders.Metaspace(replacement=SPACE, prepend_scheme="always")
     return backend

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.models.serialization import tagged, untagged
+from unseen.models.weights.convolutions import Branches, Mixer, NormedInput, PlusInput
 from unseen.networks.network import Network
 from unseen.networks.parameters import used_parameters
 from unseen.networks.resnet import BATCH_NORM_EPSILON, fold_batch_norm
@@ -94,6 +95,25 @@ class Part:
 
 
 @dataclass(frozen=True)
+class RotaryRows:
+    """As `Part`, the rows of each head in another order: the first of each pair, then the second.
+
+    So that `networks.transformer` turns halves of a head where the checkpoint turns neighbours.
+    """
+
+    name: str
+    heads: int
+    index: int = 0
+    of: int = 1
+
+    def __call__(self, weights: Mapping[str, Array]) -> Array:
+        part = np.split(weights[self.name], self.of)[self.index]
+        pairs = part.reshape(self.heads, -1, 2, *part.shape[1:])
+        rows: Array = np.moveaxis(pairs, 2, 1).reshape(part.shape)
+        return rows
+
+
+@dataclass(frozen=True)
 class Transposed:
     """A projection that is stored (in, out)."""
 
@@ -102,6 +122,35 @@ class Transposed:
     def __call__(self, weights: Mapping[str, Array]) -> Array:
         transpose: Array = weights[self.name].T
         return transpose
+
+
+@dataclass(frozen=True)
+class Times:
+    """A weight times a number."""
+
+    name: str
+    factor: float
+
+    def __call__(self, weights: Mapping[str, Array]) -> Array:
+        product: Array = weights[self.name] * np.float32(self.factor)
+        return product
+
+
+@dataclass(frozen=True)
+class Sinusoids:
+    """Positions that no checkpoint stores: all sines, then all cosines, of `width` / 2 frequencies
+    from 1 down to 1 / 10,000 (Vaswani et al. 2017, as tensor2tensor has them)."""
+
+    length: int
+    width: int
+
+    def __call__(self, weights: Mapping[str, Array]) -> NDArray[np.float32]:
+        half = self.width // 2
+        frequencies = np.exp(-np.log(1e4) * np.arange(half) / max(half - 1, 1))
+        angles = np.outer(np.arange(self.length), frequencies)
+        table = np.zeros((self.length, self.width), dtype=np.float32)  # an odd last one stays 0
+        table[:, :half], table[:, half : 2 * half] = np.sin(angles), np.cos(angles)
+        return table
 
 
 @dataclass(frozen=True)
@@ -114,6 +163,17 @@ class LastAxes:
     def __call__(self, weights: Mapping[str, Array]) -> Array:
         array = weights[self.name]
         return array.reshape(array.shape[-self.ndim :])
+
+
+@dataclass(frozen=True)
+class PositionsOfPatches:
+    """Positions of patches alone, (1, n, width) → (1 + n, width): that of the class token is 0."""
+
+    name: str
+
+    def __call__(self, weights: Mapping[str, Array]) -> Array:
+        (patches,) = weights[self.name]
+        return np.concatenate([np.zeros_like(patches[:1]), patches])
 
 
 @dataclass(frozen=True)
@@ -160,13 +220,35 @@ class Dequantised:
         return array
 
 
+@dataclass(frozen=True)
+class Scaled:
+    """The weight or bias of a layer whose outputs are then multiplied by `scale`, one each."""
+
+    name: str
+    scale: str
+
+    def __call__(self, weights: Mapping[str, Array]) -> NDArray[np.float32]:
+        array, scale = weights[self.name], weights[self.scale].astype(np.float32)
+        scaled: NDArray[np.float32] = array * scale.reshape(-1, *[1] * (array.ndim - 1))
+        return scaled
+
+
 RULES: dict[str, type[Any]] = {
     "part": Part,
+    "rotary_rows": RotaryRows,
     "transposed": Transposed,
+    "times": Times,
+    "sinusoids": Sinusoids,
     "last_axes": LastAxes,
+    "positions_of_patches": PositionsOfPatches,
     "stretched_positions": StretchedPositions,
     "folded_batch_norm": FoldedBatchNorm,
     "dequantised": Dequantised,
+    "scaled": Scaled,
+    "branches": Branches,
+    "mixer": Mixer,
+    "normed_input": NormedInput,
+    "plus_input": PlusInput,
 }
 
 

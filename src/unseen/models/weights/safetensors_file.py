@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,30 @@ from unseen.models.weights.torch_archive import widen
 
 Array = NDArray[Any]
 
+# numpy's names of what can be written → the format's.
+WRITTEN = {"float64": "F64", "float32": "F32", "float16": "F16"}
+WRITTEN |= {"int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8"}
+WRITTEN |= {"bool": "BOOL"}
 PLAIN_DTYPES = {"F64", "F32", "F16", "I64", "I32", "I16", "I8", "U8", "BOOL"}
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write a .safetensors file an array at a time: memory may have room for one, and not for all.
+
+    The format is https://huggingface.co/docs/safetensors#format.
+    """
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, array in arrays.items():
+        start, end = end, end + array.nbytes
+        facts = {"dtype": WRITTEN[array.dtype.name], "shape": list(array.shape)}
+        header[name] = {**facts, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for array in arrays.values():
+            file.write(array.astype(array.dtype.newbyteorder("<")).tobytes())
 
 
 class SafetensorsFile:

@@ -13,11 +13,12 @@ from unseen.models import processors
 from unseen.models.checkpoint import Checkpoint
 from unseen.models.families.assemble import assemble, sigmoid_score, softmax_score
 from unseen.models.families.openclip import settings
-from unseen.models.families.openclip.image import image_tower, is_resnet
+from unseen.models.families.openclip.image import image_tower
 from unseen.models.families.openclip.text import text_inputs, text_tower, tokenizer_of
 from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
 
 KINDS = {"model_cfg": values.OBJECT, "preprocess_cfg": values.optional(values.OBJECT)}
+CONVOLUTIONAL = ("resnet", "convnext", "fastvit")  # image nets that small batches suit
 MODEL_KINDS = {"embed_dim": values.WIDTH, "quick_gelu": values.optional(values.FLAG)}
 
 
@@ -39,16 +40,17 @@ def read(checkpoint: Checkpoint, config: dict[str, Any]) -> Model:
     tokenizer = tokenizer_of(checkpoint, text_config)
     # A model with a bias was trained with SigLIP's loss, any other with CLIP's.
     score = sigmoid_score if "logit_bias" in arrays else softmax_score
+    image = image_tower(arrays, vision_config, dimension, activation, preprocess)
     return assemble(
         checkpoint,
         "openclip",
         weights,
         preprocess=preprocess,
-        image_tower=image_tower(arrays, vision_config, dimension, activation, preprocess),
+        image_tower=image,
         text_tower=text_tower(arrays, text_config, dimension, activation),
         text_inputs=text_inputs(checkpoint, tokenizer, text_config),
         context_length=text_config["context_length"],
         score=score(arrays),
         tokenizer=tokenizer,
-        batch_size=SMALL_BATCH if is_resnet(vision_config) else LARGE_BATCH,
+        batch_size=SMALL_BATCH if image.kind in CONVOLUTIONAL else LARGE_BATCH,
     )

@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from unseen.errors import ModelError
 from unseen.images.preprocess import Preprocess
+from unseen.models.config_values import shown
 from unseen.models.families.hf_config import check_heads, check_layers, count_layers, grid
 from unseen.models.families.hf_vision import layers
 from unseen.models.families.openclip import settings
+from unseen.models.families.openclip.convolutional import convnext_tower, fastvit_tower
+from unseen.models.families.openclip.hybrid import mobileclip_tower, vitamin_tower
 from unseen.models.families.openclip.names import (
     KINDS,
     LAYER,
-    TIMM_LAYER,
+    TIMM_SCALES,
     Names,
+    coca_pool,
     joined,
+    layer_scales,
+    timm_attention,
+    timm_layer,
     timm_pool,
 )
 from unseen.models.towers import TowerSpec
 from unseen.models.weights.files import Weights
 from unseen.models.weights.names import LastAxes, Transposed, folded
 from unseen.networks import resnet, vit
-from unseen.networks.transformer import Blocks
+from unseen.networks.transformer import Blocks, Rotary
 
 
-def is_resnet(config: Mapping[str, Any]) -> bool:
+def _is_resnet(config: Mapping[str, Any]) -> bool:
     """By its layers, a count a stage; a tower of timm's has its own table."""
     return not config["timm_model_name"] and isinstance(config["layers"], list)
 
@@ -43,7 +51,7 @@ def image_tower(
         row = settings.known("timm_model_name", config["timm_model_name"])
         build = TIMM_TOWERS[row.get("network", "vit")]
         return build(weights, config, row, dimension, preprocess)
-    if is_resnet(config):
+    if _is_resnet(config):
         return _resnet(weights, config, dimension, preprocess)
     return _vit(weights, config, dimension, activation, preprocess)
 
@@ -64,10 +72,19 @@ def _vit(
         "projection.weight": Transposed("visual.proj"),
         **layers(weights, stem, LAYER, count),
         **joined(stem, count, "attn.in_proj_"),
+        **layer_scales(weights, stem, count),
     }
+    if config["attentional_pool"]:
+        if config["attentional_pool"] is not True or config["pool_type"] != "tok":
+            raise ModelError(
+                f"{settings.FILE} asks for attentional_pool {shown(config['attentional_pool'])} "
+                f"and pool_type {shown(config['pool_type'])}: not supported."
+            )
+        names |= coca_pool(weights)
     if not config["no_ln_pre"]:
         names |= {f"norm_before.{kind}": f"visual.ln_pre.{kind}" for kind in KINDS}
-    last_norm = "norm_pooled" if config["final_ln_after_pool"] else "norm_after"
+    after_pool = config["final_ln_after_pool"] or config["attentional_pool"]
+    last_norm = "norm_pooled" if after_pool else "norm_after"
     names |= {f"{last_norm}.{kind}": f"visual.ln_post.{kind}" for kind in KINDS}
     pooling = {"tok": "token", "avg": "mean"}.get(config["pool_type"])
     if pooling is None:
@@ -79,7 +96,7 @@ def _vit(
     shapes = {
         "visual.conv1.weight": (width, 3, patch, patch),
         "visual.positional_embedding": (patches + 1, width),
-        "visual.proj": (width, dimension),
+        "visual.proj": (dimension if config["attentional_pool"] else width, dimension),
     }
     kinds = settings.activation_and_epsilon(config, activation)
     heads = width // config["head_width"]
@@ -89,6 +106,12 @@ def _vit(
     vision_config = vit.VisionConfig(
         image_size, patch, width, blocks, dimension, scale, shift, pooling
     )
+    if config["attentional_pool"]:
+        pool_heads = config["attn_pooler_heads"]
+        check_heads(pool_heads, dimension, settings.FILE)
+        vision_config = replace(
+            vision_config, pooling="attention", pool_heads=pool_heads, pool_width=dimension
+        )
     return TowerSpec("vit", vision_config, names, shapes)
 
 
@@ -100,7 +123,8 @@ def _timm_vit(
     preprocess: Preprocess,
 ) -> TowerSpec:
     pool, projection = config["timm_pool"], config["timm_proj"]
-    pooling = {"": "token", "token": "token", "avg": "mean", "map": "attention"}.get(pool)
+    usual = "token" if "visual.trunk.cls_token" in weights else "mean"  # timm's own choice
+    pooling = {"": usual, "token": "token", "avg": "mean", "map": "attention"}.get(pool)
     if pooling is None or projection not in ("", None, "none", "linear"):
         raise ModelError(
             f"open_clip_config.json asks for timm_pool {pool!r} and timm_proj {projection!r}, "
@@ -112,8 +136,9 @@ def _timm_vit(
     names: Names = {
         "patch.weight": "visual.trunk.patch_embed.proj.weight",
         "positions": LastAxes("visual.trunk.pos_embed", 2),
-        **layers(weights, stem, TIMM_LAYER, count),
-        **joined(stem, count, "attn.qkv."),
+        **layers(weights, stem, timm_layer(weights), count),
+        **timm_attention(weights, count, row["heads"] if "rotary" in row else None),
+        **layer_scales(weights, stem, count, TIMM_SCALES),
     }
     optional: Names = {
         "patch.bias": "visual.trunk.patch_embed.proj.bias",
@@ -137,10 +162,20 @@ def _timm_vit(
     patches = math.prod(grid(image_size, patch))
     tokens = patches + int("class_token" in names)
     shapes = {"visual.trunk.pos_embed": (1, tokens, width)}
-    blocks = Blocks(count, row["heads"], row["activation"], row["epsilon"])
+    post_norm = row.get("post_norm", False)
+    blocks = Blocks(count, row["heads"], row["activation"], row["epsilon"], post_norm)
     scale, shift = preprocess.normalisation()
     vision_config = vit.VisionConfig(
-        image_size, patch, width, blocks, dimension, scale, shift, pooling
+        image_size,
+        patch,
+        width,
+        blocks,
+        dimension,
+        scale,
+        shift,
+        pooling,
+        pool_heads=row.get("pool_heads"),
+        rotary=Rotary(**row["rotary"]) if "rotary" in row else None,
     )
     return TowerSpec("vit", vision_config, names, shapes)
 
@@ -180,4 +215,10 @@ def _resnet(
 
 
 # What timm's architectures are read by: the `network` of a row of data/towers.json.
-TIMM_TOWERS: dict[str, Callable[..., TowerSpec]] = {"vit": _timm_vit}
+TIMM_TOWERS: dict[str, Callable[..., TowerSpec]] = {
+    "vit": _timm_vit,
+    "convnext": convnext_tower,
+    "fastvit": fastvit_tower,
+    "mobileclip_vit": mobileclip_tower,
+    "vitamin": vitamin_tower,
+}

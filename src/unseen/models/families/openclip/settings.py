@@ -22,6 +22,8 @@ VISION_DEFAULTS: dict[str, Any] = {
     "no_ln_pre": False,
     "final_ln_after_pool": False,
     "pool_type": "tok",
+    "attentional_pool": False,
+    "attn_pooler_heads": 8,
     "act_kwargs": None,
     "norm_kwargs": None,
     "timm_model_name": None,
@@ -39,6 +41,8 @@ TEXT_DEFAULTS: dict[str, Any] = {
     "eos_id": 2,
     "no_causal_mask": False,
     "pool_type": "argmax",
+    "embed_cls": False,
+    "correct_cls_mask": False,
     "act_kwargs": None,
     "norm_kwargs": None,
     "hf_model_name": None,
@@ -56,12 +60,15 @@ KINDS: dict[str, values.Kind] = {
     "patch_size": optional(SIDE),
     "image_size": values.either(SIDE, values.several(2, SIDE)),
     "context_length": values.TOKENS,
+    "attentional_pool": optional(values.either(FLAG, TEXT)),
+    "attn_pooler_heads": WIDTH,
     "pad_id": optional(values.TOKEN_ID),
     "eos_id": values.TOKEN_ID,
     "act_kwargs": optional(OBJECT),
     "norm_kwargs": optional(OBJECT),
     "tokenizer_kwargs": optional(OBJECT),
     **dict.fromkeys(("no_ln_pre", "final_ln_after_pool", "no_causal_mask"), optional(FLAG)),
+    **dict.fromkeys(("embed_cls", "correct_cls_mask"), optional(FLAG)),
     **dict.fromkeys(
         (
             *("pool_type", "timm_model_name", "timm_pool", "timm_proj"),
@@ -72,8 +79,6 @@ KINDS: dict[str, values.Kind] = {
 }
 # Keys that change the network and are supported as OpenCLIP has them by default, only.
 UNSUPPORTED: dict[str, Any] = {
-    "ls_init_value": None,
-    "attentional_pool": False,
     "block_type": None,
     "qk_norm": False,
     "scaled_cosine_attn": False,
@@ -81,19 +86,21 @@ UNSUPPORTED: dict[str, Any] = {
     "scale_attn_inner": False,
     "scale_attn": False,
     "scale_fc": False,
-    "embed_cls": False,
+    "use_pad_mask": False,
     "tokenizer_mode": None,
 }
 # Keys that are of training only, or whose meaning the weights show.
 IGNORED = {
     *("patch_dropout", "timm_drop", "timm_drop_path", "timm_model_pretrained"),
-    *("hf_model_pretrained", "output_tokens", "attn_pooler_queries", "attn_pooler_heads"),
+    *("hf_model_pretrained", "output_tokens", "attn_pooler_queries"),
     *("mlp_ratio", "vocab_size", "pos_embed_type", "timm_proj_bias", "proj_bias", "proj_type"),
+    "ls_init_value",
 }
 
 # What the rows of data/towers.json have in common, for an error.
 SUPPORTED = {
-    "timm_model_name": "timm's plain ViTs (vit_*_clip_*, vit_*_siglip_*, vit_base_patch16_224, …)",
+    "timm_model_name": "timm's plain ViTs (vit_*_clip_*, vit_*_siglip_*, vit_base_patch16_224, …) "
+    "convnext_*, fastvit_mci*, vit_base_mci_224 and vitamin_*",
     "hf_model_name": "BERT, RoBERTa and XLM-RoBERTa of base and large size",
 }
 
@@ -105,8 +112,6 @@ def tower(config: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> 
         is_known = key in defaults or key in IGNORED
         if not is_known and (key not in UNSUPPORTED or value not in (UNSUPPORTED[key], None)):
             raise ModelError(f"open_clip_config.json asks for {key} {shown(value)}: not supported.")
-    if "multimodal_cfg" in config:
-        raise ModelError("open_clip_config.json is of a CoCa model: not supported.")
     kinds = {key: KINDS[key] for key in defaults}
     return values.checked({**defaults, **given}, kinds, f"{FILE}: {name}")
 

@@ -12,8 +12,14 @@ from unseen.models.families import hf_bert
 from unseen.models.families.hf_config import check_heads, count_layers
 from unseen.models.families.hf_vision import layers
 from unseen.models.families.openclip import settings
-from unseen.models.families.openclip.names import KINDS, LAYER, Names, joined
-from unseen.models.inputs import EndToken, FixedLength, Masked, TextInputs
+from unseen.models.families.openclip.names import KINDS, LAYER, Names, joined, layer_scales
+from unseen.models.inputs import (
+    ClassTokenBehind,
+    EndToken,
+    FixedLength,
+    Masked,
+    TextInputs,
+)
 from unseen.models.tokenizers import text_normalization
 from unseen.models.tokenizers.tokenizer import TokenizerSpec
 from unseen.models.towers import TowerSpec
@@ -38,16 +44,21 @@ def text_inputs(
     """Token ids → what the text net takes. ModelError for a pooling that is not supported."""
     if config["hf_model_name"]:
         return Masked()
-    pool = config["pool_type"]
+    pool, length = config["pool_type"], config["context_length"]
+    # OpenCLIP pads as the tokenizer says; CLIP's own has zeros.
+    sees_padding = pool == "last" or config["no_causal_mask"] or config["embed_cls"]
+    own_tokenizer = sees_padding and config["hf_tokenizer_name"]
+    pad = _special_id(checkpoint, tokenizer, "pad_token") if own_tokenizer else 0
+    if config["embed_cls"]:
+        hidden = config["pad_id"] or 0
+        return ClassTokenBehind(length, pad, hidden, shifted=not config["correct_cls_mask"])
     if pool == "last":
-        # OpenCLIP pads as the tokenizer says; CLIP's own has zeros.
-        pad = _special_id(checkpoint, tokenizer, "pad_token") if config["hf_tokenizer_name"] else 0
-        length: int = config["context_length"]
         strips = (config["tokenizer_kwargs"] or {}).get("strip_sep_token")
         blank = _special_id(checkpoint, tokenizer, "sep_token") if strips else None
         return FixedLength(length, pad, blank)
-    if pool in ("argmax", "eos") and not config["no_causal_mask"]:
-        return EndToken(None if pool == "argmax" else config["eos_id"])
+    if pool in ("argmax", "eos"):
+        end = None if pool == "argmax" else config["eos_id"]
+        return EndToken(end, length, pad) if config["no_causal_mask"] else EndToken(end)
     raise ModelError(f"open_clip_config.json pools its text by {pool!r}: not supported.")
 
 
@@ -74,16 +85,26 @@ def _transformer(
         "norm_after.bias": f"{prefix}ln_final.bias",
         **layers(weights, stem, LAYER, count),
         **joined(stem, count, "attn.in_proj_"),
+        **layer_scales(weights, stem, count),
     }
     if projection in weights:
         names["projection.weight"] = Transposed(projection)
     elif f"{projection}.weight" in weights:
         names |= {f"projection.{kind}": f"{projection}.{kind}" for kind in KINDS}
-    shapes = {f"{prefix}positional_embedding": (config["context_length"], width)}
+    tokens = config["context_length"]
+    if config["embed_cls"]:
+        names["class_token"] = f"{prefix}cls_emb"
+        tokens += 1
+    shapes = {f"{prefix}positional_embedding": (tokens, width)}
     kinds = settings.activation_and_epsilon(config, activation)
     check_heads(config["heads"], width, settings.FILE)
     blocks = Blocks(count, config["heads"], *kinds)
-    text_config = text.TextConfig(blocks, dimension, causal=not config["no_causal_mask"])
+    text_config = text.TextConfig(
+        blocks,
+        dimension,
+        causal=not config["no_causal_mask"],
+        pooling="class" if config["embed_cls"] else "end",
+    )
     return TowerSpec("text", text_config, names, shapes)
 
 
