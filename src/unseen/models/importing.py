@@ -37,7 +37,7 @@ TOKENIZER_FILES = [name for name in FACTS if name not in WEIGHTS and "processor"
 # Numbers that OpenAI's own archives hold besides the weights.
 NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size"}
 LONG_CLIP = "positional_embedding_res"  # LongCLIP's second table of positions
-LONG_CLIP_KEPT = 20  # positions that it has from CLIP, as they were
+LONG_CLIP_FIRST = 20  # positions that it has from CLIP, as they were
 # Mean and standard deviation of the colours, by the name of who has them.
 NORMALISATIONS: dict[str, dict[str, list[float]]] = {
     "openai": {
@@ -161,7 +161,7 @@ def _names(arrays: Mapping[str, Array]) -> Names:
 
 @dataclass(frozen=True)
 class JoinedPositions:
-    """LongCLIP's positions: the first `LONG_CLIP_KEPT` of one table, the others of the second.
+    """LongCLIP's positions: the first `LONG_CLIP_FIRST` of one table, the others of the second.
 
     It multiplies each by a mask and adds them whenever it is used (Zhang et al. 2024,
     arXiv:2403.15378, §3.1).
@@ -172,8 +172,8 @@ class JoinedPositions:
 
     def __call__(self, weights: Mapping[str, Array]) -> Array:
         """The whole table, from two in `weights`."""
-        kept = weights[self.first][:LONG_CLIP_KEPT]
-        return np.concatenate([kept, weights[self.rest][LONG_CLIP_KEPT:]])
+        first, rest = weights[self.first], weights[self.rest]
+        return np.concatenate([first[:LONG_CLIP_FIRST], rest[LONG_CLIP_FIRST:]])
 
 
 def _tokenizer_folder(given: str | None, beside: Path, text_config: Mapping[str, Any]) -> Path:
