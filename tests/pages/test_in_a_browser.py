@@ -13,7 +13,17 @@ from PIL import Image
 
 import browsers
 from browsers import DESK, HOSTILE, PHONE, ActionChains, Keys
-from unseen.pages import Item, Point, Section, gallery, link, scatter, thumbnail
+from unseen.pages import (
+    Card,
+    Item,
+    Point,
+    Section,
+    explanations,
+    gallery,
+    link,
+    scatter,
+    thumbnail,
+)
 
 
 class Browser(browsers.Browser):
@@ -117,6 +127,22 @@ def crowd(page: Path, pictures: dict[Path, bytes], many: int) -> Path:
         for i in range(many)
     ]
     scatter(page, "Crowd", points)
+    return page
+
+
+@pytest.fixture
+def explained(tmp_path: Path, pictures: dict[Path, bytes]) -> Path:
+    """Two explanations with names that would run, and an error."""
+    page = tmp_path / "why.html"
+    drawing, picture = list(pictures.values())[:2]
+    rows = [(name, 0.5 - i / 3) for i, name in enumerate(HOSTILE)]
+    cards = [
+        Card(HOSTILE[0], HOSTILE[1], HOSTILE[2], 0.9, HOSTILE[1], HOSTILE[0], drawing, picture,
+             [HOSTILE[2]], rows, rows, rows),
+        Card(HOSTILE[3], "cat", None, 0.5, "A sentence.", "A map.", drawing, picture),
+        Card(HOSTILE[2], error=HOSTILE[0]),
+    ]  # fmt: skip
+    explanations(page, HOSTILE[1], cards, note=HOSTILE[0])
     return page
 
 
@@ -481,3 +507,29 @@ def test_ten_thousand_points_are_quick(browser: Browser, tmp_path: Path, picture
     step();
     """
     assert browser.driver.execute_async_script(code) < 250
+
+
+# explanations
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+def test_explanations_show_and_run_no_name(
+    browser: Browser, explained: Path, size: tuple[int, int], dark: bool
+) -> None:
+    browser.open(explained, size, dark=dark)
+    assert browser.has_no_sideways_scroll()
+    assert browser.driver.title == HOSTILE[1]
+    assert len(browser.all("article")) == 3
+    assert HOSTILE[0] in browser.one(".error").text
+
+
+def test_a_map_gives_way_to_its_picture(browser: Browser, explained: Path) -> None:
+    browser.open(explained)
+    image, button = browser.one("article img"), browser.one("article button")
+    drawing = image.get_attribute("src")
+    button.click()
+    assert image.get_attribute("src") != drawing
+    assert button.get_attribute("aria-pressed") == "true"
+    button.click()
+    assert image.get_attribute("src") == drawing

@@ -138,17 +138,20 @@ def draw(scene: Scene, seed: int, side: int = SIDE) -> Image.Image:
     return Image.blend(image, noise, 0.06)
 
 
-def outlines(scene: Scene, seed: int, side: int = SIDE) -> list[NDArray[np.bool_]]:
+def outlines(
+    scene: Scene, seed: int, side: int = SIDE, *, filled: bool = False
+) -> list[NDArray[np.bool_]]:
     """Where each thing of `draw(scene, seed)` lies: bool (side, side) of each, in order.
 
-    A thing that another one covers in part keeps only what is to be seen of it.
+    A thing that another one covers in part keeps only what is to be seen of it. `filled`: the hole
+    of a ring belongs to it.
     """
     rng = random.Random(f"{scene}{seed}")
     _ground(rng)
     masks: list[NDArray[np.bool_]] = []
     for figure in _figures(scene, rng):
         image = Image.new("L", (side * SCALE, side * SCALE), 0)
-        figure.fill(ImageDraw.Draw(image), side * SCALE, 255, 0)
+        figure.fill(ImageDraw.Draw(image), side * SCALE, 255, 255 if filled else 0)
         small = image.resize((side, side), Image.Resampling.BOX)
         mask = np.asarray(small) >= 128
         masks = [before & ~mask for before in masks] + [mask]

@@ -49,7 +49,7 @@ def concepts(
     weights, fit = pursuit(target, rows)
     if fit < LEAST_FIT:
         return (), fit
-    chosen = sorted(np.flatnonzero(weights > 0), key=lambda i: -weights[i])
+    chosen = sorted(np.flatnonzero(weights > 0).tolist(), key=lambda i: -weights[i])
     return tuple(Concept(names[i], float(weights[i])) for i in chosen), fit
 
 
@@ -101,4 +101,4 @@ def _least_squares(rows: Doubles, target: Doubles, start: Doubles) -> Doubles:
 
 
 def _unit(vector: Doubles) -> Doubles:
-    return vector / max(float(np.linalg.norm(vector)), 1e-12)
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12))

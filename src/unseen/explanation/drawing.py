@@ -6,10 +6,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from unseen.explanation.geometry import Geometry
-from unseen.types import Floats
+from unseen.types import Floats, Images
 
 # Of a map's two ends, which readers of every colour vision tell apart, and of nothing.
-FOR, AGAINST, NOTHING = (178, 24, 43), (33, 102, 172), (247, 247, 247)
+FOR, AGAINST, NOTHING = (
+    np.array(colour, dtype=np.float32)
+    for colour in ((178, 24, 43), (33, 102, 172), (247, 247, 247))
+)
 STRENGTH = 0.75  # of the colour, where the map is largest
 PALE = 0.45  # of white in the grey picture below
 SCALE_HEIGHT, MARGIN = 34, 8  # pixels
@@ -45,12 +48,12 @@ def draw(picture: Image.Image, geometry: Geometry | None, scores: Floats | None)
     return _with_scale(drawn, largest)
 
 
-def overlaid(picture: np.ndarray, values: Floats, largest: float) -> np.ndarray:
+def overlaid(picture: Images, values: Floats, largest: float) -> Images:
     """uint8 (h, w, 3) with a map (h, w) on it, whose strongest colour is that of `largest`."""
     grey = picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     grey = (1 - PALE) * grey + PALE * 255
     share = values / largest if largest > 0 else np.zeros_like(values)
-    colours = np.where(share[..., None] > 0, np.float32(FOR), np.float32(AGAINST))
+    colours = np.where(share[..., None] > 0, FOR, AGAINST)
     weight = (STRENGTH * np.abs(share))[..., None]
     return np.asarray((1 - weight) * grey[..., None] + weight * colours, dtype=np.uint8)
 
@@ -77,9 +80,9 @@ def _with_scale(drawn: Image.Image, largest: float) -> Image.Image:
     canvas.paste(drawn, (0, 0))
     inner = max(2, width - 2 * MARGIN)
     share = np.linspace(-1, 1, inner, dtype=np.float32)[None]
-    ends = np.where(share[..., None] > 0, np.float32(FOR), np.float32(AGAINST))
+    ends = np.where(share[..., None] > 0, FOR, AGAINST)
     weight = np.abs(share)[..., None]
-    bar = ((1 - weight) * np.float32(NOTHING) + weight * ends).astype(np.uint8)
+    bar = ((1 - weight) * NOTHING + weight * ends).astype(np.uint8)
     canvas.paste(Image.fromarray(np.repeat(bar, 8, axis=0)), (MARGIN, drawn.height + 6))
     pen = ImageDraw.Draw(canvas)
     y = drawn.height + 17

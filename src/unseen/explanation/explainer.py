@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +15,6 @@ from unseen.encoder import Encoder
 from unseen.errors import LabelError, ModelError, UnseenError
 from unseen.explanation.concepts import concepts
 from unseen.explanation.counterfactual import counterfactual
-from unseen.explanation.drop import drop_rows
 from unseen.explanation.explanation import (
     AUTO,
     DROP,
@@ -23,10 +23,17 @@ from unseen.explanation.explanation import (
     PARTS,
     Explanation,
 )
-from unseen.explanation.masking import Masking
+from unseen.explanation.masking import Masking, drop_rows
 from unseen.explanation.neighbours import Examples, neighbours, of_adapter
 from unseen.explanation.parts import OpenedPicture, PartsEncoder, PictureParts
-from unseen.explanation.trust import Curve, Record, curve, masked_embeddings, record
+from unseen.explanation.trust import (
+    RANDOM,
+    Curve,
+    Record,
+    curve,
+    masked_embeddings,
+    record,
+)
 from unseen.explanation.words import words
 from unseen.labels.compile import compile_labels
 from unseen.labels.compiled import CompiledLabels
@@ -43,6 +50,10 @@ if TYPE_CHECKING:
 FEW_LABELS = 5  # with fewer, the contrast is the mean of everyday concepts
 CONTRAST_CONCEPTS = 64  # of those concepts, evenly chosen: ten do as well as eighty
 RECORD_PICTURES = 20  # at most, that choose the method of a checkpoint
+RECORD_SECONDS, LEAST_PICTURES = (
+    20.0,
+    4,
+)  # after which it is chosen; pictures, where there are so many
 WORDS, CONCEPTS, COUNTERFACTUAL = "words", "concepts", "counterfactual"
 EXTRAS = (WORDS, CONCEPTS, COUNTERFACTUAL)  # what costs more than the map
 
@@ -178,8 +189,8 @@ class Explainer:
         compiled : CompiledLabels
             Labels, of which each picture's best is explained.
         open_pictures : callable
-            Gives pictures of the collection, of which 18 are used beside two that ship with the
-            package; called where there is no record yet.
+            Gives pictures of the collection, of which up to 18 are used beside two that ship with
+            the package, as many as 20 seconds allow; called where there is no record yet.
         progress : callable, optional
             Called with the pictures done, and how many there are.
 
@@ -192,11 +203,14 @@ class Explainer:
             bundled = [self.parts_encoder.open(content) for content in picture_files()]
             pictures = [p for p in bundled if isinstance(p, OpenedPicture)]
             pictures += open_pictures()[: RECORD_PICTURES - len(pictures)]
-            rows = []
+            rows: list[Mapping[str, Curve]] = []
+            end = time.monotonic() + RECORD_SECONDS
             for number, picture in enumerate(pictures):
+                if len(rows) >= LEAST_PICTURES and time.monotonic() > end:
+                    break
                 if progress is not None:
                     progress(number, len(pictures))
-                curves = self._curves(compiled, picture)
+                curves = self._curves(compiled, picture, number)
                 if curves:
                     rows.append(curves)
             return rows
@@ -217,14 +231,19 @@ class Explainer:
     def _own_labels(self) -> LabelSet:
         return LabelSet.from_data([*(self.encoder.model.labels or _some_concepts())])
 
-    def _curves(self, compiled: CompiledLabels, picture: OpenedPicture) -> Mapping[str, Curve]:
-        """Deletion and insertion of both methods on a picture's best label."""
+    def _curves(
+        self, compiled: CompiledLabels, picture: OpenedPicture, seed: int
+    ) -> Mapping[str, Curve]:
+        """Deletion and insertion of each method, and of a random map, on a picture's best label;
+        empty where nothing speaks for it."""
         (parts,) = self.parts_encoder.parts([picture])
         contrast = self.contrast(compiled, parts.embedding)
         curves = {}
-        for method in (PARTS, DROP) if self.masking.has_tokens else (PARTS,):
-            rows = self.rows(picture, parts, method)
-            (scores,) = rows.scores(contrast.direction)
+        for method in (PARTS, DROP, RANDOM) if self.masking.has_tokens else (PARTS, RANDOM):
+            if method == RANDOM:
+                scores = np.random.default_rng(seed).random(picture.geometry.cells, np.float32)
+            else:
+                (scores,) = self.rows(picture, parts, method).scores(contrast.direction)
             result = curve(self.masking, picture, scores, parts.embedding, contrast.direction)
             if result is not None:
                 curves[method] = result

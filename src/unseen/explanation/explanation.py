@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PARTS, DROP, NONE = "parts", "drop", "none"
 AUTO = "auto"
 METHODS = (AUTO, PARTS, DROP)
+LITTLE = 0.25  # of the contrast: what a map accounts for that is not to be relied on
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ class Explanation:
         if self.coverage is not None:
             parts.append(
                 f"The map accounts for {self.coverage:.0%} of what speaks for {self.label} rather "
-                f"than {rival}."
+                f"than {rival}{'' if self.coverage >= LITTLE else ': do not rely on it'}."
             )
         else:
             parts.append(f"Nothing speaks for {self.label} rather than {rival}.")
@@ -207,8 +208,9 @@ class Explanation:
         return [] if region is None else boxes(region)
 
     def to_image(self) -> Image.Image:
-        """The picture in grey with the map on it: red for the label, blue against it, hatched where
-        the net did not look, and a scale.
+        """The picture in grey with the map on it, and a scale.
+
+        Red speaks for the label, blue against it; where the net did not look there are lines.
 
         Returns
         -------

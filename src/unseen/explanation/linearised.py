@@ -39,7 +39,8 @@ def vision_rows(config: vit.VisionConfig, p: Parameters, parts: Floats) -> Linea
     rows, pooled = _projected(p, rows, pooled)
     length = max(float(np.linalg.norm(pooled)), LEAST_LENGTH)
     if config.pooling == "attention":
-        return _turned(rows / length, pooled / length)
+        turned: Linearised = _turned(rows / length, pooled / length)
+        return turned
     return rows / length, pooled / length
 
 

@@ -2,6 +2,9 @@
 
 A transformer loses the tokens: nobody attends to them. A net without tokens gets the picture's own
 blur there. Neither paints the places grey: grey is an object, too.
+
+What is lost with each window of places is a map of its own (`drop_rows`): slower than the parts,
+and another definition. Every label is answered by the same rows, as the loss is a vector.
 """
 
 from __future__ import annotations
@@ -13,13 +16,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from unseen.encoder import Encoder
-from unseen.explanation.parts import compiled
+from unseen.explanation.parts import OpenedPicture, compiled
 from unseen.models.inputs import PictureArrays
 from unseen.models.towers import ARCHITECTURES
 from unseen.types import Floats
 
 BLUR = 1 / 16  # of the side: the deviation of the blur
 BATCH = 16  # masked pictures that a net takes at once
+# Sides of a grid up to this many cells → (side of a window, stride).
+WINDOWS = ((8, 2, 1), (23, 3, 2))
+LARGE_WINDOW = (4, 3)
 
 
 class Masking:
@@ -95,3 +101,65 @@ def _enlarged(cells: NDArray[np.bool_], size: tuple[int, ...]) -> NDArray[np.boo
     y = np.arange(height) * rows // height
     x = np.arange(width) * columns // width
     return np.asarray(cells[y[:, None], x[None, :]])
+
+
+def windows(grid: tuple[int, int]) -> NDArray[np.bool_]:
+    """Overlapping square windows that cover a grid.
+
+    Parameters
+    ----------
+    grid : (int, int)
+        Rows and columns.
+
+    Returns
+    -------
+    bool array (windows, rows · columns)
+        Which cells each window covers.
+
+    Examples
+    --------
+    >>> windows((8, 8)).shape
+    (49, 64)
+    >>> int(windows((14, 14)).sum(0).min())
+    1
+    """
+    rows, columns = grid
+    side, stride = next(
+        ((side, stride) for most, side, stride in WINDOWS if max(grid) <= most), LARGE_WINDOW
+    )
+    covers = []
+    for top in _starts(rows, side, stride):
+        for left in _starts(columns, side, stride):
+            cover = np.zeros(grid, dtype=bool)
+            cover[top : top + side, left : left + side] = True
+            covers.append(cover.ravel())
+    return np.stack(covers)
+
+
+def _starts(size: int, side: int, stride: int) -> list[int]:
+    """Where windows begin along a side; the last ends where the side does."""
+    last = max(0, size - side)
+    return sorted({*range(0, last, stride), last})
+
+
+def drop_rows(masking: Masking, picture: OpenedPicture, embedding: Floats) -> Floats:
+    """What goes with each place, as rows that answer any label.
+
+    Parameters
+    ----------
+    masking : Masking
+        Encodes the picture without its windows.
+    picture : OpenedPicture
+        The picture; of one view.
+    embedding : float32 array (d,)
+        Of the whole picture.
+
+    Returns
+    -------
+    float32 array (cells, d)
+    """
+    gone = windows(picture.geometry.grid)
+    lost = embedding - masking.embeddings(picture.pixels, ~gone)  # (windows, d)
+    share = gone / gone.sum(1, keepdims=True)  # of a window's loss, to each of its cells
+    weights = share / gone.sum(0)  # windows overlap
+    return np.asarray(weights.T.astype(np.float32) @ lost)

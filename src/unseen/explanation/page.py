@@ -19,7 +19,13 @@ COARSE = (
 )
 
 
-def write_page(path: Path, title: str, explained: Iterable[Explanation], note: str = "") -> None:
+NOTE = (
+    "Red speaks for the label, blue against it. Where there are lines, the net did not look. Read "
+    "the sentence beside a map before you believe it."
+)
+
+
+def write_page(path: Path, title: str, explained: Iterable[Explanation], note: str = NOTE) -> None:
     """Write a page of explanations, whole or not at all.
 
     Parameters
@@ -101,7 +107,8 @@ def coco(explained: Sequence[Explanation]) -> dict[str, Any]:
         Plain data for JSON: https://cocodataset.org/#format-data.
     """
     labels = sorted({e.label for e in explained if e.label is not None})
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, explanation in enumerate(explained, 1):
         if explanation.geometry is None or explanation.label is None:
             continue

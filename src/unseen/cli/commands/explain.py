@@ -119,7 +119,7 @@ def explain(
                 if total != 1:
                     show("pictures", len(explained), total or len(explained))
 
-        _write(output, mask, boxes, each(), explained, method)
+        _write(output, mask, boxes, each(), explained)
     if as_json:
         write_json([explanation.to_dict() for explanation in explained])
     failed = sum(not explanation.ok for explanation in explained)
@@ -230,7 +230,6 @@ def _write(
     boxes: Path | None,
     stream: Iterator[Explanation],
     explained: list[Explanation],
-    method: str,
 ) -> None:
     """Go through the stream, which fills `explained`, and write the files, each whole or not at
     all. SourceError."""
@@ -239,7 +238,7 @@ def _write(
     kind = None if output is None else output.suffix.lower()
     if output is not None and kind == ".html":
         with writing(output):
-            write_page(output, "Why", stream, f"method: {method}")
+            write_page(output, "Why", stream)
     deque(stream, 0)
     if output is not None and kind == ".png":
         _write_png(output, explained, lambda explanation: explanation.to_image())

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from unseen.errors import ModelError, UnseenError
-from unseen.explanation.drop import windows
+from unseen.explanation.masking import windows
 from unseen.explanation.explainer import CONCEPTS, WORDS, Explainer
 from unseen.explanation.explanation import AUTO, DROP, NONE, Explanation
 from unseen.explanation.parts import OpenedPicture, PictureParts
