@@ -68,7 +68,10 @@ def locate(model: str, *, revision: str | None = None, commercial: bool = False)
 
 def is_here(model: str) -> bool:
     """Whether a model can be loaded without a network."""
-    return model == BUILTIN or _cached(model, None) is not None
+    if model == BUILTIN:
+        return True
+    name = model.partition("@")[0]  # the path of a folder that is gone is no id
+    return HUB_ID.fullmatch(name) is not None and _cached(model, None) is not None
 
 
 def config_file(folder: Path) -> str:

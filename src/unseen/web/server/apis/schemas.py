@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, WrapValidator, model_validator
 
 from unseen.prediction.decision import Decision
-from unseen.web.server.core.explain_service import ExplainOptions
+from unseen.web.explaining import ExplainOptions
 from unseen.web.server.core.image_input import ImageInput
 from unseen.web.server.core.label_service import LabelRequest
 

@@ -19,8 +19,9 @@ from unseen.prediction.open_set import ReferenceSet, nearest_concepts
 from unseen.prediction.predict import undecided
 from unseen.prediction.prediction import Prediction
 from unseen.system.printable import escaped
+from unseen.web.explaining import body as body_of
 from unseen.web.problems import PROBLEM_TYPE, Problem, rfc9457
-from unseen.web.server.apis import explain_answer, schemas
+from unseen.web.server.apis import schemas
 from unseen.web.server.core.index_service import LARGE_SIDE, SIDE, IndexService
 from unseen.web.server.core.label_service import CompiledSet
 from unseen.web.server.core.label_sets import StoredSet
@@ -191,7 +192,7 @@ async def explain(request: Request) -> Any:
     explained, compiled_set = await service.explain(picture, labels, body.options())
     log_fields(request, {"pictures": 1, "method": explained.explanation.method})
     answer = await asyncio.to_thread(
-        explain_answer.of, explained, compiled_set.compiled, picture_map=body.map
+        body_of, explained, compiled_set.compiled, picture_map=body.map
     )
     stored = compiled_set.stored
     return JSONResponse(

@@ -9,21 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from unseen.errors import ModelError, UnseenError
+from unseen.errors import ImageError, ModelError
+from unseen.explanation.explainer import Explainer
+from unseen.explanation.explanation import AUTO, DROP
 from unseen.explanation.masking import windows
-from unseen.explanation.explainer import CONCEPTS, WORDS, Explainer
-from unseen.explanation.explanation import AUTO, DROP, NONE, Explanation
-from unseen.explanation.parts import OpenedPicture, PictureParts
 from unseen.labels.compiled import CompiledLabels
-from unseen.system.digest import sha256
-from unseen.system.lru import ByteLRU
-from unseen.types import Floats
+from unseen.web.explaining import Explained, Explaining, ExplainOptions
 from unseen.web.problems import Problem, overloaded
 from unseen.web.server.core.encoding import Encoding, renamed
 from unseen.web.server.core.image_input import ImageInput, content_of
@@ -37,39 +31,6 @@ MOST_INSIDE = 16  # explanations that may wait while the networks are compiled
 POLITE_SECONDS = 2.0  # that an explanation lets pictures go first
 LOOK_SECONDS = 0.01
 PREPARING_SHARE = 0.5  # of the seconds of a request, that the first may wait for the networks
-MOST_WORDS = 16  # of a prompt: each is left out once, which is a text to encode
-
-
-@dataclass(frozen=True)
-class ExplainOptions:
-    """What of a picture is explained.
-
-    Parameters
-    ----------
-    for_, against : str, optional
-        As of `Explainer.contrast`.
-    method : str
-        ``auto``, ``parts`` or ``drop``.
-    extras : sequence of str
-        Of ``words``, ``concepts`` and ``counterfactual``.
-    all_labels : bool
-        Whether the maps of all labels are wanted.
-    """
-
-    for_: str | None = None
-    against: str | None = None
-    method: str = AUTO
-    extras: Sequence[str] = (WORDS, CONCEPTS)
-    all_labels: bool = False
-
-
-@dataclass(frozen=True)
-class Explained:
-    """An explanation, and the maps of all labels as (labels, cells) where they were wanted."""
-
-    explanation: Explanation
-    maps: Floats | None
-    warnings: tuple[str, ...] = ()
 
 
 class ExplainService:
@@ -83,17 +44,18 @@ class ExplainService:
 
     def __init__(self, encoding: Encoding) -> None:
         self._encoding = encoding
+        self._explaining: Explaining | None = None
+        self._reason = ""
         try:
-            self._explainer: Explainer | None = Explainer(encoding.encoder)
-            self._reason = ""
+            self._explaining = Explaining(
+                Explainer(encoding.encoder),
+                encoding.limits.cache_bytes,
+                lambda there: encoding.metrics.hit("rows", there),
+            )
         except ModelError as error:
-            self._explainer = None
             self._reason = str(error)
         self._jobs: DynamicBatcher[Callable[[], Any], Any] = DynamicBatcher(
             "explain", self._run, encoding.metrics, size=1
-        )
-        self._rows: ByteLRU[tuple[bytes, str], tuple[OpenedPicture, PictureParts]] = ByteLRU(
-            encoding.limits.cache_bytes, _bytes_of, keep_last=True
         )
         self._preparing: asyncio.Task[str] | None = None
         self._inside = 0  # requests that wait for the networks, or for their turn
@@ -101,7 +63,7 @@ class ExplainService:
     @property
     def possible(self) -> bool:
         """Whether the image net of the model falls into places."""
-        return self._explainer is not None
+        return self._explaining is not None
 
     async def close(self) -> None:
         """Ends the thread."""
@@ -133,9 +95,10 @@ class ExplainService:
             The model cannot be explained, the picture not read, a label is not among the labels,
             or too much waits already.
         """
-        explainer = self._explainer
-        if explainer is None:
+        explaining = self._explaining
+        if explaining is None:
             raise Problem(409, self._reason, code="cannot_be_explained")
+        explainer = explaining.explainer
         explainer.check_labels(compiled, options.for_, options.against)
         await self._encoding.until_ready()
         limits = self._encoding.limits
@@ -148,7 +111,7 @@ class ExplainService:
             method = best if options.method == AUTO else options.method
             self._check(explainer, method)
             explained: Explained = await self._jobs.submit(
-                lambda: self._explained(explainer, picture, compiled, options, method)
+                lambda: _explained(explaining, picture, compiled, options, method)
             )
         finally:
             self._inside -= 1
@@ -186,6 +149,8 @@ class ExplainService:
         if task is None or (task.done() and task.exception() is not None):
             task = asyncio.create_task(self._jobs.submit(lambda: _prepare(explainer)))
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            # What it took says nothing of what comes after it.
+            task.add_done_callback(lambda done: self._jobs.assume(0.0))
             self._preparing = task
         seconds = PREPARING_SHARE * self._encoding.limits.seconds
         try:
@@ -199,52 +164,19 @@ class ExplainService:
                 retry_after=5,
             ) from None
 
-    def _explained(
-        self,
-        explainer: Explainer,
-        picture: ImageInput,
-        compiled: CompiledLabels,
-        options: ExplainOptions,
-        method: str,
-    ) -> Explained:
-        opened, rows = self._opened(explainer, picture, method)
-        contrast = explainer.contrast(compiled, rows.embedding, options.for_, options.against)
-        extras, warnings = list(options.extras), []
-        prompts = compiled.prompts[contrast.label]
-        if WORDS in extras and prompts and len(prompts[0].split()) > MOST_WORDS:
-            extras.remove(WORDS)
-            warnings.append(f"The prompt has more than {MOST_WORDS} words: they are not weighed.")
-        explanation = explainer.explain_opened(
-            opened,
-            compiled,
-            options.for_,
-            options.against,
-            method=method,
-            extras=extras,
-            rows=rows,
-        )
-        maps = None
-        if options.all_labels and method != NONE:
-            directions = (compiled.matrix - contrast.rival) * np.float32(compiled.score.scale)
-            maps = rows.scores(directions)
-        return Explained(replace(explanation, source=picture.name), maps, tuple(warnings))
 
-    def _opened(
-        self, explainer: Explainer, picture: ImageInput, method: str
-    ) -> tuple[OpenedPicture, PictureParts]:
-        """A picture and its rows, of the last ones without a network. UnseenError."""
+def _explained(
+    explaining: Explaining,
+    picture: ImageInput,
+    compiled: CompiledLabels,
+    options: ExplainOptions,
+    method: str,
+) -> Explained:
+    try:
         content = content_of(picture)
-        key = sha256([content]), method
-        known = self._rows.get(key)
-        self._encoding.metrics.hit("rows", known is not None)
-        if known is not None:
-            return known
-        opened = explainer.parts_encoder.open(content)
-        if isinstance(opened, UnseenError):
-            raise renamed(opened, picture.name)
-        entry = opened, explainer.rows_of(opened, method)
-        self._rows.put(key, entry)
-        return entry
+        return explaining.explained(content, picture.name, compiled, options, method)
+    except ImageError as error:
+        raise renamed(error, picture.name) from None
 
 
 def _prepare(explainer: Explainer) -> str:
@@ -255,10 +187,3 @@ def _prepare(explainer: Explainer) -> str:
     seconds = round(time.perf_counter() - start, 1)
     logger.info("explain ready", extra={"fields": {"method": method, "seconds": seconds}})
     return method
-
-
-def _bytes_of(entry: tuple[OpenedPicture, PictureParts]) -> int:
-    opened, rows = entry
-    pixels = opened.pixels if isinstance(opened.pixels, tuple) else (opened.pixels,)
-    image = 3 * opened.image.width * opened.image.height
-    return rows.rows.nbytes + image + sum(array.nbytes for array in pixels)

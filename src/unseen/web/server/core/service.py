@@ -14,9 +14,10 @@ from unseen.images.thumbnails import thumbnail
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import predict_encoded
 from unseen.prediction.prediction import Prediction
+from unseen.web.explaining import Explained, ExplainOptions
 from unseen.web.problems import Problem
 from unseen.web.server.core.encoding import Encoding, in_pool
-from unseen.web.server.core.explain_service import Explained, ExplainOptions, ExplainService
+from unseen.web.server.core.explain_service import ExplainService
 from unseen.web.server.core.image_input import ImageInput, content_of
 from unseen.web.server.core.label_service import CompiledSet, LabelRequest, LabelService
 from unseen.web.server.core.metrics import Metrics
