@@ -70,8 +70,10 @@ def is_here(model: str) -> bool:
     """Whether a model can be loaded without a network."""
     if model == BUILTIN:
         return True
-    name = model.partition("@")[0]  # the path of a folder that is gone is no id
-    return HUB_ID.fullmatch(name) is not None and _cached(model, None) is not None
+    name, _, pinned = model.partition("@")
+    if not HUB_ID.fullmatch(name):  # the path of a folder that is gone
+        return False
+    return _cached(name, pinned or None) is not None
 
 
 def config_file(folder: Path) -> str:
