@@ -161,13 +161,16 @@ def test_mean_of_places_against_transformers(shape: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("kind", ["clipa", "siglip, mean"])
 def test_mean_of_patches_adds_up(kind: str, tmp_path: Path) -> None:
-    """Of a net without a norm after the mean, everything comes from the tokens: nothing is left,
-    but for the class token and the constants, which no patch changes."""
+    """Without a class token, which is no place, the rows sum to the mean that the head is given."""
     openclip_checkpoints.openclip(tmp_path, kind)
     encoder = unseen.load(tmp_path).encoder
-    _, first = opened(encoder, judging.pictures()[0])
-    assert first.exact
-    assert np.abs(first.embedding - encoder.encode_images([judging.pictures()[0]])[0]).max() <= 1e-5
+    picture, parts = opened(encoder, judging.pictures()[0])
+    (embedding,) = encoder.encode_images([judging.pictures()[0]])
+    assert parts.exact and np.abs(parts.embedding - embedding).max() <= TOLERANCE
+    network = encoder.model.parts_network()
+    (output,) = reference.run(network, *encoder.model.image_inputs([picture.pixels]))
+    missing = np.abs(output[:-1].sum(0) - output[-1]).max() / np.abs(output[-1]).max()
+    assert (missing > TOLERANCE) == ("class_token" in network.parameters), missing
 
 
 @pytest.mark.parametrize("family", ["siglip", "siglip odd", "builtin"])
@@ -242,3 +245,78 @@ def _open_clip(folder: Path) -> Any:
 
 def _affine(layer: torch.nn.Linear, x: torch.Tensor) -> torch.Tensor:
     return x @ layer.weight.double().T + layer.bias.double()
+
+
+@pytest.mark.parametrize("hidden", [None, 24], ids=["linear", "relu"])
+def test_a_student_against_its_own_logits(hidden: int | None, tmp_path: Path) -> None:
+    """Linear head: rows and bias give the logit. Relu: the same with its open units held."""
+    folder = student(tmp_path, hidden)
+    encoder = unseen.load(folder).encoder
+    picture, parts = opened(encoder, judging.pictures()[0])
+    network, config = encoder.model.image_network(), encoder.model.image_tower.config
+    p = {name: np.asarray(network.parameters[name], np.float64) for name in network.parameters}
+    inputs = encoder.model.image_inputs([picture.pixels])
+    features = reference.run_outputs(network, *inputs, outputs=["features"])["features"][0]
+    through, constant = p["output.weight"], p["output.bias"]
+    if hidden is not None:
+        units = p["hidden.weight"] @ features + p["hidden.bias"] > 0
+        constant = constant + through[:, units] @ p["hidden.bias"][units]
+        through = through[:, units] @ p["hidden.weight"][units]
+    logits = through @ features + constant
+    length = max(1.0, float(np.linalg.norm(logits)) / config.radius)
+    count = config.labels
+    total = parts.rows[:, :count].sum(0) + constant / config.radius / length
+    assert np.abs(total - logits / config.radius / length).max() <= TOLERANCE
+    assert np.abs(parts.embedding[:count] - logits / config.radius / length).max() <= TOLERANCE
+    assert np.abs(parts.embedding - encoder.encode_pixels([picture.pixels])[0]).max() <= TOLERANCE
+    assert parts.exact
+    explanation = unseen.load(folder).explain(judging.pictures()[0], method="parts")
+    assert explanation.words == () and explanation.concepts == ()  # it knows no other words
+    assert explanation.map is not None
+
+
+def student(folder: Path, hidden: int | None) -> Path:
+    """A classifier as `unseen distil` writes it: the built-in model's image net, a random head."""
+    from unseen.models.families import distilled
+    from unseen.networks.efficientnet import lite2_shapes
+
+    rng = np.random.default_rng(4)
+    net = unseen.load().model.image_network().parameters
+    parameters = {name: np.asarray(net[name], np.float32) for name in lite2_shapes()}
+    for name, shape in distilled.shapes(6, hidden, 16).items():
+        if name not in parameters:
+            scale = 1 / np.sqrt(shape[-1])
+            parameters[name] = (rng.normal(size=shape) * scale).astype(np.float32)
+    labels = ("cat", "dog", "castle", "bird", "car", "tree")
+    path = folder / "student.onnx"
+    made = distilled.Student(labels, (), 160, 4.0, {})
+    path.write_bytes(distilled.to_bytes(made, parameters))
+    return path
+
+
+FAMILIES: dict[str, Callable[[Path], Any]] = {
+    "siglip": hf_checkpoints.siglip,
+    "align": hf_checkpoints.align,
+    "resnet": lambda folder: openclip_checkpoints.openclip(folder, "resnet"),
+    "clipa": lambda folder: openclip_checkpoints.openclip(folder, "clipa"),
+    "timm siglip": lambda folder: openclip_checkpoints.openclip(folder, "siglip"),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_is_explained_to_the_end(family: str, tmp_path: Path) -> None:
+    """Masks, words and trust as well; what is left out of the sum is what no place gave."""
+    FAMILIES[family](tmp_path)
+    clf = unseen.load(tmp_path)
+    labels = ["cat", "dog", "castle", "bird", "car"]
+    picture = judging.pictures()[0]
+    explanation = clf.explain(picture, labels, method="parts")
+    assert explanation.map is not None and explanation.map.shape == picture.size[::-1]
+    assert explanation.without is not None and explanation.only is not None
+    source = clf.explainer().parts_encoder
+    opened_picture, parts = opened(clf.encoder, picture)
+    whole = np.ones((1, opened_picture.geometry.cells), dtype=bool)
+    (masked,) = clf.explainer().masking.embeddings(opened_picture.pixels, whole)
+    assert np.abs(masked - parts.embedding).max() <= TOLERANCE
+    assert np.abs(parts.embedding - clf.encode_images([picture])[0]).max() <= 2e-5
+    assert source.exact == ("siglip" not in family)

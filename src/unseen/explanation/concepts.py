@@ -42,8 +42,10 @@ def concepts(
     fit : float
         The cosine of their sum to the picture.
     """
-    target = _unit((embedding - mean_picture).astype(np.float64))
-    rows = (vocabulary - vocabulary.mean(0)).astype(np.float64)
+    # The built-in model's texts are 0 where its pictures have their looks: no word speaks of these.
+    spoken = vocabulary.any(0)
+    target = _unit((embedding - mean_picture)[spoken].astype(np.float64))
+    rows = (vocabulary - vocabulary.mean(0))[:, spoken].astype(np.float64)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     rows = rows / np.maximum(lengths, 1e-12)
     weights, fit = pursuit(target, rows)
@@ -97,7 +99,7 @@ def _least_squares(rows: Doubles, target: Doubles, start: Doubles) -> Doubles:
         for i in range(len(weights)):
             rest = products[i] - gram[i] @ weights + gram[i, i] * weights[i]
             weights[i] = max(0.0, rest / gram[i, i])
-    return weights
+    return np.asarray(weights)
 
 
 def _unit(vector: Doubles) -> Doubles:
