@@ -2,8 +2,8 @@
 
     python benchmarks/explain_served.py [-m MODEL]
 
-The first request compiles the networks that explain, chooses the method and encodes the concepts; on
-a machine that has done so before, these are read. A fresh $UNSEEN_HOME is used.
+The first request compiles the networks that explain, chooses the method and encodes the concepts:
+$UNSEEN_HOME is a fresh one. On a machine that has done so before, these are read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         command = [sys.executable, "-m", "unseen", "serve", "-q", "--port", str(port)]
         environment = {**os.environ, "UNSEEN_HOME": home}
-        server = subprocess.Popen([*command, "-m", options.model], env=environment)
+        server = subprocess.Popen(
+            [*command, "-m", options.model], env=environment, stderr=subprocess.DEVNULL
+        )
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
                 measure(client)

@@ -93,7 +93,7 @@ def test_the_report_shows_why(
         page = Browser(driver)
         for size in (browsers.DESK, browsers.PHONE):
             page.open(tmp_path / "report.html", size)
-            assert page.shown("#mistakes details img") == []
+            assert page.all("#mistakes details[open]") == []
             page.one("#mistakes summary").click()
             page.until(lambda: page.shown("#mistakes details[open] img"))
             image = page.one("#mistakes details img")

@@ -190,7 +190,7 @@ async def explain(request: Request) -> Any:
     service = service_of(request)
     labels = body.label_request(body.labelset)
     explained, compiled_set = await service.explain(picture, labels, body.options())
-    log_fields(request, {"pictures": 1, "method": explained.explanation.method})
+    log_fields(request, {"pictures": 1, "explained_by": explained.explanation.method})
     answer = await asyncio.to_thread(
         body_of, explained, compiled_set.compiled, picture_map=body.map
     )
