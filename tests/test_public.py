@@ -43,6 +43,7 @@ PARTS = {
     "Proposal",  # of a Labelling
     "ReadSummary",  # of labelled pictures, which a callback is given
     "Report",  # of an Index
+    "StoredRows",  # of an Index
     "Score",  # of a Model
     "Status",  # of a Labelling
     "Step",  # of an Organized

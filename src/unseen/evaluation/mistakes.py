@@ -59,8 +59,8 @@ def explain_mistakes(
     for number, mistake in enumerate(mistakes):
         if progress is not None:
             progress(STAGE, number, len(mistakes))
-        said, true = mistake["said"], mistake["true"]
-        against = true[0] if len(true) == 1 and true[0] != said else None
+        label, true = mistake["said"], mistake["true"]
+        against = true[0] if len(true) == 1 and true[0] != label else None
         picture = explainer.parts_encoder.open(mistake["path"])
         if isinstance(picture, UnseenError):
             explained.append(mistake)
@@ -69,7 +69,7 @@ def explain_mistakes(
         small.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
         try:
             explanation = explainer.explain_opened(
-                replace(picture, image=small), compiled, said, against, method=method, extras=()
+                replace(picture, image=small), compiled, label, against, method=method, extras=()
             )
         except LabelError:  # what was said is none of the labels: "unknown"
             explained.append(mistake)

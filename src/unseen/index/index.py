@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from unseen.classifier import Classifier
 from unseen.encoder import Encoder
 from unseen.errors import SourceError, StoreError
-from unseen.index import model_rows, parts, schema
+from unseen.index import model_rows, schema
 from unseen.index.info import Info
 from unseen.index.location import ELSEWHERE, Location, bind, locate, root_of
 from unseen.index.model_rows import ModelRow, not_encoded
 from unseen.index.parquet import write_parquet
-from unseen.index.parts import Kept
 from unseen.index.update import Progress, Report, is_current, key_of, update
+from unseen.index.vectors import parts
+from unseen.index.vectors.parts import StoredRows
 from unseen.index.view import IndexView
 from unseen.load_options import LoadOptions
 from unseen.sources.files import image_files
@@ -162,7 +163,7 @@ class Index:
         except sqlite3.OperationalError as error:
             raise StoreError(f"{self.file}: cannot be written: {error}.") from None
 
-    def keep_parts(self, explainer: Explainer, progress: Progress | None = None) -> Kept:
+    def keep_parts(self, explainer: Explainer, progress: Progress | None = None) -> StoredRows:
         """Keep what each place of each picture adds to its embedding, where that is not kept yet.
 
         With it `IndexView.explain` answers for any label, and opens no picture.
@@ -176,7 +177,7 @@ class Index:
 
         Returns
         -------
-        Kept
+        StoredRows
             How many pictures have rows, and their bytes.
 
         Raises
@@ -267,8 +268,8 @@ class Index:
         files_of_it = {self.file, *self.folder.glob("*")}
         size = sum(path.stat().st_size for path in files_of_it if path.is_file())
         models = tuple(self.models())
-        kept = {row.id: parts.kept(self.database, row.id) for row in models}
-        return Info(str(self.file), files, missing, size, models, kept)
+        rows = {row.id: parts.stored_rows(self.database, row.id) for row in models}
+        return Info(str(self.file), files, missing, size, models, rows)
 
     def has(self, encoder: Encoder) -> bool:
         """Whether just this model, with its precision and `exact`, has encoded pictures here.

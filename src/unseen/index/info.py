@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unseen.index.model_rows import ModelRow
-from unseen.index.parts import Kept
+from unseen.index.vectors.parts import StoredRows
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Info:
         Of the database and of what is derived from it.
     models : tuple of ModelRow
         The models that have encoded the pictures, the latest last.
-    parts : mapping of int to Kept
+    parts : mapping of int to StoredRows
         Id of a model → the rows that explain its pictures, and their bytes.
     """
 
@@ -35,7 +35,7 @@ class Info:
     missing: int
     bytes: int
     models: tuple[ModelRow, ...]
-    parts: Mapping[int, Kept] = field(default_factory=dict)
+    parts: Mapping[int, StoredRows] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """The report of `unseen index info`."""
@@ -47,16 +47,16 @@ class Info:
                 f"  {row}, {row.dimension} numbers: {row.pictures} pictures, "
                 f"{row.errors} that could not be read"
             )
-            kept = self.parts.get(row.id)
-            if kept is not None and kept.pictures:
-                lines.append(f"    explainable: {kept}")
+            rows = self.parts.get(row.id)
+            if rows is not None and rows.pictures:
+                lines.append(f"    explainable: {rows}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for JSON."""
         facts = {name: value for name, value in vars(self).items() if name != "parts"}
-        return {**facts, "models": [row.to_dict() | self._kept(row) for row in self.models]}
+        return {**facts, "models": [row.to_dict() | self._explainable(row) for row in self.models]}
 
-    def _kept(self, row: ModelRow) -> dict[str, int]:
-        kept = self.parts.get(row.id, Kept(0, 0))
-        return {"explainable": kept.pictures, "explainable_bytes": kept.bytes}
+    def _explainable(self, row: ModelRow) -> dict[str, int]:
+        rows = self.parts.get(row.id, StoredRows(0, 0))
+        return {"explainable": rows.pictures, "explainable_bytes": rows.bytes}

@@ -24,7 +24,7 @@ from unseen.results.result_file import check_output
 
 if TYPE_CHECKING:
     from unseen.explanation.explainer import Explainer
-    from unseen.index.parts import Kept
+    from unseen.index.vectors.parts import StoredRows
     from unseen.index.view import IndexView
 
 WATCH_SECONDS = 5.0
@@ -76,18 +76,18 @@ def update(
             try:
                 with progress.pictures(quiet) as show:
                     report = index.update(encoder, only or (), batch_size=batch_size, progress=show)
-                kept = None if explainer is None else _keep_parts(index, explainer, quiet)
+                stored = None if explainer is None else _keep_parts(index, explainer, quiet)
             except KeyboardInterrupt:
                 progress.say("stopped: what was looked at is kept; run it again to go on.")
                 interruption.explained = True
                 raise typer.Exit(130) from None
             if as_json:
-                rows = {} if kept is None else {"rows": asdict(kept)}
+                rows = {} if stored is None else {"rows": asdict(stored)}
                 typer.echo(json.dumps(asdict(report) | rows))
             elif not quiet and (not watch or report.encoded or report.failed or report.missing):
                 progress.say(str(report))
-                if kept is not None:
-                    progress.say(f"explainable: {kept}.")
+                if stored is not None:
+                    progress.say(f"explainable: {stored}.")
             if not watch:
                 raise typer.Exit(1 if report.failed else 0)
             try:
@@ -97,7 +97,7 @@ def update(
                 raise typer.Exit(130) from None
 
 
-def _keep_parts(index: unseen.Index, explainer: Explainer, quiet: bool) -> Kept:
+def _keep_parts(index: unseen.Index, explainer: Explainer, quiet: bool) -> StoredRows:
     with progress.stages(quiet) as show:
         return index.keep_parts(explainer, partial(show, "rows"))
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unseen.errors import ModelError, UnseenError
-from unseen.index.pictures import FILES_BELOW
+from unseen.index.schema import FILES_BELOW
 from unseen.system.cpu import usable
 from unseen.system.printable import escaped, unescaped
 from unseen.system.sqlite import transaction
@@ -46,7 +46,7 @@ UNCHECKED = (
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredRows:
     """The rows that an index has of one model's pictures.
 
     Parameters
@@ -80,16 +80,16 @@ def there(database: sqlite3.Connection) -> bool:
     return database.execute(query).fetchone() is not None
 
 
-def kept(database: sqlite3.Connection, model: int) -> Kept:
+def stored_rows(database: sqlite3.Connection, model: int) -> StoredRows:
     """How many pictures of a model have rows, and what they cost."""
     if not there(database):
-        return Kept(0, 0)
+        return StoredRows(0, 0)
     pictures, size = database.execute(
         "SELECT count(*), coalesce(sum(length(rows)), 0) FROM part "
         "JOIN picture ON picture.id = part.picture WHERE model = ?",
         (model,),
     ).fetchone()
-    return Kept(pictures, size)
+    return StoredRows(pictures, size)
 
 
 def keep(
@@ -98,7 +98,7 @@ def keep(
     root: Path,
     explainer: Explainer,
     progress: Progress | None = None,
-) -> Kept:
+) -> StoredRows:
     """Make the rows of the pictures that have none. Each batch is a transaction.
 
     Raises ModelError where no map of the model earns trust: such rows would be of no use.
@@ -127,8 +127,8 @@ def keep(
             done += len(batch)
             if progress is not None:
                 progress(done, len(todo))
-    total = kept(database, model)
-    return Kept(total.pictures, total.bytes, new, done - new)
+    total = stored_rows(database, model)
+    return StoredRows(total.pictures, total.bytes, new, done - new)
 
 
 def _ahead(
