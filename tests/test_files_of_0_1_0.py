@@ -74,7 +74,8 @@ def differences(before: Any, today: Any, where: str = "") -> Iterator[str]:
             else:
                 yield from differences(before[key], today[key], f"{where}/{key}")
     elif isinstance(before, list) and isinstance(today, list):
-        if len(before) != len(today):
+        # A new figure of a report is as good as a new key.
+        if len(before) > len(today) or (len(before) < len(today) and where != "/metrics"):
             yield f"{where}: {len(today)} in place of {len(before)}"
         for position, pair in enumerate(zip(before, today, strict=False)):
             yield from differences(*pair, f"{where}[{position}]")

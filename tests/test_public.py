@@ -42,15 +42,17 @@ PARTS = {
     "Projection",  # of an IndexView
     "Proposal",  # of a Labelling
     "ReadSummary",  # of labelled pictures, which a callback is given
+    "RemainingError",  # of a Calibration
     "Report",  # of an Index
     "StoredRows",  # of an Index
     "Score",  # of a Model
+    "SelectiveClassifier",  # of a Calibration
     "Status",  # of a Labelling
     "Step",  # of an Organized
     "Word",  # of an Explanation
     "Writer",  # a protocol: any object with `write` and `close`
-    "ZeroShotModel",  # of unseen.transformers, whose names are those of transformers
     "ZeroShotImageClassification",  # of pipeline, whose shape is that of transformers
+    "ZeroShotModel",  # of unseen.transformers, whose names are those of transformers
 }
 
 HEAVY = ("numpy", "onnx", "onnxruntime", "huggingface_hub", "PIL", "tokenizers", "typer", "torch")

@@ -31,19 +31,15 @@ def test_a_yes_is_the_softmax_of_a_label_and_its_competitors() -> None:
         np.testing.assert_allclose(score.sigmoid(logits)[0], pairs, rtol=1e-5)
 
 
-def test_a_fitted_line_takes_the_place_of_that_rule_and_sigmoids_stay() -> None:
+def test_sigmoids_are_a_yes_or_no_already() -> None:
     above = np.array([[-3.0, 0.0, 2.5]], np.float32)
-    fitted = Score("softmax", 50.0, yes_slope=2.0, yes_shift=-1.5)
-    np.testing.assert_allclose(score.yes_no_logits(above, fitted, 5), 2 * above - 1.5)
     assert score.yes_no_logits(above, Score("sigmoid", 10.0, -2.0), 5) is above
 
 
-@pytest.mark.parametrize(
-    "row", [Score("softmax", 50.0), Score("softmax", 50.0, yes_slope=2.0, yes_shift=-1.5)]
-)
-def test_a_score_is_read_back_from_its_facts(row: Score) -> None:
+def test_a_score_is_read_back_from_its_facts() -> None:
+    row = Score("sigmoid", 50.0, -3.0)
     assert Score(**row.facts()) == row
-    assert set(Score("softmax", 50.0).facts()) == {"rule", "scale", "bias"}  # as 0.1.0 wrote it
+    assert set(row.facts()) == {"rule", "scale", "bias"}  # as 0.1.0 wrote it
 
 
 def test_the_log_of_the_sum_is_that_of_scipy() -> None:

@@ -32,6 +32,7 @@ from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models.model import Model
 from unseen.prediction.adapter import Adapter
 from unseen.prediction.calibration import Calibration
+from unseen.prediction.calibration_file import AUTO, calibration_for
 from unseen.prediction.decision import Decision
 from unseen.prediction.open_set import ReferenceSet
 from unseen.prediction.predict import predict_encoded, warn_undecided
@@ -338,7 +339,7 @@ class Classifier:
         top_k: int | None = None,
         min_score: float | None = None,
         unknown: str | None = None,
-        calibration: Calibration | str | Path | None = None,
+        calibration: Calibration | str | Path | None = AUTO,
     ) -> Prediction:
         """The prediction for one picture.
 
@@ -365,7 +366,9 @@ class Classifier:
             ``"auto"`` measures the evidence that any label is there, and the prediction is
             *unknown* where it is too little.
         calibration : Calibration, str or Path, optional
-            What `unseen.learning.calibrate` learnt of just these labels, or its file.
+            What `unseen.calibrate` learnt of just these labels, or its file; None: none. By default
+            (``"auto"``) the one that lies beside the label file and fits, as on the command line:
+            ``labels.calibration.json`` beside ``labels.txt``.
 
         Returns
         -------
@@ -390,8 +393,14 @@ class Classifier:
             raise SourceError(
                 "classify takes one picture; classify_many takes a list of them, or a generator."
             )
-        decision = self.decision(multi_label, top_k, min_score, unknown, calibration)
+        given = (
+            None if calibration == AUTO else calibration
+        )  # what is given is read before the work
+        decision = self.decision(multi_label, top_k, min_score, unknown, given)
         compiled = self.compile(labels, template=template, background=background)
+        if calibration == AUTO:
+            neighbour = calibration_for(AUTO, labels, compiled, multi_label=multi_label)
+            decision = replace(decision, calibration=neighbour)
         item = Source(name_of(source, 0), source)  # a folder is then refused, not walked
         encoded = list(self.encoder.stream_images([item], batch_size=1))
         if encoded[0].error is not None:
@@ -497,7 +506,7 @@ class Classifier:
         top_k: int | None = None,
         min_score: float | None = None,
         unknown: str | None = None,
-        calibration: Calibration | str | Path | None = None,
+        calibration: Calibration | str | Path | None = AUTO,
     ) -> Iterator[Prediction]:
         """A prediction for each picture, in order, as they are read; memory is bounded.
 
@@ -528,7 +537,9 @@ class Classifier:
             ``"auto"`` measures the evidence that any label is there, and the prediction is
             *unknown* where it is too little.
         calibration : Calibration, str or Path, optional
-            What `unseen.learning.calibrate` learnt of just these labels, or its file.
+            What `unseen.calibrate` learnt of just these labels, or its file; None: none. By default
+            (``"auto"``) the one that lies beside the label file and fits, as on the command line:
+            ``labels.calibration.json`` beside ``labels.txt``.
 
         Returns
         -------
@@ -553,8 +564,14 @@ class Classifier:
         dog None
         None 'missing.jpg': there is no such file.
         """
-        decision = self.decision(multi_label, top_k, min_score, unknown, calibration)
+        given = (
+            None if calibration == AUTO else calibration
+        )  # what is given is read before the work
+        decision = self.decision(multi_label, top_k, min_score, unknown, given)
         compiled = self.compile(labels, template=template, background=background)
+        if calibration == AUTO:
+            neighbour = calibration_for(AUTO, labels, compiled, multi_label=multi_label)
+            decision = replace(decision, calibration=neighbour)
         stream = self.encoder.stream_images(sources, batch_size=batch_size)
         return self.predictions(stream, compiled, decision, batch_size=batch_size)
 
@@ -567,7 +584,7 @@ class Classifier:
         template: TemplateLike = None,
         background: Iterable[str] = (),
         multi_label: bool = False,
-        calibration: Calibration | str | Path | None = None,
+        calibration: Calibration | str | Path | None = AUTO,
     ) -> Export:
         """Write the model and a label set as one ONNX file that takes a raw picture.
 
@@ -584,7 +601,7 @@ class Classifier:
         multi_label : bool
             Whether each label is a yes or no of its own.
         calibration : Calibration, str or Path, optional
-            What `unseen.calibrate` learnt of just these labels, or its file.
+            As in `classify`.
 
         Returns
         -------
@@ -606,9 +623,8 @@ class Classifier:
         ...     unseen.load().export(["cat", "dog"], f"{folder}/pets.onnx").answers
         ('cat', 'dog')
         """
-        if isinstance(calibration, (str, Path)):
-            calibration = Calibration.load(calibration)
         compiled = self.compile(labels, template=template, background=background)
+        calibration = calibration_for(calibration, labels, compiled, multi_label=multi_label)
         return export(self.encoder, Answering(compiled, calibration, multi_label), path, options)
 
     def export_web(
@@ -622,7 +638,7 @@ class Classifier:
         template: TemplateLike = None,
         background: Iterable[str] = (),
         multi_label: bool = False,
-        calibration: Calibration | str | Path | None = None,
+        calibration: Calibration | str | Path | None = AUTO,
     ) -> WebExport:
         """Write the model and a label set as a web app: a folder for any static host.
 
@@ -656,9 +672,8 @@ class Classifier:
         ModelError
             If the net cannot be exported, or is too large for a browser.
         """
-        if isinstance(calibration, (str, Path)):
-            calibration = Calibration.load(calibration)
         compiled = self.compile(labels, template=template, background=background)
+        calibration = calibration_for(calibration, labels, compiled, multi_label=multi_label)
         return export_web(
             self.encoder,
             Answering(compiled, calibration, multi_label),
@@ -675,7 +690,7 @@ class Classifier:
         sources: Sources | None = None,
         *,
         multi_label: bool = False,
-        calibration: Calibration | None = None,
+        calibration: Calibration | str | Path | None = AUTO,
     ) -> ExportCheck:
         """Run an exported file in plain ONNX Runtime and compare it with this classifier.
 
@@ -697,7 +712,9 @@ class Classifier:
         ModelError
             If the file cannot be run, or no picture can be read.
         """
-        answering = Answering(self.compile(labels), calibration, multi_label)
+        compiled = self.compile(labels)
+        calibration = calibration_for(calibration, labels, compiled, multi_label=multi_label)
+        answering = Answering(compiled, calibration, multi_label)
         return check(exported, self.encoder, answering, sources)
 
     def decision(

@@ -18,6 +18,7 @@ from unseen.errors import LabelError, MissingExtraError, SourceError
 from unseen.labels.compiled import CompiledLabels
 from unseen.load_options import LoadOptions
 from unseen.prediction.calibration import Calibration
+from unseen.prediction.calibration_file import AUTO, calibration_for
 from unseen.sources.item import Source, name_of
 from unseen.types import Floats, LabelsLike, TemplateLike
 
@@ -56,7 +57,7 @@ class ZeroShotClassifier(
     background : iterable of str
         Labels that mean *none of these*: where they win, the prediction is ``"unknown"``.
     calibration : Calibration, str or Path, optional
-        What ``unseen calibrate`` made for these labels.
+        As in ``Classifier.classify``.
     batch_size : int, optional
         Pictures that the network takes at once. None: as many as suit the model.
 
@@ -83,7 +84,7 @@ class ZeroShotClassifier(
         *,
         template: TemplateLike = None,
         background: Iterable[str] = (),
-        calibration: Calibration | str | Path | None = None,
+        calibration: Calibration | str | Path | None = AUTO,
         batch_size: int | None = None,
     ) -> None:
         # scikit-learn's rule: parameters are kept as they are, and checked in fit.
@@ -163,9 +164,11 @@ class ZeroShotClassifier(
         """
         embeddings = self.transform(X)
         classifier = self._load()
-        decision = classifier.decision(calibration=self.calibration)
+        compiled = self._compile()
+        calibration = calibration_for(self.calibration, self.labels_, compiled)
+        decision = classifier.decision(calibration=calibration)
         encoded = (Encoded("", row) for row in embeddings)
-        predictions = classifier.predictions(encoded, self._compile(), decision)
+        predictions = classifier.predictions(encoded, compiled, decision)
         answers = (prediction.probabilities for prediction in predictions)
         rows = [[answer[name] for name in self.classes_] for answer in answers]
         return np.array(rows, dtype=np.float32).reshape(-1, len(self.classes_))

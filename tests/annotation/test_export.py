@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -415,8 +416,7 @@ def test_files_of_one_name_are_numbered(form: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such a name")
 @pytest.mark.parametrize("form", FORMS)
 def test_a_name_that_is_no_utf8(form: str, tmp_path: Path) -> None:
-    """Copied under another name; where rows would have to name it, it fails by itself, for pandas
-    refuses a whole file that has one."""
+    """Copied under another name; a row names it by escapes, which we undo, and pandas reads."""
     pictures = [
         HandLabel(odd(b"\xff.png"), "cat"),
         HandLabel("b.png", "cat"),
@@ -424,13 +424,19 @@ def test_a_name_that_is_no_utf8(form: str, tmp_path: Path) -> None:
     ]
     labelling = label_by_hand(tmp_path / "photos", pictures, NAMES)
     report = export(labelling, tmp_path / "out", form, fractions("100"))
-    assert [path for path, _ in report.failed] == (
-        [odd(b"\xff.png")] if FORMS[form].place is None else []
-    )
+    assert not report.failed
     for path in (tmp_path / "out").rglob("*"):
         path.name.encode("utf-8")
         if path.suffix in (".csv", ".json", ".jsonl"):
             path.read_text("utf-8")
+    if FORMS[form].place is not None:
+        return
+    table = tmp_path / "out" / f"labels.{form}"
+    frame = pd.read_csv(table) if form == "csv" else pd.read_json(table, lines=True)
+    assert len(frame) == 3 and frame["path"].str.contains("udcff").sum() == 1
+    paths = {annotation.path.resolve() for annotation in read_annotations(table)}
+    assert (tmp_path / "photos" / odd(b"\xff.png")).resolve() in paths
+    assert all(path.is_file() for path in paths) and len(paths) == 3
 
 
 def test_a_label_of_several_is_refused_where_it_would_be_read_as_such(tmp_path: Path) -> None:

@@ -197,3 +197,78 @@ def test_what_fits_no_label_is_unknown(place: Path) -> None:
         "labels", "compile", "a,b", "-o", place / "x.safetensors", "--unknown", "auto", code=2
     )  # fmt: skip
     assert "unseen classify" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """labels.txt; learn/ with ten pictures of three labels and four of another; judge/."""
+    place = tmp_path_factory.mktemp("promises")
+    (place / "labels.txt").write_text("\n".join(LABELS[:4]), "utf-8")
+    for folder, first, each in (("learn", 300, (10, 10, 10, 4)), ("judge", 400, (6, 6, 6, 6))):
+        for label, count in zip(LABELS, each, strict=False):
+            (place / folder / label).mkdir(parents=True)
+            for seed in range(count):
+                image = shapes.draw(shapes.scene(label), first + seed)
+                blurred = image.filter(ImageFilter.GaussianBlur(2.5))
+                blurred.save(place / folder / label / f"{seed}.png")
+    return place
+
+
+def test_what_is_promised_is_said_kept_and_measured(many: Path, tmp_path: Path) -> None:
+    labels = many / "labels.txt"
+    common = ["-l", labels, *MODEL]
+    options = ["--class-conditional", "--max-wrong", "20%"]
+    done = unseen("calibrate", many / "learn", *common, *options)
+    assert "likely labels with 90% coverage, of each of 3 labels." in done.stderr
+    assert "1 of 4 labels have fewer than 9 pictures and take the reach of all" in done.stderr
+    assert f"{LABELS[3]} (4)" in done.stderr
+    assert "at most 20.0% of the answers are wrong, with 90% confidence" in done.stderr
+    assert "calibration error (ECE) of pictures held out:" in done.stderr
+    learnt = json.loads((many / "labels.calibration.json").read_text("utf-8"))
+    assert set(learnt["likely"]["reach_by_label"]) == set(LABELS[:3])
+    assert set(learnt["error"]) == {"before", "after", "by_chance"}
+    assert learnt["selective"]["max_wrong"] == 0.2
+
+    done = unseen("eval", many / "judge", *common)
+    assert "sets: 90% coverage promised, of each of 3 labels; worst label" in done.stdout
+    assert "answers: at most 20.0 % wrong promised, with 90% confidence" in done.stdout
+    page = tmp_path / "report.html"
+    done = unseen("eval", many / "judge", *common, "--json", "--html", page, "--max", "wrong=1")
+    (candidate,) = json.loads(done.stdout)["candidates"]
+    rows = json.loads(unseen("classify", many / "judge", *common, "--json", "-q").stdout)
+    true = [Path(row["source"]).parent.name for row in rows]
+    covered = [label in row["likely"] for label, row in zip(true, rows, strict=True)]
+    figures = candidate["figures"]
+    assert figures["coverage"]["value"] == pytest.approx(sum(covered) / 24)
+    assert figures["set_size"]["value"] == pytest.approx(sum(len(r["likely"]) for r in rows) / 24)
+    answered = [row["label"] is not None for row in rows]
+    wrong = [row["label"] not in (None, label) for label, row in zip(true, rows, strict=True)]
+    assert figures["answered"]["value"] == pytest.approx(sum(answered) / 24)
+    assert figures["wrong"]["value"] == pytest.approx(sum(wrong) / max(sum(answered), 1))
+    by_label = {row["label"]: row for row in candidate["labels"]}
+    for label in LABELS[:4]:
+        own = [c for c, t in zip(covered, true, strict=True) if t == label]
+        assert by_label[label]["coverage"]["value"] == pytest.approx(sum(own) / 6)
+    assert candidate["worst_coverage"]["label"] in by_label
+    assert "coverage" in page.read_text("utf-8")
+
+    # Without it, and on the pictures that taught it.
+    plain = unseen("eval", many / "judge", *common, "--calibration", "none")
+    assert "coverage" not in plain.stdout
+    seen = unseen("eval", many / "learn", *common)
+    assert "seen in training: 34 of 34" in seen.stdout
+
+
+def test_promises_that_cannot_be_shown_are_refused(many: Path, tmp_path: Path) -> None:
+    common = [many / "learn", "-l", many / "labels.txt", *MODEL, "-o", tmp_path / "no.json"]
+    for wrong, reason in {
+        ("--max-wrong", "1%"): "it takes at least 230 labelled pictures",
+        ("--max-wrong", "x"): "give a share of the answers, such as 1% or 0.01",
+        ("--max-wrong", "100%"): "give a share of the answers",
+        ("--max-wrong", "0.2", "--multi"): "leave --multi and --unlabelled out",
+        ("--class-conditional", "--coverage", "0"): "leave --multi, --unlabelled and --coverage 0",
+        ("--class-conditional", "--coverage", "0.95"): "no label has the 19 pictures",
+    }.items():
+        done = unseen("calibrate", *common, *wrong, code=2)
+        assert reason in done.stderr
+    assert not (tmp_path / "no.json").exists()

@@ -13,7 +13,7 @@ import unseen
 from cli.test_commands import unseen as command
 from unseen.annotation.labelling import Labelling
 from unseen.datasets.readers import read_annotations
-from unseen.errors import SourceError, UnseenWarning
+from unseen.errors import SourceError, StoreError, UnseenWarning
 
 NAMES = ("red circle", "blue square", "green star")
 SHAPES = ("-m", "tests/fixtures/shapes-clip")
@@ -103,3 +103,34 @@ def test_adapt_eval_and_calibrate_take_a_labelled_folder(photos: Path, tmp_path:
     labels = ",".join(NAMES)
     done = command("calibrate", photos, "-l", labels, "-o", calibration, *SHAPES)
     assert "9 pictures" in done.stderr
+
+
+def test_a_labelling_lies_elsewhere_where_nothing_may_be_written(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of the pictures holds nothing of ours afterwards, and all commands find it."""
+    photos = tmp_path / "photos"
+    shutil.copytree(drawn, photos, ignore=shutil.ignore_patterns(".unseen"))
+    monkeypatch.setenv("UNSEEN_INDEX_HOME", str(tmp_path / "home"))
+    with unseen.label(unseen.load("tests/fixtures/shapes-clip"), photos, NAMES) as labelling:
+        file = labelling.path
+        for picture in list(labelling.pictures())[:6]:
+            labelling.decide(picture.id, "label", NAMES[int(picture.paths[0][0])])
+    assert not (photos / ".unseen").exists() and file.is_relative_to(tmp_path / "home")
+    annotations = read_annotations(photos)
+    assert len(annotations) == 6 and all(a.path.parent == photos for a in annotations)
+    command("label", "info", photos)
+    command("label", "export", photos, "-o", tmp_path / "out", "--format", "csv")
+    monkeypatch.delenv("UNSEEN_INDEX_HOME")
+    assert read_annotations(file) == annotations  # it says itself where its pictures are
+    with pytest.raises(StoreError, match="there is no labelling"):
+        Labelling.open(photos)
+
+
+def test_one_beside_its_pictures_stays_there(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNSEEN_INDEX_HOME", str(tmp_path / "home"))
+    assert len(read_annotations(photos)) == 9
+    with Labelling.open(photos) as labelling:
+        assert labelling.path.parent == photos / ".unseen"

@@ -18,15 +18,16 @@ import shapes
 import unseen
 from unseen.learning.calibrate import calibrate
 from unseen.learning.calibration_fits import (
-    conformal_reach,
     em_prior,
     fit_line,
     fit_temperature,
     fit_thresholds,
     mean_prior,
 )
+from unseen.learning.conformal_fits import conformal_reach
 from unseen.prediction import score
-from unseen.prediction.calibration import METHODS, Calibration, beside, uncalibrated_probabilities
+from unseen.prediction.calibration import Calibration, beside
+from unseen.prediction.conformal import METHODS, uncalibrated_probabilities
 
 LABELS = shapes.labels()[:12]
 RESAMPLES = 1000

@@ -314,3 +314,32 @@ def test_scenes_flip_where_a_label_is_taken_away(clf: unseen.Classifier, tmp_pat
     found = diff(a, b)
     said = Counter(flip.a.answer for flip in found.flips)
     assert said == {"a red circle": sum(la == "a red circle" for la in truth)}
+
+
+def test_what_a_run_had_learnt_from_is_marked(clf: unseen.Classifier, tmp_path: Path) -> None:
+    """By content, as `eval` does: a copy under another name is the same picture."""
+    kinds = ["a red circle", "a blue star", "a green ring"]
+    pairs = []
+    for number, kind in enumerate(kinds):
+        for seed in range(4):
+            path = tmp_path / f"{number}{seed}.png"
+            shapes.draw(shapes.scene(kind), 40 + seed).save(path)
+            pairs.append((path, kind))
+    taught = pairs[::2]
+    learnt = unseen.calibrate(clf, taught, kinds, coverage=None)
+    pictures = sorted(tmp_path.glob("*.png"))
+    before, after = tmp_path / "before.jsonl", tmp_path / "after.jsonl"
+    # Every answer changes, as the second run has other labels only.
+    unseen.classify_to_file(clf, pictures, ["a red star", "a blue ring"], before)
+    unseen.classify_to_file(clf, pictures, kinds, after, calibration=learnt)
+    found = diff(before, after)
+    assert len(found.flips) == len(pictures)
+    marked = {flip.source for flip in found.flips if flip.seen == ("b",)}
+    assert marked == {str(path) for path, _ in taught}
+    assert f"seen in training: 6 of the {len(pictures)} with another answer" in str(found)
+    assert str(found).count("seen in training by b") == 6
+    document = found.to_dict()
+    assert document["seen_in_training"] == 6
+    assert sum(flip["seen_in_training"] == ("b",) for flip in document["flips"]) == 6
+    pictures[0].unlink()  # a file that is gone is not marked
+    assert len(diff(before, after).seen) == 5

@@ -252,11 +252,6 @@ class _Export:
         paths = [path for path in picture.paths if (self.root / path).is_file()]
         if not paths:
             raise ImageError("it does not exist any more")
-        if self.form.place is None:
-            # JSON could escape such a name, but one of them makes pandas refuse the whole file.
-            paths = [path for path in paths if _is_utf8(path)]
-        if not paths:
-            raise ImageError("its name is not UTF-8; rename it, or export a format that copies")
         return paths[0]
 
     def _score(self, picture: Picture, answers: Sequence[str]) -> float | None:
@@ -389,14 +384,6 @@ def _relative(path: Path, folder: Path) -> str:
         return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:  # another drive
         return path.as_posix()
-
-
-def _is_utf8(path: str) -> bool:
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _unwritable(folder: Path, error: OSError) -> SourceError:

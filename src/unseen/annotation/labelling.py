@@ -37,6 +37,8 @@ from unseen.errors import LabelError, SourceError, StoreError
 from unseen.evaluation.bootstrap import proportion
 from unseen.labels.compiled import CompiledLabels
 from unseen.results.manifest import now
+from unseen.system.cache import INDEX_HOME
+from unseen.system.printable import escaped
 from unseen.system.sqlite import transaction
 from unseen.types import Floats
 
@@ -104,7 +106,7 @@ class Labelling:
             )
         if not self.root.is_dir():
             raise SourceError(f"{self.root}: there is no such folder.")
-        self.path = self.root / FOLDER / labelling_file.file_name(name)
+        self.path = labelling_file.locate(self.root, name)
         if not self.path.is_file():
             if not create:
                 raise StoreError(
@@ -112,11 +114,19 @@ class Labelling:
                     f"unseen label {folder} --labels …"
                 )
             try:
-                self.path.parent.mkdir(exist_ok=True)
+                self.path.parent.mkdir(parents=self.is_outside, exist_ok=True)
             except OSError as error:
-                raise StoreError(f"{self.path.parent}: cannot be made: {error}.") from None
+                raise StoreError(
+                    f"{self.path.parent}: cannot be made: {error.strerror or error}; keep it "
+                    f"elsewhere: set {INDEX_HOME} to a folder that can be written to."
+                ) from None
         self._database = labelling_file.connect(self.path)
         self._lock = threading.RLock()
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether the file does not lie beside the pictures, and so must say where they are."""
+        return self.path.parent != self.root / FOLDER
 
     @classmethod
     def open(cls, folder: str | Path, name: str = NAME) -> Labelling:
@@ -197,7 +207,10 @@ class Labelling:
             run("DELETE FROM label_set")
             if labels is not None:
                 run("INSERT INTO label_set VALUES (?)", (labels.to_bytes(),))
-            for name, value in (("manifest", manifest), ("asked", manifest["asked"])):
+            facts = {"manifest": manifest, "asked": manifest["asked"]}
+            if self.is_outside:
+                facts["folder"] = escaped(str(self.root))
+            for name, value in facts.items():
                 run("INSERT INTO fact VALUES (?, ?)", (name, json.dumps(value)))
             for name in dict.fromkeys([*names, *added, *sorted(used)]):
                 run("INSERT INTO label (name, added) VALUES (?, ?)", (name, name not in names))

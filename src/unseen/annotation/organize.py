@@ -124,7 +124,7 @@ def organize(
     template: TemplateLike = None,
     background: Iterable[str] = (),
     unknown: str | None = None,
-    calibration: Calibration | str | Path | None = None,
+    calibration: Calibration | str | Path | None = "auto",
     encoded: Iterable[Encoded] | None = None,
     batch_size: int | None = None,
     progress: Progress = no_progress,
@@ -178,10 +178,13 @@ def organize(
     >>> len(done.steps) == done.summary.pictures, done.undo
     (True, None)
     """
+    from unseen.prediction.calibration_file import calibration_for  # noqa: PLC0415 - as above
+
     into = Path(into)
     if not dry_run:
         check_into(into)
     compiled = classifier.compile(labels, template=template, background=background)
+    calibration = calibration_for(calibration, labels, compiled)
     decision = classifier.decision(False, 1, min_score, unknown, calibration)
     options: dict[str, Any] = {"min_score": min_score, **classifier.encoder.options.facts()}
     options |= {} if unknown is None else {"unknown": unknown}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unseen.annotation.labelling import Labelling
-from unseen.annotation.pictures import ERROR, Proposal, pile_of
+from unseen.annotation.pictures import ERROR, UNSURE, Proposal, pile_of
 from unseen.classifier import Classifier
 from unseen.encoder import Encoded
 from unseen.errors import ImageError, LabelError, SourceError
@@ -23,6 +23,7 @@ from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import UNKNOWN
 from unseen.prediction.adapter import Adapter
 from unseen.prediction.calibration import Calibration
+from unseen.prediction.calibration_file import AUTO, calibration_for
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import label_probabilities, predict_encoded, warn_undecided
 from unseen.prediction.prediction import Prediction
@@ -120,6 +121,8 @@ def propose(
 def _pile(prediction: Prediction, thresholds: dict[str, float | None], sure: float) -> str:
     if not prediction.ok:
         return ERROR
+    if prediction.abstained:
+        return UNSURE
     if prediction.unknown or prediction.label is None or prediction.score is None:
         return pile_of(None, 0.0, None, sure)
     return pile_of(prediction.label, prediction.score, thresholds[prediction.label], sure)
@@ -157,7 +160,7 @@ def label(
     template: TemplateLike = None,
     background: Iterable[str] = (),
     unknown: str | None = None,
-    calibration: Calibration | str | Path | None = None,
+    calibration: Calibration | str | Path | None = AUTO,
     batch_size: int | None = None,
     progress: Progress | None = None,
 ) -> Labelling:
@@ -209,6 +212,7 @@ def label(
     """
     folder = Path(folder)
     compiled = classifier.compile(labels, template=template, background=background)
+    calibration = calibration_for(calibration, labels, compiled)
     decision = classifier.decision(unknown=unknown, calibration=calibration)
     options: dict[str, Any] = {**classifier.encoder.options.facts(), "unknown": unknown}
     if decision.calibration is not None:

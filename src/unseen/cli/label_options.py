@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import unseen
@@ -39,7 +38,9 @@ def load_calibration(
 ) -> Calibration | None:
     """The calibration of a command, or the one that lies beside its label file and fits; which of
     them is shown."""
-    from unseen.prediction.calibration import Calibration, beside  # noqa: PLC0415 - it loads what computes
+    # They load what computes, which --help must not wait for.
+    from unseen.prediction.calibration import Calibration  # noqa: PLC0415
+    from unseen.prediction.calibration_file import find_beside  # noqa: PLC0415
 
     if given.calibration is not None:
         if given.no_calibration:
@@ -47,15 +48,14 @@ def load_calibration(
         calibration = Calibration.load(given.calibration)
         calibration.check(labels, multi_label=multi)
         return calibration
-    source = None if given.labels is None else options.labels_argument(given.labels)
-    if given.no_calibration or not isinstance(source, Path) or not beside(source).exists():
+    if given.no_calibration or given.labels is None:
         return None
-    path = beside(source)
-    calibration = Calibration.load(path)
-    reason = calibration.misfit(labels, multi_label=multi)
-    if reason is not None:
-        progress.say(f"{path} is not used: {reason}.")
+    neighbour = find_beside(options.labels_argument(given.labels), labels, multi_label=multi)
+    if neighbour is None:
+        return None
+    if neighbour.misfit is not None:
+        progress.say(f"{neighbour.path} is not used: {neighbour.misfit}.")
         return None
     if not quiet:
-        progress.say(f"calibrated by {path}; pass --no-calibration to do without it.")
-    return calibration
+        progress.say(f"calibrated by {neighbour.path}; pass --no-calibration to do without it.")
+    return neighbour.calibration

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from unseen.errors import SourceError
 from unseen.system import sqlite
+from unseen.system.cache import index_home
+from unseen.system.printable import unescaped
 
 FOLDER = ".unseen"  # below the folder of the pictures, beside its index
 NAME = "labels"  # of the labelling of a folder, where there is only one
@@ -86,12 +88,36 @@ def file_name(name: str) -> str:
     return f"labelling-{name}{SUFFIX}"
 
 
+def locate(root: Path, name: str) -> Path:
+    """Where the labelling of a folder is, or would be made: beside its pictures, or in
+    `$UNSEEN_INDEX_HOME`, where that is set and the folder has none of that name."""
+    own, home = root / FOLDER / file_name(name), index_home(root)
+    return own if home is None or own.is_file() else home / file_name(name)
+
+
+def folder_of(file: Path) -> Path:
+    """The folder whose labelling this file is. StoreError, SourceError."""
+    if file.parent.name == FOLDER:
+        return file.parent.parent
+    with closing(sqlite.connect(file, MIGRATIONS, "labelling", readable=True)) as database:
+        row = database.execute("SELECT value FROM fact WHERE name = 'folder'").fetchone()
+    if row is None:
+        raise SourceError(f"{file}: this labelling does not say of which folder it is.")
+    return Path(unescaped(json.loads(row[0])))
+
+
 def labelling_of(folder: Path) -> Path | None:
     """The file of the labelling of a folder, None without one. SourceError where it has several,
     and none of the usual name."""
-    files = [path for path in (folder / FOLDER).glob(file_name("*")) if FILE.fullmatch(path.name)]
-    usual = folder / FOLDER / file_name(NAME)
-    if usual in files:
+    home = index_home(folder.absolute())
+    files = [
+        path
+        for place in (folder / FOLDER, *([] if home is None else [home]))
+        for path in place.glob(file_name("*"))
+        if FILE.fullmatch(path.name)
+    ]
+    usual = next((path for path in files if path.name == file_name(NAME)), None)
+    if usual is not None:
         return usual
     if len(files) > 1:
         raise SourceError(

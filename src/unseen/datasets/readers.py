@@ -145,7 +145,7 @@ def _json_lines(path: Path, text: str, column: str) -> Iterator[tuple[int, dict[
                 raise ValueError(f"it must have path and {column}")
         except (ValueError, AttributeError) as error:
             raise SourceError(f"{path}: line {line} is not a row: {error}.") from None
-        yield line, columns
+        yield line, columns | {"path": unescaped(columns["path"])}
 
 
 Reader = Callable[[Path, str, str], Iterator[tuple[int, dict[str, str]]]]
@@ -184,7 +184,7 @@ def _read_labelling(file: Path) -> list[Annotation]:
     """What a person decided; a decision is about a content, and not about the name of a file."""
     if not file.is_file():
         raise SourceError(f"{file}: there is no such folder or file.")
-    folder = file.parent.parent
+    folder = labelling_file.folder_of(file)
     annotations, gone = [], 0
     for picture in labelling_file.reviewed(file):
         paths = (folder / path for path in picture.paths)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.results.spreadsheet import harmless, plain
+from unseen.system.printable import escaped
 
 COCO_FILE = "_annotations.coco.json"
 METADATA_FILE = "metadata.jsonl"
@@ -78,7 +79,9 @@ def _csv(folder: Path, rows: Sequence[Row], labels: Sequence[str]) -> None:
 
 
 def _path_cell(path: str) -> str:
-    """A path that no spreadsheet runs, and that is still a path: `./=1.jpg`."""
+    """A path that no spreadsheet runs, and that is still a path: `./=1.jpg`. The odd bytes of a
+    name that is not UTF-8 become escapes, which our readers undo."""
+    path = escaped(path)
     same = harmless(path) == path and plain(path) == path and path == path.strip()
     return path if same else f"./{path}"
 
@@ -88,7 +91,8 @@ def _jsonl(folder: Path, rows: Sequence[Row], labels: Sequence[str]) -> None:
         folder / "labels.jsonl",
         (
             {
-                "path": row.file,
+                # Not JSON's own escape: one of those makes pandas refuse the whole file.
+                "path": escaped(row.file),
                 "label": row.label,
                 "split": row.split,
                 "score": row.score,

@@ -182,10 +182,8 @@ def _multi_label(
     ops: OnnxOperations, logits: Value, calibration: Calibration | None, labels: CompiledLabels
 ) -> Value:
     if calibration is None:  # `score.yes_no_logits`, as nodes
-        score = labels.score
-        if score.rule != "sigmoid":
-            shift = -np.log(labels.competitors) if score.yes_shift is None else score.yes_shift
-            logits = _scaled(ops, logits, score.yes_slope, shift)
+        if labels.score.rule != "sigmoid":
+            logits = ops.add(logits, _fixed(ops, np.float32(-np.log(labels.competitors))))
     else:
         divided = ops.emit("Div", logits, _fixed(ops, np.float32(calibration.temperature)))
         logits = ops.add(divided, _fixed(ops, np.float32(calibration.shift)))

@@ -16,6 +16,7 @@ from unseen.errors import LabelError, SourceError, UnseenWarning
 from unseen.evaluation.bootstrap import SMALL_GROUP
 from unseen.index.encoding import StageProgress
 from unseen.labels.compiled import CompiledLabels
+from unseen.prediction.calibration_file import AUTO, find_beside
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import label_probabilities
 
@@ -57,8 +58,9 @@ class Comparison:
     Parameters
     ----------
     labels, templates, adapters, calibrations : sequence of Choice
-        Label sets and templates as `Classifier.compile` takes them, `Adapter`s and `Calibration`s.
-        Every combination is a candidate.
+        Label sets and templates as `Classifier.compile` takes them, `Adapter`s and `Calibration`s;
+        a calibration that is ``"auto"`` is the one beside the label file, where it fits. Every
+        combination is a candidate.
     background : sequence of str
         Labels that mean none of the others.
     multi_label : bool
@@ -107,6 +109,7 @@ class Trial:
     compiled: CompiledLabels
     decision: Decision
     names: list[str]
+    unused_calibration: str | None = None  # beside the labels, and why it does not fit
 
 
 class _Misfits:
@@ -163,6 +166,9 @@ def fitting_trials(
         warnings.warn(
             f"{classifier.model.name} without {choice.name}: {error}", UnseenWarning, stacklevel=3
         )
+    for unused in dict.fromkeys(trial.unused_calibration for trial in trials):
+        if unused is not None:
+            warnings.warn(unused, UnseenWarning, stacklevel=3)
     return trials
 
 
@@ -184,15 +190,17 @@ def _trials(
             background=comparison.background,
             progress=None if progress is None else lambda *done: progress("prompts", *done),
         )
-        for adapter, calibration in product(comparison.adapters, comparison.calibrations):
-            decision = Decision(comparison.multi_label, calibration=calibration.value)
-            part = adapter
+        for adapter, choice in product(comparison.adapters, comparison.calibrations):
+            part, calibration, unused = adapter, choice, None
             try:
                 if adapter.value is not None:
                     adapter.value.check(classifier.model)
                 adapted = compiled if adapter.value is None else adapter.value.apply(compiled)
                 misfits.fits(adapter)
+                if choice.value == AUTO:
+                    calibration, unused = _beside(labels.value, adapted, comparison.multi_label)
                 part = calibration
+                decision = Decision(comparison.multi_label, calibration=calibration.value)
                 names, _, _ = label_probabilities(no_pictures, adapted, decision)
             except LabelError as error:
                 if part.value is None:
@@ -200,5 +208,19 @@ def _trials(
                 misfits.fits_not(part, error)
                 continue
             misfits.fits(calibration)
-            trials.append(Trial(labels, template, adapter, calibration, adapted, decision, names))
+            trials.append(
+                Trial(labels, template, adapter, calibration, adapted, decision, names, unused)
+            )
     return trials
+
+
+def _beside(
+    labels: object, compiled: CompiledLabels, multi_label: bool
+) -> tuple[Choice, str | None]:
+    """The calibration beside a label file, where it fits; and else why it is not used."""
+    neighbour = find_beside(labels, compiled, multi_label=multi_label)
+    if neighbour is None:
+        return Choice(), None
+    if neighbour.misfit is not None:
+        return Choice(), f"{neighbour.path} is not used: {neighbour.misfit}."
+    return Choice(str(neighbour.path), neighbour.calibration), None

@@ -23,9 +23,11 @@ from unseen.evaluation.bootstrap import (
     audit,
     difference,
     estimate,
+    proportion,
 )
 from unseen.evaluation.metrics import Metric
 from unseen.pages.html import finite
+from unseen.prediction.conformal import NO_PROMISES, Promises
 
 MISTAKES = 24  # the worst of a candidate, that are listed
 ORDERED = 100  # labels up to which a confusion matrix can be read as a picture
@@ -52,6 +54,8 @@ class Answers:
         Which labels were given; None with one label a picture.
     top_k : sequence of int, optional
         Within how many labels the right one counts; None: 1, and 5 where there are more labels.
+    promises : Promises
+        Of a calibration: the sets of likely labels, and which pictures get an answer.
     """
 
     about: dict[str, Any]
@@ -61,6 +65,7 @@ class Answers:
     y_true: NDArray[Any]
     y_pred: NDArray[np.bool_] | None = None
     top_k: Sequence[int] | None = None
+    promises: Promises = NO_PROMISES
 
     def metrics(self, rows: NDArray[np.intp] | None = None) -> dict[str, Metric]:
         """The metrics of the pictures in these rows, or of all."""
@@ -70,7 +75,9 @@ class Answers:
             return metrics.multi(probabilities, y_true, self.y_pred[chosen])
         # Right among the first five of five says nothing.
         top_k = self.top_k or [k for k in TOP_K if k == 1 or k < len(self.names)]
-        return metrics.single(probabilities, y_true, list(dict.fromkeys(top_k)))
+        ks = list(dict.fromkeys(top_k))
+        promises = self.promises.of(chosen)
+        return metrics.single(probabilities, y_true, ks, promises.in_sets, promises.answered)
 
     def groups(self, groups: Sequence[str], least: int) -> list[Group]:
         """The figures of each group of pictures, by the group of each picture."""
@@ -109,8 +116,14 @@ class Answers:
             return {"labels": self._labels_of_several(self.y_pred), "reliability": bins}
         counts = metrics.confusion(self.probabilities, self.y_true)
         names = self.names
+        labels = _labels(names, counts.sum(1), counts.sum(0), counts.diagonal())
+        if self.promises.in_sets is not None:
+            self._add_coverage(labels, self.promises.in_sets)
+        covered = [row for row in labels if row.get("set_size") is not None]
         details: dict[str, Any] = {
-            "labels": _labels(names, counts.sum(1), counts.sum(0), counts.diagonal()),
+            # The label of which it is surest that its coverage is low.
+            "worst_coverage": min(covered, key=lambda row: row["coverage"]["high"], default=None),
+            "labels": labels,
             "reliability": bins,
             "confused": [
                 {"true": names[true], "said": names[predicted], "count": count}
@@ -122,6 +135,16 @@ class Answers:
             order = metrics.side_by_side(counts[np.ix_(seen, seen)])
             details["order"] = [names[seen[i]] for i in order]
         return details
+
+    def _add_coverage(self, labels: list[dict[str, Any]], in_sets: NDArray[np.bool_]) -> None:
+        """To the row of each label that has pictures, how often their sets hold it."""
+        covered = in_sets[np.arange(len(in_sets)), self.y_true]
+        for row in labels:
+            own = self.y_true == self.names.index(row["label"])
+            yes, n = int(covered[own].sum()), int(own.sum())
+            low, high = proportion(yes, n) if n else (None, None)
+            row["coverage"] = {"value": yes / n if n else None, "low": low, "high": high}
+            row["set_size"] = float(in_sets[own].sum(1).mean()) if n else None
 
     def _labels_of_several(self, y_pred: NDArray[np.bool_]) -> list[dict[str, Any]]:
         right = (self.y_true & y_pred).sum(0)

@@ -39,7 +39,9 @@ from unseen.index.encoding import (
 from unseen.labels.compiled import CompiledLabels
 from unseen.load_options import LoadOptions
 from unseen.prediction.calibration import Calibration
-from unseen.prediction.predict import label_probabilities
+from unseen.prediction.calibration_file import AUTO
+from unseen.prediction.conformal import Promises
+from unseen.prediction.predict import label_probabilities, promises
 from unseen.prediction.seen import example_digests
 from unseen.results.manifest import manifest
 from unseen.sources.expand import left_out
@@ -59,7 +61,7 @@ def evaluate(
     template: TemplateLike = None,
     background: Sequence[str] = (),
     multi_label: bool = False,
-    calibration: Calibration | str | Path | None = None,
+    calibration: Calibration | str | Path | None = AUTO,
     top_k: Sequence[int] | None = None,
     group: str | None = None,
     min_group: int = SMALL_GROUP,
@@ -88,7 +90,8 @@ def evaluate(
     multi_label : bool
         Whether a picture may have several labels.
     calibration : Calibration, str or Path, optional
-        What `unseen.calibrate` gave for these labels, or its file.
+        What `unseen.calibrate` gave for these labels, or its file; None: none. By default
+        (``"auto"``) the one beside the label file, as `Classifier.classify` takes it.
     top_k : sequence of int, optional
         Within how many labels the right one counts; 1 and 5 by default.
     group : str, optional
@@ -128,7 +131,7 @@ def evaluate(
     >>> report.figures["top1"].value
     1.0
     """
-    if isinstance(calibration, (str, Path)):
+    if isinstance(calibration, (str, Path)) and calibration != AUTO:
         calibration = Calibration.load(calibration)
     name = str(labels) if isinstance(labels, (str, Path)) else None
     comparison = Comparison(
@@ -293,7 +296,7 @@ def known_metrics(kind: str, top_k: Sequence[int] | None = None) -> Mapping[str,
         return metrics.retrieval(p, p, np.zeros((1, 2), np.intp), top_k or retrieval.TOP_K)
     if kind == "multi":
         return metrics.multi(p, p > 1, p > 1)
-    return metrics.single(p, np.zeros(1, dtype=np.intp), top_k or TOP_K)
+    return metrics.single(p, np.zeros(1, dtype=np.intp), top_k or TOP_K, p > 0, p[:, 0] > 0)
 
 
 @dataclass(frozen=True)
@@ -305,6 +308,7 @@ class _Combination:
     probabilities: Any  # (n, k)
     thresholds: Any  # (k,)
     examples: frozenset[str]  # the pictures that it has learnt from
+    promises: Promises
 
     def seen(self, rows: Sequence[int], digests: Sequence[str | None]) -> list[int]:
         """Of these pictures the ones that it has learnt from."""
@@ -321,6 +325,7 @@ class _Combination:
             matched.y_true(rows.tolist(), comparison.multi_label),
             probabilities >= self.thresholds if comparison.multi_label else None,
             comparison.top_k,
+            self.promises.of(rows),
         )
 
 
@@ -348,7 +353,25 @@ def _answers(
     held_out = None if taught is None else taught.held_out
     examples = example_digests(classifier.model, taught, calibration.value)
     about |= {} if held_out is None else {"held_out": held_out}
-    return _Combination(about, names, probabilities, thresholds, examples)
+    about |= {} if calibration.value is None else _promised(calibration.value)
+    promised = promises(encoded.embeddings, trial.compiled, trial.decision)
+    return _Combination(about, names, probabilities, thresholds, examples, promised)
+
+
+def _promised(calibration: Calibration) -> dict[str, Any]:
+    """What the figures of sets and of answers are to be held against."""
+    likely, selective = calibration.likely, calibration.selective
+    facts: dict[str, Any] = {}
+    if likely is not None:
+        own = sorted(likely.reach_by_label or ())
+        facts["sets"] = {"coverage": likely.coverage, "method": likely.method, "own_reach": own}
+    if selective is not None:
+        facts["answers"] = {
+            "max_wrong": selective.max_wrong,
+            "confidence": selective.confidence,
+            "threshold": selective.threshold,
+        }
+    return facts
 
 
 def _held_out(

@@ -98,6 +98,20 @@ def ece(probabilities: Array, y_true: Array, times: Array | None = None) -> Doub
     return np.asarray(np.abs(gaps.T @ times).sum(0) / (times.sum(0) * sure.shape[1]))
 
 
+def ece_by_chance(probabilities: Array, *, several: bool = False, draws: int = 200) -> float:
+    """The mean `ece` if the probabilities were exactly right: few pictures show some in any case.
+
+    `several`: each label is a yes or no of its own.
+    """
+    p = probabilities.astype(np.float64)
+    sure = p if several else p.max(1, keepdims=True)
+    rng = np.random.default_rng(0)
+    cells = _bin(sure).ravel()
+    gaps = (rng.random((draws, *sure.shape)) < sure) - sure
+    totals = [np.abs(np.bincount(cells, gap.ravel(), BINS)).sum() for gap in gaps]
+    return float(np.mean(totals) / sure.size)
+
+
 def confusion(probabilities: Array, y_true: Array) -> NDArray[np.int64]:
     """(k, k): how often a label (row) was answered with another (column)."""
     k = probabilities.shape[1]
@@ -218,8 +232,18 @@ class Metric:
     weighted: bool = False
 
 
-def single(probabilities: Array, y_true: Array, ks: Sequence[int] = (1, 5)) -> dict[str, Metric]:
-    """The metrics of one label a picture; `nll` only where rows sum to 1, as it must."""
+def single(
+    probabilities: Array,
+    y_true: Array,
+    ks: Sequence[int] = (1, 5),
+    in_sets: Array | None = None,
+    answered: Array | None = None,
+) -> dict[str, Metric]:
+    """The metrics of one label a picture; `nll` only where rows sum to 1, as it must.
+
+    `in_sets`: bool (n, k), the sets of likely labels; `answered`: bool (n,), which pictures got an
+    answer at all.
+    """
     p = probabilities
     by_name = {f"top{k}": _mean_metric(f"top-{k}", right(p, y_true, k)) for k in ks}
     by_name |= {
@@ -232,6 +256,18 @@ def single(probabilities: Array, y_true: Array, ks: Sequence[int] = (1, 5)) -> d
     if np.allclose(p.sum(1), 1, atol=1e-3):
         by_name["nll"] = _mean_metric("NLL", log_losses(p, y_true), higher=False, percent=False)
     by_name["brier"] = _mean_metric("Brier", squares(p, y_true), higher=False, percent=False)
+    if in_sets is not None:
+        covered = np.take_along_axis(in_sets, y_true[:, None], axis=1)[:, 0]
+        by_name["coverage"] = _mean_metric("coverage", covered.astype(np.float64))
+        sizes = in_sets.sum(1).astype(np.float64)
+        by_name["set_size"] = _mean_metric("set size", sizes, higher=False, percent=False)
+    if answered is not None:
+        given = answered.astype(np.float64)
+        wrong = given * (p.argmax(1) != y_true)
+        by_name["answered"] = _mean_metric("answered", given)
+        by_name["wrong"] = Metric(
+            "wrong answers", partial(_last, _share, wrong, given), higher=False
+        )
     return by_name
 
 
@@ -275,6 +311,13 @@ def retrieval(
 
 def _last(function: Callable[..., Doubles], a: Array, b: Array, times: Array | None) -> Doubles:
     return function(a, b, times=times)
+
+
+def _share(part: Array, whole: Array, times: Array | None = None) -> Doubles:
+    """How much of the whole the part is; 0 where there is no whole."""
+    times = _times(times, len(part))
+    total = np.asarray(whole @ times, dtype=np.float64)
+    return np.asarray(np.divide(part @ times, total, out=np.zeros_like(total), where=total > 0))
 
 
 def _shares(probabilities: Array, y_true: Array) -> Doubles:

@@ -33,6 +33,7 @@ def lines(report: Row, width: int | None = None) -> Iterator[str]:
         mark = f"  {candidate['letter']}  " if several else "  "
         yield mark + printable(described(candidate))
     yield from _seen(report)
+    yield from _promised(report)
     yield from _table(report, width or shutil.get_terminal_size((100, 24)).columns)
     if several:
         yield ""
@@ -59,6 +60,31 @@ def _seen(report: Row) -> Iterator[str]:
             yield f"  {mark}when the adapter was made: right on {right}, zero-shot on " + str(
                 held_out["zero_shot"]
             )
+
+
+def _promised(report: Row) -> Iterator[str]:
+    """What a calibration promised, which coverage and wrong answers are to be held against."""
+    for candidate in report["candidates"]:
+        mark = f"{candidate['letter']} " if len(report["candidates"]) > 1 else ""
+        sets, answers = candidate.get("sets"), candidate.get("answers")
+        if sets:
+            own = len(sets["own_reach"])
+            each = f", of each of {own} labels" if own else " on average"
+            yield f"  {mark}sets: {sets['coverage']:.0%} coverage promised{each}{_worst(candidate)}"
+        if answers:
+            yield (
+                f"  {mark}answers: at most {number(answers['max_wrong'], True)} % wrong promised, "
+                f"with {answers['confidence']:.0%} confidence"
+            )
+
+
+def _worst(candidate: Row) -> str:
+    """The label that is surest to be covered seldom."""
+    worst = candidate.get("worst_coverage")
+    if worst is None:
+        return ""
+    part = figure_text(worst["coverage"], True)
+    return f"; worst label {printable(worst['label'])}: {part} of {worst['pictures']}"
 
 
 def _table(report: Row, width: int) -> Iterator[str]:

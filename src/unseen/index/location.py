@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 from contextlib import closing
@@ -15,10 +14,10 @@ from pathlib import Path
 
 from unseen.errors import StoreError
 from unseen.index import schema
+from unseen.system.cache import INDEX_HOME, index_home
 
 FOLDER = ".unseen"  # hidden, so that it is never searched for pictures
 FILE = "index.sqlite"
-INDEX_HOME = "UNSEEN_INDEX_HOME"
 INDEX_FILE = "UNSEEN_INDEX_FILE"
 ELSEWHERE = (
     f"keep it elsewhere: --index-file FILE, or set {INDEX_HOME} to a folder that can be written to"
@@ -53,11 +52,10 @@ def locate(root: Path) -> Location:
             raise StoreError(f"{file} is the index of {folder}, not of {root}.")
         return Location(root, file)
     own = Location(root, root / FOLDER / FILE)
-    home = os.environ.get(INDEX_HOME)
-    if not home:
+    home = index_home(root)
+    if home is None:
         return own
-    digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:32]
-    shared = Location(root, Path(home).expanduser().absolute() / digest / FILE)
+    shared = Location(root, home / FILE)
     return own if own.file.is_file() and not shared.file.is_file() else shared
 
 

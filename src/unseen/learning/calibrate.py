@@ -7,7 +7,6 @@ right label with a given probability. docs/calibrate.md has what each is worth.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -26,19 +25,15 @@ from unseen.index.encoding import StageProgress, content_digests, encode_annotat
 from unseen.labels.compiled import CompiledLabels
 from unseen.learning.calibration_fits import (
     PRIORS,
-    conformal_reach,
     fit_line,
     fit_temperature,
     fit_thresholds,
 )
+from unseen.learning.conformal_fits import fit_selective, fit_sets
+from unseen.learning.remaining_error import remaining_error
 from unseen.prediction import score
-from unseen.prediction.calibration import (
-    METHODS,
-    Calibration,
-    ConformalPredictor,
-    uncalibrated_probabilities,
-    words_sha256,
-)
+from unseen.prediction.calibration import Calibration, words_sha256
+from unseen.prediction.conformal import METHODS, uncalibrated_probabilities
 from unseen.prediction.predict import foreground_logits
 from unseen.prediction.seen import example_digests
 from unseen.sources.expand import expand
@@ -64,6 +59,8 @@ def calibrate(
     precision: float | None = None,
     coverage: float | None = 0.9,
     method: str = "lac",
+    class_conditional: bool = False,
+    max_wrong: float | None = None,
     prior: str | None = None,
     use_index: bool = True,
     batch_size: int | None = None,
@@ -95,6 +92,12 @@ def calibrate(
         How often the right label is in the set of likely labels, between 0 and 1; None: no sets.
     method : str
         How likely labels are chosen: ``lac`` or ``aps``.
+    class_conditional : bool
+        Sets whose coverage holds for the pictures of each label, and not on average alone. A label
+        with too few pictures (9 for a coverage of 0.9) has the sets of all, with a warning.
+    max_wrong : float, optional
+        Give an answer only where at most this share of the answers is wrong, between 0 and 1: it
+        is kept by 90 % of calibrations. Other pictures are *unknown*.
     prior : str, optional
         Learn from pictures without labels: ``mean`` or ``em``. ``unseen help calibrate`` says when
         each helps and when it harms.
@@ -115,7 +118,8 @@ def calibrate(
     Raises
     ------
     LabelError
-        There are fewer than five pictures, or an option is not possible.
+        There are fewer than five pictures, too few to show `max_wrong`, or an option is not
+        possible.
     SourceError
         The pictures are not there.
 
@@ -128,9 +132,10 @@ def calibrate(
     >>> calibration.pictures
     6
     """
-    _check(precision, coverage, method, prior)
+    _check(precision, coverage, method, prior, max_wrong)
     if prior is not None and multi_label:
         raise LabelError("a prior is for one label a picture; leave multi_label out.")
+    _check_mode(multi_label or prior is not None, coverage, class_conditional, max_wrong)
     compiled = classifier.compile(labels, template=template, background=background)
     if prior is None:
         annotations = read_annotations(cast("Labelled", source), multi_label=multi_label)
@@ -184,6 +189,8 @@ def calibrate(
             precision=precision,
             coverage=coverage,
             method=method,
+            class_conditional=class_conditional,
+            max_wrong=max_wrong,
         )
     examples = {digests[row] for row in usable} - {None}
     return replace(calibration, example_digests=tuple(sorted(map(str, examples))))
@@ -198,6 +205,8 @@ def fit_calibration(
     precision: float | None = None,
     coverage: float | None = 0.9,
     method: str = "lac",
+    class_conditional: bool = False,
+    max_wrong: float | None = None,
 ) -> Calibration:
     """As `calibrate`, with embeddings that are there already.
 
@@ -209,7 +218,7 @@ def fit_calibration(
         Which of the answers of the label set are right of each picture.
     compiled : CompiledLabels
         The label set, for the model of the embeddings.
-    multi_label, precision, coverage, method
+    multi_label, precision, coverage, method, class_conditional, max_wrong
         As `calibrate` takes them.
 
     Returns
@@ -220,27 +229,55 @@ def fit_calibration(
     Raises
     ------
     LabelError
-        There are fewer than five pictures, or an option is not possible.
+        There are too few pictures, or an option is not possible.
     """
-    _check(precision, coverage, method, None)
+    _check(precision, coverage, method, None, max_wrong)
+    _check_mode(multi_label, coverage, class_conditional, max_wrong)
     _enough(len(embeddings))
+    if multi_label:
+        return _of_several_labels(embeddings, y_true, compiled, precision)
     cosines = compiled.similarities(embeddings)
-    if not multi_label:
-        logits = score.logits(cosines, compiled.score)
-        right = _of_labels(y_true, compiled)
-        return _calibration(
-            compiled,
-            len(embeddings),
-            temperature=fit_temperature(logits, right),
-            likely=None
-            if coverage is None
-            else _likely(logits, compiled, y_true, coverage, method),
-        )
+    logits = score.logits(cosines, compiled.score)
+    right = _of_labels(y_true, compiled)
+
+    def fit(rows: Any) -> Any:
+        temperature = fit_temperature(logits[rows], right[rows])
+        return lambda others: uncalibrated_probabilities(logits[others] / temperature, compiled)
+
+    before = compiled.of_answers(score.single_label(cosines, compiled.score))
+    p, names = uncalibrated_probabilities(logits, compiled), compiled.answers
+    return _calibration(
+        compiled,
+        len(embeddings),
+        temperature=fit_temperature(logits, right),
+        likely=None
+        if coverage is None
+        else fit_sets(p, y_true, names, coverage, method, class_conditional=class_conditional),
+        selective=None if max_wrong is None else fit_selective(p, y_true, names, max_wrong),
+        error=remaining_error(before, y_true.argmax(1), fit),
+    )
+
+
+def _of_several_labels(
+    embeddings: Floats, y_true: Bools, compiled: CompiledLabels, precision: float | None
+) -> Calibration:
+    """In multi-label mode: a line for all labels, and a threshold for each."""
     right = y_true[:, : int((~compiled.background_mask).sum())]
-    logits = foreground_logits(embeddings, cosines, compiled)
+    logits = foreground_logits(embeddings, compiled.similarities(embeddings), compiled)
+
+    def fit(rows: Any) -> Any:
+        temperature, shift = fit_line(logits[rows], right[rows])
+        return lambda others: score.sigmoid(logits[others] / temperature + shift)
+
     temperature, shift = fit_line(logits, right)
+    before = score.sigmoid(score.yes_no_logits(logits, compiled.score, compiled.competitors))
     calibration = _calibration(
-        compiled, len(embeddings), multi_label=True, temperature=temperature, shift=shift
+        compiled,
+        len(embeddings),
+        multi_label=True,
+        temperature=temperature,
+        shift=shift,
+        error=remaining_error(before, right, fit),
     )
     thresholds = fit_thresholds(calibration.multiple_labels(logits), right, precision)
     never = sum(threshold >= 1 for threshold in thresholds)
@@ -249,7 +286,7 @@ def fit_calibration(
             f"these pictures cannot show that precision for {never} of {len(thresholds)} labels, "
             "which will never be given: give more pictures, or a lower precision.",
             UnseenWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return replace(
         calibration,
@@ -260,7 +297,7 @@ def fit_calibration(
 
 def fit_prior(embeddings: Floats, compiled: CompiledLabels, prior: str = "mean") -> Calibration:
     """As `calibrate` with a `prior`, of embeddings (n, d) that are there already. LabelError."""
-    _check(None, None, "lac", prior)
+    _check(None, None, "lac", prior, None)
     _enough(len(embeddings))
     logits = score.logits(compiled.similarities(embeddings), compiled.score)
     corrections = [float(x) for x in PRIORS[prior](logits)]
@@ -269,8 +306,15 @@ def fit_prior(embeddings: Floats, compiled: CompiledLabels, prior: str = "mean")
     return _calibration(compiled, len(embeddings), prior=by_name)
 
 
-def _check(precision: float | None, coverage: float | None, method: str, prior: str | None) -> None:
-    for name, value in (("coverage", coverage), ("precision", precision)):
+def _check(
+    precision: float | None,
+    coverage: float | None,
+    method: str,
+    prior: str | None,
+    max_wrong: float | None,
+) -> None:
+    shares = {"coverage": coverage, "precision": precision, "max_wrong": max_wrong}
+    for name, value in shares.items():
         if value is not None and not 0 < value < 1:
             raise LabelError(f"{name} is {value}; give a number between 0 and 1.")
     if method not in METHODS:
@@ -279,6 +323,22 @@ def _check(precision: float | None, coverage: float | None, method: str, prior: 
     if prior is not None and prior not in PRIORS:
         choices = ", ".join(PRIORS)
         raise LabelError(f"unknown prior {prior!r}; choose one of: {choices}.")
+
+
+def _check_mode(
+    other: bool, coverage: float | None, class_conditional: bool, max_wrong: float | None
+) -> None:
+    """`other`: several labels a picture, or a prior of pictures without labels."""
+    if class_conditional and (other or coverage is None):
+        raise LabelError(
+            "class_conditional is for sets of likely labels, of labelled pictures with one label "
+            "each; give a coverage, and leave multi_label and prior out."
+        )
+    if max_wrong is not None and other:
+        raise LabelError(
+            "max_wrong is for labelled pictures with one label each; leave multi_label and prior "
+            "out. With several labels a precision is the like of it."
+        )
 
 
 def _enough(pictures: int) -> None:
@@ -295,23 +355,6 @@ def _calibration(compiled: CompiledLabels, pictures: int, **values: Any) -> Cali
         pictures=pictures,
         **{"multi_label": False, **values},
     )
-
-
-def _likely(
-    logits: NDArray[Any], compiled: CompiledLabels, y_true: Bools, coverage: float, method: str
-) -> ConformalPredictor | None:
-    scores = METHODS[method](uncalibrated_probabilities(logits, compiled))[y_true]
-    reach = conformal_reach(scores, coverage)
-    if reach is None:
-        least = math.ceil(coverage / (1 - coverage) - 1e-9)
-        warnings.warn(
-            f"{len(scores)} pictures are too few for sets with {coverage:.0%} coverage: they need "
-            f"{least}; no sets are made.",
-            UnseenWarning,
-            stacklevel=3,
-        )
-        return None
-    return ConformalPredictor(coverage, method, reach)
 
 
 def _of_labels(y_true: Bools, compiled: CompiledLabels) -> Bools:

@@ -48,18 +48,6 @@ def fit_temperature(logits: NDArray[Any], y_true: Bools) -> float:
     return math.exp(least_between(loss, math.log(COLDEST), math.log(HOTTEST)))
 
 
-def conformal_reach(scores: NDArray[Any], coverage: float) -> float | None:
-    """Nonconformity of the right label of n pictures → how much of it a set of labels may have.
-
-    The ⌈(n + 1) · coverage⌉-th smallest (split conformal prediction: Vovk et al. 2005): a further
-    picture of the same kind has its right label in the set with at least this probability, whatever
-    the model. None when n is too small for it.
-    """
-    n = len(scores)
-    rank = math.ceil((n + 1) * coverage - 1e-9)
-    return None if rank > n else float(np.sort(scores)[rank - 1])
-
-
 def fit_line(logits: NDArray[Any], y_true: Bools) -> tuple[float, float]:
     """Temperature and shift of sigmoid(logit / T + shift), of several labels a picture.
 

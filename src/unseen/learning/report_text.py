@@ -52,7 +52,7 @@ def _why(facts: dict[str, Any]) -> str:
     return REASONS[facts["reason"]].format(right=right, **facts)
 
 
-def calibrated(calibration: Calibration) -> str:
+def calibrated(calibration: Calibration) -> Iterator[str]:
     """What `unseen calibrate` has learnt, in words."""
     parts = [f"{calibration.pictures} pictures"]
     if calibration.prior is not None:
@@ -61,6 +61,23 @@ def calibrated(calibration: Calibration) -> str:
         parts.append(f"temperature {calibration.temperature:.2f}")
     if calibration.multi_label:
         parts.append(f"thresholds for {calibration.threshold_goal}")
-    if calibration.likely is not None:
-        parts.append(f"likely labels with {calibration.likely.coverage:.0%} coverage")
-    return ", ".join(parts) + "."
+    likely, selective, error = calibration.likely, calibration.selective, calibration.error
+    if likely is not None:
+        of_labels = len(likely.reach_by_label or ())
+        each = f", of each of {of_labels} labels" if of_labels else ""
+        parts.append(f"likely labels with {likely.coverage:.0%} coverage{each}")
+    yield ", ".join(parts) + "."
+    if selective is not None:
+        above = "every picture is answered"
+        if selective.threshold > 0:
+            above = f"an answer from a score before calibration of {selective.threshold:.3g} on"
+        yield (
+            f"{above}: at most {selective.max_wrong:.1%} of the answers are wrong, with "
+            f"{selective.confidence:.0%} confidence."
+        )
+    if error is not None:
+        yield (
+            f"calibration error (ECE) of pictures held out: {error.before:.1%} before, "
+            f"{error.after:.1%} left; exact scores would show {error.by_chance:.1%} with so few "
+            "pictures."
+        )

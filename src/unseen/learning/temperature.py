@@ -57,7 +57,7 @@ def fitted_score(logits: Floats, label_ids: LabelIds, score: Score) -> Score:
     """
     if score.rule == "softmax":
         scale = score.scale * best_factor(logits, label_ids)[0]
-        return Score(score.rule, scale, score.bias)  # a line for yes and no was of the other scale
+        return replace(score, scale=scale)
     right = np.zeros(logits.shape, dtype=bool)
     right[np.arange(len(label_ids)), label_ids] = True
     factor, _ = _least(lambda t: _yes_no_loss(t * logits + _bias(t * logits, right), right))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Protocol
 
 from PIL import Image
@@ -81,29 +81,22 @@ TOWERS = ("image_tower", "text_tower")
 class Score:
     """How a family turns cosines into probabilities: `rule` is a row of `score.RULES`.
 
-    The logit of a pair is `scale` · cosine + `bias`. Where a softmax family answers yes or no of
-    each label, the logit of that, without calibration, is `yes_slope` times what the label is above
-    its competitors, plus `yes_shift`; None: less the log of how many competitors there are.
+    The logit of a pair is `scale` · cosine + `bias`.
     """
 
     rule: str
     scale: float
     bias: float = 0.0
-    yes_slope: float = 1.0
-    yes_shift: float | None = None
 
     def facts(self) -> dict[str, Any]:
-        """As files hold it: as in 0.1.0, as adapters are named by it; the line where it is fitted.
+        """As files hold it, and as adapters are named by it.
 
         Returns
         -------
         dict
             Plain data for JSON, which `Score(**facts)` takes.
         """
-        line = ("yes_slope", "yes_shift")
-        plain = {name: getattr(self, name) for name in ("rule", "scale", "bias")}
-        is_fitted = self != Score(self.rule, self.scale, self.bias)
-        return plain | ({name: getattr(self, name) for name in line} if is_fitted else {})
+        return asdict(self)
 
 
 @dataclass(frozen=True)

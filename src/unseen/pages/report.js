@@ -97,6 +97,20 @@ const showLeftOut = () => {
     const who = several ? `${one.letter}: when` : "When";
     if (of) say(`${who} the adapter was made it was right on ${of.right} of ${of.pictures} pictures held out, zero-shot on ${of.zero_shot}.`);
   }
+  for (const one of report.candidates) {
+    const who = several ? `${one.letter}: ` : "";
+    if (one.sets) {
+      const own = one.sets.own_reach.length;
+      const worst = one.worst_coverage;
+      const least = worst
+        ? ` Worst label: ${worst.label}, ${shown(worst.coverage.value, true)} % (${interval(worst.coverage, true)}) of ${worst.pictures}.`
+        : "";
+      say(`${who}${shown(one.sets.coverage, true)} % coverage is promised ${own ? `of each of ${counted(own, "label")}` : "on average"}.${least}`);
+    }
+    if (one.answers) {
+      say(`${who}At most ${shown(one.answers.max_wrong, true)} % of the answers are wrong: so it is promised, with ${shown(one.answers.confidence, true)} % confidence.`);
+    }
+  }
   const unnamed = Object.entries(out.unnamed || {});
   if (unnamed.length) {
     say("Classes that no label stands for: " + unnamed.map(([name, many]) => `${name} (${many})`).join(", "));
@@ -320,6 +334,7 @@ const showLabels = (one) => {
   const average = report.kind === "multi";
   const columns = [["label", ""], ["pictures", "number"], ["recall", "number"], ["precision", "number"], ["F1", "number"]];
   if (average) columns.push(["average precision", "number"]);
+  if (one.sets) columns.push(["coverage", "number"], ["set size", "number"]);
   head(table, columns);
   const body = make("tbody");
   const part = (value) => (value === null ? "–" : `${shown(value, true)} %`);
@@ -329,6 +344,10 @@ const showLabels = (one) => {
     cell(line, "td", label.pictures.toLocaleString("en"), "number");
     for (const value of [label.recall, label.precision, label.f1]) cell(line, "td", part(value), "number");
     if (average) cell(line, "td", part(label.average_precision), "number");
+    if (one.sets) {
+      cell(line, "td", part(label.coverage.value), "number");
+      cell(line, "td", label.set_size === null ? "–" : label.set_size.toFixed(1), "number");
+    }
     body.append(line);
   }
   table.append(body);

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ import numpy as np
 
 from unseen.errors import LabelError
 from unseen.labels.compiled import CompiledLabels
-from unseen.prediction.score import sigmoid, softmax, softmax64
+from unseen.prediction.conformal import METHODS, ConformalPredictor, SelectiveClassifier
+from unseen.prediction.score import sigmoid, softmax
 from unseen.system.cache import write_atomically
 from unseen.system.regular_file import read_text
-from unseen.types import Doubles, Floats
+from unseen.types import Floats
 
 FORMAT = "unseen-calibration-1"
 SUFFIX = ".calibration.json"
@@ -28,12 +29,30 @@ _KEYS = {"threshold_goal": "wanted"}  # of the file, where they differ: those of
 
 
 @dataclass(frozen=True)
-class ConformalPredictor:
-    """A conformal predictor: `score` of a label at most `reach` → it is in the set."""
+class RemainingError:
+    """The expected calibration error (ECE) of pictures that were held out, by cross-validation.
 
-    coverage: float
-    method: str  # of `METHODS`
-    reach: float
+    Parameters
+    ----------
+    before : float
+        Without the calibration, 0…1.
+    after : float
+        With what was learnt from the other pictures.
+    by_chance : float
+        What so few pictures would show on average if the scores were exactly right.
+    """
+
+    before: float
+    after: float
+    by_chance: float
+
+
+# The parts of a file that are objects of their own.
+_PARTS: dict[str, Callable[..., Any]] = {
+    "likely": ConformalPredictor,
+    "selective": SelectiveClassifier,
+    "error": RemainingError,
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +84,10 @@ class Calibration:
         What the thresholds are for: ``f1``, or ``precision 0.9``.
     likely : ConformalPredictor, optional
         Gives the sets of likely labels.
+    selective : SelectiveClassifier, optional
+        When an answer is given at all.
+    error : RemainingError, optional
+        The calibration error that is left; None where it was not measured, as in files of 0.1.0.
     example_digests : tuple of str
         The pictures that it was learnt from, as `datasets.content.content_digest` has them, sorted;
         empty where that is not known, as in files of 0.1.0.
@@ -87,6 +110,8 @@ class Calibration:
     thresholds: dict[str, float] | None = None
     threshold_goal: str | None = None
     likely: ConformalPredictor | None = None
+    selective: SelectiveClassifier | None = None
+    error: RemainingError | None = None
     example_digests: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -95,6 +120,7 @@ class Calibration:
         parts += ["multi_label=True"] if self.multi_label else []
         parts += ["with a prior"] if self.prior is not None else []
         parts += [f"coverage={self.likely.coverage:g}"] if self.likely is not None else []
+        parts += [f"max_wrong={self.selective.max_wrong:g}"] if self.selective is not None else []
         return f"Calibration({self.model!r}, {', '.join(parts)})"
 
     def misfit(self, compiled: CompiledLabels, *, multi_label: bool) -> str | None:
@@ -203,7 +229,10 @@ class Calibration:
             Plain data for JSON.
         """
         facts = {_KEYS.get(name, name): value for name, value in asdict(self).items()}
-        return {"format": FORMAT, **facts}
+        facts["likely"] = None if self.likely is None else self.likely.to_data()
+        # What 0.1.0 did not know is only there where there is some.
+        new = [name for name in _PARTS if name != "likely" and facts[name] is None]
+        return {"format": FORMAT, **{key: facts[key] for key in facts if key not in new}}
 
     @classmethod
     def load(cls, path: str | Path) -> Calibration:
@@ -260,8 +289,9 @@ class Calibration:
                     facts[name] = facts.pop(key)
             facts["labels"] = tuple(facts["labels"])
             facts["example_digests"] = tuple(map(str, facts.get("example_digests", ())))
-            if facts.get("likely") is not None:
-                facts["likely"] = ConformalPredictor(**facts["likely"])
+            for name, part in _PARTS.items():
+                if facts.get(name) is not None:
+                    facts[name] = part(**facts[name])
             calibration = cls(**facts)
             calibration._check_numbers()
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -272,6 +302,12 @@ class Calibration:
         """ValueError where a part is invalid."""
         prior, thresholds = self.prior or {}, self.thresholds or {}
         numbers = [self.temperature, self.shift, *prior.values(), *thresholds.values()]
+        if self.likely is not None:
+            numbers += [self.likely.reach, *(self.likely.reach_by_label or {}).values()]
+        if self.selective is not None:
+            numbers += asdict(self.selective).values()
+        if self.error is not None:
+            numbers += asdict(self.error).values()
         if not np.isfinite(np.array(numbers, dtype=float)).all():
             raise ValueError("it contains NaN or infinity")
         if self.temperature <= 0:
@@ -297,45 +333,3 @@ def words_sha256(compiled: CompiledLabels) -> str:
         for label, prompts in zip(compiled.labels, compiled.prompts, strict=True)
     ]
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()
-
-
-# conformal sets
-
-
-def uncalibrated_probabilities(logits: Floats, labels: CompiledLabels) -> Doubles:
-    """(n, k) logits → probabilities of the answers, with nothing learnt, as precise as can be.
-
-    Sets are made of these, so that every labelled picture may measure them: a temperature that was
-    learnt from the same pictures would have seen their labels.
-    """
-    return labels.of_answers(softmax64(logits))
-
-
-def lac(p: Doubles) -> Doubles:
-    """Least ambiguous sets (Sadinle, Lei & Wasserman 2019): 1 less the label's probability."""
-    return 1 - p
-
-
-def aps(p: Doubles) -> Doubles:
-    """Adaptive sets (Romano, Sesia & Candès 2020), not randomised: the sum of the probabilities
-    down to the label's, best first."""
-    order = np.argsort(-p, axis=1, kind="stable")
-    cumulative = np.cumsum(np.take_along_axis(p, order, axis=1), axis=1)
-    scores = np.empty_like(p)
-    np.put_along_axis(scores, order, cumulative, axis=1)
-    return scores
-
-
-METHODS = {"lac": lac, "aps": aps}  # probabilities → the nonconformity score of each label
-
-
-def prediction_sets(
-    p: Doubles, names: Sequence[str], predictor: ConformalPredictor
-) -> list[tuple[str, ...]]:
-    """(n, answers) uncalibrated probabilities → each picture's set, best first; never empty."""
-    in_set = METHODS[predictor.method](p) <= predictor.reach
-    in_set[np.arange(len(p)), p.argmax(1)] = True  # an empty set helps nobody, and covers nothing
-    order = np.argsort(-p, axis=1, kind="stable")
-    return [
-        tuple(names[i] for i in row[mask[row]]) for row, mask in zip(order, in_set, strict=True)
-    ]

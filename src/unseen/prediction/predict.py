@@ -13,13 +13,14 @@ from unseen.encoder import Encoded
 from unseen.errors import LabelError, LabelWarning
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction import score
-from unseen.prediction.calibration import Calibration, prediction_sets, uncalibrated_probabilities
+from unseen.prediction.calibration import Calibration
+from unseen.prediction.conformal import NO_PROMISES, Promises, uncalibrated_probabilities
 from unseen.prediction.decision import Decision
 from unseen.prediction.open_set import evidence, name_no_thing
 from unseen.prediction.prediction import Prediction, Scored
 
 if TYPE_CHECKING:
-    from unseen.types import Floats, Indices, Metadata
+    from unseen.types import Floats, Metadata
 
 DEFAULT_THRESHOLD = 0.5  # of a label without a threshold, in multi-label mode
 
@@ -63,17 +64,20 @@ def predict(
     order = np.argsort(-scores, axis=1, kind="stable")
     passes = scores >= _thresholds(names, labels, decision)
     passes = np.take_along_axis(passes, order, axis=1)
-    sets: list[tuple[str, ...] | None] = [None] * len(sources)
-    if decision.calibration is not None and decision.calibration.likely is not None:
-        p = uncalibrated_probabilities(score.logits(cosines, labels.score), labels)
-        sets = [*prediction_sets(p, names, decision.calibration.likely)]
+    promised = _promises(cosines, labels, decision.calibration)
     ood_scores = _evidence(embeddings, labels, decision)
-    return [
-        _prediction(source, names, row[above][: decision.top_k], p, c, prediction_set, ood_score)
-        for source, row, above, p, c, prediction_set, ood_score in zip(
-            sources, order, passes, scores, answer_cosines, sets, ood_scores, strict=True
+    predictions = []
+    for i, (source, ranks, above) in enumerate(zip(sources, order, passes, strict=True)):
+        shown = ranks[above][: decision.top_k]
+        ranking = tuple(
+            Scored(names[j], float(scores[i, j]), float(answer_cosines[i, j])) for j in shown
         )
-    ]
+        likely, no_answer = promised.of_picture(i, ranks, names)
+        left_out = len(names) - len(ranking)
+        predictions.append(
+            Prediction(source, ranking, left_out, None, likely, ood_scores[i], abstained=no_answer)
+        )
+    return predictions
 
 
 def predict_encoded(
@@ -157,6 +161,37 @@ def label_probabilities(
     return names, probabilities, _thresholds(names, labels, decision)
 
 
+def promises(embeddings: Floats, labels: CompiledLabels, decision: Decision) -> Promises:
+    """The sets of likely labels of pictures, and which of them get an answer.
+
+    Parameters
+    ----------
+    embeddings : float32 array (n, d)
+        Pictures, rows of length 1.
+    labels : CompiledLabels
+        Labels, compiled for the model that made the embeddings.
+    decision : Decision
+        Its calibration counts.
+
+    Returns
+    -------
+    Promises
+        Of the answers that `label_probabilities` names.
+    """
+    return _promises(labels.similarities(embeddings), labels, decision.calibration)
+
+
+def _promises(cosines: Floats, labels: CompiledLabels, calibration: Calibration | None) -> Promises:
+    if calibration is None or (calibration.likely is None and calibration.selective is None):
+        return NO_PROMISES
+    p = uncalibrated_probabilities(score.logits(cosines, labels.score), labels)
+    names, likely, selective = labels.answers, calibration.likely, calibration.selective
+    return Promises(
+        None if likely is None else likely.in_sets(p, names),
+        None if selective is None else selective.answers(p, names),
+    )
+
+
 def _answers(
     embeddings: Floats,
     cosines: Floats,
@@ -178,20 +213,6 @@ def _answers(
         probabilities = _single_label_probabilities(cosines, labels, calibration)
     names = [*labels.answers]
     return names, labels.cosines_of_answers(cosines), labels.of_answers(probabilities)
-
-
-def _prediction(
-    source: str,
-    names: Sequence[str],
-    order: Indices,
-    p: Floats,
-    cosine: Floats,
-    prediction_set: tuple[str, ...] | None,
-    evidence: float | None,
-) -> Prediction:
-    ranking = tuple(Scored(names[i], float(p[i]), float(cosine[i])) for i in order)
-    left_out = len(names) - len(ranking)
-    return Prediction(source, ranking, left_out, likely=prediction_set, evidence=evidence)
 
 
 def _single_label_probabilities(

@@ -69,6 +69,8 @@ class Prediction:
     evidence : float, optional
         How much speaks for any label at all (an out-of-distribution score), with
         ``unknown="auto"``.
+    abstained : bool
+        Whether the calibration gives no answer here, to keep its share of wrong answers.
     meta : mapping
         The metadata of the source.
 
@@ -94,6 +96,7 @@ class Prediction:
     error: str | None = None
     likely: tuple[str, ...] | None = None
     evidence: float | None = None
+    abstained: bool = False
     meta: Metadata = field(default_factory=dict, hash=False)
 
     @property
@@ -108,9 +111,10 @@ class Prediction:
 
     @property
     def unknown(self) -> bool:
-        """None of these: a background label won, no label reached its score, or too little
-        evidence that any label is there."""
-        return self.ok and (self.best is None or self.best.label == UNKNOWN or self.rejected)
+        """None of these: a background label won, no label reached its score, too little
+        evidence that any label is there, or the calibration gives no answer."""
+        refused = self.rejected or self.abstained
+        return self.ok and (self.best is None or self.best.label == UNKNOWN or refused)
 
     @property
     def rejected(self) -> bool:
@@ -139,8 +143,9 @@ class Prediction:
         -------
         dict
             ``source``, ``label``, ``score``, ``unknown``, ``ranking`` (a list of dicts with
-            ``label``, ``score``, ``cosine``) and ``left_out``; ``likely``, ``evidence`` and
-            ``meta`` where there are any. After an error ``source``, ``error`` and ``meta``.
+            ``label``, ``score``, ``cosine``) and ``left_out``; ``likely``, ``evidence``,
+            ``abstained`` and ``meta`` where there are any. After an error ``source``, ``error``
+            and ``meta``.
 
         Examples
         --------
@@ -162,6 +167,8 @@ class Prediction:
             row["likely"] = list(self.likely)
         if self.evidence is not None:
             row["evidence"] = self.evidence
+        if self.abstained:
+            row["abstained"] = True
         if self.meta:
             row["meta"] = dict(self.meta)
         return row

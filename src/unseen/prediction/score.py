@@ -87,12 +87,10 @@ def multi_label_logits(cosine: Floats, neutral: Floats, score: Score) -> Floats:
 def yes_no_logits(logits: Floats, score: Score, competitors: int) -> Floats:
     """Those of `multi_label_logits` → logits whose sigmoid is a probability, without calibration.
 
-    `competitors`: how many neutral or background prompts there are. A model whose line was fitted
-    has it with its score. Any other softmax family goes by its own rule: the softmax of the label
-    and m competitors, each with their mean logit, is sigmoid(logit - log m). A sigmoid family's
-    logits are that already.
+    `competitors`: how many neutral or background prompts there are. A softmax family goes by its
+    own rule: the softmax of the label and m competitors, each with their mean logit, is
+    sigmoid(logit - log m). A sigmoid family's logits are that already.
     """
     if score.rule == "sigmoid":
         return logits
-    shift = -np.log(competitors) if score.yes_shift is None else score.yes_shift
-    return np.asarray(logits * np.float32(score.yes_slope) + np.float32(shift), dtype=np.float32)
+    return np.asarray(logits - np.float32(np.log(competitors)), dtype=np.float32)

@@ -11,7 +11,9 @@ from unseen.encoder import Encoded
 from unseen.errors import LabelError
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction.calibration import Calibration
+from unseen.prediction.calibration_file import AUTO, calibration_for
 from unseen.prediction.decision import Decision
+from unseen.prediction.seen import example_digests
 from unseen.results.manifest import manifest
 from unseen.results.result_file import ResultFile, Writer, kind_of, write_all
 from unseen.results.summary import Progress, RunSummary, no_progress
@@ -33,7 +35,7 @@ def classify_to_file(
     top_k: int | None = None,
     min_score: float | None = None,
     unknown: str | None = None,
-    calibration: Calibration | str | Path | None = None,
+    calibration: Calibration | str | Path | None = AUTO,
     transductive: bool = False,
     encoded: Iterable[Encoded] | None = None,
     batch_size: int | None = None,
@@ -104,9 +106,11 @@ def classify_to_file(
     """
     if transductive and multi_label:
         raise LabelError("transductive cannot be combined with multi_label=True.")
-    if transductive and calibration is not None:
+    if transductive and calibration not in (None, AUTO):
         raise LabelError("calibration cannot be combined with transductive=True.")
     compiled = classifier.compile(labels, template=template, background=background)
+    calibration = None if transductive else calibration
+    calibration = calibration_for(calibration, labels, compiled, multi_label=multi_label)
     decision = classifier.decision(multi_label, top_k, min_score, unknown, calibration)
     file = None
     if isinstance(output, (str, Path)):
@@ -116,10 +120,14 @@ def classify_to_file(
         options = _options(classifier, decision, transductive)
         if fields:  # columns of the file, so that only a run with the same goes on with it
             options["fields"] = fields
+        made_by = manifest(classifier.model, compiled, options)
+        seen = example_digests(classifier.model, classifier.adapter, decision.calibration)
+        if seen:  # so that a comparison can say which pictures were learnt from
+            made_by["example_digests"] = sorted(seen)
         file = output = ResultFile(
             path,
             kind,
-            manifest=manifest(classifier.model, compiled, options),
+            manifest=made_by,
             top=top_k or 1,
             extra=_extra_columns(decision),
             fields=fields,

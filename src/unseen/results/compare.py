@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from unseen.errors import SourceError
 from unseen.results.compare_text import lines
 from unseen.results.manifest import prompts_of, read_manifest
 from unseen.results.records import ERROR, Row, rows
+from unseen.system.digest import file_chunks, sha256
+from unseen.system.printable import unescaped
 
 # Margins that the pictures of the first run are sorted by: below the first is a near tie.
 BANDS = (0.02, 0.1, 0.3, 1.0)
@@ -46,7 +48,8 @@ class Flip:
     """A picture whose answer is another one: a label, unknown or an error.
 
     `near`: it was a near tie in a. `why`: what changed that is about just these two answers, or
-    else everything that changed.
+    else everything that changed. `seen`: the runs, "a" or "b", whose model, adapter or calibration
+    had learnt from the picture.
     """
 
     source: str
@@ -54,6 +57,7 @@ class Flip:
     b: Row
     near: bool
     why: tuple[str, ...]
+    seen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,11 @@ class Diff:
         """Pictures that could not be read in run a, and could in run b."""
         return [flip for flip in self.flips if flip.a.answer == ERROR]
 
+    @property
+    def seen(self) -> list[Flip]:
+        """Pictures that changed their answer, and that a run had learnt from."""
+        return [flip for flip in self.flips if flip.seen]
+
     def flip_matrix(self) -> list[tuple[str, str, int]]:
         """The answers that changed into which.
 
@@ -162,6 +171,7 @@ class Diff:
                 for (before, now), count in sorted(self.matrix.items())
             ],
             "margins": [asdict(band) for band in self.bands],
+            "seen_in_training": len(self.seen),
             "flips": [
                 {
                     "source": flip.source,
@@ -169,6 +179,7 @@ class Diff:
                     "b": _answer(flip.b),
                     "near": flip.near,
                     "why": flip.why,
+                    "seen_in_training": flip.seen,
                 }
                 for flip in self.flips
             ],
@@ -228,6 +239,7 @@ def diff(a: str | Path, b: str | Path) -> Diff:
             difference.notes.append(f"{path} is of a run that did not end, or does not say so")
     multi = any(_multi(manifest) for manifest in (manifest_a, manifest_b) if manifest is not None)
     _compare(difference, _numbered(rows(a, multi=multi)), _numbered(rows(b, multi=multi)))
+    _mark_seen(difference, {"a": manifest_a, "b": manifest_b})
     if not difference.both:
         raise SourceError(
             f"{a} and {b} have no picture in common: give both runs the same sources, by the same "
@@ -290,6 +302,29 @@ def _compare(
     difference.bands = [Band(b, pictures[b], flipped[b]) for b in BANDS if pictures[b]]
     if stayed:
         difference.moved_mean, difference.moved_most = moved / stayed, most
+
+
+def _mark_seen(difference: Diff, manifests: dict[str, dict[str, Any] | None]) -> None:
+    """Says of each flip which runs had learnt from the picture, where its file is still there."""
+    taught = {
+        run: frozenset(manifest.get("example_digests") or ())
+        for run, manifest in manifests.items()
+        if manifest is not None
+    }
+    if not any(taught.values()):
+        return
+    for place, flip in enumerate(difference.flips):
+        digest = _digest(Path(unescaped(flip.source)))
+        seen = tuple(run for run, digests in taught.items() if digest in digests)
+        difference.flips[place] = replace(flip, seen=seen)
+
+
+def _digest(path: Path) -> str | None:
+    """What a picture is known by, as `example_digests` has it; None where there is no file."""
+    try:
+        return sha256(file_chunks(path))[:16].hex() if path.is_file() else None
+    except (OSError, ValueError):
+        return None
 
 
 def _band(margin: float | None) -> float | None:

@@ -41,6 +41,7 @@ def _items(flips: Sequence[Flip], page: Path) -> Iterator[Item]:
     files = [Path(flip.source) for flip in flips]
     for flip, file, small in zip(flips, files, thumbnails(files), strict=True):
         caption = f"{answer_text(flip.a)} → {answer_text(flip.b)}"
-        mark = "near tie" if flip.near else ""
+        marks = ["near tie"] if flip.near else []
+        mark = ", ".join(marks + (["seen in training"] if flip.seen else []))
         href = None if small is None else link(file, page)
         yield Item(flip.source, small, href, flip.a.margin, caption, mark)

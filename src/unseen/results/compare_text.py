@@ -31,6 +31,11 @@ def lines(difference: Diff) -> Iterator[str]:
             f"where the answer stayed, its score moved by {difference.moved_mean:.3f} on average, "
             f"{difference.moved_most:.3f} at most"
         )
+    if difference.seen:
+        yield (
+            f"seen in training: {len(difference.seen)} of the {len(difference.flips)} with another "
+            "answer; what learnt from a picture is surer of it than of others"
+        )
     yield from difference.notes
     if difference.changes is not None:
         yield ""
@@ -70,8 +75,10 @@ def answer_text(row: Row) -> str:
 
 
 def _why(flip: Flip) -> str:
-    near = ["a near tie"] if flip.near else []
-    return printable("; ".join([*near, *flip.why]))
+    marks = ["a near tie"] if flip.near else []
+    if flip.seen:
+        marks.append(f"seen in training by {' and '.join(flip.seen)}")
+    return printable("; ".join([*marks, *flip.why]))
 
 
 def _value(value: Any) -> str:

@@ -48,9 +48,12 @@ def prediction_text(prediction: Prediction, style: TextStyle = DEFAULT_STYLE) ->
         parts = [f"{printable(s.label)} {s.score:.1%}" for s in prediction.ranking[:TOP]]
         if prediction.rejected:
             parts = [f"unknown (evidence {prediction.evidence:.1f})", *parts[:1]]
+        elif prediction.abstained:
+            parts = ["unknown (not sure enough)", *parts[:1]]
+        parts = parts or ["unknown"]
         if prediction.likely is not None:
             parts.append(_likely(prediction.likely, style))
-        yield f"{printable(prediction.source)}  {', '.join(parts) or 'unknown'}"
+        yield f"{printable(prediction.source)}  {', '.join(parts)}"
 
 
 def _every_label(prediction: Prediction, style: TextStyle) -> Iterator[str]:
@@ -63,6 +66,8 @@ def _every_label(prediction: Prediction, style: TextStyle) -> Iterator[str]:
         yield "  unknown: no label reached its score"
     if prediction.rejected:
         yield f"  unknown: too little evidence ({prediction.evidence:.1f})"
+    elif prediction.abstained:
+        yield "  unknown: not sure enough for the share of wrong answers that was promised"
     if prediction.likely is not None:
         yield f"  {_likely(prediction.likely, style)}"
 

@@ -248,6 +248,7 @@ def _prediction(record: dict[str, Any]) -> Prediction:
         left_out=int(record.get("left_out", 0)),
         likely=None if likely is None else tuple(likely),
         evidence=None if evidence is None else float(evidence),
+        abstained=record.get("abstained") is True,
         meta=meta,
     )
 

@@ -31,11 +31,22 @@ from unseen.system.locks import locked
 
 MANIFEST = "manifest.json"  # written last: a folder without one was never finished
 STALE_SECONDS = 24 * 3600  # older leftovers of killed processes are swept away
+INDEX_HOME = "UNSEEN_INDEX_HOME"
 HEX_256 = re.compile(r"[0-9a-f]{64}")
 KEY = re.compile(r"[\w-][\w.+-]*")
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 _homes: dict[str, Path] = {}  # what is configured → what can be written to
+
+
+def index_home(root: Path) -> Path | None:
+    """Where `$UNSEEN_INDEX_HOME` keeps the index and the labellings of a folder, by a digest of its
+    path; None where it is not set."""
+    home = os.environ.get(INDEX_HOME)
+    if not home:
+        return None
+    digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:32]
+    return Path(home).expanduser().absolute() / digest
 
 
 def home() -> Path:

@@ -45,6 +45,20 @@ def calibrate(
         float, typer.Option(help="How often the right label is among the likely ones; 0: no sets.")
     ] = 0.9,
     sets: Annotated[str, typer.Option(help="How likely labels are chosen: lac or aps.")] = "lac",
+    class_conditional: Annotated[
+        bool,
+        typer.Option(
+            "--class-conditional",
+            help="The coverage holds for the pictures of each label that has enough of them.",
+        ),
+    ] = False,
+    max_wrong: Annotated[
+        str | None,
+        typer.Option(
+            help="Answer only where at most this share of the answers is wrong: 1% or 0.01.",
+            show_default="every picture is answered",
+        ),
+    ] = None,
     unlabelled: Annotated[
         str | None, typer.Option(help="Pictures without labels: correct by mean or em.")
     ] = None,
@@ -75,6 +89,17 @@ def calibrate(
         raise LabelError("--target-precision is for thresholds, which --multi has.")
     if unlabelled is not None and multi:
         raise LabelError("--unlabelled is for one label a picture; leave --multi out.")
+    if max_wrong is not None and (multi or unlabelled is not None):
+        raise LabelError(
+            "--max-wrong is for labelled pictures with one label each; leave --multi and "
+            "--unlabelled out."
+        )
+    if class_conditional and (multi or unlabelled is not None or not coverage):
+        raise LabelError(
+            "--class-conditional is for sets of labelled pictures with one label each; leave "
+            "--multi, --unlabelled and --coverage 0 out."
+        )
+    share = None if max_wrong is None else _share(max_wrong)
     check_output(output, overwrite=overwrite)
     if not pictures.exists():
         raise SourceError(f"{pictures}: there is no such folder or file.")
@@ -82,6 +107,7 @@ def calibrate(
     compiled = compile_labels(classifier, LabelOptions(labels, template, unknown), quiet=quiet)
     how: dict[str, Any] = {"multi": multi, "coverage": coverage, "sets": sets}
     how |= {"target_precision": target_precision, **load_options.facts()}
+    how |= {"class_conditional": class_conditional, "max_wrong": share}
     makers = manifest(classifier.model, compiled, {**how, "unlabelled": unlabelled})
     summary = labelled.Summary(quiet)
     with progress.stages(quiet) as show:
@@ -93,6 +119,8 @@ def calibrate(
             precision=target_precision,
             coverage=coverage or None,
             method=sets,
+            class_conditional=class_conditional,
+            max_wrong=share,
             prior=unlabelled,
             use_index=not no_index,
             batch_size=batch_size,
@@ -106,6 +134,22 @@ def calibrate(
     if as_json:
         typer.echo(json.dumps(calibration.to_data(), ensure_ascii=False))
     elif not quiet:
-        progress.say(f"{output}: {report_text.calibrated(calibration)}")
+        first, *more = report_text.calibrated(calibration)
+        for line in (f"{output}: {first}", *more):
+            progress.say(line)
     if summary.errors:
         raise typer.Exit(1)
+
+
+def _share(text: str) -> float:
+    """A share of the answers: 1% or 0.01."""
+    number = text.strip().removesuffix("%")
+    try:
+        share = float(number) / (100 if number != text.strip() else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 < share < 1:
+        raise LabelError(
+            f"--max-wrong is {text!r}; give a share of the answers, such as 1% or 0.01."
+        )
+    return share

@@ -60,7 +60,10 @@ def evaluate(
     ] = None,
     calibration: Annotated[
         list[str] | None,
-        typer.Option(help="A file of `unseen calibrate`; none: without one. Repeatable: compares."),
+        typer.Option(
+            help="A file of `unseen calibrate`; none: without one. Repeatable: compares.",
+            show_default="the file beside the label file",
+        ),
     ] = None,
     unknown: options.Unknown = None,
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
@@ -113,6 +116,7 @@ def evaluate(
     from unseen.evaluation.retrieval import evaluate_retrieval  # noqa: PLC0415
     from unseen.prediction.adapter import Adapter  # noqa: PLC0415
     from unseen.prediction.calibration import Calibration  # noqa: PLC0415
+    from unseen.prediction.calibration_file import AUTO  # noqa: PLC0415
 
     if retrieval and multi:
         raise LabelError("give one of --multi and --retrieval.")
@@ -153,7 +157,11 @@ def evaluate(
                 labels=choices(labels, options.labels_argument),
                 templates=choices(template),
                 adapters=choices(adapter, Adapter.load, none=True),
-                calibrations=choices(calibration, Calibration.load, none=True),
+                calibrations=choices(
+                    calibration or [AUTO],
+                    lambda text: text if text == AUTO else Calibration.load(text),
+                    none=True,
+                ),
                 background=unknown or (),
                 multi_label=multi,
                 top_k=top_k,

@@ -42,10 +42,6 @@ KINDS = {
     "text_epsilon": values.number(0, 1),
 }
 
-# The line of yes and no: benchmarks/multi_label.py fits it on tests/photographs, and measures it by
-# cross-fitting. Not in config.json, which is part of the fingerprint: indexes belong to that.
-YES_SLOPE, YES_SHIFT = 1.1, -1.75
-
 SCALE = ".scale"  # int8 rows are stored with a scale each, under the weight's name with this
 
 
@@ -101,7 +97,7 @@ def read(checkpoint: Checkpoint, config: dict[str, Any]) -> Model:
         ),
         text_inputs=Masked(),
         context_length=config["context_length"],
-        score=Score("softmax", config["logit_scale"], yes_slope=YES_SLOPE, yes_shift=YES_SHIFT),
+        score=Score("softmax", config["logit_scale"]),
         template=config["template"],
         batch_size=SMALL_BATCH,
     )

@@ -247,6 +247,9 @@ class PredictionAnswer(Wire):
     left_out: int | None = None
     likely: list[str] | None = None
     evidence: float | None = Field(None, description="that any label fits, if `unknown` is set")
+    abstained: bool | None = Field(
+        None, description="true where the calibration gives no answer, to keep `max_wrong`"
+    )
     resembles: list[Resembling] | None = Field(
         None, description="the everyday words that come nearest, labels left out, if so"
     )
@@ -270,6 +273,7 @@ class CalibrationAnswer(Wire):
 
     pictures: int = Field(description="that it was learnt from")
     coverage: float | None = Field(description="how often the right label is among `likely`")
+    max_wrong: float | None = Field(None, description="the share of answers that may be wrong")
 
 
 class ClassifyAnswer(ModelAnswer):

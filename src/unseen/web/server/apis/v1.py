@@ -135,10 +135,11 @@ def add_resembling(
 
 
 def _calibration_dict(calibration: Calibration) -> dict[str, Any]:
-    likely = calibration.likely
+    likely, selective = calibration.likely, calibration.selective
     return {
         "pictures": calibration.pictures,
         "coverage": None if likely is None else likely.coverage,
+        **({} if selective is None else {"max_wrong": selective.max_wrong}),
     }
 
 
