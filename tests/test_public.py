@@ -44,6 +44,7 @@ PARTS = {
     "ReadSummary",  # of labelled pictures, which a callback is given
     "RemainingError",  # of a Calibration
     "Report",  # of an Index
+    "StoredRows",  # of an Index
     "Score",  # of a Model
     "SelectiveClassifier",  # of a Calibration
     "Status",  # of a Labelling

@@ -75,6 +75,8 @@ class Comparison:
         Take embeddings from an index where there is one.
     batch_size : int, optional
         Pictures that the network takes at once.
+    explain : bool
+        Draw a map of each of the worst mistakes.
     """
 
     labels: Sequence[Choice] = DEFAULT_CHOICES
@@ -88,6 +90,7 @@ class Comparison:
     min_group: int = SMALL_GROUP
     use_index: bool = True
     batch_size: int | None = None
+    explain: bool = False
 
     @property
     def kind(self) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from unseen.classifier import Classifier, load
 from unseen.datasets.annotation import Annotation, Match, match
 from unseen.datasets.read_summary import ReadSummary
 from unseen.datasets.readers import read_annotations
-from unseen.errors import SourceError, UnseenError
+from unseen.errors import ModelError, SourceError, UnseenError, UnseenWarning
 from unseen.evaluation import metrics, retrieval
 from unseen.evaluation.bootstrap import SMALL_GROUP
 from unseen.evaluation.combinations import (
@@ -25,8 +26,9 @@ from unseen.evaluation.combinations import (
 )
 from unseen.evaluation.combinations import Trial, check_trials, fitting_trials
 from unseen.evaluation.combinations import choices as choices
-from unseen.evaluation.document import TOP_K, Answers, Candidate, document
+from unseen.evaluation.document import TOP_K, Answers, Candidate, document, letter
 from unseen.evaluation.metrics import Metric
+from unseen.evaluation.mistakes import explain_mistakes
 from unseen.evaluation.report import EvaluationReport
 from unseen.index.encoding import (
     EncodedPictures,
@@ -65,6 +67,7 @@ def evaluate(
     min_group: int = SMALL_GROUP,
     use_index: bool = True,
     batch_size: int | None = None,
+    explain: bool = False,
     progress: StageProgress | None = None,
     on_read: Callable[[ReadSummary], None] | None = None,
 ) -> EvaluationReport:
@@ -99,8 +102,12 @@ def evaluate(
         Take embeddings from an index where there is one.
     batch_size : int, optional
         Pictures that the network takes at once.
+    explain : bool
+        Draw a map of each of the worst mistakes: what spoke for the wrong label. They are in the
+        page of `EvaluationReport.to_html`.
     progress : callable, optional
-        Called with ``"pictures"`` or ``"prompts"``, how many are done, and of how many.
+        Called with ``"pictures"``, ``"prompts"`` or ``"mistakes"``, how many are done, and of how
+        many.
     on_read : callable, optional
         Called with the `ReadSummary`: which pictures take no part. By default that is a warning.
 
@@ -138,6 +145,7 @@ def evaluate(
         min_group=min_group,
         use_index=use_index,
         batch_size=batch_size,
+        explain=explain,
     )
     return compare([classifier], source, comparison, progress=progress, on_read=on_read)
 
@@ -186,12 +194,14 @@ def compare(
     where = str(source) if isinstance(source, (str, Path)) else "pictures in memory"
     groups = None if comparison.group is None else _groups(where, comparison.group, annotations)
     combinations: list[_Combination] = []
+    explained: list[tuple[Classifier | LoadOptions, CompiledLabels]] = []
     errors: dict[int, str] = {}
     index = None
     digests: list[str | None] | None = None  # of the pictures, where a candidate has examples
     if isinstance(classifiers, Sequence):
         check_trials(map(_loaded, classifiers), annotations, comparison, progress)
-    for classifier in map(_loaded, classifiers):
+    for source_of_model in classifiers:
+        classifier = _loaded(source_of_model)
         try:
             trials = fitting_trials(classifier, annotations, comparison, progress)
             if not trials:  # said above; check_trials knows that others fit
@@ -212,6 +222,8 @@ def compare(
         errors |= encoded.errors
         index = index or encoded.index
         new = [_answers(trial, classifier, encoded, comparison) for trial in trials]
+        if comparison.explain:
+            explained += [(source_of_model, trial.compiled) for trial in trials]
         if digests is None and any(combination.examples for combination in new):
             digests = content_digests(classifier.encoder, annotations, encoded.index)
         combinations += new
@@ -232,6 +244,9 @@ def compare(
         answers = combination.answers(matched, rows, comparison)
         answers.about["seen_in_training"] = len(combination.seen(rows, digests or []))
         candidates.append(Candidate.of(answers, paths, groups_of_rows, comparison.min_group))
+    drawings: dict[str, dict[str, bytes]] = {}
+    if comparison.explain:
+        candidates, drawings = _explained(candidates, explained, progress)
     return EvaluationReport(
         document(
             comparison.kind,
@@ -240,8 +255,33 @@ def compare(
             summary.to_dict() | {"seen_in_training": seen, "files": files},
             candidates,
             None if groups is None else _group_facts(comparison, candidates[0]),
-        )
+        ),
+        drawings=drawings,
     )
+
+
+def _explained(
+    candidates: Sequence[Candidate],
+    models: Sequence[tuple[Classifier | LoadOptions, CompiledLabels]],
+    progress: StageProgress | None,
+) -> tuple[list[Candidate], dict[str, dict[str, bytes]]]:
+    """The candidates, their mistakes with a reason, and the drawings by letter and path.
+
+    A model that was given as options is loaded again: only one is in memory at a time.
+    """
+    result, drawings = [], {}
+    for number, (candidate, (model, compiled)) in enumerate(zip(candidates, models, strict=True)):
+        try:
+            mistakes, drawn = explain_mistakes(
+                _loaded(model), compiled, candidate.mistakes, progress
+            )
+        except ModelError as error:
+            warnings.warn(f"{error}", UnseenWarning, stacklevel=3)
+            result.append(candidate)
+            continue
+        result.append(replace(candidate, mistakes=mistakes))
+        drawings[letter(number)] = drawn
+    return result, drawings
 
 
 def known_metrics(kind: str, top_k: Sequence[int] | None = None) -> Mapping[str, Metric]:

@@ -69,6 +69,8 @@ class EvaluationReport:
         properties of this class are those of the first.
     gates : tuple of dict
         What `check` found.
+    drawings : mapping
+        Letter of a candidate → path of a mistake → a JPEG of its map, where these were explained.
 
     Examples
     --------
@@ -83,6 +85,7 @@ class EvaluationReport:
 
     document: dict[str, Any]
     gates: tuple[dict[str, Any], ...] = field(default=())
+    drawings: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
 
     @property
     def pictures(self) -> int:
@@ -160,7 +163,7 @@ class EvaluationReport:
         """
         candidates = self.document["candidates"]
         results = tuple(_checked(candidate, gate) for gate in gates for candidate in candidates)
-        return EvaluationReport(self.document, results)
+        return EvaluationReport(self.document, results, self.drawings)
 
     def missed_lines(self) -> list[str]:
         """The bounds of `check` that a figure missed.
@@ -213,7 +216,8 @@ class EvaluationReport:
         source = Path(self.document["source"])
         counts = {c["label_count"] for c in self.candidates if "label_count" in c}
         note = f"{counts.pop()} labels" if len(counts) == 1 else ""
-        report(page, source.name or str(source), self.to_dict(), pictures, note=note)
+        title = source.name or str(source)
+        report(page, title, self.to_dict(), pictures, drawings=self.drawings, note=note)
 
     def __str__(self) -> str:
         return "\n".join(lines(self.document))

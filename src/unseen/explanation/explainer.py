@@ -35,7 +35,9 @@ from unseen.explanation.trust import (
     record,
 )
 from unseen.explanation.words import words
+from unseen.labels.compile import compile_labels
 from unseen.labels.compiled import CompiledLabels
+from unseen.labels.label_set import LabelSet
 from unseen.labels.templates import fill
 from unseen.models.reference_outputs import picture_files
 from unseen.prediction import everyday_words, score
@@ -99,6 +101,13 @@ class Explainer:
         """Encodes pictures without some of their places."""
         return Masking(self.encoder, self.parts_encoder.grid)
 
+    def warm_up(self) -> None:
+        """Loads and compiles what an explanation needs, and encodes the concepts."""
+        picture = self.parts_encoder.open(picture_files()[0])
+        assert isinstance(picture, OpenedPicture)
+        compiled = compile_labels(self.encoder, self._own_labels)
+        self.explain_opened(picture, compiled, extras=(CONCEPTS,))
+
     def contrast(
         self,
         compiled: CompiledLabels,
@@ -148,6 +157,11 @@ class Explainer:
         direction = (compiled.matrix[label] - rival) * np.float32(compiled.score.scale)
         return Contrast(label, rival_label, direction, rival)
 
+    def check_labels(self, compiled: CompiledLabels, for_: str | None, against: str | None) -> None:
+        """LabelError where one of them is not among the labels."""
+        _place(compiled, for_)
+        _place(compiled, against)
+
     def _rival_mean(self, compiled: CompiledLabels) -> Floats:
         few = len(compiled.labels) < FEW_LABELS
         if few and compiled.adapted is None and not self.encoder.model.labels:
@@ -156,10 +170,8 @@ class Explainer:
 
     @cached_property
     def _concept_mean(self) -> Floats:
-        names = everyday_words.concepts()
-        chosen = names[:: max(1, len(names) // CONTRAST_CONCEPTS)]
         template = self.encoder.model.template
-        texts = [fill(template, name) for name in chosen]
+        texts = [fill(template, name) for name in _some_concepts()]
         return np.asarray(self.encoder.encode_texts(texts).mean(0), dtype=np.float32)
 
     # which method
@@ -205,6 +217,20 @@ class Explainer:
 
         return record(self.encoder.model.fingerprint, measure)
 
+    def own_record(self) -> Record:
+        """`record` where there is no collection: of the pictures that ship with the package, and of
+        the labels of the model, or else everyday concepts.
+
+        Returns
+        -------
+        Record
+        """
+        return self.record(compile_labels(self.encoder, self._own_labels))
+
+    @property
+    def _own_labels(self) -> LabelSet:
+        return LabelSet.from_data([*(self.encoder.model.labels or _some_concepts())])
+
     def _curves(
         self, compiled: CompiledLabels, picture: OpenedPicture, seed: int
     ) -> Mapping[str, Curve]:
@@ -222,6 +248,28 @@ class Explainer:
             if result is not None:
                 curves[method] = result
         return curves
+
+    def rows_of(self, picture: OpenedPicture, method: str) -> PictureParts:
+        """The rows of a picture by a method, from its pixels; by ``parts`` where that is ``none``.
+
+        Parameters
+        ----------
+        picture : OpenedPicture
+            The picture.
+        method : str
+            ``parts``, ``drop`` or ``none``.
+
+        Returns
+        -------
+        PictureParts
+
+        Raises
+        ------
+        ModelError
+            As `rows`.
+        """
+        (parts,) = self.parts_encoder.parts([picture])
+        return parts if method == NONE else self.rows(picture, parts, method)
 
     def rows(self, picture: OpenedPicture, parts: PictureParts, method: str) -> PictureParts:
         """The rows of a picture by a method.
@@ -302,8 +350,7 @@ class Explainer:
             If a label is not among them, or the method is unknown or not for this model.
         """
         _check_method(method)
-        _place(compiled, for_)
-        _place(compiled, against)
+        self.check_labels(compiled, for_, against)
         items = expand(sources)
         if method == AUTO:
             first = list(islice(items, RECORD_PICTURES))
@@ -342,6 +389,7 @@ class Explainer:
         extras: Sequence[str] = EXTRAS,
         examples: Examples | None = None,
         mean_picture: Floats | None = None,
+        rows: PictureParts | None = None,
     ) -> Explanation:
         """The explanation of a picture that was read.
 
@@ -353,20 +401,17 @@ class Explainer:
             As of `explain_many`.
         method : str
             ``parts``, ``drop``, or ``none``: no map.
+        rows : PictureParts, optional
+            The picture's rows by this method, where they are known.
 
         Returns
         -------
         Explanation
             Its `source` is empty.
         """
-        (parts,) = self.parts_encoder.parts([picture])
+        parts = rows or self.rows_of(picture, method)
         contrast = self.contrast(compiled, parts.embedding, for_, against)
-        explanation = self.from_rows(
-            parts if method == NONE else self.rows(picture, parts, method),
-            compiled,
-            contrast,
-            method=method,
-        )
+        explanation = self.from_rows(parts, compiled, contrast, method=method)
         explanation = replace(explanation, picture=picture.image)
         if method != NONE:
             explanation = self._checked(
@@ -507,6 +552,11 @@ class Explainer:
 def _probabilities(embeddings: Floats, compiled: CompiledLabels) -> Floats:
     """(n, d) → (n, k): of every label, background too."""
     return score.single_label(compiled.similarities(embeddings), compiled.score)
+
+
+def _some_concepts() -> Sequence[str]:
+    names = everyday_words.concepts()
+    return names[:: max(1, len(names) // CONTRAST_CONCEPTS)]
 
 
 def _place(compiled: CompiledLabels, name: str | None) -> int | None:

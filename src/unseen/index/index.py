@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unseen.classifier import Classifier
 from unseen.encoder import Encoder
@@ -17,6 +17,8 @@ from unseen.index.location import ELSEWHERE, Location, bind, locate, root_of
 from unseen.index.model_rows import ModelRow, not_encoded
 from unseen.index.parquet import write_parquet
 from unseen.index.update import Progress, Report, is_current, key_of, update
+from unseen.index.vectors import parts
+from unseen.index.vectors.parts import StoredRows
 from unseen.index.view import IndexView
 from unseen.load_options import LoadOptions
 from unseen.sources.files import image_files, videos_below
@@ -24,6 +26,9 @@ from unseen.sources.frame_names import is_video
 from unseen.system.locks import locked
 from unseen.system.sqlite import transaction
 from unseen.video.index_rows import has_videos
+
+if TYPE_CHECKING:
+    from unseen.explanation.explainer import Explainer
 
 
 class Index:
@@ -165,6 +170,37 @@ class Index:
         except sqlite3.OperationalError as error:
             raise StoreError(f"{self.file}: cannot be written: {error}.") from None
 
+    def keep_parts(self, explainer: Explainer, progress: Progress | None = None) -> StoredRows:
+        """Keep what each place of each picture adds to its embedding, where that is not kept yet.
+
+        With it `IndexView.explain` answers for any label, and opens no picture.
+
+        Parameters
+        ----------
+        explainer : Explainer
+            Of the model that has encoded the pictures: `Classifier.explainer`.
+        progress : callable, optional
+            Called with the pictures done, and how many have no rows.
+
+        Returns
+        -------
+        StoredRows
+            How many pictures have rows, and their bytes.
+
+        Raises
+        ------
+        StoreError
+            This model has encoded no pictures here, or the database cannot be written.
+        ModelError
+            The model cannot be explained by place.
+        """
+        self._check_writable()
+        row = self._row_of(explainer.encoder)
+        if row is None:
+            raise not_encoded(self.root, self.models(), explainer.encoder.model.name)
+        with locked(self.folder / "update.lock", str(self.file)):
+            return parts.keep(self.database, row.id, self.root, explainer, progress)
+
     def is_current(self, encoder: Encoder, sources: Sequence[str | Path] = ()) -> bool:
         """Whether an update would find nothing to do: what a read-only index is good for.
 
@@ -247,7 +283,9 @@ class Index:
         ).fetchone()
         files_of_it = {self.file, *self.folder.glob("*")}
         size = sum(path.stat().st_size for path in files_of_it if path.is_file())
-        return Info(str(self.file), files, missing, size, tuple(self.models()))
+        models = tuple(self.models())
+        rows = {row.id: parts.stored_rows(self.database, row.id) for row in models}
+        return Info(str(self.file), files, missing, size, models, rows)
 
     def has(self, encoder: Encoder) -> bool:
         """Whether just this model, with its precision and `exact`, has encoded pictures here.

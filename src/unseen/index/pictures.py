@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from unseen.encoder import Encoded
 from unseen.errors import ImageError
 from unseen.index.hits import Content, Hit, Hits
+from unseen.index.schema import FILES_BELOW
 from unseen.index.vectors.matrix import vector_of
 from unseen.sources.frame_names import frame_of
 from unseen.system.printable import escaped, unescaped
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from unseen.types import Floats, Indices, Metadata
 
 VARIABLES = 500  # of one SQL statement: SQLite has a limit
-FILES_BELOW = "WHERE missing IS NULL AND model = ? AND substr(path, 1, ?) = ? "
 
 
 def vector(database: sqlite3.Connection, model: int, picture: int) -> Floats | None:

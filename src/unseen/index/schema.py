@@ -51,6 +51,9 @@ MIGRATIONS = (
 )
 VERSION = len(MIGRATIONS)
 
+# The files that are there, of a model, and whose path begins so: its length, and the beginning.
+FILES_BELOW = "WHERE missing IS NULL AND model = ? AND substr(path, 1, ?) = ? "
+
 
 def connect(path: Path) -> sqlite3.Connection:
     """The index at `path`, made or migrated if need be; read-only if it must. Raises StoreError."""

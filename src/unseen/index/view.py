@@ -18,7 +18,7 @@ from unseen.index.hits import Cluster, Content, Hit, Hits
 from unseen.index.model_rows import ModelRow
 from unseen.index.parquet import write_parquet
 from unseen.index.vectors import approximate as graph
-from unseen.index.vectors import clustering, projection, query, search
+from unseen.index.vectors import clustering, parts, projection, query, search
 from unseen.index.vectors import matrix as derived
 from unseen.index.vectors.matrix import Matrix
 from unseen.index.vectors.projection import Projection
@@ -32,6 +32,7 @@ from unseen.types import LabelsLike
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from unseen.explanation.explanation import Explanation
     from unseen.index.index import Index
     from unseen.types import Floats, Progress
 
@@ -325,6 +326,43 @@ class IndexView:
         stream = self.encoded(below=below)
         while batch := list(islice(stream, ROWS)):
             yield from predict_encoded(batch, labels, decision)
+
+    def explain(
+        self,
+        labels: LabelsLike | CompiledLabels | None = None,
+        for_: str | None = None,
+        against: str | None = None,
+        *,
+        below: str = "",
+    ) -> Iterator[Explanation]:
+        """Why each file has its label, from rows that the index keeps; no file is opened.
+
+        Parameters
+        ----------
+        labels : LabelsLike or CompiledLabels, optional
+            As `Classifier.compile` takes them.
+        for_ : str, optional
+            The label that is explained; by default the best of each picture.
+        against : str, optional
+            Another label that it is set against; by default the mean of the labels.
+        below : str
+            Only files whose name in the index begins so.
+
+        Yields
+        ------
+        Explanation
+            In the order of the paths, without the two figures of trust, which need the picture;
+            with an error for a picture that could not be read, or has no rows.
+
+        Raises
+        ------
+        LabelError
+            If a label is not among them.
+        """
+        compiled, explainer = self.classifier.compile(labels), self.classifier.explainer()
+        stored = parts.stored(self.index.database, self.row.id, below)
+        command = f"unseen index {self.index.root} -m {self.row.name} --explainable"
+        return parts.explanations(stored, explainer, compiled, for_, against, command)
 
     # groups
 

@@ -71,7 +71,12 @@ def locate(model: str, *, revision: str | None = None, commercial: bool = False)
 
 def is_here(model: str) -> bool:
     """Whether a model can be loaded without a network."""
-    return model == BUILTIN or _cached(model, None) is not None
+    if model == BUILTIN:
+        return True
+    name, _, pinned = model.partition("@")
+    if not HUB_ID.fullmatch(name):  # the path of a folder that is gone
+        return False
+    return _cached(name, pinned or None) is not None
 
 
 def config_file(folder: Path) -> str:

@@ -1,6 +1,7 @@
 
 const report = read("data");
 const pictures = read("pictures");
+const drawings = read("drawings");
 const several = report.candidates.length > 1;
 const PAIRS = 15;
 const LABELS = 20;
@@ -240,6 +241,20 @@ const says = (one) => {
   return [`said: ${one.said}, ${score}`, `is: ${one.true[0]}, ${shown(one.score_of_true, true)} %`];
 };
 
+// What spoke for the wrong label: red, and for the right one: blue.
+const whyOf = ({ why }, drawing) => {
+  const part = make("details");
+  part.append(make("summary", "", "Why?"));
+  if (drawing) {
+    const image = make("img");
+    image.src = drawing;
+    image.alt = why.alt;
+    part.append(image);
+  }
+  part.append(make("p", "muted small", why.sentence));
+  return part;
+};
+
 const showMistakes = (one) => {
   byId("mistakes-part").hidden = !one.mistakes.length;
   byId("mistakes-note").textContent =
@@ -266,6 +281,7 @@ const showMistakes = (one) => {
       const name = make("p", "name", lastPart(mistake.path));
       name.title = mistake.path;
       tile.append(link, make("p", "said", answer), make("p", "", is), name);
+      if (mistake.why) tile.append(whyOf(mistake, drawings[one.letter]?.[mistake.path]));
       return tile;
     }),
   );

@@ -23,12 +23,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 import browsers
 import shapes
 from browsers import DESK, HOSTILE, PHONE, Keys
+from unseen.explanation.geometry import Geometry
 from unseen.web.assets import page_files
 
 COLOURS = "a red circle, a green square, a blue star"
@@ -226,7 +228,9 @@ def test_the_page_is_small() -> None:
     """Its examples, its style and its code, as they ship."""
     sizes = {name: len(content) for name, content in page_files("unseen.web.server").items()}
     assert {"index.html", "palette.css", "page.css", "page.js", "cat.avif"} <= set(sizes)
+    later = sum(sizes.pop(name) for name in ("why.js", "map.js", "map.css"))
     assert sum(sizes.values()) < 90_000
+    assert later < 12_000  # loaded when somebody asks why
 
 
 def test_the_first_look_is_not_blank(page: Page, url: str) -> None:
@@ -1278,3 +1282,122 @@ def test_the_page_is_sent_compressed_and_answers_are_not(url: str) -> None:
     for path in ("/info", "/v1/pictures"):
         with fetched(url, path, **{"Accept-Encoding": "gzip, br"}) as answer:
             assert answer.headers["content-encoding"] is None
+
+
+# why
+
+
+PAIR = shapes.Scene(
+    (shapes.Thing("red", "circle", "large"), shapes.Thing("blue", "square", "large")), "left of"
+)
+
+
+@pytest.fixture
+def explained(page: Page, url: str, tmp_path: Path) -> Page:
+    """Two things in a picture that is wider than the net sees, and why is on."""
+    wide = Image.new("RGB", (320, 200), "white")
+    wide.paste(shapes.draw(PAIR, 3).resize((200, 200)), (60, 0))
+    wide.save(tmp_path / "pair.png")
+    page.fresh(url)
+    assert page.requests("/page/why.js") == page.requests("/page/map.js") == []
+    page.relabel("a red circle, a blue square, a green star, a black cross, a pink heart")
+    page.pick(tmp_path / "pair.png")
+    page.until(page.answered)
+    page.one("#why").click()
+    page.until(lambda: page.shown("#map"))
+    return page
+
+
+def peak(page: Page) -> tuple[float, float]:
+    """Where the map is reddest: shares of the picture's width and height."""
+    x, y = page.js(
+        "const map = document.getElementById('map'); const { width, height } = map;"
+        "const options = { willReadFrequently: true };"
+        "const copy = new OffscreenCanvas(width, height).getContext('2d', options);"
+        "copy.drawImage(map, 0, 0); let best = 0;"
+        "const { data } = copy.getImageData(0, 0, width, height);"
+        "for (let i = 0; i < data.length; i += 4)"
+        "  if (data[i] > data[i + 2] && data[i + 3] > (data[best + 3] || 0)) best = i;"
+        "return [(best / 4) % width / width, Math.floor(best / 4 / width) / height]"
+    )
+    return float(x), float(y)
+
+
+def test_a_label_that_is_looked_at_has_its_map(explained: Page) -> None:
+    page = explained
+    asked = len(page.requests("/v1/explain"))
+    spent = page.js(
+        "const rows = Object.fromEntries([...document.querySelectorAll('#bars .bar')]"
+        ".map((row) => [row.label, row.querySelector('.name')]));"
+        "window.names = rows; const spent = [];"
+        "return (async () => { for (const name of Object.values(rows)) {"
+        "  const start = performance.now(); name.focus(); await null; await null;"
+        "  spent.push(performance.now() - start); } return spent; })()"
+    )
+    assert len(spent) == 5
+    assert statistics.median(spent) < 50
+    places = {}
+    for label in ("a red circle", "a blue square"):
+        page.js("names[arguments[0]].focus()", label)
+        page.until(lambda label=label: f"speaks for {label}" in page.one("#why-says").text)
+        places[label] = peak(page)
+        name = page.one("#map").get_attribute("aria-label")
+        assert f"Map of pair.png. Most speaks for {label} at the" in name
+    red, blue = shapes.outlines(PAIR, 3)
+    for label, outline in (("a red circle", red), ("a blue square", blue)):
+        x, y = places[label]
+        inside = outline[min(63, int(y * 64)), min(63, int((x * 320 - 60) / 200 * 64))]
+        assert inside, (label, places[label])
+    # One more request at most for the label that stayed in view: how far to believe its map.
+    page.until(lambda: "Without the marked tenth: a blue square" in page.one("#why-says").text)
+    assert len(page.requests("/v1/explain")) <= asked + 2
+    assert page.log() == []
+
+
+def test_the_browser_lays_a_map_as_the_library_does(explained: Page) -> None:
+    boxes = ((60.0, -10.0, 260.0, 190.0), (0.0, 0.0, 320.0, 200.0))
+    geometry = Geometry((320, 200), boxes, (7, 9))
+    scores = np.random.default_rng(0).normal(size=geometry.cells).astype(np.float32)
+    place = {"rows": 7, "columns": 9, "boxes": boxes, "size": [320, 200]}
+    values = explained.driver.execute_async_script(
+        "const done = arguments[arguments.length - 1];"
+        "import('/page/map.js').then(({ laid, floats }) => done([[...laid(arguments[0], "
+        "arguments[1], 160, 100)], [...floats(arguments[2])]]))",
+        scores.tolist(),
+        place,
+        base64.b64encode(scores.astype("<f2").tobytes()).decode(),
+    )
+    expected = geometry.map(scores, (160, 100))
+    assert np.abs(np.array(values[0]).reshape(100, 160) - expected).max() < 1e-3
+    assert np.allclose(values[1], scores.astype("<f2").astype(np.float32))
+
+
+def test_why_by_touch_and_switched_off(explained: Page) -> None:
+    page = explained
+    page.all("#bars .name")[1].click()
+    second = page.ranking()[1]
+    page.until(lambda: f"speaks for {second}" in page.one("#why-says").text)
+    assert page.all("#bars .edit") == []  # a label is chosen, and not changed
+    assert page.one("#why").get_attribute("aria-pressed") == "true"
+    page.one("#why").click()
+    assert not page.one("#map").is_displayed()
+    assert page.one("#why-says").text == ""
+    page.all("#bars .name")[1].click()
+    assert len(page.all("#bars .edit")) == 1
+    assert page.log() == []
+
+
+def test_other_labels_have_other_maps(explained: Page, tmp_path: Path) -> None:
+    page = explained
+    page.label("a yellow ring" + Keys.ENTER)
+    page.until(page.answered)
+    page.until(lambda: page.shown("#map"))
+    page.js(
+        "[...document.querySelectorAll('.bar')].find((b) => b.label === 'a yellow ring')"
+        ".querySelector('.name').focus()"
+    )
+    page.until(lambda: "speaks for a yellow ring" in page.one("#why-says").text)
+    page.one("#remove").click()
+    page.until(lambda: not page.shown("#map"))
+    assert not page.one("#why").is_displayed()
+    assert page.log() == []

@@ -119,6 +119,7 @@ WRONG = [
     ("/v1/classify", "background", "{}", {"image": PNG}),
     ("/v1/classify", "images", "{}", {"labels": ["red"]}),
     ("/v1/embed", "texts", "1", {}),
+    ("/v1/explain", "more", "1", {"image": PNG, "labels": ["red"]}),
     ("/clip/compare", "prompt", "{}", {"subject": PICTURE}),
     ("/clip/embed_text", "text", "{}", {}),
     ("/clip/embed_image", "image", "{}", {}),

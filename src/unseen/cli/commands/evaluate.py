@@ -96,6 +96,10 @@ def evaluate(
     html: Annotated[
         Path | None, typer.Option("--html", help="Write a report to this file.")
     ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Show in the report what the worst mistakes came from."),
+    ] = False,
     no_index: options.NoIndex = False,
     batch_size: options.BatchSize = None,
     as_json: options.AsJson = False,
@@ -121,6 +125,8 @@ def evaluate(
             "--retrieval compares pictures with captions as they are: leave out --labels, "
             "--template, --unknown, --adapter, --calibration and --group."
         )
+    if explain and (html is None or retrieval):
+        raise LabelError("--explain draws into the report of labels: give --html, no --retrieval.")
     models = model or ["builtin"]
     if load_options.revision is not None and len(models) > 1:
         raise ModelError("--revision is for one model; of several write org/name@revision.")
@@ -163,6 +169,7 @@ def evaluate(
                 min_group=min_group,
                 use_index=not no_index,
                 batch_size=batch_size,
+                explain=explain,
             )
             report = compare(
                 each,

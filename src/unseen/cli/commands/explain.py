@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from unseen.explanation.explanation import Explanation
     from unseen.explanation.neighbours import Examples
+    from unseen.labels.compiled import CompiledLabels
 
 KINDS = (".html", ".png", ".json")
 SHOWN = 5  # words, concepts and neighbours of a picture, in a terminal
@@ -67,6 +68,10 @@ def explain(
         Path | None,
         typer.Option(help="Labelled pictures, a folder a label or a .csv: the nearest are shown."),
     ] = None,
+    from_index: Annotated[
+        bool,
+        typer.Option("--from-index", help="From the rows of `index --explainable`: opens nothing."),
+    ] = False,
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     as_json: options.AsJson = False,
     overwrite: options.Overwrite = False,
@@ -82,6 +87,8 @@ def explain(
     options.check_labels(label_options.labels, load_options, sources)
     total = count(sources)
     _check_files(output, mask, boxes, total, overwrite)
+    if from_index:
+        _check_from_index(output, method, examples)
     classifier = unseen.load(load_options)
     explainer = classifier.explainer()
     labels = compile_labels(classifier, label_options, quiet=quiet)
@@ -89,8 +96,10 @@ def explain(
     explained: list[Explanation] = []
     with progress.stages(quiet) as show:
 
-        def each() -> Iterator[Explanation]:
-            for explanation in explainer.explain_many(
+        def explanations() -> Iterator[Explanation]:
+            if from_index:
+                return _stored(classifier, sources, labels, label, against)
+            return explainer.explain_many(
                 sources,
                 labels,
                 label,
@@ -98,7 +107,10 @@ def explain(
                 method=method,
                 examples=labelled,
                 progress=lambda done, of: show("choosing the method", done, of),
-            ):
+            )
+
+        def each() -> Iterator[Explanation]:
+            for explanation in explanations():
                 if not as_json:
                     _say(explanation)
                 yield explanation
@@ -117,6 +129,38 @@ def explain(
         progress.say(f"{done}: {files}." if files else f"{done}.")
     if failed:
         raise typer.Exit(1)
+
+
+def _check_from_index(output: Path | None, method: str, examples: Path | None) -> None:
+    """SourceError for what only the pictures themselves can give."""
+    if output is not None and output.suffix.lower() != ".json":
+        raise SourceError(f"{output}: with --from-index no picture is opened; write .json.")
+    if method != options.AUTO or examples is not None:
+        raise SourceError(
+            "--from-index takes the rows as they were made: leave out --method and --examples."
+        )
+
+
+def _stored(
+    classifier: unseen.Classifier,
+    sources: list[str],
+    labels: CompiledLabels,
+    label: str | None,
+    against: str | None,
+) -> Iterator[Explanation]:
+    """From the index in or above the one folder."""
+    from unseen.index.stored import index_above  # noqa: PLC0415 - it loads what computes
+
+    root = index_above(sources)
+    if root is None:
+        raise SourceError(
+            "--from-index takes one folder that has an index, in it or above it; make one: "
+            "unseen index FOLDER --explainable."
+        )
+    with unseen.Index(root, create=False) as index:
+        name = index.name(sources[0])
+        below = "" if name == "." else f"{name}/"
+        yield from index.view(classifier).explain(labels, label, against, below=below)
 
 
 def _check_files(

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,8 @@ from unseen.results.manifest import versions, write_ended
 from unseen.results.result_file import check_output
 
 if TYPE_CHECKING:
+    from unseen.explanation.explainer import Explainer
+    from unseen.index.vectors.parts import StoredRows
     from unseen.index.view import IndexView
 
 WATCH_SECONDS = 5.0
@@ -51,6 +54,13 @@ def update(
     videos: Annotated[
         bool, typer.Option("--videos", help="Look at videos, too: about a frame a second.")
     ] = False,
+    explainable: Annotated[
+        bool,
+        typer.Option(
+            "--explainable",
+            help="Keep what each place says: any label is then explained from the index.",
+        ),
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Stay, and look again every few seconds.")
     ] = False,
@@ -61,7 +71,9 @@ def update(
 
     Look at what is new or changed in a folder. May be stopped at any time and goes on where it was.
     """
-    encoder = unseen.load(load_options).encoder
+    classifier = unseen.load(load_options)
+    encoder = classifier.encoder
+    explainer = classifier.explainer() if explainable else None  # what cannot is an error at once
     with unseen.Index(folder) as index:
         while True:
             try:
@@ -73,14 +85,18 @@ def update(
                         batch_size=batch_size,
                         progress=show,
                     )
+                stored = None if explainer is None else _keep_parts(index, explainer, quiet)
             except KeyboardInterrupt:
                 progress.say("stopped: what was looked at is kept; run it again to go on.")
                 interruption.explained = True
                 raise typer.Exit(130) from None
             if as_json:
-                typer.echo(json.dumps(asdict(report)))
+                rows = {} if stored is None else {"rows": asdict(stored)}
+                typer.echo(json.dumps(asdict(report) | rows))
             elif not quiet and (not watch or report.encoded or report.failed or report.missing):
                 progress.say(str(report))
+                if stored is not None:
+                    progress.say(f"explainable: {stored}.")
             if not watch:
                 raise typer.Exit(1 if report.failed else 0)
             try:
@@ -88,6 +104,11 @@ def update(
             except KeyboardInterrupt:
                 interruption.explained = True  # it had nothing left to do
                 raise typer.Exit(130) from None
+
+
+def _keep_parts(index: unseen.Index, explainer: Explainer, quiet: bool) -> StoredRows:
+    with progress.stages(quiet) as show:
+        return index.keep_parts(explainer, partial(show, "rows"))
 
 
 @index.command(short_help="What an index holds.")

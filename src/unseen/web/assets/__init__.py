@@ -9,7 +9,10 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
-SHARED = {"unseen.pages": ("palette.css", "icon.svg"), __name__: ("controls.css", "elements.js")}
+SHARED = {
+    "unseen.pages": ("palette.css", "icon.svg"),
+    __name__: ("controls.css", "elements.js", "map.css", "map.js"),
+}
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",

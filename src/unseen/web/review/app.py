@@ -25,6 +25,7 @@ from unseen.errors import UnseenError
 from unseen.web.assets import media_type, page_files
 from unseen.web.json_body import parse_json
 from unseen.web.problems import Problem, problem_response
+from unseen.web.review.explanations import Explanations
 from unseen.web.review.images import SIZES, ReviewImages
 from unseen.web.review.middleware import ReviewMiddleware
 from unseen.web.review.session import ReviewSession, Verdict
@@ -44,6 +45,8 @@ class ReviewService:
     def __init__(self, session: ReviewSession) -> None:
         self.session = session
         self.images = ReviewImages(session.labelling.root)
+        self.explanations = Explanations(session.labelling.manifest, session.labelling.label_set)
+        self.explainers = ThreadPoolExecutor(1, thread_name_prefix="unseen-explain")
         self.renderers = ThreadPoolExecutor(RENDER_THREADS, thread_name_prefix="unseen-pictures")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="unseen-labelling")
 
@@ -53,7 +56,8 @@ class ReviewService:
 
     def close(self) -> None:
         """Waits for the decision that is being written."""
-        self.renderers.shutdown(wait=False, cancel_futures=True)
+        for pool in (self.renderers, self.explainers):
+            pool.shutdown(wait=False, cancel_futures=True)
         self._thread.shutdown(wait=True)
 
 
@@ -130,6 +134,19 @@ async def _picture(review: ReviewService, request: Request) -> Response:
     return Response(jpeg, headers=headers, media_type="image/jpeg")
 
 
+async def _why(review: ReviewService, request: Request) -> Response:
+    """What the model looked at, for every label; the sentence is of the label `for`."""
+    label = request.query_params.get("for")
+    picture = await review.run(review.session.picture, _id(request.path_params["id"]))
+
+    def explained() -> dict[str, Any]:
+        content = review.images.content(picture)
+        return review.explanations.of(content, picture.paths[0], label)
+
+    loop = asyncio.get_running_loop()
+    return _json(await loop.run_in_executor(review.explainers, explained))
+
+
 async def _decide(review: ReviewService, request: Request) -> Response:
     body = await _body(request)
     decisions = body.get("decisions")
@@ -156,6 +173,7 @@ API = (
     ("GET", "/status", _status),
     ("GET", "/pile", _pile),
     ("GET", "/picture/{id}", _picture),
+    ("GET", "/why/{id}", _why),
     ("POST", "/decide", _decide),
     ("POST", "/undo", _undo),
     ("POST", "/labels", _add_label),

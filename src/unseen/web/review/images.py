@@ -31,11 +31,11 @@ class ReviewImages:
         if jpeg is None:
             side = SIZES[size]
             at_least = side // 2 if size == "small" else None
-            jpeg = thumbnail(open_image(self._content(picture), at_least=at_least), side)
+            jpeg = thumbnail(open_image(self.content(picture), at_least=at_least), side)
             self._jpegs.put(key, jpeg)
         return jpeg
 
-    def _content(self, picture: Picture) -> bytes:
+    def content(self, picture: Picture) -> bytes:
         """The bytes that were labelled; a file of that name with other bytes is another picture."""
         for path in picture.paths:
             below = PurePosixPath(path)

@@ -6,6 +6,7 @@ import { Deck } from "./deck.js";
 import { make, ui } from "./elements.js";
 import { Grid } from "./grid.js";
 import { Outbox, status as askStatus } from "./outbox.js";
+import * as why from "./why.js";
 
 const SLOW = 400; // milliseconds after which the page says that it waits
 const CLOSER = 2.5; // times, where a picture has no more pixels than are shown
@@ -299,6 +300,7 @@ const show = (picture, message = "") => {
     });
   }
   if (view === "one") ui.stage.focus({ preventScroll: true });
+  why.look(picture);
   const first = picture.ranking[0];
   const what = proposal(picture);
   const state = picture.verdict ? `now ${named(decided(picture))}` : "";
@@ -477,6 +479,7 @@ const KEYS = {
   n: () => decide("none"),
   s: () => decide("skip"),
   z: () => zoom(!zoomed()),
+  w: () => deck.current && why.toggle(deck.current),
   Escape: () => zoom(false),
   ArrowLeft: () => step(-1),
   ArrowRight: () => step(1),
@@ -540,6 +543,7 @@ ui.other.onclick = chooseOther;
 ui.none.onclick = () => decide("none");
 ui.skip.onclick = () => decide("skip");
 ui.undo.onclick = undo;
+ui.why.onclick = () => deck.current && why.toggle(deck.current);
 ui.back.onclick = () => step(-1);
 ui.forth.onclick = () => step(1);
 ui.finishedBack.onclick = () => step(-1);
@@ -558,6 +562,7 @@ news?.addEventListener("message", ({ data }) => {
 });
 
 const start = async () => {
+  why.start();
   if (location.search) history.replaceState(null, "", "/"); // the token is in a cookie now
   setView("one");
   waiting(true);

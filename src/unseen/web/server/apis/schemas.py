@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, WrapValidator, model_validator
 
 from unseen.prediction.decision import Decision
+from unseen.web.explaining import ExplainOptions
 from unseen.web.server.core.image_input import ImageInput
 from unseen.web.server.core.label_service import LabelRequest
 
@@ -161,6 +162,39 @@ class PreviewRequest(Wire):
     image: Image
 
 
+class ExplainRequest(LabelsRequest):
+    """A picture, its labels, and what is to be explained."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"image": PNG, "labels": ["red", "blue"], "for": "red", "against": "blue"}]
+        }
+    )
+
+    image: Image
+    labelset: str | None = Field(None, description="NAME or NAME@VERSION of a stored set")
+    for_: str | None = Field(
+        None, alias="for", max_length=MAX_NAME_CHARS, description="a label; by default the best"
+    )
+    against: str | None = Field(
+        None, max_length=MAX_NAME_CHARS, description="another label; by default the mean of all"
+    )
+    method: Literal["auto", "parts", "drop"] = Field(
+        "auto", description="auto: the one that earned trust on this model"
+    )
+    map: Literal["float16", "png", "none"] = Field(
+        "float16", description="as numbers, drawn on the picture, or not at all"
+    )
+    all_labels: bool = Field(False, description="give the grids of all labels, too")
+    more: Annotated[
+        list[Literal["words", "concepts", "counterfactual"]],
+        Field(max_length=3, fail_fast=True, description="what else is said; each takes time"),
+    ] = ["words", "concepts"]
+
+    def options(self) -> ExplainOptions:
+        return ExplainOptions(self.for_, self.against, self.method, self.more, self.all_labels)
+
+
 class SearchRequest(Wire):
     """Texts and pictures; their embeddings are added."""
 
@@ -246,6 +280,76 @@ class ClassifyAnswer(ModelAnswer):
     labelset: SetName | None
     calibration: CalibrationAnswer | None = Field(None, description="if the scores went through it")
     predictions: list[PredictionAnswer]
+    warnings: list[str]
+
+
+class WordAnswer(Wire):
+    word: str
+    score: float = Field(description="what it adds to the contrast, in cosine")
+
+
+class ConceptAnswer(Wire):
+    concept: str
+    weight: float
+
+
+class CounterfactualAnswer(Wire):
+    """The fewest places without which the answer is another."""
+
+    cells: int
+    share: float
+    label: str
+    probability: float
+
+
+class ExplanationAnswer(Wire):
+    """Why the picture has the label, and how far to believe it."""
+
+    source: str
+    label: str
+    against: str | None = Field(description="null: the mean of the labels")
+    probability: float
+    method: Literal["parts", "drop", "none"] = Field(description="none: no map earned trust")
+    exact: bool = Field(description="whether the places add up to the embedding")
+    sentence: str = Field(description="how far to believe the map")
+    coverage: float | None = Field(description="the share of the contrast in the places")
+    without: float | None = Field(description="the probability without the marked tenth")
+    only: float | None = Field(description="the probability with only that tenth")
+    cropped: float = Field(description="the share of the picture that the net did not see")
+    words: list[WordAnswer]
+    concepts: list[ConceptAnswer]
+    concept_fit: float | None = Field(description="the cosine of the concepts to the picture")
+    counterfactual: CounterfactualAnswer | None
+    notes: list[str]
+    alt: str = Field(description="what the map shows, in words")
+    size: list[int] = Field(description="width and height of the picture, in pixels")
+    boxes: list[list[float]] = Field(description="where the views lie: left, top, right, bottom")
+    grid: list[list[list[float]]] | None = Field(None, description="of each view, row after row")
+
+
+class MapAnswer(Wire):
+    """The map of the whole picture."""
+
+    format: Literal["float16", "png"]
+    width: int
+    height: int
+    data: str = Field(description="base64: little-endian float16, row after row; or a PNG file")
+
+
+class MapsAnswer(Wire):
+    """The grids of all labels."""
+
+    labels: list[str]
+    rows: int
+    columns: int
+    data: str = Field(description="base64 of little-endian float16: label, view, row, column")
+
+
+class ExplainAnswer(ModelAnswer):
+    labelset: SetName | None
+    explanation: ExplanationAnswer
+    map: MapAnswer | None = Field(description="null where none was wanted, or none earned trust")
+    maps: MapsAnswer | None
     warnings: list[str]
 
 

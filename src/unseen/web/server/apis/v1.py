@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from unseen.prediction.open_set import ReferenceSet, nearest_concepts
 from unseen.prediction.predict import undecided
 from unseen.prediction.prediction import Prediction
 from unseen.system.printable import escaped
+from unseen.web.explaining import body as body_of
 from unseen.web.problems import PROBLEM_TYPE, Problem, rfc9457
 from unseen.web.server.apis import schemas
 from unseen.web.server.core.index_service import LARGE_SIDE, SIDE, IndexService
@@ -34,7 +36,14 @@ api = Api(
     router,
     rfc9457,
     paths=("/v1/",),
-    inference_paths=("/v1/classify", "/v1/embed", "/v1/preview", "/v1/search", "/v1/similar"),
+    inference_paths=(
+        "/v1/classify",
+        "/v1/embed",
+        "/v1/explain",
+        "/v1/preview",
+        "/v1/search",
+        "/v1/similar",
+    ),
 )
 RESEMBLING = 3  # everyday words beside the evidence
 
@@ -164,6 +173,35 @@ async def embed(request: Request) -> Any:
                 {"embedding": schemas.encode_embedding(row, body.encoding)} for row in texts.rows
             ],
             "warnings": list(texts.warnings),
+        }
+    )
+
+
+@router.post(
+    "/explain",
+    summary="Why a picture has a label: its map, and how far to believe it",
+    response_model=schemas.ExplainAnswer,
+    openapi_extra=request_parsing.request_body(schemas.ExplainRequest, files=True),
+)
+async def explain(request: Request) -> Any:
+    body, uploads = await request_parsing.read(request, schemas.ExplainRequest, files=True)
+    if len(uploads) > 1:
+        raise Problem(413, f"{len(uploads)} pictures; one is explained in a call.", code="too_many")
+    picture = uploads[0] if uploads else schemas.image_input(body.image, 0)
+    service = service_of(request)
+    labels = body.label_request(body.labelset)
+    explained, compiled_set = await service.explain(picture, labels, body.options())
+    log_fields(request, {"pictures": 1, "explained_by": explained.explanation.method})
+    answer = await asyncio.to_thread(
+        body_of, explained, compiled_set.compiled, picture_map=body.map
+    )
+    stored = compiled_set.stored
+    return JSONResponse(
+        {
+            **model_fields(service),
+            "labelset": stored and {"name": stored.name, "version": stored.version},
+            **answer,
+            "warnings": [*compiled_set.warnings, *explained.warnings],
         }
     )
 

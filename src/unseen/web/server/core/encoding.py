@@ -210,7 +210,7 @@ class Encoding:
             except ImageError as error:
                 return without_frames(error)
             pixels = self.encoder.pixels(content)
-            return _renamed(pixels, picture.name) if isinstance(pixels, UnseenError) else pixels
+            return renamed(pixels, picture.name) if isinstance(pixels, UnseenError) else pixels
 
     async def fetch(self, url: str, headers: Mapping[str, str] | None = None) -> bytes:
         """The bytes at a URL that a client named. Raises SourceError, or Problem where too many
@@ -305,6 +305,6 @@ def at_most(number: int, limit: int, what: str) -> None:
         raise Problem(413, f"{number:,} {what}; at most {limit:,} are allowed.", code="too_many")
 
 
-def _renamed(error: UnseenError, name: str) -> UnseenError:
+def renamed(error: UnseenError, name: str) -> UnseenError:
     """For a client: bytes are called image 0, and no client can raise a limit."""
     return type(error)(ADVICE.sub("", str(error)).replace("image 0", name, 1))

@@ -40,7 +40,7 @@ class Metrics:
         self.stage_seconds = Histogram(
             "unseen_stage_duration_seconds",
             "receive: a body; fetch: a URL; decode: a picture; wait: for a batch; image, text: a "
-            "batch in the net; search: the index.",
+            "batch in the net; explain: an explanation; search: the index.",
             ("stage",),
             buckets=SECONDS,
             registry=registry,
@@ -61,7 +61,7 @@ class Metrics:
         )
         self.cache = Counter(
             "unseen_cache",
-            "Look-ups of label sets, prompts and thumbnails, by result.",
+            "Look-ups of label sets, prompts, thumbnails and rows that explain, by result.",
             ("kind", "result"),
             registry=registry,
         )

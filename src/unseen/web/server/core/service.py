@@ -14,8 +14,10 @@ from unseen.images.thumbnails import thumbnail
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import predict_encoded
 from unseen.prediction.prediction import Prediction
+from unseen.web.explaining import Explained, ExplainOptions
 from unseen.web.problems import Problem
 from unseen.web.server.core.encoding import Encoding, in_pool
+from unseen.web.server.core.explain_service import ExplainService
 from unseen.web.server.core.image_input import ImageInput, content_of
 from unseen.web.server.core.label_service import CompiledSet, LabelRequest, LabelService
 from unseen.web.server.core.metrics import Metrics
@@ -48,10 +50,12 @@ class Service(Encoding):
     ) -> None:
         super().__init__(settings, metrics, classifier)
         self.label_service = LabelService(self)
+        self.explain_service = ExplainService(self)
 
     async def close(self) -> None:
         """Ends the threads and closes the files."""
         await self.label_service.close()
+        await self.explain_service.close()
         await super().close()
 
     async def classify(
@@ -90,6 +94,37 @@ class Service(Encoding):
         )
         decision = labels.calibrated(decision)
         return encoded, predict_encoded(encoded, labels.compiled, decision), labels
+
+    async def explain(
+        self, image: ImageInput, request: LabelRequest, options: ExplainOptions
+    ) -> tuple[Explained, CompiledSet]:
+        """Why a picture has its label.
+
+        Parameters
+        ----------
+        image : ImageInput
+            The picture itself: an embedding has no places.
+        request : LabelRequest
+            The labels.
+        options : ExplainOptions
+            What of it is explained.
+
+        Returns
+        -------
+        tuple of Explained and CompiledSet
+            The explanation, and the labels that it is of.
+
+        Raises
+        ------
+        Problem, UnseenError
+            As of `ExplainService.explain`, and for labels that cannot be used.
+        """
+        if image.embedding is not None:
+            raise Problem(422, "an embedding has no places to show; send the picture itself.")
+        labels = await self.label_service.compiled_set(request)
+        if image.url is not None:
+            image = replace(image, content=await self.fetch(image.url), text=None)
+        return await self.explain_service.explain(image, labels.compiled, options), labels
 
     async def small_jpeg(self, image: ImageInput, side: int) -> bytes:
         """A picture, or what is at its URL, as a JPEG of at most `side` pixels.

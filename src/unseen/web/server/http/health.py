@@ -81,6 +81,7 @@ async def info(request: Request) -> Any:
             # Evidence that any label is there is measured with words, which these models lack.
             "evidence": not model.labels and not service.has_adapter,
             "least_evidence": LEAST_EVIDENCE,
+            "explain": service.explain_service.possible,
             "templates": template_names(),
             "limits": {
                 "body_bytes": limits.body_bytes,

@@ -118,8 +118,9 @@ def _fields(
     texts: Mapping[str, list[str]], model: type[BaseModel], uploads: bool
 ) -> dict[str, Any]:
     data: dict[str, Any] = {}
+    known = {field.alias or name: field for name, field in model.model_fields.items()}
     for key, values in texts.items():
-        field = model.model_fields.get(key)
+        field = known.get(key)
         if field is None:
             continue
         is_list = _accepts(field.annotation, list)
@@ -179,7 +180,7 @@ def request_body(model: type[BaseModel], *, files: bool = False) -> dict[str, An
     content: dict[str, Any] = {"application/json": {"schema": component(model, model.__name__)}}
     if files:
         fields = {
-            name: {"type": "array", "items": {"type": "string"}}
+            field.alias or name: {"type": "array", "items": {"type": "string"}}
             if _accepts(field.annotation, list)
             else {"type": "string"}
             for name, field in model.model_fields.items()

@@ -125,7 +125,7 @@ const fetchLate = async (picture, signal) => {
   if (picture === selected) ui.shown.src = picture.url;
 };
 
-// Why a picture need not be sent: the server would not take it, or it cannot be read here.
+// Why a picture need not be sent: the server refuses it, or it cannot be read here.
 const tooLarge = async (picture) => {
   const { file } = picture;
   const { body_bytes: body, image_bytes: bytes = body, pixels } = info.limits;
@@ -169,7 +169,7 @@ const goOn = async (key = false) => {
   }
 };
 
-// Reads /info. If the model has changed, the pictures are encoded again.
+// Reads /info; if the model has changed, pictures are encoded again.
 const learn = async () => {
   const before = info?.model.fingerprint;
   info = await ask("/info");
@@ -300,6 +300,8 @@ const showSelected = () => {
   ui.winner.lastChild.textContent = score === undefined ? "" : list.percent(score);
   ui.verdict.textContent = result ? ui.winner.textContent : "";
   showEvidence(result);
+  ui.why.hidden = !info?.explain || !result;
+  why?.look(selected, info);
 };
 
 // Whether any label is there at all, and what else the picture resembles.
@@ -366,8 +368,7 @@ const showInfo = () => {
   showWords();
 };
 
-let gallery = null;
-let code = null;
+let gallery, code, why;
 
 const openCode = () => {
   code ||= import("./code.js").then((module) => {
@@ -377,7 +378,7 @@ const openCode = () => {
   return code.then((module) => info && module.open());
 };
 
-// The camera: on only while its dialog is open
+// The camera, on while its dialog is open
 
 let stream = null;
 
@@ -487,6 +488,7 @@ tabs(ui.views, (tab) => {
   if (tab === ui.viewApi) openCode();
 });
 
+ui.why.onclick = async () => (why ||= await import("./why.js")).toggle(selected, info);
 ui.camera.onclick = openCamera;
 ui.shoot.onclick = shoot;
 ui.cameraClose.onclick = () => ui.cameraDialog.close();
