@@ -251,7 +251,7 @@ def upright_size(content: bytes | memoryview, limits: Limits = DEFAULT_LIMITS) -
     """Width and height of the picture in these bytes, as its EXIF orientation turns it; from its
     head, so nothing is decoded. Raises ImageError."""
     name = name_of(content, 0)
-    with _only_our_errors(name), open_encoded(io.BytesIO(content), name, len(content)) as image:
+    with no_other_errors(name), open_encoded(io.BytesIO(content), name, len(content)) as image:
         _check_pixels(image.size, limits, name)
         width, height = image.size
         sideways = image.getexif().get(ORIENTATION, 1) in SIDEWAYS

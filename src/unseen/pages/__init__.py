@@ -1,9 +1,9 @@
 """Pictures → one HTML file to look at: no network, no server, nothing beside it.
 
 `gallery` shows sections of thumbnails, `scatter` a map of a collection, `report` what an evaluation
-found, `explanations` why pictures have their labels, `timeline` what happens in videos. HTML, CSS and
-JS lie here as files; Python joins them, and the data goes in as JSON that the page's script shows as
-text.
+found, `explanations` why pictures have their labels, `timeline` what happens in videos. HTML, CSS
+and JS lie here as files; Python joins them, and the data goes in as JSON that the page's script
+shows as text.
 """
 
 from unseen.images.thumbnails import thumbnail, thumbnails
