@@ -14,6 +14,7 @@ import numpy as np
 
 from unseen.deployment.check import ExportCheck, check
 from unseen.deployment.classifier_graph import Answering
+from unseen.deployment.dlstreamer import export_dlstreamer
 from unseen.deployment.onnx_classifier import (
     DEFAULT_EXPORT_OPTIONS,
     Export,
@@ -479,6 +480,7 @@ class Classifier:
         template: TemplateLike = None,
         background: Iterable[str] = (),
         multi_label: bool = False,
+        unknown: str | None = None,
         calibration: Calibration | str | Path | None = None,
     ) -> Export:
         """Write the model and a label set as one ONNX file that takes a raw picture.
@@ -495,6 +497,9 @@ class Classifier:
             Precision, fixed size, and whether the embedding is an output.
         multi_label : bool
             Whether each label is a yes or no of its own.
+        unknown : str, optional
+            ``auto``: the file also gives the evidence that any of the labels is there, by which a
+            picture is *unknown*.
         calibration : Calibration, str or Path, optional
             What `unseen.calibrate` learnt of just these labels, or its file.
 
@@ -505,7 +510,8 @@ class Classifier:
         Raises
         ------
         LabelError
-            If the labels are invalid, or the calibration does not fit them.
+            If the labels are invalid, the calibration does not fit them, or their evidence cannot
+            be measured.
         SourceError
             If `path` does not end in .onnx.
         ModelError
@@ -518,10 +524,9 @@ class Classifier:
         ...     unseen.load().export(["cat", "dog"], f"{folder}/pets.onnx").answers
         ('cat', 'dog')
         """
-        if isinstance(calibration, (str, Path)):
-            calibration = Calibration.load(calibration)
         compiled = self.compile(labels, template=template, background=background)
-        return export(self.encoder, Answering(compiled, calibration, multi_label), path, options)
+        answering = self._answering(compiled, multi_label, unknown, calibration)
+        return export(self.encoder, answering, path, options)
 
     def export_web(
         self,
@@ -530,10 +535,13 @@ class Classifier:
         *,
         precision: str = "fp16",
         runtime: str | Path | None = None,
+        webgpu: bool = False,
+        with_embedding: bool = False,
         overwrite: bool = False,
         template: TemplateLike = None,
         background: Iterable[str] = (),
         multi_label: bool = False,
+        unknown: str | None = None,
         calibration: Calibration | str | Path | None = None,
     ) -> WebExport:
         """Write the model and a label set as a web app: a folder for any static host.
@@ -550,9 +558,13 @@ class Classifier:
             ``fp32``, ``fp16`` (half the size) or ``int8`` (a quarter).
         runtime : str or Path, optional
             A folder of the npm package onnxruntime-web; by default its two files are fetched once.
+        webgpu : bool
+            Take the larger runtime, which computes with WebGPU where that gives the right answers.
+        with_embedding : bool
+            Whether answers have the picture's embedding, too.
         overwrite : bool
             Replace an exported web app.
-        multi_label, calibration
+        multi_label, unknown, calibration
             As in `export`.
 
         Returns
@@ -562,23 +574,60 @@ class Classifier:
         Raises
         ------
         LabelError
-            If the labels are invalid, or the calibration does not fit them.
+            As `export`.
         SourceError
             If the folder exists, or the runtime cannot be found or fetched.
         ModelError
             If the net cannot be exported, or is too large for a browser.
         """
-        if isinstance(calibration, (str, Path)):
-            calibration = Calibration.load(calibration)
         compiled = self.compile(labels, template=template, background=background)
         return export_web(
             self.encoder,
-            Answering(compiled, calibration, multi_label),
+            self._answering(compiled, multi_label, unknown, calibration),
             folder,
             precision=precision,
             runtime=runtime,
+            webgpu=webgpu,
+            with_embedding=with_embedding,
             overwrite=overwrite,
         )
+
+    def export_dlstreamer(
+        self,
+        labels: LabelsLike | CompiledLabels | None,
+        path: str | Path,
+        *,
+        template: TemplateLike = None,
+        background: Iterable[str] = (),
+        calibration: Calibration | str | Path | None = None,
+    ) -> Path:
+        """Write a label set as the file that Intel's DL Streamer reads: docs/export.md.
+
+        It is what ``gvaclassify`` takes as ``zeroshot-embeddings-file``.
+
+        Parameters
+        ----------
+        labels, template, background
+            As in `compile`. Background labels are labels like the others there.
+        path : str or Path
+            A name that ends in .safetensors; replaced where it exists, and so is the list of labels
+            beside it, NAME.labels.txt.
+        calibration : Calibration, str or Path, optional
+            What `unseen.calibrate` learnt of just these labels: its temperature.
+
+        Returns
+        -------
+        Path
+            The list of labels, which ``gvaclassify`` takes as ``labels-file``.
+
+        Raises
+        ------
+        LabelError
+            If the labels are invalid, or their score is none that DL Streamer computes.
+        """
+        compiled = self.compile(labels, template=template, background=background)
+        answering = self._answering(compiled, False, None, calibration)
+        return export_dlstreamer(compiled, path, answering.calibration)
 
     def check_export(
         self,
@@ -587,7 +636,8 @@ class Classifier:
         sources: Sources | None = None,
         *,
         multi_label: bool = False,
-        calibration: Calibration | None = None,
+        unknown: str | None = None,
+        calibration: Calibration | str | Path | None = None,
     ) -> ExportCheck:
         """Run an exported file in plain ONNX Runtime and compare it with this classifier.
 
@@ -595,7 +645,7 @@ class Classifier:
         ----------
         exported : Export
             What `export` gave.
-        labels, multi_label, calibration
+        labels, multi_label, unknown, calibration
             As they were given to `export`.
         sources : Sources, optional
             Pictures; by default two that ship with the package.
@@ -609,8 +659,18 @@ class Classifier:
         ModelError
             If the file cannot be run, or no picture can be read.
         """
-        answering = Answering(self.compile(labels), calibration, multi_label)
+        answering = self._answering(self.compile(labels), multi_label, unknown, calibration)
         return check(exported, self.encoder, answering, sources)
+
+    def _answering(
+        self,
+        compiled: CompiledLabels,
+        multi_label: bool,
+        unknown: str | None,
+        calibration: Calibration | str | Path | None,
+    ) -> Answering:
+        decision = self.decision(multi_label, None, None, unknown, calibration)
+        return Answering(compiled, decision.calibration, multi_label, decision.reference_set)
 
     def decision(
         self,

@@ -75,11 +75,6 @@ def onnx_metadata(path: Path) -> dict[str, str]:
     return {p.key: p.value for p in model.metadata_props}
 
 
-@pytest.fixture(scope="module")
-def classifier() -> unseen.Classifier:
-    return unseen.load(exact=True)
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family(family: str, tmp_path: Path, photographs: Path) -> None:
     classifier = unseen.load(FAMILIES[family](tmp_path / "model"), exact=True)
@@ -152,6 +147,88 @@ def test_a_calibration(classifier: unseen.Classifier, tmp_path: Path, photograph
     other = replace(calibration, words_sha256="0" * 64)
     with pytest.raises(LabelError, match="does not fit"):
         classifier.export(labels, path, calibration=other)
+
+
+EVIDENCE_LABELS: list[list[str]] = [
+    ["cat", "dog"],
+    ["animal", "building"],
+    ["critter", "houseware", "mammals", "a castle", "clownfish"],
+    ["cat", "dog", "old"],  # one names no thing
+]
+
+
+@pytest.mark.parametrize("labels", EVIDENCE_LABELS, ids=", ".join)
+def test_unknown_auto(
+    classifier: unseen.Classifier, tmp_path: Path, photographs: Path, labels: list[str]
+) -> None:
+    path = tmp_path / "x.onnx"
+    with_background = classifier.compile(labels, background=["a texture"])
+    for given in (labels, with_background):
+        classifier.export(given, path, unknown="auto")
+        assert json.loads(onnx_metadata(path)["least_evidence"]) == 1.2
+        for name in ("cat", "castle", "fish"):
+            image = pixels(photographs, name)
+            right = classifier.classify(Image.fromarray(image), given, unknown="auto")
+            evidence = run(path, image)["evidence"]
+            assert evidence.shape == ()
+            assert float(evidence) == pytest.approx(right.evidence, abs=1e-3)
+            assert (float(evidence) < 1.2) == right.unknown or given is with_background
+        assert_same(classifier, path, given, pixels(photographs), unknown="auto")
+
+
+def test_unknown_auto_of_a_model_that_knows_few_words(
+    shapes_clip: Path, tmp_path: Path, photographs: Path
+) -> None:
+    """Its evidence is measured against pictures of nothing."""
+    classifier = unseen.load(shapes_clip, exact=True)
+    labels = ["red circle", "blue square"]
+    assert not classifier.reference_set().knows_words
+    path = tmp_path / "x.onnx"
+    exported = classifier.export(labels, path, unknown="auto")
+    for name in ("cat", "castle"):
+        image = pixels(photographs, name)
+        right = classifier.classify(Image.fromarray(image), labels, unknown="auto")
+        assert float(run(path, image)["evidence"]) == pytest.approx(right.evidence, abs=1e-2)
+    report = classifier.check_export(exported, labels, photographs / "horse", unknown="auto")
+    assert report.passed and report.largest_evidence_difference is not None
+    assert "evidence by at most" in str(report)
+
+
+def test_unknown_auto_of_a_batch(
+    classifier: unseen.Classifier, tmp_path: Path, photographs: Path
+) -> None:
+    path = tmp_path / "x.onnx"
+    classifier.export(LABELS, path, unseen.ExportOptions(fixed=(70, 90)), unknown="auto")
+    small = [Image.fromarray(pixels(photographs, n)).resize((90, 70)) for n in ("cat", "castle")]
+    evidence = run(path, np.stack([np.asarray(picture) for picture in small]))["evidence"]
+    right = [p.evidence for p in classifier.classify_many(small, LABELS, unknown="auto")]
+    assert evidence.tolist() == pytest.approx(right, abs=1e-3)
+
+
+def test_unknown_auto_is_refused_where_there_is_no_evidence(
+    classifier: unseen.Classifier, tmp_path: Path
+) -> None:
+    from unseen.labels.compiled import Adapted
+
+    path = tmp_path / "x.onnx"
+    with pytest.raises(LabelError, match="decides nothing here"):
+        classifier.export(["indoor", "outdoor"], path, unknown="auto")
+    adapted = replace(classifier.compile(["cat", "dog"]), adapted=Adapted("x"))
+    with pytest.raises(LabelError, match="cannot be combined with an adapter"):
+        classifier.export(adapted, path, unknown="auto")
+    assert not path.exists()
+
+
+def test_the_file_says_how_good_its_model_is_and_not_where_it_lay(
+    classifier: unseen.Classifier, shapes_clip: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.onnx"
+    classifier.export(LABELS, path)
+    assert "so no zero-shot figure" in onnx_metadata(path)["accuracy"]
+    unseen.load(shapes_clip).export(["circle", "square"], path)
+    facts = onnx_metadata(path)
+    assert facts["model"] == shapes_clip.name
+    assert facts["accuracy"] == ""
 
 
 def test_an_adapter_with_examples(shapes_clip: Path, tmp_path: Path, photographs: Path) -> None:

@@ -205,9 +205,9 @@ def save(
     return folder
 
 
-def random_model(config: Config, folder: Path) -> Any:
+def random_model(config: Config, folder: Path, *, whole_image_net: bool = False) -> Any:
     """open_clip's own model of a config, with towers of timm and transformers made small."""
-    small = partial(timm.create_model, depth=2, embed_dim=48)
+    small = partial(timm.create_model, **({} if whole_image_net else {"depth": 2, "embed_dim": 48}))
     settings = {k: v for k, v in config.items() if k != "custom_text"}
     custom = config.get("custom_text") or config["text_cfg"].get("hf_model_name")
     kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
