@@ -219,7 +219,7 @@ def metadata(model: Model, answering: Answering, options: ExportOptions) -> dict
         "licence": asdict(licence),
         "accuracy": accuracy_of(model.name, model.card),
         "precision": options.precision,
-        "input": "upright RGB, uint8; resized as Pillow 13 resizes, within one grey level",
+        "input": "upright RGB, uint8; resized as Pillow 13 resizes",
         "preprocess": repr(model.preprocess),
     }
     return {
