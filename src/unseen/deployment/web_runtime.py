@@ -14,9 +14,10 @@ from unseen.sources.http import fetch
 from unseen.system import cache
 
 VERSION = "1.30.0"
-# Module and WebAssembly. The second build also knows WebGPU, and is nearly twice as large.
+# Module and WebAssembly. The second build also knows WebGPU, and is twice as large; a third one
+# (asyncify) has no arithmetic in double precision, which resizing needs.
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
-WEBGPU_RUNTIME = ("ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
+WEBGPU_RUNTIME = ("ort.bundle.min.mjs", "ort-wasm-simd-threaded.jsep.wasm")
 REGISTRY = "https://registry.npmjs.org"
 VARIABLE = "npm_config_registry"  # as npm itself reads it
 # What npm calls the integrity of the package: SHA-512 of the archive, in base64.

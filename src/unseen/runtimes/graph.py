@@ -102,6 +102,9 @@ def assemble(
 
     for name, (value, _) in outputs.items():
         operations.nodes.append(helper.make_node("Identity", [value], [name]))
+    for node in operations.nodes:
+        if node.op_type == "Conv":  # the default, which ONNX Runtime's WebGPU does not know
+            node.attribute.append(helper.make_attribute("dilations", [1, 1]))
     graph = helper.make_graph(
         operations.nodes,
         "unseen",

@@ -49,7 +49,7 @@ def export(
         typer.Option(
             "--webgpu",
             help="For --web: compute with WebGPU where its answers are right. The runtime is "
-            "nearly twice as large.",
+            "twice as large.",
         ),
     ] = False,
     label_options: LabelOptions = NO_LABEL_OPTIONS,
