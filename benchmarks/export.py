@@ -81,7 +81,8 @@ MODELS: dict[str, Callable[[Path], Path | str]] = {
     "L/14-336": full_size("clip_l14_336"),
     "AltCLIP": full_size("altclip"),
 }
-LARGE = {"L/14-336", "AltCLIP"}  # a second and more a picture: every fourth photograph
+# A third of a second and more a picture: every fourth photograph.
+LARGE = {"SigLIP-B/16", "BiomedCLIP", "L/14-336", "AltCLIP"}
 
 
 def adapted(
@@ -95,7 +96,7 @@ def adapted(
         )
         for file in sorted(folder.iterdir())[::2]
     ]
-    adapter = unseen.adapt(classifier, pairs).adapter
+    adapter = unseen.adapt(classifier, pairs)
     with_adapter = unseen.Classifier(classifier.encoder, adapter)
     return with_adapter, with_adapter.compile(labels)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -337,6 +339,19 @@ def test_the_file_is_plain_onnx(classifier: unseen.Classifier, tmp_path: Path) -
     assert [opset.domain for opset in model.opset_import] == [""]
     assert [i.name for i in model.graph.input] == ["image"]
     assert [o.name for o in model.graph.output] == ["probabilities", "cosines"]
+
+
+def test_plain_onnx_runtime_has_nothing_to_say(tmp_path: Path, photographs: Path) -> None:
+    """A user of a student saw a warning for each parameter that no node reads."""
+    pairs = [(p, n) for n in ("cat", "fish") for p in sorted((photographs / n).iterdir())]
+    unseen.distil(unseen.Teacher("me"), pairs, unseen.DistilOptions(side=128)).save(
+        tmp_path / "student.onnx"
+    )
+    path = tmp_path / "x.onnx"
+    unseen.load(tmp_path / "student.onnx").export(None, path)
+    code = f"import onnxruntime; onnxruntime.InferenceSession({str(path)!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_what_cannot_be_is_refused(classifier: unseen.Classifier, tmp_path: Path) -> None:

@@ -58,6 +58,9 @@ class Host(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
+    def handle_error(self, *_: Any) -> None:
+        """A browser that leaves in the middle of a file is no news."""
+
     def __exit__(self, *_: Any) -> None:
         self.shutdown()
         self.server_close()

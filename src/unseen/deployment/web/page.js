@@ -41,7 +41,7 @@ const first = (answers) => (answers.unknown ? "none of these" : answers[0].label
 
 function bars(list, answers) {
   list.replaceChildren(
-    ...(answers.unknown ? [element("li", first(answers), "muted")] : []),
+    ...(answers.unknown ? [element("li", first(answers))] : []),
     ...answers.slice(0, SHOWN).map(({ label, probability }) => {
       const row = element("li", "", "bar");
       row.style.setProperty("--share", probability);
@@ -89,6 +89,7 @@ async function show(files) {
       image.alt = first(answers);
       say(`${file.name || "picture"}: ${first(answers)}`);
     } catch (error) {
+      image.className = "broken";
       list.replaceChildren(element("li", error.message, "wrong"));
       say(error.message, true);
     }
