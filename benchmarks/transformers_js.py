@@ -27,9 +27,7 @@ from side_by_side import WORK, b32, photographs
 import unseen
 from unseen.prediction import everyday_words
 
-COUNTS = (10, 100, 1000)
-PICTURES = 12
-ROUNDS = 3
+SIZES = ((10, 12, 3), (100, 5, 2), (1000, 3, 1))  # labels, pictures, rounds
 THEIRS = """
 const start = performance.now();
 const { pipeline, env, RawImage } = await import("@huggingface/transformers");
@@ -140,22 +138,21 @@ def main() -> None:
     options = parser.parse_args()
     checkpoint = b32()
     folder = their_folder(checkpoint)
-    pictures = [str(path) for path in photographs(PICTURES)]
     words = [*everyday_words.concepts(), *everyday_words.broad_words()]
     words += [f"{word} {other}" for word in words[:30] for other in words[30:40]]
     classifier = unseen.load(str(checkpoint), exact=True)
     template = "This is a photo of {}"  # theirs
     print(f"load {os.getloadavg()[0]:.1f}; milliseconds, one thread, pictures of 3 MP")
     print("labels   first answer: theirs  ours  ratio   each further: theirs  ours  ratio   agree")
-    for count in COUNTS:
-        labels = words[:count]
+    for count, length, rounds in SIZES:
+        labels, pictures = words[:count], [str(path) for path in photographs(length)]
         with tempfile.TemporaryDirectory(dir=WORK) as temporary:
             model = Path(temporary) / "x.onnx"
             classifier.export(labels, model, template=template)
             theirs: list[list[float]] = []
             ours: list[list[float]] = []
             agree = 0
-            for _ in range(ROUNDS):
+            for _ in range(rounds):
                 given = {"labels": labels, "pictures": pictures}
                 times, answers = timed(THEIRS, options.node, {**given, "folder": str(folder)})
                 theirs.append(times)
