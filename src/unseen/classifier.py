@@ -14,6 +14,7 @@ import numpy as np
 
 from unseen.deployment.check import ExportCheck, check
 from unseen.deployment.classifier_graph import Answering
+from unseen.deployment.dlstreamer import export_dlstreamer
 from unseen.deployment.onnx_classifier import (
     DEFAULT_EXPORT_OPTIONS,
     Export,
@@ -584,6 +585,7 @@ class Classifier:
         template: TemplateLike = None,
         background: Iterable[str] = (),
         multi_label: bool = False,
+        unknown: str | None = None,
         calibration: Calibration | str | Path | None = AUTO,
     ) -> Export:
         """Write the model and a label set as one ONNX file that takes a raw picture.
@@ -600,6 +602,9 @@ class Classifier:
             Precision, fixed size, and whether the embedding is an output.
         multi_label : bool
             Whether each label is a yes or no of its own.
+        unknown : str, optional
+            ``auto``: the file also gives the evidence that any of the labels is there, by which a
+            picture is *unknown*.
         calibration : Calibration, str or Path, optional
             As in `classify`.
 
@@ -610,7 +615,8 @@ class Classifier:
         Raises
         ------
         LabelError
-            If the labels are invalid, or the calibration does not fit them.
+            If the labels are invalid, the calibration does not fit them, or their evidence cannot
+            be measured.
         SourceError
             If `path` does not end in .onnx.
         ModelError
@@ -625,7 +631,8 @@ class Classifier:
         """
         compiled = self.compile(labels, template=template, background=background)
         calibration = calibration_for(calibration, labels, compiled, multi_label=multi_label)
-        return export(self.encoder, Answering(compiled, calibration, multi_label), path, options)
+        answering = self._answering(compiled, multi_label, unknown, calibration)
+        return export(self.encoder, answering, path, options)
 
     def export_web(
         self,
@@ -634,10 +641,13 @@ class Classifier:
         *,
         precision: str = "fp16",
         runtime: str | Path | None = None,
+        webgpu: bool = False,
+        with_embedding: bool = False,
         overwrite: bool = False,
         template: TemplateLike = None,
         background: Iterable[str] = (),
         multi_label: bool = False,
+        unknown: str | None = None,
         calibration: Calibration | str | Path | None = AUTO,
     ) -> WebExport:
         """Write the model and a label set as a web app: a folder for any static host.
@@ -654,9 +664,13 @@ class Classifier:
             ``fp32``, ``fp16`` (half the size) or ``int8`` (a quarter).
         runtime : str or Path, optional
             A folder of the npm package onnxruntime-web; by default its two files are fetched once.
+        webgpu : bool
+            Take the larger runtime, which computes with WebGPU where that gives the right answers.
+        with_embedding : bool
+            Whether answers have the picture's embedding, too.
         overwrite : bool
             Replace an exported web app.
-        multi_label, calibration
+        multi_label, unknown, calibration
             As in `export`.
 
         Returns
@@ -666,7 +680,7 @@ class Classifier:
         Raises
         ------
         LabelError
-            If the labels are invalid, or the calibration does not fit them.
+            As `export`.
         SourceError
             If the folder exists, or the runtime cannot be found or fetched.
         ModelError
@@ -676,12 +690,51 @@ class Classifier:
         calibration = calibration_for(calibration, labels, compiled, multi_label=multi_label)
         return export_web(
             self.encoder,
-            Answering(compiled, calibration, multi_label),
+            self._answering(compiled, multi_label, unknown, calibration),
             folder,
             precision=precision,
             runtime=runtime,
+            webgpu=webgpu,
+            with_embedding=with_embedding,
             overwrite=overwrite,
         )
+
+    def export_dlstreamer(
+        self,
+        labels: LabelsLike | CompiledLabels | None,
+        path: str | Path,
+        *,
+        template: TemplateLike = None,
+        background: Iterable[str] = (),
+        calibration: Calibration | str | Path | None = None,
+    ) -> Path:
+        """Write a label set as the file that Intel's DL Streamer reads: docs/export.md.
+
+        It is what ``gvaclassify`` takes as ``zeroshot-embeddings-file``.
+
+        Parameters
+        ----------
+        labels, template, background
+            As in `compile`. Background labels are labels like the others there.
+        path : str or Path
+            A name that ends in .safetensors; replaced where it exists, and so is the list of labels
+            beside it, NAME.labels.txt.
+        calibration : Calibration, str or Path, optional
+            What `unseen.calibrate` learnt of just these labels: its temperature.
+
+        Returns
+        -------
+        Path
+            The list of labels, which ``gvaclassify`` takes as ``labels-file``.
+
+        Raises
+        ------
+        LabelError
+            If the labels are invalid, or their score is none that DL Streamer computes.
+        """
+        compiled = self.compile(labels, template=template, background=background)
+        answering = self._answering(compiled, False, None, calibration)
+        return export_dlstreamer(compiled, path, answering.calibration)
 
     def check_export(
         self,
@@ -690,6 +743,7 @@ class Classifier:
         sources: Sources | None = None,
         *,
         multi_label: bool = False,
+        unknown: str | None = None,
         calibration: Calibration | str | Path | None = AUTO,
     ) -> ExportCheck:
         """Run an exported file in plain ONNX Runtime and compare it with this classifier.
@@ -698,7 +752,7 @@ class Classifier:
         ----------
         exported : Export
             What `export` gave.
-        labels, multi_label, calibration
+        labels, multi_label, unknown, calibration
             As they were given to `export`.
         sources : Sources, optional
             Pictures; by default two that ship with the package.
@@ -714,8 +768,18 @@ class Classifier:
         """
         compiled = self.compile(labels)
         calibration = calibration_for(calibration, labels, compiled, multi_label=multi_label)
-        answering = Answering(compiled, calibration, multi_label)
+        answering = self._answering(compiled, multi_label, unknown, calibration)
         return check(exported, self.encoder, answering, sources)
+
+    def _answering(
+        self,
+        compiled: CompiledLabels,
+        multi_label: bool,
+        unknown: str | None,
+        calibration: Calibration | str | Path | None,
+    ) -> Answering:
+        decision = self.decision(multi_label, None, None, unknown, calibration)
+        return Answering(compiled, decision.calibration, multi_label, decision.reference_set)
 
     def decision(
         self,

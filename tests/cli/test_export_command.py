@@ -34,17 +34,36 @@ def test_a_broken_picture_is_left_out_of_the_check_and_told(tmp_path: Path) -> N
     assert "1 could not be read" in done.stdout
 
 
+def test_unknown_auto_is_checked_too(tmp_path: Path) -> None:
+    file = tmp_path / "pets.onnx"
+    options = ("--unknown", "auto", "--check", ROOT / "examples")
+    done = unseen("export", "-l", "cat,dog", "-o", file, *options)
+    assert "3 of 3 first answers" in done.stdout and "evidence by at most" in done.stdout
+
+
+def test_vectors_for_dlstreamer(tmp_path: Path) -> None:
+    file = tmp_path / "pets.safetensors"
+    done = unseen("export", "-l", "cat,dog", "--dlstreamer", file)
+    assert f"2 labels; labels-file: {tmp_path / 'pets.labels.txt'}" in done.stderr
+    again = unseen("export", "-l", "cat,dog", "--dlstreamer", file, code=2)
+    assert "already exists; pass --overwrite" in again.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-l", "cat,dog"], "give one of -o animals.onnx and --web"),
+        (["-l", "cat,dog"], "give one of -o animals.onnx, --web FOLDER and --dlstreamer"),
         (["-o", "x.onnx"], "no labels were given"),
         (["-l", "cat,dog", "-o", "x.pb"], "give it that ending"),
         (["-l", "cat,dog", "-o", "README.md"], "README.md already exists; pass --overwrite"),
         (["-l", "cat,dog", "-o", "x.onnx", "--fixed", "big"], "such as 224x224"),
         (["-l", "cat,dog", "-o", "x.onnx", "--precision", "fp8"], "unknown precision 'fp8'"),
         (["-l", "cat,dog", "-o", "x.onnx", "--precision", "auto"], "choose one of: fp32, fp16"),
-        (["-l", "cat,dog", "-o", "x.onnx", "--unknown", "auto"], "cannot be exported"),
+        (["-l", "cat,dog", "-o", "x.onnx", "--webgpu"], "--webgpu is for --web, not for -o"),
+        (["-l", "cat,dog", "--web", "x", "--check"], "--check is for -o, not for --web"),
+        (["-l", "cat,dog", "--dlstreamer", "x.safetensors", "--multi"], "--multi is for -o and"),
+        (["-l", "cat,dog", "--dlstreamer", "x.pth"], "give it that ending"),
+        (["-l", "old,indoor", "-o", "x.onnx", "--unknown", "auto"], "decides nothing here"),
         (["-l", "cat,dog", "-o", "x.onnx", "examples"], "pictures are for --check"),
         (["-l", "cat,dog", "-o", "nowhere/x.onnx"], "nowhere/x.onnx: it cannot be written"),
     ],

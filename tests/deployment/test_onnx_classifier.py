@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -73,11 +75,6 @@ def assert_same(
 def onnx_metadata(path: Path) -> dict[str, str]:
     model = onnx.load(path, load_external_data=False)
     return {p.key: p.value for p in model.metadata_props}
-
-
-@pytest.fixture(scope="module")
-def classifier() -> unseen.Classifier:
-    return unseen.load(exact=True)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -154,6 +151,88 @@ def test_a_calibration(classifier: unseen.Classifier, tmp_path: Path, photograph
         classifier.export(labels, path, calibration=other)
 
 
+EVIDENCE_LABELS: list[list[str]] = [
+    ["cat", "dog"],
+    ["animal", "building"],
+    ["critter", "houseware", "mammals", "a castle", "clownfish"],
+    ["cat", "dog", "old"],  # one names no thing
+]
+
+
+@pytest.mark.parametrize("labels", EVIDENCE_LABELS, ids=", ".join)
+def test_unknown_auto(
+    classifier: unseen.Classifier, tmp_path: Path, photographs: Path, labels: list[str]
+) -> None:
+    path = tmp_path / "x.onnx"
+    with_background = classifier.compile(labels, background=["a texture"])
+    for given in (labels, with_background):
+        classifier.export(given, path, unknown="auto")
+        assert json.loads(onnx_metadata(path)["least_evidence"]) == 1.2
+        for name in ("cat", "castle", "fish"):
+            image = pixels(photographs, name)
+            right = classifier.classify(Image.fromarray(image), given, unknown="auto")
+            evidence = run(path, image)["evidence"]
+            assert evidence.shape == ()
+            assert float(evidence) == pytest.approx(right.evidence, abs=1e-3)
+            assert (float(evidence) < 1.2) == right.unknown or given is with_background
+        assert_same(classifier, path, given, pixels(photographs), unknown="auto")
+
+
+def test_unknown_auto_of_a_model_that_knows_few_words(
+    shapes_clip: Path, tmp_path: Path, photographs: Path
+) -> None:
+    """Its evidence is measured against pictures of nothing."""
+    classifier = unseen.load(shapes_clip, exact=True)
+    labels = ["red circle", "blue square"]
+    assert not classifier.reference_set().knows_words
+    path = tmp_path / "x.onnx"
+    exported = classifier.export(labels, path, unknown="auto")
+    for name in ("cat", "castle"):
+        image = pixels(photographs, name)
+        right = classifier.classify(Image.fromarray(image), labels, unknown="auto")
+        assert float(run(path, image)["evidence"]) == pytest.approx(right.evidence, abs=1e-2)
+    report = classifier.check_export(exported, labels, photographs / "horse", unknown="auto")
+    assert report.passed and report.largest_evidence_difference is not None
+    assert "evidence by at most" in str(report)
+
+
+def test_unknown_auto_of_a_batch(
+    classifier: unseen.Classifier, tmp_path: Path, photographs: Path
+) -> None:
+    path = tmp_path / "x.onnx"
+    classifier.export(LABELS, path, unseen.ExportOptions(fixed=(70, 90)), unknown="auto")
+    small = [Image.fromarray(pixels(photographs, n)).resize((90, 70)) for n in ("cat", "castle")]
+    evidence = run(path, np.stack([np.asarray(picture) for picture in small]))["evidence"]
+    right = [p.evidence for p in classifier.classify_many(small, LABELS, unknown="auto")]
+    assert evidence.tolist() == pytest.approx(right, abs=1e-3)
+
+
+def test_unknown_auto_is_refused_where_there_is_no_evidence(
+    classifier: unseen.Classifier, tmp_path: Path
+) -> None:
+    from unseen.labels.compiled import Adapted
+
+    path = tmp_path / "x.onnx"
+    with pytest.raises(LabelError, match="decides nothing here"):
+        classifier.export(["indoor", "outdoor"], path, unknown="auto")
+    adapted = replace(classifier.compile(["cat", "dog"]), adapted=Adapted("x"))
+    with pytest.raises(LabelError, match="cannot be combined with an adapter"):
+        classifier.export(adapted, path, unknown="auto")
+    assert not path.exists()
+
+
+def test_the_file_says_how_good_its_model_is_and_not_where_it_lay(
+    classifier: unseen.Classifier, shapes_clip: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.onnx"
+    classifier.export(LABELS, path)
+    assert "so no zero-shot figure" in onnx_metadata(path)["accuracy"]
+    unseen.load(shapes_clip).export(["circle", "square"], path)
+    facts = onnx_metadata(path)
+    assert facts["model"] == shapes_clip.name
+    assert facts["accuracy"] == ""
+
+
 def test_an_adapter_with_examples(shapes_clip: Path, tmp_path: Path, photographs: Path) -> None:
     """All parts of a set that an adapter changed: rows of any length, a score, a cache."""
     from unseen.labels.compiled import Adapted
@@ -198,7 +277,7 @@ def test_a_fixed_size_takes_a_batch(
     shapes = unseen.load(shapes_clip)
     shapes.export(["circle", "square"], path, unseen.ExportOptions(fixed=(64, 64)))
     operators = {node.op_type for node in onnx.load(path).graph.node}
-    assert "Resize" not in operators  # the size that the net takes
+    assert "Gather" not in operators  # the size that the net takes: nothing is resized
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
@@ -260,6 +339,19 @@ def test_the_file_is_plain_onnx(classifier: unseen.Classifier, tmp_path: Path) -
     assert [opset.domain for opset in model.opset_import] == [""]
     assert [i.name for i in model.graph.input] == ["image"]
     assert [o.name for o in model.graph.output] == ["probabilities", "cosines"]
+
+
+def test_plain_onnx_runtime_has_nothing_to_say(tmp_path: Path, photographs: Path) -> None:
+    """A user of a student saw a warning for each parameter that no node reads."""
+    pairs = [(p, n) for n in ("cat", "fish") for p in sorted((photographs / n).iterdir())]
+    unseen.distil(unseen.Teacher("me"), pairs, unseen.DistilOptions(side=128)).save(
+        tmp_path / "student.onnx"
+    )
+    path = tmp_path / "x.onnx"
+    unseen.load(tmp_path / "student.onnx").export(None, path)
+    code = f"import onnxruntime; onnxruntime.InferenceSession({str(path)!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_what_cannot_be_is_refused(classifier: unseen.Classifier, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ RULES: dict[str, Any] = {
     "crop and pad": Preprocess(200, None, (224, 224), CUBIC),
     "neither": Preprocess(None, None, (224, 224), CUBIC),
 }
-# (height, width): tiny, odd, nearly right, up, down, wide, tall; those over 16:1 come apart.
+# (height, width): tiny, odd, nearly right, up, down, wide, tall.
 SIZES = [(1, 1), (223, 224), (500, 333), (333, 500), (60, 200), (401, 640), (1300, 420), (900, 640)]
 LONG = [(1, 2000), (2000, 1), (37, 1000), (1000, 37)]
 pillow_13 = pytest.mark.skipif(
@@ -78,19 +78,18 @@ def differences(preprocess: Any, sizes: list[tuple[int, int]]) -> dict[Any, NDAr
 
 @pillow_13
 @pytest.mark.parametrize("rule", RULES)
-def test_within_one_grey_level_of_pillow(rule: str) -> None:
+def test_the_bytes_are_pillows(rule: str) -> None:
     for size, difference in differences(RULES[rule], SIZES).items():
-        assert difference.max() <= 1, size
-        assert difference.mean() <= 0.01, size
+        assert difference.max() == 0, size
 
 
 @pillow_13
 @pytest.mark.parametrize("rule", RULES)
-def test_long_pictures_lose_their_ends_and_little_else(rule: str) -> None:
-    """They are cut before they are resized, which moves the middle by less than a pixel."""
+def test_the_bytes_of_long_pictures(rule: str) -> None:
+    """The library gives Pillow a box in single precision there, so a byte may be rounded apart."""
     for size, difference in differences(RULES[rule], LONG).items():
-        assert difference.max() <= 2, size
-        assert difference.mean() <= 0.02, size
+        assert difference.max() <= 1, size
+        assert difference.mean() <= 0.001, size
 
 
 @pillow_13
@@ -122,4 +121,4 @@ def test_real_photographs(photographs: Path) -> None:
         image = Image.open(file).convert("RGB")
         (given,) = run.run(None, {"images": np.asarray(image)[None]})
         right = RULES["shortest, crop"](image)
-        assert np.abs(given[0].astype(int) - right).max() <= 1
+        np.testing.assert_array_equal(given[0], right)

@@ -287,8 +287,9 @@ def save(
     return folder
 
 
-def random_model(config: Config, folder: Path) -> Any:
+def random_model(config: Config, folder: Path, *, whole_image_net: bool = False) -> Any:
     """open_clip's own model of a config, with towers of timm and transformers made small."""
+    tower = timm.create_model if whole_image_net else partial(_small, timm.create_model)
     settings = {k: v for k, v in config.items() if k != "custom_text"}
     custom = config.get("custom_text") or config["text_cfg"].get("hf_model_name")
     kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
@@ -302,7 +303,7 @@ def random_model(config: Config, folder: Path) -> Any:
         return TOWERS[name](vocab_size=words, num_attention_heads=12, **EPSILON[name], **shape)
 
     with (
-        mock.patch("open_clip.timm_model.timm.create_model", partial(_small, timm.create_model)),
+        mock.patch("open_clip.timm_model.timm.create_model", tower),
         mock.patch("open_clip.hf_model.AutoConfig.from_pretrained", tower_config),
     ):
         text = {**settings["text_cfg"], "hf_model_pretrained": False}

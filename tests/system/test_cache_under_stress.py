@@ -281,3 +281,30 @@ with VectorCache().lock("m"):
     ]
     spans = sorted(json.loads(f"[{p.communicate()[0].strip().replace(' ', ',')}]") for p in both)
     assert spans[0][1] <= spans[1][0]
+
+
+UNFINISHED = """
+import sys, time
+from pathlib import Path
+from unseen.system.cache import draft_folder
+with draft_folder(Path(sys.argv[1])) as folder:
+    (folder / "half").write_bytes(b"half")
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_process_did_not_finish_is_deleted_by_the_next(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", UNFINISHED, str(tmp_path)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    killed, alive = (Path(p.stdout.readline().strip()) for p in processes if p.stdout)
+    processes[0].kill()
+    processes[0].communicate()
+    for folder in (killed, alive):
+        os.utime(folder / ".lock", (time.time() - 60,) * 2)
+    with cache.draft_folder(tmp_path) as own:
+        assert not killed.exists()  # nobody holds its lock
+        assert alive.exists() and own.exists()
+    assert sorted(tmp_path.iterdir()) == [alive]
+    processes[1].kill()
+    processes[1].communicate()

@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unseen.deployment.classifier_graph import PROBABILITIES, Answering
+from unseen.deployment.classifier_graph import EVIDENCE, PROBABILITIES, Answering
 from unseen.deployment.onnx_classifier import Export
 from unseen.encoder import Encoder
 from unseen.errors import ModelError, UnseenError
 from unseen.images.open import open_image
 from unseen.models.reference_outputs import PICTURES
 from unseen.networks.network import EMBEDDING
-from unseen.prediction.decision import Decision
+from unseen.prediction.open_set import evidence
 from unseen.prediction.predict import label_probabilities
+from unseen.prediction.prediction import LEAST_EVIDENCE
 from unseen.runtimes.onnx import OnnxNetwork
 from unseen.sources.expand import expand
 from unseen.types import Sources
@@ -35,7 +36,7 @@ class ExportCheck:
     pictures : int
         How many were compared.
     agreement : int
-        Of these, where the first answer is the same.
+        Of these, where the first answer is the same, and so is whether the picture is unknown.
     largest_difference : float
         Of any probability.
     least_cosine : float or None
@@ -44,6 +45,8 @@ class ExportCheck:
         A picture, median, from decoded pixels.
     failed : dict of str to str
         Pictures that could not be read, and why.
+    largest_evidence_difference : float or None
+        In standard deviations; None where evidence is not measured.
     """
 
     pictures: int
@@ -53,6 +56,7 @@ class ExportCheck:
     milliseconds: float
     library_milliseconds: float
     failed: dict[str, str]
+    largest_evidence_difference: float | None = None
 
     @property
     def passed(self) -> bool:
@@ -61,10 +65,12 @@ class ExportCheck:
 
     def __str__(self) -> str:
         cosine = "" if self.least_cosine is None else f", least cosine {self.least_cosine:.6f}"
+        off = self.largest_evidence_difference
+        evidence = "" if off is None else f", evidence by at most {off:.1e}"
         failed = f"; {len(self.failed)} could not be read" if self.failed else ""
         return (
             f"check: {self.agreement} of {self.pictures} first answers are the library's, "
-            f"probabilities differ by at most {self.largest_difference:.1e}{cosine}; "
+            f"probabilities differ by at most {self.largest_difference:.1e}{evidence}{cosine}; "
             f"{self.milliseconds:.0f} ms a picture, the library {self.library_milliseconds:.0f}"
             f"{failed}"
         )
@@ -96,8 +102,7 @@ def check(
         If the file cannot be run, or no picture could be read.
     """
     network = OnnxNetwork(exported.path)
-    decision = Decision(multi_label=answering.multi_label, calibration=answering.calibration)
-    differences, cosines, agreement = [], [], 0
+    differences, evidence_differences, cosines, agreement = [], [], [], 0
     seconds: list[float] = []
     library_seconds: list[float] = []
     failed: dict[str, str] = {}
@@ -110,10 +115,17 @@ def check(
         arrays = encoder.model.preprocess(Image.fromarray(pixels))
         embedding = encoder.encode_pixels([arrays])
         library_seconds.append(perf_counter() - start)
-        _, probabilities, _ = label_probabilities(embedding, answering.labels, decision)
+        _, probabilities, _ = label_probabilities(embedding, answering.labels, answering.decision)
         given = outputs[PROBABILITIES].reshape(1, -1)
         differences.append(float(np.abs(given - probabilities).max()))
-        agreement += int(given.argmax() == probabilities.argmax())
+        same = bool(given.argmax() == probabilities.argmax())
+        if answering.reference_set is not None:
+            texts = answering.labels.matrix[~answering.labels.background_mask]
+            right = float(evidence(embedding, texts, answering.reference_set)[0])
+            by_file = float(outputs[EVIDENCE].ravel()[0])
+            evidence_differences.append(abs(by_file - right))
+            same &= (by_file < LEAST_EVIDENCE) == (right < LEAST_EVIDENCE)
+        agreement += same
         if EMBEDDING in outputs:
             cosines.append(float((outputs[EMBEDDING].reshape(1, -1) * embedding).sum()))
     if not differences:
@@ -126,6 +138,7 @@ def check(
         1000 * median(seconds),
         1000 * median(library_seconds),
         failed,
+        max(evidence_differences, default=None),
     )
 
 

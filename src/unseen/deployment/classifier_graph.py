@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.deployment.evidence_nodes import evidence
 from unseen.deployment.picture_nodes import prepare
 from unseen.errors import LabelError
 from unseen.labels.compiled import CompiledLabels
@@ -16,6 +17,9 @@ from unseen.labels.example_cache import Cache
 from unseen.models.model import Model, Score
 from unseen.networks.network import EMBEDDING
 from unseen.prediction.calibration import Calibration
+from unseen.prediction.decision import Decision
+from unseen.prediction.open_set import ReferenceSet
+from unseen.prediction.predict import refuse_adapted, undecided
 from unseen.runtimes.graph import OnnxOperations, Value, assemble
 from unseen.types import Array
 
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     import onnx
 
 IMAGE, IMAGES = "image", "images"  # the input: one picture of any size, or a batch of one size
-PROBABILITIES, COSINES = "probabilities", "cosines"
+PROBABILITIES, COSINES, EVIDENCE = "probabilities", "cosines", "evidence"
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,19 @@ class Answering:
         What was learnt of just these labels.
     multi_label : bool
         Whether each label is a yes or no of its own.
+    reference_set : ReferenceSet, optional
+        What evidence is measured against; by default evidence is not measured.
+
+    Raises
+    ------
+    LabelError
+        If the calibration, the mode or the reference set does not fit the labels.
     """
 
     labels: CompiledLabels
     calibration: Calibration | None = None
     multi_label: bool = False
+    reference_set: ReferenceSet | None = None
 
     def __post_init__(self) -> None:
         if self.calibration is not None:
@@ -53,6 +65,20 @@ class Answering:
                 f"{self.labels.model} was trained with one label a picture: leave multi-label out, "
                 "or make one of its labels a background label."
             )
+        if self.reference_set is not None:
+            refuse_adapted(self.labels)
+            reason = undecided(self.labels, self.decision)
+            if reason is not None:
+                raise LabelError(reason)
+
+    @property
+    def decision(self) -> Decision:
+        """The same as options of the library."""
+        return Decision(
+            multi_label=self.multi_label,
+            calibration=self.calibration,
+            reference_set=self.reference_set,
+        )
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -93,7 +119,8 @@ def classifier_graph(
     -------
     onnx.ModelProto
         Input ``image`` uint8 (h, w, 3), outputs ``probabilities`` (k,), ``cosines`` (k,) and
-        ``embedding`` (d,); or ``images`` (n, height, width, 3) and outputs with a first axis n.
+        ``embedding`` (d,), and ``evidence``, a scalar, where there is a reference set; or
+        ``images`` (n, height, width, 3) and outputs with a first axis n.
     """
     sides: list[int | str] = ["height", "width"] if fixed is None else [*fixed]
     name = IMAGE if fixed is None else IMAGES
@@ -103,15 +130,17 @@ def classifier_graph(
     is_ready = fixed is not None and fixed == network.inputs[0].shape[1:3]
     pixels = images if is_ready else prepare(ops, model.preprocess, images)
     embedding = ops.l2_normalise(network.apply(ops, pixels, outputs=(EMBEDDING,))[EMBEDDING])
-    probabilities, cosines = _score(ops, embedding, answering)
-    values = {PROBABILITIES: probabilities, COSINES: cosines}
-    widths = dict.fromkeys(values, len(answering.answers))
+    values = _score(ops, embedding, answering)
+    widths: dict[str, list[int | str]] = {key: [len(answering.answers)] for key in values}
     if with_embedding:
-        values[EMBEDDING], widths[EMBEDDING] = embedding, model.dimension
+        values[EMBEDDING], widths[EMBEDDING] = embedding, [model.dimension]
+    if EVIDENCE in values:
+        values[EVIDENCE] = ops.emit("Squeeze", values[EVIDENCE], _axes(ops, 1))
+        widths[EVIDENCE] = []
     if fixed is None:
         values = {key: ops.emit("Squeeze", value, _axes(ops, 0)) for key, value in values.items()}
     outputs: dict[str, tuple[Value, list[int | str]]] = {
-        key: (value, [*batch, widths[key]]) for key, value in values.items()
+        key: (value, [*batch, *widths[key]]) for key, value in values.items()
     }
     return assemble(ops, {name: ("uint8", [*batch, *sides, 3])}, outputs, metadata)
 
@@ -125,8 +154,9 @@ def _fixed(ops: OnnxOperations, values: Array | np.float32) -> Value:
     return ops.store(f"p{len(ops.initializers)}", np.asarray(values, dtype=np.float32))
 
 
-def _score(ops: OnnxOperations, embedding: Value, answering: Answering) -> tuple[Value, Value]:
-    """Probabilities and cosines of the answers, as `prediction.predict` works them out."""
+def _score(ops: OnnxOperations, embedding: Value, answering: Answering) -> dict[str, Value]:
+    """Probabilities and cosines of the answers, as `prediction.predict` works them out, and the
+    evidence where there is a reference set."""
     labels = answering.labels
     products = ops.matmul(embedding, _fixed(ops, labels.compared.T))
     cosines = products
@@ -137,17 +167,23 @@ def _score(ops: OnnxOperations, embedding: Value, answering: Answering) -> tuple
         cosines = ops.add(cosines, _cache(ops, labels.adapted.cache, examples, k))
     background = np.flatnonzero(labels.background_mask)
     foreground = np.flatnonzero(~labels.background_mask)
+    own = _columns(ops, cosines, foreground) if len(background) else cosines
     if answering.multi_label:
-        own = _columns(ops, cosines, foreground)
         logits = _multi_label_logits(ops, embedding, cosines, own, labels)
-        return _multi_label(ops, logits, answering.calibration, labels), own
-    probabilities = _single_label(ops, cosines, labels.score, answering.calibration)
-    if not len(background):
-        return probabilities, cosines
-    return (
-        _per_answer(ops, probabilities, foreground, background, "ReduceSum"),
-        _per_answer(ops, cosines, foreground, background, "ReduceMax"),
-    )
+        probabilities = _multi_label(ops, logits, answering.calibration, labels)
+        values = {PROBABILITIES: probabilities, COSINES: own}
+    else:
+        probabilities = _single_label(ops, cosines, labels.score, answering.calibration)
+        values = {PROBABILITIES: probabilities, COSINES: cosines}
+        if len(background):
+            values = {
+                key: _per_answer(ops, values[key], foreground, background, operator)
+                for key, operator in {PROBABILITIES: "ReduceSum", COSINES: "ReduceMax"}.items()
+            }
+    if answering.reference_set is not None:
+        texts = labels.matrix[foreground]
+        values[EVIDENCE] = evidence(ops, embedding, own, texts, answering.reference_set)
+    return values
 
 
 def _single_label(

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import shutil
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from unseen.deployment.classifier_graph import (
     COSINES,
+    EVIDENCE,
     PROBABILITIES,
     Answering,
     classifier_graph,
@@ -23,11 +23,12 @@ from unseen.deployment.classifier_graph import (
 from unseen.encoder import Encoder
 from unseen.errors import ModelError, SourceError
 from unseen.models.compiled import image_recorder
-from unseen.models.description import licence_of
+from unseen.models.description import accuracy_of, licence_of
 from unseen.models.model import Model
 from unseen.prediction.predict import DEFAULT_THRESHOLD
+from unseen.prediction.prediction import LEAST_EVIDENCE
 from unseen.runtimes.onnx import OnnxNetwork
-from unseen.system.cache import replacing
+from unseen.system.cache import draft_folder, replacing
 
 if TYPE_CHECKING:
     import onnx
@@ -38,7 +39,7 @@ DATA_SUFFIX = ".data"  # of the parameters beside a file that would be larger th
 LARGEST_INLINE = 1_900_000_000  # bytes; protobuf reads no message of 2 GB
 PRECISIONS = ("fp32", "fp16", "int8")
 BYTES = {"fp32": 4, "fp16": 2, "int8": 1}  # a parameter
-GOLDEN_OUTPUTS = (PROBABILITIES, COSINES)
+GOLDEN_OUTPUTS = (PROBABILITIES, COSINES, EVIDENCE)
 GOLDEN_SIDES = ((12, 16), (31, 9))  # (height, width) of the pictures of a file's self-test
 
 
@@ -155,8 +156,8 @@ def export(
     model = encoder.model
     recorder = image_recorder(model, options.precision)
     facts = metadata(model, answering, options)
-    with tempfile.TemporaryDirectory(prefix=".unseen-", dir=file.parent) as folder:
-        draft = Path(folder) / file.name
+    with draft_folder(file.parent) as folder:
+        draft = folder / file.name
         data = draft.with_name(draft.name + DATA_SUFFIX)
 
         def recorded(parameters: IO[bytes] | None) -> onnx.ModelProto:
@@ -206,16 +207,19 @@ def metadata(model: Model, answering: Answering, options: ExportOptions) -> dict
         "mode": "several" if answering.multi_label else "one",
         "rule": "sigmoid" if answering.multi_label else labels.score.rule,
         "thresholds": thresholds(answering),
+        "least_evidence": None if answering.reference_set is None else LEAST_EVIDENCE,
         "score": labels.score.facts(),
         "calibration": None if answering.calibration is None else answering.calibration.to_data(),
         "prompts_sha256": hashlib.sha256(texts.encode()).hexdigest(),
-        "model": model.name,
+        # Of a folder or a file only its name: where it lies is nobody's business.
+        "model": Path(model.name).name if Path(model.name).exists() else model.name,
         "revision": model.revision,
         "fingerprint": model.fingerprint,
         "family": model.family,
         "licence": asdict(licence),
+        "accuracy": accuracy_of(model.name, model.card),
         "precision": options.precision,
-        "input": "upright RGB, uint8; resized as Pillow 13 resizes, within one grey level",
+        "input": "upright RGB, uint8; resized as Pillow 13 resizes",
         "preprocess": repr(model.preprocess),
     }
     return {
@@ -254,7 +258,11 @@ def golden(path: Path, options: ExportOptions) -> list[dict[str, Any]]:
                 # A fixed size may be large: those pictures are made from their number again.
                 "image": None if options.fixed else base64.b64encode(picture.tobytes()).decode(),
                 "size": list(picture.shape[:2]),
-                **{name: np.ravel(outputs[name]).round(6).tolist() for name in GOLDEN_OUTPUTS},
+                **{
+                    name: np.ravel(outputs[name]).round(6).tolist()
+                    for name in GOLDEN_OUTPUTS
+                    if name in outputs
+                },
             }
         )
     return rows

@@ -1,13 +1,14 @@
 """Preprocessing as nodes of an ONNX graph: pixels of any size → what the image net takes.
 
-The result is that of Pillow 13 within one grey level. Four things make it so (each was tried):
-`Resize` works on bytes, as rounding between its two passes is part of the result; each pass is a
-node of its own, in the order that Pillow takes; `exclude_outside` gives the filter's weights at an
-edge; and both take computed sizes, because a scale would be rounded otherwise.
+The result is that of Pillow 13 to the last byte. ONNX has the operator `Resize`, which is not used:
+a runtime may leave out the antialiasing (OpenVINO does, and is then off by up to 78 grey levels),
+rounds in its own way, and makes all of a picture of which a crop is needed. Here the filter is a
+product of matrices, which every runtime has, and only the window that is kept is made.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +16,11 @@ import numpy as np
 from PIL import Image
 
 from unseen.errors import ModelError
-from unseen.images.preprocess import WHOLE_RATIO, Preprocess, TwoViews
+from unseen.images.preprocess import Preprocess, TwoViews
 from unseen.runtimes.graph import OnnxOperations, Value
 
 UINT8, INT64, FLOAT, DOUBLE = 2, 7, 1, 11  # of onnx.TensorProto
-FILTERS: dict[Image.Resampling, dict[str, Any]] = {
-    Image.Resampling.BICUBIC: {"mode": "cubic", "cubic_coeff_a": -0.5},
-    Image.Resampling.BILINEAR: {"mode": "linear"},
-}
-CUBIC_SUPPORT = 2.0
+SUPPORT = {Image.Resampling.BICUBIC: 2.0, Image.Resampling.BILINEAR: 1.0}  # reach to either side
 COEFFICIENT_BITS = 22  # of Pillow's whole-number coefficients
 LOW_BITS = 11  # of these
 
@@ -105,17 +102,31 @@ def prepare(ops: OnnxOperations, preprocess: Any, images: Value) -> Value:
 
 
 def _resize_and_crop(ops: OnnxOperations, p: Preprocess, picture: Picture) -> Value:
-    if p.resample not in FILTERS:
+    if p.resample not in SUPPORT:
         raise ModelError(
             f"the checkpoint resizes pictures with the filter {p.resample.name}; only "
-            f"{' and '.join(f.name for f in FILTERS)} can be exported."
+            f"{' and '.join(f.name for f in SUPPORT)} can be exported."
         )
-    if p.crop is not None and (p.shortest is not None or p.cover is not None):
-        picture = _shorter(ops, picture)
-    sizes = _target(Sizes(ops), p, picture)
-    if sizes is not None:
-        picture = resize(ops, picture, *sizes, p.resample)
-    return picture.pixels if p.crop is None else _crop(ops, p, picture)
+    if p.output is None:
+        raise ModelError(
+            "the checkpoint makes pictures of several shapes; only those of one can be exported."
+        )
+    size = Sizes(ops)
+    new = _target(size, p, picture) or (picture.height, picture.width)
+    down, across = (
+        _Axis(
+            length,
+            size.double(0),
+            size.ratio(length, resized),
+            resized,
+            _start(size, p, size("Sub", resized, side)),
+            side,
+        )
+        for length, resized, side in zip(
+            (picture.height, picture.width), new, p.output, strict=True
+        )
+    )
+    return _resampled(ops, picture, down, across, p.resample, padding=0)
 
 
 def _target(size: Sizes, p: Preprocess, picture: Picture) -> tuple[Value, Value] | None:
@@ -143,45 +154,109 @@ def _target(size: Sizes, p: Preprocess, picture: Picture) -> tuple[Value, Value]
     )
 
 
-def _shorter(ops: OnnxOperations, picture: Picture) -> Picture:
-    """A picture far longer than wide, without its ends, which the crop would cut off anyway.
-
-    So many pixels go on both sides that the middle stays where it was: a multiple of the short
-    side, which becomes a multiple of the crop's. 1 × 2,000 would be resized to 224 × 448,000.
-    """
-    size = Sizes(ops)
-
-    def spare(side: Value, other: Value) -> Value:
-        times = size(
-            "Div", size("Sub", side, size("Mul", other, WHOLE_RATIO)), size("Mul", other, 2)
-        )
-        return size("Mul", size("Max", times, 0), other)
-
-    top, left = spare(picture.height, picture.width), spare(picture.width, picture.height)
-    starts = ops.concat([top, left], 0)
-    bottom, right = size("Sub", picture.height, top), size("Sub", picture.width, left)
-    pixels = _slice(ops, picture.pixels, starts, ops.concat([bottom, right], 0))
-    return Picture(pixels, size("Sub", bottom, top), size("Sub", right, left))
+def _start(size: Sizes, p: Preprocess, spare: Value) -> Value:
+    """Where the window begins, of the pixels that are too many or, below 0, too few."""
+    missing = size("Max", size("Sub", 0, spare), 0)
+    before = size("Div", missing if p.round_crop else size("Add", missing, 1), 2)
+    positive = size("Max", spare, 0)
+    half = size("Div", positive, 2)
+    if p.round_crop:
+        # Half a pixel goes to the even side: one more where the spare and its half are odd.
+        half = size("Add", half, size("Mul", size("Mod", positive, 2), size("Mod", half, 2)))
+    return size("Sub", half, before)
 
 
-def resize(
+# the two views of the built-in model
+
+
+def _whole_on_white(ops: OnnxOperations, views: TwoViews, picture: Picture) -> Value:
+    size, side = Sizes(ops), views.side
+    longest = size("Max", picture.height, picture.width)
+
+    def axis(length: Value) -> _Axis:
+        new = size("Max", size("Div", size("Mul", length, side), longest), 1)
+        before = size("Div", size("Sub", side, new), 2)
+        scale = size.ratio(length, new)
+        return _Axis(length, size.double(0), scale, new, size("Sub", 0, before), side)
+
+    down, across = axis(picture.height), axis(picture.width)
+    return _resampled(ops, picture, down, across, Image.Resampling.BICUBIC, padding=255)
+
+
+def _centre(ops: OnnxOperations, views: TwoViews, picture: Picture) -> Value:
+    """The centre square, whose edges may lie between two pixels."""
+    size, side = Sizes(ops), views.side
+    shortest = size("Min", picture.height, picture.width)
+
+    def axis(length: Value) -> _Axis:
+        offset = size.ratio(size("Sub", length, shortest), 2)
+        scale = size.ratio(shortest, side)
+        return _Axis(length, offset, scale, size.number(side), size.number(0), side)
+
+    down, across = axis(picture.height), axis(picture.width)
+    return _resampled(ops, picture, down, across, Image.Resampling.BICUBIC, padding=255)
+
+
+# one axis after the other
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """How one axis is resampled, and the window of it that is kept."""
+
+    length: Value  # old pixels, int64 (1,)
+    offset: Value  # of the first new pixel, in old ones, double (1,)
+    scale: Value  # old pixels that a new one takes, double (1,)
+    new: Value  # pixels after resizing, int64 (1,)
+    start: Value  # of these the first in the window, int64 (1,); below 0 there is padding
+    side: int  # pixels of the window
+
+
+def _resampled(
     ops: OnnxOperations,
     picture: Picture,
-    height: Value,
-    width: Value,
+    down: _Axis,
+    across: _Axis,
     resample: Image.Resampling,
-) -> Picture:
-    """`Image.resize` of Pillow 13: one pass an axis, the first across but for tall pictures."""
+    *,
+    padding: int,
+) -> Value:
+    """The window of `Image.resize` of Pillow 13: bytes (n, 3, rows, columns).
+
+    The embedding of the built-in model keeps its most probable classes, a step that one grey level
+    can flip: bytes must be equal, and its box may begin at half a pixel.
+    """
     size = Sizes(ops)
-    down_first = _is_down_first(size, picture, height, width)
-    between = [
-        ops.emit("Where", down_first, height, picture.height),
-        ops.emit("Where", down_first, picture.width, width),
-    ]
-    pixels = picture.pixels
-    for sides in (between, [height, width]):
-        pixels = _resize_pass(ops, pixels, sides, resample)
-    return Picture(pixels, height, width)
+    places = {axis: _places(size, axis) for axis in (down, across)}
+
+    def rows(pixels: Value) -> Value:
+        return _pass(ops, pixels, down, places[down], resample)
+
+    def columns(pixels: Value) -> Value:
+        turned = ops.transpose(pixels, (0, 1, 3, 2))
+        return ops.transpose(_pass(ops, turned, across, places[across], resample), (0, 1, 3, 2))
+
+    pixels = ops.branch(
+        _is_down_first(size, picture, down.new, across.new),
+        lambda: columns(rows(picture.pixels)),
+        lambda: rows(columns(picture.pixels)),
+    )
+    shown = ops.emit(
+        "And",
+        ops.reshape(_is_inside(size, down, places[down]), (-1, 1)),
+        _is_inside(size, across, places[across]),
+    )
+    return ops.emit("Where", shown, pixels, ops.constant(np.array(padding, dtype=np.uint8)))
+
+
+def _places(size: Sizes, axis: _Axis) -> Value:
+    """Which new pixels are in the window, int64 (side,)."""
+    return size("Add", axis.start, size.ops.constant(np.arange(axis.side, dtype=np.int64)))
+
+
+def _is_inside(size: Sizes, axis: _Axis, places: Value) -> Value:
+    above = size("GreaterOrEqual", places, 0)
+    return size.ops.emit("And", above, size("Less", places, axis.new))
 
 
 def _is_down_first(size: Sizes, picture: Picture, height: Value, width: Value) -> Value:
@@ -191,162 +266,17 @@ def _is_down_first(size: Sizes, picture: Picture, height: Value, width: Value) -
     return size.ops.emit("And", size("Less", height, picture.height), larger)
 
 
-def _resize_pass(
-    ops: OnnxOperations, pixels: Value, sides: list[Value], resample: Image.Resampling
+def _pass(
+    ops: OnnxOperations, pixels: Value, axis: _Axis, places: Value, resample: Image.Resampling
 ) -> Value:
-    # All four sizes: with the attribute `axes` ONNX Runtime cannot infer shapes in linear mode.
-    batch = ops.emit("Shape", pixels, start=0, end=2)
-    return ops.emit(
-        "Resize",
-        pixels,
-        "",
-        "",
-        ops.concat([batch, *sides], 0),
-        antialias=1,
-        exclude_outside=1,
-        coordinate_transformation_mode="half_pixel",
-        **FILTERS[resample],
-    )
-
-
-def _crop(ops: OnnxOperations, p: Preprocess, picture: Picture) -> Value:
-    """The window in the middle, padded with black where the picture is smaller."""
-    assert p.crop is not None
-    size = Sizes(ops)
-    sides = list(zip((picture.height, picture.width), p.crop, strict=True))
-    pixels = picture.pixels
-    if p.exact is not None or p.cover is not None or (p.shortest or 0) >= max(p.crop):
-        spare = [size("Sub", side, window) for side, window in sides]
-        if p.exact is not None and any(e < c for e, c in zip(p.exact, p.crop, strict=True)):
-            pixels, spare = _padded(ops, p, pixels, spare, 0)
-    else:
-        pixels, spare = _padded(ops, p, pixels, [size("Sub", a, b) for a, b in sides], 0)
-    starts = ops.concat([_middle(size, p, value) for value in spare], 0)
-    ends = ops.emit("Add", starts, ops.constant(np.array(p.crop, dtype=np.int64)))
-    return _slice(ops, pixels, starts, ends)
-
-
-def _middle(size: Sizes, p: Preprocess, spare: Value) -> Value:
-    """Where the window begins, of the pixels that are too many."""
-    half = size("Div", spare, 2)
-    if not p.round_crop:
-        return half
-    # Half a pixel goes to the even side: one more where the spare and its half are odd.
-    return size("Add", half, size("Mul", size("Mod", spare, 2), size("Mod", half, 2)))
-
-
-def _padded(
-    ops: OnnxOperations, p: Preprocess, pixels: Value, spare: list[Value], value: int
-) -> tuple[Value, list[Value]]:
-    """Pixels around the picture where too few are there, and how many are too many then."""
-    size = Sizes(ops)
-    missing = [size("Max", size("Sub", 0, s), 0) for s in spare]
-    before = [
-        size("Div", m, 2) if p.round_crop else size("Div", size("Add", m, 1), 2) for m in missing
-    ]
-    after = [size("Sub", m, b) for m, b in zip(missing, before, strict=True)]
-    return _pad(ops, pixels, before, after, value), [size("Max", s, 0) for s in spare]
-
-
-def _pad(
-    ops: OnnxOperations, pixels: Value, before: list[Value], after: list[Value], value: int
-) -> Value:
-    none = ops.constant(np.array([0, 0], dtype=np.int64))
-    pads = ops.concat([none, *before, none, *after], 0)
-    return ops.emit("Pad", pixels, pads, ops.constant(np.array(value, dtype=np.uint8)))
-
-
-def _slice(ops: OnnxOperations, pixels: Value, starts: Value, ends: Value) -> Value:
-    axes = ops.constant(np.array([2, 3], dtype=np.int64))
-    return ops.emit("Slice", pixels, starts, ends, axes)
-
-
-# the two views of the built-in model
-
-
-def _whole_on_white(ops: OnnxOperations, views: TwoViews, picture: Picture) -> Value:
-    size, side = Sizes(ops), views.side
-    longest = size("Max", picture.height, picture.width)
-    fitted = [
-        size("Max", size("Div", size("Mul", s, side), longest), 1)
-        for s in (picture.height, picture.width)
-    ]
-    down, across = (
-        _Axis(length, size.double(0), size.ratio(length, new))
-        for length, new in zip((picture.height, picture.width), fitted, strict=True)
-    )
-    whole = _resampled(ops, picture, side, down, across, fitted)
-    whole = _slice(
-        ops, whole, ops.constant(np.array([0, 0], dtype=np.int64)), ops.concat(fitted, 0)
-    )
-    spare = [size("Sub", side, s) for s in fitted]
-    before = [size("Div", s, 2) for s in spare]
-    after = [size("Sub", s, b) for s, b in zip(spare, before, strict=True)]
-    return _pad(ops, whole, before, after, 255)
-
-
-def _centre(ops: OnnxOperations, views: TwoViews, picture: Picture) -> Value:
-    """The centre square, whose edges may lie between two pixels."""
-    size = Sizes(ops)
-    shortest = size("Min", picture.height, picture.width)
-    down, across = (
-        _Axis(
-            length, size.ratio(size("Sub", length, shortest), 2), size.ratio(shortest, views.side)
-        )
-        for length in (picture.height, picture.width)
-    )
-    sides = [size.number(views.side)] * 2
-    return _resampled(ops, picture, views.side, down, across, sides)
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """How one axis is resampled: its pixels, where the first new one begins, and how many old
-    ones each new one takes (both in double precision)."""
-
-    length: Value
-    offset: Value
-    scale: Value
-
-
-def _resampled(
-    ops: OnnxOperations,
-    picture: Picture,
-    side: int,
-    down: _Axis,
-    across: _Axis,
-    sides: list[Value],
-) -> Value:
-    """Pillow's bicubic resize to the last byte: (n, 3, side, side); `sides`: the part that counts.
-
-    The embedding of the built-in model keeps its most probable classes, a step that one grey level
-    can flip, so here the bytes are equal, and the box may begin at half a pixel; `Resize` can do
-    neither.
-    """
-
-    def rows(pixels: Value) -> Value:
-        return _pass(ops, pixels, side, down)
-
-    def columns(pixels: Value) -> Value:
-        turned = _pass(ops, ops.transpose(pixels, (0, 1, 3, 2)), side, across)
-        return ops.transpose(turned, (0, 1, 3, 2))
-
-    return ops.branch(
-        _is_down_first(Sizes(ops), picture, *sides),
-        lambda: columns(rows(picture.pixels)),
-        lambda: rows(columns(picture.pixels)),
-    )
-
-
-def _pass(ops: OnnxOperations, pixels: Value, side: int, axis: _Axis) -> Value:
     """Bytes (n, 3, rows, columns) → (n, 3, side, columns).
 
     The new rows are made in blocks, as those of a block need only some of the old ones.
     """
-    indices, weights = _filter(ops, side, axis)
+    indices, weights = _filter(ops, axis, places, resample)
     windows = ops.emit("Gather", pixels, indices, axis=2)  # (n, 3, blocks, taps, columns)
     sums = ops.matmul(weights, ops.emit("Cast", windows, to=FLOAT))
-    block = _block(side)
+    block = _block(axis.side)
     high, low = (
         ops.emit("Cast", part, to=INT64)
         for part in (ops.slice(sums, 3, 0, block), ops.slice(sums, 3, block, None))
@@ -359,31 +289,35 @@ def _pass(ops: OnnxOperations, pixels: Value, side: int, axis: _Axis) -> Value:
     values = ops.emit("Cast", values, to=UINT8)
     columns = ops.emit("Shape", pixels, start=3, end=4)
     start = ops.emit("Shape", pixels, start=0, end=2)
-    return ops.emit("Reshape", values, ops.concat([start, size.number(side), columns], 0))
+    return ops.emit("Reshape", values, ops.concat([start, size.number(axis.side), columns], 0))
 
 
-def _filter(ops: OnnxOperations, side: int, axis: _Axis) -> tuple[Value, Value]:
+def _filter(
+    ops: OnnxOperations, axis: _Axis, places: Value, resample: Image.Resampling
+) -> tuple[Value, Value]:
     """Which old pixels the blocks of new ones need, int64 (blocks, taps), and how much of each,
     float32 (blocks, 2 · block, taps).
 
-    The weight at a distance x, in pixels of the larger of the two rasters, is Keys' (1981) with
-    a = -0.5. As in Pillow each new pixel's weights sum to 1, and are whole numbers of 2^-22. Those
-    are split into their upper and lower bits, so that a product in float32 is exact.
+    As in Pillow each new pixel's weights sum to 1, and are whole numbers of 2^-22. Those are split
+    into their upper and lower bits, so that a product in float32 is exact.
     """
     size = Sizes(ops)
-    block = _block(side)
+    block = _block(axis.side)
     widest = ops.emit("Max", axis.scale, _double(ops, 1))
-    reach = ops.mul(widest, _double(ops, CUBIC_SUPPORT))
+    reach = ops.mul(widest, _double(ops, SUPPORT[resample]))
     width = ops.add(ops.mul(axis.scale, _double(ops, block)), ops.mul(reach, _double(ops, 2)))
     taps = size("Add", size.whole(ops.emit("Ceil", width)), 2)
     zero, one = (ops.constant(np.array(i, dtype=np.int64)) for i in (0, 1))
     steps = ops.emit("Range", zero, ops.emit("Squeeze", taps), one)
-    targets = (np.arange(side, dtype=np.float64) + 0.5).reshape(-1, block, 1)
-    centres = ops.add(ops.mul(ops.constant(targets), axis.scale), axis.offset)
+    # Padding is made of the nearest pixel, and then replaced.
+    existing = size("Min", size("Max", places, 0), size("Sub", axis.new, 1))
+    middles = ops.add(size.double(existing), _double(ops, 0.5))
+    centres = ops.add(ops.mul(middles, axis.scale), axis.offset)
+    centres = ops.reshape(centres, (-1, block, 1))
     begin = ops.emit("Floor", ops.emit("Sub", ops.slice(centres, 1, 0, 1), reach))
     indices = ops.add(size.whole(begin), ops.reshape(steps, (1, 1, -1)))  # (blocks, 1, taps)
     away = ops.emit("Sub", ops.add(size.double(indices), _double(ops, 0.5)), centres)
-    weights = _cubic(ops, ops.emit("Abs", ops.emit("Div", away, widest)))
+    weights = WEIGHTS[resample](ops, ops.emit("Abs", ops.emit("Div", away, widest)))
     last = size("Sub", axis.length, 1)
     nearest = size("Min", size("Max", indices, 0), last)
     inside = size.double(ops.emit("Equal", nearest, indices))
@@ -407,13 +341,18 @@ def _block(side: int) -> int:
 
 
 def _cubic(ops: OnnxOperations, x: Value) -> Value:
+    """Keys' filter (1981) with a = -0.5, at a distance in pixels of the larger raster."""
     square = ops.mul(x, x)
     cube = ops.mul(square, x)
     near = _polynomial(ops, (cube, 1.5), (square, -2.5), constant=1.0)
     far = _polynomial(ops, (cube, -0.5), (square, 2.5), (x, -4.0), constant=2.0)
-    within = ops.emit("Less", x, _double(ops, CUBIC_SUPPORT))
-    outer = ops.emit("Where", within, far, _double(ops, 0))
+    outer = ops.emit("Where", ops.emit("Less", x, _double(ops, 2)), far, _double(ops, 0))
     return ops.emit("Where", ops.emit("Less", x, _double(ops, 1)), near, outer)
+
+
+def _linear(ops: OnnxOperations, x: Value) -> Value:
+    """A triangle, which is 0 from a distance of 1 on."""
+    return ops.emit("Max", ops.emit("Sub", _double(ops, 1), x), _double(ops, 0))
 
 
 def _polynomial(ops: OnnxOperations, *terms: tuple[Value, float], constant: float) -> Value:
@@ -425,3 +364,9 @@ def _polynomial(ops: OnnxOperations, *terms: tuple[Value, float], constant: floa
 
 def _double(ops: OnnxOperations, value: float) -> Value:
     return ops.constant(np.array(value, dtype=np.float64))
+
+
+WEIGHTS: dict[Image.Resampling, Callable[[OnnxOperations, Value], Value]] = {
+    Image.Resampling.BICUBIC: _cubic,
+    Image.Resampling.BILINEAR: _linear,
+}

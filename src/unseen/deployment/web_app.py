@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -14,9 +13,16 @@ from typing import Any
 
 from unseen.deployment.classifier_graph import Answering
 from unseen.deployment.onnx_classifier import ExportOptions, export
-from unseen.deployment.web_runtime import LICENCE, RUNTIME, VERSION, runtime_files
+from unseen.deployment.web_runtime import (
+    LICENCE,
+    RUNTIME,
+    VERSION,
+    WEBGPU_RUNTIME,
+    runtime_files,
+)
 from unseen.encoder import Encoder
 from unseen.errors import ModelError, SourceError
+from unseen.system.cache import draft_folder
 
 FORMAT = "unseen-web-1"
 CHUNK = 20 << 20  # bytes; static hosts stop at 25 MB a file
@@ -28,8 +34,11 @@ POLICY = (
 PAGE = ("index.html", "page.js", "style.css", "unseen.js", "unseen.d.ts", "sw.js", "_headers")
 SHARED = ("palette.css", "icon.svg")
 FACTS = "classifier.json"
+NOTICES = "onnxruntime-web.LICENSE.txt"
+# Of the model's metadata, what is in it as it is.
+DATA = ("labels", "thresholds", "least_evidence", "licence", "golden", "revision")
 # What the page needs before a picture comes; the model is kept when it is first loaded.
-SHELL = ("./", "page.js", "style.css", "unseen.js", *SHARED, FACTS, *RUNTIME)
+SHELL = ("./", "page.js", "style.css", "unseen.js", *SHARED, FACTS)
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,8 @@ def export_web(
     *,
     precision: str = "fp16",
     runtime: str | Path | None = None,
+    webgpu: bool = False,
+    with_embedding: bool = False,
     overwrite: bool = False,
 ) -> WebExport:
     """Write a classifier as a web app.
@@ -82,6 +93,10 @@ def export_web(
     runtime : str or Path, optional
         A folder that has the files of the npm package onnxruntime-web; by default they are fetched
         once, checked, and kept in the cache.
+    webgpu : bool
+        Take the larger runtime, which computes with WebGPU where that gives the right answers.
+    with_embedding : bool
+        Whether answers have the picture's embedding, too.
     overwrite : bool
         Replace a folder that exists. One that holds something else is never replaced.
 
@@ -92,29 +107,29 @@ def export_web(
     Raises
     ------
     SourceError
-        If the folder exists, or the runtime cannot be found or fetched.
+        If the folder exists and is not to be replaced, or the runtime cannot be found or fetched.
     ModelError
         If the net is too large for a browser, or cannot be exported.
     """
     target = Path(folder)
     _check_target(target, overwrite=overwrite)
-    files = runtime_files(None if runtime is None else Path(runtime))
+    files = runtime_files(None if runtime is None else Path(runtime), webgpu=webgpu)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unseen-", dir=target.parent) as temporary:
-        model = Path(temporary) / "model.onnx"
-        exported = export(encoder, answering, model, ExportOptions(precision))
+    with draft_folder(target.parent) as temporary:
+        model = temporary / "model.onnx"
+        exported = export(encoder, answering, model, ExportOptions(precision, None, with_embedding))
         if exported.bytes != model.stat().st_size:
             raise ModelError("a net of more than 1.9 GB does not fit into a browser.")
-        draft = Path(temporary) / "web"
+        draft = temporary / "web"
         draft.mkdir()
         content = model.read_bytes()
-        facts = _facts(content, exported.metadata, files)
+        facts = _facts(content, exported.metadata, files, webgpu)
         for number, row in enumerate(facts["model"]["chunks"]):
             (draft / row["file"]).write_bytes(content[number * CHUNK : (number + 1) * CHUNK])
         _write(draft, facts, files)
         size = sum(file.stat().st_size for file in draft.iterdir())
         if target.exists():
-            shutil.move(target, Path(temporary) / "old")
+            shutil.move(target, temporary / "old")
         draft.rename(target)
     return WebExport(target, exported.answers, size, exported.licence)
 
@@ -128,21 +143,31 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
         )
     if not overwrite:
         raise SourceError(f"{target} exists; pass --overwrite to replace it.")
+    own = {*PAGE, *SHARED, *RUNTIME, *WEBGPU_RUNTIME, NOTICES, FACTS}
+    others = [
+        file.name
+        for file in sorted(target.iterdir())
+        if file.name not in own and not file.name.startswith("model-")
+    ]
+    if others:
+        raise SourceError(
+            f"{target}: --overwrite would delete {', '.join(others[:3])}"
+            f"{f' and {len(others) - 3} more' if len(others) > 3 else ''}, which no export wrote; "
+            "move it away, or give another folder."
+        )
 
 
 def _facts(
-    content: bytes, metadata: Mapping[str, str], runtime: Mapping[str, bytes]
+    content: bytes, metadata: Mapping[str, str], runtime: Mapping[str, bytes], webgpu: bool
 ) -> dict[str, Any]:
-    facts = {
-        key: json.loads(metadata[key])
-        for key in ("labels", "thresholds", "licence", "golden", "revision")
-    }
+    facts = {key: json.loads(metadata[key]) for key in DATA}
     chunks = [content[start : start + CHUNK] for start in range(0, len(content), CHUNK)]
     digests = [hashlib.sha256(chunk).hexdigest() for chunk in chunks]
     return {
         "format": FORMAT,
         **facts,
         "mode": metadata["mode"],
+        "accuracy": metadata["accuracy"],
         "model": {
             "name": metadata["model"],
             "fingerprint": metadata["fingerprint"],
@@ -158,6 +183,7 @@ def _facts(
         "runtime": {
             "name": "onnxruntime-web",
             "version": VERSION,
+            "webgpu": webgpu,
             "bytes": sum(map(len, runtime.values())),
         },
     }
@@ -166,10 +192,13 @@ def _facts(
 def _write(folder: Path, facts: dict[str, Any], runtime: Mapping[str, bytes]) -> None:
     text = json.dumps(facts, ensure_ascii=False, indent=1).encode()
     (folder / FACTS).write_bytes(text)
+    module, wasm = runtime
     values = {
         "integrity": hashlib.sha256(text).hexdigest(),
         "policy": POLICY,
-        "shell": json.dumps(SHELL),
+        "shell": json.dumps([*SHELL, *runtime]),
+        "module": module,
+        "wasm": wasm,
     }
     package = resources.files("unseen.deployment.web")
     for name in PAGE:
@@ -181,4 +210,4 @@ def _write(folder: Path, facts: dict[str, Any], runtime: Mapping[str, bytes]) ->
         (folder / name).write_bytes(resources.files("unseen.pages").joinpath(name).read_bytes())
     for name, binary in runtime.items():
         (folder / name).write_bytes(binary)
-    (folder / "onnxruntime-web.LICENSE.txt").write_text(LICENCE, "utf-8")
+    (folder / NOTICES).write_text(LICENCE, "utf-8")

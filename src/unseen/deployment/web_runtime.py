@@ -14,7 +14,10 @@ from unseen.sources.http import fetch
 from unseen.system import cache
 
 VERSION = "1.30.0"
+# Module and WebAssembly. The second build also knows WebGPU, and is twice as large; a third one
+# (asyncify) has no arithmetic in double precision, which resizing needs.
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
+WEBGPU_RUNTIME = ("ort.bundle.min.mjs", "ort-wasm-simd-threaded.jsep.wasm")
 REGISTRY = "https://registry.npmjs.org"
 VARIABLE = "npm_config_registry"  # as npm itself reads it
 # What npm calls the integrity of the package: SHA-512 of the archive, in base64.
@@ -45,31 +48,30 @@ CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 """
 
 
-def runtime_files(folder: Path | None = None) -> dict[str, bytes]:
-    """The runtime's files by name, from a folder or from the cache, which npm's registry fills.
+def runtime_files(folder: Path | None = None, *, webgpu: bool = False) -> dict[str, bytes]:
+    """The runtime's two files by name, from a folder or from the cache, which npm's registry fills.
 
     Raises
     ------
     SourceError
         If the folder does not have them, or they cannot be fetched.
     """
-    if folder is not None:
-        return _of_folder(folder)
-    package = cache.intact_folder(f"onnxruntime-web-{VERSION}", _fetched)
-    return {name: (package / name).read_bytes() for name in RUNTIME}
-
-
-def _of_folder(folder: Path) -> dict[str, bytes]:
+    names = WEBGPU_RUNTIME if webgpu else RUNTIME
+    if folder is None:
+        build = "-webgpu" if webgpu else ""
+        folder = cache.intact_folder(
+            f"onnxruntime-web-{VERSION}{build}", lambda empty: _fetch(empty, names)
+        )
     for location in (folder, folder / "dist", folder / "package" / "dist"):
-        if all((location / name).is_file() for name in RUNTIME):
-            return {name: (location / name).read_bytes() for name in RUNTIME}
+        if all((location / name).is_file() for name in names):
+            return {name: (location / name).read_bytes() for name in names}
     raise SourceError(
-        f"{folder}: it does not have {' and '.join(RUNTIME)}; give the folder of the npm package "
+        f"{folder}: it does not have {' and '.join(names)}; give the folder of the npm package "
         f"onnxruntime-web (npm pack onnxruntime-web@{VERSION}, then unpack it)."
     )
 
 
-def _fetched(folder: Path) -> None:
+def _fetch(folder: Path, names: tuple[str, ...]) -> None:
     registry = os.environ.get(VARIABLE, REGISTRY).rstrip("/")
     url = f"{registry}/onnxruntime-web/-/onnxruntime-web-{VERSION}.tgz"
     try:
@@ -82,7 +84,7 @@ def _fetched(folder: Path) -> None:
     if base64.b64encode(hashlib.sha512(content).digest()).decode() != SHA512:
         raise SourceError(f"{url}: it is not the archive of version {VERSION} that is known here.")
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
-        for name in RUNTIME:
+        for name in names:
             member = archive.extractfile(f"package/dist/{name}")
             if member is None:
                 raise SourceError(f"{url}: it has no {name}.")

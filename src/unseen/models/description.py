@@ -122,6 +122,29 @@ def licence_of(name: str, card: Mapping[str, Any]) -> Licence:
     return Licence(known.licence, known.commercial, known.note)
 
 
+def accuracy_of(name: str, card: Mapping[str, Any]) -> str:
+    """How good a model is, as far as its card or the catalogue says: a sentence, or "".
+
+    >>> accuracy_of("openai/clip-vit-base-patch32", {})
+    'ImageNet top-1 without training: 63.3 % (open_clip, docs/openclip_results.csv).'
+    """
+    figures = card.get("figures") if isinstance(card.get("figures"), dict) else None
+    if figures is not None:
+        sentences = [
+            f"{what} on {figure['right']} of {figure['of']} pictures that were held out "
+            f"(95 % interval {100 * figure['low']:.0f} to {100 * figure['high']:.0f} %)"
+            for what, key in (("Right", "accuracy"), ("Agrees with its teacher", "agreement"))
+            if (figure := figures.get(key)) is not None
+        ]
+        return "; ".join(sentences) + "." if sentences else ""
+    known = catalog.find(name.partition("@")[0])
+    if known is None:
+        return ""
+    if known.imagenet_top1 is not None:
+        return f"ImageNet top-1 without training: {known.imagenet_top1} % ({known.source})."
+    return f"{known.note[:1].upper()}{known.note[1:]}." if known.note else ""
+
+
 def is_downloaded(model: str) -> bool:
     """As `hub.is_here`, whose library takes a while to load, asked only when there is a trace."""
     if model == hub.BUILTIN:

@@ -41,6 +41,7 @@ VERSION = 1  # of the pictures of nothing: raise it when they change
 LEAST_DIRECTIONS = 16
 # Added to evidence against nothing, so that one threshold serves both kinds of models.
 NOTHING_SHIFT = 1.55
+LEAST_SPREAD = 1e-6  # of cosines; what is less counts as this
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +144,7 @@ class ReferenceSet:
             words = np.concatenate([words, self.broad_words])
         mean = self.concepts.mean(0)
         centred = words - mean
-        centred /= _spread(np.linalg.norm(centred, axis=1, keepdims=True))
+        centred /= spread(np.linalg.norm(centred, axis=1, keepdims=True))
         return np.asarray(cosines(labels - mean, centred).argmax(1))
 
     def concepts_below(self, words: Indices) -> NDArray[np.bool_]:
@@ -218,19 +219,36 @@ def _against_words(images: Floats, labels: Floats, reference_set: ReferenceSet) 
     )
     # The larger of the label's own cosine and the best of the words below it, and their mean.
     score = ((own + np.maximum(own, best[:, place])) / 2).max(1)
-    return np.asarray((score - words.mean(1)) / _spread(words.std(1)), dtype=np.float32)
+    return np.asarray((score - words.mean(1)) / spread(words.std(1)), dtype=np.float32)
 
 
 def _against_nothing(images: Floats, labels: Floats, reference_set: ReferenceSet) -> Floats:
     """For models that do not know the words: how the best label stands among what the labels, and
     what the words, reach on pictures of nothing."""
     best = cosines(images, labels).max(1)
-    scores = [
-        (best - noise.mean()) / _spread(noise.std())
-        for texts in (labels, reference_set.concepts)
-        for noise in [cosines(reference_set.nothing, texts).max(1)]
-    ]
+    scores = [(best - mean) / deviation for mean, deviation in noise_levels(labels, reference_set)]
     return np.asarray(np.mean(scores, axis=0) + NOTHING_SHIFT, dtype=np.float32)
+
+
+def noise_levels(labels: Floats, reference_set: ReferenceSet) -> list[tuple[Floats, Floats]]:
+    """The mean and the spread of what the labels, and what the words, reach on pictures of nothing.
+
+    Parameters
+    ----------
+    labels : float32 array (k, d)
+        Labels, rows of length 1.
+    reference_set : ReferenceSet
+        Of the same model.
+
+    Returns
+    -------
+    list of tuple of two float32 scalars
+        That of the labels, then that of the words.
+    """
+    best = [
+        cosines(reference_set.nothing, texts).max(1) for texts in (labels, reference_set.concepts)
+    ]
+    return [(noise.mean(), spread(noise.std())) for noise in best]
 
 
 def nearest_concepts(
@@ -265,9 +283,19 @@ def nearest_concepts(
     ]
 
 
-def _spread(deviation: Floats) -> Floats:
-    """Never 0: a picture whose cosines are all the same is not divided by."""
-    return np.asarray(np.maximum(deviation, 1e-6), dtype=np.float32)
+def spread(deviation: Floats) -> Floats:
+    """A standard deviation that is never 0, as a picture may have the same cosine with all words.
+
+    Parameters
+    ----------
+    deviation : float32 array
+        Standard deviations.
+
+    Returns
+    -------
+    float32 array
+    """
+    return np.asarray(np.maximum(deviation, LEAST_SPREAD), dtype=np.float32)
 
 
 def embeddings_of_nothing(encoder: Encoder) -> Floats:

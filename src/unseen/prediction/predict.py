@@ -298,16 +298,32 @@ def _evidence(
     reference_set = decision.reference_set
     if reference_set is None:
         return [None] * len(embeddings)
+    refuse_adapted(labels)
+    texts = labels.matrix[~labels.background_mask]
+    if name_no_thing(texts, reference_set):
+        return [None] * len(embeddings)
+    return [float(e) for e in evidence(embeddings, texts, reference_set)]
+
+
+def refuse_adapted(labels: CompiledLabels) -> None:
+    """Raise where the evidence of labels cannot be measured.
+
+    Parameters
+    ----------
+    labels : CompiledLabels
+        Compiled labels.
+
+    Raises
+    ------
+    LabelError
+        If an adapter was applied to them.
+    """
     if labels.adapted is not None:
         raise LabelError(
             "unknown auto cannot be combined with an adapter: evidence is measured with the "
             "vectors of words, and an adapter replaces them. Leave one of them out, or give "
             "background labels."
         )
-    texts = labels.matrix[~labels.background_mask]
-    if name_no_thing(texts, reference_set):
-        return [None] * len(embeddings)
-    return [float(e) for e in evidence(embeddings, texts, reference_set)]
 
 
 def _thresholds(names: Sequence[str], labels: CompiledLabels, decision: Decision) -> Floats:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
@@ -102,6 +102,11 @@ def assemble(
 
     for name, (value, _) in outputs.items():
         operations.nodes.append(helper.make_node("Identity", [value], [name]))
+    for node in operations.nodes:
+        if node.op_type == "Conv":  # the default, which ONNX Runtime's WebGPU does not know
+            node.attribute.append(helper.make_attribute("dilations", [1, 1]))
+    # ONNX Runtime warns of each parameter that is stored for nothing.
+    read = set(_inputs(operations.nodes))
     graph = helper.make_graph(
         operations.nodes,
         "unseen",
@@ -115,13 +120,21 @@ def assemble(
             helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)
             for name, (_, sizes) in outputs.items()
         ],
-        initializer=operations.initializers,
+        initializer=[value for value in operations.initializers if value.name in read],
     )
     # Other runtimes need not know ONNX Runtime's own operators, where none is used.
     used = {node.domain for node in operations.nodes}
     model = _model(graph, {d: v for d, v in operations.domains.items() if d in used})
     helper.set_model_props(model, dict(metadata))
     return model
+
+
+def _inputs(nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
+    """The names of all values that nodes read, those of branches too."""
+    for node in nodes:
+        yield from node.input
+        for attribute in node.attribute:
+            yield from _inputs(attribute.g.node)
 
 
 def _model(graph: onnx.GraphProto, domains: Mapping[str, int]) -> onnx.ModelProto:

@@ -27,11 +27,14 @@ import platformdirs
 
 from unseen.errors import StoreError, UnseenWarning
 from unseen.system.digest import file_chunks, sha256
-from unseen.system.locks import locked
+from unseen.system.locks import give_back, hold, locked
 
 MANIFEST = "manifest.json"  # written last: a folder without one was never finished
 STALE_SECONDS = 24 * 3600  # older leftovers of killed processes are swept away
 INDEX_HOME = "UNSEEN_INDEX_HOME"
+DRAFT = ".unseen-"  # what the folders of unfinished files begin with
+DRAFT_LOCK = ".lock"
+DRAFT_SECONDS = 5.0  # a younger one may not have its lock yet
 HEX_256 = re.compile(r"[0-9a-f]{64}")
 KEY = re.compile(r"[\w-][\w.+-]*")
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -103,6 +106,26 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def draft_folder(parent: Path) -> Iterator[Path]:
+    """A folder in `parent` for what is not finished, deleted at the end.
+
+    Those of processes that were killed, whose locks nobody holds any more, are deleted first.
+    """
+    for leftover in parent.glob(f"{DRAFT}*/{DRAFT_LOCK}"):
+        with suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > DRAFT_SECONDS and (lock := hold(leftover)):
+                give_back(lock)
+                shutil.rmtree(leftover.parent, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=DRAFT, dir=parent) as folder:
+        lock = hold(Path(folder) / DRAFT_LOCK)
+        try:
+            yield Path(folder)
+        finally:
+            if lock is not None:
+                give_back(lock)
 
 
 # folders that are made once

@@ -12,7 +12,7 @@ import unseen
 from unseen.cli import options, progress
 from unseen.cli.label_options import compile_labels, load_calibration
 from unseen.cli.options import NO_LABEL_OPTIONS, LabelOptions
-from unseen.errors import LabelError, ModelError, SourceError
+from unseen.errors import ModelError, SourceError
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.result_file import check_output, writing
 
@@ -30,6 +30,13 @@ def export(
     web: Annotated[
         Path | None, typer.Option("--web", help="A folder to write: a web app for any static host.")
     ] = None,
+    dlstreamer: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write only the labels' vectors, as the .safetensors file that Intel's DL "
+            "Streamer reads."
+        ),
+    ] = None,
     runtime: Annotated[
         Path | None,
         typer.Option(
@@ -37,6 +44,14 @@ def export(
             show_default="fetched once, and checked",
         ),
     ] = None,
+    webgpu: Annotated[
+        bool,
+        typer.Option(
+            "--webgpu",
+            help="For --web: compute with WebGPU where its answers are right. The runtime is "
+            "twice as large.",
+        ),
+    ] = False,
     label_options: LabelOptions = NO_LABEL_OPTIONS,
     multi: Annotated[
         bool, typer.Option("--multi", help="Answer yes or no for each label by itself.")
@@ -66,21 +81,29 @@ def export(
     Write model and labels as one ONNX file that takes a raw picture: it runs in plain ONNX Runtime,
     without unseen and without Python. Or as a web app that runs in the browser: --web FOLDER.
     """
-    if (output is None) == (web is None):
-        raise SourceError("give one of -o animals.onnx and --web FOLDER.")
-    if label_options.open_set:
-        raise LabelError(
-            "--unknown auto cannot be exported; give labels that mean none of these: "
-            '--unknown "something else".'
-        )
+    kind = _kind(output, web, dlstreamer)
+    _check_options(
+        kind,
+        {
+            "--check": check,
+            "--fixed": fixed,
+            "--with-embedding": with_embedding,
+            "--runtime": runtime,
+            "--webgpu": webgpu,
+            "--multi": multi,
+            "--unknown auto": label_options.open_set,
+            "--precision": "precision" in given,
+        },
+    )
     if pictures and not check:
         raise SourceError("pictures are for --check; pass it, or leave the pictures out.")
-    if web is not None and (check or fixed or with_embedding):
-        raise SourceError("--check, --fixed and --with-embedding are for -o FILE, not for --web.")
-    if runtime is not None and web is None:
-        raise SourceError("--runtime is for --web.")
-    if output is not None:
-        check_output(output, overwrite=overwrite)
+    for file in (output, dlstreamer):
+        if file is not None:
+            check_output(file, overwrite=overwrite)
+    if dlstreamer is not None:
+        from unseen.deployment.dlstreamer import labels_file  # noqa: PLC0415 - it loads what computes
+
+        check_output(labels_file(dlstreamer), overwrite=overwrite)
     size = None if fixed is None else _size(fixed)
     options.check_labels(label_options.labels, load_options)
     # In a browser half the size counts, and computes as fast.
@@ -91,6 +114,11 @@ def export(
     classifier = unseen.load(load_options)
     labels = compile_labels(classifier, label_options, quiet=quiet)
     calibration = load_calibration(labels, label_options, multi=multi, quiet=quiet)
+    if dlstreamer is not None:
+        listed = classifier.export_dlstreamer(labels, dlstreamer, calibration=calibration)
+        if not quiet:
+            progress.say(f"{dlstreamer}: {len(labels.labels)} labels; labels-file: {listed}.")
+        return
     if web is not None:
         with writing(web):
             app = classifier.export_web(
@@ -98,24 +126,62 @@ def export(
                 web,
                 precision=precision,
                 runtime=runtime,
+                webgpu=webgpu,
+                with_embedding=with_embedding,
                 overwrite=overwrite,
                 multi_label=multi,
+                unknown=label_options.open_set,
                 calibration=calibration,
             )
         _say(quiet, web, app)
         return
     assert output is not None
+    unknown = label_options.open_set
     written = classifier.export(
-        labels, output, file_options, multi_label=multi, calibration=calibration
+        labels, output, file_options, multi_label=multi, unknown=unknown, calibration=calibration
     )
     _say(quiet, output, written)
     if check:
         outcome = classifier.check_export(
-            written, labels, pictures, multi_label=multi, calibration=calibration
+            written,
+            labels,
+            pictures,
+            multi_label=multi,
+            unknown=unknown,
+            calibration=calibration,
         )
         typer.echo(str(outcome))
         if not outcome.passed or outcome.failed:
             raise typer.Exit(1)
+
+
+def _kind(output: Path | None, web: Path | None, dlstreamer: Path | None) -> str:
+    """What is written: the option that says it."""
+    written = {"-o": output, "--web": web, "--dlstreamer": dlstreamer}
+    given = [option for option, path in written.items() if path is not None]
+    if len(given) != 1:
+        raise SourceError(
+            "give one of -o animals.onnx, --web FOLDER and --dlstreamer animals.safetensors."
+        )
+    return given[0]
+
+
+# Which options each kind takes, of those that not every kind takes.
+TAKEN = {
+    "-o": {"--check", "--fixed", "--with-embedding", "--multi", "--unknown auto", "--precision"},
+    "--web": {
+        *("--runtime", "--webgpu", "--with-embedding"),
+        *("--multi", "--unknown auto", "--precision"),
+    },
+    "--dlstreamer": set[str](),
+}
+
+
+def _check_options(kind: str, values: dict[str, object]) -> None:
+    for option, value in values.items():
+        if value and option not in TAKEN[kind]:
+            kinds = [other for other, taken in TAKEN.items() if option in taken]
+            raise SourceError(f"{option} is for {' and '.join(kinds)}, not for {kind}.")
 
 
 def _say(quiet: bool, path: Path, written: unseen.Export | unseen.WebExport) -> None:

@@ -1,12 +1,13 @@
 // A zero-shot picture classifier: const c = await load("./"); await c.classify(blob)
-import * as ort from "./ort.wasm.bundle.min.mjs";
+import * as ort from "./{{module}}";
 
 const INTEGRITY = "{{integrity}}"; // SHA-256 of classifier.json
 const TOLERANCE = 2e-3; // of a probability, between processors
+const EVIDENCE_TOLERANCE = 0.05;
 const LARGEST_PIXELS = 100_000_000;
 
 /** Loads the classifier of a folder. It is checked: each file by its digest, the whole by two pictures. */
-export async function load(base = "./", { onProgress = () => {}, threads } = {}) {
+export async function load(base = "./", { onProgress = () => {}, threads, webgpu = true } = {}) {
   const root = new URL(base, location.href);
   const facts = JSON.parse(new TextDecoder().decode(await fetched(root, "classifier.json", INTEGRITY)));
   const model = new Uint8Array(facts.model.bytes);
@@ -19,21 +20,33 @@ export async function load(base = "./", { onProgress = () => {}, threads } = {})
     onProgress(done, model.length);
   }
   const count = threads ?? bestThreads(facts.model.sha256);
-  ort.env.wasm.wasmPaths = { wasm: new URL("ort-wasm-simd-threaded.wasm", root).href };
+  ort.env.wasm.wasmPaths = { wasm: new URL("{{wasm}}", root).href };
   ort.env.wasm.numThreads = count;
-  const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
-  const classifier = new Classifier(session, facts, count);
-  await classifier.test();
+  // A graphics card may compute something else and say nothing: then the processor does it.
+  let refused;
+  if (facts.runtime.webgpu && webgpu) {
+    try { return await tested(model, facts, "webgpu", count); } catch (error) { refused = error.message; }
+  }
+  return tested(model, facts, "wasm", count, refused);
+}
+
+async function tested(model, facts, provider, threads, refused) {
+  const session = await ort.InferenceSession.create(model, { executionProviders: [provider] });
+  const classifier = new Classifier(session, facts, { provider, threads, refused });
+  try { await classifier.test(); } catch (error) {
+    await session.release();
+    throw error;
+  }
   return classifier;
 }
 
 class Classifier {
   #session; #facts; #turn = Promise.resolve();
 
-  constructor(session, facts, threads) {
+  constructor(session, facts, how) {
     this.#session = session;
     this.#facts = facts;
-    this.threads = threads;
+    Object.assign(this, how);
   }
 
   get labels() { return this.#facts.labels; }
@@ -42,27 +55,27 @@ class Classifier {
   /** Every label with its probability, the most probable first. `yes` where several labels may fit. */
   async classify(source) {
     const { data, width, height } = await pixels(source);
-    const { probabilities } = await this.#run(data, width, height);
-    const { labels, thresholds } = this.#facts;
+    const { probabilities, evidence, embedding } = await this.#run(data, width, height);
+    const { labels, thresholds, least_evidence } = this.#facts;
     const rows = labels.map((label, i) => {
       const row = { label, probability: probabilities[i] };
       return thresholds ? { ...row, yes: row.probability >= thresholds[label] } : row;
     });
-    return rows.sort((a, b) => b.probability - a.probability);
+    rows.sort((a, b) => b.probability - a.probability);
+    if (evidence) Object.assign(rows, { evidence: evidence[0], unknown: evidence[0] < least_evidence });
+    return embedding ? Object.assign(rows, { embedding }) : rows;
   }
 
   /** Throws unless two tiny pictures get the probabilities that they had where the file was made. */
   async test() {
     let started;
-    for (const { image, size: [height, width], probabilities } of this.#facts.golden) {
+    for (const { image, size: [height, width], probabilities, evidence } of this.#facts.golden) {
       started = performance.now();
       const outputs = await this.#run(Uint8Array.from(atob(image), (c) => c.charCodeAt(0)), width, height);
-      const off = Math.max(...probabilities.map((p, i) => Math.abs(p - outputs.probabilities[i])));
-      if (outputs.probabilities.length !== probabilities.length || !(off <= TOLERANCE)) {
-        throw new Error(`the self-test failed: a probability is off by ${off}; this device or a file computes something else.`);
-      }
+      equal("probability", outputs.probabilities, probabilities, TOLERANCE);
+      if (evidence) equal("evidence", outputs.evidence, evidence, EVIDENCE_TOLERANCE);
     }
-    remember(this.#facts.model.sha256, this.threads, performance.now() - started);
+    if (this.provider === "wasm") remember(this.#facts.model.sha256, this.threads, performance.now() - started);
   }
 
   #run(data, width, height) {
@@ -75,6 +88,12 @@ class Classifier {
     this.#turn = run.catch(() => {});
     return run;
   }
+}
+
+function equal(what, values = [], right, tolerance) {
+  const off = Math.max(...right.map((value, i) => Math.abs(value - values[i])));
+  if (values.length === right.length && off <= tolerance) return;
+  throw new Error(`the self-test failed: a ${what} is off by ${off}; this device or a file computes something else.`);
 }
 
 /** A file's bytes, or an error that names it. What is damaged is taken out of every cache. */
