@@ -18,6 +18,7 @@ COMMANDS = (
     "classify",
     "embed",
     "video",
+    "watch",
     "index",
     "index update",
     "index info",

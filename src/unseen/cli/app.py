@@ -40,6 +40,7 @@ from unseen.cli.commands.search import search
 from unseen.cli.commands.serve import keys, serve
 from unseen.cli.commands.verify import verify
 from unseen.cli.commands.video import video
+from unseen.cli.commands.watch import watch
 from unseen.cli.interruption import interruption
 from unseen.cli.options import Command
 from unseen.cli.output import forget_stdout
@@ -52,6 +53,7 @@ COMMANDS: dict[str, dict[str, tuple[Command | typer.Typer, str]]] = {
         "organize": (organize, "Sort pictures into a folder for each label."),
         "embed": (embed, "Write the embedding of each picture to a file."),
         "video": (video, "Say what happens in a video, and when."),
+        "watch": (watch, "Follow cameras and streams, and tell somebody."),
     },
     "Collections of pictures": {
         "index": (index, "Encode a folder once, then search it as often as you like."),
