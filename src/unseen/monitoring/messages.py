@@ -36,16 +36,18 @@ def alarm_message(kind: str, event: Event, offset: float, rule: str) -> dict[str
 def _message(kind: str, event: Event, offset: float, rule: str | None) -> dict[str, Any]:
     facts = event.to_dict()
     identity = facts["id"] if rule is None else hashed(facts["id"], rule)
-    message: dict[str, Any] = {
+    return {
         "type": kind,
         "id": identity,
         "source": event.source,
         "label": event.label,
+        "start": facts["start"],
+        "end": facts["end"],
+        "start_time": rfc3339(event.start + offset),
+        "score": round(event.score, 6),
+        "peak": facts["peak"],
+        "rule": rule,
     }
-    message |= {"start": facts["start"], "end": facts["end"]}
-    message |= {"start_time": rfc3339(event.start + offset), "score": round(event.score, 6)}
-    message |= {"peak": facts["peak"], "rule": rule}
-    return message
 
 
 def health_message(state: State, time: float, counts: Counts) -> dict[str, Any]:
@@ -60,13 +62,17 @@ def health_message(state: State, time: float, counts: Counts) -> dict[str, Any]:
     counts : Counts
         Of the source.
     """
-    message: dict[str, Any] = {
+    return {
         "type": HEALTH,
         "id": hashed(state.source, state.state, str(round(1000 * time))),
+        "source": state.source,
+        "state": state.state,
+        "time": rfc3339(time),
+        "detail": state.detail,
+        "frames": counts.frames,
+        "due": counts.due,
+        "samples": counts.samples,
     }
-    message |= {"source": state.source, "state": state.state, "time": rfc3339(time)}
-    message |= {"detail": state.detail, "frames": counts.frames}
-    return message | {"due": counts.due, "samples": counts.samples}
 
 
 def rfc3339(time: float) -> str:

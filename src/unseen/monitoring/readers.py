@@ -190,12 +190,11 @@ def _series(feed: Feed, source: str, reading: Reading) -> None:
 
 
 def _file(feed: Feed, source: str, reading: Reading) -> None:
-    _read_video(feed, Path(source), reading)
+    _read_video(feed, Path(source), feed.source, reading)
 
 
-def _read_video(feed: Feed, path: Path, reading: Reading) -> None:
+def _read_video(feed: Feed, path: Path, name: str, reading: Reading) -> None:
     """All samples of a file; one that breaks off is `damaged`, and then done."""
-    name = str(path)
     frames = frames_of(path, Sampling(reading.every), side=reading.side, limits=reading.limits)
     begins = reading.begins
     try:
@@ -276,7 +275,7 @@ def _folder(feed: Feed, source: str, reading: Reading) -> None:
             if feed.stopped.is_set():
                 return
             if is_video(path):
-                _read_video(feed, path, reading)
+                _read_video(feed, path, str(path), reading)
             else:
                 last = max(written, last + 0.001)
                 feed.counts.frames += 1

@@ -28,8 +28,8 @@ def read_rules(
     Parameters
     ----------
     path : str or Path
-        A .yaml file: a list of rules, or ``rules:`` with that list. Of a rule ``name`` and ``label``
-        (one, or a list of which any will do) are needed; ``at_least``, ``for``, ``gone``,
+        A .yaml file: a list of rules, or ``rules:`` with that list. Of a rule ``name`` and
+        ``label`` (one, or a list of which any will do) are needed; ``at_least``, ``for``, ``gone``,
         ``between`` with ``tz``, ``cool_down``, ``then`` and ``source`` may be given.
     labels : collection of str
         The labels that there are.
@@ -74,9 +74,9 @@ def _composed(text: str, where: str) -> Any:
         raise SourceError(f"{where}: the YAML is nested too deeply.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = "" if mark is None else f":{mark.line + 1}"
+        at = "" if mark is None else f":{mark.line + 1}"
         problem = getattr(error, "problem", None) or "it cannot be read"
-        raise SourceError(f"{where}{line}: this is not valid YAML: {problem}.") from None
+        raise SourceError(f"{where}{at}: this is not valid YAML: {problem}.") from None
 
 
 @dataclass(frozen=True)
