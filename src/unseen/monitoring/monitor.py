@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 GAP_SECONDS = 20.0  # without a sample, after which what was going on has ended
 GAP_SAMPLES = 5.0
+REPEATED = 0.01  # how much a sample counts that shows the same for long
 
 
 @dataclass
@@ -85,9 +86,10 @@ class Monitor:
             self._stream = EventStream(self.source, states, self.every, self.min_seconds)
         self.time = time
         self._repeats = self._repeats + 1 if embedding is None else 1
-        # A picture that is repeated is evidence as long as the shortest event, and then no more.
+        # A picture that is repeated is evidence as long as the shortest event, and then hardly any
+        # more: with none at all, a change could be anywhere before the next picture.
         shortest = max(1.0, self.min_seconds / self.every)
-        weight = 1.0 if self._repeats <= shortest else 0.0
+        weight = 1.0 if self._repeats <= shortest else REPEATED
         messages += self._told(self._stream.add(time, probabilities, weight))
         if embedding is not None:
             self._last = embedding
