@@ -14,7 +14,7 @@ from unseen.errors import SourceError
 from unseen.monitoring.rules import Between, Rule
 from unseen.system.regular_file import read_text
 
-MAX_CHARACTERS, MAX_RULES, MAX_NAMES = 1_000_000, 1_000, 1_000
+MAX_CHARACTERS, MAX_RULES, MAX_NAMES, MAX_DEPTH = 1_000_000, 1_000, 1_000, 10
 DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?) ?(?P<unit>ms|s|m|h|d)?")
 UNITS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 BETWEEN = re.compile(r"(\d{1,2}):([0-5]\d) ?[-–] ?(\d{1,2}):([0-5]\d)")
@@ -64,14 +64,17 @@ def _composed(text: str, where: str) -> Any:
     """The nodes of a YAML text: nothing is made of them, and an alias is not followed."""
     import yaml  # noqa: PLC0415 - few commands need it
 
+    depth = 0
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            line = (event.start_mark.line if event.start_mark else 0) + 1
             if isinstance(event, yaml.AliasEvent):
-                line = (event.start_mark.line if event.start_mark else 0) + 1
                 raise SourceError(f"{where}:{line}: an alias (*) is not allowed here; repeat it.")
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise SourceError(f"{where}:{line}: the YAML is nested too deeply.")
         return yaml.compose(text, Loader=yaml.SafeLoader)
-    except RecursionError:
-        raise SourceError(f"{where}: the YAML is nested too deeply.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = "" if mark is None else f":{mark.line + 1}"
