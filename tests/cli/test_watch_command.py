@@ -65,22 +65,17 @@ def test_a_file_is_watched_to_its_end_by_the_rules(tmp_path: Path, shapes_clip: 
     assert lines[0].startswith("2026-11-30 21:00:04")
     assert "shop: looked at 16 of 16 samples" in done.stderr
     rules.write_text("- name: blue\n  label: a blue sqare\n")
-    wrong = unseen("watch", f"shop={film}", *options, "--rules", rules, code=1)
-    assert (
-        "rules.yaml:2: unknown label 'a blue sqare'; did you mean 'a blue square'?" in wrong.stderr
-    )
+    wrong = unseen("watch", f"shop={film}", *options, "--rules", rules, code=2)
+    expected = "rules.yaml:2: unknown label 'a blue sqare'; did you mean 'a blue square'?"
+    assert wrong.stderr.strip().endswith(expected)
 
 
 def test_what_cannot_be_used_is_said_before_anything_begins(tmp_path: Path) -> None:
     for options, words in (
         (["nowhere"], "no such file"),
         ([tmp_path, "--every", "soon"], "no time span"),
-        ([tmp_path, "--webhook", "ftp://x"], "only http and https"),
         ([tmp_path, "--mqtt", "localhost"], "no address of a broker"),
-        ([tmp_path, "--exec", "no-such-program-x"], "no such program"),
-        ([tmp_path, "--surprise", "0"], "false alarms a day"),
         ([tmp_path, "--begins", "today"], "date and time"),
-        ([tmp_path, "-o", tmp_path / "a" / "b.jsonl"], "cannot be written"),
     ):
-        done = unseen("watch", *options, "-l", LABELS, code=1)
+        done = unseen("watch", *options, "-l", LABELS, code=2)
         assert words in done.stderr, done.stderr

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -93,9 +94,12 @@ class Subscriber:
         self.all: list[tuple[str, str]] = []
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2)
         self._client.on_message = self._received
+        hears = threading.Event()
         self._client.on_connect = lambda client, *_: client.subscribe("#", 1)
+        self._client.on_subscribe = lambda *_: hears.set()
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
+        assert hears.wait(SOON)
 
     def _received(self, client: Any, data: Any, one: Any) -> None:
         self.last[one.topic] = one.payload.decode()

@@ -138,7 +138,8 @@ class _Reader:
         return Rule(**{"gone": self.gone} | fields)
 
     def error(self, node: Any, problem: str) -> SourceError:
-        return SourceError(f"{self.where}:{node.start_mark.line + 1}: {problem}.")
+        end = "" if problem.endswith("?") else "."
+        return SourceError(f"{self.where}:{node.start_mark.line + 1}: {problem}{end}")
 
     def text(self, node: Any) -> str:
         if node.id != "scalar" or not node.value.strip():
