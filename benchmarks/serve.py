@@ -27,6 +27,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -320,6 +321,18 @@ def crowds(port: int, requests: list[bytes], seconds: float = 40.0) -> None:
     )
 
 
+def _end_under_load(port: int, pid: int) -> None:
+    """SIGTERM, a moment after the first answers: the load starts when its process is up."""
+    series = b'http_requests_total{method="POST",route="/v1/classify",status="200"}'
+    while True:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            if series in answer.read():
+                break
+        time.sleep(0.05)
+    time.sleep(0.3)
+    os.kill(pid, signal.SIGTERM)
+
+
 def ends(model: str, requests: list[bytes], number: int, workers: int) -> None:
     """SIGTERM under load, again and again: what was asked and not answered."""
     lost = asked = 0
@@ -327,12 +340,10 @@ def ends(model: str, requests: list[bytes], number: int, workers: int) -> None:
     for _ in range(number):
         with server(model, ["--workers", str(workers)], ended=True) as (port, pid):
             job = load.Job(port, requests[:8], clients=16, seconds=1.5)
-            ending = subprocess.Popen(
-                [sys.executable, "-c", "import os, sys, time; time.sleep(1.2); "
-                 "os.kill(int(sys.argv[1]), 15)", str(pid)]
-            )  # fmt: skip
+            ending = threading.Thread(target=_end_under_load, args=(port, pid))
+            ending.start()
             result = load.run(job)
-            ending.wait()
+            ending.join()
             start = time.perf_counter()
         slowest = max(slowest, time.perf_counter() - start)
         asked += sum(result["statuses"].values())

@@ -6,67 +6,39 @@ python tools/cli_reference.py --check    # exit 1 when it is out of date
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import typer
+from typer.testing import CliRunner
+
+from unseen.cli.app import app
 
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
-COMMANDS = (
-    "",
-    "help",
-    "classify",
-    "embed",
-    "video",
-    "watch",
-    "index",
-    "index update",
-    "index info",
-    "index prune",
-    "index export",
-    "search",
-    "duplicates",
-    "similar",
-    "clusters",
-    "map",
-    "organize",
-    "diff",
-    "label",
-    "label propose",
-    "label info",
-    "label export",
-    "label review",
-    "distil",
-    "adapt",
-    "labels compile",
-    "eval",
-    "calibrate",
-    "labels doctor",
-    "models",
-    "models info",
-    "models pull",
-    "models verify",
-    "export",
-    "serve",
-    "keys",
-    "keys add",
-    "cache",
-    "cache info",
-    "cache clear",
-    "doctor",
-)
 HEAD = "# The command line\n\nMade from `--help` by `tools/cli_reference.py`.\n"
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command, in the order of the help; of a group first what it is."""
+    yield path
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, (*path, name))
 
 
 def page() -> str:
     parts = [HEAD]
-    for command in COMMANDS:
-        run = [sys.executable, "-m", "unseen", *command.split(), "--help"]
-        environment = {**os.environ, "COLUMNS": "88", "TERM": "dumb", "NO_COLOR": "1"}
-        done = subprocess.run(run, capture_output=True, text=True, check=True, env=environment)
-        text = "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
-        text = text.replace("python -m unseen", "unseen").replace("__main__.py", "unseen")
-        parts.append(f"## unseen {command}".rstrip() + f"\n\n```text\n{text}\n```\n")
+    environment = {"COLUMNS": "88", "TERM": "dumb", "NO_COLOR": "1"}
+    for path in commands(typer.main.get_command(app)):
+        call = [*path, "--help"]
+        done = CliRunner().invoke(
+            app, call, prog_name="unseen", env=environment, catch_exceptions=False
+        )
+        if done.exit_code:
+            sys.exit(f"unseen {' '.join(call)} failed:\n{done.output}")
+        text = "\n".join(line.rstrip() for line in done.output.strip().splitlines())
+        parts.append(f"## {' '.join(('unseen', *path))}\n\n```text\n{text}\n```\n")
     return "\n".join(parts)
 
 

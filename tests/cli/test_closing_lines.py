@@ -15,7 +15,7 @@ from running import ROOT, unseen
 
 COMMON = ["-m", "tests/fixtures/shapes-clip"]
 LABELS = ["-l", "red circle,blue star"]
-LEFT_OUT = "left out: 1 PDF, 1 video, 1 other."
+LEFT_OUT = "left out: 1 PDF, 1 video (unseen video reads it), 1 other."
 KINDS = {"PDF": 1, "video": 1, "other": 1}
 
 

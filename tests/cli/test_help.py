@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ from typer.testing import CliRunner
 
 import unseen
 from running import unseen as run
-from unseen.cli.app import COMMANDS, app
+from unseen.cli.app import app
 from unseen.cli.commands import help as help_page
+from unseen.cli.overview import COMMANDS, OPTIONS
 
 WIDTH = 80
 LINES_FROM = 14  # the column of the lines
@@ -41,6 +44,27 @@ def help_of(*command: str) -> str:
     return done.output
 
 
+def test_the_first_help_says_what_the_command_line_takes() -> None:
+    """`unseen --help` is printed from a table, before anything is imported."""
+    parameters = {", ".join(sorted(one.opts, key=len)): one.help for one in ROOT.params}
+    assert parameters | {"-h, --help": OPTIONS["-h, --help"]} == OPTIONS
+    printed = run("--help").stdout
+    assert printed == help_of()
+    assert printed == run("-h").stdout
+
+
+def test_a_command_imports_only_its_own_file() -> None:
+    code = """
+import sys
+from unseen.cli.app import app
+from typer.testing import CliRunner
+assert CliRunner().invoke(app, ["doctor", "--help"]).exit_code == 0
+print(*sorted(name for name in sys.modules if name.startswith("unseen.cli.commands.")))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["unseen.cli.commands.doctor"]
+
+
 def test_every_command_has_a_heading() -> None:
     names = [name for commands in COMMANDS.values() for name in commands]
     assert sorted(names) == sorted(ROOT.commands)  # type: ignore[attr-defined]
@@ -53,7 +77,7 @@ def test_the_help_lists_the_commands_under_their_headings() -> None:
         start = lines.index(f"{heading}:") + 1
         section = lines[start : start + len(commands)]
         assert [line.split()[0] for line in section] == [*commands]
-        for row, (_, line) in zip(section, commands.values(), strict=True):
+        for row, (_, _, line) in zip(section, commands.values(), strict=True):
             assert row[LINES_FROM:] == line  # in one piece, and below the others
     assert max(map(len, lines)) <= WIDTH
 

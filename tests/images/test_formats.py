@@ -43,9 +43,9 @@ def test_a_picture_of_a_plugin_is_read_where_it_is_installed(name: str) -> None:
 
 
 NOT_READ = {
-    "film.mp4": (b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41", "a video: take pictures out of it"),
-    "film.mkv": (b"\x1aE\xdf\xa3" + bytes(40), "a video: take pictures out of it"),
-    "film.avi": (b"RIFF\0\0\0\0AVI LIST", "a video: take pictures out of it"),
+    "film.mp4": (b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41", "a video: unseen video film"),
+    "film.mkv": (b"\x1aE\xdf\xa3" + bytes(40), "a video: unseen video film"),
+    "film.avi": (b"RIFF\0\0\0\0AVI LIST", "a video: unseen video film"),
     "a.pdf": (b"%PDF-1.7\n", "PDF: take its pages as pictures: pdftoppm"),
     "a.svg": (b'<?xml version="1.0"?>\n<!-- x -->\n<svg xmlns="">', "SVG: it is a drawing"),
     "a.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript: draw it"),

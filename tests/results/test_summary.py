@@ -15,7 +15,7 @@ def test_the_line_says_all_that_there_is() -> None:
     summary.left_out = {"HEIC": 3, "video": 1, "other": 2}
     assert str(summary) == (
         "119 read, 9 unknown, 1 failed; cat 60, dog 50; 4.0 s, 30.0 pictures a second; "
-        "left out: 3 HEIC (pip install unseen[heif]), 1 video, 2 others."
+        "left out: 3 HEIC (pip install unseen[heif]), 1 video (unseen video reads it), 2 others."
     )
     facts = json.loads(json.dumps(summary.to_dict()))
     assert facts["answers"] == {"cat": 60, "dog": 50} and facts["unknown"] == 9

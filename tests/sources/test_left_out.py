@@ -52,7 +52,7 @@ def test_a_folder_of_nothing_else_says_what_it_has(folder: Path) -> None:
     for name in ("a.png", "b.JPG"):
         (folder / name).unlink()
     with pytest.raises(
-        unseen.SourceError, match="no pictures in it that can be read; it has 2 videos, "
+        unseen.SourceError, match="no pictures in it that can be read; it has 2 videos "
     ):
         [*expand(folder)]
 
@@ -60,6 +60,6 @@ def test_a_folder_of_nothing_else_says_what_it_has(folder: Path) -> None:
 def test_words() -> None:
     kinds = {"video": 1, "zip archive": 2, "HEIC": 1200, "other": 1}
     assert counted(kinds) == (
-        "1 video, 2 zip archives (give it by its name), 1,200 HEIC (pip install unseen[heif]), "
-        "1 other"
+        "1 video (unseen video reads it), 2 zip archives (give it by its name), "
+        "1,200 HEIC (pip install unseen[heif]), 1 other"
     )

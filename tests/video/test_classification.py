@@ -107,12 +107,26 @@ def test_what_no_label_names_is_no_event(classifier: unseen.Classifier, clip: Pa
     assert answer.events[-1].end == pytest.approx(13.0, abs=0.25)
 
 
-def test_a_least_score_is_a_state_of_its_own(classifier: unseen.Classifier, clip: Path) -> None:
-    with pytest.warns(LabelWarning):
-        alone = video.classify(clip, [RED], classifier=classifier, sampling=QUARTER)
+def test_too_little_evidence_is_a_state_of_its_own(
+    classifier: unseen.Classifier, clip: Path
+) -> None:
+    answer = video.classify(
+        clip,
+        [RED, BLUE],
+        classifier=classifier,
+        sampling=QUARTER,
+        min_seconds=1.5,
+        unknown="auto",
+    )
+    assert [event.label for event in answer.events] == [RED, BLUE, RED]
+    assert answer.events[-1].end == pytest.approx(13.0, abs=0.25)
+    assert all(frame.label is None for frame in answer.frames if frame.meta["time"] > 13.5)
+
+
+def test_a_single_label_is_said_to_be_alone(classifier: unseen.Classifier, clip: Path) -> None:
+    with pytest.warns(LabelWarning, match="the only label"):
+        alone = video.classify(clip, [RED], classifier=classifier)
     assert [event.label for event in alone.events] == [RED]
-    some = video.classify(clip, LABELS, classifier=classifier, sampling=QUARTER, min_score=0.999999)
-    assert sum(e.end - e.start for e in some.events) < 17.5
 
 
 def test_a_video_that_breaks_off_has_what_could_be_read(

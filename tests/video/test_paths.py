@@ -65,6 +65,17 @@ def test_a_floor_bounds_what_one_sample_can_say() -> None:
     assert yes_or_no(p, np.float32([0.5, 0.5]))[0, 0, 0] == pytest.approx(np.log(FLOOR))
 
 
+def test_a_model_that_is_too_sure_still_says_which_samples_are_clear() -> None:
+    """Margins of 8 to 40 would all be at the floor; nine of ten are brought above it."""
+    margins_of = np.linspace(8, 40, 50)
+    p = 1 / (1 + np.exp(margins_of))
+    evidence = competing(np.column_stack([1 - p, p]))[:, 0]
+    difference = evidence[:, 0] - evidence[:, 1]
+    assert (np.diff(difference[:44]) > 0).all() and difference[:30].max() < 3.4
+    modest = np.float32([[0.8, 0.2], [0.3, 0.7]])
+    np.testing.assert_allclose(competing(modest)[:, 0], np.log(modest), rtol=1e-6)
+
+
 def test_one_wrong_sample_changes_nothing_and_a_long_event_does() -> None:
     sure = np.float32([0.95, 0.05])
     p = np.array([sure] * 10 + [sure[::-1]] + [sure] * 10)

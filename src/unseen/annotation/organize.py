@@ -24,6 +24,7 @@ from unseen.errors import SourceError
 from unseen.results.manifest import manifest, write_ended
 from unseen.results.summary import Progress, RunSummary, no_progress
 from unseen.sources.expand import left_out
+from unseen.sources.frame_names import frame_of
 from unseen.system.regular_file import read_text
 
 if TYPE_CHECKING:  # the command line starts without them
@@ -190,6 +191,7 @@ def organize(
     facts = manifest(classifier.model, compiled, options)
     if encoded is None:
         encoded = classifier.encoder.stream_images(str(folder), batch_size=batch_size)
+    encoded = (one for one in encoded if frame_of(one.name) is None)  # no file, but in an index
     undo = _undo_file(into)
     summary = RunSummary(None if dry_run else undo)
     summary.left_out = left_out(str(folder))

@@ -9,100 +9,29 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from unseen import __version__
 from unseen.cli import options, progress
-from unseen.cli.command_group import PlainCommand, grouped
-from unseen.cli.commands.adapt import adapt
-from unseen.cli.commands.cache import cache
-from unseen.cli.commands.calibrate import calibrate
-from unseen.cli.commands.classify import classify
-from unseen.cli.commands.diff import diff
-from unseen.cli.commands.distil import distil
-from unseen.cli.commands.doctor import doctor
-from unseen.cli.commands.embed import embed
-from unseen.cli.commands.evaluate import evaluate
-from unseen.cli.commands.export import export as export_classifier
-from unseen.cli.commands.groups import clusters, duplicates, similar
-from unseen.cli.commands.help import help_page
-from unseen.cli.commands.index import index
-from unseen.cli.commands.label import label
-from unseen.cli.commands.label_export import export
-from unseen.cli.commands.label_review import review
-from unseen.cli.commands.labels import labels
-from unseen.cli.commands.map import draw_map
-from unseen.cli.commands.models import models
-from unseen.cli.commands.organize import organize
-from unseen.cli.commands.search import search
-from unseen.cli.commands.serve import keys, serve
-from unseen.cli.commands.verify import verify
-from unseen.cli.commands.video import video
-from unseen.cli.commands.watch import watch
+from unseen.cli.command_group import PlainCommand, PlainGroup
 from unseen.cli.interruption import interruption
 from unseen.cli.options import Command
 from unseen.cli.output import forget_stdout
+from unseen.cli.overview import COMMANDS, LINE, SUBCOMMANDS, overview
 from unseen.errors import UnseenError
 
-# What `unseen --help` shows: groups of commands, each with a line that a stranger understands.
-COMMANDS: dict[str, dict[str, tuple[Command | typer.Typer, str]]] = {
-    "Classify": {
-        "classify": (classify, "Say which of your labels fit each picture."),
-        "organize": (organize, "Sort pictures into a folder for each label."),
-        "embed": (embed, "Write the embedding of each picture to a file."),
-        "video": (video, "Say what happens in a video, and when."),
-        "watch": (watch, "Follow cameras and streams, and tell somebody."),
-    },
-    "Collections of pictures": {
-        "index": (index, "Encode a folder once, then search it as often as you like."),
-        "search": (search, "Find pictures by words or by an example."),
-        "similar": (similar, "Find groups of pictures that are alike."),
-        "duplicates": (duplicates, "Find copies of the same picture."),
-        "clusters": (clusters, "Sort a collection into groups, without labels."),
-        "map": (draw_map, "Draw a collection as a map, on a page to look at."),
-    },
-    "Label sets": {
-        "labels": (labels, "Check a label set for mistakes; encode it once for a model."),
-    },
-    "Data sets and training": {
-        "label": (label, "Label a folder: a model proposes, you review and export."),
-        "adapt": (adapt, "Improve answers with a few labelled pictures."),
-        "distil": (distil, "Train a small, fast classifier from a labelled folder."),
-    },
-    "Measuring": {
-        "eval": (evaluate, "Measure accuracy on labelled pictures."),
-        "calibrate": (calibrate, "Make probabilities honest, with a few labelled pictures."),
-        "diff": (diff, "Compare two runs of classify: what changed, and why."),
-    },
-    "Models": {
-        "models": (models, "List, download and test models."),
-        "cache": (cache, "Show or clear what is kept, so that it need not be computed again."),
-        "doctor": (doctor, "Check the installation."),
-    },
-    "Serving": {
-        "export": (export_classifier, "Write a classifier as one file that needs no Python."),
-        "serve": (serve, "Answer over HTTP, with a web page to try it."),
-        "keys": (keys, "Manage the API keys of the server."),
-    },
-    "Reading": {
-        "help": (help_page, "Print a page of the documentation."),
-    },
+SETTINGS: dict[str, Any] = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
 }
-
-label.command(short_help="Write the labels as a data set: train, valid, test.")(export)
-label.command(short_help="Review the proposals on a page in the browser.")(review)
-models.command(short_help="Test a model in every runtime and precision.")(verify)
-
-app = typer.Typer(
-    cls=grouped({heading: [*commands] for heading, commands in COMMANDS.items()}),
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 # Which commands have options of `options.PROCESS`: those that look for an index, and those that
 # encode pictures.
 TABLES = {
@@ -123,17 +52,63 @@ def _completed(name: str, command: Command) -> Command:
     return options.takes_process_options(command, *more)
 
 
-for commands in COMMANDS.values():
-    for name, (command, line) in commands.items():
-        if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name, short_help=line)
-            for registered in command.registered_commands:
-                registered.cls = PlainCommand
-                if command is not keys and registered.callback is not None:
-                    inner = registered.name or registered.callback.__name__
-                    registered.callback = _completed(f"{name} {inner}", registered.callback)
-        else:
-            app.command(name, cls=PlainCommand, short_help=line)(_completed(name, command))
+def _attribute(module: str, name: str) -> Any:
+    return getattr(import_module(f"unseen.cli.commands.{module}"), name)
+
+
+@cache
+def _built(name: str) -> TyperCommand | TyperGroup:
+    """A command, from the one file that has it: the others are not imported."""
+    rows = {name: row for commands in COMMANDS.values() for name, row in commands.items()}
+    module, attribute, line = rows[name]
+    command = _attribute(module, attribute)
+    parent = typer.Typer(**SETTINGS)
+    if isinstance(command, typer.Typer):
+        for inner, (file, function, inner_line) in SUBCOMMANDS.get(name, {}).items():
+            command.command(inner, short_help=inner_line)(_attribute(file, function))
+        for registered in command.registered_commands:
+            registered.cls = PlainCommand
+            if attribute != "keys" and registered.callback is not None:
+                inner = registered.name or registered.callback.__name__
+                registered.callback = _completed(f"{name} {inner}", registered.callback)
+        parent.add_typer(command, name=name, short_help=line)
+    else:
+        parent.command(name, cls=PlainCommand, short_help=line)(_completed(name, command))
+    parent.callback()(lambda: None)  # so that it stays a group
+    built: TyperCommand | TyperGroup = typer.main.get_group(parent).commands[name]  # type: ignore[assignment]
+    return built
+
+
+class _Commands(Mapping[str, Any]):
+    """Every command by name, each imported when it is looked at."""
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for commands in COMMANDS.values() for name in commands)
+
+    def __len__(self) -> int:
+        return sum(map(len, COMMANDS.values()))
+
+    def __contains__(self, name: object) -> bool:
+        return any(name in commands for commands in COMMANDS.values())
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            raise KeyError(name)
+        return _built(name)
+
+
+class _Root(PlainGroup):
+    """`unseen`: what it lists comes from a table, so that a command loads itself alone."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Commands()  # type: ignore[assignment]
+
+    def get_help(self, ctx: Any) -> str:
+        return overview()
+
+
+app = typer.Typer(cls=_Root, no_args_is_help=True, **SETTINGS)
 
 
 def _version(value: bool) -> None:
@@ -142,7 +117,7 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=LINE)
 def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -150,7 +125,7 @@ def root(
     debug: options.Debug = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Name what no model was trained to name: zero-shot image classification."""
+    """The options of `unseen` itself."""
 
 
 def main() -> None:

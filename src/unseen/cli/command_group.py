@@ -1,9 +1,9 @@
-"""Groups of commands: with headings in the help, or with a command that need not be named."""
+"""How the help of a command is written, and groups with a command that need not be named."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -39,25 +39,6 @@ class PlainCommand(PlainHelp, TyperCommand):
 
 class PlainGroup(PlainHelp, TyperGroup):
     """A group of commands with such a help."""
-
-
-def grouped(headings: Mapping[str, Sequence[str]]) -> type[TyperGroup]:
-    """The class of a group whose help lists commands under headings: heading → names.
-
-    typer has such headings only together with rich, which takes longer to load than a help may.
-    """
-
-    class Grouped(PlainGroup):
-        def format_commands(self, ctx: Any, formatter: Any) -> None:
-            column = max(map(len, self.commands))
-            for heading, names in headings.items():
-                with formatter.section(heading):
-                    formatter.write_dl(
-                        (f"{name:<{column}}", self.commands[name].get_short_help_str())
-                        for name in names
-                    )
-
-    return Grouped
 
 
 def defaulting(command: str) -> type[TyperGroup]:

@@ -44,7 +44,7 @@ Sources = Annotated[
     list[str],
     typer.Argument(
         callback=_with_standard_input,
-        help="Pictures, folders, globs, zip files or URLs; - is a picture on standard input.",
+        help="Pictures, videos, folders, globs, zip files or URLs; - is standard input.",
     ),
 ]
 LabelsOrAdapters = Annotated[

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.sources.frame_names import is_video
 from unseen.sources.item import Source
 
 NOT_WORDS = re.compile(r"[\W_]+")
@@ -49,6 +50,11 @@ class Annotation:
     def source(self) -> Source:
         """What an encoder opens."""
         return Source(str(self.path), self.path if self.content is None else self.content)
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it is a video, which counts as one picture: the mean of its frames."""
+        return self.content is None and is_video(self.path)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from unseen.datasets import labelling_file
 from unseen.datasets.annotation import Annotation
 from unseen.errors import SourceError, UnseenWarning
 from unseen.results.spreadsheet import plain
-from unseen.sources.files import image_files
+from unseen.sources.files import image_files, videos_below
 from unseen.sources.item import name_of
 from unseen.system.digest import file_chunks, sha256
 from unseen.system.printable import unescaped
@@ -39,7 +39,8 @@ def read_annotations(source: Labelled, *, multi_label: bool = False) -> list[Ann
     ----------
     source : str, Path, or iterable
         A folder in which each folder is a class: its name with spaces for underscores is the label
-        of all pictures in it, at any depth; a picture outside of these has no label. A folder
+        of all pictures in it, at any depth; a picture outside of these has no label. A folder that
+        has videos and no pictures is read in the same way, each video being one. A folder
         without such folders that `unseen label` has labelled, or the .sqlite file of its labelling:
         the pictures that a person gave a label. Or a .csv or .jsonl file with the columns `path`,
         relative to the file, and `label`; the other columns are kept. Or pairs of a picture, as
@@ -164,7 +165,7 @@ def _cell(value: object) -> str:
 
 def _read_folder(folder: Path) -> list[Annotation]:
     annotations = []
-    for path in image_files(folder):
+    for path in _files(folder):
         first, *rest = path.relative_to(folder).parts
         annotations.append(Annotation(path, (_spaced(first),) if rest else ()))
     labelling = labelling_file.labelling_of(folder)
@@ -178,6 +179,17 @@ def _read_folder(folder: Path) -> list[Annotation]:
     if labelling is None:
         raise SourceError(f"{folder}: no picture lies in a folder of it; each folder is a class.")
     return _read_labelling(labelling)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The pictures of a folder, or its videos where it has no pictures."""
+    try:
+        return [*image_files(folder)]
+    except SourceError:
+        videos = [*videos_below(folder)]
+        if not videos:
+            raise
+        return videos
 
 
 def _read_labelling(file: Path) -> list[Annotation]:

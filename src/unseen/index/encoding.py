@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from unseen.index.index import Index
 from unseen.index.location import find
 from unseen.index.stored import covers, refresh
 from unseen.types import Floats
+from unseen.video.classification import clip_embedding
 
 StageProgress = Callable[[str, int, int], None]  # pictures, prompts or folds; done, of how many
 
@@ -84,7 +86,15 @@ def encode_annotations(
     if use_index and isinstance(source, (str, Path)):
         root, pictures = _from_index(encoder, annotations, Path(source), progress)
     rest = [row for row in range(len(annotations)) if row not in pictures]
-    stream = encoder.stream_images((annotations[row].source for row in rest), batch_size=batch_size)
+    videos = [row for row in rest if annotations[row].is_video]
+    rest = [row for row in rest if not annotations[row].is_video] + videos
+    stream = chain(
+        encoder.stream_images(
+            (annotations[row].source for row in rest[: len(rest) - len(videos)]),
+            batch_size=batch_size,
+        ),
+        (clip_embedding(encoder, annotations[row].path, batch_size=batch_size) for row in videos),
+    )
     for done, (row, encoded) in enumerate(zip(rest, stream, strict=True), 1):
         pictures[row] = encoded
         if progress is not None:

@@ -17,14 +17,13 @@ from unseen.index.location import ELSEWHERE, Location, bind, locate, root_of
 from unseen.index.model_rows import ModelRow, not_encoded
 from unseen.index.parquet import write_parquet
 from unseen.index.update import Progress, Report, is_current, key_of, update
-from unseen.index.videos import has_videos
 from unseen.index.view import IndexView
 from unseen.load_options import LoadOptions
-from unseen.sources.files import image_files
+from unseen.sources.files import image_files, videos_below
 from unseen.sources.frame_names import is_video
 from unseen.system.locks import locked
 from unseen.system.sqlite import transaction
-from unseen.video.frames import videos_below
+from unseen.video.index_rows import has_videos
 
 
 class Index:
@@ -159,7 +158,7 @@ class Index:
                     _files(paths),
                     [path for path in paths if path.is_dir()],
                     encoder,
-                    videos=self._videos(paths, wanted=videos),
+                    videos=self._videos(paths, given=videos),
                     batch_size=batch_size,
                     progress=progress,
                 )
@@ -189,9 +188,9 @@ class Index:
         videos = self._videos(paths) or ()
         return is_current(self.database, row, self.root, _files(paths), scopes, videos)
 
-    def _videos(self, paths: Sequence[Path], *, wanted: bool = False) -> list[Path] | None:
-        """The videos to look at; None: none are, where nobody wants them and the index has none."""
-        if wanted or has_videos(self.database):
+    def _videos(self, paths: Sequence[Path], *, given: bool = False) -> list[Path] | None:
+        """The videos to look at; None: none, as nobody asks for them and the index has none."""
+        if given or has_videos(self.database):
             return [video for path in paths for video in videos_below(path)]
         return [path for path in paths if is_video(path) and path.is_file()] or None
 

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from unseen.encoder import Encoder, Picture
 from unseen.errors import UnseenError
 from unseen.images.open import Facts, describe
-from unseen.index import videos as video_rows
-from unseen.index.videos import VideoFile
 from unseen.models.inputs import PictureArrays
 from unseen.sources.expand import left_out
 from unseen.sources.formats import VIDEO, counted
 from unseen.system.digest import file_chunks, sha256
 from unseen.system.printable import escaped
 from unseen.system.sqlite import transaction
+from unseen.video import index_rows as video_rows
+from unseen.video.index_rows import VideoFile
 
 CONTENT_BYTES = 16  # of a sha256: 128 bits tell any number of pictures apart
 COMMIT_PICTURES = 64  # and no longer than

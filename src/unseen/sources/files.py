@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from unseen.errors import SourceError
-from unseen.sources.formats import LINKED, OTHER, by_count, counted, kind_of, suffixes
+from unseen.sources.formats import (
+    LINKED,
+    OTHER,
+    VIDEO,
+    by_count,
+    counted,
+    kind_of,
+    of_name,
+    suffixes,
+)
 
 URL_SCHEMES = ("http://", "https://", "data:")
 PATH_LENGTH = 4096  # a longer string is not a path
@@ -36,6 +45,22 @@ def image_files(source: str | Path) -> Iterator[Path]:
     if not is_folder_or_glob(source):
         return iter([Path(source)])
     return _nonempty(_walk(Path(source)) if _is_folder(source) else _matches(str(source)), source)
+
+
+def videos_below(path: Path) -> Iterator[Path]:
+    """The videos of a folder, as `image_files` its images; or the path itself where it is one."""
+    if not path.is_dir():
+        yield from [path] if _is_video(path) else []
+        return
+    for parent, folders, files in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = (Path(parent, name) for name in sorted(files) if not name.startswith("."))
+        yield from filter(_is_video, paths)
+
+
+def _is_video(path: Path) -> bool:
+    row = of_name(path)
+    return row is not None and row.kind == VIDEO
 
 
 def is_folder_or_glob(source: object) -> bool:

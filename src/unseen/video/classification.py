@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unseen.classifier import Classifier, load, warn_if_alone
-from unseen.encoder import Encoder
+from unseen.encoder import Encoded, Encoder
 from unseen.errors import SourceError, UnseenError
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import UNKNOWN
@@ -28,7 +28,7 @@ from unseen.video.frames import Frames, frames_of, readable
 from unseen.video.prediction import VideoPrediction, rounded
 
 if TYPE_CHECKING:
-    from unseen.types import Floats, LabelsLike, Metadata, Progress, TemplateLike
+    from unseen.types import Doubles, Floats, LabelsLike, Metadata, Progress, TemplateLike
 
 MIN_SECONDS = 2.0
 LARGER = 2  # a frame is read at so many times the side that the network takes
@@ -183,6 +183,51 @@ def states_of(
     return States(tuple(names), thresholds if decision.multi_label else None), p
 
 
+def clip_embedding(
+    encoder: Encoder,
+    path: str | Path,
+    *,
+    sampling: Sampling = EVERY_SECOND,
+    batch_size: int | None = None,
+    limits: VideoLimits = DEFAULT_VIDEO_LIMITS,
+) -> Encoded:
+    """A video as one embedding: the mean of those of its samples, of length 1.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        The model.
+    path : str or Path
+        The video.
+    sampling : Sampling
+        Which frames are looked at.
+    batch_size : int, optional
+        Frames that the network takes at once.
+    limits : VideoLimits
+        What the video may cost.
+
+    Returns
+    -------
+    Encoded
+        With an error where no frame could be read.
+    """
+    errors: list[SourceError] = []
+    frames = frames_of(path, sampling, side=side_of(encoder), limits=limits)
+    total, last = np.zeros(encoder.model.dimension), None
+    for _, embedding in embedded(encoder, readable(frames, errors), batch_size=batch_size):
+        last = last if embedding is None else embedding
+        if last is not None:
+            total += last
+    if last is None:
+        error = errors[0] if errors else SourceError(f"{path}: no frame of it could be read.")
+        return Encoded(str(path), None, error)
+    return Encoded(str(path), _of_length_1(total))
+
+
+def _of_length_1(total: Doubles) -> Floats:
+    return np.asarray(total / (np.linalg.norm(total) or 1.0), dtype=np.float32)
+
+
 class _Answers:
     """What is known of the samples so far: an answer for each picture, and the picture of each
     sample. The pictures themselves, and their embeddings, are not held."""
@@ -239,8 +284,7 @@ class _Answers:
         if self._states is None:
             error = error or f"{self._source}: no frame of it could be read."
             return VideoPrediction(self._source, seconds=frames.seconds, error=error)
-        length = np.linalg.norm(self._sum)
-        mean = (self._sum / (length or 1.0)).astype(np.float32)
+        mean = _of_length_1(self._sum)
         (clip,) = predict([self._source], mean[None], self._labels, self._decision)
         end = max(frames.seconds or 0.0, self._times[-1])
         events = find_events(

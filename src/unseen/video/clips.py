@@ -84,6 +84,8 @@ def cut(
         If the video cannot be read, or its pictures cannot be put into such a file.
     """
     av = library()
+    if not output.parent.is_dir():
+        raise SourceError(f"{output.parent}: there is no such folder.")
     kind = CONTAINERS.get(output.suffix.lower(), CONTAINERS[ANY])
     try:
         with open_video(path, limits) as video, replacing(output) as temporary:
@@ -94,14 +96,15 @@ def cut(
                 copies = {s.index: clip.add_stream_from_template(s) for s in streams}
                 stop = (video.start * video.time_base) + Fraction(end)
                 packets = _packets(video.container.demux(streams), video.stream, stop)
-                began = _copy(packets, video.stream, clip, copies)
-    except av.error.FFmpegError as error:
+                began = _copy(packets, clip, copies)
+            origin = video.start * video.time_base  # read while it is open
+    except (av.error.FFmpegError, ValueError) as error:  # the second: of a codec that does not fit
         raise SourceError(f"{output}: this clip cannot be cut ({reason(error)}).") from None
     except OSError as error:
         raise SourceError(f"{output}: it cannot be written: {error.strerror or error}.") from None
     if began is None:
         raise SourceError(f"{path}: it has no pictures at {clock(start)}.")
-    return Clip(output, max(0.0, float(began - video.start * video.time_base)))
+    return Clip(output, max(0.0, float(began - origin)))
 
 
 def _packets(packets: Iterable[Any], pictures: Any, stop: Fraction) -> Iterator[Any]:
@@ -118,7 +121,7 @@ def _packets(packets: Iterable[Any], pictures: Any, stop: Fraction) -> Iterator[
             yield packet
 
 
-def _copy(packets: Iterable[Any], pictures: Any, clip: Any, copies: Any) -> Fraction | None:
+def _copy(packets: Iterable[Any], clip: Any, copies: Any) -> Fraction | None:
     """Write packets whose times begin at 0 → the time of the first picture, None where none is."""
     origin: Fraction | None = None
     began: Fraction | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
@@ -14,8 +15,10 @@ from unseen.video.paths import (
     FixedLag,
     best_path,
     competing,
+    margins,
     posteriors,
     price_of,
+    temperature_of,
     weighted,
     yes_or_no,
 )
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from unseen.types import Doubles, Floats, Indices
 
 LAG = 2.0  # of the shortest event: then a sample of a stream is decided at the latest
+REMEMBERED = 500  # samples of a stream that say how sure the model is
 UPDATE_SECONDS = 10.0  # from one update of an event that goes on to the next
 
 
@@ -43,10 +47,10 @@ class States:
     names: tuple[str, ...]
     thresholds: Floats | None = None
 
-    def evidence(self, probabilities: Floats) -> Doubles:
+    def evidence(self, probabilities: Floats, temperature: float | None = None) -> Doubles:
         """(n, k) probabilities → (n, chains, states), as `paths` has it."""
         if self.thresholds is None:
-            return competing(probabilities)
+            return competing(probabilities, temperature)
         return yes_or_no(probabilities, self.thresholds)
 
     def label(self, chain: int, state: int) -> int | None:
@@ -195,10 +199,12 @@ class EventStream:
     _path: FixedLag = field(init=False)
     _waiting: list[tuple[float, Floats]] = field(default_factory=list, init=False)
     _ongoing: dict[int, _Ongoing] = field(default_factory=dict, init=False)
+    _margins: deque[float] = field(init=False)
 
     def __post_init__(self) -> None:
         shortest = max(1.0, self.min_seconds / max(self.every, 1e-3))
         price = self.price or price_of(shortest)
+        self._margins = deque(maxlen=REMEMBERED)
         self._path = FixedLag(price, max(1, round(LAG * shortest)))
 
     def add(self, time: float, probabilities: Floats, weight: float = 1.0) -> list[EventChange]:
@@ -219,7 +225,10 @@ class EventStream:
             What is known now, the oldest first; mostly nothing.
         """
         self._waiting.append((time, probabilities))
-        return self._changes(self._path.add(weight * self.states.evidence(probabilities[None])[0]))
+        self._margins.append(float(margins(probabilities[None])[0]))
+        temperature = temperature_of(np.array(self._margins))
+        evidence = self.states.evidence(probabilities[None], temperature)[0]
+        return self._changes(self._path.add(weight * evidence))
 
     def finish(self, time: float) -> list[EventChange]:
         """What is known as the stream has ended, or was interrupted, at a time.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 from unseen.errors import SourceError
 from unseen.images.animation import AnimationFrames
-from unseen.sources.frame_names import is_video
+from unseen.sources.files import image_files, videos_below
 from unseen.sources.local import local_path
 from unseen.sources.packets import EVERY_SECOND, Sampling
 from unseen.sources.pyav import DEFAULT_VIDEO_LIMITS, VideoLimits
@@ -73,28 +72,16 @@ def video_files(sources: Iterable[str | Path]) -> list[Path]:
     paths: list[Path] = []
     for source in sources:
         path = Path(local_path(source) if isinstance(source, str) else source)
-        inside = list(_below(path, ".gif")) if path.is_dir() else [path]
+        inside = _inside(path) if path.is_dir() else [path]
         if not inside:
             raise SourceError(f"{source}: there are no videos in it.")
         paths += inside
     return paths
 
 
-def videos_below(path: Path) -> Iterator[Path]:
-    """The videos in a folder, sorted; or the path itself where that is a video."""
-    if path.is_dir():
-        yield from _below(path)
-    elif is_video(path):
-        yield path
-
-
-def _below(folder: Path, *others: str) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(parent, name)
-            if not name.startswith(".") and (is_video(path) or path.suffix.lower() in others):
-                yield path
+def _inside(folder: Path) -> list[Path]:
+    gifs = [] if next(folder.rglob("*.gif"), None) is None else image_files(folder)
+    return sorted([*videos_below(folder), *(p for p in gifs if p.suffix.lower() == ".gif")])
 
 
 def readable(frames: Frames, errors: list[SourceError]) -> Iterator[Frame]:

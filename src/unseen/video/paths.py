@@ -19,20 +19,45 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unseen.prediction.score import log_sum_exp
+from unseen.prediction.score import log_sum_exp, shifted
 
 if TYPE_CHECKING:
     from unseen.types import Array, Doubles, Floats, Indices
 
 FLOOR = 0.02  # of a probability
+MARGIN = -float(np.log(FLOOR))  # the most that one sample can say for one label against another
 PRICES = (2.0, 12.0)
-USUAL_MARGIN = 2.6  # between the two best labels, where nothing else is known
+USUAL_MARGIN = 2.6  # between the two best labels, on the whole; more is not trusted
+SURE_PART = 0.9  # so many samples are to say less than the most
+LEAST = 1e-37  # of a probability, before its logarithm
 NO, YES = 0, 1  # states of a chain of one label
 
 
-def competing(probabilities: Floats) -> Doubles:
-    """(n, k) probabilities of labels that compete → (n, 1, k) evidence."""
-    return np.log(np.maximum(np.asarray(probabilities, np.float64), FLOOR))[:, None]
+def competing(probabilities: Floats, temperature: float | None = None) -> Doubles:
+    """(n, k) probabilities of labels that compete → (n, 1, k) evidence.
+
+    Models are surer than they are right: where nearly every sample has reached the floor, one that
+    is clear would say no more than one that is spoiled. So the logits are divided by a temperature,
+    by default that of `temperature_of`.
+    """
+    logs = np.log(np.maximum(np.asarray(probabilities, np.float64), LEAST))
+    scaled = logs / (temperature_of(margins(probabilities)) if temperature is None else temperature)
+    below, total = shifted(scaled)
+    return np.asarray(np.maximum(below - total, -MARGIN)[:, None])
+
+
+def margins(probabilities: Floats) -> Doubles:
+    """(n, k) probabilities → (n,): how much the best label is above the second, as logits."""
+    if probabilities.shape[1] < 2:
+        return np.zeros(len(probabilities))
+    two = np.partition(np.asarray(probabilities, np.float64), -2, axis=1)[:, -2:]
+    logs = np.log(np.maximum(two, LEAST))
+    return np.asarray(logs[:, 1] - logs[:, 0])
+
+
+def temperature_of(margins: Doubles) -> float:
+    """What logits are divided by, so that nine of ten samples stay above the floor; at least 1."""
+    return max(1.0, float(np.quantile(margins, SURE_PART)) / MARGIN) if len(margins) else 1.0
 
 
 def yes_or_no(probabilities: Floats, thresholds: Floats) -> Doubles:
@@ -66,12 +91,13 @@ def price_of(shortest: float, evidence: Doubles | None = None) -> float:
     """The price of a change, λ, by which an event of `shortest` samples stands out, and one of a
     sample less does not.
 
-    The margin is the median of that between the two best states; without evidence a usual one.
+    The margin is the median of that between the two best states, or the usual one where that is
+    less, or where there is no evidence: among samples that are spoiled an event has less.
     """
     margin = USUAL_MARGIN
     if evidence is not None and len(evidence) and evidence.shape[-1] > 1:
         best = np.partition(evidence, -2, axis=-1)[..., -2:]
-        margin = float(np.median(best[..., 1] - best[..., 0]))
+        margin = min(margin, float(np.median(best[..., 1] - best[..., 0])))
     return float(np.clip(0.5 * (shortest - 0.5) * margin, *PRICES))
 
 

@@ -254,9 +254,6 @@ def test_overload_is_said_at_once(narrow: Served) -> None:
 
 
 def test_requests_that_come_together_share_batches(server: Served) -> None:
-    images = server.app.state.service.images
-    images.assume(images._seconds, size=16)  # whatever is the fastest here
-
     def sizes() -> tuple[float, float]:
         text = httpx.get(f"{server.url}/metrics").text
         found = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[:1] != "#")

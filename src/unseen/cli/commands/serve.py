@@ -74,7 +74,7 @@ def serve(
         typer.Option(
             min=1,
             help="Pictures that the network takes at once.",
-            show_default="2 or 16, as is faster",
+            show_default="2 or 16, as suits the model",
         ),
     ] = None,
     queue_seconds: Annotated[
@@ -82,7 +82,7 @@ def serve(
     ] = 1.2,
     queue_pictures: Annotated[
         int, typer.Option(min=1, help="let so many pictures wait, up to half a minute.")
-    ] = 48,
+    ] = 34,
     label_versions: Annotated[
         int, typer.Option(min=1, help="Versions that are kept of each label set.")
     ] = 10,

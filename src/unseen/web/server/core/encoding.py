@@ -22,7 +22,7 @@ from unseen.errors import ImageError, UnseenError, without_frames
 from unseen.images.limits import DEFAULT_LIMITS
 from unseen.labels.templates import filled_length
 from unseen.models.inputs import PictureArrays
-from unseen.models.model import LARGE_BATCH, SMALL_BATCH, Model
+from unseen.models.model import Model
 from unseen.prediction.everyday_words import prompts
 from unseen.prediction.open_set import NOTHINGS, ReferenceSet, picture_of_nothing
 from unseen.system.cpu import usable
@@ -38,8 +38,6 @@ from unseen.web.server.core.settings import Settings
 T = TypeVar("T")
 Decoding = asyncio.Future[PictureArrays | UnseenError]
 
-TRIAL_SIZES = (1, 4)  # pictures in a batch, to see whether larger batches are faster here
-CLEARLY_FASTER = 0.9  # of the seconds; a ViT-B/32 takes 0.65 a picture in batches of four
 LONG_TEXTS = ["a " * 200] * 24  # as much as a batch may hold
 ADVICE = re.compile(r"; raise max_\w+ to allow it")
 FETCHED_AT_ONCE = 16  # pictures of one request, by their URLs
@@ -81,7 +79,7 @@ class Encoding:
             "image",
             lambda pixels: self.encoder.encode_pixels(pixels),
             metrics,
-            size=settings.batch_size or SMALL_BATCH,
+            size=settings.batch_size or self.encoder.batch_size,
             max_delay=settings.batch_seconds,
         )
         row_bytes = 4 * self.model.dimension + 512  # its text, too, and what Python adds
@@ -94,23 +92,17 @@ class Encoding:
         return self.encoder.model
 
     def warm_up(self) -> None:
-        """Loads, compiles and checks both networks; measures the fastest batch size, unless the
-        settings have one, and the seconds for a picture and for a text."""
+        """Loads, compiles and checks both networks; measures the seconds for a picture and for a
+        text."""
         grey = np.zeros((64, 64, 3), dtype=np.uint8)
         pixels = self.encoder.pixels(grey, limits=DEFAULT_LIMITS)
         assert not isinstance(pixels, UnseenError)
-        size = self.settings.batch_size
-        if size is None:  # convolutions are fastest in small batches, transformers in large ones
-            few, several = (self._seconds_per_picture(pixels, n) for n in TRIAL_SIZES)
-            size = LARGE_BATCH if several < CLEARLY_FASTER * few else SMALL_BATCH
         # The largest batches now: the memory that they need is then allocated from the start.
-        self.images.assume(self._seconds_per_picture(pixels, size), size=size)
+        size = self.images.size
+        self.images.assume(_seconds(partial(self.encoder.encode_pixels, [pixels] * size)) / size)
         label = [*self.model.labels[:1]]  # of a model that knows no other words
         self.encoder.encode_once(label or LONG_TEXTS)
         self.texts.batches.assume(_seconds(partial(self.encoder.encode_once, label or ["a"])))
-
-    def _seconds_per_picture(self, pixels: PictureArrays, number: int) -> float:
-        return _seconds(partial(self.encoder.encode_pixels, [pixels] * number)) / number
 
     async def close(self) -> None:
         """Ends the threads."""

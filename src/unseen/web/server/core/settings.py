@@ -45,7 +45,8 @@ class ServerLimits:
     head_seconds: float = 5.0  # until the last byte of its head
     fetch_seconds: float = 10.0  # for a URL
     queue_seconds: float = 1.2  # expected wait from which new work is refused, but
-    queue_pictures: int = 48  # so many may wait longer, up to half of `seconds`
+    # A pool of 32 clients, and two: so many may wait longer, up to half of `seconds`.
+    queue_pictures: int = 34
     drain_seconds: float = 20.0  # after SIGTERM
 
     def of_a_picture(self) -> Limits:
@@ -70,7 +71,7 @@ class Settings:
     port: int = 8000
     hosts: tuple[str, ...] = ()  # names that clients may call this server by, beside loopback's
     workers: int = 1
-    batch_size: int | None = None  # pictures; None: what is fastest here
+    batch_size: int | None = None  # pictures; None: what suits the model
     batch_seconds: float = 0.01  # that a batch waits for pictures which are being decoded
     limits: ServerLimits = ServerLimits()
 

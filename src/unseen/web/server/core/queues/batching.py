@@ -63,7 +63,7 @@ class DynamicBatcher(Generic[T, R]):
         self._kind = kind
         self._run = run
         self._metrics = metrics
-        self._size = size
+        self.size = size
         self._max_delay = max_delay
         self._queue: deque[_QueuedItem[T, R]] = deque()
         self._expected = 0
@@ -118,18 +118,9 @@ class DynamicBatcher(Generic[T, R]):
             self._metrics.rejected.labels("queue").inc()
             raise overloaded(wait)
 
-    def assume(self, seconds: float, *, size: int | None = None) -> None:
-        """Sets the running mean, until batches correct it.
-
-        Parameters
-        ----------
-        seconds : float
-            For one item.
-        size : int, optional
-            Items in a batch from now on.
-        """
+    def assume(self, seconds: float) -> None:
+        """Sets the running mean of the seconds of one item, until batches correct it."""
         self._seconds = seconds
-        self._size = size or self._size
 
     def expect(self, number: int) -> None:
         """Announces items that will be submitted soon.
@@ -186,7 +177,7 @@ class DynamicBatcher(Generic[T, R]):
                 await self._arrived.wait()
             await self._wait_for_expected()
             # Cancelled items have left the queue: it may be empty by now.
-            batch = [self._queue.popleft() for _ in range(min(self._size, len(self._queue)))]
+            batch = [self._queue.popleft() for _ in range(min(self.size, len(self._queue)))]
             if not batch:
                 continue
             self._running = len(batch)
@@ -215,7 +206,7 @@ class DynamicBatcher(Generic[T, R]):
     async def _wait_for_expected(self) -> None:
         """Waits while more is expected and the batch is not full, for `max_delay` at most."""
         end = time.perf_counter() + self._max_delay
-        while self._expected and len(self._queue) < self._size:
+        while self._expected and len(self._queue) < self.size:
             seconds = end - time.perf_counter()
             if seconds <= 0:
                 return
