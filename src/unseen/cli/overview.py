@@ -14,6 +14,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str, str]]] = {
         "organize": ("organize", "organize", "Sort pictures into a folder for each label."),
         "embed": ("embed", "embed", "Write the embedding of each picture to a file."),
         "video": ("video", "video", "Say what happens in a video, and when."),
+        "watch": ("watch", "watch", "Follow cameras and streams, and tell somebody."),
     },
     "Collections of pictures": {
         "index": ("index", "index", "Encode a folder once, then search it as often as you like."),

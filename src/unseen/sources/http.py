@@ -27,6 +27,7 @@ REDIRECTS = {301, 302, 303, 307, 308}
 CHUNK = 1 << 16
 URL_LENGTH = 8192
 HEAD_BYTES = 1 << 16  # status lines and headers of one answer, with all that is sent before them
+FIXED = {"User-Agent": f"unseen/{__version__}", "Connection": "close"}
 ADDRESSES = 4  # of one name, that are tried in turn
 
 LATER = {429, 503}  # with Retry-After: the server says when to ask again
@@ -155,6 +156,65 @@ def _turn(host: str) -> Iterator[None]:
             turns, users = _TURNS.pop(host)
             if users > 1:
                 _TURNS[host] = (turns, users - 1)
+
+
+def post(
+    url: str,
+    body: bytes,
+    *,
+    max_seconds: float,
+    check_address: AddressCheck | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> int:
+    """Post a body to an http or https URL. A redirect is not followed.
+
+    Parameters
+    ----------
+    url : str
+        Without a user name or password.
+    body : bytes
+        What is sent.
+    max_seconds : float
+        For everything: looking the name up, the last byte of the answer's head.
+    check_address : callable, optional
+        As of `fetch`.
+    headers : Mapping[str, str], optional
+        Sent with it.
+
+    Returns
+    -------
+    int
+        The status of the answer, whose body is not read.
+
+    Raises
+    ------
+    SourceError
+        If there is no answer; with what `fetch` would say.
+    """
+    deadline = time.monotonic() + max_seconds
+    try:
+        target = _target(url)
+        with _connect(target, deadline, max_seconds, check_address) as sock:
+            connection = http.client.HTTPConnection(target.host, target.port)
+            connection.sock = cast(socket.socket, _BoundedSocket(sock, deadline))
+            try:
+                connection.request("POST", target.path, body, {**(headers or {}), **FIXED})
+                with connection.getresponse() as answer:
+                    return answer.status
+            except TimeoutError:
+                raise _too_slow(max_seconds) from None
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise SourceError("the response is not HTTP, or it is incomplete.") from error
+    except SourceError as error:
+        raise SourceError(f"{_shown(url)}: {error}") from error.__cause__
+
+
+def check_url(url: str) -> None:
+    """SourceError for what is no http or https URL that can be fetched."""
+    try:
+        _target(url)
+    except SourceError as error:
+        raise SourceError(f"{_shown(url)}: {error}") from None
 
 
 # URLs
@@ -327,9 +387,8 @@ def _request(
     connection = http.client.HTTPConnection(target.host, target.port)
     wire = _BoundedSocket(sock, deadline)
     connection.sock = cast(socket.socket, wire)
-    fixed = {"User-Agent": f"unseen/{__version__}", "Connection": "close"}
     try:
-        connection.request("GET", target.path, headers={**headers, **fixed})
+        connection.request("GET", target.path, headers={**headers, **FIXED})
         with connection.getresponse() as answer:
             location = answer.getheader("Location")
             if answer.status in REDIRECTS and location:

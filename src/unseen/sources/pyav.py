@@ -128,7 +128,7 @@ def open_video(path: str | Path, limits: VideoLimits = DEFAULT_VIDEO_LIMITS) -> 
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise SourceError(f"{name}: this is no video that can be read ({reason(error)}).") from None
     try:
-        yield _checked(name, container, limits)
+        yield checked(name, container, limits)
     finally:
         container.close()
 
@@ -142,7 +142,7 @@ def _check_file(path: str | Path) -> None:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}.") from None
 
 
-def _checked(name: str, container: Any, limits: VideoLimits) -> OpenVideo:
+def checked(name: str, container: Any, limits: VideoLimits) -> OpenVideo:
     """Its stream of pictures, whose size and length are within the limits."""
     if len(container.streams) > limits.max_streams:
         raise SourceError(f"{name}: it has more than {limits.max_streams} streams.")

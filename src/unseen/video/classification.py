@@ -170,6 +170,19 @@ def embedded(
         yield time, None if isinstance(result, UnseenError) else result
 
 
+def states_of(
+    embeddings: Floats, labels: CompiledLabels, decision: Decision, unknown: list[bool]
+) -> tuple[States, Floats]:
+    """The states that samples are told apart by, and the probability of each, (n, k).
+
+    `unknown`: which of the samples have no label.
+    """
+    names, p, thresholds = label_probabilities(embeddings, labels, decision)
+    if not decision.multi_label and (decision.min_score or decision.reference_set):
+        names, p = _with_unknown(names, p, unknown)
+    return States(tuple(names), thresholds if decision.multi_label else None), p
+
+
 def clip_embedding(
     encoder: Encoder,
     path: str | Path,
@@ -261,10 +274,8 @@ class _Answers:
         if self._on_frame is None:  # then only whether it is unknown counts
             decision = replace(decision, top_k=1)
         predictions = predict([""] * len(embeddings), embeddings, self._labels, decision)
-        names, p, thresholds = label_probabilities(embeddings, self._labels, self._decision)
-        if not decision.multi_label and (decision.min_score or decision.reference_set):
-            names, p = _with_unknown(names, p, [one.unknown for one in predictions])
-        self._states = States(tuple(names), thresholds if decision.multi_label else None)
+        unknown = [one.unknown for one in predictions]
+        self._states, p = states_of(embeddings, self._labels, self._decision, unknown)
         self._probabilities.append(p)
         return predictions
 

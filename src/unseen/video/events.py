@@ -135,6 +135,22 @@ class EventChange:
     event: Event
 
 
+@dataclass(frozen=True)
+class Decided:
+    """A sample of a stream, once it is known what happens at its time.
+
+    Parameters
+    ----------
+    time : float
+        In seconds.
+    labels : dict of str to float
+        What happens, and the probability of each of these labels in the sample itself.
+    """
+
+    time: float
+    labels: dict[str, float]
+
+
 @dataclass
 class _Ongoing:
     """An event that has not ended: the sum of how probable its samples are, and how many."""
@@ -179,6 +195,7 @@ class EventStream:
     every: float
     min_seconds: float
     price: float | None = None
+    decided: list[Decided] = field(default_factory=list, init=False)  # by the last call
     _path: FixedLag = field(init=False)
     _waiting: list[tuple[float, Floats]] = field(default_factory=list, init=False)
     _ongoing: dict[int, _Ongoing] = field(default_factory=dict, init=False)
@@ -233,12 +250,15 @@ class EventStream:
 
     def _changes(self, decided: Sequence[tuple[Indices, Doubles]]) -> list[EventChange]:
         changes = []
+        self.decided = []
         for (path, sureness), (time, p) in zip(decided, self._waiting, strict=False):
             present = {
                 label: float(sureness[chain])
                 for chain, state in enumerate(path)
                 if (label := self.states.label(chain, int(state))) is not None
             }
+            labels = {self.states.names[label]: float(p[label]) for label in present}
+            self.decided.append(Decided(time, labels))
             changes += [
                 self._end(label, time) for label in [*self._ongoing] if label not in present
             ]
