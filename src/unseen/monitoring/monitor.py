@@ -90,7 +90,7 @@ class Monitor:
         # more: with none at all, a change could be anywhere before the next picture.
         shortest = max(1.0, self.min_seconds / self.every)
         weight = 1.0 if self._repeats <= shortest else REPEATED
-        messages += self._told(self._stream.add(time, probabilities, weight))
+        messages += self._event_messages(self._stream.add(time, probabilities, weight))
         if embedding is not None:
             self._last = embedding
         if self.surprise is not None and self._last is not None:
@@ -106,7 +106,7 @@ class Monitor:
         """All that was going on has ended, with the last sample."""
         if self._stream is None or self.time is None:
             return []
-        messages = self._told(self._stream.finish(self.time))
+        messages = self._event_messages(self._stream.finish(self.time))
         for state in self._states:
             for alarm in state.finish(self.time + self.offset):
                 messages.append(
@@ -115,7 +115,7 @@ class Monitor:
         self.time = None
         return messages
 
-    def _told(self, changes: list[EventChange]) -> list[dict[str, Any]]:
+    def _event_messages(self, changes: list[EventChange]) -> list[dict[str, Any]]:
         assert self._stream is not None
         messages = [event_message(change, self.offset) for change in changes]
         for sample in self._stream.decided:

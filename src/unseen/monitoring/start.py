@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from unseen.classifier import Classifier, load, warn_if_alone
 from unseen.errors import SourceError
 from unseen.labels.compiled import CompiledLabels
-from unseen.monitoring import sinks as told
+from unseen.monitoring import sinks as sink_kinds
 from unseen.monitoring.answers import ModelAnswers
 from unseen.monitoring.mqtt import Mqtt
 from unseen.monitoring.readers import Reading
@@ -146,7 +146,12 @@ def watch_compiled(
     begins: float | None = None,
 ) -> Watch:
     """As `watch`, with what is compiled already."""
-    given = {told.JSONL: output, told.WEBHOOK: webhook, told.MQTT: mqtt, told.EXEC: program}
+    given = {
+        sink_kinds.JSONL: output,
+        sink_kinds.WEBHOOK: webhook,
+        sink_kinds.MQTT: mqtt,
+        sink_kinds.EXEC: program,
+    }
     names = [label.name for label in labels.labels if not label.background]
     if isinstance(rules, (str, Path)):
         there = [name for name, value in given.items() if value is not None]
@@ -155,14 +160,14 @@ def watch_compiled(
     reading = Reading(every=every, side=side_of(classifier.encoder), begins=begins, done=done)
     options = WatchOptions(min_seconds, tuple(rules), surprise, reading)
     answers = ModelAnswers(classifier.encoder, labels, decision)
-    sinks: list[told.Sink] = []
+    sinks: list[sink_kinds.Sink] = []
     watched = Watch(sources, answers, options, sinks)  # first: a sink is a thread, or a connection
     if output is not None:
-        sinks.append(told.journal(Path(output)))
+        sinks.append(sink_kinds.journal(Path(output)))
     if webhook is not None:
         sinks.append(Webhook(webhook, secret=os.environ.get(SECRET)))
     if program is not None:
-        sinks.append(told.program(program))
+        sinks.append(sink_kinds.program(program))
     if mqtt is not None:
         rule_names = [rule.name for rule in rules]
         sinks.append(Mqtt(mqtt, sources=watched.sources, labels=names, rules=rule_names))

@@ -283,15 +283,15 @@ class Watch:
         ]
 
     def _tell(self, watched: _Watched, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        told = [message | {"watched": watched.feed.source} for message in messages]
-        for message in told:
+        named = [message | {"watched": watched.feed.source} for message in messages]
+        for message in named:
             if message["type"] == "new":
                 watched.events += message["rule"] is None
                 watched.alarms += message["rule"] is not None
             for sink in self._sinks:
                 if wants(sink, message, rules=self._rules):
                     sink.put(message)
-        return told
+        return named
 
 
 def _line(watched: _Watched) -> str:

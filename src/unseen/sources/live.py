@@ -151,8 +151,8 @@ class _Decoder:
             self._keyframe = now
         self._choose(now)
         if self._only_keyframes:
-            wanted = is_key and now >= due - EARLY * self._every
-            return [*self._decode(packet), *self._flush()] if wanted else []
+            is_due = is_key and now >= due - EARLY * self._every
+            return [*self._decode(packet), *self._flush()] if is_due else []
         if not self._begun:
             self._waiting += 1
             self._begun = is_key or self._waiting > WAITING_PACKETS
