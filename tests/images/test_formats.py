@@ -46,7 +46,7 @@ NOT_READ = {
     "film.mp4": (b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41", "a video: unseen video film"),
     "film.mkv": (b"\x1aE\xdf\xa3" + bytes(40), "a video: unseen video film"),
     "film.avi": (b"RIFF\0\0\0\0AVI LIST", "a video: unseen video film"),
-    "a.pdf": (b"%PDF-1.7\n", "PDF: take its pages as pictures: pdftoppm"),
+    "a.pdf": (b"%PDF-1.7\n", "PDF: give its path as a source of its own"),
     "a.svg": (b'<?xml version="1.0"?>\n<!-- x -->\n<svg xmlns="">', "SVG: it is a drawing"),
     "a.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript: draw it"),
     "a.psd": (b"8BPS\0\1" + bytes(20), "Photoshop: save it as PNG or JPEG"),
