@@ -33,6 +33,9 @@ def b32() -> Path:
     """The folder of a B/32 checkpoint, 605 MB, made once."""
     folder = WORK / "B32"
     if not (folder / "model.safetensors").is_file():
+        import broken_torchvision
+
+        broken_torchvision.mend()
         import checkpoints
 
         checkpoints.clip(
