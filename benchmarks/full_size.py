@@ -8,12 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import AltCLIPConfig, AltCLIPModel, SiglipConfig, SiglipModel
+import broken_torchvision
 
-import checkpoints
-import hf_checkpoints
-import openclip_checkpoints
+broken_torchvision.mend()  # before the libraries that import it
+
+import torch  # noqa: E402
+from transformers import AltCLIPConfig, AltCLIPModel, SiglipConfig, SiglipModel  # noqa: E402
+
+import checkpoints  # noqa: E402
+import hf_checkpoints  # noqa: E402
+import openclip_checkpoints  # noqa: E402
 
 TEXT = {
     "hidden_size": 128,
