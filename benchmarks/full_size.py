@@ -68,7 +68,7 @@ def siglip_b16(folder: Path) -> Path:
     model.save_pretrained(folder)
     size = {"height": 224, "width": 224}
     settings = {"image_processor_type": "SiglipImageProcessor", "do_center_crop": None}
-    hf_checkpoints._write_processor(folder, {**settings, **HALVES, "size": size})
+    hf_checkpoints.write_processor(folder, {**settings, **HALVES, "size": size})
     return folder
 
 
@@ -79,7 +79,7 @@ def altclip(folder: Path) -> Path:
     config = AltCLIPConfig(projection_dim=768, text_config=text, vision_config=LARGE)
     checkpoints.randomise(AltCLIPModel(config), 2).save_pretrained(folder)
     crop = {"crop_size": {"height": 224, "width": 224}, "size": {"shortest_edge": 224}}
-    hf_checkpoints._write_processor(folder, {"image_processor_type": "CLIPImageProcessor", **crop})
+    hf_checkpoints.write_processor(folder, {"image_processor_type": "CLIPImageProcessor", **crop})
     return folder
 
 

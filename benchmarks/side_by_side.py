@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("UNSEEN_CACHE_BYTES", "0")  # what is timed is encoded, each time
-if Path(sys.argv[0]).name not in ("batches.py", "export.py", "gpu.py"):
+if Path(sys.argv[0]).name not in ("batches.py", "export.py", "gpu.py", "side_by_side.py"):
     # transformers is measured as it is without torchvision, which only the judges in tests/ need.
     sys.modules["torchvision"] = None  # type: ignore[assignment]
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -33,25 +34,31 @@ def b32() -> Path:
     """The folder of a B/32 checkpoint, 605 MB, made once."""
     folder = WORK / "B32"
     if not (folder / "model.safetensors").is_file():
-        import broken_torchvision
-
-        broken_torchvision.mend()
-        import checkpoints
-
-        checkpoints.clip(
-            folder,
-            layers=12,
-            width=768,
-            heads=12,
-            dimension=512,
-            text={
-                "hidden_size": 512,
-                "intermediate_size": 2048,
-                "num_attention_heads": 8,
-                "vocab_size": 49408,
-            },
-        )
+        # In a process of its own, as the makers of checkpoints need torchvision.
+        subprocess.run([sys.executable, __file__, str(folder)], check=True)
     return folder
+
+
+def make_b32(folder: Path) -> None:
+    """Random weights, saved by transformers."""
+    import broken_torchvision
+
+    broken_torchvision.mend()
+    import checkpoints
+
+    checkpoints.clip(
+        folder,
+        layers=12,
+        width=768,
+        heads=12,
+        dimension=512,
+        text={
+            "hidden_size": 512,
+            "intermediate_size": 2048,
+            "num_attention_heads": 8,
+            "vocab_size": 49408,
+        },
+    )
 
 
 def photographs(count: int) -> list[Path]:
@@ -82,3 +89,7 @@ def paired(a: Callable[[], object], b: Callable[[], object], rounds: int) -> tup
 def report(what: str, unit: str, theirs: float, ours: float) -> None:
     """One line: both figures (higher is better) and their ratio."""
     print(f"{what}: theirs {theirs:.2f} {unit}, ours {ours:.2f} {unit}, ratio {ours / theirs:.1f}")
+
+
+if __name__ == "__main__":
+    make_b32(Path(sys.argv[1]))
