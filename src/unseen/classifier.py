@@ -680,10 +680,10 @@ class Classifier:
         --------
         >>> import unseen
         >>> clf = unseen.load()
-        >>> sets = {"what": ["cat", "dog"], "how": ["a photograph", "a drawing"]}
-        >>> for prediction in clf.classify_facets(["examples/cat.jpg"], sets):
-        ...     print(prediction.labels)
-        {'what': 'cat', 'how': 'a photograph'}
+        >>> sets = {"animal": ["cat", "dog"], "building": ["castle", "bridge"]}
+        >>> for prediction in clf.classify_facets(["examples/castle.jpg"], sets):
+        ...     print(prediction["building"].label, [*prediction.labels])
+        castle ['animal', 'building']
         """
         compiled = self.compile_facets(
             facets,

@@ -11,7 +11,7 @@ import pytest
 
 import shapes
 import unseen
-from unseen.labels.examples import LEAST, USUAL, WEIGHTS, chosen_weight, fuse
+from unseen.labels.examples import LEAST, USUAL, WEIGHTS, chosen, fuse, moved
 from unseen.labels.label_set import LabelSet
 
 SCENES = ["a red circle", "a blue star", "a green square"]
@@ -57,10 +57,10 @@ def test_rows_are_moved_towards_the_examples(clf: unseen.Classifier, folder: Pat
 def test_the_weight_is_chosen_by_leaving_each_out() -> None:
     """A slow judge, written apart: the set is made anew for each example that is left out."""
     rng = np.random.default_rng(0)
-    texts = rng.normal(size=(4, 16))
+    texts = rng.normal(size=(3, 16))
     texts /= np.linalg.norm(texts, axis=1, keepdims=True)
-    label_ids = np.repeat([0, 1, 3], 5)
-    pictures = texts[label_ids] * 0.1 + rng.normal(size=(4, 16))[label_ids] * 0.2
+    label_ids = np.repeat([0, 1, 2], 5)
+    pictures = texts[label_ids] * 0.1 + rng.normal(size=(3, 16))[label_ids] * 0.2
     pictures += rng.normal(size=(15, 16)) * 0.08
     pictures /= np.linalg.norm(pictures, axis=1, keepdims=True)
     losses = []
@@ -68,7 +68,7 @@ def test_the_weight_is_chosen_by_leaving_each_out() -> None:
         each = []
         for i in range(15):
             rest = np.arange(15) != i
-            means = {c: pictures[rest & (label_ids == c)].mean(0) for c in (0, 1, 3)}
+            means = {c: pictures[rest & (label_ids == c)].mean(0) for c in (0, 1, 2)}
             centre = np.mean(list(means.values()), axis=0)
             rows = texts.copy()
             for c, mean in means.items():
@@ -80,10 +80,37 @@ def test_the_weight_is_chosen_by_leaving_each_out() -> None:
     gain = losses[0] - losses[best]
     assert gain.mean() > gain.std(ddof=1) / 15**0.5 and best > 0
     a, b = np.asarray(texts, np.float32), np.asarray(pictures, np.float32)
-    assert chosen_weight(a, b, label_ids, 30.0) == WEIGHTS[best]
+    assert chosen(a, b, label_ids, 30.0) == (WEIGHTS[best], 0.0)
     noise = rng.permutation(label_ids)
-    assert chosen_weight(b[[0, 5, 10, 1]], b, noise, 30.0) == 0.0
-    assert chosen_weight(a, b[: LEAST - 1], label_ids[: LEAST - 1], 30.0) is None
+    assert chosen(b[[0, 5, 10]], b, noise, 30.0) == (0.0, 0.0)
+    assert chosen(a, b[: LEAST - 1], label_ids[: LEAST - 1], 30.0) is None
+
+
+def test_labels_without_examples_are_not_harmed() -> None:
+    """Pictures of labels with words alone: moved rows must not win them."""
+    rng = np.random.default_rng(3)
+    directions = np.linalg.qr(rng.normal(size=(32, 9)))[0].T
+    shared, own = directions[0], directions[1:]
+    labels = np.repeat(np.arange(8), 40)
+    pictures = shared + 0.35 * own[labels] + rng.normal(size=(320, 32)) * 0.12
+    pictures /= np.linalg.norm(pictures, axis=1, keepdims=True)
+    texts = own + rng.normal(size=(8, 32)) * 0.1
+    texts /= np.linalg.norm(texts, axis=1, keepdims=True)
+    a, b = np.asarray(texts, np.float32), np.asarray(pictures, np.float32)
+    shown = (labels < 4) & (np.arange(320) % 40 < 4)
+    rest = np.arange(320) % 40 >= 4
+
+    def top1(rows: np.ndarray, of: np.ndarray) -> float:
+        return float(((b[of] @ rows.T).argmax(1) == labels[of]).mean())
+
+    fused = fuse(a, b[shown], labels[shown], 30.0)
+    bare = rest & (labels >= 4)
+    assert top1(fused.rows, bare) >= top1(a, bare) - 0.02
+    assert (
+        top1(moved(a, b[shown], labels[shown], 1.0), bare) < top1(a, bare) - 0.1
+    )  # as it would be
+    few = labels[shown] < 2
+    assert fuse(a, b[shown][few][:4], labels[shown][few][:4], 30.0).weight == 0.0
 
 
 def test_better_where_the_words_are_wrong(clf: unseen.Classifier, folder: Path) -> None:
@@ -110,7 +137,7 @@ def test_one_label_alone_has_nothing_to_be_compared_with(
     assert compiled.adapted is None
     np.testing.assert_array_equal(compiled.matrix, clf.compile(SCENES).matrix)
     texts = clf.compile(SCENES).matrix
-    assert fuse(texts, texts[:1], np.array([0]), 100.0).rows is texts
+    np.testing.assert_array_equal(fuse(texts, texts[:1], np.array([0]), 100.0).rows, texts)
 
 
 def test_files_calibrations_and_changed_pictures(
