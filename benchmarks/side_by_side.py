@@ -78,7 +78,7 @@ def photographs(count: int) -> list[Path]:
 def paired(a: Callable[[], object], b: Callable[[], object], rounds: int) -> tuple[float, float]:
     """Median seconds of each, run in turn after one warm-up.
 
-    A pause before each lets the threads of the other, which go on spinning for a while, go to sleep.
+    Before each there is a pause, in which the spinning threads of the other go to sleep.
     """
     times: tuple[list[float], list[float]] = ([], [])
     for turn in range(rounds + 1):
