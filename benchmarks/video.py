@@ -1,8 +1,10 @@
 """Videos: events against the rules that others use, decoding against all frames, and throughput.
 
     python benchmarks/video.py events        # F1, edges, streams; about two minutes, then cached
-    python benchmarks/video.py files         # exact times, still scenes, decoding, memory
+    python benchmarks/video.py files         # exact times, still scenes, decoding
     python benchmarks/video.py throughput    # 1080p, against PyAV + transformers on every frame
+    python benchmarks/video.py long          # memory of files of one and of ten hours
+    python benchmarks/video.py day           # a day of samples, and a network ten times too slow
 
 The videos of `events` are drawn: 600 samples of 10 labels, 22 events of 5 to 40 samples, and in 60
 of 100 samples grain, mostly of level 75. Labels with a star were looked at while constants were
@@ -14,10 +16,13 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import os
 import resource
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +38,8 @@ from side_by_side import b32  # noqa: E402 - first: it hides torchvision from tr
 import films  # noqa: E402
 import shapes  # noqa: E402
 import unseen  # noqa: E402
+from unseen.monitoring.readers import Reading  # noqa: E402
+from unseen.monitoring.watching import Watch, WatchOptions  # noqa: E402
 from unseen.prediction.score import single_label  # noqa: E402
 from unseen.sources.packets import Sampling  # noqa: E402
 from unseen.sources.video import VideoFrames  # noqa: E402
@@ -342,18 +349,160 @@ def throughput(seconds: int) -> None:
         print(f"{name:27} {looked!s:>17} {wall:7.1f} {spent:7.1f} {count / wall:28.1f}")
 
 
+# memory
+
+HOUR = 3600
+LONG_RATE = 2  # frames a second
+SCENE = 120  # seconds that one picture is shown
+PEAK = """
+import atexit, runpy, sys
+from pathlib import Path
+status = lambda name: int(Path("/proc/self/status").read_text().partition(name)[2].split()[0])
+atexit.register(lambda: print("peak", status("VmHWM:"), file=sys.stderr))
+runpy.run_module("unseen", run_name="__main__", alter_sys=True)
+"""
+
+
+def long() -> None:
+    """`unseen video` of small files, in a process each, as people start it."""
+    model = ROOT / "tests" / "fixtures" / "shapes-clip"
+    labels = ",".join(shapes.labels()[::8])
+    print(f"{LONG_RATE} frames a second, 96 × 72, another picture every {SCENE} s, 10 labels")
+    head = f"{'hours':>6} {'MB':>6} {'samples':>8} {'embedded':>9} {'events':>7}"
+    print(f"{head} {'s':>6} {'peak MB':>8}")
+    with tempfile.TemporaryDirectory() as folder:
+        for hours in (1, 10):
+            path = films.encode(
+                Path(folder) / f"{hours}.mp4", scenes(hours), rate=LONG_RATE, gop=2 * LONG_RATE
+            )
+            out = Path(folder) / f"{hours}.jsonl"
+            command = [sys.executable, "-c", PEAK, "video", str(path), "-m", str(model)]
+            command += ["-l", labels, "-o", str(out)]
+            began = time.perf_counter()
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            seconds = time.perf_counter() - began
+            peak = int(done.stderr.rpartition("peak ")[2].split()[0]) / 1024
+            rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+            clip = rows[-1]
+            print(
+                f"{hours:6} {path.stat().st_size / 1e6:6.0f} {clip['samples']:8,} "
+                f"{clip['embedded']:9,} {len(rows) - 1:7} {seconds:6.1f} {peak:8.0f}",
+                flush=True,
+            )
+
+
+def scenes(hours: int) -> Iterator[np.ndarray]:
+    rng, picture = np.random.default_rng(0), None
+    for second in range(hours * HOUR):
+        if second % SCENE == 0:
+            label = shapes.labels()[8 * int(rng.integers(10))]
+            drawn = shapes.draw(shapes.scene(label), second, side=96).resize((96, 72))
+            picture = np.asarray(drawn)
+        assert picture is not None
+        for _ in range(LONG_RATE):
+            yield picture
+
+
+DAY = 24 * HOUR  # samples: one a second
+FASTER = 960  # than the day, so that it is over in a minute and a half
+TOO_SLOW = 10  # times longer the network takes for a picture than one comes
+SENDER = """
+import socket, sys, time
+from pathlib import Path
+pieces = [Path(p).read_bytes() for p in sys.argv[1:-2]]
+frames, rate = int(sys.argv[-2]), float(sys.argv[-1])
+packets = 188
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+connection, _ = server.accept()
+began, longest, sent = time.perf_counter(), 0.0, 0
+content = b"".join(pieces)
+in_a_piece = int(sys.stdin.readline())
+size = len(content) // in_a_piece // packets * packets
+while sent < frames:
+    for start in range(0, len(content), size):
+        wait = began + sent / rate - time.perf_counter()
+        if wait > 0:
+            time.sleep(wait)
+        before = time.perf_counter()
+        connection.sendall(content[start : start + size])
+        longest = max(longest, time.perf_counter() - before)
+        sent += 1
+print(time.perf_counter() - began, longest, flush=True)
+connection.close()
+"""
+
+
+def day() -> None:
+    """A camera that sends a day of samples, 960 times as fast, and a network ten times too slow."""
+    import cameras
+
+    parts = [(name, 50) for name in ("red", "grey", "green", "blue")]
+    count = sum(number for _, number in parts)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.ts"
+        cameras.transport_stream(path, parts)
+        sender = subprocess.Popen(
+            [sys.executable, "-c", SENDER, str(path), str(DAY), str(FASTER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert sender.stdout is not None and sender.stdin is not None
+        sender.stdin.write(f"{count}\n")
+        sender.stdin.flush()
+        port = int(sender.stdout.readline())
+        every = 1 / FASTER
+        answers = cameras.Colours(seconds=TOO_SLOW * every)
+        options = WatchOptions(min_seconds=2 * every, reading=Reading(every=every))
+        watch = Watch([f"tcp://127.0.0.1:{port}"], answers, options)
+        memory: list[tuple[float, float]] = []
+        began = time.perf_counter()
+
+        def look() -> None:
+            while not watch.stopped:
+                memory.append((time.perf_counter() - began, resident()))
+                time.sleep(1)
+
+        threading.Thread(target=look, daemon=True).start()
+        news = 0
+        for message in watch:
+            news += message["type"] == "new"
+            if message.get("state") == "lost":
+                watch.stop()
+        seconds, longest = map(float, sender.stdout.readline().split())
+        counts = next(iter(watch.counts.values()))
+    settled = [mb for at, mb in memory if at > 10]
+    print(f"{DAY:,} frames sent in {seconds:.0f} s; a send took {1000 * longest:.0f} ms at most")
+    print(
+        f"received {counts.frames:,}; looked at {counts.samples:,} of {counts.due:,} samples "
+        f"({counts.shed / counts.due:.0%} left out); {news:,} events"
+    )
+    print(
+        f"memory after 10 s: {settled[0]:.0f} MB; then {min(settled):.0f} to {max(settled):.0f}, "
+        f"at the end {settled[-1]:.0f} MB"
+    )
+
+
+def resident() -> float:
+    """MB of this process in memory now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+PARTS: dict[str, Callable[[], None]] = {"events": events, "files": files, "long": long, "day": day}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("part", choices=("events", "files", "throughput"))
+    parser.add_argument("part", choices=(*PARTS, "throughput"))
     parser.add_argument("--seconds", type=int, default=12, help="of the video of throughput")
     options = parser.parse_args()
     print(f"{len(os.sched_getaffinity(0))} cores")
-    if options.part == "events":
-        events()
-    elif options.part == "files":
-        files()
-    else:
+    if options.part == "throughput":
         throughput(options.seconds)
+    else:
+        PARTS[options.part]()
 
 
 if __name__ == "__main__":

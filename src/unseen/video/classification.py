@@ -136,10 +136,58 @@ def classify_video(
     """As `classify`, with what is compiled already; `on_frame` takes the frames, as they come."""
     if not 0 <= min_seconds < float("inf"):
         raise SourceError(f"min_seconds is {min_seconds}; it must be 0 or more.")
-    answers = _Answers(str(path), labels, decision, on_frame)
-    frames = frames_of(path, sampling, side=side_of(encoder), limits=limits)
     errors: list[SourceError] = []
+    frames = frames_of(path, sampling, side=side_of(encoder), limits=limits)
     stream = embedded(encoder, readable(frames, errors), batch_size=batch_size)
+    return classify_embedded(
+        str(path),
+        frames,
+        stream,
+        errors,
+        labels,
+        decision,
+        min_seconds=min_seconds,
+        on_frame=on_frame,
+        progress=progress,
+    )
+
+
+def classify_embedded(
+    source: str,
+    frames: Frames,
+    stream: Iterator[tuple[float, Floats | None]],
+    errors: list[SourceError],
+    labels: CompiledLabels,
+    decision: Decision,
+    *,
+    min_seconds: float = MIN_SECONDS,
+    on_frame: Callable[[Prediction], None] | None = None,
+    progress: Progress | None = None,
+) -> VideoPrediction:
+    """As `classify_video`, of frames that something else encodes.
+
+    Parameters
+    ----------
+    source : str
+        The name of the video.
+    frames : Frames
+        What is read.
+    stream : iterator of (float, ndarray or None)
+        Times and embeddings of the frames, as `embedded` gives them.
+    errors : list of SourceError
+        Where `readable` puts why there are no more frames.
+    labels : CompiledLabels
+        What may happen.
+    decision : Decision
+        How labels are decided upon.
+    min_seconds : float
+        The shortest event that is wanted.
+    on_frame : callable, optional
+        Takes the frames, as they come.
+    progress : callable, optional
+        As in `classify`.
+    """
+    answers = _Answers(source, labels, decision, on_frame)
     while piece := list(islice(stream, PIECE)):
         answers.add(piece)
         if progress is not None:
