@@ -1,6 +1,7 @@
 """Videos: events against the rules that others use, decoding against all frames, and throughput.
 
     python benchmarks/video.py events        # F1, edges, streams; about two minutes, then cached
+    python benchmarks/video.py photographs   # the same of photographs, by the built-in model
     python benchmarks/video.py files         # exact times, still scenes, decoding
     python benchmarks/video.py throughput    # 1080p, against PyAV + transformers on every frame
     python benchmarks/video.py long          # memory of files of one and of ten hours
@@ -28,7 +29,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageFilter
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
@@ -44,7 +45,7 @@ from unseen.prediction.score import single_label  # noqa: E402
 from unseen.sources.packets import Sampling  # noqa: E402
 from unseen.sources.video import VideoFrames  # noqa: E402
 from unseen.video.events import EventStream, States, find_events  # noqa: E402
-from unseen.video.paths import best_path, competing, price_of  # noqa: E402
+from unseen.video.paths import best_path, competing, fit_weights, price_of  # noqa: E402
 
 FRAMES, EVENTS, SHORTEST, LONGEST = 600, 22, 5, 40
 GRAINS, SPOILED = (75, 100, 130), 0.6  # levels, and how many of the samples
@@ -145,7 +146,9 @@ def cases(rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray, int]]:
         for level in GRAINS:
             yield f"every 8th from no. {start}, grain {level}", np.arange(start, 80, 8), level
     for number in range(4):
-        yield f"10 drawn labels ({number + 1})", np.sort(rng.choice(80, 10, replace=False)), 75
+        star = " *" if number < 2 else ""
+        name = f"10 drawn labels ({number + 1}){star}"
+        yield name, np.sort(rng.choice(80, 10, replace=False)), 75
     yield "20 drawn labels", np.sort(rng.choice(80, 20, replace=False)), 75
 
 
@@ -154,7 +157,7 @@ def events() -> None:
     texts = classifier.compile(shapes.labels()).matrix
     print(f"{DRAWS} draws of each; F1 at tIoU 0.5, mean (interval); edges within a sample")
     head = f"{'labels':35} {'right':>6} {'best':>6} {'3 in a row':>18} {'majority':>9}"
-    print(f"{head} {'unseen':>20} {'error':>7} {'edges':>7} {'stream = file':>14}")
+    print(f"{head} {'unseen':>20} {'error':>7} {'edges':>7} {'stream = file':>14} {'without':>9}")
     for name, chosen, level in cases(np.random.default_rng(7)):
         figures: list[list[float]] = []
         for draw in range(DRAWS):
@@ -167,8 +170,10 @@ def events() -> None:
                 arrays[str(level)][chosen[truth], picture],
                 arrays["clear"][chosen[truth], picture],
             )
-            p = single_label(rows @ texts[chosen].T, classifier.model.score)
-            figures.append(one_video(p, truth))
+            cosines = rows @ texts[chosen].T
+            p = single_label(cosines, classifier.model.score)
+            fits = classifier.model.score.scale * cosines.max(1)
+            figures.append(one_video(p, fits, truth))
         table = np.array(figures)
         mean = table.mean(0)
         low, high = np.percentile(table, [2.5, 97.5], axis=0)
@@ -176,29 +181,28 @@ def events() -> None:
         print(
             f"{name:35} {mean[0]:6.1%} {mean[1]:6.3f} {mean[2]:6.3f} ({low[2]:.2f}-{high[2]:.2f})"
             f" {mean[3]:9.3f} {mean[4]:8.3f} ({low[4]:.3f}-{high[4]:.3f}) {error:6.0%}"
-            f" {mean[5]:7.1%} {mean[6]:13.1%}",
+            f" {mean[5]:7.1%} {mean[6]:13.1%} {mean[7]:10.3f}",
             flush=True,
         )
 
 
-def one_video(p: np.ndarray, truth: np.ndarray) -> list[float]:
+def one_video(p: np.ndarray, fits: np.ndarray, truth: np.ndarray) -> list[float]:
     best = p.argmax(1)
     true_runs = runs(truth)
     states = States(tuple(map(str, range(p.shape[1]))))
-    times = np.arange(len(p), dtype=float)
-    found = find_events(
-        "x", states, times, float(len(p)), p, np.arange(len(p)), min_seconds=float(SHORTEST)
-    )
-    ours = [(int(e.label), int(e.start), int(e.end)) for e in found]
+    ours = events_of(p, fits)
     stream = EventStream("x", states, every=1.0, min_seconds=float(SHORTEST))
-    changes = [c for t, row in enumerate(p) for c in stream.add(float(t), row)]
+    changes = [c for t, row in enumerate(p) for c in stream.add(float(t), row, fit=fits[t])]
     changes += stream.finish(float(len(p)))
-    offline = best_path(competing(p), price_of(float(SHORTEST)))[:, 0]  # the same price
+    price = price_of(float(SHORTEST))  # that of a stream
+    weights = fit_weights(fits, float(SHORTEST), price)
+    offline = best_path(competing(p) * weights[:, None, None], price)[:, 0]
     online = np.full(len(p), -1)
     for change in changes:
         if change.type == "end":
             online[int(change.event.start) : int(change.event.end)] = int(change.event.label)
     f1, edges = score(ours, true_runs)
+    alone, _ = score(events_of(p, None), true_runs)
     return [
         float((best == truth).mean()),
         score(runs(best), true_runs)[0],
@@ -207,7 +211,100 @@ def one_video(p: np.ndarray, truth: np.ndarray) -> list[float]:
         f1,
         edges,
         float((online == offline).mean()),
+        alone,
     ]
+
+
+# photographs
+
+PHOTOGRAPHS = 3  # of a label, at least
+KINDS: dict[str, Callable[[Image.Image, np.random.Generator], Image.Image]] = {
+    "clear": lambda image, rng: image,
+    "grain": lambda image, rng: Image.fromarray(
+        (np.asarray(image) + rng.normal(0, 90, np.asarray(image).shape))
+        .clip(0, 255)
+        .astype(np.uint8)
+    ),
+    "blurred": lambda image, rng: image.filter(ImageFilter.GaussianBlur(14)),
+    "dark": lambda image, rng: ImageEnhance.Brightness(image).enhance(0.12),
+    "covered": lambda image, rng: covered(image, rng),
+}
+
+
+def covered(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    pixels = np.array(image)
+    pixels[:, : int(0.75 * pixels.shape[1])] = rng.integers(0, 255, 3)
+    return Image.fromarray(pixels)
+
+
+def photographs() -> None:
+    """Of labels that fit their pictures very differently well."""
+    root, rng = ROOT / "tests" / "photographs", np.random.default_rng(0)
+    folders = [f for f in sorted(root.iterdir()) if len([*f.glob("*.jpg")]) >= PHOTOGRAPHS]
+    truth = np.concatenate([[k] * len([*f.glob("*.jpg")]) for k, f in enumerate(folders)])
+    classifier = unseen.load()
+    labels = classifier.compile([folder.name.replace("_", " ") for folder in folders])
+    rows = {}
+    for kind, spoil in KINDS.items():
+        pictures = []
+        for path in [path for folder in folders for path in sorted(folder.glob("*.jpg"))]:
+            image = Image.open(path).convert("RGB")
+            image.thumbnail((480, 480))
+            pictures.append(spoil(image, rng))
+        rows[kind] = classifier.encoder.encode_images(pictures)
+    best = (rows["clear"] @ labels.matrix.T).argmax(1)
+    good = [k for k in range(len(folders)) if (best[truth == k] == k).mean() > 0.5]
+    for name, chosen in (("all", np.arange(len(folders))), ("mostly right when clear", good)):
+        print(
+            f"{len(chosen)} labels, {name}: F1 by probabilities alone, and with how well they fit"
+        )
+        for kind in KINDS:
+            table = np.array(
+                [
+                    one_of_photographs(rows, kind, truth, np.array(chosen), labels, draw)
+                    for draw in range(DRAWS)
+                ]
+            )
+            low, high = np.percentile(table, [2.5, 97.5], axis=0)
+            cells = [
+                f"{m:.3f} ({a:.2f}-{z:.2f})"
+                for m, a, z in zip(table.mean(0), low, high, strict=True)
+            ]
+            print(f"  {kind:10} {table[:, 0].mean():.0%}  {cells[1]}  {cells[2]}", flush=True)
+
+
+def one_of_photographs(
+    rows: dict[str, np.ndarray],
+    kind: str,
+    labels_of: np.ndarray,
+    chosen: np.ndarray,
+    labels: unseen.CompiledLabels,
+    draw: int,
+) -> list[float]:
+    rng = np.random.default_rng([draw, 2026])
+    truth = drawn(rng, len(chosen))
+    bad = rng.random(FRAMES) < (0.0 if kind == "clear" else SPOILED)
+    picture = np.array([rng.choice(np.flatnonzero(labels_of == chosen[t])) for t in truth])
+    shown = np.where(bad[:, None], rows[kind][picture], rows["clear"][picture])
+    cosines = shown @ labels.matrix[chosen].T
+    p, fits = single_label(cosines, labels.score), labels.score.scale * cosines.max(1)
+    figures = [float((p.argmax(1) == truth).mean())]
+    return figures + [score(events_of(p, some), runs(truth))[0] for some in (None, fits)]
+
+
+def events_of(p: np.ndarray, fits: np.ndarray | None) -> Runs:
+    """A sample a second."""
+    found = find_events(
+        "x",
+        States(tuple(map(str, range(p.shape[1])))),
+        np.arange(len(p), dtype=float),
+        float(len(p)),
+        p,
+        np.arange(len(p)),
+        min_seconds=float(SHORTEST),
+        fits=fits,
+    )
+    return [(int(e.label), int(e.start), int(e.end)) for e in found]
 
 
 # files
@@ -490,7 +587,13 @@ def resident() -> float:
     return pages * resource.getpagesize() / 2**20
 
 
-PARTS: dict[str, Callable[[], None]] = {"events": events, "files": files, "long": long, "day": day}
+PARTS: dict[str, Callable[[], None]] = {
+    "events": events,
+    "photographs": photographs,
+    "files": files,
+    "long": long,
+    "day": day,
+}
 
 
 def main() -> None:

@@ -220,15 +220,17 @@ def embedded(
 
 def states_of(
     embeddings: Floats, labels: CompiledLabels, decision: Decision, unknown: list[bool]
-) -> tuple[States, Floats]:
-    """The states that samples are told apart by, and the probability of each, (n, k).
+) -> tuple[States, Floats, Doubles]:
+    """The states that samples are told apart by, the probability of each, (n, k), and the best
+    logit of each sample, (n,).
 
     `unknown`: which of the samples have no label.
     """
     names, p, thresholds = label_probabilities(embeddings, labels, decision)
     if not decision.multi_label and (decision.min_score or decision.reference_set):
         names, p = _with_unknown(names, p, unknown)
-    return States(tuple(names), thresholds if decision.multi_label else None), p
+    fits = labels.score.scale * labels.similarities(embeddings).max(1).astype(np.float64)
+    return States(tuple(names), thresholds if decision.multi_label else None), p, fits
 
 
 def clip_embedding(
@@ -292,6 +294,7 @@ class _Answers:
         self._times: list[float] = []
         self._pictures: list[int] = []
         self._probabilities: list[Floats] = []
+        self._fits: list[Doubles] = []
         self._states: States | None = None
         self._sum = np.zeros(labels.matrix.shape[1])
         self._last: Floats | None = None
@@ -323,8 +326,9 @@ class _Answers:
             decision = replace(decision, top_k=1)
         predictions = predict([""] * len(embeddings), embeddings, self._labels, decision)
         unknown = [one.unknown for one in predictions]
-        self._states, p = states_of(embeddings, self._labels, self._decision, unknown)
+        self._states, p, fits = states_of(embeddings, self._labels, self._decision, unknown)
         self._probabilities.append(p)
+        self._fits.append(fits)
         return predictions
 
     def result(self, frames: Frames, min_seconds: float, error: str | None) -> VideoPrediction:
@@ -343,6 +347,7 @@ class _Answers:
             np.concatenate(self._probabilities),
             np.array(self._pictures, dtype=np.int64),
             min_seconds=min_seconds,
+            fits=np.concatenate(self._fits),
         )
         return VideoPrediction(
             self._source,

@@ -1445,7 +1445,7 @@ def test_bars_move_with_a_video_and_events_stand_below(
     assert page.ranking()[0] == "a red circle"
     for step in range(12):
         seek(page, step / 2)
-        looked = f"{step + 1} frames"
+        looked = f"{step + 1} frame"
         page.until(lambda looked=looked: looked in page.one("#filmPart").text)
     assert page.ranking()[0] == "a blue square"
     assert page.js("return window.most") == 1  # one frame is on its way, and no other
@@ -1466,7 +1466,7 @@ def test_other_labels_look_at_a_video_anew(page: Page, url: str, film: Path) -> 
     page.ranks(*SHAPES.split(", "))
     page.label("a pink heart" + Keys.ENTER)
     page.ranks(*SHAPES.split(", "), "a pink heart")
-    assert "1 frames" in page.one("#filmPart").text
+    assert "1 frame was" in page.one("#filmPart").text
     page.one("#remove").click()
     assert not page.one("#filmPart").is_displayed() and page.one("#invitation").is_displayed()
     assert page.log() == []
@@ -1510,3 +1510,6 @@ def test_a_video_fits_the_screen(
         ".filter((e) => e.offsetParent && e.getBoundingClientRect().height < 40).map((e) => e.id)"
     )
     assert small == [] and page.log() == []
+    places = "return ['film', 'bars', 'filmPart'].map((id) => document.getElementById(id)"
+    film_top, bars, below = page.js(places + ".getBoundingClientRect().top)")
+    assert film_top <= bars and film_top < below and (size == DESK or bars < below)

@@ -34,7 +34,7 @@ from unseen.web.server.core.logs import LOGGER
 
 if TYPE_CHECKING:
     from unseen.monitoring.watching import Watch
-    from unseen.types import Floats, Images
+    from unseen.types import Doubles, Floats, Images
 
 logger = logging.getLogger(LOGGER)
 
@@ -59,7 +59,7 @@ class _QueuedAnswers:
         rows = iter(self.encoding.encode_in_thread(good, self.loop))
         return [a if isinstance(a, UnseenError) else next(rows) for a in arrays]
 
-    def states(self, embeddings: Floats) -> tuple[States, Floats]:
+    def states(self, embeddings: Floats) -> tuple[States, Floats, Doubles]:
         return self.model.states(embeddings)
 
 

@@ -9,6 +9,7 @@ import { question, settings } from "./words.js";
 const SIDE = 640; // pixels of the shorter side of what is sent
 const STEP = 0.5; // seconds of the video from one frame to the next, at least
 const MOST = 3600; // frames of a video
+const narrow = matchMedia("(max-width: 860px)");
 const GAP = 5; // steps without a frame: what lies between is not known
 const TYPING = 300; // ms until changed labels are asked for
 
@@ -160,8 +161,9 @@ const step = () => Math.max(STEP, (video.duration || 0) / MOST);
 const draw = () => {
   const { samples } = picture;
   const events = eventsOf(samples, step());
+  const sent = samples.length === 1 ? "1 frame was" : `${samples.length} frames were`;
   says.textContent = samples.length
-    ? `${samples.length} frames looked at, by this browser; the server had no more of the video.`
+    ? `${sent} sent; the server had no more of the video.`
     : "Play it, and what happens stands here. Single frames go to the server, and nothing else.";
   const all = video.duration || 1;
   const names = [...new Set(events.map(({ label }) => label))];
@@ -298,6 +300,8 @@ export const open = (selected, facts) => {
   ui.stage.classList.toggle("moving", Boolean(picture));
   if (!picture) return video.removeAttribute("src");
   picture.samples ||= [];
+  if (narrow.matches) ui.words.after(panel); // the bars stay beside the video
+  else ui.files.before(panel);
   video.src = picture.url;
   video.setAttribute("aria-label", picture.name);
   draw();
@@ -319,4 +323,3 @@ style.rel = "stylesheet";
 style.href = "/page/film.css";
 document.head.append(style);
 ui.shown.after(video);
-ui.files.before(panel);
