@@ -12,14 +12,22 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, WrapValidator, model_validator
 
 from unseen.prediction.decision import Decision
+from unseen.sources.packets import Sampling
 from unseen.web.explaining import ExplainOptions
 from unseen.web.server.core.image_input import ImageInput
 from unseen.web.server.core.label_service import LabelRequest
+from unseen.web.server.core.video_service import VideoOptions
 
 # A red square of 8 by 8 pixels.
 PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEUlEQVR42mP4z8CAFTEMLQkAKP8/wc53yE8AAAAASUVO"
     "RK5CYII="
+)
+
+# A red and a blue one, for a second each.
+GIF = (
+    "R0lGODlhCAAIAIEAAP8AAAAAAAAAAAAAACH/C05FVFNDQVBFMi4wAwEAAAAh+QQAZAAAACwAAAAACAAIAAAIDwABCBxI"
+    "sKDBgwgTKkwYEAAh+QQBZAABACwAAAAACAAIAIEAAP8AAAAAAAAAAAAIDwABCBxIsKDBgwgTKkwYEAA7"
 )
 
 # Of every list and dict that a client sends. Without `fail_fast` each wrong element is an error, or
@@ -256,6 +264,37 @@ class ExplainRequest(LabelsRequest):
         return ExplainOptions(self.for_, self.against, self.method, self.more, self.all_labels)
 
 
+class VideoRequest(LabelsRequest):
+    """A video, its labels, and how it is looked at."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"video": GIF, "labels": ["red", "blue"], "every": 0.5, "min_seconds": 1}]
+        }
+    )
+
+    video: str = Field(
+        "", description="base64, a data URI, or (if the server fetches) a URL", examples=[GIF]
+    )
+    labelset: str | None = Field(None, description="NAME or NAME@VERSION of a stored set")
+    every: float = Field(1.0, ge=0.01, le=3600, description="a frame about so often, in seconds")
+    keyframes: bool = Field(False, description="the keyframes, which cost least; not `every`")
+    min_seconds: float = Field(2.0, ge=0, le=86400, description="the shortest event wanted")
+    frames: bool = Field(False, description="give the frames, too")
+    multi_label: bool = False
+    top_k: int | None = Field(None, ge=1)
+    min_score: Probability | None = None
+    unknown: Literal["auto"] | None = Field(
+        None, description="auto: unknown where too little speaks for any label"
+    )
+
+    def decision(self) -> Decision:
+        return Decision(self.multi_label, self.top_k, self.min_score)
+
+    def options(self) -> VideoOptions:
+        return VideoOptions(Sampling(self.every, self.keyframes), self.min_seconds, self.frames)
+
+
 class SearchRequest(Wire):
     """Texts and pictures; their embeddings are added."""
 
@@ -427,6 +466,50 @@ class ExplainAnswer(ModelAnswer):
     explanation: ExplanationAnswer
     map: MapAnswer | None = Field(description="null where none was wanted, or none earned trust")
     maps: MapsAnswer | None
+    warnings: list[str]
+
+
+class PeakAnswer(Wire):
+    time: float
+    score: float
+
+
+class EventAnswer(Wire):
+    """What happens in a part of a video; times are seconds since its first frame."""
+
+    type: Literal["event"]
+    id: str = Field(description="the same each time")
+    source: str
+    label: str
+    start: float
+    end: float
+    score: float = Field(description="the mean probability, given all other samples")
+    peak: PeakAnswer = Field(description="the surest frame")
+
+
+class ClipAnswer(PredictionAnswer):
+    """The labels of the whole video; with an error, of what could be read of it."""
+
+    type: Literal["clip"]
+    seconds: float | None
+    samples: int = Field(description="frames that were looked at")
+    embedded: int = Field(description="those that the network had: the others show the same")
+
+
+class FrameAnswer(PredictionAnswer):
+    """The labels of a frame."""
+
+    type: Literal["frame"]
+    time: float
+
+
+class VideoAnswer(ModelAnswer):
+    """As the rows of `unseen video -o out.jsonl`."""
+
+    labelset: SetName | None
+    clip: ClipAnswer
+    events: list[EventAnswer]
+    frames: list[FrameAnswer] | None = None
     warnings: list[str]
 
 

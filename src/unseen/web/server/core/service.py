@@ -23,6 +23,8 @@ from unseen.web.server.core.image_input import ImageInput, content_of
 from unseen.web.server.core.label_service import CompiledSet, LabelRequest, LabelService
 from unseen.web.server.core.metrics import Metrics
 from unseen.web.server.core.settings import Settings
+from unseen.web.server.core.video_service import VideoService
+from unseen.web.server.core.watch_service import WatchService
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -52,12 +54,29 @@ class Service(Encoding):
         super().__init__(settings, metrics, classifier)
         self.label_service = LabelService(self)
         self.explain_service = ExplainService(self)
+        self.video_service = VideoService(self)
+        self.watch_service = WatchService(self)
 
     async def close(self) -> None:
         """Ends the threads and closes the files."""
+        await self.watch_service.close()
+        await self.video_service.close()
         await self.label_service.close()
         await self.explain_service.close()
         await super().close()
+
+    async def start_watching(self) -> None:
+        """Begins to watch the sources of the settings, with the labels of their first file.
+
+        Raises
+        ------
+        UnseenError, Problem
+            Where a source, the rules or the labels cannot be used.
+        """
+        files = self.settings.labels
+        request = LabelRequest(labelset=files[0].stem if files else None)
+        labels = await self.label_service.compiled_set(request)
+        self.watch_service.start(labels.compiled, labels.calibrated(Decision()))
 
     async def classify(
         self, images: Sequence[ImageInput], request: LabelRequest, decision: Decision
