@@ -1,0 +1,215 @@
+"""The bars of `unseen job`, each measured: kills, races, overhead, memory, the time of a plan.
+
+python benchmarks/jobs.py kills
+python benchmarks/jobs.py race
+python benchmarks/jobs.py overhead --pictures 10000
+python benchmarks/jobs.py plan --pictures 1000000
+python benchmarks/jobs.py tar --gigabytes 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from unseen.jobs.job import Job
+from unseen.jobs.running.status import StatusReader
+from unseen.jobs.verify import verify
+
+LABELS = "cat,dog,car,tree,house"
+COMMAND = [sys.executable, "-m", "unseen"]
+
+
+def draw(folder: Path, count: int, side: int = 64, seed: int = 0) -> None:
+    """Small JPEGs of noise, a thousand a folder."""
+    rng = np.random.default_rng(seed)
+    for i in range(count):
+        below = folder / f"{i // 1000:04}"
+        below.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((side, side)).save(below / f"{i:07}.jpg", quality=80)
+
+
+def unseen_command(*arguments: object, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True)
+    assert code is None or done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def kills(options: argparse.Namespace, folder: Path) -> None:
+    """kill -9 at random: every key once, and a shard at most is done again a kill."""
+    rng = random.Random(options.seed)
+    draw(folder / "pictures", options.pictures)
+    job = folder / "job"
+    unseen_command(
+        "job", "plan", folder / "pictures", "-o", job, "-l", LABELS, "--shard", options.shard
+    )
+    planned = Job.open(job)
+    published: dict[str, tuple[int, int]] = {}
+    count = redone = 0
+    began = time.perf_counter()
+    while count < options.kills:
+        process = subprocess.Popen(
+            [*COMMAND, "job", "run", str(job), "-q", "--workers", str(options.workers)],
+            start_new_session=True,
+        )
+        time.sleep(rng.uniform(2.0, 5.0))
+        if process.poll() is not None:
+            break
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        count += 1
+        time.sleep(0.3)
+        for name in planned.parts():
+            stat = (job / "parts" / f"{name}.parquet").stat()
+            facts = (stat.st_ino, stat.st_mtime_ns)
+            redone += published.setdefault(name, facts) != facts
+    leases = len([*(job / "leases").iterdir()])
+    unseen_command("job", "run", job, "-q", "--workers", options.workers)
+    result = verify(planned)
+    keys = [entry.key for shard in planned.shards for entry in planned.entries(shard)]
+    print(
+        f"{options.pictures:,} pictures, shards of {options.shard}, {options.workers} workers: "
+        f"{count} kill -9 in {time.perf_counter() - began:.0f} s"
+    )
+    print(f"  keys planned {len(keys):,}, different {len({*keys}):,}; {result}; ok: {result.ok}")
+    print(
+        f"  published parts that were written again: {redone}; leases of the dead at the end: "
+        f"{leases} (each a shard that was begun, at most {options.workers} a kill)"
+    )
+
+
+def race(options: argparse.Namespace, folder: Path) -> None:
+    """Two commands at the same job at the same time."""
+    draw(folder / "pictures", options.pictures)
+    job = folder / "job"
+    unseen_command(
+        "job", "plan", folder / "pictures", "-o", job, "-l", LABELS, "--shard", options.shard
+    )
+    began = time.perf_counter()
+    both = [subprocess.Popen([*COMMAND, "job", "run", str(job), "-q"]) for _ in range(2)]
+    codes = [process.wait() for process in both]
+    result = verify(Job.open(job))
+    print(f"two runners, {options.pictures:,} pictures: {time.perf_counter() - began:.1f} s")
+    print(f"  exit {codes}; {result}; ok: {result.ok}")
+
+
+def overhead(options: argparse.Namespace, folder: Path) -> None:
+    """The same pictures by `embed` and by a job of one worker, in turn."""
+    draw(folder / "pictures", options.pictures)
+    os.environ["UNSEEN_CACHE_BYTES"] = "0"  # `embed` would find what it did before
+    seconds: dict[str, list[float]] = {"embed": [], "job": []}
+    for i in range(options.rounds):
+        began = time.perf_counter()
+        unseen_command("embed", folder / "pictures", "-o", folder / f"{i}.parquet", "-q")
+        seconds["embed"].append(time.perf_counter() - began)
+        job = folder / f"job{i}"
+        began = time.perf_counter()
+        unseen_command("job", "plan", folder / "pictures", "-o", job, "--embed", "-q")
+        planned = time.perf_counter()
+        unseen_command("job", "run", job, "-q")
+        seconds["job"].append(time.perf_counter() - began)
+        shown = ", ".join(f"{name} {values[-1]:.2f} s" for name, values in seconds.items())
+        print(f"  {shown}, of which plan {planned - began:.2f} s")
+        shutil.rmtree(job)
+    best = {name: min(values) for name, values in seconds.items()}
+    more = 100 * (best["job"] / best["embed"] - 1)
+    shown = ", ".join(f"{name} {value:.2f} s" for name, value in best.items())
+    print(f"{options.pictures:,} pictures, the best of {options.rounds}: {shown}: {more:+.1f} %")
+
+
+def plan_many(options: argparse.Namespace, folder: Path) -> None:
+    """The time and the memory of a plan, of empty files: they are listed, not read."""
+    for i in range(options.pictures):
+        if i % 1000 == 0:
+            below = folder / "pictures" / f"{i // 1000:06}"
+            below.mkdir(parents=True)
+        (below / f"{i:08}.jpg").touch()
+    began = time.perf_counter()
+    unseen_command("job", "plan", folder / "pictures", "-o", folder / "job", "-l", LABELS, "-q")
+    seconds = time.perf_counter() - began
+    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    size = sum(path.stat().st_size for path in (folder / "job" / "plan").iterdir())
+    job = Job.open(folder / "job")
+    print(
+        f"a plan of {job.pictures:,} files: {seconds:.1f} s, {most:.0f} MB of memory at most, "
+        f"{size / 1e6:.1f} MB on disk, {len(job.shards):,} shards"
+    )
+    began = time.perf_counter()
+    StatusReader(job).read()
+    print(f"  its status: {time.perf_counter() - began:.2f} s")
+
+
+def tar(options: argparse.Namespace, folder: Path) -> None:
+    """Memory of a worker at an archive of 1 GB and at one of a tenth."""
+    rng = np.random.default_rng(0)
+    for gigabytes in (options.gigabytes / 10, options.gigabytes):
+        path, size = folder / "a.tar", 0
+        with tarfile.open(path, "w") as archive:
+            while size < gigabytes * 1e9:
+                file = io.BytesIO()
+                pixels = rng.integers(0, 256, (700, 700, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(file, "BMP")
+                info = tarfile.TarInfo(f"{size:012}.bmp")
+                info.size = len(file.getvalue())
+                archive.addfile(info, io.BytesIO(file.getvalue()))
+                size += info.size
+        job = folder / f"job{gigabytes}"
+        unseen_command("job", "plan", path, "-o", job, "-l", LABELS, "--shard", 100, "-q")
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        began = time.perf_counter()
+        most = _peak([*COMMAND, "job", "run", str(job), "-q"])
+        print(
+            f"a tar of {gigabytes:.1f} GB, {Job.open(job).pictures:,} pictures: "
+            f"{time.perf_counter() - began:.0f} s, a worker had {most:.0f} MB at most "
+            f"(the plan {before / 1024:.0f} MB); ok: {verify(Job.open(job)).ok}"
+        )
+
+
+def _peak(command: list[str]) -> float:
+    """The most memory, in MB, of any process below a command."""
+    code = (
+        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:]); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
+    )
+    run = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
+    return float(run.stdout.split()[-1])
+
+
+BARS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
+    "kills": kills, "race": race, "overhead": overhead, "plan": plan_many, "tar": tar,
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("bar", choices=BARS)
+    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--shard", type=int, default=25)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--gigabytes", type=float, default=1.0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="unseen-jobs-") as folder:
+        BARS[options.bar](options, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
