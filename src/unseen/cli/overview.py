@@ -71,6 +71,10 @@ SUBCOMMANDS: dict[str, dict[str, tuple[str, str, str]]] = {
     "job": {
         "plan": ("job_plan", "plan", "List the pictures, and what determines their answers."),
         "run": ("job_run", "run", "Do what is not done yet, in processes of this machine."),
+        "status": ("job", "status", "Say how far a job is, over all who work at it."),
+        "verify": ("job", "verify", "Prove that every picture has one row."),
+        "retry": ("job", "retry", "Plan the pictures again that failed."),
+        "export": ("job", "export", "Write the rows of a job to one file."),
     },
     "label": {
         "export": (

@@ -1,4 +1,4 @@
-"""`unseen job`: status, verify, retry, export of a job that is planned."""
+"""`unseen job`: `status`, `verify`, `retry`, `export` of a job that is planned."""
 
 from __future__ import annotations
 
@@ -35,7 +35,6 @@ def opened(address: str) -> Any:
     return Job.open(address)
 
 
-@job.command(short_help="Say how far a job is, over all who work at it.")
 def status(
     address: Address,
     html: options.Html = None,
@@ -56,7 +55,6 @@ def status(
     _show(current, as_json)
 
 
-@job.command(short_help="Prove that every picture has one row.")
 def verify(address: Address, as_json: options.AsJson = False, quiet: options.Quiet = False) -> None:
     """unseen job verify JOB
 
@@ -74,7 +72,6 @@ def verify(address: Address, as_json: options.AsJson = False, quiet: options.Qui
         raise typer.Exit(1)
 
 
-@job.command(short_help="Plan the pictures again that failed.")
 def retry(
     address: Address,
     classes: Annotated[
@@ -103,7 +100,6 @@ def retry(
             progress.say(f"do them: unseen job run {address}")
 
 
-@job.command(short_help="Write the rows of a job to one file.")
 def export(
     address: Address,
     output: options.OutFile,
