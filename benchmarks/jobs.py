@@ -28,6 +28,7 @@ import numpy as np
 from PIL import Image
 
 from unseen.jobs.job import Job
+from unseen.jobs.running.lease import Lease
 from unseen.jobs.running.status import StatusReader
 from unseen.jobs.verify import verify
 
@@ -61,37 +62,51 @@ def kills(options: argparse.Namespace, folder: Path) -> None:
     )
     planned = Job.open(job)
     published: dict[str, tuple[int, int]] = {}
-    count = redone = 0
+    lost: list[int] = []  # shards that were begun and not published, a kill each
+    redone = 0
     began = time.perf_counter()
-    while count < options.kills:
+    while len(lost) < options.kills:
         process = subprocess.Popen(
             [*COMMAND, "job", "run", str(job), "-q", "--workers", str(options.workers)],
             start_new_session=True,
         )
-        time.sleep(rng.uniform(2.0, 5.0))
+        _until_published(planned, len(published) + rng.randrange(4))
+        time.sleep(rng.uniform(0.0, 1.0))
         if process.poll() is not None:
             break
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        count += 1
-        time.sleep(0.3)
+        time.sleep(0.2)
+        lost.append(sum(not lease.runner.is_alive() for lease in _leases(job)))
         for name in planned.parts():
             stat = (job / "parts" / f"{name}.parquet").stat()
             facts = (stat.st_ino, stat.st_mtime_ns)
             redone += published.setdefault(name, facts) != facts
-    leases = len([*(job / "leases").iterdir()])
+    seconds = time.perf_counter() - began
     unseen_command("job", "run", job, "-q", "--workers", options.workers)
     result = verify(planned)
     keys = [entry.key for shard in planned.shards for entry in planned.entries(shard)]
     print(
         f"{options.pictures:,} pictures, shards of {options.shard}, {options.workers} workers: "
-        f"{count} kill -9 in {time.perf_counter() - began:.0f} s"
+        f"{len(lost)} kill -9 in {seconds:.0f} s, {len(published)} of {len(planned.shards)} "
+        "shards done by then"
     )
     print(f"  keys planned {len(keys):,}, different {len({*keys}):,}; {result}; ok: {result.ok}")
     print(
-        f"  published parts that were written again: {redone}; leases of the dead at the end: "
-        f"{leases} (each a shard that was begun, at most {options.workers} a kill)"
+        f"  shards begun and lost: {sum(lost)}, at most {max(lost)} a kill; published parts that "
+        f"were written again: {redone}"
     )
+
+
+def _until_published(job: Job, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while len(job.parts()) < count and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _leases(job: Path) -> list[Lease]:
+    contents = [Lease.from_bytes(path.read_bytes()) for path in (job / "leases").iterdir()]
+    return [lease for lease in contents if lease is not None]
 
 
 def race(options: argparse.Namespace, folder: Path) -> None:
@@ -143,11 +158,13 @@ def plan_many(options: argparse.Namespace, folder: Path) -> None:
     began = time.perf_counter()
     unseen_command("job", "plan", folder / "pictures", "-o", folder / "job", "-l", LABELS, "-q")
     seconds = time.perf_counter() - began
-    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    most, busy = usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime
     size = sum(path.stat().st_size for path in (folder / "job" / "plan").iterdir())
     job = Job.open(folder / "job")
     print(
-        f"a plan of {job.pictures:,} files: {seconds:.1f} s, {most:.0f} MB of memory at most, "
+        f"a plan of {job.pictures:,} files: {seconds:.1f} s ({busy:.1f} s of a core), "
+        f"{most:.0f} MB of memory at most, "
         f"{size / 1e6:.1f} MB on disk, {len(job.shards):,} shards"
     )
     began = time.perf_counter()
@@ -201,7 +218,7 @@ def main() -> None:
     parser.add_argument("bar", choices=BARS)
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--shard", type=int, default=25)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)

@@ -70,6 +70,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str, str]]] = {
 SUBCOMMANDS: dict[str, dict[str, tuple[str, str, str]]] = {
     "job": {
         "plan": ("job_plan", "plan", "List the pictures, and what determines their answers."),
+        "estimate": ("job_run", "estimate", "Time a sample, and say what all of it takes."),
         "run": ("job_run", "run", "Do what is not done yet, in processes of this machine."),
         "status": ("job", "status", "Say how far a job is, over all who work at it."),
         "verify": ("job", "verify", "Prove that every picture has one row."),

@@ -1,4 +1,4 @@
-"""`unseen job run`."""
+"""`unseen job run`; `job estimate`: what it will take."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import typer
 
 from unseen.cli import options, progress
 from unseen.cli.commands.job import Address, opened
+from unseen.cli.output import write_json, write_lines
 from unseen.errors import SourceError
 from unseen.results.summary import RunSummary
 
 PLANNED = "it is that of the plan"
+REFUSED = dict.fromkeys(("revision", "adapter", "exact", "precision", "commercial"), PLANNED)
 PART = re.compile(r"(\d+)/(\d+)")
 
 
@@ -27,9 +29,7 @@ def _part(text: str | None) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
-@options.loads_recorded_model(
-    refused=dict.fromkeys(("revision", "adapter", "exact", "precision", "commercial"), PLANNED)
-)
+@options.loads_recorded_model(refused=REFUSED)
 def run(
     address: Address,
     workers: Annotated[
@@ -79,8 +79,6 @@ def run(
             progress=show,
         )
     if as_json:
-        from unseen.cli.output import write_json  # noqa: PLC0415 - as above
-
         write_json(status.to_dict())
     if not quiet:
         progress.say(f"{status}.")
@@ -88,3 +86,61 @@ def run(
             progress.say(f"try what failed again: unseen job retry {address}")
     if status.failed:
         raise typer.Exit(1)
+
+
+@options.loads_recorded_model(refused=REFUSED)
+def estimate(
+    address: Address,
+    sample: Annotated[int, typer.Option(min=1, help="Pictures that are timed.")] = 200,
+    machines: Annotated[int, typer.Option(min=1, help="How many there will be.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes on each.")] = 1,
+    bandwidth: Annotated[
+        float | None,
+        typer.Option(help="MB a second that each machine reads.", show_default="no limit"),
+    ] = None,
+    price: Annotated[
+        float | None, typer.Option(help="Of a machine for an hour, in any currency.")
+    ] = None,
+    overrides: Mapping[str, Any] = options.NO_OVERRIDES,
+    batch_size: options.BatchSize = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """unseen job estimate JOB --machines 10 --workers 4 --price 0.80
+
+    Time a sample with one worker here, and say what the job and a million to a billion pictures
+    take at that rate. Nothing is published.
+    """
+    from unseen.jobs.running.estimate import (  # noqa: PLC0415 - it loads what computes
+        HEADER,
+        SCALES,
+        Machines,
+        measure,
+    )
+    from unseen.jobs.running.estimate import estimate as expected  # noqa: PLC0415
+    from unseen.jobs.running.session import Session  # noqa: PLC0415
+    from unseen.jobs.running.workers import plan_workers  # noqa: PLC0415
+
+    if (bandwidth is not None and bandwidth <= 0) or (price is not None and price < 0):
+        raise SourceError("--bandwidth is more than 0, and --price at least that.")
+    job = opened(address)
+    threads = plan_workers(workers, overrides.get("threads"), 0).threads
+    with progress.working("timing a sample", quiet):
+        session = Session.load(job, {**overrides, "threads": threads}, batch_size)
+        measured = measure(job, session, pictures=sample)
+    chosen = Machines(machines, workers, bandwidth, price)
+    rows = [expected(measured, chosen, count) for count in (job.pictures, *SCALES)]
+    if as_json:
+        write_json({"sample": vars(measured), "estimates": [row.to_dict() for row in rows]})
+        return
+    write_lines(
+        [
+            f"measured: {measured.pictures:,} pictures by one worker of {threads} "
+            f"thread{'s' * (threads > 1)} in {measured.seconds:.1f} s, {measured.rate:.1f} a "
+            f"second; {100 * measured.failed:.1f} % failed",
+            f"arithmetic, for {machines:,} machine{'s' * (machines > 1)} of {workers} "
+            f"worker{'s' * (workers > 1)}:",
+            HEADER + ("          cost" if price is not None else ""),
+            *map(str, rows),
+        ]
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -19,7 +19,7 @@ from unseen.images.open import read_content, upright_size
 from unseen.jobs.job import LABELS, Job
 from unseen.jobs.rows import Row
 from unseen.jobs.running.pictures import Picture, pictures_of
-from unseen.jobs.shard import Shard
+from unseen.jobs.shard import Entry, Shard
 from unseen.labels.compiled import CompiledLabels
 from unseen.load_options import LoadOptions
 from unseen.prediction.calibration import Calibration
@@ -125,7 +125,7 @@ class Session:
             warn_if_alone(compiled, decision)
         return cls(classifier, compiled, decision, options["embed"], batch_size)
 
-    def rows(self, job: Job, shard: Shard) -> Iterator[Row]:
+    def rows(self, job: Job, shard: Shard, entries: Sequence[Entry] | None = None) -> Iterator[Row]:
         """The rows of a shard, in the order of its entries; memory is bounded.
 
         Parameters
@@ -134,13 +134,16 @@ class Session:
             The job of this session.
         shard : Shard
             One of its shards.
+        entries : sequence of Entry, optional
+            Some of its entries, in order. None: all.
 
         Yields
         ------
         Row
             With an error for a picture that cannot be read.
         """
-        pictures = pictures_of(shard, job.entries(shard), job.base)
+        entries = job.entries(shard) if entries is None else entries
+        pictures = pictures_of(shard, entries, job.base)
         encoder = self.classifier.encoder
         stream = encoder.stream(pictures, self._opened, batch_size=self.batch_size)
         size = encoder.batch_size if self.batch_size is None else self.batch_size
