@@ -16,6 +16,7 @@ from pyarrow import parquet
 import unseen
 from planning import LABELS
 from unseen.jobs.export import export
+from unseen.jobs.indexed import export_to_index
 from unseen.jobs.job import Job
 from unseen.jobs.plan import plan
 from unseen.jobs.running.runner import work
@@ -141,6 +142,31 @@ def test_json_lines_and_csv_have_the_same_rows(finished: Path, tmp_path: Path) -
             np.testing.assert_allclose(line["embedding"], row["embedding"], rtol=1e-3, atol=1e-7)
             assert json.loads(cell["labels"]) == line["labels"] == row["labels"]
             assert float(cell["score"]) == pytest.approx(row["score"], abs=1e-6)
+
+
+def test_an_index_has_what_it_would_have_encoded(
+    classifier: unseen.Classifier, pictures: Path, tmp_path: Path
+) -> None:
+    folders = [tmp_path / "by job", tmp_path / "by itself"]
+    for folder in folders:
+        shutil.copytree(pictures, folder)
+    job = plan(classifier, folders[0], tmp_path / "job", embed=True, shard_pictures=5)
+    work(job, Session.load(job, {"device": "cpu", "threads": 1}))
+    (folders[0] / "13.png").write_bytes((folders[0] / "12.png").read_bytes())
+    result = export_to_index(job, folders[0])
+    assert (result.files, result.left_out) == (13, 1)
+    reports, rows = [], []
+    for folder in folders:
+        with unseen.Index(folder) as index:
+            reports.append(index.update(classifier.encoder))
+            encoded = list(index.view(classifier.encoder).encoded())
+            rows.append({one.name: one.embedding for one in encoded if one.error is None})
+    assert reports[0].unchanged == 13 and reports[0].known == 1 and reports[0].encoded == 0
+    assert reports[1].encoded == 12 and rows[0].keys() == rows[1].keys()
+    for name in rows[0].keys() - {"13.png"}:
+        np.testing.assert_allclose(rows[0][name], rows[1][name], atol=1e-3)
+    with pytest.raises(unseen.SourceError, match="the job has no embeddings"):
+        export_to_index(plan(classifier, pictures, tmp_path / "other", LABELS), folders[0])
 
 
 def test_what_is_not_done_is_said(

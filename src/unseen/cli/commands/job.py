@@ -112,10 +112,20 @@ def export(
     """unseen job export JOB -o out.parquet
 
     Write the rows in the order of the plan to a .parquet, .jsonl or .csv file. What was tried again
-    is there once, with its latest answer.
+    is there once, with its latest answer. A folder gets the embeddings into its index.
     """
     from unseen.jobs.export import export as write_rows  # noqa: PLC0415
+    from unseen.jobs.indexed import export_to_index  # noqa: PLC0415
 
+    if output.is_dir():
+        with progress.pictures(quiet) as show:
+            indexed = export_to_index(opened(address), output, progress=show)
+        if not quiet:
+            progress.say(
+                f"index of {output}: {indexed.files:,} files, {indexed.left_out:,} left out (not "
+                "below it, changed, or not read)."
+            )
+        return
     with progress.pictures(quiet) as show:
         result = write_rows(
             opened(address), output, partial=partial, overwrite=overwrite, progress=show
