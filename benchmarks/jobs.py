@@ -78,6 +78,7 @@ def kills(options: argparse.Namespace, folder: Path) -> None:
         process.wait()
         time.sleep(0.2)
         lost.append(sum(not lease.runner.is_alive() for lease in _leases(job)))
+        print(f"  kill {len(lost)}: {lost[-1]} shards begun", flush=True)
         for name in planned.parts():
             stat = (job / "parts" / f"{name}.parquet").stat()
             facts = (stat.st_ino, stat.st_mtime_ns)
@@ -128,24 +129,37 @@ def overhead(options: argparse.Namespace, folder: Path) -> None:
     """The same pictures by `embed` and by a job of one worker, in turn."""
     draw(folder / "pictures", options.pictures)
     os.environ["UNSEEN_CACHE_BYTES"] = "0"  # `embed` would find what it did before
-    seconds: dict[str, list[float]] = {"embed": [], "job": []}
+    runs: dict[str, list[tuple[float, float]]] = {"embed": [], "job": []}
     for i in range(options.rounds):
-        began = time.perf_counter()
-        unseen_command("embed", folder / "pictures", "-o", folder / f"{i}.parquet", "-q")
-        seconds["embed"].append(time.perf_counter() - began)
-        job = folder / f"job{i}"
-        began = time.perf_counter()
-        unseen_command("job", "plan", folder / "pictures", "-o", job, "--embed", "-q")
-        planned = time.perf_counter()
-        unseen_command("job", "run", job, "-q")
-        seconds["job"].append(time.perf_counter() - began)
-        shown = ", ".join(f"{name} {values[-1]:.2f} s" for name, values in seconds.items())
-        print(f"  {shown}, of which plan {planned - began:.2f} s")
+        job, vectors = folder / f"job{i}", folder / f"{i}.parquet"
+        commands = {
+            "embed": [("embed", folder / "pictures", "-o", vectors, "-q")],
+            "job": [
+                ("job", "plan", folder / "pictures", "-o", job, "--embed", "-q"),
+                ("job", "run", job, "-q"),
+            ],
+        }
+        for name, calls in commands.items():
+            began, before = time.perf_counter(), _busy()
+            for call in calls:
+                unseen_command(*call)
+            runs[name].append((time.perf_counter() - began, _busy() - before))
+        shown = [f"{name} {a[-1][0]:.1f} s ({a[-1][1]:.1f} of a core)" for name, a in runs.items()]
+        print(f"  {', '.join(shown)}", flush=True)
         shutil.rmtree(job)
-    best = {name: min(values) for name, values in seconds.items()}
-    more = 100 * (best["job"] / best["embed"] - 1)
-    shown = ", ".join(f"{name} {value:.2f} s" for name, value in best.items())
-    print(f"{options.pictures:,} pictures, the best of {options.rounds}: {shown}: {more:+.1f} %")
+    for what, place in (("seconds", 0), ("seconds of a core", 1)):
+        best = {name: min(run[place] for run in values) for name, values in runs.items()}
+        more = 100 * (best["job"] / best["embed"] - 1)
+        print(
+            f"{options.pictures:,} pictures, {what}, the least of {options.rounds}: embed "
+            f"{best['embed']:.1f}, job with its plan {best['job']:.1f}: {more:+.1f} %"
+        )
+
+
+def _busy() -> float:
+    """Seconds of a core that ended processes took."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def plan_many(options: argparse.Namespace, folder: Path) -> None:
