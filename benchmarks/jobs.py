@@ -63,6 +63,7 @@ def kills(options: argparse.Namespace, folder: Path) -> None:
     planned = Job.open(job)
     published: dict[str, tuple[int, int]] = {}
     lost: list[int] = []  # shards that were begun and not published, a kill each
+    known: set[str] = set()  # runners whose leases were left
     redone = 0
     began = time.perf_counter()
     while len(lost) < options.kills:
@@ -77,7 +78,9 @@ def kills(options: argparse.Namespace, folder: Path) -> None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         time.sleep(0.2)
-        lost.append(sum(not lease.runner.is_alive() for lease in _leases(job)))
+        dead = {lease.runner.token for lease in _leases(job) if not lease.runner.is_alive()}
+        lost.append(len(dead - known))
+        known |= dead
         print(f"  kill {len(lost)}: {lost[-1]} shards begun", flush=True)
         for name in planned.parts():
             stat = (job / "parts" / f"{name}.parquet").stat()

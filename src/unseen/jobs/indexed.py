@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from unseen.errors import SourceError
-from unseen.index.embeddings import EncodedFile, add_embeddings
+from unseen.errors import SourceError, StoreError
+from unseen.index.exchange.embeddings import EncodedFile, add_embeddings
 from unseen.index.index import Index
 from unseen.index.model_rows import EXACT
 from unseen.jobs.job import Job
@@ -19,6 +20,7 @@ from unseen.jobs.merged import merged
 from unseen.jobs.shard import Shard
 from unseen.sources.local import local_path
 from unseen.system.digest import file_chunks, sha256
+from unseen.system.locks import locked
 
 COLUMNS = ["sha256", "width", "height", "embedding", "error", "error_class"]
 
@@ -86,9 +88,19 @@ def export_to_index(
                 if progress is not None:
                     progress(seen, job.pictures)
 
-        count = add_embeddings(
-            index, job.facts["model"], job.facts["revision"], key, job.facts["dimension"], batches()
-        )
+        try:
+            with locked(index.folder / "update.lock", str(index.file)):
+                count = add_embeddings(
+                    index.database,
+                    index.root,
+                    job.facts["model"],
+                    job.facts["revision"],
+                    key,
+                    job.facts["dimension"],
+                    batches(),
+                )
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"{index.file}: cannot be written: {error}.") from None
     return Indexed(count, job.pictures - count)
 
 

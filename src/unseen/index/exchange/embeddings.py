@@ -7,11 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from unseen.errors import StoreError
-from unseen.index.index import Index
 from unseen.index.model_rows import Key, add_key
 from unseen.index.update import CONTENT_BYTES, key_of
-from unseen.system.locks import locked
 from unseen.system.printable import escaped
 from unseen.system.sqlite import transaction
 
@@ -47,7 +44,8 @@ class EncodedFile:
 
 
 def add_embeddings(
-    index: Index,
+    database: sqlite3.Connection,
+    root: Path,
     name: str,
     revision: str | None,
     key: Key,
@@ -58,8 +56,10 @@ def add_embeddings(
 
     Parameters
     ----------
-    index : Index
-        Whose folder is above the files.
+    database : sqlite3.Connection
+        Of an index that nobody else writes meanwhile.
+    root : Path
+        The folder of the index, above the files.
     name, revision : str
         Of the model.
     key : Key
@@ -73,29 +73,20 @@ def add_embeddings(
     -------
     int
         How many files.
-
-    Raises
-    ------
-    StoreError
-        If the index cannot be written.
     """
     count = 0
-    try:
-        with locked(index.folder / "update.lock", str(index.file)):
-            model = add_key(index.database, name, revision, key, dimension)
-            for batch in files:
-                with transaction(index.database):
-                    for file in batch:
-                        _add(index, model, file)
-                count += len(batch)
-    except sqlite3.OperationalError as error:
-        raise StoreError(f"{index.file}: cannot be written: {error}.") from None
+    model = add_key(database, name, revision, key, dimension)
+    for batch in files:
+        with transaction(database):
+            for file in batch:
+                _add(database, root, model, file)
+        count += len(batch)
     return count
 
 
-def _add(index: Index, model: int, file: EncodedFile) -> None:
+def _add(database: sqlite3.Connection, root: Path, model: int, file: EncodedFile) -> None:
     content = file.sha256[:CONTENT_BYTES]
-    index.database.execute(
+    database.execute(
         "INSERT OR IGNORE INTO picture "
         "(model, content, bytes, width, height, embedding, error) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
@@ -103,9 +94,9 @@ def _add(index: Index, model: int, file: EncodedFile) -> None:
             None if file.error is None else escaped(file.error),
         ),
     )  # fmt: skip
-    index.database.execute(
+    database.execute(
         "INSERT INTO file (path, content, size, modified_ns) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (path) DO UPDATE SET content = excluded.content, "
         "size = excluded.size, modified_ns = excluded.modified_ns, missing = NULL",
-        (escaped(key_of(file.path, index.root)), content, file.size, file.modified_ns),
+        (escaped(key_of(file.path, root)), content, file.size, file.modified_ns),
     )
