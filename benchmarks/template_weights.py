@@ -1,6 +1,6 @@
 """Templates weighted by what pictures without labels say, against a template and a plain mean.
 
-    python benchmarks/templates.py
+    python benchmarks/template_weights.py
 
 After the zero-shot prompt ensembling of Allingham et al. 2023 (arXiv:2302.06235): a template counts
 as much as its labels' logits reach on the pictures, softmax(s / t) of s = the mean over pictures of
