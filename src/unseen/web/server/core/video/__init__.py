@@ -1,0 +1,1 @@
+"""What moves: videos that clients send, and sources that are watched."""
