@@ -3,6 +3,7 @@
 python benchmarks/jobs.py kills
 python benchmarks/jobs.py race
 python benchmarks/jobs.py overhead --pictures 10000
+python benchmarks/jobs.py each --pictures 300
 python benchmarks/jobs.py plan --pictures 1000000
 python benchmarks/jobs.py tar --gigabytes 1
 """
@@ -22,13 +23,18 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+import unseen
 from unseen.jobs.job import Job
+from unseen.jobs.plan import plan
 from unseen.jobs.running.lease import Lease
+from unseen.jobs.running.runner import work
+from unseen.jobs.running.session import Session
 from unseen.jobs.running.status import StatusReader
 from unseen.jobs.verify import verify
 
@@ -135,10 +141,11 @@ def overhead(options: argparse.Namespace, folder: Path) -> None:
     runs: dict[str, list[tuple[float, float]]] = {"embed": [], "job": []}
     for i in range(options.rounds):
         job, vectors = folder / f"job{i}", folder / f"{i}.parquet"
+        model = ("-m", options.model)
         commands = {
-            "embed": [("embed", folder / "pictures", "-o", vectors, "-q")],
+            "embed": [("embed", folder / "pictures", "-o", vectors, "-q", *model)],
             "job": [
-                ("job", "plan", folder / "pictures", "-o", job, "--embed", "-q"),
+                ("job", "plan", folder / "pictures", "-o", job, "--embed", "-q", *model),
                 ("job", "run", job, "-q"),
             ],
         }
@@ -163,6 +170,30 @@ def _busy() -> float:
     """Seconds of a core that ended processes took."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+def each(options: argparse.Namespace, folder: Path) -> None:
+    """Time of a core for a picture, in one process: what `embed`, a plan and a runner take."""
+    draw(folder / "pictures", options.pictures)
+    os.environ["UNSEEN_CACHE_BYTES"] = "0"
+    classifier = unseen.load(options.model)
+    list(classifier.encoder.stream_images(folder / "pictures" / "0000" / "0000000.jpg"))
+    for i in range(options.rounds):
+        times = [time.process_time()]
+        unseen.embed(classifier, folder / "pictures", folder / f"{i}.parquet")
+        times.append(time.process_time())
+        job = plan(classifier, folder / "pictures", folder / f"job{i}", embed=True)
+        times.append(time.process_time())
+        work(job, Session(classifier, None, None, embed=True))
+        times.append(time.process_time())
+        embed, planned, worked = (
+            1000 * (after - before) / options.pictures for before, after in pairwise(times)
+        )
+        print(
+            f"  {options.model}, {options.pictures:,} pictures, ms of a core for each: embed "
+            f"{embed:.3f}, plan {planned:.3f}, work {worked:.3f}",
+            flush=True,
+        )
 
 
 def plan_many(options: argparse.Namespace, folder: Path) -> None:
@@ -226,7 +257,7 @@ def _peak(command: list[str]) -> float:
 
 
 BARS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
-    "kills": kills, "race": race, "overhead": overhead, "plan": plan_many, "tar": tar,
+    "kills": kills, "race": race, "overhead": overhead, "each": each, "plan": plan_many, "tar": tar,
 }  # fmt: skip
 
 
@@ -237,6 +268,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--shard", type=int, default=25)
+    parser.add_argument("--model", default="builtin", help="of overhead")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--gigabytes", type=float, default=1.0)
