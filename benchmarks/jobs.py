@@ -6,6 +6,7 @@ python benchmarks/jobs.py overhead --pictures 10000
 python benchmarks/jobs.py each --pictures 300
 python benchmarks/jobs.py plan --pictures 1000000
 python benchmarks/jobs.py tar --gigabytes 1
+python benchmarks/jobs.py ray --pictures 200
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from unseen.jobs.plan import plan
 from unseen.jobs.running.lease import Lease
 from unseen.jobs.running.runner import work
 from unseen.jobs.running.session import Session
-from unseen.jobs.running.status import StatusReader
+from unseen.jobs.running.status import Status, StatusReader
 from unseen.jobs.verify import verify
 
 LABELS = "cat,dog,car,tree,house"
@@ -246,6 +247,47 @@ def tar(options: argparse.Namespace, folder: Path) -> None:
         )
 
 
+def on_ray(options: argparse.Namespace, folder: Path) -> None:
+    """Two actors, one of them killed in the middle, against the same job in this process."""
+    from unseen.jobs.merged import merged
+    from unseen.jobs.running.on_ray import run_on_ray
+
+    draw(folder / "pictures", options.pictures)
+    classifier = unseen.load(options.model)
+    jobs = [
+        plan(
+            classifier, folder / "pictures", folder / name, LABELS.split(","), embed=True,
+            shard_pictures=options.shard,
+        )
+        for name in ("here", "ray")
+    ]  # fmt: skip
+    work(jobs[0], Session.load(jobs[0], {"threads": 1}))
+    killed: list[int] = []
+
+    def kill(status: Status) -> None:
+        for lease in _leases(folder / "ray") if status.shards_done and not killed else ():
+            os.kill(lease.runner.pid, signal.SIGKILL)
+            killed.append(lease.runner.pid)
+            break
+
+    began = time.perf_counter()
+    status = run_on_ray(jobs[1], workers=2, progress=kill)
+    seconds = time.perf_counter() - began
+    tables = [[table for _, table in merged(job)] for job in jobs]
+    parts = [
+        [(folder / name / "parts" / f"{shard.id}.parquet").read_bytes() for shard in job.shards]
+        for name, job in zip(("here", "ray"), jobs, strict=True)
+    ]
+    print(
+        f"Ray, 2 actors, {options.pictures:,} pictures: {seconds:.1f} s, actors killed "
+        f"{len(killed)}; {status}"
+    )
+    print(
+        f"  ok: {verify(jobs[1]).ok}; rows equal: {tables[0] == tables[1]}; parts byte for byte: "
+        f"{parts[0] == parts[1]}"
+    )
+
+
 def _peak(command: list[str]) -> float:
     """The most memory, in MB, of any process below a command."""
     code = (
@@ -258,6 +300,7 @@ def _peak(command: list[str]) -> float:
 
 BARS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "kills": kills, "race": race, "overhead": overhead, "each": each, "plan": plan_many, "tar": tar,
+    "ray": on_ray,
 }  # fmt: skip
 
 
