@@ -16,7 +16,7 @@ from unseen.sources.packets import Sampling
 from unseen.web.explaining import ExplainOptions
 from unseen.web.server.core.image_input import ImageInput
 from unseen.web.server.core.label_service import LabelRequest
-from unseen.web.server.core.video_service import VideoOptions
+from unseen.web.server.core.video.video_service import VideoOptions
 
 # A red square of 8 by 8 pixels.
 PNG = (
