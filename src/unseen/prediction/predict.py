@@ -316,13 +316,13 @@ def refuse_adapted(labels: CompiledLabels) -> None:
     Raises
     ------
     LabelError
-        If an adapter was applied to them.
+        If an adapter was applied to them, or they have example pictures.
     """
     if labels.adapted is not None:
         raise LabelError(
-            "unknown auto cannot be combined with an adapter: evidence is measured with the "
-            "vectors of words, and an adapter replaces them. Leave one of them out, or give "
-            "background labels."
+            "unknown auto cannot be combined with an adapter, or with examples of labels: evidence "
+            "is measured with the vectors of words, which these replace. Leave one of them out, or "
+            "give background labels."
         )
 
 

@@ -98,7 +98,8 @@ class Server(uvicorn.Server):
     """Ends with status 0 on SIGTERM; on a second Ctrl-C at once.
 
     `is_warm` is asked until it says yes: then `ready` is called. `early`: connections are taken
-    before that. `parent`: a file that is readable when the process that started this one is gone.
+    before that. `closing` is called when the server begins to end. `parent`: a file that is
+    readable when the process that started this one is gone.
     """
 
     def __init__(
@@ -108,12 +109,14 @@ class Server(uvicorn.Server):
         is_warm: Callable[[], bool] = lambda: True,
         ready: Callable[[], None] = lambda: None,
         early: bool = True,
+        closing: Callable[[], None] = lambda: None,
         parent: int | None = None,
     ) -> None:
         super().__init__(config)
         self._is_warm = is_warm
         self._ready: Callable[[], None] | None = ready
         self._early = early
+        self._closing = closing
         self._parent = parent
         self._sockets: list[socket.socket] = []
 
@@ -170,6 +173,7 @@ class Server(uvicorn.Server):
         """Clients that have connected already are accepted first."""
         for _ in range(3 + BACKLOG // ACCEPTED_AT_ONCE):
             await asyncio.sleep(0)
+        self._closing()
         await super().shutdown(sockets)
 
     def _stop(self, number: int, frame: Any) -> None:
@@ -203,6 +207,7 @@ def _run_worker(
         is_warm=lambda: bool(app.state.service.ready),
         ready=ready,
         early=early,
+        closing=app.state.service.watch_service.end_listening,
         parent=parent,
     )
     server.run(sockets=[listener])

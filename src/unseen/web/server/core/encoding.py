@@ -174,6 +174,15 @@ class Encoding:
             row[:] = encoded.embedding
         return rows
 
+    def encode_in_thread(
+        self, pixels: Sequence[PictureArrays], loop: asyncio.AbstractEventLoop
+    ) -> list[Floats]:
+        """The embedding (d,) of each picture, for a thread that is not the loop's: they queue with
+        those of requests."""
+        submit = self.images.submit
+        waiting = [asyncio.run_coroutine_threadsafe(submit(one), loop) for one in pixels]
+        return [future.result(self.limits.seconds) for future in waiting]
+
     async def _encode(
         self, picture: ImageInput, decoding: Decoding | None, fetching: asyncio.Semaphore
     ) -> Encoded:

@@ -40,6 +40,7 @@ class LabelRequest:
     labelset: str | None = None
     template: str | Sequence[str] | None = None
     background: tuple[str, ...] = ()
+    concept: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,29 +101,38 @@ class LabelService:
         if isinstance(labels, list):
             labels = list(dict.fromkeys(" ".join(label.split()) for label in labels))
         background = dict.fromkeys(" ".join(label.split()) for label in request.background)
-        label_set = LabelSet.from_data(labels).extended(request.template, background)
+        label_set = LabelSet.from_data(labels)
+        label_set = label_set.extended(request.template, background, request.concept)
         # Counted before there is a prompt: a thousand labels and templates would be a million.
-        templates = label_set.templates or (model.template,)
-        number = sum(len(label.prompts or templates) for label in label_set.labels)
+        number = label_set.count_prompts()
         max_prompts = limits.stored_prompts if stored else limits.prompts
         at_most(number, max_prompts, "prompts (labels times templates)")
         self._encoding.check_texts(label_set.names, 2**31)
         self._encoding.check_prompts(
-            (template, label.name)
+            (pattern, label.name)
             for label in label_set.labels
-            for template in label.prompts or templates
+            for pattern in label_set.patterns(label, model.template)
         )
         return label_set
+
+    def check_together(self, requests: Sequence[LabelRequest]) -> None:
+        """Several label sets of a call may have as many labels as one. Raises as `label_set`."""
+        limits = self._encoding.limits
+        sets = [self.label_set(request) for request in requests if request.labelset is None]
+        at_most(sum(len(s.labels) for s in sets), limits.labels, "labels in a call")
+        prompts = sum(label_set.count_prompts() for label_set in sets)
+        at_most(prompts, limits.prompts, "prompts (labels times templates)")
 
     async def compiled_set(self, request: LabelRequest) -> CompiledSet:
         """The labels of a request, compiled."""
         if request.labelset is None:
             label_set = self.label_set(request)
             return await self._once(label_set, lambda: self._compile(label_set))
-        if request.labels is not None or request.template is not None or request.background:
+        given = (request.labels, request.template, request.background or None, request.concept)
+        if any(one is not None for one in given):
             raise LabelError(
-                f"the label set {request.labelset[:100]!r} has its own labels, templates and "
-                "background: leave those out, or leave labelset out."
+                f"the label set {request.labelset[:100]!r} has its own labels, templates, "
+                "background and concept: leave those out, or leave labelset out."
             )
         return await self.compiled(await self.stored(request.labelset))
 
@@ -240,7 +250,9 @@ class LabelService:
         if stored is None or "calibration" not in stored.definition:
             return None
         same = json.loads(json.dumps(_definition(label_set, None)))
-        if any(stored.definition[key] != value for key, value in same.items()):
+        # A set without a concept has no such key, so both sides are looked at.
+        keys = {*same, *stored.definition} - {"calibration"}
+        if any(stored.definition.get(key) != same.get(key) for key in keys):
             return None
         return Calibration.from_data(stored.definition["calibration"], name)
 
@@ -267,9 +279,19 @@ def _bytes_of(compiled_set: CompiledSet) -> int:
 
 def _definition(label_set: LabelSet, calibration: Calibration | None) -> dict[str, Any]:
     """What is stored of a set: enough to compile it again."""
+    for label in label_set.labels:
+        if label.examples:
+            raise LabelError(
+                f"the label {label.name!r} has examples, which a server does not read; make an "
+                "adapter of them (unseen adapt)."
+            )
+    labels = [asdict(label) for label in label_set.labels]
+    for label_facts in labels:  # so that what was stored before is the same version still
+        del label_facts["examples"]
     return {
-        "labels": [asdict(label) for label in label_set.labels],
+        "labels": labels,
         "templates": label_set.templates,
+        **({} if label_set.concept is None else {"concept": label_set.concept}),
         **({} if calibration is None else {"calibration": calibration.to_data()}),
     }
 
@@ -295,6 +317,7 @@ def _label_set_of(stored: StoredSet) -> LabelSet:
         tuple(Label(**{**label, "prompts": tuple(label["prompts"])}) for label in labels),
         tuple(patterns) if patterns else None,
         stored.name,
+        stored.definition.get("concept"),
     )
 
 

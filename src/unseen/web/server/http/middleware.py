@@ -57,6 +57,7 @@ class RouteRules:
     route: Callable[[Scope], str] = lambda scope: "other"
     runs_network: Callable[[str, str], bool] = lambda method, path: False
     key_in_body: Callable[[str], bool] = lambda path: False
+    streams: Callable[[str], bool] = lambda path: False  # its answers may take for ever
     public: Callable[[str, str], bool] = lambda method, path: False  # needs no key, and no model
     wrong_method: Callable[[Scope], bool] = lambda scope: False  # will be a 405
 
@@ -113,7 +114,7 @@ class ServerMiddleware:
         method, path = scope["method"], scope["path"]
         record = _Record(method if method in METHODS else "other")
         if method == "HEAD":  # a GET without its body
-            scope = {**scope, "method": "GET"}
+            scope = {**scope, "method": "GET", "unseen.head": True}
         request_id = uuid.uuid4().hex[:16]
         started = False
 
@@ -296,7 +297,7 @@ class ServerMiddleware:
         try:
             await asyncio.wait(
                 {work, disconnect},
-                timeout=self._limits.seconds,
+                timeout=None if self._rules.streams(scope["path"]) else self._limits.seconds,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if work.done():

@@ -167,7 +167,9 @@ def component(model: type[BaseModel], name: str) -> dict[str, Any]:
     return {"$ref": REFERENCE.format(model=name)}
 
 
-def request_body(model: type[BaseModel], *, files: bool = False) -> dict[str, Any]:
+def request_body(
+    model: type[BaseModel], *, files: bool = False, part: str = IMAGE
+) -> dict[str, Any]:
     """The `openapi_extra` of a route that reads its body with `read`.
 
     Parameters
@@ -175,7 +177,9 @@ def request_body(model: type[BaseModel], *, files: bool = False) -> dict[str, An
     model : type of pydantic.BaseModel
         The schema of the body.
     files : bool
-        Whether the body may be a form with pictures.
+        Whether the body may be a form with files.
+    part : str
+        What the parts of the form are called that hold them.
     """
     content: dict[str, Any] = {"application/json": {"schema": component(model, model.__name__)}}
     if files:
@@ -184,10 +188,10 @@ def request_body(model: type[BaseModel], *, files: bool = False) -> dict[str, An
             if _accepts(field.annotation, list)
             else {"type": "string"}
             for name, field in model.model_fields.items()
-            if name not in ("image", "images")
+            if name not in ("image", "images", part)
         }
         file = {"type": "array", "items": {"type": "string", "format": "binary"}}
         content["multipart/form-data"] = {
-            "schema": {"type": "object", "properties": {IMAGE: file, **fields}, "required": [IMAGE]}
+            "schema": {"type": "object", "properties": {part: file, **fields}, "required": [part]}
         }
     return {"requestBody": {"required": True, "content": content}}
