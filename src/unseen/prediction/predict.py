@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from unseen.encoder import Encoded
+from unseen.encoder import Encoded, Tiles
 from unseen.errors import LabelError, LabelWarning
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction import score
@@ -18,9 +19,11 @@ from unseen.prediction.conformal import NO_PROMISES, Promises, uncalibrated_prob
 from unseen.prediction.decision import Decision
 from unseen.prediction.open_set import evidence, name_no_thing
 from unseen.prediction.prediction import Prediction, Scored
+from unseen.prediction.views import Views
 
 if TYPE_CHECKING:
-    from unseen.types import Floats, Metadata
+    from unseen.images.tiling import PixelBox
+    from unseen.types import Floats, Indices, Metadata
 
 DEFAULT_THRESHOLD = 0.5  # of a label without a threshold, in multi-label mode
 
@@ -61,21 +64,137 @@ def predict(
     """
     cosines = labels.similarities(embeddings)
     names, answer_cosines, scores = _answers(embeddings, cosines, labels, decision, probabilities)
+    promised = _promises(cosines, labels, decision.calibration)
+    ood_scores = _evidence(embeddings, labels, decision)
+    answers = _Answers(names, answer_cosines, scores, promised, ood_scores)
+    return _predictions(sources, answers, labels, decision)
+
+
+def predict_tiled(
+    sources: Sequence[str],
+    embeddings: Floats,
+    tiles: Sequence[Tiles | None],
+    labels: CompiledLabels,
+    decision: Decision,
+) -> list[Prediction]:
+    """As `predict`, of pictures and their tiles: each label has the score of its best view.
+
+    docs/tiles.md says what else was tried. A background label is set against the others in the view
+    that speaks most for one of them: sky in one tile does not make a dog in another one unknown.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        The names of n pictures.
+    embeddings : float32 array (n, d)
+        Of the whole pictures, rows of length 1.
+    tiles : sequence of Tiles or None
+        The tiles of each picture.
+    labels : CompiledLabels
+        Labels, compiled for the model that made the embeddings.
+    decision : Decision
+        How scores become an answer.
+
+    Returns
+    -------
+    list of Prediction
+        One for each picture, in order; `Scored.tile` says which view has the score.
+
+    Raises
+    ------
+    LabelError
+        As `predict`, and for a calibration, which was learnt of whole pictures.
+    """
+    if decision.calibration is not None:
+        raise LabelError(
+            "a calibration cannot be combined with tiles: it was learnt of whole pictures."
+        )
+    views = Views.of(embeddings, tiles)
+    cosines = labels.similarities(views.embeddings)
+    background = labels.background_mask
+    if decision.multi_label:
+        names = [label.name for label in labels.labels if not label.background]
+        logits = score.yes_no_logits(
+            foreground_logits(views.embeddings, cosines, labels), labels.score, labels.competitors
+        )
+        rows = views.best(logits)
+        scores = score.sigmoid(np.take_along_axis(logits, rows, axis=0))
+        answer_cosines = np.take_along_axis(cosines[:, ~background], rows, axis=0)
+    else:
+        names = [*labels.answers]
+        logits = _margins(views.embeddings, cosines, labels)
+        rows, winners = _competing_rows(views, logits, background)
+        probabilities = score.RULES[labels.score.rule](np.take_along_axis(logits, rows, axis=0))
+        scores = labels.of_answers(probabilities)
+        answer_cosines = labels.cosines_of_answers(np.take_along_axis(cosines, rows, axis=0))
+        rows = rows[:, ~background]
+        if background.any():
+            rows = np.column_stack([rows, winners])
+    evidence = _evidence(embeddings, labels, decision)
+    answers = _Answers(names, answer_cosines, scores, NO_PROMISES, evidence, rows, views.boxes)
+    return _predictions(sources, answers, labels, decision)
+
+
+def _margins(embeddings: Floats, cosines: Floats, labels: CompiledLabels) -> Floats:
+    """Logits of views (m, k) that can be compared between views.
+
+    Some views have larger cosines with every text, so those with neutral prompts are taken away,
+    where there are any: within a view that changes no softmax. An adapter has no neutral prompts.
+    """
+    if labels.adapted is not None or not len(labels.neutral):
+        return score.logits(cosines, labels.score)
+    return score.multi_label_logits(
+        cosines, score.cosines(embeddings, labels.neutral), labels.score
+    )
+
+
+def _competing_rows(
+    views: Views, logits: Floats, background: NDArray[np.bool_]
+) -> tuple[Indices, Indices]:
+    """The view of each label (n, k), and of the best label that is not background (n,)."""
+    best = views.best(logits[:, ~background])
+    place = np.take_along_axis(logits[:, ~background], best, axis=0).argmax(1)
+    winners = np.take_along_axis(best, place[:, None], axis=1)[:, 0]
+    rows = np.repeat(winners[:, None], len(background), axis=1)
+    rows[:, ~background] = best
+    return rows, winners
+
+
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """What is known of n pictures and a answers; `rows`, `boxes`: the view of each, if several."""
+
+    names: Sequence[str]
+    cosines: Floats
+    scores: Floats
+    promised: Promises
+    evidence: Sequence[float | None]
+    rows: Indices | None = None
+    boxes: Sequence[PixelBox | None] = ()
+
+    def scored(self, i: int, j: int) -> Scored:
+        """Of a picture and an answer."""
+        tile = None if self.rows is None else self.boxes[self.rows[i, j]]
+        return Scored(self.names[j], float(self.scores[i, j]), float(self.cosines[i, j]), tile)
+
+
+def _predictions(
+    sources: Sequence[str], answers: _Answers, labels: CompiledLabels, decision: Decision
+) -> list[Prediction]:
+    scores, names = answers.scores, answers.names
     order = np.argsort(-scores, axis=1, kind="stable")
     passes = scores >= _thresholds(names, labels, decision)
     passes = np.take_along_axis(passes, order, axis=1)
-    promised = _promises(cosines, labels, decision.calibration)
-    ood_scores = _evidence(embeddings, labels, decision)
     predictions = []
     for i, (source, ranks, above) in enumerate(zip(sources, order, passes, strict=True)):
         shown = ranks[above][: decision.top_k]
-        ranking = tuple(
-            Scored(names[j], float(scores[i, j]), float(answer_cosines[i, j])) for j in shown
-        )
-        likely, no_answer = promised.of_picture(i, ranks, names)
+        ranking = tuple(answers.scored(i, j) for j in shown)
+        likely, no_answer = answers.promised.of_picture(i, ranks, names)
         left_out = len(names) - len(ranking)
         predictions.append(
-            Prediction(source, ranking, left_out, None, likely, ood_scores[i], abstained=no_answer)
+            Prediction(
+                source, ranking, left_out, None, likely, answers.evidence[i], abstained=no_answer
+            )
         )
     return predictions
 
@@ -114,7 +233,11 @@ def predict_encoded(
     if readable:
         rows = np.array([e.embedding for e in readable], dtype=np.float32)
         names = [e.name for e in readable]
-        predictions = iter(predict(names, rows, labels, decision, probabilities))
+        tiles = [e.tiles for e in readable]
+        if any(own is not None for own in tiles):
+            predictions = iter(predict_tiled(names, rows, tiles, labels, decision))
+        else:
+            predictions = iter(predict(names, rows, labels, decision, probabilities))
     return [
         Prediction(e.name, error=str(e.error), meta=e.meta)
         if e.error is not None

@@ -11,7 +11,7 @@ from unseen.encoder import Encoded
 from unseen.errors import LabelError
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction.calibration import Calibration
-from unseen.prediction.calibration_file import AUTO, calibration_for
+from unseen.prediction.calibration_file import AUTO, calibration_for, refuse_for_tiles
 from unseen.prediction.decision import Decision
 from unseen.prediction.seen import example_digests
 from unseen.results.manifest import manifest
@@ -37,6 +37,7 @@ def classify_to_file(
     unknown: str | None = None,
     calibration: Calibration | str | Path | None = AUTO,
     transductive: bool = False,
+    tiles: str | None = None,
     encoded: Iterable[Encoded] | None = None,
     batch_size: int | None = None,
     kind: str | None = None,
@@ -63,6 +64,8 @@ def classify_to_file(
         As in `Classifier.classify_many`. A row of a CSV file has `top_k` labels, by default one.
     transductive : bool
         Let the whole collection help each picture; all are then encoded before the first answer.
+    tiles : str, optional
+        As in `Classifier.classify_many`. A CSV file then has a column ``tile``.
     encoded : iterable of Encoded, optional
         The pictures, already encoded: `sources` are not read.
     batch_size : int, optional
@@ -108,8 +111,12 @@ def classify_to_file(
         raise LabelError("transductive cannot be combined with multi_label=True.")
     if transductive and calibration not in (None, AUTO):
         raise LabelError("calibration cannot be combined with transductive=True.")
+    if transductive and tiles is not None:
+        raise LabelError("tiles cannot be combined with transductive=True.")
     compiled = classifier.compile(labels, template=template, background=background)
-    calibration = None if transductive else calibration
+    if tiles is not None:
+        refuse_for_tiles(calibration, labels, compiled, multi_label=multi_label)
+    calibration = None if transductive or tiles is not None else calibration
     calibration = calibration_for(calibration, labels, compiled, multi_label=multi_label)
     decision = classifier.decision(multi_label, top_k, min_score, unknown, calibration)
     file = None
@@ -117,7 +124,7 @@ def classify_to_file(
         path = Path(output)
         kind = kind or kind_of(path)
         fields = fields_of(sources) if kind == "csv" else ()
-        options = _options(classifier, decision, transductive)
+        options = _options(classifier, decision, transductive, tiles)
         if fields:  # columns of the file, so that only a run with the same goes on with it
             options["fields"] = fields
         made_by = manifest(classifier.model, compiled, options)
@@ -129,7 +136,7 @@ def classify_to_file(
             kind,
             manifest=made_by,
             top=top_k or 1,
-            extra=_extra_columns(decision),
+            extra=_extra_columns(decision, tiles),
             fields=fields,
             resume=resume,
             overwrite=overwrite,
@@ -139,10 +146,8 @@ def classify_to_file(
     skips_late = transductive or encoded is not None
     if encoded is None:
         pictures = expand(sources)
-        encoded = classifier.encoder.stream_images(
-            pictures if file is None or skips_late else file.remaining(pictures),
-            batch_size=batch_size,
-        )
+        new = pictures if file is None or skips_late else file.remaining(pictures)
+        encoded = classifier.encoded(new, tiles, batch_size=batch_size)
     if transductive:
         predictions = classifier.transduce(encoded, compiled, decision)
     else:
@@ -161,7 +166,9 @@ def classify_to_file(
     )
 
 
-def _options(classifier: Classifier, decision: Decision, transductive: bool) -> dict[str, Any]:
+def _options(
+    classifier: Classifier, decision: Decision, transductive: bool, tiles: str | None
+) -> dict[str, Any]:
     """The options of a manifest: a resumed run must have the same."""
     options: dict[str, Any] = {
         "multi": decision.multi_label,
@@ -170,6 +177,8 @@ def _options(classifier: Classifier, decision: Decision, transductive: bool) -> 
         **classifier.encoder.options.facts(),
         "transductive": transductive,
     }
+    if tiles is not None:
+        options["tiles"] = tiles
     if decision.reference_set is not None:
         options["unknown"] = "auto"
     if decision.calibration is not None:
@@ -179,10 +188,11 @@ def _options(classifier: Classifier, decision: Decision, transductive: bool) -> 
     return options
 
 
-def _extra_columns(decision: Decision) -> tuple[str, ...]:
+def _extra_columns(decision: Decision, tiles: str | None) -> tuple[str, ...]:
     has_sets = decision.calibration is not None and decision.calibration.likely is not None
     has_evidence = decision.reference_set is not None
-    return (*(["likely"] if has_sets else []), *(["evidence"] if has_evidence else []))
+    columns = {"likely": has_sets, "evidence": has_evidence, "tile": tiles is not None}
+    return tuple(name for name, there in columns.items() if there)
 
 
 def _computed(classifier: Classifier) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from unseen.prediction.prediction import Prediction
+from unseen.prediction.prediction import Prediction, Scored
 from unseen.system.printable import named, printable
 
 BAR_WIDTH = 24
@@ -45,7 +45,7 @@ def prediction_text(prediction: Prediction, style: TextStyle = DEFAULT_STYLE) ->
         yield printable(prediction.source)
         yield from _every_label(prediction, style)
     else:
-        parts = [f"{printable(s.label)} {s.score:.1%}" for s in prediction.ranking[:TOP]]
+        parts = [f"{printable(s.label)} {s.score:.1%}{_place(s)}" for s in prediction.ranking[:TOP]]
         if prediction.rejected:
             parts = [f"unknown (evidence {prediction.evidence:.1f})", *parts[:1]]
         elif prediction.abstained:
@@ -61,7 +61,7 @@ def _every_label(prediction: Prediction, style: TextStyle) -> Iterator[str]:
     column = max(map(style.width, labels), default=0)
     for label, s in zip(labels, prediction.ranking, strict=True):
         pad = " " * (column - style.width(label))
-        yield f"  {label}{pad}  {_bar(s.score, style.encoding)} {s.score:6.1%}"
+        yield f"  {label}{pad}  {_bar(s.score, style.encoding)} {s.score:6.1%}{_place(s)}"
     if not prediction.ranking:
         yield "  unknown: no label reached its score"
     if prediction.rejected:
@@ -70,6 +70,21 @@ def _every_label(prediction: Prediction, style: TextStyle) -> Iterator[str]:
         yield "  unknown: not sure enough for the share of wrong answers that was promised"
     if prediction.likely is not None:
         yield f"  {_likely(prediction.likely, style)}"
+
+
+def _place(scored: Scored) -> str:
+    """Where a label was seen, if that is a tile of the picture."""
+    return "" if scored.tile is None else f" in {tile_text(scored.tile)}"
+
+
+def tile_text(tile: tuple[int, int, int, int]) -> str:
+    """The corners of a tile in pixels: left and top, right and bottom.
+
+    >>> tile_text((0, 120, 320, 440))
+    '0,120-320,440'
+    """
+    left, top, right, bottom = tile
+    return f"{left},{top}-{right},{bottom}"
 
 
 def _likely(labels: tuple[str, ...], style: TextStyle) -> str:

@@ -67,7 +67,9 @@ EXTRA: Cells = {
     "evidence": lambda prediction: (
         "" if prediction.evidence is None else f"{prediction.evidence:.4f}"
     ),
+    "tile": lambda prediction: " ".join(map(str, prediction.tile or ())),
 }
+SIDES = re.compile(r"\d+ \d+ \d+ \d+")  # of a tile
 META = "meta."  # before a key of metadata that is called as one of the columns
 # The columns that are not metadata.
 RESERVED = re.compile(rf"{'|'.join([*COLUMNS, *EXTRA])}|(label|score)_\d+")
@@ -241,6 +243,7 @@ def _prediction(record: dict[str, Any]) -> Prediction:
             scored["label"] or UNKNOWN_LABEL,
             float(scored["score"]),
             float(scored.get("cosine", "nan")),
+            _tile(scored.get("tile")),
         )
         for scored in record["ranking"]
     ]
@@ -254,6 +257,13 @@ def _prediction(record: dict[str, Any]) -> Prediction:
         abstained=record.get("abstained") is True,
         meta=meta,
     )
+
+
+def _tile(sides: list[int] | None) -> tuple[int, int, int, int] | None:
+    if sides is None:
+        return None
+    left, top, right, bottom = map(int, sides)
+    return left, top, right, bottom
 
 
 def _row(record: dict[str, Any], multi: bool) -> Row:
@@ -307,6 +317,8 @@ def _csv(file: Any) -> Iterator[dict[str, Any]]:
                 name.removeprefix(META): _name_of(cells[name]) for name in fields if cells[name]
             },
         }
+        if ranking and SIDES.fullmatch(cells.get("tile") or ""):
+            ranking[0]["tile"] = cells["tile"].split()
         if cells.get("likely"):
             record["likely"] = plain(cells["likely"]).split(";")
         if cells.get("evidence"):

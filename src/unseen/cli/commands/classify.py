@@ -41,6 +41,7 @@ def classify(
     transductive: Annotated[
         bool, typer.Option("--transductive", help="Let the whole collection help each picture.")
     ] = False,
+    tiles: options.Tiles = None,
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     given: frozenset[str] = frozenset(),
     batch_size: options.BatchSize = None,
@@ -69,6 +70,8 @@ def classify(
         raise LabelError("--transductive cannot be combined with --multi.")
     if transductive and label_options.calibration is not None:
         raise LabelError("--transductive cannot be combined with --calibration.")
+    if tiles is not None:
+        _check_tiles(tiles, label_options, transductive=transductive)
     options.check_labels(label_options.labels, load_options, sources)
     target = Target.of(as_json=as_json, jsonl=jsonl, csv=csv, output=output)
     target.check(resume=resume, overwrite=overwrite)
@@ -77,11 +80,13 @@ def classify(
         load_options = as_indexed(load_options, given, sources, quiet)
     classifier = unseen.load(load_options)
     labels = compile_labels(classifier, label_options, quiet=quiet)
-    calibration = (
-        None if transductive else load_calibration(labels, label_options, multi=multi, quiet=quiet)
-    )
+    calibration = None
+    if tiles is not None:
+        _leave_calibration(labels, label_options, multi=multi)
+    elif not transductive:
+        calibration = load_calibration(labels, label_options, multi=multi, quiet=quiet)
     prediction_sets = None if calibration is None else calibration.likely
-    encoded = None if no_index else _from_index(sources, classifier, batch_size, quiet)
+    encoded = None if no_index else _from_index(sources, classifier, tiles, batch_size, quiet)
     with progress.counting(total, quiet) as counter, counter.interruptible():
         unseen.classify_to_file(
             classifier,
@@ -93,6 +98,7 @@ def classify(
                 extra=(
                     *(["likely"] if prediction_sets else []),
                     *(["evidence"] if label_options.open_set else []),
+                    *(["tile"] if tiles else []),
                 ),
                 fields=fields_of(sources),
                 coverage=None if prediction_sets is None else prediction_sets.coverage,
@@ -103,6 +109,7 @@ def classify(
             unknown=label_options.open_set,
             calibration=calibration,
             transductive=transductive,
+            tiles=tiles,
             encoded=encoded,
             batch_size=batch_size,
             kind=target.kind,
@@ -118,18 +125,51 @@ def classify(
     progress.end(summary, done, closing=several and not quiet)
 
 
+def _check_tiles(tiles: str, label_options: LabelOptions, *, transductive: bool) -> None:
+    """Raise, before a model is loaded, for tiles that cannot be had, or not with what is given."""
+    from unseen.images.tiling import check_tiling  # noqa: PLC0415 - it loads Pillow
+
+    check_tiling(tiles)
+    if transductive:
+        raise LabelError("--tiles cannot be combined with --transductive.")
+    if label_options.calibration is not None:
+        raise LabelError(
+            "--tiles cannot be combined with --calibration, which was learnt of whole pictures."
+        )
+
+
+def _leave_calibration(
+    labels: unseen.CompiledLabels, label_options: LabelOptions, *, multi: bool
+) -> None:
+    """Say that the calibration beside the labels, if there is one, is not used with tiles."""
+    from unseen.prediction.calibration_file import AUTO, refuse_for_tiles  # noqa: PLC0415 - as above
+
+    if label_options.labels is not None and not label_options.no_calibration:
+        words = options.labels_argument(label_options.labels)
+        refuse_for_tiles(AUTO, words, labels, multi_label=multi)
+
+
 def _from_index(
-    sources: list[str], classifier: unseen.Classifier, batch_size: int | None, quiet: bool
+    sources: list[str],
+    classifier: unseen.Classifier,
+    tiles: str | None,
+    batch_size: int | None,
+    quiet: bool,
 ) -> Iterator[Encoded] | None:
     """The embeddings that an index has of the sources, once it is up to date."""
     from unseen.index.stored import index_of, stored_embeddings  # noqa: PLC0415 - it loads what computes
 
-    root = index_of(sources, classifier.encoder)
+    root = index_of(sources, classifier.encoder, tiles)
     if root is None:
         return None
     if not quiet:
         progress.say(f"from the index of {root}; --no-index reads the files.")
     with progress.pictures(quiet) as show:
         return stored_embeddings(
-            root, Path(sources[0]), classifier.encoder, batch_size=batch_size, progress=show
+            root,
+            Path(sources[0]),
+            classifier.encoder,
+            tiles=tiles,
+            batch_size=batch_size,
+            progress=show,
         )
