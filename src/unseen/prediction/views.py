@@ -1,4 +1,4 @@
-"""The whole of a picture and its tiles: for each label the view that speaks most for it."""
+"""The whole of a picture and its tiles: one logit for each label, and the view that says most."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from unseen.prediction.score import log_sum_exp
 
 if TYPE_CHECKING:
     from unseen.encoder import Tiles
@@ -72,6 +74,30 @@ class Views:
         int array (n, k)
             Rows of the views.
         """
-        ends = [*self.wholes[1:].tolist(), len(logits)]
-        pairs = zip(self.wholes.tolist(), ends, strict=True)
-        return np.array([start + logits[start:end].argmax(0) for start, end in pairs])
+        return np.array([start + logits[start:end].argmax(0) for start, end in self._spans()])
+
+    def pooled(self, logits: Floats) -> Floats:
+        """The log of the mean over the views of exp(logit), for each label.
+
+        That is the likelihood of a label of which nobody knows in which view it is. A label that
+        one of m views shows loses log m to one that all of them show, so that more tiles make few
+        more false alarms; docs/tiles.md has what else was tried.
+
+        Parameters
+        ----------
+        logits : float32 array (m, k)
+            Of each view and label.
+
+        Returns
+        -------
+        float32 array (n, k)
+        """
+        pooled = [
+            log_sum_exp(logits[start:end].T) - np.log(end - start) for start, end in self._spans()
+        ]
+        return np.array(pooled, dtype=np.float32)
+
+    def _spans(self) -> list[tuple[int, int]]:
+        """The first row of each picture, and that of the next."""
+        starts = self.wholes.tolist()
+        return list(zip(starts, [*starts[1:], len(self.boxes)], strict=True))
