@@ -1,22 +1,30 @@
 """What `--tiles` is worth: every figure of docs/tiles.md.
 
-    python benchmarks/tiles.py                   # everything, about forty minutes on two cores
-    python benchmarks/tiles.py --rows /tmp/rows  # embeddings are kept there for the next time
-    python benchmarks/tiles.py shapes cost       # some of it
+    python benchmarks/tiles.py --rows /tmp/rows         # everything, some forty minutes
+    python benchmarks/tiles.py --rows /tmp/rows shapes  # some of it; rows that are there are read
 
 Things of 1, 2, 5 and 10 % of the area are laid into pictures that do not show them. *photographs*:
 the middle of a photograph of tests/photographs, as a soft ellipse, in another one; the built-in
-model. *shapes*: a drawn shape in a drawn scene of others; the small CLIP of the tests. The rules
-were chosen on the draw `CHOICE`, with one half of the labels; every figure is of other draws, with
-the labels of the other half.
+model. *shapes*: a drawn shape in a corner of a scene with a larger one; the small CLIP of the
+tests. Rules and numbers were chosen on the draw `CHOICE`, with one half of the labels (*choice*,
+*evidence* and *auto* print what was compared); every figure of the other parts is of other draws,
+with the labels of the other half.
+
+*right*: of 5 labels, the thing among them and the host not, the thing is the answer; without a
+thing the host. *placed*: of these the tile holds the middle of the thing. *yes*: of all labels of a
+half in multi-label mode. *false yes*: of the labels that a picture without a thing does not show.
+*accepted*: with --unknown auto and 5 labels. Intervals: 95 %, Wilson, over pictures.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 import random
 import sys
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +33,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 import unseen
+from unseen.encoder import Encoded, Tiles
 from unseen.images.tiling import tile_boxes
+from unseen.prediction import score
+from unseen.prediction.open_set import evidence
+from unseen.prediction.prediction import LEAST_EVIDENCE
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
@@ -34,6 +46,8 @@ import shapes  # noqa: E402 - it lies with the tests
 AREAS = (0.01, 0.02, 0.05, 0.10)
 PHOTOGRAPHS = ROOT / "tests" / "photographs"
 SIDE = 960  # pixels of a photograph that things are laid into
+SHAPES_SIDE = 256
+FIXTURE = ROOT / "tests" / "fixtures" / "shapes-clip"
 CHOICE = 0  # the draw that rules were chosen on
 
 
@@ -97,7 +111,7 @@ def plain_photographs(draw: int) -> Sample:
     return Sample(images, names, [None] * n, [0.0] * n, [(0.5, 0.5)] * n)
 
 
-def shape_sample(draw: int, count: int, side: int = 256) -> Sample:
+def shape_sample(draw: int, count: int, side: int = SHAPES_SIDE) -> Sample:
     """`count` scenes of each area: a large shape, a small one beside it; and as many without."""
     rng = random.Random(f"shapes {draw}")
     own = shapes.labels()[0 if draw == CHOICE else 1 :: 2]
@@ -140,7 +154,7 @@ def with_shape(
 
 
 def rows_of(
-    classifier: unseen.Classifier, sample: Sample, tilings: tuple[str, ...]
+    classifier: unseen.Classifier, sample: Sample, tilings: Sequence[str] = ("2x2", "3x3")
 ) -> np.ndarray[Any, Any]:
     """(pictures, 1 + tiles, d): the whole and then the tiles of each picture of one size."""
 
@@ -153,3 +167,342 @@ def rows_of(
 
     rows = classifier.encoder.encode_images(views())
     return rows.reshape(len(sample.images), -1, rows.shape[-1])
+
+
+TILES = {"none": [], "2x2": [*range(1, 5)], "3x3": [*range(5, 14)], "pyramid": [*range(1, 14)]}
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A sample, encoded, with all labels of its half."""
+
+    classifier: unseen.Classifier
+    labels: list[str]
+    sample: Sample
+    rows: np.ndarray[Any, Any]
+    boxes: tuple[tuple[int, int, int, int], ...]
+
+    def encoded(self, i: int, tiling: str) -> Encoded:
+        """A picture with its tiles."""
+        own = TILES[tiling]
+        boxes = tuple(self.boxes[row - 1] for row in own)
+        tiles = Tiles(boxes, self.rows[i][own]) if own else None
+        return Encoded(str(i), self.rows[i, 0], tiles=tiles)
+
+    def of_area(self, area: float) -> list[int]:
+        """The pictures with a thing of this area; 0: without one."""
+        return [i for i, own in enumerate(self.sample.areas) if own == area]
+
+
+def photographs(draw: int, folder: Path) -> Draw:
+    """Photographs with things and without, by the built-in model."""
+    classifier = unseen.load()
+    plain, full = plain_photographs(draw), photograph_sample(draw, 40)
+    sample = Sample(
+        plain.images + full.images,
+        plain.hosts + full.hosts,
+        plain.things + full.things,
+        plain.areas + full.areas,
+        plain.middles + full.middles,
+    )
+    labels = [path.name.replace("_", " ") for path in folders(0 if draw == CHOICE else 1)]
+    return _draw(classifier, labels, sample, folder / f"photographs-{draw}.npy", SIDE)
+
+
+def drawn_shapes(draw: int, folder: Path) -> Draw:
+    """Drawn scenes, by the small CLIP."""
+    labels = shapes.labels()[0 if draw == CHOICE else 1 :: 2]
+    sample = shape_sample(draw, 150)
+    path = folder / f"shapes-{draw}.npy"
+    return _draw(unseen.load(FIXTURE), labels, sample, path, SHAPES_SIDE)
+
+
+def _draw(
+    classifier: unseen.Classifier, labels: list[str], sample: Sample, path: Path, side: int
+) -> Draw:
+    if not path.exists():
+        np.save(path, rows_of(classifier, sample))
+    boxes = [box for name in ("2x2", "3x3") for box in tile_boxes((side, side), name, 1)]
+    middles = [(x * side, y * side) for x, y in sample.middles]
+    placed = Sample(sample.images, sample.hosts, sample.things, sample.areas, middles)
+    return Draw(classifier, labels, placed, np.load(path), tuple(boxes))
+
+
+def share(hits: Sequence[bool]) -> str:
+    """A share with its Wilson interval of 95 %."""
+    n, p, z = len(hits), float(np.mean(hits)), 1.96
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return f"{p:.2f} [{max(0, middle - half):.2f}, {middle + half:.2f}]"
+
+
+def label_set(draw: Draw, i: int, count: int, rng: random.Random, *, absent: bool) -> list[str]:
+    """Labels of a picture: what is to be seen there is the first, or is not among them."""
+    host, thing = draw.sample.hosts[i], draw.sample.things[i]
+    others = rng.sample([name for name in draw.labels if name not in (host, thing)], count)
+    return others if absent else [thing or host, *others[1:]]
+
+
+def answers(draws: Sequence[Draw], tiling: str) -> Iterator[str]:
+    """Right answers and places of 5 labels, and what --unknown auto lets through."""
+    for area in (0.0, *AREAS):
+        right, placed, passed, false = [], [], [], []
+        for number, draw in enumerate(draws):
+            rng = random.Random(number)
+            decision = draw.classifier.decision(unknown="auto")
+            for i in draw.of_area(area):
+                for absent in (False, True):
+                    labels = draw.classifier.compile(label_set(draw, i, 5, rng, absent=absent))
+                    stream = iter([draw.encoded(i, tiling)])
+                    (answer,) = draw.classifier.predictions(stream, labels, decision)
+                    accepted = not answer.rejected
+                    if absent:
+                        false.append(accepted)
+                        continue
+                    passed.append(accepted)
+                    right.append(answer.ranking[0].label == labels.labels[0].name)
+                    if right[-1] and area:
+                        placed.append(holds(answer.ranking[0].tile, draw.sample.middles[i]))
+        what = f"thing of {area:.0%}" if area else "no thing"
+        where = f", placed {share(placed)} of {len(placed)}" if placed else ""
+        line = f"{tiling:7} {what:12} n {len(right):3}: right {share(right)}{where}"
+        unknown = f"; accepted {share(passed)}"
+        yield line + unknown + (f", without any label {share(false)}" if not area else "")
+
+
+def holds(tile: tuple[int, int, int, int] | None, middle: tuple[float, float]) -> bool:
+    if tile is None:
+        return False
+    left, top, right, bottom = tile
+    return left <= middle[0] <= right and top <= middle[1] <= bottom
+
+
+def yes_or_no(draws: Sequence[Draw], tiling: str) -> str:
+    """Multi-label: yes for things by area, and false yes a label of plain pictures."""
+    yes: dict[float, list[bool]] = {area: [] for area in (0.0, *AREAS)}
+    false = []
+    for draw in draws:
+        labels = draw.classifier.compile(draw.labels)
+        decision = draw.classifier.decision(multi_label=True)
+        stream = (draw.encoded(i, tiling) for i in range(len(draw.rows)))
+        for i, answer in enumerate(draw.classifier.predictions(stream, labels, decision)):
+            names = set(answer.probabilities)
+            host, thing = draw.sample.hosts[i], draw.sample.things[i]
+            yes[draw.sample.areas[i]].append((thing or host) in names)
+            if thing is None:
+                false += [name in names for name in draw.labels if name != host]
+    things = ", ".join(f"{area:.0%} {share(yes[area])}" for area in AREAS)
+    return (
+        f"{tiling:7} yes: {things}; the host of a plain picture {share(yes[0.0])}; "
+        f"false yes a label {np.mean(false):.3f}"
+    )
+
+
+def average_precision(scores: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> float:
+    ordered = right[np.argsort(-scores, kind="stable")]
+    return float((np.cumsum(ordered) / np.arange(1, len(ordered) + 1))[ordered].mean())
+
+
+def searched(draws: Sequence[Draw], tiling: str) -> str:
+    """Mean average precision of a search by each label, for plain pictures and by area."""
+    precisions: dict[float, list[float]] = {area: [] for area in (0.0, *AREAS)}
+    for draw in draws:
+        matrix = draw.classifier.compile(draw.labels).matrix
+        cosines = (draw.rows[:, [0, *TILES[tiling]]] @ matrix.T).max(1)
+        hosts, things = np.array(draw.sample.hosts), np.array([t or "" for t in draw.sample.things])
+        areas = np.array(draw.sample.areas)
+        for column, label in enumerate(draw.labels):
+            shows = (hosts == label) | (things == label)
+            for area, values in precisions.items():
+                relevant = (areas == area) & ((things if area else hosts) == label)
+                if relevant.any():
+                    rows = relevant | ~shows
+                    values.append(average_precision(cosines[rows, column], relevant[rows]))
+    text = ", ".join(
+        f"{f'{area:.0%}' if area else 'plain'} {mean_of(values)}"
+        for area, values in precisions.items()
+    )
+    return f"{tiling:7} search, mean average precision: {text}"
+
+
+def mean_of(values: Sequence[float]) -> str:
+    """A mean over labels with its interval of 95 %."""
+    return f"{np.mean(values):.2f} ± {1.96 * np.std(values) / len(values) ** 0.5:.2f}"
+
+
+def run(draws: Sequence[Draw]) -> Iterator[str]:
+    for tiling in TILES:
+        yield from answers(draws, tiling)
+    for tiling in TILES:
+        yield yes_or_no(draws, tiling)
+    for tiling in TILES:
+        yield searched(draws, tiling)
+
+
+def run_photographs(folder: Path) -> Iterator[str]:
+    yield from run([photographs(draw, folder) for draw in (1, 2)])
+
+
+def run_shapes(folder: Path) -> Iterator[str]:
+    yield from run([drawn_shapes(draw, folder) for draw in (1, 2)])
+
+
+RULES: dict[str, Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]] = {
+    "maximum": lambda x: x.max(1),
+    "mean of the best two": lambda x: np.sort(x, 1)[:, -2:].mean(1),
+    "mean of the best three": lambda x: np.sort(x, 1)[:, -3:].mean(1),
+    "mean of whole and best": lambda x: (x[:, 0] + x.max(1)) / 2,
+    "mean of exp(logit)": lambda x: np.log(np.exp(x).mean(1)),
+}
+
+
+def run_choice(folder: Path) -> Iterator[str]:
+    """What the rule was chosen by: yes at 0.5, and where false yes are those of the whole."""
+    for name, draw in (
+        ("photographs", photographs(CHOICE, folder)),
+        ("shapes", drawn_shapes(CHOICE, folder)),
+    ):
+        labels = draw.classifier.compile(draw.labels)
+        cosines = draw.rows @ labels.matrix.T
+        neutral = draw.rows @ labels.neutral.T
+        raw = score.multi_label_logits(cosines, neutral, labels.score)
+        logits = score.yes_no_logits(raw, labels.score, labels.competitors).astype(np.float64)
+        hosts, things = np.array(draw.sample.hosts), np.array([t or "" for t in draw.sample.things])
+        places = {label: column for column, label in enumerate(draw.labels)}
+        plain = np.flatnonzero(things == "")
+        absent = np.array([[label != hosts[i] for label in draw.labels] for i in plain])
+        before = float((logits[plain, 0][absent] >= 0).mean())
+        yield f"{name}: false yes of the whole {before:.3f}"
+        for tiling, own in TILES.items():
+            for rule, pooled in RULES.items() if own else [("-", RULES["maximum"])]:
+                values = pooled(logits[:, [0, *own]])
+                negatives = values[plain][absent]
+                level = float(np.quantile(negatives, 1 - before))
+                rows = np.flatnonzero(things != "")
+                mine = np.array([values[i, places[things[i]]] for i in rows])
+                areas = np.array(draw.sample.areas)[rows]
+                at = [
+                    " ".join(f"{(mine[areas == area] >= least).mean():.2f}" for area in AREAS)
+                    for least in (0.0, level)
+                ]
+                yield (
+                    f"{name} {tiling:7} {rule:22}: at 0.5 false yes {(negatives >= 0).mean():.3f}, "
+                    f"yes {at[0]}; at equal false yes {at[1]}"
+                )
+
+
+def run_evidence(folder: Path) -> Iterator[str]:
+    """What `TILE_EVIDENCE` was chosen by: pictures that --unknown auto accepts, with 5 labels."""
+    yield from accepted_by_evidence("photographs", photographs(CHOICE, folder))
+    yield from accepted_by_evidence("shapes", drawn_shapes(CHOICE, folder))
+
+
+def accepted_by_evidence(name: str, draw: Draw) -> Iterator[str]:
+    reference, rng = draw.classifier.reference_set(), random.Random(0)
+    matrix = dict(zip(draw.labels, draw.classifier.compile(draw.labels).matrix, strict=True))
+    measured = {}
+    for i in range(len(draw.rows)):
+        for absent in (False, True):
+            texts = np.stack([matrix[la] for la in label_set(draw, i, 5, rng, absent=absent)])
+            best = (draw.rows[i] @ texts.T).max(1)
+            measured[i, absent] = (evidence(draw.rows[i], texts, reference), best)
+
+    def accepted(pictures: list[int], absent: bool, views: list[int], less: float) -> float:
+        hits = []
+        for i in pictures:
+            scores, cosines = (values[views] for values in measured[i, absent])
+            hits.append(max(scores[0], scores[cosines.argmax()] - less) >= LEAST_EVIDENCE)
+        return float(np.mean(hits))
+
+    plain = draw.of_area(0.0)
+    for tiling, own in TILES.items():
+        for less in (0.0, 1.0, 1.5, 2.0, 2.5, 3.0) if own else (0.0,):
+            views = [0, *own]
+            things = [accepted(draw.of_area(area), False, views, less) for area in AREAS]
+            yield (
+                f"{name} {tiling:7} less {less:.1f}: plain pictures with their label "
+                f"{accepted(plain, False, views, less):.2f}, without "
+                f"{accepted(plain, True, views, less):.2f}; things "
+                + " ".join(f"{value:.2f}" for value in things)
+            )
+
+
+def run_auto(folder: Path) -> Iterator[str]:
+    """What ``auto`` was chosen by: shapes in pictures of several sizes; the net takes 64 pixels."""
+    for side in (32, 48, 64, 128, 256):
+        sample = shape_sample(CHOICE, 30, side)
+        labels = shapes.labels()[0::2]
+        path = folder / f"auto-{side}.npy"
+        draw = _draw(unseen.load(FIXTURE), labels, sample, path, side)
+        for tiling in TILES:
+            right = {area: right_answers(draw, tiling, area) for area in (0.0, *AREAS)}
+            yield f"side {side}, {tiling:7}: " + ", ".join(
+                f"{area:.0%} {value:.2f}" for area, value in right.items()
+            )
+
+
+def right_answers(draw: Draw, tiling: str, area: float) -> float:
+    """The share of pictures whose answer is the thing, of 5 labels; 5 sets each."""
+    rng, right = random.Random(0), []
+    decision = draw.classifier.decision()
+    for i in draw.of_area(area):
+        for _ in range(5):
+            labels = draw.classifier.compile(label_set(draw, i, 5, rng, absent=False))
+            stream = iter([draw.encoded(i, tiling)])
+            (answer,) = draw.classifier.predictions(stream, labels, decision)
+            right.append(answer.ranking[0].label == labels.labels[0].name)
+    return float(np.mean(right))
+
+
+def run_cost(folder: Path) -> Iterator[str]:
+    """Time of a photograph, and bytes in an index."""
+    classifier = unseen.load()
+    files = sorted(PHOTOGRAPHS.glob("*/*.jpg"))[:12]
+    with tempfile.TemporaryDirectory() as home:
+        photos = Path(home, "photos")
+        photos.mkdir()
+        for file in files:
+            square(file, 480).resize((1500, 1000)).save(photos / file.name, quality=90)
+        base = 0.0
+        for tiling in (None, "2x2", "3x3", "pyramid", "auto"):
+            stream = classifier.encoded(sorted(photos.iterdir()), tiling)
+            start = time.perf_counter()
+            views = [1 + (len(e.tiles.boxes) if e.tiles else 0) for e in stream]
+            seconds = (time.perf_counter() - start) / len(views)
+            base = base or seconds
+            yield (
+                f"{tiling}: {np.mean(views):.0f} views of 1500 × 1000, {seconds * 1e3:.0f} ms a "
+                f"picture, {seconds / base:.1f} times as long as without"
+            )
+        with unseen.Index(photos) as index:
+            index.update(classifier.encoder)
+            for tiling in ("2x2", "3x3", "pyramid"):
+                stored = index.keep_tiles(classifier.encoder, tiling)
+                yield f"index, {tiling}: {stored.bytes / stored.pictures / 1e3:.1f} kB a picture"
+
+
+PARTS: dict[str, Callable[[Path], Iterator[str]]] = {
+    "choice": run_choice,
+    "evidence": run_evidence,
+    "auto": run_auto,
+    "photographs": run_photographs,
+    "shapes": run_shapes,
+    "cost": run_cost,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="default: all")
+    parser.add_argument("--rows", type=Path, help="a folder for embeddings, for the next time")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.rows or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in given.parts or PARTS:
+            for line in PARTS[part](folder):
+                print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

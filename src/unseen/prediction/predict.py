@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 DEFAULT_THRESHOLD = 0.5  # of a label without a threshold, in multi-label mode
 # What is taken off the evidence of a tile, as the best of many tiles has more of it by chance: so
-# much that about as many pictures without any of the labels are taken for one of them as without
-# tiles. Chosen on some photographs, checked on others (benchmarks/tiles.py).
-TILE_EVIDENCE = 1.25
+# much that few more pictures without any of the labels are taken for one of them than without
+# tiles. Chosen on some pictures, checked on others (benchmarks/tiles.py).
+TILE_EVIDENCE = 2.5
 
 
 def predict(
@@ -83,7 +83,8 @@ def predict_tiled(
     """As `predict`, of pictures and their tiles, by `Views.pooled`.
 
     A background label is set against the others in the view that speaks most for one of them: sky
-    in one tile does not make a dog in another one unknown. Evidence is that of the same view.
+    in one tile does not make a dog in another one unknown. Evidence is that of the whole, or that
+    of the same view less `TILE_EVIDENCE`, where that is more.
 
     Parameters
     ----------
@@ -135,10 +136,13 @@ def predict_tiled(
         answer_cosines = labels.cosines_of_answers(best)
         if background.any():
             rows = np.column_stack([rows, winners])
-    ood_scores = _evidence(views.embeddings[winners], labels, decision)
     ood_scores = [
-        e if e is None or views.boxes[row] is None else e - TILE_EVIDENCE
-        for e, row in zip(ood_scores, winners, strict=True)
+        whole if whole is None or tile is None else max(whole, tile - TILE_EVIDENCE)
+        for whole, tile in zip(
+            _evidence(embeddings, labels, decision),
+            _evidence(views.embeddings[winners], labels, decision),
+            strict=True,
+        )
     ]
     answers = _Answers(names, answer_cosines, scores, NO_PROMISES, ood_scores, rows, views.boxes)
     return _predictions(sources, answers, labels, decision)
