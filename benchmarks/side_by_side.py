@@ -27,6 +27,7 @@ if Path(sys.argv[0]).name not in ("batches.py", "export.py", "gpu.py", "side_by_
     sys.modules["torchvision"] = None  # type: ignore[assignment]
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+PAUSE = 0.3  # seconds
 WORK = Path(tempfile.gettempdir()) / "unseen-benchmarks"
 
 
@@ -75,10 +76,14 @@ def photographs(count: int) -> list[Path]:
 
 
 def paired(a: Callable[[], object], b: Callable[[], object], rounds: int) -> tuple[float, float]:
-    """Median seconds of each, run in turn after one warm-up."""
+    """Median seconds of each, run in turn after one warm-up.
+
+    Before each there is a pause, in which the spinning threads of the other go to sleep.
+    """
     times: tuple[list[float], list[float]] = ([], [])
     for turn in range(rounds + 1):
         for function, kept in zip((a, b), times, strict=True):
+            time.sleep(PAUSE)
             start = time.perf_counter()
             function()
             if turn:

@@ -400,16 +400,17 @@ class Classifier:
             raise SourceError(
                 "classify takes one picture; classify_many takes a list of them, or a generator."
             )
-        given = (
-            None if calibration == AUTO else calibration
-        )  # what is given is read before the work
-        decision = self.decision(multi_label, top_k, min_score, unknown, given)
-        compiled = self.compile(labels, template=template, background=background)
-        if tiles is not None:
-            refuse_for_tiles(calibration, labels, compiled, multi_label=multi_label)
-        elif calibration == AUTO:
-            neighbour = calibration_for(AUTO, labels, compiled, multi_label=multi_label)
-            decision = replace(decision, calibration=neighbour)
+        compiled, decision = self.labels_and_decision(
+            labels,
+            template,
+            background,
+            multi_label,
+            top_k,
+            min_score,
+            unknown,
+            calibration,
+            tiles=tiles,
+        )
         item = Source(name_of(source, 0), source)  # a folder is then refused, not walked
         batch_size = 1 if tiles is None else None
         encoded = list(self.encoded([item], tiles, batch_size=batch_size))
@@ -579,16 +580,17 @@ class Classifier:
         dog None
         None 'missing.jpg': there is no such file.
         """
-        given = (
-            None if calibration == AUTO else calibration
-        )  # what is given is read before the work
-        decision = self.decision(multi_label, top_k, min_score, unknown, given)
-        compiled = self.compile(labels, template=template, background=background)
-        if tiles is not None:
-            refuse_for_tiles(calibration, labels, compiled, multi_label=multi_label)
-        elif calibration == AUTO:
-            neighbour = calibration_for(AUTO, labels, compiled, multi_label=multi_label)
-            decision = replace(decision, calibration=neighbour)
+        compiled, decision = self.labels_and_decision(
+            labels,
+            template,
+            background,
+            multi_label,
+            top_k,
+            min_score,
+            unknown,
+            calibration,
+            tiles=tiles,
+        )
         stream = self.encoded(sources, tiles, batch_size=batch_size)
         return self.predictions(stream, compiled, decision, batch_size=batch_size)
 
@@ -673,9 +675,7 @@ class Classifier:
         ...     unseen.load().export(["cat", "dog"], f"{folder}/pets.onnx").answers
         ('cat', 'dog')
         """
-        compiled = self.compile(labels, template=template, background=background)
-        calibration = calibration_for(calibration, labels, compiled, multi_label=multi_label)
-        answering = self._answering(compiled, multi_label, unknown, calibration)
+        answering = self._answering(labels, template, background, multi_label, unknown, calibration)
         return export(self.encoder, answering, path, options)
 
     def export_web(
@@ -730,11 +730,9 @@ class Classifier:
         ModelError
             If the net cannot be exported, or is too large for a browser.
         """
-        compiled = self.compile(labels, template=template, background=background)
-        calibration = calibration_for(calibration, labels, compiled, multi_label=multi_label)
         return export_web(
             self.encoder,
-            self._answering(compiled, multi_label, unknown, calibration),
+            self._answering(labels, template, background, multi_label, unknown, calibration),
             folder,
             precision=precision,
             runtime=runtime,
@@ -750,7 +748,7 @@ class Classifier:
         *,
         template: TemplateLike = None,
         background: Iterable[str] = (),
-        calibration: Calibration | str | Path | None = None,
+        calibration: Calibration | str | Path | None = AUTO,
     ) -> Path:
         """Write a label set as the file that Intel's DL Streamer reads: docs/export.md.
 
@@ -764,7 +762,8 @@ class Classifier:
             A name that ends in .safetensors; replaced where it exists, and so is the list of labels
             beside it, NAME.labels.txt.
         calibration : Calibration, str or Path, optional
-            What `unseen.calibrate` learnt of just these labels: its temperature.
+            What `unseen.calibrate` learnt of just these labels, of which the temperature is used;
+            by default as in `classify`.
 
         Returns
         -------
@@ -776,9 +775,8 @@ class Classifier:
         LabelError
             If the labels are invalid, or their score is none that DL Streamer computes.
         """
-        compiled = self.compile(labels, template=template, background=background)
-        answering = self._answering(compiled, False, None, calibration)
-        return export_dlstreamer(compiled, path, answering.calibration)
+        answering = self._answering(labels, template, background, False, None, calibration)
+        return export_dlstreamer(answering.labels, path, answering.calibration)
 
     def check_export(
         self,
@@ -810,20 +808,71 @@ class Classifier:
         ModelError
             If the file cannot be run, or no picture can be read.
         """
-        compiled = self.compile(labels)
-        calibration = calibration_for(calibration, labels, compiled, multi_label=multi_label)
-        answering = self._answering(compiled, multi_label, unknown, calibration)
+        answering = self._answering(labels, None, (), multi_label, unknown, calibration)
         return check(exported, self.encoder, answering, sources)
 
     def _answering(
         self,
-        compiled: CompiledLabels,
+        labels: LabelsLike | CompiledLabels | None,
+        template: TemplateLike,
+        background: Iterable[str],
         multi_label: bool,
         unknown: str | None,
         calibration: Calibration | str | Path | None,
     ) -> Answering:
-        decision = self.decision(multi_label, None, None, unknown, calibration)
+        compiled, decision = self.labels_and_decision(
+            labels, template, background, multi_label, unknown=unknown, calibration=calibration
+        )
         return Answering(compiled, decision.calibration, multi_label, decision.reference_set)
+
+    def labels_and_decision(
+        self,
+        labels: LabelsLike | CompiledLabels | None = None,
+        template: TemplateLike = None,
+        background: Iterable[str] = (),
+        multi_label: bool = False,
+        top_k: int | None = None,
+        min_score: float | None = None,
+        unknown: str | None = None,
+        calibration: Calibration | str | Path | None = AUTO,
+        *,
+        tiles: str | None = None,
+    ) -> tuple[CompiledLabels, Decision]:
+        """What `compile` and `decision` make of the arguments of `classify_many`.
+
+        Options are checked, and a calibration that is given is read, before labels are encoded.
+
+        Parameters
+        ----------
+        labels, template, background, multi_label, top_k, min_score, unknown, calibration, tiles
+            As in `classify_many`.
+
+        Returns
+        -------
+        compiled : CompiledLabels
+        decision : Decision
+
+        Raises
+        ------
+        LabelError
+            If the labels or an option are invalid, or do not fit the model.
+
+        Examples
+        --------
+        >>> import unseen
+        >>> compiled, decision = unseen.load().labels_and_decision(["cat", "dog"], top_k=1)
+        >>> compiled.answers, decision.top_k
+        (('cat', 'dog'), 1)
+        """
+        given = None if calibration == AUTO else calibration
+        decision = self.decision(multi_label, top_k, min_score, unknown, given)
+        compiled = self.compile(labels, template=template, background=background)
+        if tiles is not None:
+            refuse_for_tiles(calibration, labels, compiled, multi_label=multi_label)
+        elif calibration == AUTO:
+            neighbour = calibration_for(AUTO, labels, compiled, multi_label=multi_label)
+            decision = replace(decision, calibration=neighbour)
+        return compiled, decision
 
     def decision(
         self,

@@ -73,9 +73,11 @@ def test_a_broken_picture_is_a_row_and_the_others_are_done(
     shapes_clip: Path, photo: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "notes.txt").write_text("no picture")
     page = tmp_path / "why.html"
     text = explain(shapes_clip, tmp_path, "-o", page, code=1)
     assert "broken.jpg" in text and "1 of 2 pictures explained" in text
+    assert "left out: 1 other." in text
     assert "broken" in page.read_text("utf-8")
 
 

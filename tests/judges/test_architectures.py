@@ -18,7 +18,8 @@ import torch
 from transformers import RobertaConfig, XLMRobertaConfig
 
 from unseen.errors import ModelError
-from unseen.models import importing, processors
+from unseen.models import processors
+from unseen.models.conversion import importing
 from unseen.models.families.openclip import settings
 from unseen.models.families.openclip.image import image_tower
 from unseen.models.families.openclip.text import text_tower

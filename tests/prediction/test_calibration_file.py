@@ -7,13 +7,16 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import ImageFilter
 
 import shapes
 import unseen
+from films import gif
 from running import ROOT
 from running import unseen as run
+from unseen import monitoring, video
 from unseen.errors import UnseenWarning
 from unseen.prediction.calibration import Calibration, beside
 from unseen.prediction.calibration_file import calibration_for, find_beside
@@ -67,6 +70,27 @@ def test_one_answer_by_every_door(
     pairs = [(pictures / f"{i}.png", label) for i, label in enumerate(LABELS)]
     report = unseen.evaluate(classifier, pairs, labels)
     assert report.candidates[0]["calibration"] == str(beside(labels))
+
+
+def test_a_film_is_answered_by_it_too(
+    classifier: unseen.Classifier, place: Path, tmp_path: Path
+) -> None:
+    labels = place / "labels.txt"
+    film = gif(tmp_path / "film.gif", [np.asarray(spoilt(LABELS[0], 70))] * 6, 500)
+    answer = video.classify(film, labels, classifier=classifier)
+    assert answer.clip is not None
+    assert answer.clip.likely is not None
+    plain = video.classify(film, labels, classifier=classifier, calibration=None)
+    assert plain.clip is not None
+    assert plain.clip.likely is None
+
+    def watched(calibration: Path | str | None) -> list[float]:
+        messages = monitoring.watch(
+            film, labels, classifier=classifier, every=0.5, calibration=calibration
+        )
+        return [message["score"] for message in messages if message["type"] == "end"]
+
+    assert watched("auto") == watched(beside(labels)) != watched(None)
 
 
 def test_none_is_none_and_what_does_not_fit_is_said(

@@ -20,6 +20,7 @@ from unseen.monitoring.rules import Rule
 from unseen.monitoring.watching import Watch, WatchOptions
 from unseen.monitoring.webhook import Webhook
 from unseen.prediction.calibration import Calibration
+from unseen.prediction.calibration_file import AUTO
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import warn_undecided
 from unseen.video.classification import side_of
@@ -49,7 +50,7 @@ def watch(
     multi_label: bool = False,
     min_score: float | None = None,
     unknown: str | None = None,
-    calibration: Calibration | str | Path | None = None,
+    calibration: Calibration | str | Path | None = AUTO,
 ) -> Watch:
     """Follow cameras, streams, folders and files, and tell what happens there.
 
@@ -108,8 +109,9 @@ def watch(
     ...     print(message["type"], message["label"])
     """
     classifier = load() if classifier is None else classifier
-    decision = classifier.decision(multi_label, None, min_score, unknown, calibration)
-    compiled = classifier.compile(labels, template=template, background=background)
+    compiled, decision = classifier.labels_and_decision(
+        labels, template, background, multi_label, None, min_score, unknown, calibration
+    )
     warn_if_alone(compiled, decision)
     warn_undecided(compiled, decision)
     return watch_compiled(

@@ -16,6 +16,7 @@ from unseen.errors import SourceError, UnseenError
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import UNKNOWN
 from unseen.prediction.calibration import Calibration
+from unseen.prediction.calibration_file import AUTO
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import label_probabilities, predict, warn_undecided
 from unseen.prediction.prediction import Prediction, Predictions
@@ -51,7 +52,7 @@ def classify(
     top_k: int | None = None,
     min_score: float | None = None,
     unknown: str | None = None,
-    calibration: Calibration | str | Path | None = None,
+    calibration: Calibration | str | Path | None = AUTO,
     batch_size: int | None = None,
     limits: VideoLimits = DEFAULT_VIDEO_LIMITS,
     progress: Progress | None = None,
@@ -100,8 +101,9 @@ def classify(
     [('a dog', 0.0, 3.0), ('a cat', 3.0, 9.0)]
     """
     classifier = load() if classifier is None else classifier
-    decision = classifier.decision(multi_label, top_k, min_score, unknown, calibration)
-    compiled = classifier.compile(labels, template=template, background=background)
+    compiled, decision = classifier.labels_and_decision(
+        labels, template, background, multi_label, top_k, min_score, unknown, calibration
+    )
     warn_if_alone(compiled, decision)
     warn_undecided(compiled, decision)
     frames: list[Prediction] = []

@@ -89,6 +89,8 @@ def explain(
     _check_files(output, mask, boxes, total, overwrite)
     if from_index:
         _check_from_index(output, method, examples)
+    else:
+        progress.say_left_out(sources, quiet)
     classifier = unseen.load(load_options)
     explainer = classifier.explainer()
     labels = compile_labels(classifier, label_options, quiet=quiet)

@@ -179,7 +179,7 @@ def import_model(
     LongCLIP, ViTamin, PE-Core's own files, or what you trained with open_clip. Nothing in the file
     is executed.
     """
-    from unseen.models import importing  # noqa: PLC0415 - it loads what reads weights
+    from unseen.models.conversion import importing  # noqa: PLC0415 - it loads what reads weights
 
     if show_list:
         typer.echo("\n".join(importing.architectures()))
@@ -211,7 +211,7 @@ def join(
     Write a folder that -m takes, of a multilingual text net and the CLIP that it was trained for:
     M-CLIP's, or a clip-…-multilingual of sentence-transformers.
     """
-    from unseen.models import joining  # noqa: PLC0415 - it loads what reads weights
+    from unseen.models.conversion import joining  # noqa: PLC0415 - it loads what reads weights
 
     with progress.working(f"joining {text} and {image}", quiet):
         folder = joining.join(text, image, output)

@@ -94,9 +94,12 @@ def read_tar(path: str | Path) -> Iterator[Source]:
 
 
 def tar_names(path: str | Path) -> Iterator[str]:
-    """The names of all files in a tar archive, as far as it can be read."""
+    """The names of all files in a tar archive, as far as it can be read.
+
+    Opened to be sought in: contents that are not packed are stepped over, not read.
+    """
     try:
-        with tarfile.open(path, "r|*", tarinfo=_Member) as archive:
+        with tarfile.open(path, "r:*", tarinfo=_Member) as archive:
             for member in _members(archive, path):
                 if not _is_facts(member.name):
                     yield member.name
@@ -137,10 +140,10 @@ def _limit(name: str) -> int | None:
 
 
 def _members(archive: tarfile.TarFile, path: str | Path) -> Iterator[tarfile.TarInfo]:
-    """The files of an archive that is read as a stream; they are not remembered."""
+    """The files of an archive, which does not remember them."""
     most = max(SMALL_BYTES, MAX_RATIO * Path(path).stat().st_size)
     while (member := archive.next()) is not None:
-        archive.members.clear()  # type: ignore[attr-defined]  # of no use in a stream
+        archive.members.clear()  # type: ignore[attr-defined]  # each is met once
         if member.offset_data + member.size > most:
             raise tarfile.ReadError(f"it would grow to more than {MAX_RATIO} times its size")
         if member.isreg():

@@ -8,8 +8,6 @@ sentence-transformers (Reimers & Gurevych 2020, arXiv:2004.09813) and M-CLIP (Ca
 from __future__ import annotations
 
 import json
-import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -19,7 +17,12 @@ from numpy.typing import NDArray
 
 from unseen.errors import ModelError
 from unseen.models import config_values, families, hub
-from unseen.models.checkpoint import FACTS, HF_CONFIG, WEIGHTS, Checkpoint
+from unseen.models.checkpoint import HF_CONFIG, Checkpoint
+from unseen.models.conversion.checkpoint_folder import (
+    TOKENIZER_FILES,
+    check_is_free,
+    new_checkpoint,
+)
 from unseen.models.families import hf_bert, joined
 from unseen.models.families.hf_config import HIDDEN_ACTS, check_heads, count_layers
 from unseen.models.families.hf_vision import layers
@@ -39,7 +42,6 @@ Array = NDArray[Any]
 
 PREFIX = "text_half."  # before the names of the text net's weights
 MODULES = "modules.json"  # of sentence-transformers
-TOKENIZER_FILES = [name for name in FACTS if name not in WEIGHTS and "processor" not in name]
 TEXT_FILES = [HF_CONFIG, MODULES, "sentence_bert_config.json", "*/config.json", *TOKENIZER_FILES]
 TEXT_FILES += [*FILES, *(f"*/{name}" for name in FILES)]
 
@@ -98,8 +100,7 @@ def join(text: str, image: str, folder: str | Path) -> Path:
         the way.
     """
     target = Path(folder).expanduser()
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise ModelError(f"{target} already exists; give another folder with --output.")
+    check_is_free(target)
     source = Path(text).expanduser()
     source = source if source.is_dir() else hub.files(text, TEXT_FILES)
     half = _text_half(source, text)
@@ -110,27 +111,15 @@ def join(text: str, image: str, folder: str | Path) -> Path:
             f"{text} gives {dimension} numbers and {image} {picture_half.dimension}: they were not "
             "trained for one another."
         )
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        for name in TOKENIZER_FILES:
-            if (source / name).is_file():
-                shutil.copyfile(source / name, temporary / name)
-        write_arrays(temporary / FILES[0], _Arrays(picture_half, half))
-        model = _joined(picture_half, half, temporary)
+    with new_checkpoint(target, source) as draft:
+        write_arrays(draft / FILES[0], _Arrays(picture_half, half))
+        model = _joined(picture_half, half, draft)
         config = {"model_type": joined.MODEL_TYPE, "text": text, "image": picture_half.name}
         plain = json.dumps({**config, "model": model.to_dict()}, ensure_ascii=False)
-        (temporary / HF_CONFIG).write_text(plain, "utf-8")
-        read = families.read(Checkpoint(str(temporary), temporary))
+        (draft / HF_CONFIG).write_text(plain, "utf-8")
+        read = families.read(Checkpoint(str(draft), draft))
         for network in (read.image_network(), read.text_network()):
             used_parameters(network)
-        if target.exists():
-            target.rmdir()
-        temporary.replace(target)
-    except OSError as error:
-        raise ModelError(f"{target}: it cannot be written: {error.strerror}.") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 

@@ -19,7 +19,7 @@ import checkpoints
 import openclip_checkpoints
 import unseen
 from judging import pictures
-from unseen.models import importing
+from unseen.models.conversion import importing
 from unseen.models.weights.files import in_memory
 from unseen.models.weights.names import Renamed
 from unseen.models.weights.pe_names import pe_names

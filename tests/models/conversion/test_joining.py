@@ -25,7 +25,7 @@ import hf_checkpoints
 import openclip_checkpoints
 import unseen
 from judging import clip_judge, pictures
-from unseen.models import joining
+from unseen.models.conversion import joining
 
 TEXTS = ["ein Foto einer Katze", "a photo of a dog", "x", "猫 狗", ""]
 DIMENSION = 48  # of `checkpoints.clip`

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -22,7 +20,12 @@ from numpy.typing import NDArray
 
 from unseen.errors import ModelError
 from unseen.models import families, hub
-from unseen.models.checkpoint import FACTS, OPEN_CLIP_CONFIG, WEIGHTS, Checkpoint
+from unseen.models.checkpoint import OPEN_CLIP_CONFIG, Checkpoint
+from unseen.models.conversion.checkpoint_folder import (
+    TOKENIZER_FILES,
+    check_is_free,
+    new_checkpoint,
+)
 from unseen.models.tokenizers.tokenizer_files import READERS
 from unseen.models.weights.files import OPEN_CLIP_FILES, open_files
 from unseen.models.weights.names import Names, Renamed
@@ -33,7 +36,6 @@ from unseen.networks.parameters import used_parameters
 Array = NDArray[Any]
 
 CLIP_TOKENIZER = "openai/clip-vit-base-patch32"  # of every architecture that names none
-TOKENIZER_FILES = [name for name in FACTS if name not in WEIGHTS and "processor" not in name]
 # Numbers that OpenAI's own archives hold besides the weights.
 NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size"}
 LONG_CLIP = "positional_embedding_res"  # LongCLIP's second table of positions
@@ -102,28 +104,15 @@ def import_weights(
     path = Path(weights).expanduser()
     target = Path(folder).expanduser() if folder is not None else path.with_suffix("")
     config = _config(architecture, normalisation, image_size)
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise ModelError(f"{target} already exists; give another folder with --output.")
+    check_is_free(target)
     if not path.is_file():
         raise ModelError(f"{path}: there is no such file of weights.")
     arrays = open_files([path], str(path))
     source = _tokenizer_folder(tokenizer, path.parent, config["model_cfg"]["text_cfg"])
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        for name in TOKENIZER_FILES:
-            if (source / name).is_file():
-                shutil.copyfile(source / name, temporary / name)
-        (temporary / OPEN_CLIP_CONFIG).write_text(json.dumps(config, indent=1), "utf-8")
-        write_arrays(temporary / OPEN_CLIP_FILES[0], Renamed(arrays, _names(arrays)))
-        _check(temporary, architecture, path)
-        if target.exists():
-            target.rmdir()
-        temporary.replace(target)
-    except OSError as error:
-        raise ModelError(f"{target}: it cannot be written: {error.strerror}.") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with new_checkpoint(target, source) as draft:
+        (draft / OPEN_CLIP_CONFIG).write_text(json.dumps(config, indent=1), "utf-8")
+        write_arrays(draft / OPEN_CLIP_FILES[0], Renamed(arrays, _names(arrays)))
+        _check(draft, architecture, path)
     return target
 
 
