@@ -25,7 +25,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,19 @@ class Draw:
         tiles = Tiles(boxes, self.rows[i][own]) if own else None
         return Encoded(str(i), self.rows[i, 0], tiles=tiles)
 
+    @cached_property
+    def compiled(self) -> unseen.CompiledLabels:
+        return self.classifier.compile(self.labels)
+
+    def some(self, names: Sequence[str]) -> unseen.CompiledLabels:
+        """Some of the labels."""
+        every = self.compiled
+        rows = [self.labels.index(name) for name in names]
+        labels, prompts = ([own[row] for row in rows] for own in (every.labels, every.prompts))
+        return replace(
+            every, labels=tuple(labels), prompts=tuple(prompts), matrix=every.matrix[rows]
+        )
+
     def of_area(self, area: float) -> list[int]:
         """The pictures with a thing of this area; 0: without one."""
         return [i for i, own in enumerate(self.sample.areas) if own == area]
@@ -252,7 +266,7 @@ def answers(draws: Sequence[Draw], tiling: str) -> Iterator[str]:
             decision = draw.classifier.decision(unknown="auto")
             for i in draw.of_area(area):
                 for absent in (False, True):
-                    labels = draw.classifier.compile(label_set(draw, i, 5, rng, absent=absent))
+                    labels = draw.some(label_set(draw, i, 5, rng, absent=absent))
                     stream = iter([draw.encoded(i, tiling)])
                     (answer,) = draw.classifier.predictions(stream, labels, decision)
                     accepted = not answer.rejected
@@ -282,7 +296,7 @@ def yes_or_no(draws: Sequence[Draw], tiling: str) -> str:
     yes: dict[float, list[bool]] = {area: [] for area in (0.0, *AREAS)}
     false = []
     for draw in draws:
-        labels = draw.classifier.compile(draw.labels)
+        labels = draw.compiled
         decision = draw.classifier.decision(multi_label=True)
         stream = (draw.encoded(i, tiling) for i in range(len(draw.rows)))
         for i, answer in enumerate(draw.classifier.predictions(stream, labels, decision)):
@@ -307,7 +321,7 @@ def searched(draws: Sequence[Draw], tiling: str) -> str:
     """Mean average precision of a search by each label, for plain pictures and by area."""
     precisions: dict[float, list[float]] = {area: [] for area in (0.0, *AREAS)}
     for draw in draws:
-        matrix = draw.classifier.compile(draw.labels).matrix
+        matrix = draw.compiled.matrix
         cosines = (draw.rows[:, [0, *TILES[tiling]]] @ matrix.T).max(1)
         hosts, things = np.array(draw.sample.hosts), np.array([t or "" for t in draw.sample.things])
         areas = np.array(draw.sample.areas)
@@ -340,7 +354,7 @@ def run(draws: Sequence[Draw]) -> Iterator[str]:
 
 
 def run_photographs(folder: Path) -> Iterator[str]:
-    yield from run([photographs(draw, folder) for draw in (1, 2)])
+    yield from run([photographs(draw, folder) for draw in (1,)])
 
 
 def run_shapes(folder: Path) -> Iterator[str]:
@@ -362,7 +376,7 @@ def run_choice(folder: Path) -> Iterator[str]:
         ("photographs", photographs(CHOICE, folder)),
         ("shapes", drawn_shapes(CHOICE, folder)),
     ):
-        labels = draw.classifier.compile(draw.labels)
+        labels = draw.compiled
         cosines = draw.rows @ labels.matrix.T
         neutral = draw.rows @ labels.neutral.T
         raw = score.multi_label_logits(cosines, neutral, labels.score)
@@ -399,7 +413,7 @@ def run_evidence(folder: Path) -> Iterator[str]:
 
 def accepted_by_evidence(name: str, draw: Draw) -> Iterator[str]:
     reference, rng = draw.classifier.reference_set(), random.Random(0)
-    matrix = dict(zip(draw.labels, draw.classifier.compile(draw.labels).matrix, strict=True))
+    matrix = dict(zip(draw.labels, draw.compiled.matrix, strict=True))
     measured = {}
     for i in range(len(draw.rows)):
         for absent in (False, True):
@@ -447,7 +461,7 @@ def right_answers(draw: Draw, tiling: str, area: float) -> float:
     decision = draw.classifier.decision()
     for i in draw.of_area(area):
         for _ in range(5):
-            labels = draw.classifier.compile(label_set(draw, i, 5, rng, absent=False))
+            labels = draw.some(label_set(draw, i, 5, rng, absent=False))
             stream = iter([draw.encoded(i, tiling)])
             (answer,) = draw.classifier.predictions(stream, labels, decision)
             right.append(answer.ranking[0].label == labels.labels[0].name)

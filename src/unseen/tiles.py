@@ -111,8 +111,8 @@ class TileReader:
             return TiledPicture(source, (), [without_frames(error)])
         except MemoryError:
             name = shortened(name_of(source.content, 0))
-        error = ImageError(f"{name}: not enough memory to cut it into tiles.")
-        return TiledPicture(source, (), [error])
+        too_large = ImageError(f"{name}: not enough memory to cut it into tiles.")
+        return TiledPicture(source, (), [too_large])
 
     def _read(self, source: Source) -> tuple[tuple[PixelBox, ...], Sequence[View]]:
         content = read_content(source.content, limits=self.encoder.limits)

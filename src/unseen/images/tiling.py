@@ -67,8 +67,11 @@ def check_tiling(tiling: str) -> None:
 
 
 def automatic_levels(shorter: int, side: int) -> tuple[int, ...]:
-    """The levels of ``auto`` for a picture whose shorter side is so many pixels long."""
-    return (2,) if shorter >= side else ()
+    """The levels of ``auto`` for a picture whose shorter side is so many pixels long.
+
+    One that is smaller than what the network takes is enlarged already: its tiles show no more.
+    """
+    return LEVELS["pyramid"] if shorter >= side else ()
 
 
 def net_side(preprocess: Preprocessing) -> int:
