@@ -45,10 +45,12 @@ PARTS = {
     "RemainingError",  # of a Calibration
     "Report",  # of an Index
     "StoredRows",  # of an Index
+    "StoredTiles",  # of an Index
     "Score",  # of a Model
     "SelectiveClassifier",  # of a Calibration
     "Status",  # of a Labelling
     "Step",  # of an Organized
+    "Tiles",  # of an Encoded
     "Word",  # of an Explanation
     "Writer",  # a protocol: any object with `write` and `close`
     "ZeroShotImageClassification",  # of pipeline, whose shape is that of transformers

@@ -69,9 +69,10 @@ def check_tiling(tiling: str) -> None:
 def automatic_levels(shorter: int, side: int) -> tuple[int, ...]:
     """The levels of ``auto`` for a picture whose shorter side is so many pixels long.
 
-    One that is smaller than what the network takes is enlarged already: its tiles show no more.
+    Tiles were worth their time down to half of what the network takes (benchmarks/tiles.py); of
+    what is smaller nobody knows.
     """
-    return LEVELS["pyramid"] if shorter >= side else ()
+    return LEVELS["pyramid"] if 2 * shorter >= side else ()
 
 
 def net_side(preprocess: Preprocessing) -> int:
