@@ -374,8 +374,8 @@ class Classifier:
             ``labels.calibration.json`` beside ``labels.txt``.
         tiles : str, optional
             Look at overlapping tiles of the picture, too, for what is small in it: ``2x2``,
-            ``3x3``, ``pyramid`` (both), or ``auto``, by the size of the picture. `Scored.tile` says
-            which tile has the score. A calibration is not used with them.
+            ``3x3``, ``pyramid`` (both), or ``auto`` (``3x3``, but none of a picture of few pixels).
+            `Scored.tile` says which tile has the score. A calibration is not used with them.
 
         Returns
         -------
@@ -554,8 +554,8 @@ class Classifier:
             ``labels.calibration.json`` beside ``labels.txt``.
         tiles : str, optional
             Look at overlapping tiles of the picture, too, for what is small in it: ``2x2``,
-            ``3x3``, ``pyramid`` (both), or ``auto``, by the size of the picture. `Scored.tile` says
-            which tile has the score. A calibration is not used with them.
+            ``3x3``, ``pyramid`` (both), or ``auto`` (``3x3``, but none of a picture of few pixels).
+            `Scored.tile` says which tile has the score. A calibration is not used with them.
 
         Returns
         -------

@@ -81,5 +81,5 @@ def test_an_unknown_tiling_is_refused() -> None:
 
 def test_auto_goes_by_the_side_of_the_network() -> None:
     assert (net_side(CROP), net_side(TwoViews(260))) == (224, 260)
-    assert tile_boxes((300, 112), "auto", 224) == tile_boxes((300, 112), "pyramid", 224)
+    assert tile_boxes((300, 112), "auto", 224) == tile_boxes((300, 112), "3x3", 224)
     assert tile_boxes((300, 111), "auto", 224) == ()

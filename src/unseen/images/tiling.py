@@ -69,10 +69,10 @@ def check_tiling(tiling: str) -> None:
 def automatic_levels(shorter: int, side: int) -> tuple[int, ...]:
     """The levels of ``auto`` for a picture whose shorter side is so many pixels long.
 
-    Tiles were worth their time down to half of what the network takes (benchmarks/tiles.py); of
-    what is smaller nobody knows.
+    The pyramid was no better, and costs more; tiles were worth their time down to half of what the
+    network takes (benchmarks/tiles.py); of what is smaller nobody knows.
     """
-    return LEVELS["pyramid"] if 2 * shorter >= side else ()
+    return LEVELS["3x3"] if 2 * shorter >= side else ()
 
 
 def net_side(preprocess: Preprocessing) -> int:
