@@ -1,8 +1,11 @@
 """Videos: events against the rules that others use, decoding against all frames, and throughput.
 
     python benchmarks/video.py events        # F1, edges, streams; about two minutes, then cached
-    python benchmarks/video.py files         # exact times, still scenes, decoding, memory
+    python benchmarks/video.py photographs   # the same of photographs, by the built-in model
+    python benchmarks/video.py files         # exact times, still scenes, decoding
     python benchmarks/video.py throughput    # 1080p, against PyAV + transformers on every frame
+    python benchmarks/video.py long          # memory of files of one and of ten hours
+    python benchmarks/video.py day           # a day of samples, and a network ten times too slow
 
 The videos of `events` are drawn: 600 samples of 10 labels, 22 events of 5 to 40 samples, and in 60
 of 100 samples grain, mostly of level 75. Labels with a star were looked at while constants were
@@ -14,16 +17,19 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import os
 import resource
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageFilter
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
@@ -33,11 +39,13 @@ from side_by_side import b32  # noqa: E402 - first: it hides torchvision from tr
 import films  # noqa: E402
 import shapes  # noqa: E402
 import unseen  # noqa: E402
+from unseen.monitoring.readers import Reading  # noqa: E402
+from unseen.monitoring.watching import Watch, WatchOptions  # noqa: E402
 from unseen.prediction.score import single_label  # noqa: E402
 from unseen.sources.packets import Sampling  # noqa: E402
 from unseen.sources.video import VideoFrames  # noqa: E402
 from unseen.video.events import EventStream, States, find_events  # noqa: E402
-from unseen.video.paths import best_path, competing, price_of  # noqa: E402
+from unseen.video.paths import best_path, competing, fit_weights, price_of  # noqa: E402
 
 FRAMES, EVENTS, SHORTEST, LONGEST = 600, 22, 5, 40
 GRAINS, SPOILED = (75, 100, 130), 0.6  # levels, and how many of the samples
@@ -138,7 +146,9 @@ def cases(rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray, int]]:
         for level in GRAINS:
             yield f"every 8th from no. {start}, grain {level}", np.arange(start, 80, 8), level
     for number in range(4):
-        yield f"10 drawn labels ({number + 1})", np.sort(rng.choice(80, 10, replace=False)), 75
+        star = " *" if number < 2 else ""
+        name = f"10 drawn labels ({number + 1}){star}"
+        yield name, np.sort(rng.choice(80, 10, replace=False)), 75
     yield "20 drawn labels", np.sort(rng.choice(80, 20, replace=False)), 75
 
 
@@ -147,7 +157,7 @@ def events() -> None:
     texts = classifier.compile(shapes.labels()).matrix
     print(f"{DRAWS} draws of each; F1 at tIoU 0.5, mean (interval); edges within a sample")
     head = f"{'labels':35} {'right':>6} {'best':>6} {'3 in a row':>18} {'majority':>9}"
-    print(f"{head} {'unseen':>20} {'error':>7} {'edges':>7} {'stream = file':>14}")
+    print(f"{head} {'unseen':>20} {'error':>7} {'edges':>7} {'stream = file':>14} {'without':>9}")
     for name, chosen, level in cases(np.random.default_rng(7)):
         figures: list[list[float]] = []
         for draw in range(DRAWS):
@@ -160,8 +170,10 @@ def events() -> None:
                 arrays[str(level)][chosen[truth], picture],
                 arrays["clear"][chosen[truth], picture],
             )
-            p = single_label(rows @ texts[chosen].T, classifier.model.score)
-            figures.append(one_video(p, truth))
+            cosines = rows @ texts[chosen].T
+            p = single_label(cosines, classifier.model.score)
+            fits = classifier.model.score.scale * cosines.max(1)
+            figures.append(one_video(p, fits, truth))
         table = np.array(figures)
         mean = table.mean(0)
         low, high = np.percentile(table, [2.5, 97.5], axis=0)
@@ -169,29 +181,28 @@ def events() -> None:
         print(
             f"{name:35} {mean[0]:6.1%} {mean[1]:6.3f} {mean[2]:6.3f} ({low[2]:.2f}-{high[2]:.2f})"
             f" {mean[3]:9.3f} {mean[4]:8.3f} ({low[4]:.3f}-{high[4]:.3f}) {error:6.0%}"
-            f" {mean[5]:7.1%} {mean[6]:13.1%}",
+            f" {mean[5]:7.1%} {mean[6]:13.1%} {mean[7]:10.3f}",
             flush=True,
         )
 
 
-def one_video(p: np.ndarray, truth: np.ndarray) -> list[float]:
+def one_video(p: np.ndarray, fits: np.ndarray, truth: np.ndarray) -> list[float]:
     best = p.argmax(1)
     true_runs = runs(truth)
     states = States(tuple(map(str, range(p.shape[1]))))
-    times = np.arange(len(p), dtype=float)
-    found = find_events(
-        "x", states, times, float(len(p)), p, np.arange(len(p)), min_seconds=float(SHORTEST)
-    )
-    ours = [(int(e.label), int(e.start), int(e.end)) for e in found]
+    ours = events_of(p, fits)
     stream = EventStream("x", states, every=1.0, min_seconds=float(SHORTEST))
-    changes = [c for t, row in enumerate(p) for c in stream.add(float(t), row)]
+    changes = [c for t, row in enumerate(p) for c in stream.add(float(t), row, fit=fits[t])]
     changes += stream.finish(float(len(p)))
-    offline = best_path(competing(p), price_of(float(SHORTEST)))[:, 0]  # the same price
+    price = price_of(float(SHORTEST))  # that of a stream
+    weights = fit_weights(fits, float(SHORTEST), price)
+    offline = best_path(competing(p) * weights[:, None, None], price)[:, 0]
     online = np.full(len(p), -1)
     for change in changes:
         if change.type == "end":
             online[int(change.event.start) : int(change.event.end)] = int(change.event.label)
     f1, edges = score(ours, true_runs)
+    alone, _ = score(events_of(p, None), true_runs)
     return [
         float((best == truth).mean()),
         score(runs(best), true_runs)[0],
@@ -200,7 +211,100 @@ def one_video(p: np.ndarray, truth: np.ndarray) -> list[float]:
         f1,
         edges,
         float((online == offline).mean()),
+        alone,
     ]
+
+
+# photographs
+
+PHOTOGRAPHS = 3  # of a label, at least
+KINDS: dict[str, Callable[[Image.Image, np.random.Generator], Image.Image]] = {
+    "clear": lambda image, rng: image,
+    "grain": lambda image, rng: Image.fromarray(
+        (np.asarray(image) + rng.normal(0, 90, np.asarray(image).shape))
+        .clip(0, 255)
+        .astype(np.uint8)
+    ),
+    "blurred": lambda image, rng: image.filter(ImageFilter.GaussianBlur(14)),
+    "dark": lambda image, rng: ImageEnhance.Brightness(image).enhance(0.12),
+    "covered": lambda image, rng: covered(image, rng),
+}
+
+
+def covered(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    pixels = np.array(image)
+    pixels[:, : int(0.75 * pixels.shape[1])] = rng.integers(0, 255, 3)
+    return Image.fromarray(pixels)
+
+
+def photographs() -> None:
+    """Of labels that fit their pictures very differently well."""
+    root, rng = ROOT / "tests" / "photographs", np.random.default_rng(0)
+    folders = [f for f in sorted(root.iterdir()) if len([*f.glob("*.jpg")]) >= PHOTOGRAPHS]
+    truth = np.concatenate([[k] * len([*f.glob("*.jpg")]) for k, f in enumerate(folders)])
+    classifier = unseen.load()
+    labels = classifier.compile([folder.name.replace("_", " ") for folder in folders])
+    rows = {}
+    for kind, spoil in KINDS.items():
+        pictures = []
+        for path in [path for folder in folders for path in sorted(folder.glob("*.jpg"))]:
+            image = Image.open(path).convert("RGB")
+            image.thumbnail((480, 480))
+            pictures.append(spoil(image, rng))
+        rows[kind] = classifier.encoder.encode_images(pictures)
+    best = (rows["clear"] @ labels.matrix.T).argmax(1)
+    good = [k for k in range(len(folders)) if (best[truth == k] == k).mean() > 0.5]
+    for name, chosen in (("all", np.arange(len(folders))), ("mostly right when clear", good)):
+        print(
+            f"{len(chosen)} labels, {name}: F1 by probabilities alone, and with how well they fit"
+        )
+        for kind in KINDS:
+            table = np.array(
+                [
+                    one_of_photographs(rows, kind, truth, np.array(chosen), labels, draw)
+                    for draw in range(DRAWS)
+                ]
+            )
+            low, high = np.percentile(table, [2.5, 97.5], axis=0)
+            cells = [
+                f"{m:.3f} ({a:.2f}-{z:.2f})"
+                for m, a, z in zip(table.mean(0), low, high, strict=True)
+            ]
+            print(f"  {kind:10} {table[:, 0].mean():.0%}  {cells[1]}  {cells[2]}", flush=True)
+
+
+def one_of_photographs(
+    rows: dict[str, np.ndarray],
+    kind: str,
+    labels_of: np.ndarray,
+    chosen: np.ndarray,
+    labels: unseen.CompiledLabels,
+    draw: int,
+) -> list[float]:
+    rng = np.random.default_rng([draw, 2026])
+    truth = drawn(rng, len(chosen))
+    bad = rng.random(FRAMES) < (0.0 if kind == "clear" else SPOILED)
+    picture = np.array([rng.choice(np.flatnonzero(labels_of == chosen[t])) for t in truth])
+    shown = np.where(bad[:, None], rows[kind][picture], rows["clear"][picture])
+    cosines = shown @ labels.matrix[chosen].T
+    p, fits = single_label(cosines, labels.score), labels.score.scale * cosines.max(1)
+    figures = [float((p.argmax(1) == truth).mean())]
+    return figures + [score(events_of(p, some), runs(truth))[0] for some in (None, fits)]
+
+
+def events_of(p: np.ndarray, fits: np.ndarray | None) -> Runs:
+    """A sample a second."""
+    found = find_events(
+        "x",
+        States(tuple(map(str, range(p.shape[1])))),
+        np.arange(len(p), dtype=float),
+        float(len(p)),
+        p,
+        np.arange(len(p)),
+        min_seconds=float(SHORTEST),
+        fits=fits,
+    )
+    return [(int(e.label), int(e.start), int(e.end)) for e in found]
 
 
 # files
@@ -342,18 +446,166 @@ def throughput(seconds: int) -> None:
         print(f"{name:27} {looked!s:>17} {wall:7.1f} {spent:7.1f} {count / wall:28.1f}")
 
 
+# memory
+
+HOUR = 3600
+LONG_RATE = 2  # frames a second
+SCENE = 120  # seconds that one picture is shown
+PEAK = """
+import atexit, runpy, sys
+from pathlib import Path
+status = lambda name: int(Path("/proc/self/status").read_text().partition(name)[2].split()[0])
+atexit.register(lambda: print("peak", status("VmHWM:"), file=sys.stderr))
+runpy.run_module("unseen", run_name="__main__", alter_sys=True)
+"""
+
+
+def long() -> None:
+    """`unseen video` of small files, in a process each, as people start it."""
+    model = ROOT / "tests" / "fixtures" / "shapes-clip"
+    labels = ",".join(shapes.labels()[::8])
+    print(f"{LONG_RATE} frames a second, 96 × 72, another picture every {SCENE} s, 10 labels")
+    head = f"{'hours':>6} {'MB':>6} {'samples':>8} {'embedded':>9} {'events':>7}"
+    print(f"{head} {'s':>6} {'peak MB':>8}")
+    with tempfile.TemporaryDirectory() as folder:
+        for hours in (1, 10):
+            path = films.encode(
+                Path(folder) / f"{hours}.mp4", scenes(hours), rate=LONG_RATE, gop=2 * LONG_RATE
+            )
+            out = Path(folder) / f"{hours}.jsonl"
+            command = [sys.executable, "-c", PEAK, "video", str(path), "-m", str(model)]
+            command += ["-l", labels, "-o", str(out)]
+            began = time.perf_counter()
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            seconds = time.perf_counter() - began
+            peak = int(done.stderr.rpartition("peak ")[2].split()[0]) / 1024
+            rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+            clip = rows[-1]
+            print(
+                f"{hours:6} {path.stat().st_size / 1e6:6.0f} {clip['samples']:8,} "
+                f"{clip['embedded']:9,} {len(rows) - 1:7} {seconds:6.1f} {peak:8.0f}",
+                flush=True,
+            )
+
+
+def scenes(hours: int) -> Iterator[np.ndarray]:
+    rng, picture = np.random.default_rng(0), None
+    for second in range(hours * HOUR):
+        if second % SCENE == 0:
+            label = shapes.labels()[8 * int(rng.integers(10))]
+            drawn = shapes.draw(shapes.scene(label), second, side=96).resize((96, 72))
+            picture = np.asarray(drawn)
+        assert picture is not None
+        for _ in range(LONG_RATE):
+            yield picture
+
+
+DAY = 24 * HOUR  # samples: one a second
+FASTER = 960  # than the day, so that it is over in a minute and a half
+TOO_SLOW = 10  # times longer the network takes for a picture than one comes
+SENDER = """
+import socket, sys, time
+from pathlib import Path
+pieces = [Path(p).read_bytes() for p in sys.argv[1:-2]]
+frames, rate = int(sys.argv[-2]), float(sys.argv[-1])
+packets = 188
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+connection, _ = server.accept()
+began, longest, sent = time.perf_counter(), 0.0, 0
+content = b"".join(pieces)
+in_a_piece = int(sys.stdin.readline())
+size = len(content) // in_a_piece // packets * packets
+while sent < frames:
+    for start in range(0, len(content), size):
+        wait = began + sent / rate - time.perf_counter()
+        if wait > 0:
+            time.sleep(wait)
+        before = time.perf_counter()
+        connection.sendall(content[start : start + size])
+        longest = max(longest, time.perf_counter() - before)
+        sent += 1
+print(time.perf_counter() - began, longest, flush=True)
+connection.close()
+"""
+
+
+def day() -> None:
+    """A camera that sends a day of samples, 960 times as fast, and a network ten times too slow."""
+    import cameras
+
+    parts = [(name, 50) for name in ("red", "grey", "green", "blue")]
+    count = sum(number for _, number in parts)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.ts"
+        cameras.transport_stream(path, parts)
+        sender = subprocess.Popen(
+            [sys.executable, "-c", SENDER, str(path), str(DAY), str(FASTER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert sender.stdout is not None and sender.stdin is not None
+        sender.stdin.write(f"{count}\n")
+        sender.stdin.flush()
+        port = int(sender.stdout.readline())
+        every = 1 / FASTER
+        answers = cameras.Colours(seconds=TOO_SLOW * every)
+        options = WatchOptions(min_seconds=2 * every, reading=Reading(every=every))
+        watch = Watch([f"tcp://127.0.0.1:{port}"], answers, options)
+        memory: list[tuple[float, float]] = []
+        began = time.perf_counter()
+
+        def look() -> None:
+            while not watch.stopped:
+                memory.append((time.perf_counter() - began, resident()))
+                time.sleep(1)
+
+        threading.Thread(target=look, daemon=True).start()
+        news = 0
+        for message in watch:
+            news += message["type"] == "new"
+            if message.get("state") == "lost":
+                watch.stop()
+        seconds, longest = map(float, sender.stdout.readline().split())
+        counts = next(iter(watch.counts.values()))
+    settled = [mb for at, mb in memory if at > 10]
+    print(f"{DAY:,} frames sent in {seconds:.0f} s; a send took {1000 * longest:.0f} ms at most")
+    print(
+        f"received {counts.frames:,}; looked at {counts.samples:,} of {counts.due:,} samples "
+        f"({counts.shed / counts.due:.0%} left out); {news:,} events"
+    )
+    print(
+        f"memory after 10 s: {settled[0]:.0f} MB; then {min(settled):.0f} to {max(settled):.0f}, "
+        f"at the end {settled[-1]:.0f} MB"
+    )
+
+
+def resident() -> float:
+    """MB of this process in memory now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+PARTS: dict[str, Callable[[], None]] = {
+    "events": events,
+    "photographs": photographs,
+    "files": files,
+    "long": long,
+    "day": day,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("part", choices=("events", "files", "throughput"))
+    parser.add_argument("part", choices=(*PARTS, "throughput"))
     parser.add_argument("--seconds", type=int, default=12, help="of the video of throughput")
     options = parser.parse_args()
     print(f"{len(os.sched_getaffinity(0))} cores")
-    if options.part == "events":
-        events()
-    elif options.part == "files":
-        files()
-    else:
+    if options.part == "throughput":
         throughput(options.seconds)
+    else:
+        PARTS[options.part]()
 
 
 if __name__ == "__main__":

@@ -255,6 +255,25 @@ def test_what_could_be_read_before_it_broke_is_there(clip: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    "name, codec", [("a.avi", "mjpeg"), ("a.avi", "mpeg4"), ("a.mkv", "mpeg4"), ("a.flv", "flv")]
+)
+def test_a_file_that_is_cut_says_so(name: str, codec: str, tmp_path: Path) -> None:
+    """Of these FFmpeg says nothing; whole they are whole, also where they do not begin at 0."""
+    path = encode(tmp_path / name, counting(100), codec=codec)
+    assert len(times(path, Sampling())) >= 10
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    errors: list[SourceError] = []
+    read = [*readable(frames_of(path), errors)]
+    assert 2 < len(read) < 8 and "it is cut short" in str(errors)
+
+
+def test_frames_as_large_as_the_limit_are_read(tmp_path: Path) -> None:
+    """FFmpeg counts the margins of its decoders, too."""
+    path = encode(tmp_path / "a.mp4", counting(3, 96, 96))
+    assert len([*frames_of(path, ALL, limits=VideoLimits(max_pixels=96 * 96))]) == 3
+
+
+@pytest.mark.parametrize(
     ("name", "content", "words"),
     [
         ("empty.mp4", b"", "no video that can be read"),

@@ -50,12 +50,12 @@ class Colours:
         mean = pixels.reshape(-1, 3).mean(0) - 100.0
         return (mean / (np.linalg.norm(mean) or 1)).astype(np.float32)
 
-    def states(self, embeddings: np.ndarray) -> tuple[States, np.ndarray]:
+    def states(self, embeddings: np.ndarray) -> tuple[States, np.ndarray, np.ndarray]:
         rows = np.array([*COLOURS.values(), (110, 110, 110)], float) - 100
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         logits = 12 * embeddings @ rows.T
         p = np.exp(logits - logits.max(1, keepdims=True))
-        return States(NAMES), (p / p.sum(1, keepdims=True)).astype(np.float32)
+        return States(NAMES), (p / p.sum(1, keepdims=True)).astype(np.float32), logits.max(1)
 
 
 def transport_stream(path: Path, parts: Sequence[tuple[str, int]], *, noise: bool = False) -> bytes:

@@ -20,7 +20,7 @@ av.logging.set_level(av.logging.PANIC)
 
 Picture = NDArray[np.uint8]
 MILLISECONDS = Fraction(1, 1000)
-PIXELS = {"mpeg4": "yuv420p", "mjpeg": "yuvj420p", "mpeg2video": "yuv420p", "ffv1": "yuv420p"}
+PIXELS = {"mjpeg": "yuvj420p"}  # and of others yuv420p
 
 
 def encode(
@@ -38,10 +38,11 @@ def encode(
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
         context = stream.codec_context
-        stream.pix_fmt = PIXELS[codec]
+        stream.pix_fmt = PIXELS.get(codec, "yuv420p")
         context.gop_size, context.max_b_frames = gop, b_frames
         context.bit_rate = 4_000_000
-        context.options = {"sc_threshold": "1000000000"}  # no keyframes but those of the group
+        if codec != "libvpx":
+            context.options = {"sc_threshold": "1000000000"}  # no keyframes but those of the group
         if aspect is not None:
             context.sample_aspect_ratio = aspect
         if times is not None:

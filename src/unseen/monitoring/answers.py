@@ -18,7 +18,7 @@ from unseen.video.classification import states_of
 from unseen.video.events import States
 
 if TYPE_CHECKING:
-    from unseen.types import Floats, Images
+    from unseen.types import Doubles, Floats, Images
 
 
 class Answers(Protocol):
@@ -27,8 +27,9 @@ class Answers(Protocol):
     def embed(self, pictures: Sequence[Images | Path | bytes]) -> list[Floats | UnseenError]:
         """An embedding (d,) of each picture, or why there is none."""
 
-    def states(self, embeddings: Floats) -> tuple[States, Floats]:
-        """Embeddings (n, d) → what is told apart, and the probability of each, (n, k)."""
+    def states(self, embeddings: Floats) -> tuple[States, Floats, Doubles]:
+        """Embeddings (n, d) → what is told apart, the probability of each, (n, k), and the best
+        logit of each picture, (n,)."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class ModelAnswers:
         rows = iter([row for batch in batches for row in self.encoder.encode_pixels(batch)])
         return [a if isinstance(a, UnseenError) else next(rows) for a in arrays]
 
-    def states(self, embeddings: Floats) -> tuple[States, Floats]:
-        """What is told apart, and the probability of each."""
+    def states(self, embeddings: Floats) -> tuple[States, Floats, Doubles]:
+        """What is told apart, the probability of each, and the best logits."""
         decision = replace(self.decision, top_k=1)
         predictions = predict([""] * len(embeddings), embeddings, self.labels, decision)
         unknown = [one.unknown for one in predictions]

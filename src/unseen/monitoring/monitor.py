@@ -61,7 +61,12 @@ class Monitor:
         return max(GAP_SECONDS, GAP_SAMPLES * self.every)
 
     def add(
-        self, time: float, states: States, probabilities: Floats, embedding: Floats | None = None
+        self,
+        time: float,
+        states: States,
+        probabilities: Floats,
+        embedding: Floats | None = None,
+        fit: float | None = None,
     ) -> list[dict[str, Any]]:
         """One more sample.
 
@@ -75,6 +80,8 @@ class Monitor:
             Of the states.
         embedding : float32 array (d,), optional
             Of the picture. None: it shows the same as the one before.
+        fit : float, optional
+            The best logit of the picture.
 
         Returns
         -------
@@ -90,7 +97,7 @@ class Monitor:
         # more: with none at all, a change could be anywhere before the next picture.
         shortest = max(1.0, self.min_seconds / self.every)
         weight = 1.0 if self._repeats <= shortest else REPEATED
-        messages += self._event_messages(self._stream.add(time, probabilities, weight))
+        messages += self._event_messages(self._stream.add(time, probabilities, weight, fit))
         if embedding is not None:
             self._last = embedding
         if self.surprise is not None and self._last is not None:

@@ -21,9 +21,9 @@ from unseen.sources.http import PORTS, fetch
 from unseen.sources.live import due_frames, is_live, open_live, without_password
 from unseen.sources.local import local_path
 from unseen.sources.packets import Sampling
-from unseen.sources.pyav import DEFAULT_VIDEO_LIMITS, VideoLimits, grey, upright
+from unseen.sources.pyav import DEFAULT_VIDEO_LIMITS, VideoLimits, grey, library, upright
 from unseen.sources.video import SIDE
-from unseen.video.frames import frames_of
+from unseen.video.frames import ANIMATIONS, frames_of
 
 NAMED = re.compile(r"(?P<name>[\w.-]{1,64})=(?P<source>.+)", re.DOTALL)
 SNAPSHOTS = (".jpg", ".jpeg", ".png", ".webp")
@@ -81,6 +81,8 @@ def open_feed(given: str | Path, reading: Reading, bell: Bell) -> tuple[Feed, Th
     ------
     SourceError
         For anything else.
+    MissingExtraError
+        If it is a stream or a video, and PyAV is not installed.
     """
     name, source = _named(str(given))
     feed = Feed(name or without_password(source), bell)
@@ -111,11 +113,15 @@ def _named(given: str) -> tuple[str | None, str]:
 def _reader_of(source: str) -> Callable[[Feed, str, Reading], None]:
     if is_live(source):
         parts = urlsplit(source)
-        is_snapshot = parts.path.lower().endswith(SNAPSHOTS)
-        return _snapshots if is_snapshot and parts.scheme in PORTS else _stream
+        if parts.path.lower().endswith(SNAPSHOTS) and parts.scheme in PORTS:
+            return _snapshots
+        library()  # what is missing is said now, and not when the camera is "lost"
+        return _stream
     if Path(source).is_dir():
         return _folder
     if Path(source).is_file():
+        if Path(source).suffix.lower() not in ANIMATIONS:
+            library()
         return _file
     raise SourceError(
         f"{without_password(source)}: there is no such file or folder, and it is no source that "
@@ -206,7 +212,7 @@ def _read_video(feed: Feed, path: Path, name: str, reading: Reading) -> None:
                 begins = written - (frames.seconds or 0.0)
             feed.counts.frames += 1
             feed.put(Sample(name, frame.time, frame.pixels, begins))
-    except (SourceError, OSError) as error:
+    except (UnseenError, OSError) as error:
         feed.say("damaged", str(error), name)
     feed.say("done", f"{frames.seconds or 0.0:.3f} s", name)
 

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from unseen.classifier import Classifier, load, warn_if_alone
 from unseen.errors import SourceError
 from unseen.labels.compiled import CompiledLabels
+from unseen.labels.label_set import LabelSet
 from unseen.monitoring import sinks as sink_kinds
-from unseen.monitoring.answers import ModelAnswers
+from unseen.monitoring.answers import Answers, ModelAnswers
+from unseen.monitoring.feed import Bell
 from unseen.monitoring.mqtt import Mqtt
-from unseen.monitoring.readers import Reading
+from unseen.monitoring.readers import Reading, open_feed
 from unseen.monitoring.rule_file import read_rules
 from unseen.monitoring.rules import Rule
 from unseen.monitoring.watching import Watch, WatchOptions
@@ -146,8 +148,9 @@ def watch_compiled(
     program: str | None = None,
     output: str | Path | None = None,
     begins: float | None = None,
+    answers: Answers | None = None,
 ) -> Watch:
-    """As `watch`, with what is compiled already."""
+    """As `watch`, with what is compiled already; `answers`: what answers instead of the model."""
     given = {
         sink_kinds.JSONL: output,
         sink_kinds.WEBHOOK: webhook,
@@ -161,7 +164,7 @@ def watch_compiled(
     done = () if output is None else done_files(Path(output))
     reading = Reading(every=every, side=side_of(classifier.encoder), begins=begins, done=done)
     options = WatchOptions(min_seconds, tuple(rules), surprise, reading)
-    answers = ModelAnswers(classifier.encoder, labels, decision)
+    answers = answers or ModelAnswers(classifier.encoder, labels, decision)
     sinks: list[sink_kinds.Sink] = []
     watched = Watch(sources, answers, options, sinks)  # first: a sink is a thread, or a connection
     if output is not None:
@@ -174,6 +177,25 @@ def watch_compiled(
         rule_names = [rule.name for rule in rules]
         sinks.append(Mqtt(mqtt, sources=watched.sources, labels=names, rules=rule_names))
     return watched
+
+
+def check_sources(sources: Sequence[str], rules: Path | None, labels: LabelSet) -> None:
+    """SourceError for a source or a file of rules that cannot be used; nothing is opened.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        As `watch` takes them.
+    rules : Path, optional
+        A file of rules.
+    labels : LabelSet
+        What may happen.
+    """
+    for source in sources:
+        open_feed(source, Reading(), Bell())
+    if rules is not None:
+        names = [label.name for label in labels.labels if not label.background]
+        read_rules(rules, labels=names, sinks=sink_kinds.SINKS)
 
 
 def done_files(path: Path) -> frozenset[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -69,6 +69,10 @@ class WatchOptions:
             Surprise(self.surprise)
 
 
+# Of a sample: what is told apart, the probability of each, the best logit, and the embedding.
+_Answer: TypeAlias = "tuple[States, Floats, float, Floats]"
+
+
 @dataclass
 class _Watched:
     """A source that is watched, and what is known of it."""
@@ -77,7 +81,7 @@ class _Watched:
     thread: Thread
     surprise: Surprise | None
     monitors: dict[str, Monitor] = field(default_factory=dict)
-    last: dict[str, tuple[States, Floats]] = field(default_factory=dict)
+    last: dict[str, tuple[States, Floats, float]] = field(default_factory=dict)
     checked: tuple[float, int, int] = (0.0, 0, 0)  # when, and what was due and shed by then
     slow: bool = False
     learns: bool = True  # surprises are not possible yet
@@ -194,38 +198,37 @@ class Watch:
             messages += self._checked(watched)
         return messages
 
-    def _answered(
-        self, items: list[Item]
-    ) -> dict[int, tuple[States, Floats, Floats] | UnseenError]:
-        """Of each sample with a picture its states, probabilities and embedding."""
+    def _answered(self, items: list[Item]) -> dict[int, _Answer | UnseenError]:
+        """Of each sample with a picture what is known of it."""
         samples = [i for i in items if isinstance(i, Sample) and i.picture is not None]
         if not samples:
             return {}
         embeddings = self._answers.embed([s.picture for s in samples if s.picture is not None])
         good = [e for e in embeddings if not isinstance(e, UnseenError)]
-        states, rows = self._answers.states(np.stack(good)) if good else (None, ())
-        answers: dict[int, tuple[States, Floats, Floats] | UnseenError] = {}
-        probabilities = iter(rows)
+        states, rows, fits = self._answers.states(np.stack(good)) if good else (None, (), ())
+        answers: dict[int, _Answer | UnseenError] = {}
+        probabilities = iter(zip(rows, fits, strict=True))
         for sample, embedding in zip(samples, embeddings, strict=True):
             if isinstance(embedding, UnseenError):
                 answers[id(sample)] = embedding
             else:
                 assert states is not None
-                answers[id(sample)] = (states, next(probabilities), embedding)
+                row, fit = next(probabilities)
+                answers[id(sample)] = (states, row, float(fit), embedding)
         return answers
 
     def _sample(
         self,
         watched: _Watched,
         sample: Sample,
-        answer: tuple[States, Floats, Floats] | UnseenError | None,
+        answer: _Answer | UnseenError | None,
     ) -> list[dict[str, Any]]:
         source, embedding = sample.source, None
         if isinstance(answer, UnseenError):
             return self._state(watched, State(source, "damaged", str(answer)))
         if answer is not None:
-            states, probabilities, embedding = answer
-            watched.last[source] = (states, probabilities)
+            states, probabilities, fit, embedding = answer
+            watched.last[source] = (states, probabilities, fit)
         if source not in watched.last:
             return []
         monitor = watched.monitors.get(source)
@@ -239,7 +242,9 @@ class Watch:
                 watched.surprise,
                 sample.offset,
             )
-        return self._tell(watched, monitor.add(sample.time, *watched.last[source], embedding))
+        states, probabilities, fit = watched.last[source]
+        messages = monitor.add(sample.time, states, probabilities, embedding, fit)
+        return self._tell(watched, messages)
 
     def _state(self, watched: _Watched, state: State) -> list[dict[str, Any]]:
         messages = self._ended(watched, state.source) if state.state == "done" else []

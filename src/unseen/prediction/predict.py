@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -167,10 +168,11 @@ class _Answers:
     rows: Indices | None = None
     boxes: Sequence[PixelBox | None] = ()
 
-    def scored(self, i: int, j: int) -> Scored:
-        """Of a picture and an answer."""
-        tile = None if self.rows is None else self.boxes[self.rows[i, j]]
-        return Scored(self.names[j], float(self.scores[i, j]), float(self.cosines[i, j]), tile)
+    def tiles(self, i: int, places: Indices) -> Iterator[PixelBox | None]:
+        """The tile of each of some answers of a picture."""
+        if self.rows is None:
+            return repeat(None, len(places))
+        return (self.boxes[row] for row in self.rows[i, places].tolist())
 
 
 def _predictions(
@@ -183,7 +185,9 @@ def _predictions(
     predictions = []
     for i, (source, ranks, above) in enumerate(zip(sources, order, passes, strict=True)):
         shown = ranks[above][: decision.top_k]
-        ranking = tuple(answers.scored(i, j) for j in shown)
+        labelled = (names[j] for j in shown.tolist())
+        numbers = scores[i, shown].tolist(), answers.cosines[i, shown].tolist()
+        ranking = tuple(map(Scored, labelled, *numbers, answers.tiles(i, shown)))
         likely, no_answer = answers.promised.of_picture(i, ranks, names)
         left_out = len(names) - len(ranking)
         predictions.append(
@@ -434,13 +438,13 @@ def refuse_adapted(labels: CompiledLabels) -> None:
     Raises
     ------
     LabelError
-        If an adapter was applied to them.
+        If an adapter was applied to them, or they have example pictures.
     """
     if labels.adapted is not None:
         raise LabelError(
-            "unknown auto cannot be combined with an adapter: evidence is measured with the "
-            "vectors of words, and an adapter replaces them. Leave one of them out, or give "
-            "background labels."
+            "unknown auto cannot be combined with an adapter, or with examples of labels: evidence "
+            "is measured with the vectors of words, which these replace. Leave one of them out, or "
+            "give background labels."
         )
 
 

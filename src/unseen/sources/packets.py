@@ -8,6 +8,7 @@ is needed is not decoded at all.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ PART_PACKETS, PART_BYTES = 600, 64 * 1024 * 1024
 FEW_A_STEP = 8  # frames a step, from which those that no other needs are not decoded
 CUT_SHORT = (2.0, 0.05)  # seconds, and part of the whole, that may be missing at the end
 MILLIONTH = 1e-6
+TAG = re.compile(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d+)?)")
 
 
 @dataclass(frozen=True)
@@ -180,13 +182,27 @@ class Decoder:
             raise SourceError(
                 f"{video.name}: {self._damaged:,} of its pictures are damaged, and were left out."
             )
-        stream = video.stream
-        seconds = float((stream.duration or 0) * video.time_base)
+        seconds = _promised_seconds(video)
         if seconds - self.end > max(CUT_SHORT[0], CUT_SHORT[1] * seconds):
             raise SourceError(
                 f"{video.name}: it ends at {clock(self.end)}, and says that it is "
                 f"{clock(seconds)} long; it is cut short."
             )
+
+
+def _promised_seconds(video: OpenVideo) -> float:
+    """How long the head of a file says that its pictures are; 0 where it does not."""
+    container, stream = video.container, video.stream
+    kind, seconds = container.format.name, float((stream.duration or 0) * video.time_base)
+    if kind == "avi":  # of one that is cut FFmpeg makes the duration shorter
+        return max(seconds, stream.frames / video.rate)
+    match = TAG.match(stream.metadata.get("DURATION", ""))
+    if match is not None:  # Matroska's, of this stream, from 0 on
+        hours, minutes, rest = (float(part) for part in match.groups())
+        return 60 * (60 * hours + minutes) + rest - float(video.start * video.time_base)
+    if kind == "flv" and len(container.streams) == 1:
+        return float(container.duration or 0) / 1_000_000
+    return seconds
 
 
 def _all(decoder: Decoder) -> Iterator[tuple[float, Any]]:

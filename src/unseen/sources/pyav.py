@@ -162,7 +162,8 @@ def checked(name: str, container: Any, limits: VideoLimits) -> OpenVideo:
         )
     codec.thread_count = min(usable(), THREADS)
     codec.thread_type = "SLICE"  # threads of whole frames keep back as many as there are
-    codec.options = {"max_pixels": str(limits.max_pixels)}
+    # FFmpeg counts the margins that its decoders need: up to 128 pixels a side.
+    codec.options = {"max_pixels": str(2 * limits.max_pixels + 65_536)}
     return OpenVideo(name, container, stream, limits, seconds)
 
 

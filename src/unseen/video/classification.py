@@ -138,10 +138,58 @@ def classify_video(
     """As `classify`, with what is compiled already; `on_frame` takes the frames, as they come."""
     if not 0 <= min_seconds < float("inf"):
         raise SourceError(f"min_seconds is {min_seconds}; it must be 0 or more.")
-    answers = _Answers(str(path), labels, decision, on_frame)
-    frames = frames_of(path, sampling, side=side_of(encoder), limits=limits)
     errors: list[SourceError] = []
+    frames = frames_of(path, sampling, side=side_of(encoder), limits=limits)
     stream = embedded(encoder, readable(frames, errors), batch_size=batch_size)
+    return classify_embedded(
+        str(path),
+        frames,
+        stream,
+        errors,
+        labels,
+        decision,
+        min_seconds=min_seconds,
+        on_frame=on_frame,
+        progress=progress,
+    )
+
+
+def classify_embedded(
+    source: str,
+    frames: Frames,
+    stream: Iterator[tuple[float, Floats | None]],
+    errors: list[SourceError],
+    labels: CompiledLabels,
+    decision: Decision,
+    *,
+    min_seconds: float = MIN_SECONDS,
+    on_frame: Callable[[Prediction], None] | None = None,
+    progress: Progress | None = None,
+) -> VideoPrediction:
+    """As `classify_video`, of frames that something else encodes.
+
+    Parameters
+    ----------
+    source : str
+        The name of the video.
+    frames : Frames
+        What is read.
+    stream : iterator of (float, ndarray or None)
+        Times and embeddings of the frames, as `embedded` gives them.
+    errors : list of SourceError
+        Where `readable` puts why there are no more frames.
+    labels : CompiledLabels
+        What may happen.
+    decision : Decision
+        How labels are decided upon.
+    min_seconds : float
+        The shortest event that is wanted.
+    on_frame : callable, optional
+        Takes the frames, as they come.
+    progress : callable, optional
+        As in `classify`.
+    """
+    answers = _Answers(source, labels, decision, on_frame)
     while piece := list(islice(stream, PIECE)):
         answers.add(piece)
         if progress is not None:
@@ -174,15 +222,17 @@ def embedded(
 
 def states_of(
     embeddings: Floats, labels: CompiledLabels, decision: Decision, unknown: list[bool]
-) -> tuple[States, Floats]:
-    """The states that samples are told apart by, and the probability of each, (n, k).
+) -> tuple[States, Floats, Doubles]:
+    """The states that samples are told apart by, the probability of each, (n, k), and the best
+    logit of each sample, (n,).
 
     `unknown`: which of the samples have no label.
     """
     names, p, thresholds = label_probabilities(embeddings, labels, decision)
     if not decision.multi_label and (decision.min_score or decision.reference_set):
         names, p = _with_unknown(names, p, unknown)
-    return States(tuple(names), thresholds if decision.multi_label else None), p
+    fits = labels.score.scale * labels.similarities(embeddings).max(1).astype(np.float64)
+    return States(tuple(names), thresholds if decision.multi_label else None), p, fits
 
 
 def clip_embedding(
@@ -246,6 +296,7 @@ class _Answers:
         self._times: list[float] = []
         self._pictures: list[int] = []
         self._probabilities: list[Floats] = []
+        self._fits: list[Doubles] = []
         self._states: States | None = None
         self._sum = np.zeros(labels.matrix.shape[1])
         self._last: Floats | None = None
@@ -277,8 +328,9 @@ class _Answers:
             decision = replace(decision, top_k=1)
         predictions = predict([""] * len(embeddings), embeddings, self._labels, decision)
         unknown = [one.unknown for one in predictions]
-        self._states, p = states_of(embeddings, self._labels, self._decision, unknown)
+        self._states, p, fits = states_of(embeddings, self._labels, self._decision, unknown)
         self._probabilities.append(p)
+        self._fits.append(fits)
         return predictions
 
     def result(self, frames: Frames, min_seconds: float, error: str | None) -> VideoPrediction:
@@ -297,6 +349,7 @@ class _Answers:
             np.concatenate(self._probabilities),
             np.array(self._pictures, dtype=np.int64),
             min_seconds=min_seconds,
+            fits=np.concatenate(self._fits),
         )
         return VideoPrediction(
             self._source,

@@ -15,7 +15,11 @@ from unseen.video.paths import (
     FixedLag,
     best_path,
     competing,
+    fit_weight,
+    fit_weights,
     margins,
+    most_of,
+    neighbours_of,
     posteriors,
     price_of,
     temperature_of,
@@ -69,6 +73,7 @@ def find_events(
     pictures: Indices,
     *,
     min_seconds: float,
+    fits: Doubles | None = None,
 ) -> tuple[Event, ...]:
     """The events of a video, by start.
 
@@ -88,6 +93,8 @@ def find_events(
         Which of them each sample shows, ascending.
     min_seconds : float
         The shortest event that is wanted.
+    fits : float64 array (m,), optional
+        The best logit of each picture. One that is far below those before it counts for less.
     """
     if len(times) == 0:
         return ()
@@ -96,6 +103,8 @@ def find_events(
     price = price_of(shortest, evidence)
     repeats = np.bincount(pictures)[pictures]
     evidence = weighted(evidence[pictures], repeats, shortest)
+    if fits is not None and states.thresholds is None:
+        evidence = evidence * fit_weights(fits[pictures], shortest, price)[:, None, None]
     path = best_path(evidence, price)
     sureness = posteriors(evidence, price)
     until = np.append(times[1:], max(end, float(times[-1])))
@@ -200,14 +209,19 @@ class EventStream:
     _waiting: list[tuple[float, Floats]] = field(default_factory=list, init=False)
     _ongoing: dict[int, _Ongoing] = field(default_factory=dict, init=False)
     _margins: deque[float] = field(init=False)
+    _fits: deque[float] = field(init=False)
+    _most: float = field(init=False)
 
     def __post_init__(self) -> None:
         shortest = max(1.0, self.min_seconds / max(self.every, 1e-3))
         price = self.price or price_of(shortest)
         self._margins = deque(maxlen=REMEMBERED)
+        self._fits, self._most = deque(maxlen=neighbours_of(shortest)), most_of(price)
         self._path = FixedLag(price, max(1, round(LAG * shortest)))
 
-    def add(self, time: float, probabilities: Floats, weight: float = 1.0) -> list[EventChange]:
+    def add(
+        self, time: float, probabilities: Floats, weight: float = 1.0, fit: float | None = None
+    ) -> list[EventChange]:
         """One more sample.
 
         Parameters
@@ -218,6 +232,8 @@ class EventStream:
             Of the labels.
         weight : float
             How much the sample counts, 0…1: less, where its picture is repeated.
+        fit : float, optional
+            Its best logit: where that is far below those before it, it counts for less, too.
 
         Returns
         -------
@@ -228,6 +244,9 @@ class EventStream:
         self._margins.append(float(margins(probabilities[None])[0]))
         temperature = temperature_of(np.array(self._margins))
         evidence = self.states.evidence(probabilities[None], temperature)[0]
+        if fit is not None and self.states.thresholds is None:
+            self._fits.append(fit)
+            weight *= fit_weight(np.array(self._fits), self._most)
         return self._changes(self._path.add(weight * evidence))
 
     def finish(self, time: float) -> list[EventChange]:

@@ -7,12 +7,16 @@ surroundings is in the best path if d·m > 2λ, whence the price for the shortes
 wanted. How sure an event is, is the mean of its posterior probability by the forward-backward
 algorithm with the same price.
 
+A sample counts for less where its best label fits much worse than the best labels of the samples
+before it: it is dark, blurred, covered, and what it is taken for is mostly the same wrong label.
+
 Arrays of evidence are (n, chains, states): labels that compete are the states of one chain, labels
 that are a yes or no each a chain of two states.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -30,6 +34,12 @@ PRICES = (2.0, 12.0)
 USUAL_MARGIN = 2.6  # between the two best labels, on the whole; more is not trusted
 SURE_PART = 0.9  # so many samples are to say less than the most
 LEAST = 1e-37  # of a probability, before its logarithm
+# A sample whose best logit lies so far below those of its neighbours counts e times less. More
+# neighbours find more of what is spoiled, and are slower to believe a label that fits no picture
+# as well as the one before (`benchmarks/video.py` has both).
+FIT_UNIT = 4.0
+NEIGHBOURS = (1.5, 101)  # shortest events that they span, and their number at most
+COUNTS = (1.0, 1.5)  # how much a sample may count: more than 1 where it cannot pay by itself
 NO, YES = 0, 1  # states of a chain of one label
 
 
@@ -85,6 +95,37 @@ def weighted(evidence: Doubles, repeats: Indices, shortest: float) -> Doubles:
     """
     counted = np.minimum(repeats, max(1.0, shortest)) / repeats
     return np.asarray(evidence * counted[:, None, None])
+
+
+def neighbours_of(shortest: float) -> int:
+    """How many of the last samples, itself among them, one is compared with."""
+    span, most = NEIGHBOURS
+    return min(most, math.ceil(span * max(2.0, shortest)))
+
+
+def most_of(price: float) -> float:
+    """How much a sample may count: less than pays for an event of its own."""
+    low, high = COUNTS
+    return min(max(low, 0.95 * 2 * price / MARGIN), high)
+
+
+def fit_weight(fits: Doubles, most: float) -> float:
+    """How much the last of some samples counts, by the best logits (n,) of all of them.
+
+    >>> import numpy as np
+    >>> round(fit_weight(np.array([30.0, 30.0, 15.0]), 1.5), 2)
+    0.03
+    """
+    relative = np.exp((fits - fits.max()) / FIT_UNIT)
+    return min(most, float(relative[-1] / relative.mean()))
+
+
+def fit_weights(fits: Doubles, shortest: float, price: float) -> Doubles:
+    """How much each sample counts, (n,), by the best logit (n,) of each."""
+    count, most = neighbours_of(shortest), most_of(price)
+    return np.array(
+        [fit_weight(fits[max(0, t - count) : t], most) for t in range(1, len(fits) + 1)]
+    )
 
 
 def price_of(shortest: float, evidence: Doubles | None = None) -> float:

@@ -228,9 +228,11 @@ def test_the_page_is_small() -> None:
     """Its examples, its style and its code, as they ship."""
     sizes = {name: len(content) for name, content in page_files("unseen.web.server").items()}
     assert {"index.html", "palette.css", "page.css", "page.js", "cat.avif"} <= set(sizes)
-    later = sum(sizes.pop(name) for name in ("why.js", "map.js", "map.css"))
+    why = sum(sizes.pop(name) for name in ("why.js", "map.js", "map.css"))
+    moving = sum(sizes.pop(name) for name in ("film.js", "film.css", "camera.js"))
     assert sum(sizes.values()) < 90_000
-    assert later < 12_000  # loaded when somebody asks why
+    assert why < 12_000  # loaded when somebody asks why
+    assert moving < 15_000  # and when there is a video, or a camera
 
 
 def test_the_first_look_is_not_blank(page: Page, url: str) -> None:
@@ -1401,3 +1403,113 @@ def test_other_labels_have_other_maps(explained: Page, tmp_path: Path) -> None:
     page.until(lambda: not page.shown("#map"))
     assert not page.one("#why").is_displayed()
     assert page.log() == []
+
+
+# a video
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds of a red circle and three of a blue square, as browsers play it."""
+    pytest.importorskip("av", reason="PyAV is not installed")
+    import films
+
+    pictures = films.story([("a red circle", 30), ("a blue square", 30)], side=128)
+    return films.encode(tmp_path_factory.mktemp("film") / "film.webm", pictures, codec="libvpx")
+
+
+SHAPES = "a red circle, a blue square, a green star"
+
+
+def seek(page: Page, time: float) -> None:
+    page.js("document.querySelector('#film').currentTime = arguments[0]", time)
+
+
+def events(page: Page) -> list[str]:
+    return page.shown("#events .word")
+
+
+def test_bars_move_with_a_video_and_events_stand_below(
+    page: Page, url: str, film: Path, shapes_clip: Path
+) -> None:
+    page.fresh(url)
+    page.relabel(SHAPES)
+    page.js(
+        "const ask = fetch; let now = 0; window.most = 0; window.fetch = async (...all) => {"
+        " window.most = Math.max(window.most, ++now);"
+        " try { return await ask(...all); } finally { now--; } }"
+    )
+    page.pick(film)
+    page.ranks(*SHAPES.split(", "))
+    assert page.one("#film").is_displayed() and not page.all("#shown[src]")
+    assert page.ranking()[0] == "a red circle"
+    for step in range(12):
+        seek(page, step / 2)
+        looked = f"{step + 1} frame"
+        page.until(lambda looked=looked: looked in page.one("#filmPart").text)
+    assert page.ranking()[0] == "a blue square"
+    assert page.js("return window.most") == 1  # one frame is on its way, and no other
+    assert len(page.requests("/v1/classify")) == 12 and page.requests("/v1/embed") == []
+    assert events(page) == ["a red circle", "a blue square"]
+    times = page.shown("#events .muted")
+    assert times == ["0:00.0 – 0:03.0", "0:03.0 – 0:06.0"]
+    page.all("#events button")[0].click()
+    page.until(lambda: page.ranking()[0] == "a red circle")
+    assert page.js("return document.querySelector('#film').currentTime") == 0
+    assert page.log() == []
+
+
+def test_other_labels_look_at_a_video_anew(page: Page, url: str, film: Path) -> None:
+    page.fresh(url)
+    page.relabel(SHAPES)
+    page.pick(film)
+    page.ranks(*SHAPES.split(", "))
+    page.label("a pink heart" + Keys.ENTER)
+    page.ranks(*SHAPES.split(", "), "a pink heart")
+    assert "1 frame was" in page.one("#filmPart").text
+    page.one("#remove").click()
+    assert not page.one("#filmPart").is_displayed() and page.one("#invitation").is_displayed()
+    assert page.log() == []
+
+
+def test_a_video_beside_pictures(page: Page, url: str, film: Path, drawn: dict[str, Path]) -> None:
+    page.fresh(url)
+    page.relabel(SHAPES)
+    page.pick(film, drawn["a red circle"])
+    page.until(page.answered)
+    assert [name for name, _ in page.table()] == ["–film.webm", "red-circle.png"]
+    page.select(1)
+    assert not page.one("#film").is_displayed() and page.one("#shown").is_displayed()
+    page.select(0)
+    page.until(lambda: page.one("#film").is_displayed())
+    assert not page.one("#why").is_displayed()
+
+
+def test_a_video_that_the_browser_cannot_play(page: Page, url: str, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    page.fresh(url)
+    page.pick(broken)
+    page.until(lambda: page.one("#trouble").is_displayed())
+    assert "cannot play this video" in page.one("#troubleText").text
+    assert page.requests("/v1/classify") == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+def test_a_video_fits_the_screen(
+    page: Page, url: str, film: Path, size: tuple[int, int], dark: bool
+) -> None:
+    page.fresh(url, size, dark=dark)
+    page.relabel(SHAPES)
+    page.pick(film)
+    page.ranks(*SHAPES.split(", "))
+    assert page.has_no_sideways_scroll()
+    small = page.js(
+        "return [...document.querySelectorAll('main button')]"
+        ".filter((e) => e.offsetParent && e.getBoundingClientRect().height < 40).map((e) => e.id)"
+    )
+    assert small == [] and page.log() == []
+    places = "return ['film', 'bars', 'filmPart'].map((id) => document.getElementById(id)"
+    film_top, bars, below = page.js(places + ".getBoundingClientRect().top)")
+    assert film_top <= bars and film_top < below and (size == DESK or bars < below)

@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from unseen.images.limits import DEFAULT_LIMITS
 from unseen.labels.label_set import LabelSet
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.sources.address_policy import PublicHosts
+
+if TYPE_CHECKING:
+    from unseen.web.server.core.settings import Settings
 
 KEY = "UNSEEN_API_KEY"  # one key, for those who set up servers by the environment
 
@@ -47,6 +50,17 @@ def serve(
     labels: Annotated[
         list[Path] | None,
         typer.Option("--labels", "-l", help="A label file: a label set of its name. Repeatable."),
+    ] = None,
+    watch: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="A camera, stream, folder or file to follow with the labels of the first file, as "
+            "`unseen watch` does: GET /v1/watch tells. Repeatable.",
+        ),
+    ] = None,
+    watch_rules: Annotated[
+        Path | None, typer.Option(help="A .yaml file of rules, for --watch.")
     ] = None,
     keys: Annotated[
         Path | None, typer.Option(envvar="UNSEEN_KEYS", help="A file that `unseen keys add` made.")
@@ -125,6 +139,8 @@ def serve(
         load_options,
         index=index,
         labels=tuple(labels or ()),
+        watch=tuple(watch or ()),
+        watch_rules=watch_rules,
         keys=keys,
         key_hashes=hashes,
         urls=urls,
@@ -147,6 +163,7 @@ def serve(
     # Here, and not where it is served: what is wrong with it is said before an address is taken,
     # and several workers download nothing twice.
     classifier = unseen.load(settings.model_options())
+    _check_watching(settings, classifier)
     if not quiet:
         if not (keys or hashes) and not is_loopback(host):
             progress.say("warning: everybody who reaches this server may use it; see --keys.")
@@ -157,6 +174,22 @@ def serve(
             progress.say(f"unseen serves {model} at {address(host, port)}  (Ctrl-C ends it)")
 
     sys.exit(process.serve(settings, classifier, ready))
+
+
+def _check_watching(settings: Settings, classifier: unseen.Classifier) -> None:
+    """SourceError for sources or rules that cannot be used, before the server starts."""
+    if not settings.watch:
+        if settings.watch_rules is not None:
+            raise SourceError("--watch-rules needs --watch SOURCE.")
+        return
+    from unseen.monitoring.start import check_sources  # noqa: PLC0415 - few servers watch
+
+    if settings.workers > 1:
+        raise SourceError(
+            "--watch is for one process: a camera is opened once; leave --workers out."
+        )
+    label_set = LabelSet.of(settings.labels[0]) if settings.labels else classifier.labels
+    check_sources(settings.watch, settings.watch_rules, label_set)
 
 
 keys = typer.Typer(no_args_is_help=True)

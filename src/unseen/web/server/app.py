@@ -24,7 +24,7 @@ from unseen.classifier import Classifier
 from unseen.errors import UnseenError
 from unseen.web.problems import ErrorBody, Problem, problem_response, rfc9457
 from unseen.web.security import allowed_hosts
-from unseen.web.server.apis import huggingface, label_studio, openai_api, roboflow, v1
+from unseen.web.server.apis import huggingface, label_studio, openai_api, roboflow, v1, video
 from unseen.web.server.core import label_watcher
 from unseen.web.server.core.index_service import IndexService
 from unseen.web.server.core.logs import LOGGER
@@ -33,13 +33,14 @@ from unseen.web.server.core.service import Service
 from unseen.web.server.core.settings import Settings
 from unseen.web.server.http import health, keys, page_files, request_parsing
 from unseen.web.server.http.api import log_fields
+from unseen.web.server.http.direct_routes import DirectRoutes
 from unseen.web.server.http.middleware import RouteRules, ServerMiddleware
 from unseen.web.server.http.refusals import RefusalPace
 
 logger = logging.getLogger(LOGGER)
 
 # Where two have a path, it is the first one's: OpenAI's are below /v1 among our own.
-APIS = (roboflow.api, huggingface.api, openai_api.api, label_studio.api, v1.api)
+APIS = (roboflow.api, huggingface.api, openai_api.api, label_studio.api, video.api, v1.api)
 ROUTERS = (*(api.router for api in APIS), health.router, page_files.router)
 # GETs that need no key: a page cannot send one before it is there.
 PUBLIC = ("/healthz", "/readyz", "/readiness", "/health", "/metrics", "/info", "/openapi.json")
@@ -83,6 +84,7 @@ def create_app(
     app.state.has_keys = bool(known_keys)
     for router in ROUTERS:
         app.include_router(router)
+    app.router.middleware_stack = DirectRoutes(app.router.middleware_stack, APIS)
     _handle_errors(app)
     _describe(app)
     _add_middleware(app, service, known_keys)
@@ -101,6 +103,7 @@ def _add_middleware(app: FastAPI, service: Service, known_keys: keys.Keys) -> No
             route=_route_of,
             runs_network=_runs_network,
             key_in_body=lambda path: any(api.key_in_body and api.has(path) for api in APIS),
+            streams=lambda path: any(path in api.streaming_paths for api in APIS),
             public=_is_public,
             wrong_method=lambda scope: _wrong_method(app, scope),
         ),
@@ -170,6 +173,8 @@ async def _warm_up(app: FastAPI, settings: Settings, failed: Callable[[], None] 
             )
         service.become(ready=True)
         await label_watcher.reload(service, settings.labels)
+        if settings.watch:
+            await service.start_watching()
     except Exception as error:
         expected = isinstance(error, UnseenError)
         logger.error("not started", exc_info=not expected, extra={"fields": {"error": str(error)}})

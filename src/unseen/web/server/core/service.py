@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from unseen.encoder import Encoded
 from unseen.images.open import open_image
 from unseen.images.thumbnails import thumbnail
 from unseen.prediction.decision import Decision
+from unseen.prediction.facets import Facet, FacetPrediction, check_names, predict_facets
 from unseen.prediction.predict import predict_encoded
 from unseen.prediction.prediction import Prediction
 from unseen.web.explaining import Explained, ExplainOptions
@@ -22,6 +23,8 @@ from unseen.web.server.core.image_input import ImageInput, content_of
 from unseen.web.server.core.label_service import CompiledSet, LabelRequest, LabelService
 from unseen.web.server.core.metrics import Metrics
 from unseen.web.server.core.settings import Settings
+from unseen.web.server.core.video.video_service import VideoService
+from unseen.web.server.core.video.watch_service import WatchService
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -51,12 +54,29 @@ class Service(Encoding):
         super().__init__(settings, metrics, classifier)
         self.label_service = LabelService(self)
         self.explain_service = ExplainService(self)
+        self.video_service = VideoService(self)
+        self.watch_service = WatchService(self)
 
     async def close(self) -> None:
         """Ends the threads and closes the files."""
+        await self.watch_service.close()
+        await self.video_service.close()
         await self.label_service.close()
         await self.explain_service.close()
         await super().close()
+
+    async def start_watching(self) -> None:
+        """Begins to watch the sources of the settings, with the labels of their first file.
+
+        Raises
+        ------
+        UnseenError, Problem
+            Where a source, the rules or the labels cannot be used.
+        """
+        files = self.settings.labels
+        request = LabelRequest(labelset=files[0].stem if files else None)
+        labels = await self.label_service.compiled_set(request)
+        self.watch_service.start(labels.compiled, labels.calibrated(Decision()))
 
     async def classify(
         self, images: Sequence[ImageInput], request: LabelRequest, decision: Decision
@@ -94,6 +114,47 @@ class Service(Encoding):
         )
         decision = labels.calibrated(decision)
         return encoded, predict_encoded(encoded, labels.compiled, decision), labels
+
+    async def classify_facets(
+        self,
+        images: Sequence[ImageInput],
+        requests: Mapping[str, tuple[LabelRequest, Decision]],
+    ) -> tuple[list[FacetPrediction], dict[str, CompiledSet], dict[str, Facet]]:
+        """The answers of several label sets for each picture, which is encoded once.
+
+        Parameters
+        ----------
+        images : sequence of ImageInput
+            The pictures; one that cannot be read is a prediction with an error.
+        requests : mapping of str to tuple of LabelRequest and Decision
+            The name of each set → its labels, and how probabilities become its answers.
+
+        Returns
+        -------
+        tuple
+            The predictions in order, the label sets, and what they were answered by.
+
+        Raises
+        ------
+        Problem, LabelError
+            As `classify`; the labels of all sets count together.
+        """
+        check_names([*requests])
+        self.label_service.check_together([request for request, _ in requests.values()])
+        sets, encoded = await _both(self._compiled_sets(requests), self.encode_pictures(images))
+        facets = {
+            name: Facet(sets[name].compiled, sets[name].calibrated(decision))
+            for name, (_, decision) in requests.items()
+        }
+        return predict_facets(encoded, facets), sets, facets
+
+    async def _compiled_sets(
+        self, requests: Mapping[str, tuple[LabelRequest, Decision]]
+    ) -> dict[str, CompiledSet]:
+        return {
+            name: await self.label_service.compiled_set(request)
+            for name, (request, _) in requests.items()
+        }
 
     async def explain(
         self, image: ImageInput, request: LabelRequest, options: ExplainOptions

@@ -30,6 +30,10 @@ class ServerLimits:
     image_bytes: int = 32 * 1024 * 1024  # encoded, one
     pixels: int = 100_000_000
     side: int = DEFAULT_LIMITS.max_side  # of a picture, in pixels
+    video_pixels: int = 10_000_000  # of a frame: a little more than 4K
+    video_seconds: float = 4 * 3600.0  # how long a video may be
+    video_samples: int = 3600  # frames that are looked at
+    listeners: int = 32  # of GET /v1/watch
     labels: int = 1_000  # in a call; a stored set may have `stored_labels`
     stored_labels: int = 20_000
     prompts: int = 10_000  # in a call, templates times labels
@@ -64,6 +68,8 @@ class Settings:
     label_store: Path | None = None  # the SQLite file of label sets; None: in $UNSEEN_HOME
     keys: Path | None = None  # a file of hashed API keys
     key_hashes: tuple[str, ...] = field(default=(), repr=False)
+    watch: tuple[str, ...] = ()  # cameras, streams, folders and files, as `unseen watch` takes them
+    watch_rules: Path | None = None
     urls: bool = False  # whether pictures are fetched from URLs that clients name
     url_hosts: frozenset[str] = frozenset()  # HOST or HOST:PORT that may be private
     cors: tuple[str, ...] = ()  # origins whose pages may send requests

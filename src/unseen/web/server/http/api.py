@@ -43,6 +43,8 @@ class Api:
         paths that begin so.
     inference_paths : tuple of str
         Those whose POST runs a network; they are refused while the server is overloaded.
+    streaming_paths : tuple of str
+        Those whose answers go on for as long as their clients stay.
     key_in_body : bool
         Whether `api_key` in a JSON body is a key, too.
     """
@@ -51,6 +53,7 @@ class Api:
     error_body: ErrorBody
     paths: tuple[str, ...]
     inference_paths: tuple[str, ...]
+    streaming_paths: tuple[str, ...] = ()
     key_in_body: bool = False
 
     def has(self, path: str) -> bool:

@@ -20,10 +20,12 @@ const pictures = [];
 let selected = null;
 let info = null;
 
-// Pictures: waiting → sent → ready or failed
+// Pictures: waiting → sent → ready or failed; a video is playing, or failed
 
 let sending = 0;
 let resting = false; // the server is away, and the user knows it
+
+const isFilm = (file) => Boolean(file?.type.startsWith("video/"));
 
 // `load` gives the bytes of a picture that is not here yet.
 const picture = (file, name, load) => ({
@@ -31,7 +33,8 @@ const picture = (file, name, load) => ({
   name: name || "picture",
   load,
   url: file ? URL.createObjectURL(file) : "",
-  state: "waiting",
+  film: isFilm(file),
+  state: isFilm(file) ? "playing" : "waiting",
   embedding: null,
   answered: 0,
   result: null,
@@ -200,6 +203,7 @@ const changed = (wait) => {
   asking?.abort();
   asking = null;
   clearTimeout(timer);
+  film?.then((module) => module.changed());
   if (wait) timer = setTimeout(answer, wait);
   else answer();
   if (settings.labels.length) return;
@@ -270,8 +274,11 @@ const select = (picture) => {
   ui.shownName.textContent = picture?.name ?? "";
   ui.shown.hidden = ui.glow.hidden = true; // until it has loaded
   ui.shown.alt = picture?.name ?? "";
-  if (picture?.url) ui.shown.src = picture.url;
+  if (picture?.url && !picture.film) ui.shown.src = picture.url;
   else ui.shown.removeAttribute("src");
+  if (picture?.film) film ||= import("./film.js");
+  const facts = { info: () => info, show: showPicture };
+  film?.then((module) => module.open(selected?.film ? selected : null, facts));
   table.draw();
   showSelected();
 };
@@ -300,8 +307,8 @@ const showSelected = () => {
   ui.winner.lastChild.textContent = score === undefined ? "" : list.percent(score);
   ui.verdict.textContent = result ? ui.winner.textContent : "";
   showEvidence(result);
-  ui.why.hidden = !info?.explain || !result;
-  why?.look(selected, info);
+  ui.why.hidden = !info?.explain || !result || selected.film;
+  why?.look(selected?.film ? null : selected, info);
 };
 
 // Whether any label is there at all, and what else the picture resembles.
@@ -368,7 +375,7 @@ const showInfo = () => {
   showWords();
 };
 
-let gallery, code, why;
+let gallery, code, why, film;
 
 const openCode = () => {
   code ||= import("./code.js").then((module) => {
@@ -376,41 +383,6 @@ const openCode = () => {
     return module;
   });
   return code.then((module) => info && module.open());
-};
-
-// The camera, on while its dialog is open
-
-let stream = null;
-
-const openCamera = async () => {
-  const video = ui.video;
-  try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-  } catch {
-    return note("The camera could not be used: it is not allowed, or another program has it.");
-  }
-  ui.shoot.disabled = true;
-  video.srcObject = stream;
-  video.onloadeddata = () => (ui.shoot.disabled = false);
-  ui.cameraDialog.showModal();
-  video.play().catch(() => {});
-};
-
-const closeCamera = () => {
-  for (const track of stream?.getTracks() ?? []) track.stop();
-  stream = null;
-  ui.video.srcObject = null;
-};
-
-const shoot = () => {
-  const { video } = ui;
-  const canvas = make("canvas");
-  canvas.width = video.videoWidth;
-  canvas.height = video.videoHeight;
-  canvas.getContext("2d").drawImage(video, 0, 0);
-  ui.cameraDialog.close();
-  const name = `camera-${new Date().toTimeString().slice(0, 8).replaceAll(":", "")}.jpg`;
-  canvas.toBlob((blob) => add([new File([blob], name)]), "image/jpeg", 0.92);
 };
 
 const showCamera = async () => {
@@ -488,11 +460,8 @@ tabs(ui.views, (tab) => {
   if (tab === ui.viewApi) openCode();
 });
 
-ui.why.onclick = async () => (why ||= await import("./why.js")).toggle(selected, info);
-ui.camera.onclick = openCamera;
-ui.shoot.onclick = shoot;
-ui.cameraClose.onclick = () => ui.cameraDialog.close();
-ui.cameraDialog.onclose = closeCamera;
+ui.why.onclick = async () => (why ||= await import("./why.js")).toggle(selected?.film ? null : selected, info);
+ui.camera.onclick = async () => (await import("./camera.js")).open(add);
 
 ui.address.onclick = () => ui.addressDialog.showModal();
 ui.addressClose.onclick = () => ui.addressDialog.close();
@@ -533,7 +502,7 @@ addEventListener("drop", (event) => {
   event.preventDefault();
   dragged(false);
   if (addFrom(event.dataTransfer)) return;
-  note("Only pictures can be dropped here: save it first, then choose the file.");
+  note("Only pictures and videos can be dropped here: save it first, then choose the file.");
 });
 addEventListener("hashchange", () => fromLink() && fill());
 addEventListener("online", () => resting && goOn());
