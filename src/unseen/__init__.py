@@ -66,10 +66,13 @@ if TYPE_CHECKING:
     from unseen.prediction.adapter import Adapter as Adapter
     from unseen.prediction.calibration import Calibration as Calibration
     from unseen.prediction.decision import Decision as Decision
+    from unseen.prediction.facets import Facet as Facet
+    from unseen.prediction.facets import FacetPrediction as FacetPrediction
     from unseen.prediction.open_set import ReferenceSet as ReferenceSet
     from unseen.prediction.prediction import Prediction as Prediction
     from unseen.prediction.prediction import Predictions as Predictions
     from unseen.prediction.prediction import Scored as Scored
+    from unseen.results.classification import classify_facets_to_file as classify_facets_to_file
     from unseen.results.classification import classify_to_file as classify_to_file
     from unseen.results.compare import Diff as Diff
     from unseen.results.compare import diff as diff
@@ -97,6 +100,8 @@ _MODULES = {
     "Export": "deployment.onnx_classifier",
     "ExportCheck": "deployment.check",
     "ExportOptions": "deployment.onnx_classifier",
+    "Facet": "prediction.facets",
+    "FacetPrediction": "prediction.facets",
     "Gate": "evaluation.report",
     "Hit": "index.hits",
     "Hits": "index.hits",
@@ -130,6 +135,7 @@ _MODULES = {
     "WebExport": "deployment.web_app",
     "adapt": "learning.adapt",
     "calibrate": "learning.calibrate",
+    "classify_facets_to_file": "results.classification",
     "classify_to_file": "results.classification",
     "diff": "results.compare",
     "distil": "learning.distil.classifier",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -35,6 +35,14 @@ from unseen.prediction.adapter import Adapter
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.calibration_file import AUTO, calibration_for
 from unseen.prediction.decision import Decision
+from unseen.prediction.facets import (
+    Facet,
+    FacetPrediction,
+    check_names,
+    joined,
+    multi_label_sets,
+    predict_facets,
+)
 from unseen.prediction.open_set import ReferenceSet
 from unseen.prediction.predict import predict_encoded, warn_undecided
 from unseen.prediction.prediction import Prediction
@@ -165,7 +173,7 @@ class Classifier:
             adapter.check(encoder.model)
         self.encoder = encoder
         self.adapter = adapter
-        self._compiled: OrderedDict[LabelSet, CompiledLabels] = OrderedDict()
+        self._compiled: OrderedDict[Hashable, CompiledLabels] = OrderedDict()
         self._reference_set: ReferenceSet | None = None
         self._explainer: Explainer | None = None
 
@@ -255,6 +263,7 @@ class Classifier:
         *,
         template: TemplateLike = None,
         background: Iterable[str] = (),
+        concept: str | None = None,
         progress: Progress | None = None,
     ) -> CompiledLabels:
         """Encode a label set for this model, for reuse and for `CompiledLabels.save`.
@@ -271,6 +280,8 @@ class Classifier:
             model's own.
         background : iterable of str
             Labels that mean *none of these*.
+        concept : str, optional
+            What all labels are a kind of, in a word or two (``bird``): it goes into the prompts.
         progress : callable, optional
             Called with how many prompts are encoded, and of how many, for those that are new.
 
@@ -298,19 +309,20 @@ class Classifier:
         if isinstance(labels, (str, Path)) and Path(labels).suffix == SUFFIX:
             labels = CompiledLabels.load(labels)
         if isinstance(labels, CompiledLabels):
-            if template is not None or tuple(background):
+            if template is not None or tuple(background) or concept is not None:
                 raise LabelError(
-                    f"the label set {labels.name!r} is compiled: its templates and background "
-                    "labels cannot be changed; give them to `unseen labels compile`."
+                    f"the label set {labels.name!r} is compiled: its templates, concept and "
+                    "background labels cannot be changed; give them to `unseen labels compile`."
                 )
             return self.adapted(labels.for_model(self.model))
-        label_set = LabelSet.of(labels, template=template, background=background)
-        compiled = self._compiled.pop(label_set, None)
+        label_set = LabelSet.of(labels, template=template, background=background, concept=concept)
+        key = (label_set, _stamps(label_set))
+        compiled = self._compiled.pop(key, None)
         if compiled is None:
             for trap in traps(label_set, self.model):
                 warnings.warn(trap, LabelWarning, stacklevel=2)
             compiled = self.adapted(compile_labels(self.encoder, label_set, progress=progress))
-        self._compiled[label_set] = compiled
+        self._compiled[key] = compiled
         if len(self._compiled) > CACHED_LABEL_SETS:
             self._compiled.popitem(last=False)
         return compiled
@@ -336,6 +348,7 @@ class Classifier:
         *,
         template: TemplateLike = None,
         background: Iterable[str] = (),
+        concept: str | None = None,
         multi_label: bool = False,
         top_k: int | None = None,
         min_score: float | None = None,
@@ -355,6 +368,8 @@ class Classifier:
             model's own.
         background : iterable of str
             Labels that mean *none of these*: where one of them wins, the answer is *unknown*.
+        concept : str, optional
+            What all labels are a kind of, in a word or two (``bird``): it goes into the prompts.
         multi_label : bool
             Whether each label is a yes or no of its own, yes from its threshold on (`min_score`,
             or 0.5, where it has none); else the labels compete.
@@ -395,7 +410,15 @@ class Classifier:
                 "classify takes one picture; classify_many takes a list of them, or a generator."
             )
         compiled, decision = self.labels_and_decision(
-            labels, template, background, multi_label, top_k, min_score, unknown, calibration
+            labels,
+            template,
+            background,
+            multi_label,
+            top_k,
+            min_score,
+            unknown,
+            calibration,
+            concept=concept,
         )
         item = Source(name_of(source, 0), source)  # a folder is then refused, not walked
         encoded = list(self.encoder.stream_images([item], batch_size=1))
@@ -498,6 +521,7 @@ class Classifier:
         batch_size: int | None = None,
         template: TemplateLike = None,
         background: Iterable[str] = (),
+        concept: str | None = None,
         multi_label: bool = False,
         top_k: int | None = None,
         min_score: float | None = None,
@@ -521,6 +545,8 @@ class Classifier:
             model's own.
         background : iterable of str
             Labels that mean *none of these*: where one of them wins, the answer is *unknown*.
+        concept : str, optional
+            What all labels are a kind of, in a word or two (``bird``): it goes into the prompts.
         multi_label : bool
             Whether each label is a yes or no of its own, yes from its threshold on (`min_score`,
             or 0.5, where it has none); else the labels compete.
@@ -561,10 +587,186 @@ class Classifier:
         None 'missing.jpg': there is no such file.
         """
         compiled, decision = self.labels_and_decision(
-            labels, template, background, multi_label, top_k, min_score, unknown, calibration
+            labels,
+            template,
+            background,
+            multi_label,
+            top_k,
+            min_score,
+            unknown,
+            calibration,
+            concept=concept,
         )
         stream = self.encoder.stream_images(sources, batch_size=batch_size)
         return self.predictions(stream, compiled, decision, batch_size=batch_size)
+
+    def compile_facets(
+        self,
+        facets: Mapping[str, LabelsLike | CompiledLabels | Facet],
+        *,
+        multi_label: bool | Collection[str] = False,
+        top_k: int | None = None,
+        min_score: float | None = None,
+        unknown: str | None = None,
+        calibration: str | None = AUTO,
+    ) -> dict[str, Facet]:
+        """Several label sets, compiled, each with how it is answered.
+
+        Parameters
+        ----------
+        facets, multi_label, top_k, min_score, unknown, calibration
+            As in `classify_facets`. A `Facet` is taken as it is.
+
+        Returns
+        -------
+        dict of str to Facet
+            The name of each set → it, in order.
+
+        Raises
+        ------
+        LabelError
+            As `classify_facets`.
+        """
+        check_names([*facets])
+        multi = multi_label_sets(multi_label, [*facets])
+        compiled = {}
+        for name, labels in facets.items():
+            if isinstance(labels, Facet):
+                compiled[name] = labels
+                continue
+            words, decision = self.labels_and_decision(
+                labels,
+                multi_label=name in multi,
+                top_k=top_k,
+                min_score=min_score,
+                unknown=unknown,
+                calibration=calibration,
+            )
+            compiled[name] = Facet(words, decision)
+        return compiled
+
+    def classify_facets(
+        self,
+        sources: Sources,
+        facets: Mapping[str, LabelsLike | CompiledLabels | Facet],
+        *,
+        batch_size: int | None = None,
+        multi_label: bool | Collection[str] = False,
+        top_k: int | None = None,
+        min_score: float | None = None,
+        unknown: str | None = None,
+        calibration: str | None = AUTO,
+    ) -> Iterator[FacetPrediction]:
+        """The answers of several label sets for each picture, which is encoded once.
+
+        Parameters
+        ----------
+        sources : path, URL, image, folder, glob, archive, or an iterable of these
+            The pictures, as `classify_many` takes them.
+        facets : mapping of str to labels, CompiledLabels or Facet
+            The name of each set → its labels, as `compile` takes them. A `LabelSet` brings its own
+            templates and background labels.
+        batch_size : int, optional
+            Pictures that the network takes at once; by default as many as suit the model.
+        multi_label : bool or collection of str
+            Whether each label is a yes or no of its own: in all sets, or in those of these names.
+        top_k, min_score, unknown
+            As in `classify_many`, of each set.
+        calibration : str, optional
+            ``"auto"``: of each set the one that lies beside its label file and fits. None: none.
+
+        Returns
+        -------
+        iterator of FacetPrediction
+            One for each picture, in order.
+
+        Raises
+        ------
+        LabelError
+            If labels, an option or the name of a set is invalid.
+        SourceError
+            If a folder, glob or archive does not exist.
+
+        Examples
+        --------
+        >>> import unseen
+        >>> clf = unseen.load()
+        >>> sets = {"animal": ["cat", "dog"], "building": ["castle", "bridge"]}
+        >>> for prediction in clf.classify_facets(["examples/castle.jpg"], sets):
+        ...     print(prediction["building"].label, [*prediction.labels])
+        castle ['animal', 'building']
+        """
+        compiled = self.compile_facets(
+            facets,
+            multi_label=multi_label,
+            top_k=top_k,
+            min_score=min_score,
+            unknown=unknown,
+            calibration=calibration,
+        )
+        stream = self.encoder.stream_images(sources, batch_size=batch_size)
+        return self.facet_predictions(stream, compiled, batch_size=batch_size)
+
+    def facet_predictions(
+        self,
+        stream: Iterator[Encoded],
+        facets: Mapping[str, Facet],
+        *,
+        batch_size: int | None = None,
+    ) -> Iterator[FacetPrediction]:
+        """The answers of several label sets for pictures that are encoded already, in order.
+
+        Parameters
+        ----------
+        stream : iterator of Encoded
+            Embeddings, or errors in their place.
+        facets : mapping of str to Facet
+            What `compile_facets` gives.
+        batch_size : int, optional
+            Pictures that are decided at once; by default as many as suit the model.
+
+        Returns
+        -------
+        iterator of FacetPrediction
+            One for each of the stream.
+        """
+        if batch_size is None:
+            batch_size = self.encoder.batch_size
+        for facet in facets.values():
+            warn_if_alone(facet.labels, facet.decision)
+            warn_undecided(facet.labels, facet.decision)
+        while batch := list(islice(stream, batch_size)):
+            yield from predict_facets(batch, facets)
+
+    def transduce_facets(
+        self, stream: Iterable[Encoded], facets: Mapping[str, Facet]
+    ) -> Iterator[FacetPrediction]:
+        """As `facet_predictions`, each picture with the help of all others: see `transduce`.
+
+        Parameters
+        ----------
+        stream : iterable of Encoded
+            The embeddings of a collection, or errors in their place.
+        facets : mapping of str to Facet
+            What `compile_facets` gives.
+
+        Returns
+        -------
+        iterator of FacetPrediction
+            One for each of the stream, in order.
+
+        Raises
+        ------
+        LabelError
+            As `transduce`, for any of the sets.
+        """
+        encoded = list(stream)
+        return joined(
+            {
+                name: self.transduce(encoded, facet.labels, facet.decision)
+                for name, facet in facets.items()
+            }
+        )
 
     def export(
         self,
@@ -779,6 +981,8 @@ class Classifier:
         min_score: float | None = None,
         unknown: str | None = None,
         calibration: Calibration | str | Path | None = AUTO,
+        *,
+        concept: str | None = None,
     ) -> tuple[CompiledLabels, Decision]:
         """What `compile` and `decision` make of the arguments of `classify_many`.
 
@@ -786,7 +990,7 @@ class Classifier:
 
         Parameters
         ----------
-        labels, template, background, multi_label, top_k, min_score, unknown, calibration
+        labels, template, background, multi_label, top_k, min_score, unknown, calibration, concept
             As in `classify_many`.
 
         Returns
@@ -808,7 +1012,7 @@ class Classifier:
         """
         given = None if calibration == AUTO else calibration
         decision = self.decision(multi_label, top_k, min_score, unknown, given)
-        compiled = self.compile(labels, template=template, background=background)
+        compiled = self.compile(labels, template=template, background=background, concept=concept)
         if calibration == AUTO:
             neighbour = calibration_for(AUTO, labels, compiled, multi_label=multi_label)
             decision = replace(decision, calibration=neighbour)
@@ -954,6 +1158,13 @@ class Classifier:
         rows = np.array(embeddings, dtype=np.float32)
         probabilities = transduce(rows, compiled.matrix, compiled.score) if embeddings else None
         yield from predict_encoded(encoded, compiled, decision, probabilities)
+
+
+def _stamps(label_set: LabelSet) -> tuple[tuple[int, int], ...]:
+    """What changes when an example of a label does."""
+    paths = (Path(path) for label in label_set.labels for path in label.examples)
+    stats = [path.stat() for path in paths if path.exists()]
+    return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
 
 
 def warn_if_alone(compiled: CompiledLabels, decision: Decision) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C ends every command within moments, says what was kept, and never shows a traceback."""
+"""Ctrl-C and SIGTERM end a command within moments, say what was kept, and show no traceback."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from running import ROOT, unseen
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 SHAPES = ("-m", "tests/fixtures/shapes-clip")
+# Of Ctrl-C as shells have it; of a signal, that the process ended by it.
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: -signal.SIGTERM, signal.SIGKILL: -signal.SIGKILL}
 SECONDS = 20  # far more than it takes, and less than for ever: other work may share the processors
 STARTED = "import unseen.__main__ as m; print('.', flush=True); m.main()"
 
@@ -29,13 +31,13 @@ def start(*arguments: object, code: str = STARTED) -> subprocess.Popen[str]:
     return process
 
 
-def interrupt(process: subprocess.Popen[str]) -> str:
-    process.send_signal(signal.SIGINT)
+def interrupt(process: subprocess.Popen[str], number: int = signal.SIGINT) -> str:
+    process.send_signal(number)
     try:
         _, text = process.communicate(timeout=SECONDS)
     finally:
         process.kill()
-    assert process.returncode == 130 and "Traceback" not in text, text
+    assert process.returncode == STATUS[number] and "Traceback" not in text, text
     return text
 
 
@@ -83,6 +85,38 @@ def test_what_was_kept_is_said(command: tuple[str, ...], many: Path) -> None:
     batches = () if command[0] == "labels" else ("--batch-size", "1")
     process = start(*(part.format(many) for part in command), *SHAPES, *batches, code=code)
     assert "stopped: " in interrupt(process)
+
+
+EXPORTING = """
+import time
+from unseen.deployment import onnx_classifier
+def golden(*_):
+    print(".", flush=True)
+    time.sleep(60)
+onnx_classifier.golden = golden
+from unseen.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_export_leaves_nothing(number: int, tmp_path: Path) -> None:
+    """The graph is written, and what it says of the tiny pictures is not known yet."""
+    process = start("export", "-l", "red,blue", "-o", tmp_path / "x.onnx", *SHAPES, code=EXPORTING)
+    assert "stopped." in interrupt(process, number)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_an_export_that_is_killed_leaves_no_half_file(tmp_path: Path) -> None:
+    """Its draft is hidden, and the next export there deletes it."""
+    file = tmp_path / "x.onnx"
+    process = start("export", "-l", "red,blue", "-o", file, *SHAPES, code=EXPORTING)
+    interrupt(process, signal.SIGKILL)
+    (draft,) = tmp_path.iterdir()
+    assert draft.name.startswith(".unseen-")
+    os.utime(draft / ".lock", (0, 0))  # as if it had been long ago
+    unseen("export", "-l", "red,blue", "-o", file, *SHAPES)
+    assert [*tmp_path.iterdir()] == [file]
 
 
 def test_waiting_for_another_process_is_said_and_ends(tmp_path: Path) -> None:

@@ -41,7 +41,6 @@ class Host(http.server.ThreadingHTTPServer):
             extensions_map: ClassVar[dict[str, str]] = {
                 **http.server.SimpleHTTPRequestHandler.extensions_map,
                 ".mjs": "text/javascript",
-                ".wasm": "application/wasm",
             }
 
             def do_GET(self) -> None:

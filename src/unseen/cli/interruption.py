@@ -1,4 +1,4 @@
-"""Ctrl-C: a KeyboardInterrupt, what was kept by then, and an end where nothing answers to it.
+"""Ctrl-C and SIGTERM: a KeyboardInterrupt, what was kept by then, and an end where nothing answers.
 
 A library that waits inside C (a lock of SQLite, a picture of a slow disk) lets Python see no
 signal. A thread that is woken by the signal itself then ends the process; whatever is written to
@@ -16,23 +16,26 @@ import time
 from contextlib import suppress
 from typing import Any, NoReturn
 
+NUMBERS = (signal.SIGINT, signal.SIGTERM)
 UNHEARD_SECONDS = 0.7  # the main thread has not even seen the signal
 CLOSING_SECONDS = 5.0  # it has, and writes what it has
 LEAVING_SECONDS = 1.0  # all is written, and nothing may hold it any more
 
 
 class Interruption:
-    """What is known of Ctrl-C in this process."""
+    """What is known of Ctrl-C and SIGTERM in this process."""
 
     def __init__(self) -> None:
         self.encoded = 0  # pictures that are kept in an index, or in the cache
         self.explained = False  # a command has said what it kept
         self.seen = False
+        self._number: int = signal.SIGINT
         self._deadline = float("inf")
 
     def watch(self) -> None:
-        """From now on Ctrl-C is a KeyboardInterrupt, and an end within seconds."""
-        signal.signal(signal.SIGINT, self._interrupt)
+        """From now on Ctrl-C or SIGTERM is a KeyboardInterrupt, and an end within seconds."""
+        for number in NUMBERS:
+            signal.signal(number, self._interrupt)
         if os.name != "posix":  # Windows wakes sockets only
             return
         awake, wake = os.pipe()
@@ -65,17 +68,20 @@ class Interruption:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()
-        os._exit(130)
+        if self._number == signal.SIGTERM:  # its parent is told that it ended by the signal
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(128 + self._number)
 
     def _interrupt(self, number: int, frame: Any) -> NoReturn:
-        self.seen = True
+        self.seen, self._number = True, number
         self._deadline = time.monotonic() + CLOSING_SECONDS
         raise KeyboardInterrupt
 
     def _end_in_time(self, awake: int) -> None:
-        while os.read(awake, 1)[:1] != bytes([signal.SIGINT]):
+        while (number := os.read(awake, 1)[0]) not in NUMBERS:
             continue
-        if signal.getsignal(signal.SIGINT) != self._interrupt:  # a server has its own way to end
+        if signal.getsignal(number) != self._interrupt:  # a server has its own way to end
             return
         if not self.seen:
             time.sleep(UNHEARD_SECONDS)
@@ -83,7 +89,7 @@ class Interruption:
             time.sleep(0.05)
         if not self.explained:
             os.write(2, (self.state + "\n").encode())
-        os._exit(130)
+        os._exit(128 + number)
 
 
 interruption = Interruption()

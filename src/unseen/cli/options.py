@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -87,6 +87,10 @@ Template = Annotated[
     typer.Option(
         help="A prompt with {} for the label, or a named set: simple, imagenet, action. Repeatable."
     ),
+]
+Concept = Annotated[
+    str | None,
+    typer.Option(help="What all labels are a kind of, in a word (bird): it goes into the prompts."),
 ]
 Unknown = Annotated[
     list[str] | None, typer.Option(help="A label that means none of these. Repeatable.")
@@ -197,12 +201,14 @@ LOADING: dict[str, Any] = {
 # What a command is asked for, for each command that takes labels: a field of LabelOptions → its
 # option.
 LABELS: dict[str, Any] = {
-    "labels": LabelsOrAdapters,
+    "labels": Annotated[list[str] | None, get_args(LabelsOrAdapters)[1]],
     "template": Template,
+    "concept": Concept,
     "unknown": UnknownOrAuto,
     "calibration": CalibrationFile,
     "no_calibration": NoCalibration,
 }
+SET = "file, or NAME=cat,dog"  # what one of several label sets is
 NO_LABELS = "an adapter changes labels, and here are none"
 FLAGS = ("commercial", "exact")
 RECORDED = ("model", "revision", "precision")  # and exact, which is a flag
@@ -220,7 +226,8 @@ class LabelOptions:
     """The labels that a command was given, and how they are to be used.
 
     `unknown`: background labels, and "auto" among them for an answer where too little evidence
-    speaks for any label. `label_options.py` makes compiled labels of it.
+    speaks for any label. `sets`: all label sets, where there are several; `labels` is then None.
+    `label_options.py` makes compiled labels of it.
     """
 
     labels: str | None = None
@@ -228,6 +235,8 @@ class LabelOptions:
     unknown: list[str] | None = None
     calibration: Path | None = None
     no_calibration: bool = False
+    sets: tuple[str, ...] = ()
+    concept: str | None = None
 
     @property
     def background(self) -> list[str]:
@@ -270,10 +279,18 @@ def loads_recorded_model(
     return _marked(_group("overrides", annotations, defaults, dict, refused or {}))
 
 
-def takes_labels() -> Callable[[Command], Command]:
-    """A command's parameter `label_options: LabelOptions` is shown as the options of `LABELS`."""
+def takes_labels(*, several: bool = False) -> Callable[[Command], Command]:
+    """A command's parameter `label_options: LabelOptions` is shown as the options of `LABELS`.
+
+    `several`: it answers several label sets at once; another one refuses them.
+    """
     defaults = {name: getattr(NO_LABEL_OPTIONS, name) for name in LABELS}
-    return _group("label_options", LABELS, defaults, _label_options_of, with_given=False)
+    help_text = f"{get_args(LABELS['labels'])[1].help} Repeatable: an answer for each {SET}."
+    annotations = LABELS
+    if several:
+        annotations = LABELS | {"labels": _changed(LABELS["labels"], help=help_text)}
+    make = partial(_label_options_of, several=several)
+    return _group("label_options", annotations, defaults, make, with_given=False)
 
 
 def takes_process_options(command: Command, *more: str) -> Command:
@@ -382,8 +399,16 @@ def _options_of(given: dict[str, Any]) -> LoadOptions:
     return LoadOptions(**given)
 
 
-def _label_options_of(given: dict[str, Any]) -> LabelOptions:
-    return LabelOptions(**given)
+def _label_options_of(given: dict[str, Any], *, several: bool) -> LabelOptions:
+    sets = given.pop("labels", None) or []
+    if len(sets) > 1 and several:
+        return LabelOptions(sets=tuple(sets), **given)
+    if len(sets) > 1:
+        raise LabelError(
+            f"this command takes one label set, and --labels was given {len(sets)} times; labels "
+            "of one set have commas between them, or lie in a file. unseen classify takes several."
+        )
+    return LabelOptions(labels=sets[0] if sets else None, **given)
 
 
 def _recorded(name: str) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -16,8 +16,9 @@ from typing import IO, Any
 import typer
 from rich.cells import cell_len
 
+from unseen.prediction.facets import FacetPrediction
 from unseen.prediction.prediction import Prediction
-from unseen.results.prediction_text import TextStyle, prediction_text
+from unseen.results.prediction_text import TextStyle, facet_text, prediction_text
 from unseen.results.records import Format, json_array
 from unseen.results.result_file import unwritable as unwritable  # the commands' own outputs, too
 from unseen.system.printable import named as named
@@ -88,18 +89,25 @@ def leave_quietly() -> None:
 class TableWriter:
     """For people: of one picture every label with a bar, of several a line each.
 
-    `coverage`: how often the right label is among the likely ones.
+    `coverage`: how often the right label is among the likely ones; of several label sets,
+    `coverages` by their names.
     """
 
     stream: IO[str]
     single: bool
     coverage: float | None = None
+    coverages: Mapping[str, float] = field(default_factory=dict)
 
-    def write(self, prediction: Prediction) -> None:
+    def write(self, prediction: Prediction | FacetPrediction) -> None:
         encoding = getattr(self.stream, "encoding", None) or "ascii"
-        style = TextStyle(self.single, self.coverage, encoding, cell_len)  # 猫 is two columns wide
+        # 猫 is two columns wide
+        style = TextStyle(self.single, self.coverage, encoding, cell_len, self.coverages)
         try:
-            for line in prediction_text(prediction, style):
+            for line in (
+                prediction_text(prediction, style)
+                if isinstance(prediction, Prediction)
+                else facet_text(prediction, style)
+            ):
                 self.stream.write(line + "\n")
                 self.stream.flush()
         except BrokenPipeError:
@@ -118,7 +126,7 @@ class RecordWriter:
         self._form, self._lines = form, Lines()
         self._lines.write(form.header)
 
-    def write(self, prediction: Prediction) -> None:
+    def write(self, prediction: Prediction | FacetPrediction) -> None:
         self._lines.write(self._form.line(prediction))
 
     def close(self) -> None:
@@ -131,7 +139,7 @@ class JsonWriter:
 
     records: list[dict[str, Any]] = field(default_factory=list)
 
-    def write(self, prediction: Prediction) -> None:
+    def write(self, prediction: Prediction | FacetPrediction) -> None:
         self.records.append(prediction.to_dict())
 
     def close(self) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from unseen.cli.output import JsonWriter, RecordWriter, TableWriter
 from unseen.errors import SourceError
-from unseen.results.records import Csv, JsonLines
+from unseen.results.records import Csv, FacetCsv, JsonLines
 from unseen.results.result_file import Writer, check_resumable, kind_of
 
 
@@ -67,3 +68,22 @@ class Target:
         if self.kind == "json":
             return JsonWriter()
         return RecordWriter(Csv(top, extra, fields) if self.kind == "csv" else JsonLines())
+
+    def output_of_facets(
+        self,
+        *,
+        single: bool,
+        top: int,
+        facets: Mapping[str, tuple[str, ...]],
+        fields: tuple[str, ...],
+        coverages: Mapping[str, float],
+    ) -> Path | Writer:
+        """As `output`, of several label sets: `facets` has the extra columns of each, `coverages`
+        how often the right label of a set is among its likely ones."""
+        if self.path is not None:
+            return self.path
+        if self.kind == "table":
+            return TableWriter(sys.stdout, single, coverages=coverages)
+        if self.kind == "json":
+            return JsonWriter()
+        return RecordWriter(FacetCsv(facets, top, fields) if self.kind == "csv" else JsonLines())

@@ -24,6 +24,9 @@ COMMANDS: dict[str, dict[str, tuple[str, str, str]]] = {
         "clusters": ("groups", "clusters", "Sort a collection into groups, without labels."),
         "map": ("map", "draw_map", "Draw a collection as a map, on a page to look at."),
     },
+    "Millions of pictures": {
+        "job": ("job", "job", "Plan a job once, run it anywhere: one row a picture."),
+    },
     "Label sets": {
         "labels": (
             "labels",
@@ -65,6 +68,15 @@ COMMANDS: dict[str, dict[str, tuple[str, str, str]]] = {
 }
 # Commands that live in a file beside that of their group.
 SUBCOMMANDS: dict[str, dict[str, tuple[str, str, str]]] = {
+    "job": {
+        "plan": ("job_plan", "plan", "List the pictures, and what determines their answers."),
+        "estimate": ("job_run", "estimate", "Time a sample, and say what all of it takes."),
+        "run": ("job_run", "run", "Do what is not done yet, in processes of this machine."),
+        "status": ("job", "status", "Say how far a job is, over all who work at it."),
+        "verify": ("job", "verify", "Prove that every picture has one row."),
+        "retry": ("job", "retry", "Plan the pictures again that failed."),
+        "export": ("job", "export", "Write the rows of a job to one file."),
+    },
     "label": {
         "export": (
             "label_export",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import shutil
@@ -37,6 +38,8 @@ FACTS = "classifier.json"
 NOTICES = "onnxruntime-web.LICENSE.txt"
 # Of the model's metadata, what is in it as it is.
 DATA = ("labels", "thresholds", "least_evidence", "licence", "golden", "revision")
+# Files whose names have the digest of what is in them: a host may keep them for ever.
+NAMED_BY_DIGEST = ("model-", "ort-wasm-")
 # What the page needs before a picture comes; the model is kept when it is first loaded.
 SHELL = ("./", "page.js", "style.css", "unseen.js", *SHARED, FACTS)
 
@@ -123,10 +126,13 @@ def export_web(
         draft = temporary / "web"
         draft.mkdir()
         content = model.read_bytes()
-        facts = _facts(content, exported.metadata, files, webgpu)
+        (module, script), (_, wasm) = files.items()
+        # Compressed on the disk: many hosts send a file as it is.
+        packed = gzip.compress(wasm, 9, mtime=0)
+        facts = _facts(content, exported.metadata, packed, webgpu)
         for number, row in enumerate(facts["model"]["chunks"]):
             (draft / row["file"]).write_bytes(content[number * CHUNK : (number + 1) * CHUNK])
-        _write(draft, facts, files)
+        _write(draft, facts, {module: script, facts["runtime"]["file"]: packed})
         size = sum(file.stat().st_size for file in draft.iterdir())
         if target.exists():
             shutil.move(target, temporary / "old")
@@ -147,7 +153,7 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
     others = [
         file.name
         for file in sorted(target.iterdir())
-        if file.name not in own and not file.name.startswith("model-")
+        if file.name not in own and not file.name.startswith(NAMED_BY_DIGEST)
     ]
     if others:
         raise SourceError(
@@ -158,11 +164,10 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
 
 
 def _facts(
-    content: bytes, metadata: Mapping[str, str], runtime: Mapping[str, bytes], webgpu: bool
+    content: bytes, metadata: Mapping[str, str], runtime: bytes, webgpu: bool
 ) -> dict[str, Any]:
     facts = {key: json.loads(metadata[key]) for key in DATA}
     chunks = [content[start : start + CHUNK] for start in range(0, len(content), CHUNK)]
-    digests = [hashlib.sha256(chunk).hexdigest() for chunk in chunks]
     return {
         "format": FORMAT,
         **facts,
@@ -174,31 +179,30 @@ def _facts(
             "precision": metadata["precision"],
             "bytes": len(content),
             "sha256": hashlib.sha256(content).hexdigest(),
-            "chunks": [
-                # The digest in the name: a host may keep the file for ever.
-                {"file": f"model-{i:02}-{sha256[:12]}", "bytes": len(chunk), "sha256": sha256}
-                for i, (chunk, sha256) in enumerate(zip(chunks, digests, strict=True))
-            ],
+            "chunks": [_file_row(f"model-{i:02}", chunk) for i, chunk in enumerate(chunks)],
         },
         "runtime": {
             "name": "onnxruntime-web",
             "version": VERSION,
             "webgpu": webgpu,
-            "bytes": sum(map(len, runtime.values())),
+            **_file_row("ort-wasm", runtime),
         },
     }
+
+
+def _file_row(name: str, content: bytes) -> dict[str, Any]:
+    sha256 = hashlib.sha256(content).hexdigest()
+    return {"file": f"{name}-{sha256[:12]}", "bytes": len(content), "sha256": sha256}
 
 
 def _write(folder: Path, facts: dict[str, Any], runtime: Mapping[str, bytes]) -> None:
     text = json.dumps(facts, ensure_ascii=False, indent=1).encode()
     (folder / FACTS).write_bytes(text)
-    module, wasm = runtime
     values = {
         "integrity": hashlib.sha256(text).hexdigest(),
         "policy": POLICY,
         "shell": json.dumps([*SHELL, *runtime]),
-        "module": module,
-        "wasm": wasm,
+        "module": next(iter(runtime)),
     }
     package = resources.files("unseen.deployment.web")
     for name in PAGE:

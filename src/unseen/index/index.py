@@ -12,10 +12,10 @@ from unseen.classifier import Classifier
 from unseen.encoder import Encoder
 from unseen.errors import SourceError, StoreError
 from unseen.index import model_rows, schema
+from unseen.index.exchange.parquet import write_parquet
 from unseen.index.info import Info
 from unseen.index.location import ELSEWHERE, Location, bind, locate, root_of
 from unseen.index.model_rows import ModelRow, not_encoded
-from unseen.index.parquet import write_parquet
 from unseen.index.update import Progress, Report, is_current, key_of, update
 from unseen.index.vectors import parts
 from unseen.index.vectors.parts import StoredRows

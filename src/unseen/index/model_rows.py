@@ -136,11 +136,18 @@ def find_row(database: sqlite3.Connection, key: Key) -> int | None:
 
 def add_row(database: sqlite3.Connection, encoder: Encoder) -> int:
     """The id of the row of an encoder, inserted if it is new."""
-    model, key = encoder.model, key_of(encoder)
+    model = encoder.model
+    return add_key(database, model.name, model.revision, key_of(encoder), model.dimension)
+
+
+def add_key(
+    database: sqlite3.Connection, name: str, revision: str | None, key: Key, dimension: int
+) -> int:
+    """As `add_row`, of a model that is not loaded."""
     database.execute(
         "INSERT OR IGNORE INTO model (name, revision, fingerprint, preprocess, precision, "
         "dimension) VALUES (?, ?, ?, ?, ?, ?)",
-        (model.name, model.revision, *key, model.dimension),
+        (name, revision, *key, dimension),
     )
     row = find_row(database, key)
     assert row is not None

@@ -14,9 +14,9 @@ from unseen.classifier import Classifier, load
 from unseen.encoder import Encoded, Encoder
 from unseen.errors import StoreError
 from unseen.index import groups, pictures
+from unseen.index.exchange.parquet import write_parquet
 from unseen.index.hits import Cluster, Content, Hit, Hits
 from unseen.index.model_rows import ModelRow
-from unseen.index.parquet import write_parquet
 from unseen.index.vectors import approximate as graph
 from unseen.index.vectors import clustering, parts, projection, query, search
 from unseen.index.vectors import matrix as derived

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unseen.classifier import Classifier
 from unseen.errors import LabelError, LabelWarning, UnseenWarning
-from unseen.label_lint import lexical, semantic
+from unseen.label_lint import kinds, lexical, semantic
 from unseen.label_lint.context import Subject
 from unseen.label_lint.findings import WARNING, Finding, by_severity
 from unseen.labels.compiled import CompiledLabels
@@ -25,6 +25,7 @@ def examine(
     *,
     template: TemplateLike = None,
     background: tuple[str, ...] = (),
+    concept: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[Finding], Subject]:
     """All findings of a label set.
@@ -39,6 +40,8 @@ def examine(
         As `Classifier.compile` takes it.
     background : tuple of str
         Labels that mean *none of these*.
+    concept : str, optional
+        What all labels are a kind of.
     progress : callable, optional
         Called with how many prompts are encoded, and of how many.
 
@@ -64,9 +67,11 @@ def examine(
         if isinstance(labels, (str, Path)) and Path(labels).suffix == SUFFIX:
             labels = CompiledLabels.load(labels)
         if isinstance(labels, CompiledLabels):
-            labels = classifier.compile(labels, template=template, background=background)
+            labels = classifier.compile(
+                labels, template=template, background=background, concept=concept
+            )
             labels = LabelSet(labels.labels, name=labels.name)
-        label_set = LabelSet.of(labels, template=template, background=background)
+        label_set = LabelSet.of(labels, template=template, background=background, concept=concept)
     subject = Subject(classifier, label_set, progress)
     findings = [
         Finding(
@@ -78,6 +83,7 @@ def examine(
         if issubclass(warning.category, UnseenWarning)
     ]
     findings += lexical.run_checks(subject)
+    findings += kinds.run_checks(subject)
     reported = [frozenset(f.labels) for f in findings if len(f.labels) > 1]
     not_words = frozenset(name for f in findings if f.kind in NOT_WORDS for name in f.labels)
     findings += [

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unseen.errors import LabelError, LabelWarning
-from unseen.labels import spelling
+from unseen.labels import descriptions, spelling
 from unseen.system.regular_file import read_text
 
 # First cells of a file that were meant as a header, most likely.
@@ -92,11 +92,23 @@ def _read_csv(text: str, where: str) -> list[LabelRow]:
 
 def _read_json(text: str, where: str) -> Any:
     try:
-        return json.loads(text)
+        data = json.loads(text)
     except RecursionError:
         raise LabelError(f"{where}: the JSON is nested too deeply.") from None
     except ValueError as error:  # an integer of thousands of digits is one, too
         raise LabelError(f"{where}: the file is not valid JSON: {error}.") from None
+    described = descriptions.of_phrases(data)
+    if described is None:
+        return data
+    name, (first, *_) = next(iter(described.items()))
+    warnings.warn(
+        f"{where}: its texts are taken for phrases that describe the labels, so {name!r} has the "
+        f"prompt {first!r}; texts that are prompts as they stand belong under the key prompts of "
+        "their label.",
+        LabelWarning,
+        stacklevel=2,
+    )
+    return described
 
 
 def _read_yaml(text: str, where: str) -> Any:

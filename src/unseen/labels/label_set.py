@@ -7,6 +7,7 @@ normalised, and normalised again (Radford et al. 2021, §3.1.4).
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -14,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from unseen.errors import LabelError, LabelWarning, UnseenWarning
-from unseen.labels import label_file
+from unseen.labels import descriptions, label_file
 from unseen.labels.label_file import LabelRow
-from unseen.labels.templates import fill, templates
+from unseen.labels.templates import concept_word, fill, of_concept, templates
 from unseen.types import LabelsLike, TemplateLike
 
 UNKNOWN = "unknown"  # the answer under which background labels are reported
@@ -24,9 +25,17 @@ UNKNOWN = "unknown"  # the answer under which background labels are reported
 LINES = ".txt"  # the suffix of files with a label a line
 LISTS = 3  # lines with commas that are taken for lists of labels
 SHOWN_NAMES = 3  # in a repr
+MAX_EXAMPLES = 1_000  # of a label
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # a drive letter is one alone
 SHOWN_CHARS = 80  # of a wrong value, in a message
-FIELDS = {"prompts", "threshold", "background"}  # of one label in a JSON or YAML file
-DOCUMENT_KEYS = {"labels", "templates", "background", "name"}  # of a whole file
+FIELDS = {
+    "prompts",
+    "descriptions",
+    "examples",
+    "threshold",
+    "background",
+}  # of one label in a JSON or YAML file
+DOCUMENT_KEYS = {"labels", "templates", "background", "concept", "name"}  # of a whole file
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,8 @@ class Label:
         In multi-label mode it is a yes from this probability on. None: from ``min_score``, or 0.5.
     background : bool
         Whether it means *none of these*: where it wins, the answer is unknown.
+    examples : tuple of str
+        The paths of pictures that show it: they count beside its words.
 
     Examples
     --------
@@ -54,6 +65,7 @@ class Label:
     prompts: tuple[str, ...] = ()
     threshold: float | None = None
     background: bool = False
+    examples: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         given = "".join(
@@ -76,6 +88,9 @@ class LabelSet:
         Texts with a ``{}`` for the label. None: the model's own template.
     name : str
         The name of the set in messages; it does not count in comparisons.
+    concept : str, optional
+        What all labels are a kind of: it goes into the prompts of those that have none of their
+        own, and are not background.
 
     Examples
     --------
@@ -83,6 +98,8 @@ class LabelSet:
     ('cat', 'dog')
     >>> LabelSet.of({"cat": "a photo of a kitten"}).prompts("a photo of {}.")
     [('a photo of a kitten',)]
+    >>> LabelSet.of("crane, kite", concept="bird").prompts("a photo of a {}.")[0]
+    ('a photo of a bird: a crane.', 'a photo of a crane, a type of bird.')
     >>> LabelSet.of(["cat", "dog", "owl", "fox"], template=["a photo of a {}", "a {}"])
     LabelSet('labels', 4 labels: 'cat', 'dog', 'owl', …; 2 templates)
     """
@@ -90,12 +107,14 @@ class LabelSet:
     labels: tuple[Label, ...]
     templates: tuple[str, ...] | None = None
     name: str = field(default="labels", compare=False)
+    concept: str | None = None
 
     def __repr__(self) -> str:
         names = [repr(name) for name in self.names[:SHOWN_NAMES]]
         shown = ", ".join([*names, "…"] if len(self.labels) > SHOWN_NAMES else names)
         templates = "" if self.templates is None else f"; {len(self.templates)} templates"
-        return f"LabelSet({self.name!r}, {len(self.labels)} labels: {shown}{templates})"
+        concept = "" if self.concept is None else f"; {self.concept}"
+        return f"LabelSet({self.name!r}, {len(self.labels)} labels: {shown}{templates}{concept})"
 
     @classmethod
     def of(
@@ -104,6 +123,7 @@ class LabelSet:
         *,
         template: TemplateLike = None,
         background: Iterable[str] = (),
+        concept: str | None = None,
     ) -> LabelSet:
         """Labels from whatever holds them. Duplicates are merged, with a warning.
 
@@ -111,13 +131,15 @@ class LabelSet:
         ----------
         labels : list, dict, str, Path or LabelSet
             A list of names; a dict from a label to its prompt, its prompts, or a dict with
-            `prompts`, `threshold` and `background`; the path of a .txt file (one label a line),
-            .csv file (label, prompt, …), .json or .yaml file; or a string with commas between
-            the labels.
+            `prompts`, `descriptions`, `examples`, `threshold` and `background`; the path of a .txt
+            file (one label a line), .csv file (label, prompt, …), .json or .yaml file; or a string
+            with commas between the labels.
         template : str or list of str, optional
             A string with `{}`, several, or the name of a set of templates.
         background : iterable of str
             Labels that mean *none of these*.
+        concept : str, optional
+            What all labels are a kind of, in a word or two: ``bird``.
 
         Returns
         -------
@@ -130,11 +152,13 @@ class LabelSet:
             be read.
         """
         label_set = labels if isinstance(labels, LabelSet) else _read(labels)
-        return label_set.extended(template, background)
+        return label_set.extended(template, background, concept)
 
     @classmethod
     def from_data(cls, data: Iterable[str] | Mapping[str, Any]) -> LabelSet:
         """As `of`, from a list or a dict of labels alone: no file is ever opened.
+
+        Labels with `examples`, which are files, are refused.
 
         Parameters
         ----------
@@ -146,11 +170,16 @@ class LabelSet:
         LabelSet
         """
         if isinstance(data, Mapping):
-            return cls(_merged(_from_pairs(data.items(), "labels")))
+            return cls(_merged(_from_pairs(data.items(), "labels", None)))
         return cls(_merged(Label(_clean(name)) for name in data))
 
-    def extended(self, template: TemplateLike = None, background: Iterable[str] = ()) -> LabelSet:
-        """The set with other templates, and with more background labels.
+    def extended(
+        self,
+        template: TemplateLike = None,
+        background: Iterable[str] = (),
+        concept: str | None = None,
+    ) -> LabelSet:
+        """The set with other templates or another concept, and with more background labels.
 
         Parameters
         ----------
@@ -158,6 +187,8 @@ class LabelSet:
             In place of the templates of the set; None keeps them.
         background : iterable of str
             Names of background labels to add.
+        concept : str, optional
+            In place of the concept of the set; None keeps it.
 
         Returns
         -------
@@ -174,6 +205,8 @@ class LabelSet:
             label_set = replace(label_set, labels=_merged(label_set.labels + extra))
         if template is not None:
             label_set = replace(label_set, templates=templates(template))
+        if concept is not None:
+            label_set = replace(label_set, concept=concept_word(concept))
         if not any(not label.background for label in label_set.labels):
             raise LabelError("no labels were given: at least one is needed, for example cat,dog.")
         return label_set
@@ -196,11 +229,45 @@ class LabelSet:
         list of tuple of str
             One tuple a label.
         """
-        patterns = self.templates or (default_template,)
         return [
-            tuple(fill(pattern, label.name) for pattern in label.prompts or patterns)
+            tuple(fill(pattern, label.name) for pattern in self.patterns(label, default_template))
             for label in self.labels
         ]
+
+    def count_prompts(self) -> int:
+        """How many prompts there are, without making them.
+
+        Returns
+        -------
+        int
+        """
+        templates = len(self.templates or ("",))
+        with_concept = templates + (self.templates is None)
+        return sum(
+            len(label.prompts)
+            or (templates if self.concept is None or label.background else with_concept)
+            for label in self.labels
+        )
+
+    def patterns(self, label: Label, default_template: str) -> tuple[str, ...]:
+        """The prompts of a label before its name is put in the place of ``{}``.
+
+        Parameters
+        ----------
+        label : Label
+            One of the set.
+        default_template : str
+            Used where the set has no templates.
+
+        Returns
+        -------
+        tuple of str
+        """
+        if label.prompts:
+            return label.prompts
+        if self.concept is None or label.background:
+            return self.templates or (default_template,)
+        return of_concept(self.templates, default_template, self.concept)
 
 
 def _read(labels: Any) -> LabelSet:
@@ -211,12 +278,12 @@ def _read(labels: Any) -> LabelSet:
         if path.suffix.lower() in label_file.READERS:
             return _read_file(path)
         return LabelSet(_merged(Label(_clean(name)) for name in labels.split(",")))
-    return _from_data(labels, "labels")
+    return _from_data(labels, "labels", Path())
 
 
 def _read_file(path: Path) -> LabelSet:
     try:
-        label_set = _from_data(label_file.read(path), str(path))
+        label_set = _from_data(label_file.read(path), str(path), path.parent)
     except LabelError as error:
         if str(error).startswith(str(path)):
             raise
@@ -238,45 +305,49 @@ def _has_lists(lines: Sequence[str]) -> bool:
     return len(lines) <= LISTS and all("," in line.strip(",") for line in lines)
 
 
-def _from_data(data: Any, where: str) -> LabelSet:
-    """A list or a dict, from a call or from a file."""
+def _from_data(data: Any, where: str, folder: Path) -> LabelSet:
+    """A list or a dict, from a call or from a file. Examples are looked for from `folder` on."""
     if isinstance(data, Mapping):
         if isinstance(data.get("labels"), (list, dict)):
-            return _from_document(data, where)
-        return LabelSet(_merged(_from_pairs(data.items(), where)))
+            return _from_document(data, where, folder)
+        return LabelSet(_merged(_from_pairs(data.items(), where, folder)))
     if isinstance(data, Iterable) and not isinstance(data, (bytes, str)):
-        return LabelSet(_merged(_from_rows(data, where)))
+        return LabelSet(_merged(_from_rows(data, where, folder)))
     raise LabelError(f"{where}: labels are a list or a dict, not {type(data).__name__}.")
 
 
-def _from_document(data: Mapping[str, Any], where: str) -> LabelSet:
-    """{"labels": …, "templates": …, "background": […]}."""
+def _from_document(data: Mapping[str, Any], where: str, folder: Path) -> LabelSet:
+    """{"labels": …, "templates": …, "background": […], "concept": …}."""
     unknown = set(data) - DOCUMENT_KEYS
     if unknown:
         raise LabelError(
             f"{where}: unknown keys {_sorted(unknown)}; beside labels there may be templates, "
-            "background and name."
+            "background, concept and name."
         )
     template, background = data.get("templates"), data.get("background") or ()
     if not isinstance(template, (str, list, tuple, type(None))):
         raise LabelError(f"{where}: templates are a text or a list, not {_shown(template)}.")
     if not isinstance(background, (list, tuple)):
         raise LabelError(f"{where}: background is a list of labels, not {_shown(background)}.")
-    label_set = LabelSet.of(data["labels"], template=template, background=background)
+    label_set = _from_data(data["labels"], where, folder)
+    label_set = label_set.extended(template, background, data.get("concept"))
     name = data.get("name", label_set.name)
     return replace(label_set, name=name if isinstance(name, str) else _shown(name))
 
 
-def _from_rows(rows: Iterable[Any], where: str) -> Iterator[Label]:
+def _from_rows(rows: Iterable[Any], where: str, folder: Path) -> Iterator[Label]:
     """Names, and rows of a CSV file."""
     for row in rows:
         if isinstance(row, LabelRow):
-            yield from _from_pairs([row], where)
+            yield from _from_pairs([row], where, folder)
         else:
             yield Label(_clean(row))
 
 
-def _from_pairs(pairs: Iterable[tuple[Any, Any]], where: str) -> Iterator[Label]:
+def _from_pairs(
+    pairs: Iterable[tuple[Any, Any]], where: str, folder: Path | None
+) -> Iterator[Label]:
+    """Labels and what is said of them. `folder`: None where no file may be named."""
     for name, value in pairs:
         details = value if isinstance(value, Mapping) else {"prompts": value}
         unknown = set(details) - FIELDS
@@ -285,12 +356,47 @@ def _from_pairs(pairs: Iterable[tuple[Any, Any]], where: str) -> Iterator[Label]
                 f"{where}: {_shown(name)} has unknown keys {_sorted(unknown)}; known: "
                 f"{sorted(FIELDS)}."
             )
+        described = _prompts_of(details.get("descriptions"), name)
         yield Label(
             _clean(name),
-            _prompts_of(details.get("prompts"), name),
+            (
+                *_prompts_of(details.get("prompts"), name),
+                *(descriptions.prompt(_clean(name), text) for text in described),
+            ),
             _threshold_of(details.get("threshold"), name, where),
             bool(details.get("background", False)),
+            _examples_of(details.get("examples"), name, where, folder),
         )
+
+
+def _examples_of(value: Any, name: Any, where: str, folder: Path | None) -> tuple[str, ...]:
+    """The paths of example pictures, from `folder` on."""
+    if value is None:
+        return ()
+    if folder is None:
+        raise LabelError(
+            f"the label {_shown(name)} has examples, which are files, and no file may be named "
+            "here: compile the label file (unseen labels compile), or take unseen adapt."
+        )
+    paths = [value] if isinstance(value, str) else value
+    if not isinstance(paths, (list, tuple)):
+        raise LabelError(
+            f"{where}: the examples of {_shown(name)} are a path or a list, not {_shown(value)}."
+        )
+    if len(paths) > MAX_EXAMPLES:
+        raise LabelError(
+            f"{where}: {_shown(name)} has {len(paths):,} examples; at most {MAX_EXAMPLES:,} are "
+            "allowed."
+        )
+    for number, path in enumerate(paths, 1):
+        if not isinstance(path, str) or not path.strip() or "\0" in path:
+            raise LabelError(f"{where}: example {number} of {_shown(name)} is no path.")
+        if ADDRESS.match(path):
+            raise LabelError(
+                f"{where}: example {number} of {_shown(name)} is an address, {_shown(path)}; "
+                "examples are files of this machine: save the picture, and give its path."
+            )
+    return tuple(str(folder / path) for path in paths)
 
 
 def _threshold_of(value: Any, name: Any, where: str) -> float | None:
@@ -318,9 +424,11 @@ def _prompts_of(value: Any, name: Any) -> tuple[str, ...]:
             f"{_shown(value)}."
         )
     prompts = [value] if isinstance(value, str) else list(value)
-    for prompt in prompts:
+    for number, prompt in enumerate(prompts, 1):
         if not isinstance(prompt, str) or not prompt.strip():
-            raise LabelError(f"the label {_shown(name)} has a prompt that is empty or not text.")
+            raise LabelError(
+                f"the label {_shown(name)} has a prompt that is empty or not text: number {number}."
+            )
     return tuple(prompts)
 
 
@@ -359,7 +467,8 @@ def _merged(labels: Iterable[Label]) -> tuple[Label, ...]:
             raise LabelError(f"{label.name!r} is both a label and a background label.")
         duplicates.append(label.name)
         prompts = tuple(dict.fromkeys(first.prompts + label.prompts))
-        merged[label.name] = replace(first, prompts=prompts)
+        examples = tuple(dict.fromkeys(first.examples + label.examples))
+        merged[label.name] = replace(first, prompts=prompts, examples=examples)
     if duplicates:
         names = ", ".join(repr(name) for name in dict.fromkeys(duplicates))
         warnings.warn(f"labels given twice were merged: {names}", UnseenWarning, stacklevel=2)

@@ -10,6 +10,8 @@ from importlib import resources
 from unseen.errors import LabelError
 
 SHOWN_CHARS = 80  # of a wrong template, in a message
+MAX_CONCEPT_CHARS = 100
+VOWELS = "aeiou"
 
 
 def fill(template: str, label: str) -> str:
@@ -52,3 +54,35 @@ def templates(template: str | Sequence[str]) -> tuple[str, ...]:
                 f"the template {repr(pattern)[:SHOWN_CHARS]} has no {{}} for the label."
             )
     return tuple(template)
+
+
+def concept_word(concept: object) -> str:
+    """The concept of a label set, in one line. LabelError for what is none."""
+    if not isinstance(concept, str) or not concept.strip() or "{}" in concept:
+        raise LabelError(
+            f"the concept is {repr(concept)[:SHOWN_CHARS]}; it is a word or two for what all "
+            "labels are a kind of, such as bird."
+        )
+    word = " ".join(concept.split())
+    if len(word) > MAX_CONCEPT_CHARS:
+        raise LabelError(
+            f"the concept has {len(word)} characters; at most {MAX_CONCEPT_CHARS} are allowed."
+        )
+    return word
+
+
+def of_concept(
+    patterns: tuple[str, ...] | None, default_template: str, concept: str
+) -> tuple[str, ...]:
+    """Templates that say what kind of thing each label is: crane → "a crane, a type of bird".
+
+    Without templates of the set there are two: the concept before the label, as in "a photo of a
+    bird: a crane.", and behind it.
+    """
+    article = "an" if concept[0].lower() in VOWELS else "a"
+    before = () if patterns else (f"a photo of {article} {concept}: a {{}}.",)
+    behind = tuple(
+        pattern.replace("{}", f"{{}}, a type of {concept}")
+        for pattern in patterns or (default_template,)
+    )
+    return (*before, *behind)

@@ -166,8 +166,8 @@ class Adapter:
             )
         if compiled.adapted is not None and compiled.adapted.adapter != self.id:
             raise LabelError(
-                f"the label set {compiled.name!r} was compiled with another adapter; compile its "
-                "labels anew."
+                f"the label set {compiled.name!r} was compiled with another adapter, or with "
+                "examples of its labels; compile its labels anew, without them."
             )
         index = {name: i for i, name in enumerate(self.labels)} if len(self.rows) else {}
         row_of = np.array([index.get(label.name, -1) for label in compiled.labels])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from importlib import resources
 
@@ -43,6 +43,33 @@ def below() -> NDArray[np.bool_]:
         if narrower.get(word) != ():
             row[[column[w] for w in _descendants(word, narrower) if w in column]] = True
     return table
+
+
+def kinds_of(word: str) -> frozenset[str]:
+    """The broad words that a word lies below, by itself or by its last word ("polar bear")."""
+    table = _kinds()
+    last = word.rpartition(" ")[2]
+    if word in table or last not in table:
+        return table.get(word, frozenset())
+    return table[last] | {last}
+
+
+@cache
+def _kinds() -> Mapping[str, frozenset[str]]:
+    """Each word that is listed → the broad words that it lies below."""
+    narrower = _narrower()
+    table: dict[str, set[str]] = {word: set() for word in (*narrower, *concepts())}
+    for broad in narrower:
+        for word in _descendants(broad, narrower) - {broad}:
+            table.setdefault(word, set()).add(broad)
+    return {word: frozenset(kinds) for word, kinds in table.items()}
+
+
+def narrowest(kinds: Collection[str]) -> str | None:
+    """The broad word with the fewest words below it; of equals the first of the list."""
+    narrower = _narrower()
+    broad = [word for word in narrower if word in kinds and narrower[word]]
+    return min(broad, key=lambda word: len(_descendants(word, narrower)), default=None)
 
 
 def _descendants(word: str, narrower: Mapping[str, tuple[str, ...]]) -> set[str]:

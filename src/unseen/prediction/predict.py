@@ -69,9 +69,9 @@ def predict(
     predictions = []
     for i, (source, ranks, above) in enumerate(zip(sources, order, passes, strict=True)):
         shown = ranks[above][: decision.top_k]
-        ranking = tuple(
-            Scored(names[j], float(scores[i, j]), float(answer_cosines[i, j])) for j in shown
-        )
+        labelled = (names[j] for j in shown.tolist())
+        numbers = scores[i, shown].tolist(), answer_cosines[i, shown].tolist()
+        ranking = tuple(map(Scored, labelled, *numbers))
         likely, no_answer = promised.of_picture(i, ranks, names)
         left_out = len(names) - len(ranking)
         predictions.append(
@@ -316,13 +316,13 @@ def refuse_adapted(labels: CompiledLabels) -> None:
     Raises
     ------
     LabelError
-        If an adapter was applied to them.
+        If an adapter was applied to them, or they have example pictures.
     """
     if labels.adapted is not None:
         raise LabelError(
-            "unknown auto cannot be combined with an adapter: evidence is measured with the "
-            "vectors of words, and an adapter replaces them. Leave one of them out, or give "
-            "background labels."
+            "unknown auto cannot be combined with an adapter, or with examples of labels: evidence "
+            "is measured with the vectors of words, which these replace. Leave one of them out, or "
+            "give background labels."
         )
 
 

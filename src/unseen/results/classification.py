@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,10 @@ from unseen.labels.compiled import CompiledLabels
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.calibration_file import AUTO, calibration_for
 from unseen.prediction.decision import Decision
+from unseen.prediction.facets import Facet, FacetPrediction
+from unseen.prediction.prediction import Prediction
 from unseen.prediction.seen import example_digests
-from unseen.results.manifest import manifest
+from unseen.results.manifest import facets_manifest, manifest
 from unseen.results.result_file import ResultFile, Writer, kind_of, write_all
 from unseen.results.summary import Progress, RunSummary, no_progress
 from unseen.sources.expand import expand, fields_of, left_out
@@ -31,6 +33,7 @@ def classify_to_file(
     *,
     template: TemplateLike = None,
     background: Iterable[str] = (),
+    concept: str | None = None,
     multi_label: bool = False,
     top_k: int | None = None,
     min_score: float | None = None,
@@ -59,7 +62,7 @@ def classify_to_file(
         As `Classifier.compile` takes them; None: those of the adapter, or of the model.
     output : str, Path or Writer
         A .jsonl, .csv or .json file; or an object that takes one prediction after another.
-    template, background, multi_label, top_k, min_score, unknown, calibration
+    template, background, concept, multi_label, top_k, min_score, unknown, calibration
         As in `Classifier.classify_many`. A row of a CSV file has `top_k` labels, by default one.
     transductive : bool
         Let the whole collection help each picture; all are then encoded before the first answer.
@@ -108,47 +111,180 @@ def classify_to_file(
         raise LabelError("transductive cannot be combined with multi_label=True.")
     if transductive and calibration not in (None, AUTO):
         raise LabelError("calibration cannot be combined with transductive=True.")
-    compiled = classifier.compile(labels, template=template, background=background)
+    compiled = classifier.compile(labels, template=template, background=background, concept=concept)
     calibration = None if transductive else calibration
     calibration = calibration_for(calibration, labels, compiled, multi_label=multi_label)
     decision = classifier.decision(multi_label, top_k, min_score, unknown, calibration)
-    file = None
-    if isinstance(output, (str, Path)):
-        path = Path(output)
-        kind = kind or kind_of(path)
-        fields = fields_of(sources) if kind == "csv" else ()
-        options = _options(classifier, decision, transductive)
-        if fields:  # columns of the file, so that only a run with the same goes on with it
-            options["fields"] = fields
-        made_by = manifest(classifier.model, compiled, options)
-        seen = example_digests(classifier.model, classifier.adapter, decision.calibration)
-        if seen:  # so that a comparison can say which pictures were learnt from
-            made_by["example_digests"] = sorted(seen)
-        file = output = ResultFile(
-            path,
-            kind,
-            manifest=made_by,
-            top=top_k or 1,
-            extra=_extra_columns(decision),
-            fields=fields,
-            resume=resume,
-            overwrite=overwrite,
-        )
+    made_by = manifest(classifier.model, compiled, _options(classifier, [decision], transductive))
+    file = _result_file(
+        output,
+        made_by,
+        classifier,
+        [decision],
+        kind=kind,
+        fields=fields_of(sources),
+        top=top_k or 1,
+        extra=extra_columns(decision),
+        resume=resume,
+        overwrite=overwrite,
+    )
+
+    def answer(stream: Iterable[Encoded]) -> Iterator[Prediction]:
+        if transductive:
+            return classifier.transduce(stream, compiled, decision)
+        return classifier.predictions(iter(stream), compiled, decision, batch_size=batch_size)
+
+    return _run(
+        classifier, sources, file or output, answer, waits=transductive, encoded=encoded,
+        batch_size=batch_size, progress=progress,
+    )  # fmt: skip
+
+
+def classify_facets_to_file(
+    classifier: Classifier,
+    sources: Sources,
+    facets: Mapping[str, LabelsLike | CompiledLabels | Facet],
+    output: str | Path | Writer,
+    *,
+    multi_label: bool | Collection[str] = False,
+    top_k: int | None = None,
+    min_score: float | None = None,
+    unknown: str | None = None,
+    calibration: str | None = AUTO,
+    transductive: bool = False,
+    encoded: Iterable[Encoded] | None = None,
+    batch_size: int | None = None,
+    kind: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress = no_progress,
+) -> RunSummary:
+    """As `classify_to_file`, with an answer of each of several label sets in every row.
+
+    Each picture is encoded once. A CSV file has the columns NAME, NAME.score and NAME.unknown for
+    each set; a JSON object has them below ``facets``.
+
+    Parameters
+    ----------
+    classifier, sources, output
+        As in `classify_to_file`.
+    facets : mapping of str to labels, CompiledLabels or Facet
+        The name of each set → its labels.
+    multi_label, top_k, min_score, unknown, calibration
+        As in `Classifier.classify_facets`.
+    transductive, encoded, batch_size, kind, resume, overwrite, progress
+        As in `classify_to_file`.
+
+    Returns
+    -------
+    RunSummary
+        How many pictures were done, and how often each label of each set was the answer.
+
+    Raises
+    ------
+    SourceError, LabelError
+        As `classify_to_file`, and for names of sets that cannot be columns.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import unseen
+    >>> path = Path(tempfile.mkdtemp(), "answers.csv")
+    >>> sets = {"what": ["cat", "dog"], "how": ["a photograph", "a drawing"]}
+    >>> clf = unseen.load()
+    >>> unseen.classify_facets_to_file(clf, ["examples/cat.jpg"], sets, path).pictures
+    1
+    >>> path.read_text().splitlines()[0]
+    'source,what,what.score,what.unknown,how,how.score,how.unknown,error'
+    """
+    sets = classifier.compile_facets(
+        facets,
+        multi_label=multi_label,
+        top_k=top_k,
+        min_score=min_score,
+        unknown=unknown,
+        calibration=None if transductive else calibration,
+    )
+    decisions = [facet.decision for facet in sets.values()]
+    options = _options(classifier, decisions, transductive)
+    file = _result_file(
+        output,
+        facets_manifest(classifier.model, sets, options),
+        classifier,
+        decisions,
+        kind=kind,
+        fields=fields_of(sources),
+        top=top_k or 1,
+        facets={name: extra_columns(facet.decision) for name, facet in sets.items()},
+        resume=resume,
+        overwrite=overwrite,
+    )
+
+    def answer(stream: Iterable[Encoded]) -> Iterator[FacetPrediction]:
+        if transductive:
+            return classifier.transduce_facets(stream, sets)
+        return classifier.facet_predictions(iter(stream), sets, batch_size=batch_size)
+
+    return _run(
+        classifier, sources, file or output, answer, waits=transductive, encoded=encoded,
+        batch_size=batch_size, progress=progress,
+    )  # fmt: skip
+
+
+def _result_file(
+    output: str | Path | Writer,
+    made_by: dict[str, Any],
+    classifier: Classifier,
+    decisions: Sequence[Decision],
+    *,
+    kind: str | None,
+    fields: tuple[str, ...],
+    **columns: Any,
+) -> ResultFile | None:
+    """The file of a run; None where the output is none."""
+    if not isinstance(output, (str, Path)):
+        return None
+    path = Path(output)
+    kind = kind or kind_of(path)
+    if kind != "csv":
+        fields = ()
+    if fields:  # columns of the file, so that only a run with the same goes on with it
+        made_by["options"]["fields"] = fields
+    digests = (
+        example_digests(classifier.model, classifier.adapter, decision.calibration)
+        for decision in decisions
+    )
+    seen = frozenset().union(*digests)
+    if seen:  # so that a comparison can say which pictures were learnt from
+        made_by["example_digests"] = sorted(seen)
+    return ResultFile(path, kind, manifest=made_by, fields=fields, **columns)
+
+
+def _run(
+    classifier: Classifier,
+    sources: Sources,
+    output: ResultFile | Writer | str | Path,
+    answer: Callable[[Iterable[Encoded]], Iterator[Any]],
+    *,
+    waits: bool,
+    encoded: Iterable[Encoded] | None,
+    batch_size: int | None,
+    progress: Progress,
+) -> RunSummary:
+    """Pictures → embeddings → answers → output. `waits`: each answer needs all pictures."""
+    assert not isinstance(output, (str, Path))
+    file = output if isinstance(output, ResultFile) else None
     # Rows that exist are skipped before their pictures are read; but where each answer needs all
     # pictures, or they are encoded already, after it.
-    skips_late = transductive or encoded is not None
+    skips_late = waits or encoded is not None
     if encoded is None:
         pictures = expand(sources)
         encoded = classifier.encoder.stream_images(
             pictures if file is None or skips_late else file.remaining(pictures),
             batch_size=batch_size,
         )
-    if transductive:
-        predictions = classifier.transduce(encoded, compiled, decision)
-    else:
-        predictions = classifier.predictions(
-            iter(encoded), compiled, decision, batch_size=batch_size
-        )
+    predictions = answer(encoded)
     if file is not None and skips_late:
         is_new = file.is_new
         predictions = (prediction for prediction in predictions if is_new(prediction.source))
@@ -161,25 +297,32 @@ def classify_to_file(
     )
 
 
-def _options(classifier: Classifier, decision: Decision, transductive: bool) -> dict[str, Any]:
-    """The options of a manifest: a resumed run must have the same."""
+def _options(
+    classifier: Classifier, decisions: Sequence[Decision], transductive: bool
+) -> dict[str, Any]:
+    """The options of a manifest: a resumed run must have the same. Of several label sets there are
+    as many decisions, which differ in their mode and their calibration."""
+    first = decisions[0]
+    modes = [decision.multi_label for decision in decisions]
     options: dict[str, Any] = {
-        "multi": decision.multi_label,
-        "top": decision.top_k,
-        "min_score": decision.min_score,
+        "multi": modes[0] if len(modes) == 1 else modes,
+        "top": first.top_k,
+        "min_score": first.min_score,
         **classifier.encoder.options.facts(),
         "transductive": transductive,
     }
-    if decision.reference_set is not None:
+    if first.reference_set is not None:
         options["unknown"] = "auto"
-    if decision.calibration is not None:
-        options["calibration"] = decision.calibration.to_data()
-    elif decision.multi_label and classifier.model.score.rule == "softmax":
+    calibrations = [d.calibration and d.calibration.to_data() for d in decisions]
+    if any(calibrations):
+        options["calibration"] = calibrations[0] if len(calibrations) == 1 else calibrations
+    if first.calibration is None and any(modes) and classifier.model.score.rule == "softmax":
         options["competitors"] = "all"  # 0.1.0 took their mean: one file never holds both scores
     return options
 
 
-def _extra_columns(decision: Decision) -> tuple[str, ...]:
+def extra_columns(decision: Decision) -> tuple[str, ...]:
+    """The columns of a CSV file that only some decisions fill."""
     has_sets = decision.calibration is not None and decision.calibration.likely is not None
     has_evidence = decision.reference_set is not None
     return (*(["likely"] if has_sets else []), *(["evidence"] if has_evidence else []))

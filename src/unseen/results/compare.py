@@ -10,7 +10,7 @@ from typing import Any
 
 from unseen.errors import SourceError
 from unseen.results.compare_text import lines
-from unseen.results.manifest import prompts_of, read_manifest
+from unseen.results.manifest import of_facet, prompts_of, read_manifest
 from unseen.results.records import ERROR, Row, rows
 from unseen.system.digest import file_chunks, sha256
 from unseen.system.printable import unescaped
@@ -190,7 +190,7 @@ def _answer(row: Row) -> dict[str, Any]:
     return {"answer": row.answer, "score": row.score, "margin": row.margin, "error": row.error}
 
 
-def diff(a: str | Path, b: str | Path) -> Diff:
+def diff(a: str | Path, b: str | Path, *, facet: str | None = None) -> Diff:
     """Which pictures changed their answer between two runs, and what differs in what made them.
 
     Pictures are matched by their names. The first file is held in memory, a small tuple a picture;
@@ -200,6 +200,8 @@ def diff(a: str | Path, b: str | Path) -> Diff:
     ----------
     a, b : str or Path
         Files that `unseen classify` wrote: .jsonl, .csv or .json.
+    facet : str, optional
+        Of runs with several label sets: the name of the set whose answers are compared.
 
     Returns
     -------
@@ -210,7 +212,7 @@ def diff(a: str | Path, b: str | Path) -> Diff:
     Raises
     ------
     SourceError
-        If a file cannot be read, or no picture is in both.
+        If a file cannot be read, or no picture is in both; or `facet` is none of its label sets.
 
     Examples
     --------
@@ -226,7 +228,7 @@ def diff(a: str | Path, b: str | Path) -> Diff:
     [('cat', 'dog', 1)]
     """
     a, b = Path(a), Path(b)
-    manifest_a, manifest_b = read_manifest(a), read_manifest(b)
+    manifest_a, manifest_b = (of_facet(read_manifest(path), facet) for path in (a, b))
     difference = Diff()
     if manifest_a is not None and manifest_b is not None:
         difference.changes = changes(manifest_a, manifest_b)
@@ -238,7 +240,8 @@ def diff(a: str | Path, b: str | Path) -> Diff:
         elif manifest.get("complete") is not True:
             difference.notes.append(f"{path} is of a run that did not end, or does not say so")
     multi = any(_multi(manifest) for manifest in (manifest_a, manifest_b) if manifest is not None)
-    _compare(difference, _numbered(rows(a, multi=multi)), _numbered(rows(b, multi=multi)))
+    before, now = (_numbered(rows(path, multi=multi, facet=facet)) for path in (a, b))
+    _compare(difference, before, now)
     _mark_seen(difference, {"a": manifest_a, "b": manifest_b})
     if not difference.both:
         raise SourceError(

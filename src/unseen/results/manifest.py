@@ -11,6 +11,7 @@ import hashlib
 import json
 import platform
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib import metadata
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from unseen.index.model_rows import ModelRow
     from unseen.labels.compiled import CompiledLabels
     from unseen.models.model import Model
+    from unseen.prediction.facets import Facet
 
 FORMAT = "unseen-run-2"
 HIDDEN = ".manifests"
@@ -53,6 +55,32 @@ def manifest(
         "versions": versions(),
         "started": now(),
     }
+
+
+def facets_manifest(
+    model: Model, facets: Mapping[str, Facet], options: dict[str, Any]
+) -> dict[str, Any]:
+    """As `manifest`, for the answers of several label sets: `facets` has what is of one alone."""
+    words = {
+        name: {**_words(facet.labels), "multi": facet.decision.multi_label}
+        for name, facet in facets.items()
+    }
+    digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
+    return {
+        **manifest(model, None, options),
+        "labels": [],
+        "labels_sha256": digest,
+        "facets": words,
+    }
+
+
+def of_facet(facts: dict[str, Any] | None, facet: str | None) -> dict[str, Any] | None:
+    """A manifest as one label set of several has it."""
+    words = None if facts is None else facts.get("facets", {}).get(facet)
+    if facts is None or words is None:
+        return facts
+    options = {**facts.get("options", {}), "multi": words["multi"]}
+    return {**facts, **words, "options": options}
 
 
 def row_manifest(row: ModelRow, options: dict[str, Any]) -> dict[str, Any]:
@@ -98,8 +126,9 @@ def write_ended(
 
 def _words(compiled: CompiledLabels) -> dict[str, Any]:
     # Of the words, not of the matrix: its last bits depend on how prompts were batched.
+    # Examples are among the prompts, by their digests; their paths may differ.
     words = [
-        {**asdict(label), "prompts": own}
+        {k: v for k, v in asdict(label).items() if k != "examples"} | {"prompts": own}
         for label, own in zip(compiled.labels, compiled.prompts, strict=True)
     ]
     templates = _templates(compiled)

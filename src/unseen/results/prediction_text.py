@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
+from unseen.prediction.facets import FacetPrediction
 from unseen.prediction.prediction import Prediction
 from unseen.system.printable import named, printable
 
@@ -18,14 +19,16 @@ class TextStyle:
     """How predictions are shown.
 
     `single`: every label with a bar, instead of a line a picture. `coverage`: how often the right
-    label is among the likely ones. `encoding`: of the terminal, which may have no blocks for bars.
-    `width`: how many columns of it a text takes.
+    label is among the likely ones; of several label sets, `coverages` by their names. `encoding`:
+    of the terminal, which may have no blocks for bars. `width`: how many columns of it a text
+    takes.
     """
 
     single: bool = False
     coverage: float | None = None
     encoding: str = "utf-8"
     width: Callable[[str], int] = len
+    coverages: Mapping[str, float] = field(default_factory=dict)
 
 
 DEFAULT_STYLE = TextStyle()
@@ -45,15 +48,47 @@ def prediction_text(prediction: Prediction, style: TextStyle = DEFAULT_STYLE) ->
         yield printable(prediction.source)
         yield from _every_label(prediction, style)
     else:
-        parts = [f"{printable(s.label)} {s.score:.1%}" for s in prediction.ranking[:TOP]]
-        if prediction.rejected:
-            parts = [f"unknown (evidence {prediction.evidence:.1f})", *parts[:1]]
-        elif prediction.abstained:
-            parts = ["unknown (not sure enough)", *parts[:1]]
-        parts = parts or ["unknown"]
-        if prediction.likely is not None:
-            parts.append(_likely(prediction.likely, style))
-        yield f"{printable(prediction.source)}  {', '.join(parts)}"
+        yield f"{printable(prediction.source)}  {_best(prediction, style, TOP)}"
+
+
+def facet_text(prediction: FacetPrediction, style: TextStyle = DEFAULT_STYLE) -> Iterator[str]:
+    """The lines of the answers of several label sets.
+
+    >>> from unseen.prediction.prediction import Prediction, Scored
+    >>> red = Prediction("1.jpg", (Scored("red", 0.9, 0.3), Scored("blue", 0.1, 0.2)))
+    >>> [*facet_text(FacetPrediction("1.jpg", {"colour": red}))]
+    ['1.jpg  colour: red 90.0%']
+    """
+    if not prediction.ok:
+        yield f"error: {named(prediction.source, str(prediction.error))}"
+        return
+    styles = {
+        name: replace(style, coverage=style.coverages.get(name)) for name in prediction.facets
+    }
+    if not style.single:
+        answers = [
+            f"{printable(name)}: {_best(answer, styles[name], 1)}"
+            for name, answer in prediction.facets.items()
+        ]
+        yield f"{printable(prediction.source)}  {'; '.join(answers)}"
+        return
+    yield printable(prediction.source)
+    for name, answer in prediction.facets.items():
+        yield f" {printable(name)}"
+        yield from _every_label(answer, styles[name])
+
+
+def _best(prediction: Prediction, style: TextStyle, top: int) -> str:
+    """The first labels of an answer, in a line."""
+    parts = [f"{printable(s.label)} {s.score:.1%}" for s in prediction.ranking[:top]]
+    if prediction.rejected:
+        parts = [f"unknown (evidence {prediction.evidence:.1f})", *parts[:1]]
+    elif prediction.abstained:
+        parts = ["unknown (not sure enough)", *parts[:1]]
+    parts = parts or ["unknown"]
+    if prediction.likely is not None:
+        parts.append(_likely(prediction.likely, style))
+    return ", ".join(parts)
 
 
 def _every_label(prediction: Prediction, style: TextStyle) -> Iterator[str]:

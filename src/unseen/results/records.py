@@ -1,6 +1,7 @@
 """Predictions in files: one definition of the columns and keys, for writing and for reading.
 
 JSON Lines and CSV have a record a picture; a JSON array holds the same objects. Text is UTF-8.
+Of several label sets a record has an answer each, named after its set.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from unseen.errors import SourceError
 from unseen.labels.label_set import UNKNOWN as UNKNOWN_LABEL
+from unseen.prediction.facets import FacetPrediction
 from unseen.prediction.prediction import Prediction, Scored
 from unseen.results.spreadsheet import harmless, plain
 from unseen.system.printable import escaped, unescaped
@@ -68,6 +70,7 @@ EXTRA: Cells = {
         "" if prediction.evidence is None else f"{prediction.evidence:.4f}"
     ),
 }
+OF_ONE_SET = ("label", "score", "unknown")  # columns that each of several label sets has
 META = "meta."  # before a key of metadata that is called as one of the columns
 # The columns that are not metadata.
 RESERVED = re.compile(rf"{'|'.join([*COLUMNS, *EXTRA])}|(label|score)_\d+")
@@ -83,17 +86,17 @@ class Format(Protocol):
     def header(self) -> str:
         """The first line of a file, if there is one."""
 
-    def line(self, prediction: Prediction) -> str:
-        """A whole record, with its line end."""
+    def line(self, prediction: Any) -> str:
+        """A whole record, with its line end, of a Prediction or a FacetPrediction."""
 
 
 @dataclass(frozen=True)
 class JsonLines:
-    """A JSON object a line: `Prediction.to_dict`."""
+    """A JSON object a line: `to_dict` of a Prediction or a FacetPrediction."""
 
     header: str = ""
 
-    def line(self, prediction: Prediction) -> str:
+    def line(self, prediction: Prediction | FacetPrediction) -> str:
         """One JSON object, with its line end."""
         return json.dumps(prediction.to_dict(), ensure_ascii=False) + "\n"
 
@@ -112,21 +115,69 @@ class Csv:
     @cached_property
     def header(self) -> str:
         """The names of the columns, with the line end."""
-        ranked = [f"{part}_{i}" for i in range(2, self.top + 1) for part in ("label", "score")]
         # A column of a table may be called as one of ours: "label".
         fields = [META + name if RESERVED.fullmatch(name) else name for name in self.fields]
-        return _csv_line([*COLUMNS, *ranked, *self.extra, *fields])
+        return _csv_line([*COLUMNS, *_ranked(self.top), *self.extra, *fields])
 
     def line(self, prediction: Prediction) -> str:
         """The cells of one prediction, with the line end."""
         cells = [cell(prediction) for cell in COLUMNS.values()]
-        for i in range(1, self.top):
-            has = i < len(prediction.ranking)
-            scored = prediction.ranking[i] if has else None
-            cells += ["", ""] if scored is None else [harmless(scored.label), _score(scored.score)]
+        cells += _lower_ranks(prediction, self.top)
         cells += [EXTRA[name](prediction) for name in self.extra]
         cells += [_cell(prediction.meta.get(name)) for name in self.fields]
         return _csv_line(cells)
+
+
+@dataclass(frozen=True)
+class FacetCsv:
+    """A row a picture: the source; of each label set NAME, NAME.score, NAME.unknown, NAME.label_2 …
+    up to `top`, and its `EXTRA` columns; the error; `fields`.
+    """
+
+    facets: Mapping[str, tuple[str, ...]]  # the name of a set → its columns of `EXTRA`
+    top: int = 1
+    fields: tuple[str, ...] = ()
+
+    @cached_property
+    def header(self) -> str:
+        """The names of the columns, with the line end."""
+        columns = ["source"]
+        for name, extra in self.facets.items():
+            parts = [*OF_ONE_SET[1:], *_ranked(self.top), *extra]
+            columns += [name, *(f"{name}.{part}" for part in parts)]
+        columns.append("error")
+        taken = {*columns}
+        fields = [META + name if name in taken else name for name in self.fields]
+        return _csv_line([harmless(column) for column in [*columns, *fields]])
+
+    def line(self, prediction: FacetPrediction) -> str:
+        """The cells of one picture, with the line end."""
+        cells = [csv_name(prediction.source)]
+        for name, extra in self.facets.items():
+            if prediction.error is not None:
+                cells += [""] * (len(OF_ONE_SET) + 2 * (self.top - 1) + len(extra))
+                continue
+            answer = prediction[name]
+            cells += [COLUMNS[column](answer) for column in OF_ONE_SET]
+            cells += _lower_ranks(answer, self.top)
+            cells += [EXTRA[column](answer) for column in extra]
+        cells.append(csv_name(prediction.error or ""))
+        cells += [_cell(prediction.meta.get(name)) for name in self.fields]
+        return _csv_line(cells)
+
+
+def _ranked(top: int) -> list[str]:
+    """The columns of the labels behind the best."""
+    return [f"{part}_{i}" for i in range(2, top + 1) for part in ("label", "score")]
+
+
+def _lower_ranks(prediction: Prediction, top: int) -> list[str]:
+    """Their cells."""
+    cells: list[str] = []
+    for i in range(1, top):
+        scored = prediction.ranking[i] if i < len(prediction.ranking) else None
+        cells += ["", ""] if scored is None else [harmless(scored.label), _score(scored.score)]
+    return cells
 
 
 def _csv_line(cells: list[str]) -> str:
@@ -159,13 +210,15 @@ class Row:
     meta: Metadata = field(default_factory=dict, hash=False)
 
 
-def read(path: str | Path) -> Iterator[Prediction]:
+def read(path: str | Path, *, facet: str | None = None) -> Iterator[Prediction]:
     """The predictions of a file that `unseen classify` or `write` wrote.
 
     Parameters
     ----------
     path : str or Path
         A .jsonl, .csv or .json file. The first two are read a row at a time.
+    facet : str, optional
+        Of a file with the answers of several label sets: the name of the set that is read.
 
     Yields
     ------
@@ -176,7 +229,8 @@ def read(path: str | Path) -> Iterator[Prediction]:
     Raises
     ------
     SourceError
-        If the file is missing, damaged or something else.
+        If the file is missing, damaged or something else; or `facet` is not one of its label sets,
+        or is needed.
 
     Examples
     --------
@@ -190,15 +244,35 @@ def read(path: str | Path) -> Iterator[Prediction]:
     >>> [prediction.label for prediction in read(path)]
     ['cat']
     """
-    return _parsed(Path(path), _prediction)
+    return _parsed(Path(path), lambda record: _prediction(_of_facet(record, facet, path)))
 
 
-def rows(path: Path, *, multi: bool = False) -> Iterator[Row]:
-    """The answers of a file, for a comparison; `multi`: an answer is all labels of the row, sorted.
+def rows(path: Path, *, multi: bool = False, facet: str | None = None) -> Iterator[Row]:
+    """The answers of a file, for a comparison; `multi`: an answer is all labels of the row, sorted;
+    `facet`: as in `read`.
 
     Raises SourceError.
     """
-    return _parsed(path, lambda record: _row(record, multi))
+    return _parsed(path, lambda record: _row(_of_facet(record, facet, path), multi))
+
+
+def _of_facet(record: dict[str, Any], facet: str | None, path: str | Path) -> dict[str, Any]:
+    """A record as one label set has it. SourceError where it is not said which, or it is none."""
+    if record.get("error"):
+        return record
+    answers = record.get("facets")
+    if answers is None and facet is None:
+        return record
+    if answers is None:
+        raise SourceError(f"{path}: it has the answers of one label set; leave facet out.")
+    names = ", ".join(answers)
+    if facet is None:
+        raise SourceError(
+            f"{path}: it has the answers of several label sets; choose one with facet: {names}."
+        )
+    if facet not in answers:
+        raise SourceError(f"{path}: there is no label set {facet!r} in it; it has: {names}.")
+    return {**record, **answers[facet]}
 
 
 Parsed = TypeVar("Parsed")
@@ -288,30 +362,54 @@ def _json(file: Any) -> Iterator[dict[str, Any]]:
 def _csv(file: Any) -> Iterator[dict[str, Any]]:
     """Rows in the shape that JSON has."""
     reader = csv.DictReader(file, strict=True)
-    fields = [name for name in reader.fieldnames or () if not RESERVED.fullmatch(name)]
+    columns = [*(reader.fieldnames or ())]
+    facets = _facets(columns)
+    if facets:
+        fields = columns[columns.index("error") + 1 :]
+    else:
+        fields = [name for name in columns if not RESERVED.fullmatch(name)]
     for cells in reader:
         if None in cells or cells["error"] is None:
             raise ValueError(f"a row has not as many cells as the header: {cells['source']!r}")
-        ranking = []
-        number = ""
-        while cells.get(f"score{number}"):
-            label = plain(cells[f"label{number}"])
-            ranking.append({"label": label, "score": cells[f"score{number}"]})
-            number = f"_{len(ranking) + 1}"
-        record = {
+        record: dict[str, Any] = {
             "source": _name_of(cells["source"]),
-            "label": plain(cells["label"]),
-            "ranking": ranking,
             "error": _name_of(cells["error"]),
             "meta": {
                 name.removeprefix(META): _name_of(cells[name]) for name in fields if cells[name]
             },
         }
-        if cells.get("likely"):
-            record["likely"] = plain(cells["likely"]).split(";")
-        if cells.get("evidence"):
-            record["evidence"] = cells["evidence"]
+        if facets:
+            record["facets"] = {
+                plain(name): _answer({"label": cells[name]}, cells, f"{name}.") for name in facets
+            }
+        else:
+            record |= _answer({"label": cells["label"]}, cells, "")
         yield record
+
+
+def _facets(columns: list[str]) -> list[str]:
+    """The label sets of a header; none where it is that of one set."""
+    if len(columns) < 3 or columns[2] != f"{columns[1]}.score" or "error" not in columns:
+        return []
+    answers = columns[: columns.index("error")]
+    return [name for name in answers if f"{name}.score" in answers]
+
+
+def _answer(answer: dict[str, Any], cells: Mapping[str, str], prefix: str) -> dict[str, Any]:
+    """The answer of one label set: `answer` has the cell of its best label."""
+    label = plain(answer["label"])
+    ranking: list[dict[str, Any]] = []
+    number = ""
+    while cells.get(f"{prefix}score{number}"):
+        ranking.append({"label": label, "score": cells[f"{prefix}score{number}"]})
+        number = f"_{len(ranking) + 1}"
+        label = plain(cells.get(f"{prefix}label{number}") or "")
+    answer |= {"label": plain(answer["label"]), "ranking": ranking}
+    if cells.get(f"{prefix}likely"):
+        answer["likely"] = plain(cells[f"{prefix}likely"]).split(";")
+    if cells.get(f"{prefix}evidence"):
+        answer["evidence"] = cells[f"{prefix}evidence"]
+    return answer
 
 
 READERS = {".jsonl": _json_lines, ".csv": _csv, ".json": _json}

@@ -21,9 +21,10 @@ from typing import Any, Protocol
 from filelock import FileLock
 
 from unseen.errors import SourceError
+from unseen.prediction.facets import FacetPrediction
 from unseen.prediction.prediction import Prediction
 from unseen.results.manifest import manifest_path, now, write_manifest
-from unseen.results.records import READERS, Csv, Format, JsonLines, csv_name, json_array
+from unseen.results.records import READERS, Csv, FacetCsv, Format, JsonLines, csv_name, json_array
 from unseen.results.summary import Progress, RunSummary, no_progress
 from unseen.sources.item import Source
 from unseen.system.cache import write_atomically
@@ -114,8 +115,9 @@ class ResultFile:
     """A file that takes predictions, with the manifest beside it that says what made them.
 
     `kind`: json, jsonl or csv; None: as the suffix says. `top`, `extra` and `fields`: columns of a
-    CSV. `manifest` gets in `kept` which earlier runs made rows that are there. Raises SourceError
-    when the file must not be written, or when another model, other labels or options made its rows.
+    CSV; `facets`: those of several label sets, each with its extra ones. `manifest` gets in `kept`
+    which earlier runs made rows that are there. Raises SourceError when the file must not be
+    written, or when another model, other labels or options made its rows.
     """
 
     def __init__(
@@ -127,6 +129,7 @@ class ResultFile:
         top: int = 1,
         extra: tuple[str, ...] = (),
         fields: tuple[str, ...] = (),
+        facets: Mapping[str, tuple[str, ...]] | None = None,
         resume: bool = False,
         overwrite: bool = False,
     ) -> None:
@@ -136,7 +139,8 @@ class ResultFile:
         self.manifest = manifest
         self.done: Counter[str] = Counter()  # rows of earlier runs, by `key`, that are not met yet
         self._records: list[dict[str, Any]] = []
-        self._format: Format = Csv(top, extra, fields) if self.kind == "csv" else JsonLines()
+        table = Csv(top, extra, fields) if facets is None else FacetCsv(facets, top, fields)
+        self._format: Format = table if self.kind == "csv" else JsonLines()
         self._file: Any = None
         if self.kind != "json":
             try:
@@ -164,7 +168,7 @@ class ResultFile:
         self.done[key] -= 1
         return False
 
-    def write(self, prediction: Prediction) -> None:
+    def write(self, prediction: Prediction | FacetPrediction) -> None:
         """Add a record, handed to the system at once. SourceError."""
         if self.kind == "json":
             self._records.append(prediction.to_dict())
@@ -378,15 +382,15 @@ def write(
 class Writer(Protocol):
     """Takes predictions one at a time."""
 
-    def write(self, prediction: Prediction) -> None:
-        """Take one."""
+    def write(self, prediction: Any) -> None:
+        """Take one: a Prediction, or a FacetPrediction where there are several label sets."""
 
     def close(self) -> None:
         """There are no more."""
 
 
 def write_all(
-    predictions: Iterable[Prediction],
+    predictions: Iterable[Prediction | FacetPrediction],
     output: Writer,
     *,
     facts: Callable[[], Mapping[str, Any]] = dict,
@@ -417,7 +421,7 @@ def write_all(
             output.write(prediction)
             summary.count(prediction.source, prediction.error, listed=False)
             if prediction.ok:
-                summary.answer(prediction.label)
+                _count_answer(summary, prediction)
             progress(summary)
     except KeyboardInterrupt:
         end(complete=False)
@@ -428,3 +432,15 @@ def write_all(
         raise
     end(complete=True)
     return summary
+
+
+def _count_answer(summary: RunSummary, prediction: Prediction | FacetPrediction) -> None:
+    """Of several label sets each answer counts; a picture is unknown where all of them are."""
+    if isinstance(prediction, Prediction):
+        summary.answer(prediction.label)
+        return
+    answers = [f"{name}: {label}" for name, label in prediction.labels.items() if label is not None]
+    if not answers:
+        summary.answer(None)
+    for answer in answers:
+        summary.answer(answer)

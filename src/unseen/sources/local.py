@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from unseen.errors import SourceError
-from unseen.sources.files import holds
+from unseen.sources.files import URL_SCHEMES, holds
 from unseen.sources.item import shortened
 
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
@@ -39,6 +39,22 @@ def _host(source: str) -> str | None:
     """The machine of a file:// address, mostly ""; None for anything else."""
     is_file = source[: len(FILE)].lower() == FILE
     return source[len(FILE) :].partition("/")[0].lower() if is_file else None
+
+
+def size_of(address: str) -> int | None:
+    """The bytes of a file of this machine; None for what is none.
+
+    Parameters
+    ----------
+    address : str
+        What was given for a picture or an archive.
+    """
+    if address.startswith(URL_SCHEMES):
+        return None
+    try:
+        return os.stat(local_path(address)).st_size  # noqa: PTH116 - a plan has millions
+    except (OSError, ValueError):
+        return None
 
 
 def no_such_file(source: str) -> SourceError:

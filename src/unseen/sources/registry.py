@@ -43,6 +43,8 @@ class Reader:
         "file.function" that gives the keys of the metadata in one source, where these differ.
     counts : bool
         Whether its items can be counted at little cost, before they are read.
+    lists : bool
+        Whether its items are paths and addresses, each of which can be opened without it.
     """
 
     function: str
@@ -52,6 +54,7 @@ class Reader:
     names: str = ""
     columns: str = ""
     counts: bool = True
+    lists: bool = False
 
     def read(self, source: str | Path) -> Iterator[Source]:
         """The items of one source."""
@@ -95,8 +98,14 @@ READERS = (
         "containers.tables.read_csv",
         suffixes=(".csv", ".tsv"),
         columns="containers.tables.csv_fields",
+        lists=True,
     ),
-    Reader("containers.tables.read_json_lines", suffixes=(".jsonl", ".ndjson"), fields=("row",)),
+    Reader(
+        "containers.tables.read_json_lines",
+        suffixes=(".jsonl", ".ndjson"),
+        fields=("row",),
+        lists=True,
+    ),
     Reader(
         "containers.tables.read_parquet",
         suffixes=(".parquet",),
@@ -115,6 +124,7 @@ READERS = (
         schemes=("s3", "gs", "gcs", "az", "abfs", "abfss"),
         names="containers.object_store.store_names",
         counts=False,
+        lists=True,
     ),
 )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +13,7 @@ import typer
 import unseen
 from unseen.cli import options, progress
 from unseen.cli.commands.index import as_indexed
-from unseen.cli.label_options import compile_labels, load_calibration
+from unseen.cli.label_options import compile_facets, compile_labels, load_calibration
 from unseen.cli.options import NO_LABEL_OPTIONS, LabelOptions
 from unseen.cli.output_file import Target
 from unseen.errors import LabelError
@@ -20,16 +22,23 @@ from unseen.sources.expand import count, fields_of
 
 if TYPE_CHECKING:
     from unseen.encoder import Encoded
+    from unseen.results.summary import RunSummary
 
 
 @options.loads_model()
-@options.takes_labels()
+@options.takes_labels(several=True)
 def classify(
     sources: options.Sources,
     label_options: LabelOptions = NO_LABEL_OPTIONS,
     multi: Annotated[
         bool, typer.Option("--multi", help="Answer yes or no for each label by itself.")
     ] = False,
+    multi_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--multi-set", help="--multi, of several label sets for this one. Repeatable."
+        ),
+    ] = None,
     top: Annotated[
         int | None,
         typer.Option(min=1, help="The most labels of a picture.", show_default="all; CSV: 1"),
@@ -69,39 +78,22 @@ def classify(
         raise LabelError("--transductive cannot be combined with --multi.")
     if transductive and label_options.calibration is not None:
         raise LabelError("--transductive cannot be combined with --calibration.")
-    options.check_labels(label_options.labels, load_options, sources)
+    if multi_set and not label_options.sets:
+        raise LabelError("--multi-set names one of several label sets; of one set take --multi.")
+    for labels in label_options.sets or (label_options.labels,):
+        options.check_labels(labels, load_options, sources)
     target = Target.of(as_json=as_json, jsonl=jsonl, csv=csv, output=output)
     target.check(resume=resume, overwrite=overwrite)
     total = count(sources)
     if not no_index:
         load_options = as_indexed(load_options, given, sources, quiet)
     classifier = unseen.load(load_options)
-    labels = compile_labels(classifier, label_options, quiet=quiet)
-    calibration = (
-        None if transductive else load_calibration(labels, label_options, multi=multi, quiet=quiet)
-    )
-    prediction_sets = None if calibration is None else calibration.likely
+    answering = _Answering(multi or multi_set or False, top, min_score, transductive, quiet)
+    prepare = _several_sets if label_options.sets else _one_set
+    classify_all = prepare(classifier, sources, label_options, target, answering, total == 1)
     encoded = None if no_index else _from_index(sources, classifier, batch_size, quiet)
     with progress.counting(total, quiet) as counter, counter.interruptible():
-        unseen.classify_to_file(
-            classifier,
-            sources,
-            labels,
-            target.output(
-                single=total == 1,
-                top=top or 1,
-                extra=(
-                    *(["likely"] if prediction_sets else []),
-                    *(["evidence"] if label_options.open_set else []),
-                ),
-                fields=fields_of(sources),
-                coverage=None if prediction_sets is None else prediction_sets.coverage,
-            ),
-            multi_label=multi,
-            top_k=top,
-            min_score=min_score,
-            unknown=label_options.open_set,
-            calibration=calibration,
+        classify_all(
             transductive=transductive,
             encoded=encoded,
             batch_size=batch_size,
@@ -116,6 +108,93 @@ def classify(
     done = f"{summary.earlier + summary.pictures} done{where}{go_on}"
     several = total != 1 or bool(summary.left_out)
     progress.end(summary, done, closing=several and not quiet)
+
+
+@dataclass(frozen=True)
+class _Answering:
+    """The options of answers. `multi`: of all label sets, or the names of some."""
+
+    multi: bool | list[str]
+    top: int | None
+    min_score: float | None
+    transductive: bool
+    quiet: bool
+
+
+def _one_set(
+    classifier: unseen.Classifier,
+    sources: list[str],
+    label_options: LabelOptions,
+    target: Target,
+    answering: _Answering,
+    single: bool,
+) -> Callable[..., RunSummary]:
+    """`classify_to_file` of one label set. `single`: it is shown with every label."""
+    multi, quiet = bool(answering.multi), answering.quiet
+    labels = compile_labels(classifier, label_options, quiet=quiet)
+    calibration = None
+    if not answering.transductive:
+        calibration = load_calibration(labels, label_options, multi=multi, quiet=quiet)
+    prediction_sets = None if calibration is None else calibration.likely
+    output = target.output(
+        single=single,
+        top=answering.top or 1,
+        extra=(
+            *(["likely"] if prediction_sets else []),
+            *(["evidence"] if label_options.open_set else []),
+        ),
+        fields=fields_of(sources),
+        coverage=None if prediction_sets is None else prediction_sets.coverage,
+    )
+    return partial(
+        unseen.classify_to_file,
+        classifier,
+        sources,
+        labels,
+        output,
+        multi_label=multi,
+        top_k=answering.top,
+        min_score=answering.min_score,
+        unknown=label_options.open_set,
+        calibration=calibration,
+    )
+
+
+def _several_sets(
+    classifier: unseen.Classifier,
+    sources: list[str],
+    label_options: LabelOptions,
+    target: Target,
+    answering: _Answering,
+    single: bool,
+) -> Callable[..., RunSummary]:
+    """`classify_facets_to_file`. `single`: it is shown with every label."""
+    from unseen.results.classification import extra_columns  # noqa: PLC0415 - it loads what computes
+
+    facets = compile_facets(
+        classifier,
+        label_options,
+        answering.multi,
+        top=answering.top,
+        min_score=answering.min_score,
+        transductive=answering.transductive,
+        quiet=answering.quiet,
+    )
+    likely = {
+        name: facet.decision.calibration.likely
+        for name, facet in facets.items()
+        if facet.decision.calibration is not None
+    }
+    output = target.output_of_facets(
+        single=single,
+        top=answering.top or 1,
+        facets={name: extra_columns(facet.decision) for name, facet in facets.items()},
+        fields=fields_of(sources),
+        coverages={name: sets.coverage for name, sets in likely.items() if sets is not None},
+    )
+    return partial(
+        unseen.classify_facets_to_file, classifier, sources, facets, output, top_k=answering.top
+    )
 
 
 def _from_index(

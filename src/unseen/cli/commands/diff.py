@@ -19,6 +19,10 @@ def diff(
     max_flips: Annotated[
         str | None, typer.Option("--max-flips", help="Exit 1 when more changed: 1% or a number.")
     ] = None,
+    facet: Annotated[
+        str | None,
+        typer.Option(help="Of runs with several label sets: the one whose answers are compared."),
+    ] = None,
     html: options.Html = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -28,7 +32,7 @@ def diff(
     Which pictures changed their answer between two runs, and what differs in what made them.
     """
     gate = None if max_flips is None else Gate.of(max_flips)
-    difference = unseen.diff(a, b)
+    difference = unseen.diff(a, b, facet=facet)
     if as_json:
         write_json(difference.to_dict(gate))
     else:

@@ -34,6 +34,7 @@ def compile_labels(
     output: Annotated[Path, typer.Option("--output", "-o", help="A .safetensors file.")],
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     template: options.Template = None,
+    concept: options.Concept = None,
     unknown: options.Unknown = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
@@ -49,7 +50,7 @@ def compile_labels(
     check_output(output, overwrite=overwrite)
     classifier = unseen.load(load_options)
     compiled = label_options.compile_labels(
-        classifier, LabelOptions(source, template, unknown), quiet=quiet
+        classifier, LabelOptions(source, template, unknown, concept=concept), quiet=quiet
     )
     how = {"precision": load_options.precision}
     with writing(output):
@@ -58,7 +59,10 @@ def compile_labels(
     if not quiet:
         prompts = sum(len(own) for own in compiled.prompts)
         name = load_options.model
-        progress.say(f"{output}: {len(compiled.labels)} labels, {prompts} prompts, {name}.")
+        texts = f"{prompts} prompts"
+        if compiled.adapted is not None:
+            texts = f"{prompts} prompts and pictures; {compiled.adapted.adapter}"
+        progress.say(f"{output}: {len(compiled.labels)} labels, {texts}, {name}.")
 
 
 labels.command("doctor", short_help="Find mistakes in a label set.")(doctor)

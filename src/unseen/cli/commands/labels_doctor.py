@@ -20,6 +20,7 @@ def doctor(
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     given: frozenset[str] = frozenset(),
     template: options.Template = None,
+    concept: options.Concept = None,
     unknown: options.Unknown = None,
     pictures: Annotated[
         list[str] | None,
@@ -46,6 +47,7 @@ def doctor(
             options.labels_argument(source),
             template=options.template_argument(template),
             background=tuple(unknown or ()),
+            concept=concept,
             progress=show,
         )
     readable = []

@@ -139,9 +139,10 @@ def _ending(watched: Watch) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def end(number: int, frame: Any) -> None:
+        if watched.stopped:
+            signal.signal(number, before[number])
+            signal.raise_signal(number)
         watched.stop()
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
     for number in before:
         signal.signal(number, end)

@@ -11,17 +11,20 @@ export async function load(base = "./", { onProgress = () => {}, threads, webgpu
   const root = new URL(base, location.href);
   const facts = JSON.parse(new TextDecoder().decode(await fetched(root, "classifier.json", INTEGRITY)));
   const model = new Uint8Array(facts.model.bytes);
+  const total = model.length + facts.runtime.bytes;
   let done = 0;
-  onProgress(0, model.length);
+  onProgress(0, total);
   for (const { file, bytes, sha256 } of facts.model.chunks) {
     const chunk = await fetched(root, file, sha256, bytes);
     model.set(new Uint8Array(chunk), done);
     done += chunk.byteLength;
-    onProgress(done, model.length);
+    onProgress(done, total);
   }
   const count = threads ?? bestThreads(facts.model.sha256);
-  ort.env.wasm.wasmPaths = { wasm: new URL("{{wasm}}", root).href };
+  const { file, bytes, sha256 } = facts.runtime;
+  ort.env.wasm.wasmBinary ??= await unpacked(file, await fetched(root, file, sha256, bytes));
   ort.env.wasm.numThreads = count;
+  onProgress(total, total);
   // A graphics card may compute something else and say nothing: then the processor does it.
   let refused;
   if (facts.runtime.webgpu && webgpu) {
@@ -106,9 +109,18 @@ async function fetched(root, file, sha256, bytes) {
   const digest = globalThis.crypto?.subtle && hex(await crypto.subtle.digest("SHA-256", content));
   if ((bytes ?? content.byteLength) !== content.byteLength || (digest ?? sha256) !== sha256) {
     if (globalThis.caches) for (const name of await caches.keys()) (await caches.open(name)).delete(url);
-    throw new Error(`${file} is damaged: it is not the file that was exported. Load the page again, or export again.`);
+    throw damaged(file);
   }
   return content;
+}
+
+const damaged = (file) =>
+  new Error(`${file} is damaged: it is not the file that was exported. Load the page again, or export again.`);
+
+/** ONNX Runtime is stored compressed: not every host compresses what it sends. */
+async function unpacked(file, content) {
+  const stream = new Blob([content]).stream().pipeThrough(new DecompressionStream("gzip"));
+  try { return await new Response(stream).arrayBuffer(); } catch { throw damaged(file); }
 }
 
 const hex = (buffer) => [...new Uint8Array(buffer)].map((b) => b.toString(16).padStart(2, "0")).join("");

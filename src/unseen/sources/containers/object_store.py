@@ -17,16 +17,18 @@ from unseen.sources.item import Source, Unreadable
 LIBRARIES = {
     "s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs",
 }  # fmt: skip
-MAX_OBJECTS = 10_000_000  # of one address; each costs about 0.3 kB of memory
+MAX_OBJECTS = 10_000_000  # of one address; each costs about 1 kB of memory
 
 
 @dataclass(frozen=True, eq=False)
-class _Object:
+class StoredObject:
     """An object as a binary file; each `read` begins at its start, in any thread."""
 
     store: Any
     path: str
     name: str  # its address, for messages
+    size: int | None = None  # as it was listed
+    etag: str | None = None
 
     def read(self, size: int = -1, /) -> bytes:
         """Up to `size` bytes, and no more of them are fetched."""
@@ -65,15 +67,37 @@ def read_store(address: str | Path) -> Iterator[Source]:
     store, path = _store(address)
     scheme = address.partition("://")[0]
     try:
-        paths = _objects(store, path)
+        objects = _objects(store, path)
     except Exception as error:
         yield Source(address, Unreadable(SourceError(f"{address}: {_reason(error)}")))
         return
-    single = paths == [path]
-    for one in paths:
+    single = [*objects] == [path]
+    for one, facts in objects.items():
         if single or is_image_member(one[len(path) :].lstrip("/")):
             name = f"{scheme}://{one.lstrip('/')}"
-            yield Source(name, _Object(store, one, name))
+            etag = facts.get("ETag") or facts.get("etag")
+            yield Source(name, StoredObject(store, one, name, facts.get("size"), etag))
+
+
+def stored_object(address: str) -> StoredObject:
+    """The object at an address, which is not looked for before it is read.
+
+    Parameters
+    ----------
+    address : str
+        As `read_store` names an object.
+
+    Returns
+    -------
+    StoredObject
+
+    Raises
+    ------
+    MissingExtraError
+        Without fsspec, or the library of the store.
+    """
+    store, path = _store(address)
+    return StoredObject(store, path, address)
 
 
 def store_names(address: str | Path) -> Iterator[str]:
@@ -101,16 +125,16 @@ def _store(address: str) -> tuple[Any, str]:
     return store, path.rstrip("/")
 
 
-def _objects(store: Any, path: str) -> list[str]:
-    """The objects below a path, sorted."""
+def _objects(store: Any, path: str) -> dict[str, dict[str, Any]]:
+    """The objects below a path, sorted, and what the store says of each."""
     if store.isfile(path):
-        return [path]
-    paths: list[str] = store.find(path)
-    if not paths and not store.exists(path):
+        return {path: store.info(path)}
+    objects: dict[str, dict[str, Any]] = store.find(path, detail=True)
+    if not objects and not store.exists(path):
         raise FileNotFoundError("there is nothing at this address.")
-    if len(paths) > MAX_OBJECTS:
+    if len(objects) > MAX_OBJECTS:
         raise ValueError(f"it holds more than {MAX_OBJECTS:,} objects; give parts of it.")
-    return sorted(paths)
+    return dict(sorted(objects.items()))
 
 
 def _reason(error: Exception) -> str:

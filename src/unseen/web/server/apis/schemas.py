@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Union
 
 import numpy as np
@@ -89,8 +90,18 @@ class LabelObject(Wire):
     """A label with more than a name."""
 
     prompts: TextOrTexts | None = None
+    descriptions: TextOrTexts | None = Field(
+        None, description="sentences, or phrases that are put behind the label"
+    )
     threshold: Probability | None = None
     background: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_no_examples(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "examples" in data:  # no request names files of the server
+            raise ValueError("examples are files, and a request cannot name any")
+        return data
 
 
 Labels = Annotated[
@@ -112,6 +123,12 @@ class LabelsRequest(Wire):
     labels: Labels | None = None
     template: Template | None = None
     background: Texts = Field(default=[], description="labels that mean none of these")
+    concept: str | None = Field(
+        None,
+        max_length=100,
+        description="what all labels are a kind of, for their prompts",
+        examples=["bird"],
+    )
 
     def label_request(self, labelset: str | None = None) -> LabelRequest:
         labels: Any = self.labels
@@ -120,7 +137,26 @@ class LabelsRequest(Wire):
                 name: value.model_dump() if isinstance(value, LabelObject) else value
                 for name, value in labels.items()
             }
-        return LabelRequest(labels, labelset, self.template, tuple(self.background))
+        background = tuple(self.background)
+        return LabelRequest(labels, labelset, self.template, background, self.concept)
+
+
+class FacetObject(LabelsRequest):
+    """One of several label sets; what it leaves out is as the request has it."""
+
+    labelset: str | None = Field(None, description="NAME or NAME@VERSION of a stored set")
+    multi_label: bool | None = None
+    top_k: int | None = Field(None, ge=1)
+    min_score: Probability | None = None
+
+
+Facets = Annotated[
+    Annotated[dict[str, Union[Texts, FacetObject]], ONE_BY_ONE],  # noqa: UP007
+    Field(
+        description="name → labels, or an object: an answer for each of several label sets",
+        examples=[{"colour": ["red", "blue"], "shape": ["square", "circle"]}],
+    ),
+]
 
 
 class ClassifyRequest(LabelsRequest):
@@ -133,6 +169,7 @@ class ClassifyRequest(LabelsRequest):
     image: Image | None = None
     images: Images | None = None
     labelset: str | None = Field(None, description="NAME or NAME@VERSION of a stored set")
+    facets: Facets | None = None
     multi_label: bool = False
     top_k: int | None = Field(None, ge=1)
     min_score: Probability | None = None
@@ -144,10 +181,34 @@ class ClassifyRequest(LabelsRequest):
     def _check_exactly_one(self) -> ClassifyRequest:
         if (self.image is None) == (self.images is None):
             raise ValueError("give image (one) or images (a list)")
+        if self.facets is not None and not (self.labels is None and self.labelset is None):
+            raise ValueError("give labels, labelset, or facets (several label sets)")
         return self
 
     def decision(self) -> Decision:
         return Decision(self.multi_label, self.top_k, self.min_score)
+
+    def facet_requests(self) -> dict[str, tuple[LabelRequest, Decision]]:
+        """The labels of each facet, and how they are answered."""
+        return {name: self._facet(facet) for name, facet in (self.facets or {}).items()}
+
+    def _facet(self, facet: list[str] | FacetObject) -> tuple[LabelRequest, Decision]:
+        if isinstance(facet, list):
+            facet = FacetObject.model_validate({"labels": facet})
+        request = facet.label_request(facet.labelset)
+        if facet.labelset is None:
+            request = replace(
+                request,
+                template=self.template if facet.template is None else facet.template,
+                background=tuple(facet.background or self.background),
+            )
+        multi_label = self.multi_label if facet.multi_label is None else facet.multi_label
+        decision = Decision(
+            multi_label,
+            self.top_k if facet.top_k is None else facet.top_k,
+            self.min_score if facet.min_score is None else facet.min_score,
+        )
+        return request, decision
 
 
 class EmbedRequest(Wire):
@@ -275,10 +336,9 @@ class Resembling(Wire):
     cosine: float
 
 
-class PredictionAnswer(Wire):
-    """A picture's labels, best first, or its error."""
+class FacetAnswer(Wire):
+    """What one label set says of a picture, its labels best first."""
 
-    source: str
     label: str | None = None
     score: float | None = None
     unknown: bool | None = None
@@ -289,8 +349,17 @@ class PredictionAnswer(Wire):
     abstained: bool | None = Field(
         None, description="true where the calibration gives no answer, to keep `max_wrong`"
     )
+
+
+class PredictionAnswer(FacetAnswer):
+    """A picture's labels, best first, or its error."""
+
+    source: str
     resembles: list[Resembling] | None = Field(
         None, description="the everyday words that come nearest, labels left out, if so"
+    )
+    facets: dict[str, FacetAnswer] | None = Field(
+        None, description="in place of the labels, where the request has facets"
     )
     error: str | None = None
 
@@ -315,9 +384,17 @@ class CalibrationAnswer(Wire):
     max_wrong: float | None = Field(None, description="the share of answers that may be wrong")
 
 
+class FacetFacts(Wire):
+    """One of several label sets."""
+
+    labelset: SetName | None
+    calibration: CalibrationAnswer | None = Field(None, description="if the scores went through it")
+
+
 class ClassifyAnswer(ModelAnswer):
     labelset: SetName | None
     calibration: CalibrationAnswer | None = Field(None, description="if the scores went through it")
+    facets: dict[str, FacetFacts] | None = Field(None, description="of each, what it is")
     predictions: list[PredictionAnswer]
     warnings: list[str]
 
@@ -500,6 +577,7 @@ class SetAnswer(ModelAnswer):
     error: str | None
     labels: list[LabelAnswer]
     templates: list[str] | None
+    concept: str | None = None
 
 
 class ProblemAnswer(Wire):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from unseen.errors import LabelError
 from unseen.index.hits import Hit
 from unseen.index.vectors.query import combine
 from unseen.prediction.calibration import Calibration
+from unseen.prediction.facets import FacetPrediction
 from unseen.prediction.open_set import ReferenceSet, nearest_concepts
 from unseen.prediction.predict import undecided
 from unseen.prediction.prediction import Prediction
@@ -22,6 +24,7 @@ from unseen.system.printable import escaped
 from unseen.web.explaining import body as body_of
 from unseen.web.problems import PROBLEM_TYPE, Problem, rfc9457
 from unseen.web.server.apis import schemas
+from unseen.web.server.core.image_input import ImageInput
 from unseen.web.server.core.index_service import LARGE_SIDE, SIDE, IndexService
 from unseen.web.server.core.label_service import CompiledSet
 from unseen.web.server.core.label_sets import StoredSet
@@ -72,20 +75,20 @@ def index_of(request: Request) -> IndexService:
 )
 async def classify(request: Request) -> Any:
     body, uploads = await request_parsing.read(request, schemas.ClassifyRequest, files=True)
-    labels, decision = body.label_request(body.labelset), body.decision()
-    if body.unknown is not None:
-        reference_set = await service_of(request).reference_set()
-        decision = replace(decision, reference_set=reference_set)
     one = body.image is not None and not uploads
     images = [body.image] if body.image is not None else body.images or []
     pictures = uploads or [schemas.image_input(image, i) for i, image in enumerate(images)]
+    reference_set = None
+    if body.unknown is not None:
+        reference_set = await service_of(request).reference_set()
+    if body.facets is not None:
+        return await _classify_facets(request, body, pictures, reference_set, one=one)
+    labels, decision = body.label_request(body.labelset), body.decision()
+    decision = replace(decision, reference_set=reference_set)
     encoded, predictions, compiled_set = await service_of(request).classify_encoded(
         pictures, labels, decision
     )
-    if one and predictions[0].error is not None:
-        raise Problem(400, predictions[0].error, code="bad_image")
-    failed = sum(not prediction.ok for prediction in predictions)
-    log_fields(request, {"pictures": len(predictions), "failed": failed})
+    _check_and_log(request, predictions, one=one)
     calibration = compiled_set.calibrated(decision).calibration
     note = undecided(compiled_set.compiled, decision)
     if note is not None:
@@ -94,6 +97,54 @@ async def classify(request: Request) -> Any:
     if decision.reference_set is not None:
         add_resembling(answer["predictions"], encoded, compiled_set, decision.reference_set)
     return JSONResponse(answer)
+
+
+async def _classify_facets(
+    request: Request,
+    body: schemas.ClassifyRequest,
+    pictures: list[ImageInput],
+    reference_set: ReferenceSet | None,
+    *,
+    one: bool,
+) -> Any:
+    """The answer to a request with several label sets."""
+    service = service_of(request)
+    requests = {
+        name: (labels, replace(decision, reference_set=reference_set))
+        for name, (labels, decision) in body.facet_requests().items()
+    }
+    predictions, sets, facets = await service.classify_facets(pictures, requests)
+    _check_and_log(request, predictions, one=one)
+    facts: dict[str, Any] = {}
+    warnings: list[str] = []
+    for name, facet in facets.items():
+        stored, calibration = sets[name].stored, facet.decision.calibration
+        note = undecided(facet.labels, facet.decision)
+        warnings += [
+            f"{name}: {text}" for text in (*sets[name].warnings, *([note] if note else []))
+        ]
+        facts[name] = {"labelset": stored and {"name": stored.name, "version": stored.version}}
+        if calibration is not None:
+            facts[name]["calibration"] = _calibration_dict(calibration)
+    return JSONResponse(
+        {
+            **model_fields(service),
+            "labelset": None,
+            "facets": facts,
+            "predictions": [prediction.to_dict() for prediction in predictions],
+            "warnings": warnings,
+        }
+    )
+
+
+def _check_and_log(
+    request: Request, predictions: Sequence[Prediction | FacetPrediction], *, one: bool
+) -> None:
+    """Problem 400 for the error of a picture that was sent alone."""
+    if one and predictions[0].error is not None:
+        raise Problem(400, predictions[0].error, code="bad_image")
+    failed = sum(not prediction.ok for prediction in predictions)
+    log_fields(request, {"pictures": len(predictions), "failed": failed})
 
 
 def model_fields(service: Service) -> dict[str, str]:
@@ -377,5 +428,6 @@ def label_set_dict(service: Service, stored: StoredSet) -> dict[str, Any]:
         "error": stored.error,
         "labels": definition["labels"],
         "templates": definition["templates"],
+        **({"concept": definition["concept"]} if "concept" in definition else {}),
         **model_fields(service),
     }

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -40,6 +40,7 @@ class LabelRequest:
     labelset: str | None = None
     template: str | Sequence[str] | None = None
     background: tuple[str, ...] = ()
+    concept: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,31 +101,49 @@ class LabelService:
         if isinstance(labels, list):
             labels = list(dict.fromkeys(" ".join(label.split()) for label in labels))
         background = dict.fromkeys(" ".join(label.split()) for label in request.background)
-        label_set = LabelSet.from_data(labels).extended(request.template, background)
+        label_set = LabelSet.from_data(labels)
+        label_set = label_set.extended(request.template, background, request.concept)
         # Counted before there is a prompt: a thousand labels and templates would be a million.
-        templates = label_set.templates or (model.template,)
-        number = sum(len(label.prompts or templates) for label in label_set.labels)
+        number = label_set.count_prompts()
         max_prompts = limits.stored_prompts if stored else limits.prompts
         at_most(number, max_prompts, "prompts (labels times templates)")
         self._encoding.check_texts(label_set.names, 2**31)
         self._encoding.check_prompts(
-            (template, label.name)
+            (pattern, label.name)
             for label in label_set.labels
-            for template in label.prompts or templates
+            for pattern in label_set.patterns(label, model.template)
         )
         return label_set
+
+    def check_together(self, requests: Sequence[LabelRequest]) -> None:
+        """Several label sets of a call may have as many labels as one. Raises as `label_set`."""
+        limits = self._encoding.limits
+        sets = [self.label_set(request) for request in requests if request.labelset is None]
+        at_most(sum(len(s.labels) for s in sets), limits.labels, "labels in a call")
+        prompts = sum(label_set.count_prompts() for label_set in sets)
+        at_most(prompts, limits.prompts, "prompts (labels times templates)")
 
     async def compiled_set(self, request: LabelRequest) -> CompiledSet:
         """The labels of a request, compiled."""
         if request.labelset is None:
-            label_set = self.label_set(request)
-            return await self._once(label_set, lambda: self._compile(label_set))
-        if request.labels is not None or request.template is not None or request.background:
+            return await self._compiled_labels(request)
+        given = (request.labels, request.template, request.background or None, request.concept)
+        if any(one is not None for one in given):
             raise LabelError(
-                f"the label set {request.labelset[:100]!r} has its own labels, templates and "
-                "background: leave those out, or leave labelset out."
+                f"the label set {request.labelset[:100]!r} has its own labels, templates, "
+                "background and concept: leave those out, or leave labelset out."
             )
         return await self.compiled(await self.stored(request.labelset))
+
+    async def _compiled_labels(self, request: LabelRequest) -> CompiledSet:
+        """Labels that came as before are not read again: that takes longer than to answer."""
+        key = _key_of(request)
+        compiled_set = None if key is None else self._compiled.get(key)
+        if compiled_set is not None:
+            self._encoding.metrics.hit("labels", True)
+            return compiled_set
+        label_set = self.label_set(request)
+        return await self._once(key or label_set, lambda: self._compile(label_set))
 
     async def _once(
         self,
@@ -240,7 +259,9 @@ class LabelService:
         if stored is None or "calibration" not in stored.definition:
             return None
         same = json.loads(json.dumps(_definition(label_set, None)))
-        if any(stored.definition[key] != value for key, value in same.items()):
+        # A set without a concept has no such key, so both sides are looked at.
+        keys = {*same, *stored.definition} - {"calibration"}
+        if any(stored.definition.get(key) != same.get(key) for key in keys):
             return None
         return Calibration.from_data(stored.definition["calibration"], name)
 
@@ -255,6 +276,16 @@ class LabelService:
         self._compiled.discard_if(lambda key: isinstance(key, tuple) and key[0] == name)
 
 
+def _key_of(request: LabelRequest) -> Hashable | None:
+    """What stands for the labels of a request, as they came; None for those with own prompts."""
+    labels, template = request.labels, request.template
+    if isinstance(labels, Mapping):
+        return None
+    labels = None if labels is None else tuple(labels)
+    template = template if template is None or isinstance(template, str) else tuple(template)
+    return replace(request, labels=labels, template=template)
+
+
 def _no_such_set(name: str) -> Problem:
     return Problem(404, f"there is no label set {name[:100]!r}.", code="no_such_labelset")
 
@@ -267,9 +298,19 @@ def _bytes_of(compiled_set: CompiledSet) -> int:
 
 def _definition(label_set: LabelSet, calibration: Calibration | None) -> dict[str, Any]:
     """What is stored of a set: enough to compile it again."""
+    for label in label_set.labels:
+        if label.examples:
+            raise LabelError(
+                f"the label {label.name!r} has examples, which a server does not read; make an "
+                "adapter of them (unseen adapt)."
+            )
+    labels = [asdict(label) for label in label_set.labels]
+    for label_facts in labels:  # so that what was stored before is the same version still
+        del label_facts["examples"]
     return {
-        "labels": [asdict(label) for label in label_set.labels],
+        "labels": labels,
         "templates": label_set.templates,
+        **({} if label_set.concept is None else {"concept": label_set.concept}),
         **({} if calibration is None else {"calibration": calibration.to_data()}),
     }
 
@@ -295,6 +336,7 @@ def _label_set_of(stored: StoredSet) -> LabelSet:
         tuple(Label(**{**label, "prompts": tuple(label["prompts"])}) for label in labels),
         tuple(patterns) if patterns else None,
         stored.name,
+        stored.definition.get("concept"),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from unseen.encoder import Encoded
 from unseen.images.open import open_image
 from unseen.images.thumbnails import thumbnail
 from unseen.prediction.decision import Decision
+from unseen.prediction.facets import Facet, FacetPrediction, check_names, predict_facets
 from unseen.prediction.predict import predict_encoded
 from unseen.prediction.prediction import Prediction
 from unseen.web.explaining import Explained, ExplainOptions
@@ -113,6 +114,47 @@ class Service(Encoding):
         )
         decision = labels.calibrated(decision)
         return encoded, predict_encoded(encoded, labels.compiled, decision), labels
+
+    async def classify_facets(
+        self,
+        images: Sequence[ImageInput],
+        requests: Mapping[str, tuple[LabelRequest, Decision]],
+    ) -> tuple[list[FacetPrediction], dict[str, CompiledSet], dict[str, Facet]]:
+        """The answers of several label sets for each picture, which is encoded once.
+
+        Parameters
+        ----------
+        images : sequence of ImageInput
+            The pictures; one that cannot be read is a prediction with an error.
+        requests : mapping of str to tuple of LabelRequest and Decision
+            The name of each set → its labels, and how probabilities become its answers.
+
+        Returns
+        -------
+        tuple
+            The predictions in order, the label sets, and what they were answered by.
+
+        Raises
+        ------
+        Problem, LabelError
+            As `classify`; the labels of all sets count together.
+        """
+        check_names([*requests])
+        self.label_service.check_together([request for request, _ in requests.values()])
+        sets, encoded = await _both(self._compiled_sets(requests), self.encode_pictures(images))
+        facets = {
+            name: Facet(sets[name].compiled, sets[name].calibrated(decision))
+            for name, (_, decision) in requests.items()
+        }
+        return predict_facets(encoded, facets), sets, facets
+
+    async def _compiled_sets(
+        self, requests: Mapping[str, tuple[LabelRequest, Decision]]
+    ) -> dict[str, CompiledSet]:
+        return {
+            name: await self.label_service.compiled_set(request)
+            for name, (request, _) in requests.items()
+        }
 
     async def explain(
         self, image: ImageInput, request: LabelRequest, options: ExplainOptions

@@ -1,1 +1,1 @@
-"""What moves: videos that clients send, and sources that are watched."""
+"""Files that move, and cameras, on the server."""

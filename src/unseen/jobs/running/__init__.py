@@ -1,0 +1,1 @@
+"""Who works at a job, and how far it is."""
