@@ -3,8 +3,10 @@
 python benchmarks/jobs.py kills
 python benchmarks/jobs.py race
 python benchmarks/jobs.py overhead --pictures 10000
+python benchmarks/jobs.py each --pictures 300
 python benchmarks/jobs.py plan --pictures 1000000
 python benchmarks/jobs.py tar --gigabytes 1
+python benchmarks/jobs.py ray --pictures 200
 """
 
 from __future__ import annotations
@@ -22,14 +24,19 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+import unseen
 from unseen.jobs.job import Job
+from unseen.jobs.plan import plan
 from unseen.jobs.running.lease import Lease
-from unseen.jobs.running.status import StatusReader
+from unseen.jobs.running.runner import work
+from unseen.jobs.running.session import Session
+from unseen.jobs.running.status import Status, StatusReader
 from unseen.jobs.verify import verify
 
 LABELS = "cat,dog,car,tree,house"
@@ -135,10 +142,11 @@ def overhead(options: argparse.Namespace, folder: Path) -> None:
     runs: dict[str, list[tuple[float, float]]] = {"embed": [], "job": []}
     for i in range(options.rounds):
         job, vectors = folder / f"job{i}", folder / f"{i}.parquet"
+        model = ("-m", options.model)
         commands = {
-            "embed": [("embed", folder / "pictures", "-o", vectors, "-q")],
+            "embed": [("embed", folder / "pictures", "-o", vectors, "-q", *model)],
             "job": [
-                ("job", "plan", folder / "pictures", "-o", job, "--embed", "-q"),
+                ("job", "plan", folder / "pictures", "-o", job, "--embed", "-q", *model),
                 ("job", "run", job, "-q"),
             ],
         }
@@ -163,6 +171,30 @@ def _busy() -> float:
     """Seconds of a core that ended processes took."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+def each(options: argparse.Namespace, folder: Path) -> None:
+    """Time of a core for a picture, in one process: what `embed`, a plan and a runner take."""
+    draw(folder / "pictures", options.pictures)
+    os.environ["UNSEEN_CACHE_BYTES"] = "0"
+    classifier = unseen.load(options.model)
+    list(classifier.encoder.stream_images(folder / "pictures" / "0000" / "0000000.jpg"))
+    for i in range(options.rounds):
+        times = [time.process_time()]
+        unseen.embed(classifier, folder / "pictures", folder / f"{i}.parquet")
+        times.append(time.process_time())
+        job = plan(classifier, folder / "pictures", folder / f"job{i}", embed=True)
+        times.append(time.process_time())
+        work(job, Session(classifier, None, None, embed=True))
+        times.append(time.process_time())
+        embed, planned, worked = (
+            1000 * (after - before) / options.pictures for before, after in pairwise(times)
+        )
+        print(
+            f"  {options.model}, {options.pictures:,} pictures, ms of a core for each: embed "
+            f"{embed:.3f}, plan {planned:.3f}, work {worked:.3f}",
+            flush=True,
+        )
 
 
 def plan_many(options: argparse.Namespace, folder: Path) -> None:
@@ -215,6 +247,47 @@ def tar(options: argparse.Namespace, folder: Path) -> None:
         )
 
 
+def on_ray(options: argparse.Namespace, folder: Path) -> None:
+    """Two actors, one of them killed in the middle, against the same job in this process."""
+    from unseen.jobs.merged import merged
+    from unseen.jobs.running.on_ray import run_on_ray
+
+    draw(folder / "pictures", options.pictures)
+    classifier = unseen.load(options.model)
+    jobs = [
+        plan(
+            classifier, folder / "pictures", folder / name, LABELS.split(","), embed=True,
+            shard_pictures=options.shard,
+        )
+        for name in ("here", "ray")
+    ]  # fmt: skip
+    work(jobs[0], Session.load(jobs[0], {"threads": 1}))
+    killed: list[int] = []
+
+    def kill(status: Status) -> None:
+        for lease in _leases(folder / "ray") if status.shards_done and not killed else ():
+            os.kill(lease.runner.pid, signal.SIGKILL)
+            killed.append(lease.runner.pid)
+            break
+
+    began = time.perf_counter()
+    status = run_on_ray(jobs[1], workers=2, progress=kill)
+    seconds = time.perf_counter() - began
+    tables = [[table for _, table in merged(job)] for job in jobs]
+    parts = [
+        [(folder / name / "parts" / f"{shard.id}.parquet").read_bytes() for shard in job.shards]
+        for name, job in zip(("here", "ray"), jobs, strict=True)
+    ]
+    print(
+        f"Ray, 2 actors, {options.pictures:,} pictures: {seconds:.1f} s, actors killed "
+        f"{len(killed)}; {status}"
+    )
+    print(
+        f"  ok: {verify(jobs[1]).ok}; rows equal: {tables[0] == tables[1]}; parts byte for byte: "
+        f"{parts[0] == parts[1]}"
+    )
+
+
 def _peak(command: list[str]) -> float:
     """The most memory, in MB, of any process below a command."""
     code = (
@@ -226,7 +299,8 @@ def _peak(command: list[str]) -> float:
 
 
 BARS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
-    "kills": kills, "race": race, "overhead": overhead, "plan": plan_many, "tar": tar,
+    "kills": kills, "race": race, "overhead": overhead, "each": each, "plan": plan_many, "tar": tar,
+    "ray": on_ray,
 }  # fmt: skip
 
 
@@ -237,6 +311,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--shard", type=int, default=25)
+    parser.add_argument("--model", default="builtin", help="of overhead")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--gigabytes", type=float, default=1.0)

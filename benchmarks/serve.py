@@ -4,14 +4,20 @@ python benchmarks/serve.py                                    # builtin, small p
 python benchmarks/serve.py --model b32 --pictures large       # a full-size CLIP, 3 megapixels
 python benchmarks/serve.py --way json                         # base64 in JSON instead of a form
 python benchmarks/serve.py --only overload --seconds 60
-python benchmarks/serve.py --only connections                 # the table of docs/serve.md
-python benchmarks/serve.py --only crowds --only ends          # idle and slow clients; SIGTERM
+python benchmarks/serve.py --only connections --rounds 3      # the table of docs/serve.md
+python benchmarks/serve.py --only crowds --only turns         # idle and slow clients
+python benchmarks/serve.py --only ends --ends 100             # SIGTERM
 python benchmarks/serve.py --only soak --soak 10000
 
 Load comes from a process of its own (load.py) on the same cores, over loopback; its share of them
 is printed. The engine, and a classifier that is called directly, run in turn with the server, in
 processes of their own; medians are taken. Where others use the machine too, rates drift and the
 CPU time of a picture holds: it is printed beside them.
+
+A client on the same cores takes its share of them, whoever serves it, and one that asks for a
+picture when it has the last one leaves the cores idle while that is decoded. So `connections` also
+measures what the engine itself can do beside that client (which asks a server that does nothing, as
+often as it asked ours), and called with one picture at a time.
 """
 
 from __future__ import annotations
@@ -30,8 +36,10 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +49,15 @@ from side_by_side import ROOT, b32, photographs
 import unseen
 
 PARTS = (
-    "engine", "clients", "latency", "overload", "connections", "threads", "crowds", "soak", "ends",
+    "engine", "clients", "latency", "overload", "connections", "threads", "crowds", "turns", "soak",
+    "ends",
 )  # fmt: skip
 CONNECTIONS = (1, 8, 32, 128)
 IDLE, SLOW = 2000, 500  # connections of crowds
 LABELS = [f"a kind of thing, number {i}" for i in range(100)]
 BOUNDARY = b"0a1b2c3d4e5f"
 
-# Measures each time that it is told for how many seconds.
+# Measures each time that it is told for how many seconds, and whether pictures come one by one.
 ENGINE = """
 import itertools, resource, sys, time, unseen
 from pathlib import Path
@@ -59,14 +68,77 @@ model, *paths = sys.argv[1:]
 pictures = [Path(path).read_bytes() for path in paths]
 encoder = unseen.load(model).encoder
 list(encoder.stream_images(pictures[:32], batch_size=16))
-for line in sys.stdin:
-    start, used, done = time.perf_counter(), cpu(), 0
+def one_by_one():
+    for picture in itertools.cycle(pictures):
+        encoder.encode_pixels([encoder.pixels(picture)])
+        yield None
+def in_batches():
     for encoded in encoder.stream_images(itertools.cycle(pictures), batch_size=16):
-        assert encoded.error is None
+        yield encoded.error
+for line in sys.stdin:
+    seconds, alone = line.split()
+    start, used, done = time.perf_counter(), cpu(), 0
+    for error in one_by_one() if alone == "True" else in_batches():
+        assert error is None
         done += 1
-        if done % 16 == 0 and time.perf_counter() - start > float(line):
+        if done % 16 == 0 and time.perf_counter() - start > float(seconds):
             break
     print(done / (time.perf_counter() - start), (cpu() - used) / done, flush=True)
+"""
+
+
+# Reads requests, and answers so many of them a second with nothing: what is left of a server, when
+# only the cost of its client is to be known.
+NULL = """
+import asyncio, collections, sys
+waiting = collections.deque()
+class Null(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport, self.missing, self.head = transport, 0, b""
+    def data_received(self, data):
+        if not self.missing:
+            self.head += data
+            head, end, rest = self.head.partition(b"\\r\\n\\r\\n")
+            if not end:
+                return
+            self.missing = int(head.lower().partition(b"content-length: ")[2].split()[0])
+            self.head, data = b"", rest
+        self.missing -= len(data)
+        if not self.missing:
+            waiting.append(self.transport)
+async def main():
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Null, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    due = loop.time()
+    while True:
+        due = max(due + 1 / float(sys.argv[1]), loop.time() - 0.1)
+        await asyncio.sleep(max(0, due - loop.time()))
+        if waiting:
+            waiting.popleft().write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\n{}")
+asyncio.run(main())
+"""
+
+
+# `unseen serve`, and what the longest turn of its event loop takes of the processor, which others
+# on the machine do not change: from SIGUSR1 on, written at the end.
+TURNS = """
+import asyncio, signal, sys, time
+from pathlib import Path
+longest = [0.0]
+turn = asyncio.base_events.BaseEventLoop._run_once
+def measured(loop):
+    start = time.thread_time()
+    turn(loop)
+    longest[0] = max(longest[0], time.thread_time() - start)
+asyncio.base_events.BaseEventLoop._run_once = measured
+signal.signal(signal.SIGUSR1, lambda *_: longest.__setitem__(0, 0.0))
+path = Path(sys.argv.pop(1))
+from unseen.__main__ import main
+try:
+    main()
+finally:
+    path.write_text(str(longest[0]))
 """
 
 
@@ -136,7 +208,9 @@ def main() -> None:
         if "threads" in parts:
             threads(port, requests)
         if "crowds" in parts:
-            crowds(port, requests)
+            crowds(port)
+        if "turns" in parts:
+            turns(model, requests)
         if "soak" in parts:
             soak(port, pid, paths, options.soak, searches=options.index is not None)
     if "ends" in parts:
@@ -272,25 +346,58 @@ def connections(
 ) -> None:
     """Good answers a second against the engine's rate, which is measured before each row and after
     it: closed loops without a pause, and open ones of three times that rate."""
-    print("| loop | connections | of the engine | p50 / p95 / p99 ms | refused, p99 ms |")
-    print("|---|---|---|---|---|")
+    print(
+        "| loop | connections | of the engine | the engine beside that client | of that |", end=""
+    )
+    print(" p50 / p95 / p99 ms | refused, p99 ms |\n|---|---|---|---|---|---|---|")
     jobs: list[tuple[str, int]] = [("closed", number) for number in CONNECTIONS]
     with engine_of(model, paths) as measure:
-        rate = measure(options.each)[0]
         for loop, number in [*jobs, ("open, 3 times", 32)]:
-            arrivals = None if loop == "closed" else 3 * rate
-            job = load.Job(port, requests, number, options.seconds, rate=arrivals, patient=False)
-            result = load.run(job)
-            after = measure(options.each)[0]
-            good = result["counts"].get("200 in time", 0) / options.seconds
-            share, rate = good / ((rate + after) / 2), after
-            times = result["percentiles"].get("200", {})
-            middle = " / ".join(f"{1e3 * times.get(p, 0):.0f}" for p in ("50", "95", "99"))
-            refused = result["statuses"].get("503", 0)
-            late = 1e3 * result["percentiles"].get("503", {}).get("99", 0)
-            print(f"| {loop} | {number} | {share:.2f} | {middle} | {refused}, {late:.0f} |")
-            others = set(result["statuses"]) - {"200", "503"}
-            assert not others and not result["counts"].get("no Retry-After"), result["counts"]
+            rows: list[tuple[float, float, float]] = []
+            results = []
+            for _ in range(options.rounds):
+                before = measure(options.each)[0]
+                arrivals = None if loop == "closed" else 3 * before
+                job = load.Job(
+                    port, requests, number, options.seconds, rate=arrivals, patient=False
+                )
+                result = load.run(job)
+                beside = beside_client(measure, job, result, options.each)
+                rate = (before + measure(options.each)[0]) / 2
+                good = result["counts"].get("200 in time", 0) / options.seconds
+                rows.append((good / rate, beside / rate, good / beside))
+                results.append(result)
+                others = set(result["statuses"]) - {"200", "503"}
+                assert not others and not result["counts"].get("no Retry-After"), result["counts"]
+            shares = (f"{statistics.median(column):.2f}" for column in zip(*rows, strict=True))
+            middle = " / ".join(f"{1e3 * median_of(results, p):.0f}" for p in ("50", "95", "99"))
+            refused = [r["percentiles"]["503"]["99"] for r in results if "503" in r["statuses"]]
+            count = sum(r["statuses"].get("503", 0) for r in results)
+            late = 1e3 * max(refused, default=0)
+            print(f"| {loop} | {number} | {' | '.join(shares)} | {middle} | {count}, {late:.0f} |")
+        pairs = [(measure(options.each, True)[0], measure(options.each)[0]) for _ in range(3)]
+        alone = statistics.median(one / many for one, many in pairs)
+        print(f"the engine, called with one picture at a time: {alone:.2f} of its rate in batches")
+
+
+def beside_client(
+    measure: Callable[..., list[float]], job: load.Job, result: dict[str, Any], seconds: float
+) -> float:
+    """Pictures a second of the engine, while the same client is answered as often by nobody."""
+    answers = sum(result["statuses"].values()) / result["seconds"]
+    command = [sys.executable, "-c", NULL, str(answers)]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE) as null,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        assert null.stdout is not None
+        port = int(null.stdout.readline())
+        asking = pool.submit(load.run, replace(job, port=port, seconds=seconds + 1.5))
+        time.sleep(0.5)  # until it has begun
+        rate = measure(seconds)[0]
+        asking.result()
+        null.terminate()
+    return rate
 
 
 def threads(port: int, requests: list[bytes], number: int = 32, pictures: int = 400) -> None:
@@ -300,7 +407,18 @@ def threads(port: int, requests: list[bytes], number: int = 32, pictures: int = 
     print(f"{number} threads, {pictures} pictures, {result['seconds']:.0f} s: {answers([result])}")
 
 
-def crowds(port: int, requests: list[bytes], seconds: float = 40.0) -> None:
+def turns(model: str, requests: list[bytes]) -> None:
+    """What the longest turn of the event loop takes of the processor, beside such a crowd."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "longest"
+        with server(model, [], start=["-c", TURNS, str(result)]) as (port, pid):
+            load.run(load.Job(port, requests, clients=4, number=64))
+            os.kill(pid, signal.SIGUSR1)
+            crowds(port)
+        print(f"  longest turn of the loop: {1e3 * float(result.read_text()):.0f} ms of CPU")
+
+
+def crowds(port: int, seconds: float = 40.0) -> None:
     """/healthz on a connection of its own each time, while idle and slow clients come."""
     print(f"{IDLE} idle and {SLOW} slow connections, {seconds:.0f} s:")
     crowd = subprocess.Popen(
@@ -325,7 +443,7 @@ def _end_under_load(port: int, pid: int) -> None:
     """SIGTERM, a moment after the first answers: the load starts when its process is up."""
     series = b'http_requests_total{method="POST",route="/v1/classify",status="200"}'
     while True:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
             if series in answer.read():
                 break
         time.sleep(0.05)
@@ -337,7 +455,7 @@ def ends(model: str, requests: list[bytes], number: int, workers: int) -> None:
     """SIGTERM under load, again and again: what was asked and not answered."""
     lost = asked = 0
     slowest = 0.0
-    for _ in range(number):
+    for turn in range(1, number + 1):
         with server(model, ["--workers", str(workers)], ended=True) as (port, pid):
             job = load.Job(port, requests[:8], clients=16, seconds=1.5)
             ending = threading.Thread(target=_end_under_load, args=(port, pid))
@@ -348,10 +466,13 @@ def ends(model: str, requests: list[bytes], number: int, workers: int) -> None:
         slowest = max(slowest, time.perf_counter() - start)
         asked += sum(result["statuses"].values())
         lost += result["counts"].get("connection lost", 0)
-    print(
-        f"SIGTERM {number} times, {workers} worker(s): {lost} of {asked} answers lost; the end "
-        f"took {slowest:.1f} s at most"
-    )
+        print(
+            f"\rSIGTERM {turn} times, {workers} worker(s): {lost} of {asked} answers lost; the end "
+            f"took {slowest:.1f} s at most",
+            end="",
+            flush=True,
+        )
+    print()
 
 
 def soak(port: int, pid: int, paths: list[Path], number: int, *, searches: bool) -> None:
@@ -376,15 +497,15 @@ def soak(port: int, pid: int, paths: list[Path], number: int, *, searches: bool)
 
 
 @contextmanager
-def engine_of(model: str, paths: list[Path]) -> Iterator[Callable[[float], list[float]]]:
+def engine_of(model: str, paths: list[Path]) -> Iterator[Callable[..., list[float]]]:
     """The engine alone, in a process of its own: seconds → pictures a second, and their CPU."""
     command = [sys.executable, "-c", ENGINE, model, *map(str, paths)]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdin is not None and child.stdout is not None
     lines, results = child.stdin, child.stdout
 
-    def measure(seconds: float) -> list[float]:
-        print(seconds, file=lines, flush=True)
+    def measure(seconds: float, alone: bool = False) -> list[float]:
+        print(seconds, alone, file=lines, flush=True)
         return [float(number) for number in results.readline().split()]
 
     try:
@@ -471,21 +592,23 @@ def mixed_requests(paths: list[Path], searches: bool) -> list[bytes]:
 
 
 @contextmanager
-def server(model: str, more: list[str], *, ended: bool = False) -> Iterator[tuple[int, int]]:
+def server(
+    model: str, more: list[str], *, ended: bool = False, start: Sequence[str] = ("-m", "unseen")
+) -> Iterator[tuple[int, int]]:
     """`unseen serve` on a free port, warm → its port and process id. `ended`: it will have had its
-    signal inside."""
+    signal inside. `start`: how Python starts it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with tempfile.TemporaryFile() as log:
-        command = [sys.executable, "-m", "unseen", "serve", "--model", model]
+        command = [sys.executable, *start, "serve", "--model", model]
         process = subprocess.Popen([*command, "--port", str(port), *more], stderr=log)
+        wait_until_ready(port, process)
         try:
-            wait_until_ready(port, process)
             yield port, process.pid
         finally:
             if not ended:
                 process.send_signal(signal.SIGTERM)
-            status = process.wait(30)
+            status = process.wait(120)
             if status != 0:
                 log.seek(0)
                 sys.stderr.write(log.read().decode()[-3000:])
@@ -493,13 +616,14 @@ def server(model: str, more: list[str], *, ended: bool = False) -> Iterator[tupl
 
 
 def wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600  # beside other work
     while time.monotonic() < end and process.poll() is None:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
                 return
         except OSError:
             time.sleep(0.1)
+    process.kill()
     raise SystemExit("the server has not become ready.")
 
 

@@ -22,7 +22,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("UNSEEN_CACHE_BYTES", "0")  # what is timed is encoded, each time
-if Path(sys.argv[0]).name not in ("batches.py", "export.py", "gpu.py", "side_by_side.py"):
+if Path(sys.argv[0]).name not in (
+    "batches.py",
+    "export.py",
+    "gpu.py",
+    "side_by_side.py",
+    "tower.py",
+):
     # transformers is measured as it is without torchvision, which only the judges in tests/ need.
     sys.modules["torchvision"] = None  # type: ignore[assignment]
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

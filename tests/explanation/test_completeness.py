@@ -35,6 +35,14 @@ TOKENS: dict[str, Callable[[Path], Any]] = {
     "openclip quickgelu": lambda folder: openclip_checkpoints.openclip(folder, "quickgelu"),
     "openclip odd": lambda folder: openclip_checkpoints.openclip(folder, "odd"),
     "biomedclip": lambda folder: openclip_checkpoints.openclip(folder, "biomedclip"),
+    "eva01": lambda folder: openclip_checkpoints.openclip(folder, openclip_vits.EVA["EVA01-g-14"]),
+    "eva02": lambda folder: openclip_checkpoints.openclip(folder, openclip_vits.EVA["EVA02-B-16"]),
+    "eva02 336": lambda folder: openclip_checkpoints.openclip(
+        folder, openclip_vits.EVA["EVA02-L-14-336"]
+    ),
+    "eva02 post norm": lambda folder: openclip_checkpoints.openclip(
+        folder, openclip_vits.EVA["EVA02-E-14"]
+    ),
 }
 
 
@@ -85,16 +93,140 @@ def test_rotary_positions_registers_and_gates_are_in_the_parts(kind: str, tmp_pa
     assert len(parts.rows) == np.prod(PartsEncoder(encoder).grid)
 
 
-@pytest.mark.parametrize("kind", ["EVA02-B-16", "EVA02-E-14", "coca", "naflex"])
-def test_what_cannot_be_told_apart_is_refused(kind: str, tmp_path: Path) -> None:
-    if kind == "naflex":
-        hf_newer_checkpoints.naflex(tmp_path)
-    else:
-        configs = openclip_vits.EVA | {"coca": openclip_vits.COCA}
-        openclip_checkpoints.openclip(tmp_path, configs[kind])
-    complaint = "cannot be explained by place" if kind == "naflex" else "cannot be told apart"
-    with pytest.raises(unseen.ModelError, match=complaint):
+def test_pictures_with_places_of_their_own_are_refused(tmp_path: Path) -> None:
+    hf_newer_checkpoints.naflex(tmp_path)
+    with pytest.raises(unseen.ModelError, match=r"explained by place\. Its pictures keep"):
         PartsEncoder(unseen.load(tmp_path).encoder)
+
+
+CONVOLUTIONS = ["convnext", "convnext, mlp", "convnext, its own head", "mobileclip"]
+CONVOLUTIONS += ["mobileclip, layer norms"]
+
+
+@pytest.mark.parametrize("kind", CONVOLUTIONS)
+def test_mean_of_pixels_against_timm(kind: str, tmp_path: Path) -> None:
+    """The rows from what timm's own last stage gives; where a layer is not linear, its slope."""
+    openclip_checkpoints.openclip(tmp_path, kind)
+    encoder = unseen.load(tmp_path).encoder
+    picture, parts = opened(encoder, judging.pictures()[0])
+    visual = _open_clip(tmp_path).double().visual
+    scale, shift = encoder.model.preprocess.normalisation()
+    pixels = np.asarray(picture.pixels) * np.array(scale) + np.array(shift)
+    with torch.no_grad():
+        state = visual.trunk.forward_features(torch.tensor(pixels).permute(2, 0, 1)[None])
+    assert parts.geometry.grid == tuple(state.shape[2:])
+    places = state[0].flatten(1).T / state[0, 0].numel()  # (places, channels)
+
+    def through(pooled: torch.Tensor) -> torch.Tensor:
+        x = visual.head(visual.trunk.forward_head(pooled[None, :, None, None]))[0]
+        return x / x.norm()
+
+    pooled = places.sum(0)
+    with torch.no_grad():
+        embedding = through(pooled)
+    assert np.abs(parts.embedding - embedding.numpy()).max() <= TOLERANCE
+    assert parts.exact == (kind != "convnext, mlp")
+    if parts.exact:  # linear but for what is held: of the rest, what no place gave
+        held = _held_head(visual, pooled)
+        rows = torch.stack([held(row) for row in places]).detach().numpy()
+        rest = embedding.numpy() - rows.sum(0)
+        assert np.abs(parts.rows - rows).max() <= TOLERANCE
+        assert np.abs(parts.rows.sum(0) + rest - parts.embedding).max() <= TOLERANCE
+    else:
+        moved = torch.autograd.functional.jacobian(through, pooled)
+        rows = (places @ moved.T).numpy()
+        assert np.abs(parts.rows - rows).max() <= TOLERANCE * max(1, np.abs(rows).max())
+
+
+def _held_head(visual: Any, pooled: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The head of timm's net, whose deviation and length are those of one picture: its bias left
+    out, as no place gives it."""
+    norm = getattr(visual.trunk.head, "norm", None)
+    layers = (*visual.trunk.head.modules(), *visual.head.modules())
+    last = [m for m in layers if isinstance(m, torch.nn.Linear)]
+
+    def linear(x: torch.Tensor, bias: bool) -> torch.Tensor:
+        if isinstance(norm, torch.nn.Module) and hasattr(norm, "eps"):
+            deviation = (pooled.var(unbiased=False) + norm.eps).sqrt()
+            x = (x - x.mean()) / deviation * norm.weight + (norm.bias if bias else 0)
+        for layer in last:
+            x = layer.weight @ x + (layer.bias if bias and layer.bias is not None else 0)
+        return x
+
+    length = linear(pooled, True).norm()
+    return lambda x: linear(x, False) / length
+
+
+@pytest.mark.parametrize("kind", ["mobileclip-b", "vitamin", "vitamin, no positions"])
+def test_patches_of_convolutions_add_up(kind: str, tmp_path: Path) -> None:
+    """Computed anew, block by block: the total is the tower's own, the rows sum to what is read."""
+    openclip_checkpoints.openclip(tmp_path, kind)
+    encoder = unseen.load(tmp_path).encoder
+    image = judging.pictures()[0]
+    picture, parts = opened(encoder, image)
+    assert np.abs(parts.embedding - encoder.encode_images([image])[0]).max() <= TOLERANCE
+    assert parts.exact and len(parts.rows) == np.prod(parts.geometry.grid)
+    (output,) = reference.run(
+        encoder.model.parts_network(), *encoder.model.image_inputs([picture.pixels])
+    )
+    missing = np.abs(output[:-1].sum(0) - output[-1]).max() / np.abs(output[-1]).max()
+    # The class token has more than what its attention gave; a mean has nothing else.
+    assert (missing > TOLERANCE) == ("class_token" in encoder.model.parts_network().parameters)
+
+
+def test_coca_against_open_clip(tmp_path: Path) -> None:
+    """What its first query receives from each token, by open_clip's own pool and blocks; exact."""
+    openclip_checkpoints.openclip(tmp_path, openclip_vits.COCA)
+    encoder = unseen.load(tmp_path).encoder
+    picture, parts = opened(encoder, judging.pictures()[0])
+    visual = _open_clip(tmp_path).double().visual
+    before, tokens = [], []
+    for block in visual.transformer.resblocks:
+        block.ln_1.register_forward_hook(lambda _, __, y: before.append(y[0]))
+    visual.attn_pool.register_forward_pre_hook(lambda _, args: tokens.append(args[0]))
+    scale, shift = encoder.model.preprocess.normalisation()
+    pixels = np.asarray(picture.pixels) * np.array(scale) + np.array(shift)
+    with torch.no_grad():
+        projected, _ = visual(torch.tensor(pixels).permute(2, 0, 1)[None])
+        spread = torch.eye(len(before[0]), dtype=torch.float64)
+        for block, h in zip(visual.transformer.resblocks, before, strict=True):
+            q, k, _ = _affine_of(block.attn.in_proj_weight, block.attn.in_proj_bias, h).chunk(3, -1)
+            mean = _weights(q, k, block.attn.num_heads).mean(0)
+            spread = 0.5 * mean @ spread + 0.5 * spread
+        pool, attn = visual.attn_pool, visual.attn_pool.attn
+        x = pool.ln_k(tokens[0])[0]
+        biases = attn.in_proj_bias.chunk(3)
+        own = (attn.q_proj_weight, attn.k_proj_weight, attn.v_proj_weight)  # of another width
+        of_q, of_k, of_v = own if attn.in_proj_weight is None else attn.in_proj_weight.chunk(3)
+        q = _affine_of(of_q, biases[0], pool.ln_q(pool.query[:1]))
+        k = _affine_of(of_k, biases[1], x)
+        v = _affine_of(of_v, biases[2], x).reshape(len(x), attn.num_heads, -1)
+        alpha = _weights(q, k, attn.num_heads)[:, 0].T  # (tokens, heads)
+        each = (alpha[..., None] * v).flatten(1) @ attn.out_proj.weight.T
+        pooled, norm = each.sum(0) + attn.out_proj.bias, visual.ln_post
+        deviation = (pooled.var(unbiased=False) + norm.eps).sqrt()
+
+        def linear(y: torch.Tensor) -> torch.Tensor:
+            return ((y - y.mean(-1, keepdim=True)) / deviation * norm.weight) @ visual.proj
+
+        rows = linear(spread.T @ each)
+        rest = linear(attn.out_proj.bias) + norm.bias @ visual.proj + rows[0]
+        rows, rest = ((y / projected.norm()).numpy() for y in (rows[1:], rest))
+    embedding = (projected[0] / projected.norm()).numpy()
+    assert np.abs(rows.sum(0) + rest - embedding).max() < 1e-12
+    assert np.abs(parts.rows - rows).max() <= TOLERANCE
+    assert np.abs(parts.rows.sum(0) + rest - parts.embedding).max() <= TOLERANCE
+    assert parts.exact
+
+
+def _affine_of(weight: torch.Tensor, bias: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return x @ weight.T + bias
+
+
+def _weights(q: torch.Tensor, k: torch.Tensor, heads: int) -> torch.Tensor:
+    """(heads, queries, keys)."""
+    q, k = (t.reshape(len(t), heads, -1) for t in (q, k))
+    return (torch.einsum("qhd,khd->hqk", q, k) / q.shape[-1] ** 0.5).softmax(-1)
 
 
 def test_clip_against_transformers(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from planning import LABELS
 from unseen.jobs.job import Job
 from unseen.jobs.key_set import KeySet
 from unseen.jobs.plan import plan
+from unseen.jobs.running.session import Session
 from unseen.sources.expand import expand
 
 
@@ -138,3 +139,12 @@ def test_a_plan_that_was_changed_is_an_error(
     facts.write_text(facts.read_text().replace('"top": 5', '"top": 4'))
     with pytest.raises(unseen.StoreError, match="was changed"):
         Job.open(tmp_path / "job")
+
+
+def test_labels_that_are_probably_not_meant_are_warned_of_once(
+    classifier: unseen.Classifier, pictures: Path, tmp_path: Path
+) -> None:
+    """By whoever plans, and not by each of a thousand workers."""
+    with pytest.warns(unseen.UnseenWarning, match="is the only label"):
+        job = plan(classifier, pictures, tmp_path / "job", LABELS[:1])
+    Session.load(job, {"device": "cpu", "threads": 1})

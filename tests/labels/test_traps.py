@@ -94,6 +94,28 @@ def test_the_language_of_a_model_counts() -> None:
 
 
 @pytest.mark.parametrize(
+    "nouns", ["grúa, taladro, sillón", "théière, réglisse, évier", "maçã, pião"]
+)
+def test_accents_of_words_that_english_has_not_tell_a_language(nouns: str) -> None:
+    """None of these is in the list of words, and English has none of them in one piece."""
+    assert languages.foreign_labels(nouns.split(", "), ["en"])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "Citroën, Škoda, Peugeot, Renault",
+        "Nestlé, L'Oréal, Hermès, Nescafé",
+        "José, Zoë, François, João",
+        "crème brûlée, jalapeño, soufflé, café",
+        "Bogotá, Málaga, São Paulo, Reykjavík",
+    ],
+)
+def test_names_and_loan_words_are_no_other_language(names: str) -> None:
+    assert languages.foreign_labels(names.split(", "), ["en"]) == []
+
+
+@pytest.mark.parametrize(
     ("labels", "options", "words"),
     [
         (["a photo of a cat", "dog"], {}, "'a photo of a photo of a cat'|write 'cat'"),

@@ -148,3 +148,17 @@ def test_a_rule_says_everything(tmp_path: Path) -> None:
         Rule("x", ("cat", "dog"), 0.8, 90.0, 0.5, between, 3600.0, ("webhook", "mqtt"), ("door",))
     ]
     assert seconds_of("2d") == 172800
+
+
+def test_a_still_picture_that_fits_less_well_is_an_event_too() -> None:
+    """It counts once it is compared with itself, although no other picture comes."""
+    states, monitor = States(("cat", "dog", "owl")), Monitor("door")
+    told = []
+    for time in range(24):
+        p, fit = ([0.98, 0.01, 0.01], 30.0) if time < 12 else ([0.1, 0.85, 0.05], 15.0)
+        embedding = np.float32([1, 0]) if time % 12 == 0 else None
+        told += monitor.add(float(time), states, np.float32(p), embedding, fit)
+    told += monitor.finish()
+    assert [(m["type"], m["label"]) for m in told if m["type"] != "update"] == [
+        ("new", "cat"), ("end", "cat"), ("new", "dog"), ("end", "dog")
+    ]  # fmt: skip

@@ -80,8 +80,10 @@ NAFLEX_SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
-def naflex(folder: Path, shape: str = "base-patch16-naflex") -> Path:
-    """A random SigLIP 2 of any resolution."""
+def naflex(
+    folder: Path, shape: str = "base-patch16-naflex", *, sizes: dict[str, Any] | None = None
+) -> Path:
+    """A random SigLIP 2 of any resolution. `sizes`: of its image net, instead of small ones."""
     folder.mkdir(parents=True, exist_ok=True)
     s = NAFLEX_SHAPES[shape]
     vocabulary = hf_checkpoints.gemma_tokenizer(folder)
@@ -94,8 +96,18 @@ def naflex(folder: Path, shape: str = "base-patch16-naflex") -> Path:
         "layer_norm_eps": s.get("layer_norm_eps", 1e-6),
     }
     config = Siglip2Config(
-        vision_config={**shared, "patch_size": s["patch_size"], "num_patches": s["num_patches"]},
-        text_config={**shared, "vocab_size": vocabulary, "pad_token_id": 0},
+        vision_config={
+            **shared,
+            "patch_size": s["patch_size"],
+            "num_patches": s["num_patches"],
+            **(sizes or {}),
+        },
+        text_config={
+            **shared,
+            "vocab_size": vocabulary,
+            "pad_token_id": 0,
+            "projection_size": (sizes or shared)["hidden_size"],
+        },
     )
     model = randomise(Siglip2Model(config), 8)
     model.vision_model.embeddings.position_embedding.weight.data.mul_(5)  # so that places show
@@ -148,10 +160,17 @@ TIPS_SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
-def tips(folder: Path, shape: str = "b14", *, original: bool = False) -> Path:
-    """A random TIPS v2. `original`: under its authors' names of weights, without a temperature."""
+def tips(
+    folder: Path,
+    shape: str = "b14",
+    *,
+    original: bool = False,
+    sizes: dict[str, Any] | None = None,
+) -> Path:
+    """A random TIPS v2. `original`: under its authors' names of weights, without a temperature.
+    `sizes`: of its image net, instead of small ones."""
     folder.mkdir(parents=True, exist_ok=True)
-    s = TIPS_SHAPES[shape]
+    s = TIPS_SHAPES[shape] | {k: v for k, v in (sizes or {}).items() if k == "image_size"}
     vocabulary = tips_tokenizer(folder)
     shared = {"num_hidden_layers": 3, "hidden_size": 72, "num_attention_heads": s["heads"]}
     shared |= {"layer_norm_eps": s["layer_norm_eps"]} if "layer_norm_eps" in s else {}
@@ -163,9 +182,11 @@ def tips(folder: Path, shape: str = "b14", *, original: bool = False) -> Path:
             "patch_size": s["patch_size"],
             "num_register_tokens": s["registers"],
             "use_swiglu_ffn": s.get("gated", False),
+            **(sizes or {}),
         },
         text_config={
             **shared,
+            "hidden_size": (sizes or shared)["hidden_size"],
             "intermediate_size": 150,
             "vocab_size": vocabulary,
             "max_position_embeddings": 64,

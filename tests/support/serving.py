@@ -41,7 +41,7 @@ class Served:
         return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
     def client(self, **options: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=30, **options)
+        return httpx.Client(base_url=self.url, timeout=60, **options)
 
 
 @contextlib.contextmanager
@@ -53,7 +53,7 @@ def serving(
     app = create_app(settings)
     before(app)
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    server = uvicorn.Server(process.uvicorn_config(app, settings))
+    server = process.Server(process.uvicorn_config(app, settings))
     runner = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
     runner.start()
     served = Served(f"http://127.0.0.1:{listener.getsockname()[1]}", app, server=server)
@@ -90,7 +90,17 @@ def commanded(*options: str, **environment: str) -> Iterator[Served]:
         log.unlink()
 
 
-def until(what: Callable[[], Any], seconds: float = 20) -> None:
+@contextlib.contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """An event that is set at the end, whatever that is: a pool waits for its threads for ever."""
+    stop = threading.Event()
+    try:
+        yield stop
+    finally:
+        stop.set()
+
+
+def until(what: Callable[[], Any], seconds: float = 60) -> None:
     """Waits for something to be so."""
     end = time.monotonic() + seconds
     while not what():
@@ -105,7 +115,7 @@ def until_ready(
     while time.monotonic() < end:
         assert command is None or command.poll() is None, log and log.read_text("utf-8")
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/readyz").status_code == 200:
+            if httpx.get(f"{url}/readyz", timeout=60).status_code == 200:
                 return
         time.sleep(0.05)
     raise AssertionError("the server was not ready in time")

@@ -125,3 +125,50 @@ def test_a_stream_says_what_a_file_says() -> None:
 
     same = np.mean([x == y for x, y in zip(track([*offline]), track(online), strict=True)])
     assert same >= 0.95
+
+
+# how well labels fit
+
+
+def spoiled(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of cat, and in six of ten samples all agree on a dog; their best logits are lower by 15."""
+    bad = rng.random(count) < 0.6
+    p = np.where(bad[:, None], [0.02, 0.97, 0.01], [0.98, 0.01, 0.01]).astype(np.float32)
+    return p, np.where(bad, 15.0, 30.0) + rng.normal(0, 0.5, count)
+
+
+def labels_of(p: np.ndarray, fits: np.ndarray | None, min_seconds: float = 5) -> list[str]:
+    times = np.arange(float(len(p)))
+    states = States(("cat", "dog", "owl"))
+    found = find_events(
+        "x", states, times, float(len(p)), p, np.arange(len(p)), min_seconds=min_seconds, fits=fits
+    )
+    return [event.label for event in found]
+
+
+def test_samples_that_agree_on_a_wrong_label_and_fit_it_badly() -> None:
+    p, fits = spoiled(np.random.default_rng(0), 60)
+    assert labels_of(p, fits) == ["cat"]
+    assert "dog" in labels_of(p, None)
+    states = States(("cat", "dog", "owl"))
+    stream = EventStream("x", states, every=1.0, min_seconds=5.0)
+    changes = [c for t, row in enumerate(p) for c in stream.add(float(t), row, fit=fits[t])]
+    changes += stream.finish(60.0)
+    assert [(c.type, c.event.label) for c in changes if c.type != "update"] == [
+        ("new", "cat"), ("end", "cat")
+    ]  # fmt: skip
+
+
+def test_a_label_that_fits_no_picture_well_has_its_events() -> None:
+    """Ten logits less than the ones before and after, in every sample of ten."""
+    rows = np.repeat([[0.98, 0.01, 0.01], [0.01, 0.01, 0.98], [0.98, 0.01, 0.01]], 10, axis=0)
+    fits = np.repeat([30.0, 20.0, 30.0], 10)
+    assert labels_of(rows.astype(np.float32), fits) == ["cat", "owl", "cat"]
+
+
+@pytest.mark.parametrize("min_seconds", [2, 3, 5, 20])
+def test_no_sample_pays_for_an_event_however_well_it_fits(min_seconds: float) -> None:
+    p = np.repeat([[0.9, 0.05, 0.05]], 41, axis=0).astype(np.float32)
+    p[20] = [1e-9, 1e-9, 1]
+    fits = np.where(np.arange(41) == 20, 60.0, 20.0)
+    assert labels_of(p, fits, min_seconds) == ["cat"]

@@ -14,7 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from unseen.networks import builtin, distilled, efficientnet, resnet, vit
+from unseen.networks import (
+    builtin,
+    convnext,
+    distilled,
+    efficientnet,
+    fastvit,
+    hybrid,
+    resnet,
+    vit,
+)
 from unseen.networks.network import Parameters
 from unseen.networks.operations import as_float32
 from unseen.runtimes.reference import NumpyOperations
@@ -28,20 +37,47 @@ LEAST_LENGTH = 1e-12  # as in `l2_normalise`
 
 
 def vision_rows(config: vit.VisionConfig, p: Parameters, parts: Floats) -> Linearised:
-    """Of `parts.vision_network`: exact, but for a learned query with its MLP."""
+    """Of `parts.vision_network`: exact, but for a learned query with an MLP (CoCa's has none)."""
     rows, pooled = parts[:-1], parts[-1]
-    epsilon = config.blocks.epsilon
-    if config.pooling == "attention":
+    epsilon, exact = config.blocks.epsilon, is_exact("vit", p)
+    if not exact:
         rows, pooled = _through_mlp(config, p, rows, pooled)
     elif config.pooling == "token":
         rows, pooled = _held_norm(p, "norm_after", epsilon, rows, pooled)
     rows, pooled = _held_norm(p, "norm_pooled", epsilon, rows, pooled)
-    rows, pooled = _projected(p, rows, pooled)
-    length = max(float(np.linalg.norm(pooled)), LEAST_LENGTH)
-    if config.pooling == "attention":
-        turned: Linearised = _turned(rows / length, pooled / length)
-        return turned
-    return rows / length, pooled / length
+    rows, pooled = _of_length_one(*_projected(p, rows, pooled))
+    if exact:
+        return rows, pooled
+    turned: Linearised = _turned(rows, pooled)
+    return turned
+
+
+def hybrid_rows(config: hybrid.HybridConfig, p: Parameters, parts: Floats) -> Linearised:
+    """Of `parts.hybrid_network`: exact."""
+    rows, pooled = parts[:-1], parts[-1]
+    for name in ("norm_after", "norm_pooled"):  # of the class token, or of the mean
+        rows, pooled = _held_norm(p, name, config.blocks.epsilon, rows, pooled)
+    return _of_length_one(*_projected(p, rows, pooled))
+
+
+def convnext_rows(config: convnext.ConvNeXtConfig, p: Parameters, parts: Floats) -> Linearised:
+    """Of `parts.convnext_network`: exact, but for a hidden layer before the projection."""
+    rows, pooled = _held_norm(p, "norm_pooled", config.epsilon, parts[:-1], parts[-1])
+    if is_exact("convnext", p):
+        return _of_length_one(*_projected(p, rows, pooled))
+    # The norm turns, too, where what follows is a first order.
+    rows = _along_norm(p["norm_pooled.weight"], config.epsilon, parts[:-1], parts[-1])
+    hidden = OPERATIONS.linear(pooled, p["hidden.weight"], p.get("hidden.bias"))
+    slope = DERIVATIVES[convnext.HIDDEN_ACTIVATION](hidden.astype(np.float64)).astype(np.float32)
+    rows = (rows @ as_float32(p["hidden.weight"]).T) * slope
+    pooled = OPERATIONS.activation(hidden, convnext.HIDDEN_ACTIVATION)
+    turned: Linearised = _turned(*_of_length_one(*_projected(p, rows, pooled)))
+    return turned
+
+
+def fastvit_rows(config: fastvit.FastViTConfig, p: Parameters, parts: Floats) -> Linearised:
+    """Of `parts.fastvit_network`: exact."""
+    return _of_length_one(*_projected(p, parts[:-1], parts[-1]))
 
 
 def resnet_rows(config: resnet.ResNetConfig, p: Parameters, parts: Floats) -> Linearised:
@@ -101,14 +137,22 @@ HEADS: dict[str, Callable[[Any, Parameters, Floats], Linearised]] = {
     "vit": vision_rows,
     "resnet": resnet_rows,
     "efficientnet": efficientnet_rows,
+    "convnext": convnext_rows,
+    "fastvit": fastvit_rows,
+    "hybrid": hybrid_rows,
     "builtin_image": builtin_rows,
     "distilled_image": distilled_rows,
 }
 
 
-def is_exact(kind: str, config: Any) -> bool:
+# Where a head may have a layer that is not linear: its weight.
+NOT_LINEAR = {"vit": "pool.mlp1.weight", "convnext": "hidden.weight"}
+
+
+def is_exact(kind: str, p: Parameters) -> bool:
     """Whether the rows of a tower add up to its embedding, with what no place gave."""
-    return kind != "builtin_image" and getattr(config, "pooling", None) != "attention"
+    name = NOT_LINEAR.get(kind)
+    return kind != "builtin_image" and (name is None or name not in p)
 
 
 def _held_norm(
@@ -129,10 +173,7 @@ def _through_mlp(
     """x + mlp(norm x), the second half of the pool, and its derivative along each row."""
     epsilon, name = config.blocks.epsilon, config.blocks.activation
     weight = as_float32(p["pool.norm2.weight"])
-    deviation = np.sqrt(pooled.var() + np.float32(epsilon))
-    unit = (pooled - pooled.mean()) / deviation
-    centred = rows - rows.mean(-1, keepdims=True)
-    moved = (centred - unit * (rows @ unit / len(unit))[:, None]) / deviation * weight
+    moved = _along_norm(weight, epsilon, rows, pooled)
     first = as_float32(p["pool.mlp1.weight"])
     second = as_float32(p["pool.mlp2.weight"])
     hidden = OPERATIONS.linear(
@@ -144,6 +185,15 @@ def _through_mlp(
     moved = rows + ((moved @ first.T) * slope) @ second.T
     value = OPERATIONS.linear(OPERATIONS.activation(hidden, name), second, p["pool.mlp2.bias"])
     return moved, pooled + value
+
+
+def _along_norm(weight: Floats, epsilon: float, rows: Floats, pooled: Floats) -> Floats:
+    """The derivative of a layer norm at the pooled vector along each row."""
+    deviation = np.sqrt(pooled.var() + np.float32(epsilon))
+    unit = (pooled - pooled.mean()) / deviation
+    centred = rows - rows.mean(-1, keepdims=True)
+    moved = (centred - unit * (rows @ unit / len(unit))[:, None]) / deviation
+    return as_float32(moved * weight)
 
 
 def _projected(p: Parameters, rows: Floats, pooled: Floats) -> tuple[Floats, Floats]:

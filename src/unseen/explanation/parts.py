@@ -25,6 +25,11 @@ from unseen.networks.network import Parameters
 from unseen.networks.operations import Array
 from unseen.types import Floats, ImageLike
 
+# Image nets without places, and why.
+WHY_NOT = {
+    "naflex": "Its pictures keep their shape (NaFlex), so the places of two are not the same; "
+    "a SigLIP 2 of one size can be explained.",
+}
 SHOWN_SIDE = 1024  # pixels of the longer side of a picture on which a map is drawn
 DRAFT_TOLERANCE = 0.05  # of the sides' ratios: a JPEG decoded at an eighth is rounded up
 
@@ -104,18 +109,18 @@ class PartsEncoder:
         self._spec = encoder.model.image_tower
         architecture = ARCHITECTURES[self._spec.kind]
         if architecture.parts is None or architecture.grid is None or self._spec.kind not in HEADS:
+            why = " " + WHY_NOT[self._spec.kind] if self._spec.kind in WHY_NOT else ""
             raise ModelError(
                 f"{encoder.model.name}: the image net of the family {encoder.model.family} cannot "
-                "be explained by place."
+                f"be explained by place.{why}"
             )
-        encoder.model.parts_network()  # a net whose parts cannot be told apart is refused now
         self._grid = architecture.grid
         self._network = compiled(encoder, "parts")
 
     @property
     def exact(self) -> bool:
         """Whether the rows are exact; else first order."""
-        return is_exact(self._spec.kind, self._spec.config)
+        return is_exact(self._spec.kind, self._parameters)
 
     @cached_property
     def grid(self) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unseen.classifier import Classifier
+from unseen.classifier import Classifier, warn_if_alone
 from unseen.errors import SourceError, StoreError
 from unseen.jobs.job import FACTS, FORMAT, LABELS, Job, digest_of, require_parquet, write_generation
 from unseen.jobs.key_set import KeySet
@@ -20,6 +20,7 @@ from unseen.labels.compiled import CompiledLabels
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.calibration_file import AUTO, calibration_for
 from unseen.prediction.decision import Decision
+from unseen.prediction.predict import warn_undecided
 from unseen.results.manifest import manifest
 from unseen.sources.containers.object_store import StoredObject
 from unseen.sources.expand import expand, left_out
@@ -117,6 +118,8 @@ def plan(
         compiled = classifier.compile(labels, template=template, background=background)
         calibration = calibration_for(calibration, labels, compiled, multi_label=multi_label)
         decision = classifier.decision(multi_label, top_k, min_score, unknown, calibration)
+        warn_if_alone(compiled, decision)
+        warn_undecided(compiled, decision)
     facts = _facts(classifier, compiled, decision, embed)
     store.prepare()
     if compiled is not None:

@@ -142,7 +142,7 @@ class CompiledLabels:
         labels, or the neutral ones where there are none."""
         return int(self.background_mask.sum()) or len(self.neutral)
 
-    @property
+    @cached_property
     def answers(self) -> tuple[str, ...]:
         """What may be said of a picture: the labels that are not background, and then `unknown`
         where there are background labels. LabelError where a label has that name."""

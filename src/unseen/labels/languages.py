@@ -18,8 +18,24 @@ ENGLISH = "en"
 # Parts of the labels with a word of another language: enough by themselves, and enough where more
 # than such a part of all words is unknown.
 MANY, SOME, UNKNOWN = 0.5, 0.2, 0.5
-# Letters that English words do not have, nor those that it took from French or Spanish.
-OTHER_LETTERS = re.compile("[äöüßåøæąćęłńśźżčďěňřšťůžőűğışțș]")
+# Letters that English words do not have, nor those that it took from French or Spanish. German
+# writes its nouns with a capital; elsewhere a capital begins a name, which says little.
+GERMAN_LETTERS = re.compile("[äöüß]")
+OTHER_LETTERS = re.compile("[åøæąćęłńśźżčďěňřšťůžőűğışțș]")
+# Letters of words that English took as well: such a word counts where English has it not, neither
+# in one piece nor here.
+ACCENTS = re.compile("[áàâãéèêëíìîïóòôõúùûñç]")
+LOANS = frozenset(
+    re.findall(
+        r"\w+",
+        """açaí appliqué blasé brûlée café cafés château châteaux cliché clichés consommé crème
+        crêpe crêpes croûton croûtons décor décolletage divorcée entrée entrées exposé
+        façade façades fiancé fiancée flambé fricassée frappé garçon glacé habañero jalapeño
+        jalapeños lamé lycée macramé maître mañana mâché matinée naïve née négligée pâté
+        piñata piñatas pokémon portière protégé purée ragoût résumé risqué rosé roué sauté
+        sautéed señor señora soirée soufflé soufflés touché voilà""",
+    )
+)
 
 
 @cache
@@ -76,19 +92,42 @@ def script(text: str) -> str | None:
 
 
 def _has_other_word(name: str) -> bool:
-    return any(word in _other_words() or OTHER_LETTERS.search(word) for word in _words(name))
+    return any(_is_other(word) for word in _written(name))
+
+
+def _is_other(word: str) -> bool:
+    small = word.casefold()
+    if small in _other_words() or GERMAN_LETTERS.search(small):
+        return True
+    if not word.islower():
+        return False
+    foreign = OTHER_LETTERS.search(word)
+    return bool(foreign or (ACCENTS.search(word) and word not in LOANS and not _whole(word)))
+
+
+def _whole(word: str) -> bool:
+    """Whether the English vocabulary has a word, without its accents, in one piece."""
+    return _pieces([word])[0] == 1
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W\d_]+", unicodedata.normalize("NFC", text).casefold())
+    return [word.casefold() for word in _written(text)]
+
+
+def _written(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", unicodedata.normalize("NFC", text))
 
 
 def _unknown_part(names: Sequence[str]) -> float:
     """Of all words, those that the built-in model's vocabulary, which is English, has in pieces."""
     words = [word for name in names for word in _words(name)]
-    ids, _ = _english().encode(words)
-    whole = len(_english().encode(["cat"])[0][0])
-    return sum(len(row) > whole for row in ids) / max(len(words), 1)
+    return sum(pieces > 1 for pieces in _pieces(words)) / max(len(words), 1)
+
+
+def _pieces(words: Sequence[str]) -> list[int]:
+    """Of each word, how many pieces it has in that vocabulary."""
+    (*ids, one), _ = _english().encode([*words, "cat"])
+    return [1 + len(row) - len(one) for row in ids]
 
 
 @cache

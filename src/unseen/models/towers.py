@@ -76,9 +76,13 @@ ARCHITECTURES: dict[str, Architecture] = {
         efficientnet.grid,
     ),
     "naflex": Architecture(vit.NaFlexConfig, vit.naflex_network),
-    "convnext": Architecture(convnext.ConvNeXtConfig, convnext.network),
-    "fastvit": Architecture(fastvit.FastViTConfig, fastvit.network),
-    "hybrid": Architecture(hybrid.HybridConfig, hybrid.network),
+    "convnext": Architecture(
+        convnext.ConvNeXtConfig, convnext.network, parts.convnext_network, convnext.grid
+    ),
+    "fastvit": Architecture(
+        fastvit.FastViTConfig, fastvit.network, parts.fastvit_network, fastvit.grid
+    ),
+    "hybrid": Architecture(hybrid.HybridConfig, hybrid.network, parts.hybrid_network, hybrid.grid),
     "text": Architecture(text.TextConfig, text.network),
     "bert": Architecture(bert.TextConfig, bert.network),
     "builtin_image": Architecture(

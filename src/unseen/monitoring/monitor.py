@@ -49,7 +49,7 @@ class Monitor:
     time: float | None = field(default=None, init=False)  # of the last sample
     _stream: EventStream | None = field(default=None, init=False)
     _states: list[RuleState] = field(init=False)
-    _repeats: int = field(default=0, init=False)
+    _counted: float = field(default=0.0, init=False)  # of the picture that is shown
     _last: Floats | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -92,12 +92,14 @@ class Monitor:
         if self._stream is None:
             self._stream = EventStream(self.source, states, self.every, self.min_seconds)
         self.time = time
-        self._repeats = self._repeats + 1 if embedding is None else 1
         # A picture that is repeated is evidence as long as the shortest event, and then hardly any
         # more: with none at all, a change could be anywhere before the next picture.
-        shortest = max(1.0, self.min_seconds / self.every)
-        weight = 1.0 if self._repeats <= shortest else REPEATED
-        messages += self._event_messages(self._stream.add(time, probabilities, weight, fit))
+        weight = 1.0 if fit is None else self._stream.weigh(fit)
+        self._counted = self._counted if embedding is None else 0.0
+        if self._counted >= max(1.0, self.min_seconds / self.every):
+            weight *= REPEATED
+        self._counted += weight
+        messages += self._event_messages(self._stream.add(time, probabilities, weight))
         if embedding is not None:
             self._last = embedding
         if self.surprise is not None and self._last is not None:

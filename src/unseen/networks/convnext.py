@@ -25,6 +25,8 @@ from unseen.networks.operations import Operations
 
 T = TypeVar("T")
 
+HIDDEN_ACTIVATION = "gelu"  # between the pooled features and the projection
+
 
 @dataclass(frozen=True)
 class ConvNeXtConfig:
@@ -54,6 +56,22 @@ def network(config: ConvNeXtConfig, parameters: Parameters) -> Network[Any]:
 
 def vision(config: ConvNeXtConfig, ops: Operations[T], p: Parameters, images: T) -> T:
     """uint8 (n, height, width, 3) → the pooled and normalised last stage, (n, width)."""
+    x = ops.mean(places(config, ops, p, images), (2, 3))
+    x = norm(ops, p, "norm_pooled", x, config.epsilon)
+    if "hidden.weight" in p:
+        x = ops.activation(linear(ops, p, "hidden", x), HIDDEN_ACTIVATION)
+    return x
+
+
+def grid(config: ConvNeXtConfig, p: Parameters) -> tuple[int, int]:
+    """Rows and columns of `places`."""
+    stride = p["stem.weight"].shape[2] * 2 ** (len(config.stages) - 1)
+    height, width = (side // stride for side in config.image_size)
+    return height, width
+
+
+def places(config: ConvNeXtConfig, ops: Operations[T], p: Parameters, images: T) -> T:
+    """uint8 (n, height, width, 3) → what the last stage gives, (n, width, rows, columns)."""
     weight, bias = fold_normalisation(
         p["stem.weight"], p.get("stem.bias"), config.scale, config.shift
     )
@@ -66,9 +84,6 @@ def vision(config: ConvNeXtConfig, ops: Operations[T], p: Parameters, images: T)
             x = ops.conv(x, p[f"{name}.weight"], p[f"{name}.bias"], stride=2)
         for block in range(count):
             x = _block(ops, p, f"stages.{stage}.{block}.", x, config)
-    x = norm(ops, p, "norm_pooled", ops.mean(x, (2, 3)), config.epsilon)
-    if "hidden.weight" in p:
-        x = ops.activation(linear(ops, p, "hidden", x), "gelu")
     return x
 
 

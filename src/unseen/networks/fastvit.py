@@ -54,6 +54,20 @@ def network(config: FastViTConfig, parameters: Parameters) -> Network[Any]:
 
 def vision(config: FastViTConfig, ops: Operations[T], p: Parameters, images: T) -> T:
     """uint8 (n, height, width, 3) → the mean over the pixels of the last convolution."""
+    return ops.mean(places(config, ops, p, images), (2, 3))
+
+
+def grid(config: FastViTConfig, p: Parameters) -> tuple[int, int]:
+    """Rows and columns of `places`: the stem halves a side twice, a stage that shrinks once."""
+    shrunk = sum(f"stages.{stage}.shrink.weight" in p for stage in range(len(config.stages)))
+    height, width = config.image_size
+    for _ in range(2 + shrunk):
+        height, width = _halved(height), _halved(width)
+    return height, width
+
+
+def places(config: FastViTConfig, ops: Operations[T], p: Parameters, images: T) -> T:
+    """uint8 (n, height, width, 3) → the last convolution, (n, channels, rows, columns)."""
     x = normalised_pixels(ops, images, config.scale, config.shift)
     act = partial(ops.activation, name=config.activation)
     x = act(_conv(ops, p, "stem.0", x, 2))
@@ -73,8 +87,7 @@ def vision(config: FastViTConfig, ops: Operations[T], p: Parameters, images: T) 
             x = _conv(ops, p, f"{prefix}positions", x, 1, channels)  # x itself is in it
         for block in range(count):
             x = _block(ops, p, f"{prefix}{block}.", x, (height, width), config)
-    x = act(_squeezed(ops, p, "last", _conv(ops, p, "last", x, 1, channels)))
-    return ops.mean(x, (2, 3))
+    return act(_squeezed(ops, p, "last", _conv(ops, p, "last", x, 1, channels)))
 
 
 def _block(

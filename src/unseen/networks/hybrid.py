@@ -61,19 +61,36 @@ def network(config: HybridConfig, parameters: Parameters) -> Network[Any]:
 
 def vision(config: HybridConfig, ops: Operations[T], p: Parameters, images: T) -> T:
     """uint8 (n, height, width, 3) → the pooled tokens, (n, width)."""
+    x = embedded(config, ops, p, images)
+    epsilon = config.blocks.epsilon
+    if config.stages:
+        x = ops.mean(blocks(ops, p, x, config.blocks), (1,))
+        return optional_norm(ops, p, "norm_pooled", x, epsilon)
+    x = blocks_for_first_token(ops, p, x, config.blocks)
+    return norm(ops, p, "norm_after", x, epsilon)
+
+
+def embedded(config: HybridConfig, ops: Operations[T], p: Parameters, images: T) -> T:
+    """uint8 (n, height, width, 3) → the tokens that enter the first block, (n, tokens, width)."""
     patches = _inverted_residuals if config.stages else _plain_convolutions
     x = patches(config, ops, p, images)
     x = ops.transpose(ops.reshape(x, (0, config.width, -1)), (0, 2, 1))  # (n, patches, width)
-    epsilon = config.blocks.epsilon
-    if config.stages:
-        if "positions" in p:
-            x = ops.add(x, ops.constant(as_float32(p["positions"])))
-        x = ops.mean(blocks(ops, p, x, config.blocks), (1,))
-        return optional_norm(ops, p, "norm_pooled", x, epsilon)
-    x = ops.concat([ops.first_token(p["class_token"], x), x], axis=1)
-    x = ops.add(x, ops.constant(as_float32(p["positions"])))
-    x = blocks_for_first_token(ops, p, x, config.blocks)
-    return norm(ops, p, "norm_after", x, epsilon)
+    if "class_token" in p:
+        x = ops.concat([ops.first_token(p["class_token"], x), x], axis=1)
+    return ops.add(x, ops.constant(as_float32(p["positions"]))) if "positions" in p else x
+
+
+def grid(config: HybridConfig, p: Parameters) -> tuple[int, int]:
+    """Rows and columns of patches."""
+    height, width = config.image_size
+    if config.stages:  # the first convolution, each stage and the last one halve a side
+        for _ in range(len(config.stages) + 2):
+            height, width = _halved(height), _halved(width)
+        return height, width
+    for index in range(3):
+        stride = p[f"stem.{index}.weight"].shape[2]
+        height, width = height // stride, width // stride
+    return height, width
 
 
 def _plain_convolutions(config: HybridConfig, ops: Operations[T], p: Parameters, images: T) -> T:

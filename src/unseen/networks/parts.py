@@ -21,12 +21,20 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from unseen.errors import ModelError
-from unseen.networks import builtin, distilled, efficientnet, resnet, vit
+from unseen.networks import (
+    builtin,
+    convnext,
+    distilled,
+    efficientnet,
+    fastvit,
+    hybrid,
+    resnet,
+    vit,
+)
 from unseen.networks.layers import image_inputs, linear, norm, optional_norm
 from unseen.networks.network import Input, Network, Parameters, single_output
-from unseen.networks.operations import Operations
-from unseen.networks.transformer import mlp, rotated
+from unseen.networks.operations import Operations, as_float32
+from unseen.networks.transformer import Blocks, Rotation, attended, before, mlp, rotated
 
 T = TypeVar("T")
 
@@ -46,6 +54,9 @@ def _network(
 
 # vision transformers
 
+# What enters the first block, and how queries and keys are turned, of pictures.
+Begin = Callable[[Any, Parameters, Any], tuple[Any, Rotation[Any] | None]]
+
 
 def vision_network(config: vit.VisionConfig, parameters: Parameters) -> Network[Any]:
     """uint8 (n, height, width, 3) → `parts` (n, patches + 1, width).
@@ -53,20 +64,14 @@ def vision_network(config: vit.VisionConfig, parameters: Parameters) -> Network[
     The last row is, by the pooling, the class token after the last block; what the learned query
     receives, before the MLP of the pool; or the mean of the patches after their norm.
     """
-    _check_additive(config, parameters)
-    inputs, cells = image_inputs(config.image_size), math.prod(vit.patches(config))
-    body = partial(_POOLINGS[config.pooling], config)
-    return _network(body, inputs, cells, config.width, parameters)
 
+    def begin(ops: Operations[T], p: Parameters, images: T) -> tuple[T, Rotation[T] | None]:
+        return vit.embedded(config, ops, p, images), vit.turning(config, ops, p)
 
-def _check_additive(config: vit.VisionConfig, parameters: Parameters) -> None:
-    """ModelError where a norm stands between what tokens give and what it is added to."""
-    norms = ("layers.0.attention_norm.weight", "pool.key_norm.weight")
-    if config.blocks.post_norm or any(name in parameters for name in norms):
-        raise ModelError(
-            "this image net normalises what its attention gives (EVA-02, CoCa): what each place "
-            "adds to the embedding cannot be told apart."
-        )
+    cells = math.prod(vit.patches(config))
+    body = partial(_POOLINGS[config.pooling], config, begin, cells)
+    width = config.pool_width or config.width
+    return _network(body, image_inputs(config.image_size), cells, width, parameters)
 
 
 def vision_grid(config: vit.VisionConfig, parameters: Parameters) -> tuple[int, int]:
@@ -74,87 +79,177 @@ def vision_grid(config: vit.VisionConfig, parameters: Parameters) -> tuple[int, 
     return vit.patches(config)
 
 
-def _token(config: vit.VisionConfig, ops: Operations[T], p: Parameters, images: T) -> T:
+def hybrid_network(config: hybrid.HybridConfig, parameters: Parameters) -> Network[Any]:
+    """As `vision_network`, of patches that convolutions made: each has seen its neighbours."""
+
+    def begin(ops: Operations[T], p: Parameters, images: T) -> tuple[T, None]:
+        return hybrid.embedded(config, ops, p, images), None
+
+    cells = math.prod(hybrid.grid(config, parameters))
+    body = partial(_mean if config.stages else _token, config, begin, cells)
+    return _network(body, image_inputs(config.image_size), cells, config.width, parameters)
+
+
+def _token(
+    config: vit.VisionConfig | hybrid.HybridConfig,
+    begin: Begin,
+    cells: int,
+    ops: Operations[T],
+    p: Parameters,
+    images: T,
+) -> T:
     """Read at the class token: exact."""
-    x = vit.embedded(config, ops, p, images)
+    x, turning = begin(ops, p, images)
     blocks, spread, rows = config.blocks, None, None
-    turning = vit.turning(config, ops, p)
     for layer in range(blocks.layers):
         prefix, last = f"layers.{layer}.", layer == blocks.layers - 1
-        h = norm(ops, p, prefix + "norm1", x, blocks.epsilon)
-        q = linear(ops, p, prefix + "query", ops.slice(h, 1, 0, 1) if last else h)
-        k, v = (linear(ops, p, prefix + name, h) for name in ("key", "value"))
-        if turning is not None:
-            q, k = rotated(ops, q, turning, first_token=last), rotated(ops, k, turning)
-        weights = ops.attention_weights(q, k, blocks.heads)
-        added = _from_each(ops, p, prefix + "out", weights, v, blocks.heads)
+        weights, v = _looked_at(ops, p, prefix, x, blocks, turning, first_token=last)
+        mixed = _mixed(ops, weights, v, blocks.heads)
+        added = _received(ops, p, prefix, weights, v, mixed, blocks)
         if spread is not None:
             added = ops.matmul(ops.transpose(spread, (0, 2, 1)), added)
         rows = added if rows is None else ops.add(rows, added)
         x = ops.slice(x, 1, 0, 1) if last else x
-        x = ops.add(x, linear(ops, p, prefix + "out", _mixed(ops, weights, v, blocks.heads)))
-        x = mlp(ops, p, prefix, x, blocks)
+        x = mlp(ops, p, prefix, attended(ops, p, prefix, x, mixed, blocks), blocks)
         if not last:
-            spread = _spread(ops, weights, spread, vit.tokens(config, p))
+            spread = _spread(ops, weights, spread, cells + vit.leading(p))
     assert rows is not None
     return ops.concat([_of_patches(ops, p, rows), x], axis=1)
 
 
-def _attention(config: vit.VisionConfig, ops: Operations[T], p: Parameters, images: T) -> T:
+def _attention(
+    config: vit.VisionConfig,
+    begin: Begin,
+    cells: int,
+    ops: Operations[T],
+    p: Parameters,
+    images: T,
+) -> T:
     """Read by a learned query: the rows are exact before the MLP of the pool."""
-    x, spread = _encoded(config, ops, p, images)
-    heads = config.pool_heads or config.blocks.heads
-    q = linear(ops, p, "pool.query", ops.first_token(p["probe"], x))
+    x, spread = _encoded(config, begin, cells, ops, p, images)
+    heads, epsilon = config.pool_heads or config.blocks.heads, config.blocks.epsilon
+    query = optional_norm(ops, p, "pool.query_norm", ops.first_token(p["probe"], x), epsilon)
+    x = optional_norm(ops, p, "pool.key_norm", x, epsilon)
+    q = linear(ops, p, "pool.query", query)
     k, v = (linear(ops, p, name, x) for name in ("pool.key", "pool.value"))
     weights = ops.attention_weights(q, k, heads)
-    rows = ops.matmul(spread, _from_each(ops, p, "pool.out", weights, v, heads))
+    each = ops.linear(_from_each(ops, weights, v, heads), p["pool.out.weight"])
     pooled = linear(ops, p, "pool.out", _mixed(ops, weights, v, heads))
-    return ops.concat([_of_patches(ops, p, rows), pooled], axis=1)
+    return ops.concat([_of_patches(ops, p, ops.matmul(spread, each)), pooled], axis=1)
 
 
-def _mean(config: vit.VisionConfig, ops: Operations[T], p: Parameters, images: T) -> T:
+def _mean(
+    config: vit.VisionConfig | hybrid.HybridConfig,
+    begin: Begin,
+    cells: int,
+    ops: Operations[T],
+    p: Parameters,
+    images: T,
+) -> T:
     """The mean of the patches, each after its own norm: exact."""
-    x, spread = _encoded(config, ops, p, images)
+    x, spread = _encoded(config, begin, cells, ops, p, images)
     first = vit.leading(p)
     patches = ops.slice(x, 1, first, None)
-    share = ops.constant(np.array(1 / math.prod(vit.patches(config)), dtype=np.float32))
-    rows = ops.matmul(ops.slice(spread, 2, first, None), ops.mul(patches, share))
+    rows = ops.matmul(ops.slice(spread, 2, first, None), ops.mul(patches, _number(ops, 1 / cells)))
     pooled = ops.reshape(ops.mean(patches, (1,)), (0, 1, config.width))
     return ops.concat([_of_patches(ops, p, rows), pooled], axis=1)
 
 
-_POOLINGS = {"token": _token, "attention": _attention, "mean": _mean}
+_POOLINGS: dict[str, Callable[..., Any]] = {
+    "token": _token,
+    "attention": _attention,
+    "mean": _mean,
+}
 
 
-def _encoded(config: vit.VisionConfig, ops: Operations[T], p: Parameters, images: T) -> tuple[T, T]:
+def _encoded(
+    config: vit.VisionConfig | hybrid.HybridConfig,
+    begin: Begin,
+    cells: int,
+    ops: Operations[T],
+    p: Parameters,
+    images: T,
+) -> tuple[T, T]:
     """The tokens after all blocks and their norm, (n, tokens, width); and how much of each lies in
     each of them, (n, where it came from, where it is)."""
-    x = vit.embedded(config, ops, p, images)
+    x, turning = begin(ops, p, images)
     blocks, spread = config.blocks, None
-    turning = vit.turning(config, ops, p)
     for layer in range(blocks.layers):
         prefix = f"layers.{layer}."
-        h = norm(ops, p, prefix + "norm1", x, blocks.epsilon)
-        q, k, v = (linear(ops, p, prefix + name, h) for name in ("query", "key", "value"))
-        if turning is not None:
-            q, k = rotated(ops, q, turning), rotated(ops, k, turning)
-        weights = ops.attention_weights(q, k, blocks.heads)
-        x = ops.add(x, linear(ops, p, prefix + "out", _mixed(ops, weights, v, blocks.heads)))
+        weights, v = _looked_at(ops, p, prefix, x, blocks, turning)
+        x = attended(ops, p, prefix, x, _mixed(ops, weights, v, blocks.heads), blocks)
         x = mlp(ops, p, prefix, x, blocks)
-        spread = _spread(ops, weights, spread, vit.tokens(config, p))
+        spread = _spread(ops, weights, spread, cells + vit.leading(p))
     assert spread is not None
     x = optional_norm(ops, p, "norm_after", x, blocks.epsilon)
     return x, ops.transpose(spread, (0, 2, 1))
 
 
-def _from_each(ops: Operations[T], p: Parameters, out: str, weights: T, values: T, heads: int) -> T:
-    """What the first query receives from each token, through `out` without its bias.
+def _looked_at(
+    ops: Operations[T],
+    p: Parameters,
+    prefix: str,
+    x: T,
+    blocks: Blocks,
+    turning: Rotation[T] | None,
+    *,
+    first_token: bool = False,
+) -> tuple[T, T]:
+    """The weights of a block's attention, and its values. `first_token`: of that query alone."""
+    h = before(ops, p, prefix + "norm1", x, blocks)
+    q = linear(ops, p, prefix + "query", ops.slice(h, 1, 0, 1) if first_token else h)
+    k, v = (linear(ops, p, prefix + name, h) for name in ("key", "value"))
+    if turning is not None:
+        q, k = rotated(ops, q, turning, first_token=first_token), rotated(ops, k, turning)
+    return ops.attention_weights(q, k, blocks.heads), v
 
-    Weights (n, heads, queries, tokens) and values (n, tokens, width) → (n, tokens, width).
+
+def _received(
+    ops: Operations[T], p: Parameters, prefix: str, weights: T, values: T, mixed: T, blocks: Blocks
+) -> T:
+    """What the first token receives from each: (n, tokens, width). Biases are no token's.
+
+    A norm of what they give together (EVA-02) is linear but for its deviation, which is held.
     """
+    each = _from_each(ops, weights, values, blocks.heads)
+    total, name = ops.slice(mixed, 1, 0, 1), prefix + "attention_norm"
+    if name + ".weight" in p:
+        each = _held_norm(ops, p, name, each, total, blocks.epsilon)
+        total = norm(ops, p, name, total, blocks.epsilon)
+    each = ops.linear(each, p[prefix + "out.weight"])
+    if blocks.post_norm:
+        total = linear(ops, p, prefix + "out", total)
+        each = _held_norm(ops, p, prefix + "norm1", each, total, blocks.epsilon)
+    return each
+
+
+def _held_norm(
+    ops: Operations[T], p: Parameters, name: str, rows: T, total: T, epsilon: float
+) -> T:
+    """The layer norm `name` of rows (n, tokens, width), with the deviation of `total` (n, 1, width)
+    and without its bias: of rows that sum to `total`, it sums to the norm of that."""
+    width = len(p[name + ".weight"])
+    # The length of (centred total, √(width·ε)) is √width deviations: its last part, made of length
+    # 1, is √ε of a deviation.
+    rest = ops.first_token(np.array([math.sqrt(width * epsilon)], dtype=np.float32), total)
+    unit = ops.l2_normalise(ops.concat([_centred(ops, total), rest], 2))
+    inverse = ops.mul(ops.slice(unit, 2, width, None), _number(ops, 1 / math.sqrt(epsilon)))
+    scaled = ops.mul(_centred(ops, rows), ops.constant(as_float32(p[name + ".weight"])))
+    return ops.mul(scaled, inverse)
+
+
+def _centred(ops: Operations[T], x: T) -> T:
+    """(n, tokens, width), less the mean of each token."""
+    mean = ops.reshape(ops.mean(x, (2,)), (0, -1, 1))
+    return ops.add(x, ops.mul(mean, _number(ops, -1)))
+
+
+def _from_each(ops: Operations[T], weights: T, values: T, heads: int) -> T:
+    """The values (n, tokens, width), each weighed as the first query weighs it, head by head, in
+    weights (n, heads, queries, tokens)."""
     first = ops.transpose(ops.slice(weights, 2, 0, 1), (0, 3, 1, 2))  # (n, tokens, heads, 1)
     weighed = ops.mul(ops.reshape(values, (0, 0, heads, -1)), first)
-    return ops.linear(ops.reshape(weighed, (0, 0, -1)), p[out + ".weight"])
+    return ops.reshape(weighed, (0, 0, -1))
 
 
 def _mixed(ops: Operations[T], weights: T, values: T, heads: int) -> T:
@@ -226,6 +321,30 @@ def efficientnet_network(
         return _shares_of_mean(ops, x, config.dimension, cells, 1)
 
     return _network(body, image_inputs(config.image_size), cells, config.dimension, parameters)
+
+
+def convnext_network(config: convnext.ConvNeXtConfig, parameters: Parameters) -> Network[Any]:
+    """uint8 (n, height, width, 3) → `parts` (n, places + 1, width); the last row is the mean,
+    before its norm. Exact."""
+    cells = math.prod(convnext.grid(config, parameters))
+    width = len(parameters["norm_pooled.weight"])
+
+    def body(ops: Operations[T], p: Parameters, images: T) -> T:
+        return _shares_of_mean(ops, convnext.places(config, ops, p, images), width, cells, 1)
+
+    return _network(body, image_inputs(config.image_size), cells, width, parameters)
+
+
+def fastvit_network(config: fastvit.FastViTConfig, parameters: Parameters) -> Network[Any]:
+    """uint8 (n, height, width, 3) → `parts` (n, places + 1, channels); the last row is the mean.
+    Exact."""
+    cells = math.prod(fastvit.grid(config, parameters))
+    width = len(parameters["last.weight"])
+
+    def body(ops: Operations[T], p: Parameters, images: T) -> T:
+        return _shares_of_mean(ops, fastvit.places(config, ops, p, images), width, cells, 1)
+
+    return _network(body, image_inputs(config.image_size), cells, width, parameters)
 
 
 def builtin_network(config: builtin.ImageConfig, parameters: Parameters) -> Network[Any]:

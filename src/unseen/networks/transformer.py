@@ -99,13 +99,13 @@ def blocks_for_first_token(
     for layer in range(config.layers - 1):
         x = block(ops, p, f"layers.{layer}.", x, config, mask=mask, rotation=rotation)
     prefix = f"layers.{config.layers - 1}."
-    h = _before(ops, p, prefix + "norm1", x, config)
+    h = before(ops, p, prefix + "norm1", x, config)
     q = linear(ops, p, prefix + "query", ops.slice(h, 1, 0, 1))
     k, v = (linear(ops, p, prefix + name, h) for name in ("key", "value"))
     if rotation is not None:
         q, k = rotated(ops, q, rotation, first_token=True), rotated(ops, k, rotation)
     h = ops.attention(q, k, v, config.heads, mask=mask)
-    x = _attended(ops, p, prefix, ops.slice(x, 1, 0, 1), h, config)
+    x = attended(ops, p, prefix, ops.slice(x, 1, 0, 1), h, config)
     return ops.reshape(mlp(ops, p, prefix, x, config), (0, -1))
 
 
@@ -121,17 +121,17 @@ def block(
     rotation: Rotation[T] | None = None,
 ) -> T:
     """One layer on (n, tokens, width): x + attention(norm x), then x + mlp(norm x)."""
-    h = _before(ops, p, prefix + "norm1", x, config)
+    h = before(ops, p, prefix + "norm1", x, config)
     q, k, v = (linear(ops, p, prefix + name, h) for name in ("query", "key", "value"))
     if rotation is not None:
         q, k = (rotated(ops, x, rotation) for x in (q, k))
     h = ops.attention(q, k, v, config.heads, causal=causal, mask=mask)
-    return mlp(ops, p, prefix, _attended(ops, p, prefix, x, h, config), config)
+    return mlp(ops, p, prefix, attended(ops, p, prefix, x, h, config), config)
 
 
 def mlp(ops: Operations[T], p: Parameters, prefix: str, x: T, config: Blocks) -> T:
     """x + mlp(norm x), the second half of a block."""
-    h = _before(ops, p, prefix + "norm2", x, config)
+    h = before(ops, p, prefix + "norm2", x, config)
     h = optional_norm(ops, p, prefix + "mlp_norm", h, config.epsilon)  # ViTamin's
     if prefix + "gate.weight" in p:  # SwiGLU (Shazeer 2020, arXiv:2002.05202)
         gate = ops.activation(linear(ops, p, prefix + "gate", h), config.activation)
@@ -160,11 +160,12 @@ def attention_pool(
     return ops.reshape(mlp(ops, p, "pool.", h, config) if "pool.mlp1.weight" in p else h, (0, -1))
 
 
-def _before(ops: Operations[T], p: Parameters, name: str, x: T, config: Blocks) -> T:
+def before(ops: Operations[T], p: Parameters, name: str, x: T, config: Blocks) -> T:
+    """What a branch is made of: x by its norm, or x where the norm comes after the branch."""
     return x if config.post_norm else norm(ops, p, name, x, config.epsilon)
 
 
-def _attended(ops: Operations[T], p: Parameters, prefix: str, x: T, h: T, config: Blocks) -> T:
+def attended(ops: Operations[T], p: Parameters, prefix: str, x: T, h: T, config: Blocks) -> T:
     """x, and what its attention gave."""
     h = optional_norm(ops, p, prefix + "attention_norm", h, config.epsilon)
     return _added(ops, p, prefix + "norm1", x, linear(ops, p, prefix + "out", h), config)

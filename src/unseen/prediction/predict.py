@@ -69,9 +69,9 @@ def predict(
     predictions = []
     for i, (source, ranks, above) in enumerate(zip(sources, order, passes, strict=True)):
         shown = ranks[above][: decision.top_k]
-        ranking = tuple(
-            Scored(names[j], float(scores[i, j]), float(answer_cosines[i, j])) for j in shown
-        )
+        labelled = (names[j] for j in shown.tolist())
+        numbers = scores[i, shown].tolist(), answer_cosines[i, shown].tolist()
+        ranking = tuple(map(Scored, labelled, *numbers))
         likely, no_answer = promised.of_picture(i, ranks, names)
         left_out = len(names) - len(ranking)
         predictions.append(

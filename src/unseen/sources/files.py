@@ -119,8 +119,9 @@ def _walk(folder: Path) -> Iterator[Path]:
     for parent, folders, files in walk:
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         visible = (name for name in sorted(files) if not name.startswith("."))
-        yield from (Path(parent, name) for name in visible if _suffix(name) in suffixes())
-        below = (Path(parent, name) for name in folders)
+        folder = Path(parent)  # `/` takes half the time of making a path of both
+        yield from (folder / name for name in visible if _suffix(name) in suffixes())
+        below = (folder / name for name in folders)
         yield from (path for path in below if _has_suffix(path) and not _holds_pictures(path))
     yield from closed
 

@@ -195,7 +195,7 @@ def _promised_seconds(video: OpenVideo) -> float:
     container, stream = video.container, video.stream
     kind, seconds = container.format.name, float((stream.duration or 0) * video.time_base)
     if kind == "avi":  # of one that is cut FFmpeg makes the duration shorter
-        return max(seconds, stream.frames / video.rate)
+        return max(seconds, float(stream.frames) / video.rate)
     match = TAG.match(stream.metadata.get("DURATION", ""))
     if match is not None:  # Matroska's, of this stream, from 0 on
         hours, minutes, rest = (float(part) for part in match.groups())

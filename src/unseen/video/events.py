@@ -244,10 +244,16 @@ class EventStream:
         self._margins.append(float(margins(probabilities[None])[0]))
         temperature = temperature_of(np.array(self._margins))
         evidence = self.states.evidence(probabilities[None], temperature)[0]
-        if fit is not None and self.states.thresholds is None:
-            self._fits.append(fit)
-            weight *= fit_weight(np.array(self._fits), self._most)
+        if fit is not None:
+            weight *= self.weigh(fit)
         return self._changes(self._path.add(weight * evidence))
+
+    def weigh(self, fit: float) -> float:
+        """How much a sample counts by its best logit, which the next ones are compared with."""
+        if self.states.thresholds is not None:
+            return 1.0
+        self._fits.append(fit)
+        return fit_weight(np.array(self._fits), self._most)
 
     def finish(self, time: float) -> list[EventChange]:
         """What is known as the stream has ended, or was interrupted, at a time.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from unseen.encoder import Encoder
-from unseen.errors import SourceError, UnseenError
+from unseen.errors import SourceError, UnseenError, UnseenWarning
 from unseen.results.result_file import writing
 from unseen.sources.frame_names import clock
 from unseen.sources.packets import EVERY_SECOND, Sampling
@@ -65,7 +66,8 @@ def extract(
     Raises
     ------
     SourceError
-        If the folder is there, or cannot be written, or no frame can be read.
+        If the folder is there, or cannot be written, or no frame can be read. A video that breaks
+        off is an UnseenWarning, and what could be read is written.
     """
     if folder.exists():
         raise SourceError(f"{folder} is there already; give another folder, or delete it.")
@@ -92,6 +94,8 @@ def extract(
                 break
         if not written:
             raise errors[0] if errors else SourceError(f"{video}: no frame could be read.")
+        if errors:
+            warnings.warn(f"{errors[0]}", UnseenWarning, stacklevel=2)
         folder.mkdir()
         for name in written:
             Path(temporary, name).rename(folder / name)

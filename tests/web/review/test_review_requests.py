@@ -50,7 +50,7 @@ def test_nothing_is_answered_without_the_token(served: Served, birds: Birds) -> 
     picture = f"/api/picture/{birds.ids['bird00.png']}"
     cookies = [{}, {f"unseen-review-{served.port}": "x" * 32}, {"token": served.token}]
     for cookie in cookies:
-        with httpx.Client(base_url=served.url, headers=OWN, cookies=cookie) as client:
+        with httpx.Client(base_url=served.url, headers=OWN, cookies=cookie, timeout=60) as client:
             answers = [client.get(path) for path in [*GETS, picture, "/?token=", "/?token=é"]]
             answers += [client.get(f"/api/next?token={served.token}")]  # of the page alone
             answers += [client.post(path, json={}) for path in POSTS]
@@ -59,7 +59,7 @@ def test_nothing_is_answered_without_the_token(served: Served, birds: Birds) -> 
 
 
 def test_the_address_gives_a_cookie_that_only_the_page_can_use(served: Served) -> None:
-    answer = httpx.get(served.address)
+    answer = httpx.get(served.address, timeout=60)
     assert answer.status_code == 200
     name, _, rest = answer.headers["set-cookie"].partition("=")
     assert name == f"unseen-review-{served.port}"
@@ -100,7 +100,7 @@ def test_a_change_needs_the_page_s_own_header_and_json(
     one = decision(birds.ids["bird00.png"], "none")
     body = json.dumps({"decisions": [one]}).encode()
     kind = {"Content-Type": "application/json"}
-    with httpx.Client(base_url=served.url, cookies=client.cookies) as other:
+    with httpx.Client(base_url=served.url, cookies=client.cookies, timeout=60) as other:
         problem(other.post("/api/decide", content=body, headers=kind), 403)
     problem(client.post("/api/decide", content=body, headers={"Content-Type": "text/plain"}), 415)
     problem(client.post("/api/decide", content=body), 415)
@@ -128,7 +128,7 @@ def test_every_answer_forbids_what_is_not_the_page_s_own(
     served: Served, client: httpx.Client, birds: Birds
 ) -> None:
     answers = [client.get(path) for path in [*GETS, f"/api/picture/{birds.ids['bird00.png']}"]]
-    answers.append(httpx.get(served.url))
+    answers.append(httpx.get(served.url, timeout=60))
     for answer in answers:
         policy = answer.headers["content-security-policy"]
         assert policy.startswith("default-src 'none'; ") and "unsafe" not in policy

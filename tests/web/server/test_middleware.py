@@ -19,8 +19,10 @@ from serving import Served, serving, until
 from unseen.errors import SourceError
 from unseen.load_options import LoadOptions
 from unseen.web.server.apis.schemas import PNG
+from unseen.web.server.app import APIS
 from unseen.web.server.core.settings import Settings
 from unseen.web.server.http import keys
+from unseen.web.server.http.direct_routes import DirectRoutes
 
 ASK = {"image": PNG, "labels": ["red", "blue"]}
 
@@ -292,3 +294,17 @@ def test_a_key_of_any_bytes_is_only_wrong() -> None:
     for key in strange[:-1]:
         assert one.name_of(key) is None
     assert one.name_of("secret") == "a"
+
+
+# what a request costs
+
+
+def test_what_runs_a_network_goes_straight_to_its_function(client: httpx.Client) -> None:
+    async def router(*_: object) -> None:
+        raise AssertionError("no request comes here")
+
+    paths = {path for api in APIS for path in api.inference_paths}
+    assert {*DirectRoutes(router, APIS).routes} == paths
+    for path in paths:  # and what else there is at these paths is as it was
+        assert client.delete(path).status_code == 405
+        assert client.post(path, content=b"{", headers={"content-type": "x/y"}).status_code >= 400

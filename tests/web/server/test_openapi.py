@@ -46,7 +46,7 @@ def whole(shapes_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def test_the_document_is_valid_and_describes_every_route(whole: Served) -> None:
-    document = httpx.get(f"{whole.url}/openapi.json").json()
+    document = httpx.get(f"{whole.url}/openapi.json", timeout=60).json()
     assert document["openapi"].startswith("3.1")
     validate(document)
     for path, operations in document["paths"].items():
@@ -57,19 +57,19 @@ def test_the_document_is_valid_and_describes_every_route(whole: Served) -> None:
 
 def test_every_example_is_answered(whole: Served) -> None:
     """What the document shows as a body is one that works."""
-    document = httpx.get(f"{whole.url}/openapi.json").json()
+    document = httpx.get(f"{whole.url}/openapi.json", timeout=60).json()
     tried = 0
     for path, operations in document["paths"].items():
         content = operations.get("post", {}).get("requestBody", {}).get("content", {})
         for example in _examples(content.get("application/json", {}), document):
-            answer = httpx.post(whole.url + path, json=example)
+            answer = httpx.post(whole.url + path, json=example, timeout=60)
             assert answer.status_code == 200, (path, example, answer.text)
             tried += 1
     assert tried >= 4
 
 
 def test_every_list_that_a_client_sends_is_bounded(whole: Served) -> None:
-    document = httpx.get(f"{whole.url}/openapi.json").json()
+    document = httpx.get(f"{whole.url}/openapi.json", timeout=60).json()
     for path, operations in document["paths"].items():
         for operation in operations.values():
             content = operation.get("requestBody", {}).get("content", {})

@@ -24,7 +24,7 @@ import httpx
 import pytest
 
 from asking import KEY, ask, png
-from serving import Served, commanded, serving, until
+from serving import Served, commanded, serving, stopping, until
 from unseen.errors import StoreError
 from unseen.load_options import LoadOptions
 from unseen.system.sqlite import DiskFullError, connect, transaction
@@ -60,7 +60,7 @@ def ready_lines(served: Served) -> int:
 def test_workers_end_with_their_supervisor(shapes_clip: Path) -> None:
     with commanded("-m", str(shapes_clip), "--workers", "2") as served:
         assert served.command is not None
-        until(lambda: ready_lines(served) == 2, 90)
+        until(lambda: ready_lines(served) == 2, 180)
         children = workers_of(served.command.pid)
         assert len(children) == 2
         os.kill(served.command.pid, signal.SIGKILL)
@@ -76,15 +76,16 @@ def test_sigterm_with_two_workers_loses_nothing(shapes_clip: Path) -> None:
     with (
         commanded("-m", str(shapes_clip), "--workers", "2") as served,
         ThreadPoolExecutor(12) as pool,
+        stopping() as stop,
     ):
         assert served.command is not None
-        until(lambda: ready_lines(served) == 2, 90)
-        stop, lost, answered = threading.Event(), [], []
+        until(lambda: ready_lines(served) == 2, 180)
+        lost, answered = [], []
 
         def asking() -> None:
             while not stop.is_set():
                 try:  # a connection for each: who connects while workers end is reset, or served
-                    answer = httpx.post(f"{served.url}/v1/classify", json=ASK, timeout=30)
+                    answer = httpx.post(f"{served.url}/v1/classify", json=ASK, timeout=60)
                     answered.append(answer.status_code)
                 except httpx.ConnectError:
                     return  # nobody listens any more
@@ -94,7 +95,7 @@ def test_sigterm_with_two_workers_loses_nothing(shapes_clip: Path) -> None:
         asked = [pool.submit(asking) for _ in range(12)]
         until(lambda: len(answered) > 40, 60)
         served.command.send_signal(signal.SIGTERM)
-        assert served.command.wait(40) == 0
+        assert served.command.wait(60) == 0
         stop.set()
         for one in asked:
             one.result()
@@ -105,11 +106,11 @@ def test_sigterm_with_two_workers_loses_nothing(shapes_clip: Path) -> None:
 def test_a_worker_that_is_being_warmed_takes_no_connections(shapes_clip: Path) -> None:
     with commanded("-m", str(shapes_clip), "--workers", "2") as served:
         assert served.command is not None
-        until(lambda: ready_lines(served) == 2, 90)
+        until(lambda: ready_lines(served) == 2, 180)
         before = workers_of(served.command.pid)
         os.kill(before[0], signal.SIGKILL)
         with contextlib.suppress(httpx.TransportError):
-            httpx.get(f"{served.url}/readyz")
+            httpx.get(f"{served.url}/readyz", timeout=60)
         statuses = set()
         while ready_lines(served) < 3:
             with contextlib.suppress(httpx.TransportError):  # what the killed one had accepted
@@ -368,7 +369,7 @@ def test_large_uploads_are_not_copied_and_their_memory_is_given_back(shapes_clip
             ).status_code
 
         assert served.command is not None
-        assert httpx.post(f"{served.url}/v1/classify", json=ASK).status_code == 200
+        assert httpx.post(f"{served.url}/v1/classify", json=ASK, timeout=60).status_code == 200
         before = memory(served, "VmRSS")
         Path(f"/proc/{served.command.pid}/clear_refs").write_text("5")
         with ThreadPoolExecutor(4) as pool:

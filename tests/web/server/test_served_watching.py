@@ -19,9 +19,9 @@ from asking import KEY
 from films import encode, story
 from serving import Served, commanded, serving, until
 from unseen.load_options import LoadOptions
-from unseen.web.server.core import watch_service
 from unseen.web.server.core.settings import ServerLimits, Settings
-from unseen.web.server.core.watch_service import UNREAD, Listener
+from unseen.web.server.core.video import watch_service
+from unseen.web.server.core.video.watch_service import UNREAD, Listener
 from unseen.web.server.http import keys
 
 LABELS = "a red circle\na blue square\na green star\n"

@@ -26,7 +26,7 @@ import hostile
 import running
 import shapes
 import unseen
-from serving import Served, commanded, serving, until
+from serving import Served, commanded, serving, stopping, until
 from unseen.learning.calibrate import calibrate
 from unseen.load_options import LoadOptions
 from unseen.prediction.calibration import beside
@@ -52,13 +52,25 @@ def request(path: str = "/v1/classify", body: bytes = BODY, method: str = "POST"
 
 @pytest.fixture(scope="module")
 def hasty(shapes_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server of little max_delay."""
+    """A server that gives its clients little time, and itself as much as a busy machine needs."""
     settings = Settings(
         LoadOptions(str(shapes_clip)),
         label_store=tmp_path_factory.mktemp("hasty") / "sets.sqlite",
         limits=ServerLimits(
-            receive_seconds=0.6, seconds=2.0, queue_seconds=0.5, connections=200, body_bytes=2**20
+            receive_seconds=0.6, queue_seconds=0.5, connections=200, body_bytes=2**20
         ),
+    )
+    with serving(settings) as served:
+        yield served
+
+
+@pytest.fixture
+def brief(shapes_clip: Path, tmp_path: Path) -> Iterator[Served]:
+    """A server whose requests have two seconds."""
+    settings = Settings(
+        LoadOptions(str(shapes_clip)),
+        label_store=tmp_path / "sets.sqlite",
+        limits=ServerLimits(seconds=2.0),
     )
     with serving(settings) as served:
         yield served
@@ -83,7 +95,7 @@ def stuck(served: Served) -> Iterator[threading.Event]:
     go, run = threading.Event(), encoder.encode_pixels
 
     def waiting(pixels: Any) -> Any:
-        assert go.wait(30)
+        assert go.wait(60)
         return run(pixels)
 
     encoder.encode_pixels = waiting
@@ -145,7 +157,7 @@ def test_a_slow_sender_is_left(hasty: Served, slow: Callable[[socket.socket], An
         start = time.monotonic()
         sock.settimeout(0.2)
         while True:
-            assert time.monotonic() - start < 10, "it is still connected"
+            assert time.monotonic() - start < 25, "it is still connected"
             try:
                 next(drip, None)
                 if sock.recv(4096) == b"":
@@ -174,8 +186,9 @@ def test_a_client_that_does_not_read_is_left(hasty: Served) -> None:
         with contextlib.suppress(OSError):
             while part := sock.recv(1 << 16):
                 received += len(part)
-        answer = len(httpx.post(f"{hasty.url}/v1/embed", json={"texts": texts}).content)
-        assert received < 8 * answer, "it was cut off, and not waited for"
+        answer = httpx.post(f"{hasty.url}/v1/embed", json={"texts": texts}, timeout=60)
+        assert answer.status_code == 200
+        assert received < 8 * len(answer.content), "it was cut off, and not waited for"
 
 
 def test_connections_are_bounded(hasty: Served) -> None:
@@ -190,7 +203,7 @@ def test_connections_are_bounded(hasty: Served) -> None:
                 except ConnectionResetError:
                     refused += 1
         assert refused == 20
-    until(lambda: httpx.get(f"{hasty.url}/healthz").status_code == 200)
+    until(lambda: httpx.get(f"{hasty.url}/healthz", timeout=60).status_code == 200)
 
 
 # clients that go away, and too many
@@ -220,20 +233,20 @@ def test_a_client_that_goes_away_frees_its_slot(narrow: Served) -> None:
     assert ran == [1], "what nobody waited for was never computed"
 
 
-def test_no_request_waits_for_ever(hasty: Served) -> None:
-    with stuck(hasty):
+def test_no_request_waits_for_ever(brief: Served) -> None:
+    with stuck(brief):
         start = time.monotonic()
-        answer = httpx.post(f"{hasty.url}/v1/classify", json=ASK, timeout=20)
+        answer = httpx.post(f"{brief.url}/v1/classify", json=ASK, timeout=25)
         assert answer.status_code == 503 and answer.json()["code"] == "timeout"
         assert int(answer.headers["retry-after"]) >= 1
-        assert 1.5 < time.monotonic() - start < 10
+        assert 1.5 < time.monotonic() - start < 25
         # Probes are not queued behind it.
-        assert httpx.get(f"{hasty.url}/healthz", timeout=1).status_code == 200
-        assert httpx.get(f"{hasty.url}/readyz", timeout=1).status_code == 200
+        assert httpx.get(f"{brief.url}/healthz", timeout=20).status_code == 200
+        assert httpx.get(f"{brief.url}/readyz", timeout=20).status_code == 200
 
 
 def test_overload_is_said_at_once(narrow: Served) -> None:
-    httpx.post(f"{narrow.url}/v1/classify", json=ASK)
+    httpx.post(f"{narrow.url}/v1/classify", json=ASK, timeout=60)
     images = narrow.app.state.service.images
     with stuck(narrow) as go, ThreadPoolExecutor(40) as pool:
         images.assume(0.1)  # a picture, as if it had gone so
@@ -250,19 +263,19 @@ def test_overload_is_said_at_once(narrow: Served) -> None:
         go.set()
         assert {one.result().status_code for one in asked[:5]} == {200}
     images.assume(0.001)
-    assert httpx.post(f"{narrow.url}/v1/classify", json=ASK).status_code == 200
+    assert httpx.post(f"{narrow.url}/v1/classify", json=ASK, timeout=60).status_code == 200
 
 
 def test_requests_that_come_together_share_batches(server: Served) -> None:
     def sizes() -> tuple[float, float]:
-        text = httpx.get(f"{server.url}/metrics").text
+        text = httpx.get(f"{server.url}/metrics", timeout=60).text
         found = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[:1] != "#")
         kind = '{kind="image"}'
         return float(found[f"unseen_batch_size_sum{kind}"]), float(
             found[f"unseen_batch_size_count{kind}"]
         )
 
-    httpx.post(f"{server.url}/v1/classify", json=ASK)
+    httpx.post(f"{server.url}/v1/classify", json=ASK, timeout=60)
     pictures, batches = sizes()
     with stuck(server) as go, ThreadPoolExecutor(17) as pool:
         asked = [
@@ -395,19 +408,23 @@ def test_malformed_requests(hasty: Served) -> None:
     assert wrong == []
     statuses = Counter(said)
     assert statuses[422] > 50 and statuses[404] > 50 and statuses[400] > 20, statuses
-    assert httpx.post(f"{hasty.url}/v1/classify", json=ASK).status_code == 200
+    assert httpx.post(f"{hasty.url}/v1/classify", json=ASK, timeout=60).status_code == 200
 
 
 # the end, and workers
 
 
 def test_sigterm_answers_what_was_asked_and_ends_with_0(shapes_clip: Path) -> None:
-    with commanded("-m", str(shapes_clip)) as served, ThreadPoolExecutor(8) as pool:
+    with (
+        commanded("-m", str(shapes_clip)) as served,
+        ThreadPoolExecutor(8) as pool,
+        stopping() as stop,
+    ):
         assert served.command is not None
-        stop, lost, answered = threading.Event(), [], []
+        lost, answered = [], []
 
         def ask() -> None:
-            with httpx.Client() as client:
+            with httpx.Client(timeout=60) as client:
                 while not stop.is_set():
                     try:
                         answered.append(
@@ -423,8 +440,8 @@ def test_sigterm_answers_what_was_asked_and_ends_with_0(shapes_clip: Path) -> No
         until(lambda: len(answered) > 40)
         start = time.monotonic()
         served.command.send_signal(signal.SIGTERM)
-        assert served.command.wait(30) == 0
-        assert time.monotonic() - start < 20
+        assert served.command.wait(60) == 0
+        assert time.monotonic() - start < 40
         stop.set()
         for one in asking:
             one.result()
@@ -437,14 +454,15 @@ def test_a_killed_worker_is_replaced_and_only_its_own_requests_fail(shapes_clip:
     with (
         commanded("-m", str(shapes_clip), "--workers", "2") as served,
         ThreadPoolExecutor(8) as pool,
+        stopping() as stop,
     ):
-        until(lambda: sum(line["event"] == "ready" for line in served.lines()) == 2, 60)
-        stop, failed, answered = threading.Event(), [], []
+        until(lambda: sum(line["event"] == "ready" for line in served.lines()) == 2, 180)
+        failed, answered = [], []
 
         def ask() -> None:
             while not stop.is_set():
                 try:
-                    answer = httpx.post(f"{served.url}/v1/classify", json=ASK, timeout=20)
+                    answer = httpx.post(f"{served.url}/v1/classify", json=ASK, timeout=60)
                     answered.append(answer.status_code)
                 except httpx.TransportError as error:
                     failed.append(error)
@@ -454,7 +472,7 @@ def test_a_killed_worker_is_replaced_and_only_its_own_requests_fail(shapes_clip:
         children = _children(served.command.pid)
         assert len(children) == 2
         os.kill(children[0], signal.SIGKILL)
-        until(lambda: sum(line["event"] == "ready" for line in served.lines()) == 3, 60)
+        until(lambda: sum(line["event"] == "ready" for line in served.lines()) == 3, 180)
         more = len(answered) + 40
         until(lambda: len(answered) > more)
         stop.set()
@@ -462,7 +480,7 @@ def test_a_killed_worker_is_replaced_and_only_its_own_requests_fail(shapes_clip:
             one.result()
         assert len(failed) <= 8, "at most what it was working on, and what had reached it"
         assert set(answered) <= {200, 503}
-        text = httpx.get(f"{served.url}/metrics").text
+        text = httpx.get(f"{served.url}/metrics", timeout=60).text
         metrics = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[:1] != "#")
         assert metrics["unseen_ready"] == "2.0"
         series = 'http_requests_total{method="POST",route="/v1/classify",status="200"}'
@@ -472,7 +490,7 @@ def test_a_killed_worker_is_replaced_and_only_its_own_requests_fail(shapes_clip:
         assert 0 <= difference <= 8, "the workers count together"
         assert any("replaced" in line["event"] for line in served.lines())
         served.command.send_signal(signal.SIGTERM)
-        assert served.command.wait(30) == 0
+        assert served.command.wait(60) == 0
         until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
 
 
@@ -648,5 +666,5 @@ def test_workers_share_a_home_that_cannot_be_written_to(shapes_clip: Path, tmp_p
     ) as served:
         until(lambda: sum(line["event"] == "ready" for line in served.lines()) == 2, 60)
         address = f"{served.url}/v1/labelsets/colours"
-        assert httpx.put(address, json={"labels": ["red", "blue"]}).status_code == 201
-        assert {httpx.get(address).status_code for _ in range(30)} == {200}
+        assert httpx.put(address, json={"labels": ["red", "blue"]}, timeout=60).status_code == 201
+        assert {httpx.get(address, timeout=60).status_code for _ in range(30)} == {200}

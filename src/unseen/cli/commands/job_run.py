@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -41,6 +41,16 @@ def run(
             metavar="I/N", help="Every Nth shard, from the Ith on, counted from 0: for array jobs."
         ),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Work as actors of Ray: the address of a cluster, auto, or local for a new one.",
+        ),
+    ] = None,
+    gpus_per_worker: Annotated[
+        float, typer.Option(min=0.0, help="GPUs that Ray keeps for each actor.")
+    ] = 0.0,
     overrides: Mapping[str, Any] = options.NO_OVERRIDES,
     batch_size: options.BatchSize = None,
     as_json: options.AsJson = False,
@@ -53,6 +63,8 @@ def run(
     """
     from unseen.jobs.running.workers import plan_workers, run_workers  # noqa: PLC0415
 
+    if ray is not None and part is not None:
+        raise SourceError("--part is for array jobs; Ray shares the work itself: leave one out.")
     job = opened(address)
     chosen = plan_workers(workers, overrides.get("threads"), job.facts["weight_bytes"])
     if not quiet:
@@ -70,13 +82,19 @@ def run(
                 RunSummary(pictures=max(done, 0), errors=status.failed, earlier=earlier[0])
             )
 
-        status = run_workers(
-            job,
-            workers=workers,
-            part=_part(part),
-            overrides=overrides,
-            batch_size=batch_size,
-            progress=show,
+        status = (
+            run_workers(
+                job,
+                workers=workers,
+                part=_part(part),
+                overrides=overrides,
+                batch_size=batch_size,
+                progress=show,
+            )
+            if ray is None
+            else _on_ray(
+                job, ray, workers, chosen.threads, gpus_per_worker, overrides, batch_size, show
+            )
         )
     if as_json:
         write_json(status.to_dict())
@@ -86,6 +104,30 @@ def run(
             progress.say(f"try what failed again: unseen job retry {address}")
     if status.failed:
         raise typer.Exit(1)
+
+
+def _on_ray(
+    job: Any,
+    address: str,
+    workers: int,
+    threads: int,
+    gpus_per_worker: float,
+    overrides: Mapping[str, Any],
+    batch_size: int | None,
+    show: Callable[[Any], None],
+) -> Any:
+    from unseen.jobs.running.on_ray import run_on_ray  # noqa: PLC0415 - it loads what computes
+
+    return run_on_ray(
+        job,
+        workers=workers,
+        address=address,
+        threads=threads,
+        gpus_per_worker=gpus_per_worker,
+        overrides=overrides,
+        batch_size=batch_size,
+        progress=show,
+    )
 
 
 @options.loads_recorded_model(refused=REFUSED)

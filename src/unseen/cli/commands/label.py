@@ -117,7 +117,8 @@ def _frames_of(classifier: unseen.Classifier, video: Path, quiet: bool) -> Path:
                 progress=lambda done, total: show(str(video), done, total),
             )
         if not quiet:
-            progress.say(f"{video}: {len(files)} frames that differ, in {folder}.")
+            frames = "1 frame" if len(files) == 1 else f"{len(files)} frames that differ"
+            progress.say(f"{video}: {frames}, in {folder}.")
     return folder
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unseen.classifier import Classifier, load, warn_if_alone
+from unseen.classifier import Classifier, load
 from unseen.encoder import Encoded, read_pixels
 from unseen.errors import ModelError, SourceError, StoreError, UnseenError, without_frames
 from unseen.images.limits import Limits
@@ -122,7 +122,6 @@ class Session:
                 options["unknown"],
                 None if calibration is None else Calibration.from_data(calibration, "the job"),
             )
-            warn_if_alone(compiled, decision)
         return cls(classifier, compiled, decision, options["embed"], batch_size)
 
     def rows(self, job: Job, shard: Shard, entries: Sequence[Entry] | None = None) -> Iterator[Row]:

@@ -33,6 +33,7 @@ from unseen.web.server.core.service import Service
 from unseen.web.server.core.settings import Settings
 from unseen.web.server.http import health, keys, page_files, request_parsing
 from unseen.web.server.http.api import log_fields
+from unseen.web.server.http.direct_routes import DirectRoutes
 from unseen.web.server.http.middleware import RouteRules, ServerMiddleware
 from unseen.web.server.http.refusals import RefusalPace
 
@@ -83,6 +84,7 @@ def create_app(
     app.state.has_keys = bool(known_keys)
     for router in ROUTERS:
         app.include_router(router)
+    app.router.middleware_stack = DirectRoutes(app.router.middleware_stack, APIS)
     _handle_errors(app)
     _describe(app)
     _add_middleware(app, service, known_keys)

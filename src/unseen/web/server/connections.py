@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from typing import Any
+import time
+from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -21,30 +22,44 @@ LINGER_SECONDS = 0.5  # that an idle connection stays open at the end: a request
 PROBE_CONNECTIONS = 64  # beyond all others, for probes alone
 
 
+class Client(Protocol):
+    """One end of a connection, as `Waiting` knows it."""
+
+    def abort(self) -> None:
+        """Closes it at once."""
+
+
+Group = dict[Client, float]
+
+
 class Waiting:
     """The connections that wait for their clients → since when; the first is closed first."""
 
     def __init__(self) -> None:
-        self.new: dict[Connection, float] = {}  # that have sent no request yet
-        self.idle: dict[Connection, float] = {}  # between two requests
-        self.slow: dict[Connection, float] = {}  # for the rest of a body, or to be read
+        self.new: Group = {}  # that have sent no request yet
+        self.idle: Group = {}  # between two requests
+        self.slow: Group = {}  # for the rest of a body, or to be read
+        self.accepted: set[Client] = set()  # clients that have no `Connection` yet
 
-    def put(self, connection: Connection, group: dict[Connection, float] | None) -> None:
+    def put(self, client: Client, group: Group | None) -> None:
         """Enters what is waited for; None: it is the server's turn."""
         for other in (self.new, self.idle, self.slow):
             if other is not group:
-                other.pop(connection, None)
+                other.pop(client, None)
         if group is not None:
-            group.setdefault(connection, connection.loop.time())
+            group.setdefault(client, time.monotonic())
 
-    def longest(self, newest: float) -> Connection | None:
-        """The one to close for another; a slow one only if it waits since `newest` or before."""
+    def make_room(self, seconds: float) -> bool:
+        """Closes the connection that waits longest, a slow one only if it has waited for so many
+        seconds; whether there was one."""
         for group in (self.new, self.idle, self.slow):
-            for connection, since in group.items():
-                if group is not self.slow or since <= newest:
-                    return connection
-                break
-        return None
+            for client, since in group.items():
+                if group is self.slow and since > time.monotonic() - seconds:
+                    break
+                self.put(client, None)
+                client.abort()
+                return True
+        return False
 
 
 class Connection(HttpToolsProtocol):
@@ -112,20 +127,16 @@ class Connection(HttpToolsProtocol):
         else:
             waiting.put(self, None)
 
-    def _make_room(self) -> bool:
-        """Closes the connection that waits longest; whether there was one."""
-        longest = self.waiting.longest(self.loop.time() - self.head_seconds)
-        if longest is not None:
-            self.waiting.put(longest, None)
-            longest.transport.abort()
-        return longest is not None
+    def abort(self) -> None:
+        """Closes it at once, to make room for another."""
+        self.transport.abort()
 
     # asyncio and httptools call these
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        more = len(self.connections) - self.max_connections
-        if more > 0 and not self._make_room():
+        more = len(self.connections) + len(self.waiting.accepted) - self.max_connections
+        if more > 0 and not self.waiting.make_room(self.head_seconds):
             self._probes_only = True
             if more > PROBE_CONNECTIONS:
                 transport.abort()

@@ -12,12 +12,13 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -27,8 +28,9 @@ from unseen.system import cache
 from unseen.system.cpu import usable
 from unseen.web.server.connections import PROBE_CONNECTIONS, Connection, Waiting
 from unseen.web.server.core import logs
-from unseen.web.server.core.memory import return_large_blocks
+from unseen.web.server.core.memory import return_large_blocks, spare_the_collector
 from unseen.web.server.core.settings import SHARED_METRICS, Settings
+from unseen.web.server.listener import ACCEPTED_AT_ONCE, BACKLOG, Listener
 
 if TYPE_CHECKING:
     from unseen.classifier import Classifier
@@ -37,8 +39,6 @@ logger = logging.getLogger(logs.LOGGER)
 
 CHECK_SECONDS = 0.2  # between two checks of the workers
 RESTART_SECONDS = 1.0  # before a worker that ended is started again
-BACKLOG = 2048  # connections that may wait to be accepted
-ACCEPTED_AT_ONCE = 64  # of these: a flood of them is no pause for the others
 OPEN_FILES = 65_536  # that a process may have, where the system lets it
 OTHER_FILES = 128  # that are no connections of clients
 COULD_NOT_START = 3
@@ -119,12 +119,13 @@ class Server(uvicorn.Server):
         self._closing = closing
         self._parent = parent
         self._sockets: list[socket.socket] = []
+        self._listeners: list[Listener] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=[])  # the application; who listens is decided here
         if self._parent is not None:
             asyncio.get_running_loop().add_reader(self._parent, self._orphaned)
-        self._sockets = sockets or []
+        self._sockets = [*(sockets or ())]
         if self._early:
             await self._listen()
 
@@ -145,12 +146,17 @@ class Server(uvicorn.Server):
                 app_state=self.lifespan.state,
             )
 
+        kind = cast("type[Connection]", self.config.http_protocol_class)
         while self._sockets:
-            listener = self._sockets.pop()
-            self.servers.append(
-                await loop.create_server(connection, sock=listener, backlog=ACCEPTED_AT_ONCE)
-            )
-            listener.listen(BACKLOG)  # asyncio has one number for both
+            sock = self._sockets.pop()
+            try:
+                listener = Listener(sock, kind, connection, self.server_state.connections)
+                self._listeners.append(listener)
+                self.servers.append(listener)  # type: ignore[arg-type]  # it is closed as one
+            except NotImplementedError:
+                server = await loop.create_server(connection, sock=sock, backlog=ACCEPTED_AT_ONCE)
+                self.servers.append(server)
+            sock.listen(BACKLOG)  # asyncio has one number for both
 
     def _orphaned(self) -> None:
         """Nobody would end or replace this worker, and it would hold the address."""
@@ -161,6 +167,9 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield  # there are no signals
+            return
         numbers = [signal.SIGINT, signal.SIGTERM]
         before = {number: signal.signal(number, self._stop) for number in numbers}
         try:
@@ -171,6 +180,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Clients that have connected already are accepted first."""
+        for listener in self._listeners:
+            listener.finish()
         for _ in range(3 + BACKLOG // ACCEPTED_AT_ONCE):
             await asyncio.sleep(0)
         self._closing()
@@ -201,11 +212,15 @@ def _run_worker(
         failures.append(True)
         server.should_exit = True
 
+    def warm() -> None:
+        spare_the_collector()
+        ready()
+
     app = create_app(settings, classifier=classifier, failed=failed)
     server = Server(
         uvicorn_config(app, settings),
         is_warm=lambda: bool(app.state.service.ready),
-        ready=ready,
+        ready=warm,
         early=early,
         closing=app.state.service.watch_service.end_listening,
         parent=parent,

@@ -10,13 +10,14 @@ from typing import Annotated, Any, Literal, Union
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, WrapValidator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from unseen.prediction.decision import Decision
 from unseen.sources.packets import Sampling
 from unseen.web.explaining import ExplainOptions
 from unseen.web.server.core.image_input import ImageInput
 from unseen.web.server.core.label_service import LabelRequest
-from unseen.web.server.core.video_service import VideoOptions
+from unseen.web.server.core.video.video_service import VideoOptions
 
 # A red square of 8 by 8 pixels.
 PNG = (
@@ -95,13 +96,8 @@ class LabelObject(Wire):
     )
     threshold: Probability | None = None
     background: bool = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _check_no_examples(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "examples" in data:  # no request names files of the server
-            raise ValueError("examples are files, and a request cannot name any")
-        return data
+    # Not in the document: that a request names files is refused with a sentence, and not ignored.
+    examples: SkipJsonSchema[Any] = None
 
 
 Labels = Annotated[

@@ -16,7 +16,7 @@ from unseen.video.prediction import VideoPrediction, frame_row
 from unseen.web.problems import PROBLEM_TYPE, Problem, rfc9457
 from unseen.web.server.apis import schemas
 from unseen.web.server.core.image_input import URL
-from unseen.web.server.core.watch_service import Listener, WatchService
+from unseen.web.server.core.video.watch_service import Listener, WatchService
 from unseen.web.server.http import request_parsing
 from unseen.web.server.http.api import Api, error_responses, log_fields, service_of
 

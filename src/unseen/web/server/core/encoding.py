@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -30,13 +30,13 @@ from unseen.types import Floats
 from unseen.web.problems import Problem
 from unseen.web.server.core.image_input import ImageInput, content_of, embedding_of
 from unseen.web.server.core.metrics import Metrics
-from unseen.web.server.core.queues.batching import DynamicBatcher
+from unseen.web.server.core.queues.batching import DynamicBatcher, Place
 from unseen.web.server.core.queues.text_queue import TextQueue
 from unseen.web.server.core.remote import Fetcher
 from unseen.web.server.core.settings import Settings
 
 T = TypeVar("T")
-Decoding = asyncio.Future[PictureArrays | UnseenError]
+ImagePlace = Place[PictureArrays, "Floats | UnseenError"]  # or why it cannot be decoded
 
 LONG_TEXTS = ["a " * 200] * 24  # as much as a batch may hold
 ADVICE = re.compile(r"; raise max_\w+ to allow it")
@@ -75,7 +75,7 @@ class Encoding:
         threads = settings.load_options.threads or usable()
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="unseen-decode")
         self._fetcher = Fetcher(settings, metrics)
-        self.images: DynamicBatcher[PictureArrays, Floats] = DynamicBatcher(
+        self.images: DynamicBatcher[PictureArrays, Floats | UnseenError] = DynamicBatcher(
             "image",
             lambda pixels: self.encoder.encode_pixels(pixels),
             metrics,
@@ -157,12 +157,12 @@ class Encoding:
         if any(picture.embedding is None for picture in pictures):
             self.admit()
         fetching = asyncio.Semaphore(FETCHED_AT_ONCE)
-        # Start tasks first, so that concurrent requests see the queue length.
-        tasks = [
-            self._decoding(picture) if picture.embedding is None and picture.url is None else None
+        # Begun first, so that concurrent requests see the queue length.
+        places = [
+            self._begin(picture) if picture.embedding is None and picture.url is None else None
             for picture in pictures
         ]
-        encoded = (self._encode(*pair, fetching) for pair in zip(pictures, tasks, strict=True))
+        encoded = (self._encode(*pair, fetching) for pair in zip(pictures, places, strict=True))
         return list(await asyncio.gather(*encoded))
 
     async def embed_pictures(self, pictures: Sequence[ImageInput]) -> Floats:
@@ -184,10 +184,9 @@ class Encoding:
         return [future.result(self.limits.seconds) for future in waiting]
 
     async def _encode(
-        self, picture: ImageInput, decoding: Decoding | None, fetching: asyncio.Semaphore
+        self, picture: ImageInput, place: ImagePlace | None, fetching: asyncio.Semaphore
     ) -> Encoded:
         name = picture.name
-        start = time.perf_counter()
         try:
             if picture.embedding is not None:
                 vector = embedding_of(picture.embedding, self.model.dimension, name)
@@ -196,21 +195,30 @@ class Encoding:
                 async with fetching:
                     content = await self.fetch(picture.url, picture.headers)
                 picture = replace(picture, content=content)
-                start = time.perf_counter()
         except UnseenError as error:
             return Encoded(name, None, without_frames(error))
-        pixels = await (decoding or self._decoding(picture))
-        if isinstance(pixels, UnseenError):
-            return Encoded(name, None, pixels)
-        return Encoded(name, await self.images.submit(pixels, since=start))
+        result = await (place or self._begin(picture)).result
+        if isinstance(result, UnseenError):
+            return Encoded(name, None, result)
+        return Encoded(name, result)
 
-    def _decoding(self, picture: ImageInput) -> Decoding:
-        """Starts to decode a picture, which is counted as expected until that is done."""
-        loop = asyncio.get_running_loop()
-        self.images.expect(1)
-        decoding = loop.run_in_executor(self._decoders, self._decode, picture)
-        decoding.add_done_callback(lambda _: self.images.expect(-1))
-        return decoding
+    def _begin(self, picture: ImageInput) -> ImagePlace:
+        """Starts to decode a picture, which goes from there to the network."""
+        place = self.images.reserve()
+        decoding = self._decoders.submit(self._decode_for, place, picture)
+        place.result.add_done_callback(lambda _: decoding.cancel())  # where nobody waits any more
+        return place
+
+    def _decode_for(self, place: ImagePlace, picture: ImageInput) -> None:
+        try:
+            pixels = self._decode(picture)
+        except BaseException as error:
+            self.images.answer(place, error)
+            raise
+        if isinstance(pixels, UnseenError):
+            self.images.answer(place, pixels)
+        else:
+            self.images.hand_in(place, pixels)
 
     def _decode(self, picture: ImageInput) -> PictureArrays | UnseenError:
         with self.metrics.stage("decode"):
@@ -257,7 +265,8 @@ class Encoding:
         texts = await self.encode_texts(prompts(self.model))
         noise = [in_pool(self._decoders, self._nothing, number) for number in range(NOTHINGS)]
         rows = [self.images.submit(pixels) for pixels in await asyncio.gather(*noise)]
-        return ReferenceSet.of_rows(texts.rows, np.stack(await asyncio.gather(*rows)))
+        nothing = cast("list[Floats]", await asyncio.gather(*rows))
+        return ReferenceSet.of_rows(texts.rows, np.stack(nothing))
 
     def _nothing(self, number: int) -> PictureArrays:
         pixels = self.encoder.pixels(picture_of_nothing(number))

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -126,8 +126,7 @@ class LabelService:
     async def compiled_set(self, request: LabelRequest) -> CompiledSet:
         """The labels of a request, compiled."""
         if request.labelset is None:
-            label_set = self.label_set(request)
-            return await self._once(label_set, lambda: self._compile(label_set))
+            return await self._compiled_labels(request)
         given = (request.labels, request.template, request.background or None, request.concept)
         if any(one is not None for one in given):
             raise LabelError(
@@ -135,6 +134,16 @@ class LabelService:
                 "background and concept: leave those out, or leave labelset out."
             )
         return await self.compiled(await self.stored(request.labelset))
+
+    async def _compiled_labels(self, request: LabelRequest) -> CompiledSet:
+        """Labels that came as before are not read again: that takes longer than to answer."""
+        key = _key_of(request)
+        compiled_set = None if key is None else self._compiled.get(key)
+        if compiled_set is not None:
+            self._encoding.metrics.hit("labels", True)
+            return compiled_set
+        label_set = self.label_set(request)
+        return await self._once(key or label_set, lambda: self._compile(label_set))
 
     async def _once(
         self,
@@ -265,6 +274,16 @@ class LabelService:
         if not await in_pool(self._thread, self._store.delete, name):
             raise _no_such_set(name)
         self._compiled.discard_if(lambda key: isinstance(key, tuple) and key[0] == name)
+
+
+def _key_of(request: LabelRequest) -> Hashable | None:
+    """What stands for the labels of a request, as they came; None for those with own prompts."""
+    labels, template = request.labels, request.template
+    if isinstance(labels, Mapping):
+        return None
+    labels = None if labels is None else tuple(labels)
+    template = template if template is None or isinstance(template, str) else tuple(template)
+    return replace(request, labels=labels, template=template)
 
 
 def _no_such_set(name: str) -> Problem:

@@ -1,8 +1,11 @@
-"""Memory that is free again, given back to the system: glibc keeps what large requests took."""
+"""Memory that is free again, given back to the system: glibc keeps what large requests took. And
+memory that will never be free, which the collector need not search.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -26,6 +29,15 @@ def give_back() -> None:
     """Gives free pages back."""
     with suppress(AttributeError, OSError, TypeError):
         _libc().malloc_trim(ctypes.c_size_t(0))
+
+
+def spare_the_collector() -> None:
+    """What there is when the server is warm will stay: the collector does not look at it again.
+
+    It would do so, with all requests waiting, whenever a flood of clients has made enough objects.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @cache

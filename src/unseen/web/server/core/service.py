@@ -23,8 +23,8 @@ from unseen.web.server.core.image_input import ImageInput, content_of
 from unseen.web.server.core.label_service import CompiledSet, LabelRequest, LabelService
 from unseen.web.server.core.metrics import Metrics
 from unseen.web.server.core.settings import Settings
-from unseen.web.server.core.video_service import VideoService
-from unseen.web.server.core.watch_service import WatchService
+from unseen.web.server.core.video.video_service import VideoService
+from unseen.web.server.core.video.watch_service import WatchService
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -37,6 +37,7 @@ from unseen.web.server.core.metrics import Metrics
 from unseen.web.server.core.settings import PROBES, ServerLimits
 from unseen.web.server.http.keys import Keys
 from unseen.web.server.http.refusals import RefusalPace
+from unseen.web.server.http.turns import Turns
 
 logger = logging.getLogger(LOGGER)
 
@@ -46,6 +47,7 @@ UPLOADS = ("multipart/form-data", "image/", "application/octet-stream")  # media
 KEY_IN_BODY = re.compile(rb'"api_key"\s{0,8}:\s{0,8}("(?:[^"\\]|\\.){0,1000}")')
 RELEASED_BYTES = 64 * 1024 * 1024  # of bodies, after which memory is given back
 KEYS_IN_BODY = 8  # that are tried
+AT_ONCE = 8  # requests that begin, or lose their client, in a turn of the loop: 0.4 ms each
 CLIENT_CLOSED = 499  # the status in the log where the client disconnected (as nginx has it)
 
 
@@ -104,6 +106,7 @@ class ServerMiddleware:
         self._until_ready = until_ready
         self._admit = admit
         self._pace = pace
+        self._turns = Turns(AT_ONCE)
         self._buffered = 0  # bytes of bodies at present
         self._released = 0  # and of those that are gone, since memory was given back
 
@@ -133,6 +136,8 @@ class ServerMiddleware:
             await send(message)
 
         try:
+            if path not in PROBES:
+                await self._turns.wait()
             await self._handle(scope, receive, sending, record)
         except Problem as problem:
             record.error = problem.code
@@ -144,6 +149,7 @@ class ServerMiddleware:
                     await response(scope, receive, sending)
         except _DisconnectedError:
             record.status = CLIENT_CLOSED
+            await self._turns.wait()
         except Exception:
             record.error = "bug"
             logger.exception("error", extra={"fields": {"request": request_id}})

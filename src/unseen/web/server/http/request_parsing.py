@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, TypeVar, get_args, get_origin
 
 from fastapi import Request
@@ -118,19 +119,15 @@ def _fields(
     texts: Mapping[str, list[str]], model: type[BaseModel], uploads: bool
 ) -> dict[str, Any]:
     data: dict[str, Any] = {}
-    known = {field.alias or name: field for name, field in model.model_fields.items()}
+    known = _accepted(model)
     for key, values in texts.items():
-        field = known.get(key)
-        if field is None:
+        accepted = known.get(key)
+        if accepted is None:
             continue
-        is_list = _accepts(field.annotation, list)
-        if (
-            len(values) == 1
-            and values[0][:1] in ("[", "{")
-            and (is_list or _accepts(field.annotation, dict))
-        ):
+        is_list = list in accepted
+        if len(values) == 1 and values[0][:1] in ("[", "{") and (is_list or dict in accepted):
             data[key] = _json_or_text(values[0], is_list)
-        elif is_list and (len(values) > 1 or not _accepts(field.annotation, str)):
+        elif is_list and (len(values) > 1 or str not in accepted):
             data[key] = values
         else:
             data[key] = values[-1]
@@ -149,6 +146,17 @@ def _json_or_text(text: str, is_list: bool) -> Any:
         return parse_json(text.encode())
     except Problem:
         return [text] if is_list else text
+
+
+@cache
+def _accepted(model: type[BaseModel]) -> dict[str, set[type]]:
+    """Which of list, dict and str fit each field, by its name in a form."""
+    return {
+        field.alias or name: {
+            kind for kind in (list, dict, str) if _accepts(field.annotation, kind)
+        }
+        for name, field in model.model_fields.items()
+    }
 
 
 def _accepts(annotation: Any, python_type: type) -> bool:

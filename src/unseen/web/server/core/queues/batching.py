@@ -3,12 +3,16 @@
 A batch is what is queued when the network is free. It waits for more items only where more are
 known to come (a picture that is being decoded), and only for a bounded time. So a single client
 never waits, and under load batches are full because the queue is.
+
+The thread takes its next batch itself: through the event loop, a network that computes two pictures
+in 60 ms would be idle after each of them for as long as the loop is busy with requests.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -28,10 +32,13 @@ MIN_QUEUED = 2  # items that may wait however slow the network is, so that it is
 
 
 @dataclass(eq=False)
-class _QueuedItem(Generic[T, R]):
-    item: T
+class Place(Generic[T, R]):
+    """The place of an item in a queue, and its result."""
+
     result: asyncio.Future[R]
-    since: float
+    since: float  # when work on it began, by `time.perf_counter`
+    item: T | None = None  # None: it is being made, or nobody waits for it any more
+    queued: float = 0.0  # when there was an item
 
 
 class DynamicBatcher(Generic[T, R]):
@@ -48,7 +55,7 @@ class DynamicBatcher(Generic[T, R]):
     size : int
         Items in a batch, at most.
     max_delay : float
-        Seconds that a batch waits, at most, for items that `expect` announced.
+        Seconds that a batch waits, at most, for items that are expected.
     """
 
     def __init__(
@@ -65,19 +72,22 @@ class DynamicBatcher(Generic[T, R]):
         self._metrics = metrics
         self.size = size
         self._max_delay = max_delay
-        self._queue: deque[_QueuedItem[T, R]] = deque()
-        self._expected = 0
-        self._running = 0
-        self._arrived = asyncio.Event()
+        self._changed = threading.Condition()  # of all that both threads change
+        self._queue: deque[Place[T, R]] = deque()
+        self._made: set[Place[T, R]] = set()  # whose items are being made
+        self._expected = 0  # these, and others
+        self._running: list[Place[T, R]] = []
+        self._closed = False
+        self._active = False  # whether the thread works, and will look at the queue again
+        self._waking = False  # whether it will be woken in this turn of the loop
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"unseen-{kind}")
-        self._task: asyncio.Task[None] | None = None
         self._seconds = 0.0  # for an item: a running mean
-        self._ended = 0.0  # when the last batch ended
+        self._started = self._ended = 0.0  # when the last batch did
 
     @property
     def pending(self) -> int:
         """How many items are queued, expected or in the running batch."""
-        return len(self._queue) + self._expected + self._running
+        return len(self._queue) + self._expected + len(self._running)
 
     def wait(self) -> float:
         """How long a new item would wait.
@@ -112,7 +122,7 @@ class DynamicBatcher(Generic[T, R]):
             503 with a Retry-After.
         """
         wait = self.wait()
-        queued = self.pending - self._running
+        queued = self.pending - len(self._running)
         too_many = self.pending >= least or wait > at_most
         if wait > longest and queued >= MIN_QUEUED and too_many:
             self._metrics.rejected.labels("queue").inc()
@@ -130,107 +140,200 @@ class DynamicBatcher(Generic[T, R]):
         number : int
             How many; negative for items that were submitted, or never will be.
         """
-        self._expected += number
+        with self._changed:
+            self._expected += number
         self._metrics.queue_depth.labels(self._kind).inc(number)
-        self._arrived.set()
+        self._wake_soon()
 
-    async def submit(self, item: T, *, since: float | None = None) -> R:
+    async def submit(self, item: T) -> R:
         """Queues one item. If it is cancelled while it waits, it is never run.
 
         Parameters
         ----------
         item : T
             What `run` takes.
-        since : float, optional
-            When work on it began, by `time.perf_counter`, if that was before now.
 
         Returns
         -------
         R
             The result of the item; what `run` raised is raised here.
         """
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run_batches())
-        now = time.perf_counter()
-        queued: _QueuedItem[T, R] = _QueuedItem(
-            item, asyncio.get_running_loop().create_future(), now if since is None else since
-        )
-        self._queue.append(queued)
+        place = self._place()
+        place.item, place.queued = item, place.since
+        with self._changed:
+            self._queue.append(place)
+        # What else is submitted in this turn of the loop shares its batch.
+        self._wake_soon()
+        return await place.result
+
+    # items that are made in another thread, and go from there to the network
+
+    def reserve(self) -> Place[T, R]:
+        """A place for an item that is being made, which is expected until it is handed in.
+
+        Returns
+        -------
+        Place
+            Its result is to be awaited; where that is cancelled the item is never run.
+        """
+        place = self._place()
+        with self._changed:
+            self._made.add(place)
+            self._expected += 1
+        return place
+
+    def hand_in(self, place: Place[T, R], item: T) -> None:
+        """Queues an item in its place, from any thread.
+
+        Parameters
+        ----------
+        place : Place
+            Where `reserve` put it.
+        item : T
+            What `run` takes.
+        """
+        with self._changed:
+            if place in self._made:  # somebody waits for it
+                self._leave(place)
+                place.item, place.queued = item, time.perf_counter()
+                self._queue.append(place)
+                self._wake()
+
+    def answer(self, place: Place[T, R], result: R | BaseException) -> None:
+        """The result of an item that is not for the network, from any thread.
+
+        Parameters
+        ----------
+        place : Place
+            Where `reserve` put it.
+        result : R or BaseException
+            What is returned, or raised, where its result is awaited.
+        """
+        with self._changed:
+            if place in self._made:
+                self._leave(place)
+        _deliver([place], [result])
+
+    def _place(self) -> Place[T, R]:
+        place: Place[T, R] = Place(asyncio.get_running_loop().create_future(), time.perf_counter())
         depth = self._metrics.queue_depth.labels(self._kind)
         depth.inc()
-        self._arrived.set()
-        try:
-            result = await queued.result
-        finally:
+
+        def ended(_: object) -> None:
             depth.dec()
-            if not queued.result.done() or queued.result.cancelled():
-                with suppress(ValueError):  # it is in a batch already
-                    self._queue.remove(queued)
-        self._metrics.stage_seconds.labels("wait").observe(time.perf_counter() - now)
-        return result
+            with self._changed:
+                if place in self._made:
+                    self._leave(place)
+                if place.result.cancelled() and place in self._queue:  # else it was in a batch
+                    self._queue.remove(place)
 
-    async def _run_batches(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            while not self._queue:
-                self._arrived.clear()
-                await self._arrived.wait()
-            await self._wait_for_expected()
-            # Cancelled items have left the queue: it may be empty by now.
-            batch = [self._queue.popleft() for _ in range(min(self.size, len(self._queue)))]
-            if not batch:
-                continue
-            self._running = len(batch)
-            start = time.perf_counter()
-            try:
-                results = await loop.run_in_executor(
-                    self._thread, self._run, [queued.item for queued in batch]
-                )
-                pairs = list(zip(batch, results, strict=True))
-            except Exception as error:
-                for queued in batch:
-                    if not queued.result.done():
-                        queued.result.set_exception(error)
-            except asyncio.CancelledError:
-                for queued in batch:
-                    queued.result.cancel()
-                raise
-            else:
-                for queued, result in pairs:
-                    if not queued.result.done():
-                        queued.result.set_result(result)
-            finally:
-                self._running = 0
-            self._measure(batch, start)
+        place.result.add_done_callback(ended)
+        return place
 
-    async def _wait_for_expected(self) -> None:
+    def _leave(self, place: Place[T, R]) -> None:
+        """An item is expected no more."""
+        self._made.discard(place)
+        self._expected -= 1
+        self._wake()
+
+    def _wake_soon(self) -> None:
+        if not self._waking:
+            self._waking = True
+            asyncio.get_running_loop().call_soon(self._wake_now)
+
+    def _wake_now(self) -> None:
+        self._waking = False
+        with self._changed:
+            self._wake()
+
+    def _wake(self) -> None:
+        """Lets the thread look at the queue; with the lock."""
+        if self._active:
+            self._changed.notify()
+        elif self._queue and not self._closed:
+            self._active = True
+            self._thread.submit(self._work)
+
+    # in the thread
+
+    def _work(self) -> None:
+        while batch := self._next_batch():
+            results = self._results_of([place.item for place in batch])  # type: ignore[misc]
+            self._measure(batch)
+            _deliver(batch, results)
+
+    def _next_batch(self) -> list[Place[T, R]]:
+        """What is queued; none where that is nothing."""
+        with self._changed:
+            self._running = []
+            while self._queue and not self._closed:
+                self._wait_for_expected()
+                # Cancelled items have left the queue: it may be empty by now.
+                number = min(self.size, len(self._queue))
+                self._running = [self._queue.popleft() for _ in range(number)]
+                if self._running:
+                    self._started = time.perf_counter()
+                    return self._running
+            self._active = False
+            return []
+
+    def _wait_for_expected(self) -> None:
         """Waits while more is expected and the batch is not full, for `max_delay` at most."""
         end = time.perf_counter() + self._max_delay
-        while self._expected and len(self._queue) < self.size:
+        while self._expected and 0 < len(self._queue) < self.size and not self._closed:
             seconds = end - time.perf_counter()
             if seconds <= 0:
                 return
-            self._arrived.clear()
-            try:
-                await asyncio.wait_for(self._arrived.wait(), seconds)
-            except (TimeoutError, asyncio.TimeoutError):
-                return
+            self._changed.wait(seconds)
 
-    def _measure(self, batch: Sequence[_QueuedItem[T, R]], start: float) -> None:
+    def _results_of(self, items: list[T]) -> list[R | BaseException]:
+        try:
+            results: list[R | BaseException] = [*self._run(items)]
+            if len(results) != len(items):
+                raise ValueError(f"{len(results)} results of {len(items)} items")
+            return results
+        except BaseException as error:  # is raised where the results are awaited
+            return [error] * len(items)
+
+    def _measure(self, batch: Sequence[Place[T, R]]) -> None:
         end = time.perf_counter()
+        start = self._started
         self._metrics.batch_size.labels(self._kind).observe(len(batch))
         self._metrics.stage_seconds.labels(self._kind).observe(end - start)
+        for place in batch:
+            place.item = None
+            self._metrics.stage_seconds.labels("wait").observe(end - place.queued)
         # Under load, what counts is the time from the end of one batch to the end of the next.
-        busy = end - max(self._ended, min(queued.since for queued in batch))
+        busy = end - max(self._ended, min(place.since for place in batch))
         new = busy / len(batch)
         old = self._seconds
         self._seconds = SMOOTHING * new + (1 - SMOOTHING) * old if old else new
         self._ended = end
+        with self._changed:
+            self._running = []
 
     async def close(self) -> None:
-        """Ends the thread; queued items are cancelled."""
-        if self._task is not None:
-            self._task.cancel()
-        for queued in self._queue:
-            queued.result.cancel()
+        """Ends the thread; what waits is cancelled."""
+        with self._changed:
+            self._closed = True
+            waiting = [*self._made, *self._queue, *self._running]
+            self._changed.notify()
+        for place in waiting:
+            place.result.cancel()
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _deliver(places: Sequence[Place[T, R]], results: Sequence[R | BaseException]) -> None:
+    """Hands results to those who wait, in their event loop."""
+
+    def deliver() -> None:
+        for place, result in zip(places, results, strict=True):
+            if place.result.done():
+                continue
+            if isinstance(result, BaseException):
+                place.result.set_exception(result)
+            else:
+                place.result.set_result(result)
+
+    with suppress(RuntimeError):  # the loop is closed
+        places[0].result.get_loop().call_soon_threadsafe(deliver)

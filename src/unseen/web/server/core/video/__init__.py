@@ -1,0 +1,1 @@
+"""Files that move, and cameras, on the server."""
