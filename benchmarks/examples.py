@@ -1,6 +1,6 @@
 """Words alone against words and example pictures in one label (src/unseen/labels/examples.py).
 
-    python benchmarks/examples.py              # a minute, once the embeddings are kept
+    python benchmarks/examples.py              # half an hour, two cores
     python benchmarks/examples.py --weights    # each fixed weight, and the one that is chosen
 
 Each line is so many draws of examples; what is classified was never an example. `gain` is in points
