@@ -48,10 +48,12 @@ PARTS = {
     "Report",  # of an Index
     "Share",  # of a TuneReport
     "StoredRows",  # of an Index
+    "StoredTiles",  # of an Index
     "Score",  # of a Model
     "SelectiveClassifier",  # of a Calibration
     "Status",  # of a Labelling
     "Step",  # of an Organized
+    "Tiles",  # of an Encoded
     "TunePlan",  # which a callback of tune is given
     "TuneProgress",  # the same
     "Word",  # of an Explanation
