@@ -2,6 +2,7 @@
 
     python benchmarks/tune.py              # the table, under two minutes on two cores
     python benchmarks/tune.py --command    # what `unseen tune` makes of the same pictures
+    python benchmarks/tune.py --full-size  # steps of a B/32 of random weights: seconds, memory
 
 The model is the small trained CLIP of the tests. It learns 40 of 80 labels from 16 grainy pictures
 each; what judges was drawn anew. `seen` and `novel`: grainy pictures of labels that it learnt and
@@ -33,7 +34,7 @@ from unseen.learning.tune import report_text
 from unseen.learning.tune.options import TuneOptions
 from unseen.learning.tune.training import Batches, Lesson, learning_rate
 from unseen.models.weights.changes import Changes, stored_changes
-from unseen.runtimes.trainer import Objective, Trainer
+from unseen.runtimes.trainer import Batch, Objective, Trainer
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "benchmarks")]
@@ -218,15 +219,52 @@ def command() -> None:
             line(f"unseen tune, {name}, α = {report.alpha:g}", bench.figures(embed), seconds)
 
 
+def full_size() -> None:
+    """Steps of a B/32 of random weights on this processor: the last three blocks, then all."""
+    import broken_torchvision
+
+    broken_torchvision.mend()
+    import checkpoints
+
+    size, leash = 16, 4
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as place:
+        folder = checkpoints.clip(Path(place) / "b32", "B32", layers=12, heads=12, width=768)
+        model = unseen.load(folder, device="cpu").model
+        pixels = rng.integers(0, 256, (size + leash, 224, 224, 3), dtype=np.uint8)
+        rows = rng.standard_normal((size + leash, model.dimension)).astype(np.float32)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        for blocks in (3, 0):
+            options = TuneOptions(blocks=blocks)
+            network = networks.trainable_network(model, options, "cpu")
+            trainer = Trainer(network, Objective("softmax", 10.0, 0.0, 1.0))
+            values, eye = network.lower(pixels), np.eye(size, dtype=bool)
+            batch = Batch(values, rows[:size], eye, rows[size:])
+            began = time.perf_counter()
+            losses = [trainer.step(batch, 1e-4).whole for _ in range(3)]
+            seconds = (time.perf_counter() - began) / 3
+            print(
+                f"B/32, {blocks or 12} blocks, {network.trained_values / 1e6:.1f} million values: "
+                f"{seconds:.2f} s a step of {size + leash} pictures, {peak():.0f} MB at most, loss "
+                + " ".join(f"{loss:.3f}" for loss in losses),
+                flush=True,
+            )
+            del trainer, network
+
+
 def peak() -> float:
+    """Megabytes that this process has had at most."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--command", action="store_true")
+    parser.add_argument("--full-size", action="store_true")
     chosen = parser.parse_args()
-    if chosen.command:
+    if chosen.full_size:
+        full_size()
+    elif chosen.command:
         command()
     else:
         table()

@@ -19,7 +19,9 @@ import judging
 import shapes
 import unseen
 from running import unseen as run
+from unseen.learning.distil.model_card import Teacher
 from unseen.learning.tune import report_text
+from unseen.learning.tune.card import base_facts
 from unseen.learning.tune.choice import CurvePoint, best_alpha, curve, verdict
 from unseen.learning.tune.figures import Figures, Share
 from unseen.learning.tune.material import annotated
@@ -416,6 +418,18 @@ def test_a_soup_leaves_out_what_makes_it_worse() -> None:
     assert chosen == ("b", "a") and together.right == 98
     assert [alone[name].right for name in "abc"] == [90, 95, 0]
     assert mean([{"w": np.ones(1, np.float32)}, {}])["w"] == 0.5
+
+
+def test_the_licence_is_the_originals(tuned: tuple[Any, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "tuned"
+    shutil.copytree(tuned[0].folder, folder)
+    assert Teacher.of(str(folder), None, None).licence is None  # nobody knows that of the original
+    card = json.loads((folder / "tune.json").read_text())
+    card["base"] |= {"licence": "CC-BY-NC-4.0", "commercial": False, "note": "research"}
+    (folder / "tune.json").write_text(json.dumps(card))
+    teacher = Teacher.of(str(folder), None, None)
+    assert (teacher.licence, teacher.commercial) == ("CC-BY-NC-4.0", False)
+    assert base_facts(unseen.load(folder, device="cpu").model)["licence"] == "CC-BY-NC-4.0"
 
 
 def test_a_soup_is_of_tunings_of_one_original(

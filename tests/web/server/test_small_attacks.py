@@ -21,7 +21,7 @@ import hostile
 from asking import KEY
 from serving import Served, commanded
 from unseen.system.cpu import usable
-from unseen.web.server.apis.schemas import PNG
+from unseen.web.server.apis.schemas import GIF, PNG
 from unseen.web.server.http import keys
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -119,6 +119,7 @@ WRONG = [
     ("/v1/classify", "background", "{}", {"image": PNG}),
     ("/v1/classify", "images", "{}", {"labels": ["red"]}),
     ("/v1/embed", "texts", "1", {}),
+    ("/v1/video", "labels", "{}", {"video": GIF}),
     ("/v1/explain", "more", "1", {"image": PNG, "labels": ["red"]}),
     ("/clip/compare", "prompt", "{}", {"subject": PICTURE}),
     ("/clip/embed_text", "text", "{}", {}),

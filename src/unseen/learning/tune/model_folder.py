@@ -10,7 +10,7 @@ from typing import Any
 
 from unseen.errors import ModelError
 from unseen.models import families, hub
-from unseen.models.checkpoint import FACTS, HF_CONFIG, OPEN_CLIP_CONFIG, WEIGHTS
+from unseen.models.checkpoint import FACTS, HF_CONFIG, OPEN_CLIP_CONFIG, TUNE_CARD, WEIGHTS
 from unseen.models.conversion.checkpoint_folder import new_checkpoint
 from unseen.models.model import Model
 from unseen.models.weights.changes import Changed, Changes
@@ -19,7 +19,7 @@ from unseen.models.weights.safetensors_file import write_arrays
 from unseen.networks.parameters import used_parameters
 
 DELTA = "delta.safetensors"
-CARD, PAGE, LOG = "tune.json", "README.md", "training.jsonl"
+PAGE, LOG = "README.md", "training.jsonl"
 LEGAL = ("LICENSE*", "LICENCE*", "NOTICE*")
 # Files beside the weights that a model is read with; the other library's config is not one of them.
 OTHERS = [name for name in FACTS if name not in WEIGHTS]
@@ -83,7 +83,7 @@ def write(
         facts = {"unseen_tune": json.dumps(dict(card), ensure_ascii=False)}
         write_arrays(draft / DELTA, changes, metadata=facts)
         text = json.dumps(dict(card), ensure_ascii=False, indent=1)
-        (draft / CARD).write_text(text + "\n", "utf-8")
+        (draft / TUNE_CARD).write_text(text + "\n", "utf-8")
         (draft / PAGE).write_text(page, "utf-8")
         if log:
             (draft / LOG).write_text(log, "utf-8")
@@ -100,11 +100,13 @@ def _check(folder: Path) -> None:
 
 def read_card(folder: str | Path) -> dict[str, Any]:
     """The card of a folder that was tuned. ModelError for any other."""
-    path = Path(folder).expanduser() / CARD
+    path = Path(folder).expanduser() / TUNE_CARD
     try:
         card = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        raise ModelError(f"{folder}: `unseen tune` did not make this: {CARD} is missing.") from None
+        raise ModelError(
+            f"{folder}: `unseen tune` did not make this: {TUNE_CARD} is missing."
+        ) from None
     if not isinstance(card, dict) or "base" not in card:
         raise ModelError(f"{path}: this is not the card of a tuned model.")
     return card

@@ -181,7 +181,13 @@ class Encoding:
         those of requests."""
         submit = self.images.submit
         waiting = [asyncio.run_coroutine_threadsafe(submit(one), loop) for one in pixels]
-        return [future.result(self.limits.seconds) for future in waiting]
+        embeddings = []
+        for future in waiting:
+            result = future.result(self.limits.seconds)
+            if isinstance(result, UnseenError):
+                raise result
+            embeddings.append(result)
+        return embeddings
 
     async def _encode(
         self, picture: ImageInput, place: ImagePlace | None, fetching: asyncio.Semaphore
