@@ -27,9 +27,11 @@ PARTS = {
     "ConformalPredictor",  # of a Calibration
     "Content",  # of an Index
     "Counterfactual",  # of an Explanation
+    "CurvePoint",  # of a TuneReport
     "ExecutionTarget",  # of an Encoder
     "Explainer",  # of a Classifier
     "Figure",  # of an EvaluationReport
+    "Figures",  # of a TuneReport
     "Flip",  # of a Diff
     "Gate",  # of a Diff
     "Geometry",  # of an Explanation
@@ -44,11 +46,16 @@ PARTS = {
     "ReadSummary",  # of labelled pictures, which a callback is given
     "RemainingError",  # of a Calibration
     "Report",  # of an Index
+    "Share",  # of a TuneReport
     "StoredRows",  # of an Index
+    "StoredTiles",  # of an Index
     "Score",  # of a Model
     "SelectiveClassifier",  # of a Calibration
     "Status",  # of a Labelling
     "Step",  # of an Organized
+    "Tiles",  # of an Encoded
+    "TunePlan",  # which a callback of tune is given
+    "TuneProgress",  # the same
     "Word",  # of an Explanation
     "Writer",  # a protocol: any object with `write` and `close`
     "ZeroShotImageClassification",  # of pipeline, whose shape is that of transformers

@@ -60,6 +60,9 @@ if TYPE_CHECKING:
     from unseen.learning.distil.training import Teaching as Teaching
     from unseen.learning.distil.training_set import TrainingPicture as TrainingPicture
     from unseen.learning.distil.training_set import TrainingSet as TrainingSet
+    from unseen.learning.tune.options import TuneOptions as TuneOptions
+    from unseen.learning.tune.tuning import TuneReport as TuneReport
+    from unseen.learning.tune.tuning import tune as tune
     from unseen.load_options import LoadOptions as LoadOptions
     from unseen.models.model import Model as Model
     from unseen.pipelines import pipeline as pipeline
@@ -130,6 +133,8 @@ _MODULES = {
     "Teaching": "learning.distil.training",
     "TrainingPicture": "learning.distil.training_set",
     "TrainingSet": "learning.distil.training_set",
+    "TuneOptions": "learning.tune.options",
+    "TuneReport": "learning.tune.tuning",
     "UnseenError": "errors",
     "UnseenWarning": "errors",
     "WebExport": "deployment.web_app",
@@ -147,6 +152,7 @@ _MODULES = {
     "organize": "annotation.organize",
     "pipeline": "pipelines",
     "to_pandas": "results.tables",
+    "tune": "learning.tune.tuning",
 }
 
 __all__ = sorted([*_MODULES, "__version__"])

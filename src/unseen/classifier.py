@@ -33,7 +33,7 @@ from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models.model import Model
 from unseen.prediction.adapter import Adapter
 from unseen.prediction.calibration import Calibration
-from unseen.prediction.calibration_file import AUTO, calibration_for
+from unseen.prediction.calibration_file import AUTO, calibration_for, refuse_for_tiles
 from unseen.prediction.decision import Decision
 from unseen.prediction.facets import (
     Facet,
@@ -49,6 +49,7 @@ from unseen.prediction.prediction import Prediction
 from unseen.prediction.transductive import transduce
 from unseen.sources.item import Source, name_of
 from unseen.system.safetensors_file import SUFFIX
+from unseen.tiles import stream_tiles
 
 if TYPE_CHECKING:
     from unseen.explanation.explainer import Explainer
@@ -354,6 +355,7 @@ class Classifier:
         min_score: float | None = None,
         unknown: str | None = None,
         calibration: Calibration | str | Path | None = AUTO,
+        tiles: str | None = None,
     ) -> Prediction:
         """The prediction for one picture.
 
@@ -385,6 +387,10 @@ class Classifier:
             What `unseen.calibrate` learnt of just these labels, or its file; None: none. By default
             (``"auto"``) the one that lies beside the label file and fits, as on the command line:
             ``labels.calibration.json`` beside ``labels.txt``.
+        tiles : str, optional
+            Look at overlapping tiles of the picture, too, for what is small in it: ``2x2``,
+            ``3x3``, ``pyramid`` (both), or ``auto`` (``3x3``, but none of a picture of few pixels).
+            `Scored.tile` says which tile has the score. A calibration is not used with them.
 
         Returns
         -------
@@ -419,9 +425,11 @@ class Classifier:
             unknown,
             calibration,
             concept=concept,
+            tiles=tiles,
         )
         item = Source(name_of(source, 0), source)  # a folder is then refused, not walked
-        encoded = list(self.encoder.stream_images([item], batch_size=1))
+        batch_size = 1 if tiles is None else None
+        encoded = list(self.encoded([item], tiles, batch_size=batch_size))
         if encoded[0].error is not None:
             raise encoded[0].error
         warn_if_alone(compiled, decision)
@@ -527,6 +535,7 @@ class Classifier:
         min_score: float | None = None,
         unknown: str | None = None,
         calibration: Calibration | str | Path | None = AUTO,
+        tiles: str | None = None,
     ) -> Iterator[Prediction]:
         """A prediction for each picture, in order, as they are read; memory is bounded.
 
@@ -562,6 +571,10 @@ class Classifier:
             What `unseen.calibrate` learnt of just these labels, or its file; None: none. By default
             (``"auto"``) the one that lies beside the label file and fits, as on the command line:
             ``labels.calibration.json`` beside ``labels.txt``.
+        tiles : str, optional
+            Look at overlapping tiles of the picture, too, for what is small in it: ``2x2``,
+            ``3x3``, ``pyramid`` (both), or ``auto`` (``3x3``, but none of a picture of few pixels).
+            `Scored.tile` says which tile has the score. A calibration is not used with them.
 
         Returns
         -------
@@ -596,9 +609,38 @@ class Classifier:
             unknown,
             calibration,
             concept=concept,
+            tiles=tiles,
         )
-        stream = self.encoder.stream_images(sources, batch_size=batch_size)
+        stream = self.encoded(sources, tiles, batch_size=batch_size)
         return self.predictions(stream, compiled, decision, batch_size=batch_size)
+
+    def encoded(
+        self, sources: Sources, tiles: str | None = None, *, batch_size: int | None = None
+    ) -> Iterator[Encoded]:
+        """What `predictions` takes: the embedding of each picture, and of its tiles.
+
+        Parameters
+        ----------
+        sources : path, URL, image, folder, glob, archive, or an iterable of these
+            The pictures; a generator is read as it is needed.
+        tiles : str, optional
+            As in `classify_many`.
+        batch_size : int, optional
+            Pictures, or tiles, that the network takes at once.
+
+        Returns
+        -------
+        iterator of Encoded
+            One for each picture, in order; with an error for one that cannot be read.
+
+        Raises
+        ------
+        ImageError
+            For tiles that do not exist.
+        """
+        if tiles is None:
+            return self.encoder.stream_images(sources, batch_size=batch_size)
+        return stream_tiles(self.encoder, sources, tiles, batch_size=batch_size)
 
     def compile_facets(
         self,
@@ -983,6 +1025,7 @@ class Classifier:
         calibration: Calibration | str | Path | None = AUTO,
         *,
         concept: str | None = None,
+        tiles: str | None = None,
     ) -> tuple[CompiledLabels, Decision]:
         """What `compile` and `decision` make of the arguments of `classify_many`.
 
@@ -990,7 +1033,9 @@ class Classifier:
 
         Parameters
         ----------
-        labels, template, background, multi_label, top_k, min_score, unknown, calibration, concept
+        labels, template, background, multi_label, top_k, min_score, unknown, calibration
+            As in `classify_many`.
+        concept, tiles
             As in `classify_many`.
 
         Returns
@@ -1013,7 +1058,9 @@ class Classifier:
         given = None if calibration == AUTO else calibration
         decision = self.decision(multi_label, top_k, min_score, unknown, given)
         compiled = self.compile(labels, template=template, background=background, concept=concept)
-        if calibration == AUTO:
+        if tiles is not None:
+            refuse_for_tiles(calibration, labels, compiled, multi_label=multi_label)
+        elif calibration == AUTO:
             neighbour = calibration_for(AUTO, labels, compiled, multi_label=multi_label)
             decision = replace(decision, calibration=neighbour)
         return compiled, decision

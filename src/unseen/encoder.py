@@ -41,6 +41,7 @@ from unseen.system.prompt_cache import VectorCache
 from unseen.types import Progress as Progress
 
 if TYPE_CHECKING:
+    from unseen.images.tiling import PixelBox
     from unseen.types import Floats, ImageLike, Metadata, Sources
 
 T = TypeVar("T")
@@ -49,6 +50,22 @@ R = TypeVar("R")
 
 TEXT_BATCH_TOKENS = 2048  # tokens in a text batch: enough to fill the cores, little to pad
 TEXT_CHUNK = 4096  # prompts between two writes to the cache: what a killed process can lose
+
+
+@dataclass(frozen=True, eq=False)
+class Tiles:
+    """The tiles of one picture after the image net.
+
+    Parameters
+    ----------
+    boxes : tuple of (int, int, int, int)
+        Left, top, right and bottom of n tiles, in pixels of the upright original.
+    embeddings : ndarray of shape (n, d), float32
+        Rows of length 1.
+    """
+
+    boxes: tuple[PixelBox, ...]
+    embeddings: Floats
 
 
 @dataclass(frozen=True)
@@ -65,6 +82,8 @@ class Encoded:
         Why the picture could not be read.
     meta : mapping
         The metadata of its `Source`.
+    tiles : Tiles, optional
+        Its tiles, where these were to be encoded, too; then there may be none of them.
 
     Examples
     --------
@@ -78,6 +97,7 @@ class Encoded:
     embedding: Floats | None
     error: UnseenError | None = None
     meta: Metadata = field(default_factory=dict, hash=False)
+    tiles: Tiles | None = None
 
 
 @dataclass(frozen=True)
@@ -294,7 +314,7 @@ class Encoder:
             read = self.read if use_cache else self.pixels
             return source, read(source.content, limits=limits)
 
-        use_cache = use_cache and self._can_cache()
+        use_cache = use_cache and self.can_cache()
 
         for source, result in self.stream(
             expand(sources), decode, batch_size=batch_size, limits=limits
@@ -354,8 +374,16 @@ class Encoder:
         embedding = self._embeddings.get(self._picture_key(limits or self.limits), digest)
         return None if embedding is None else Picture(None, embedding, digest)
 
-    def _can_cache(self) -> bool:
-        """Whether it is known what encodes; "auto" is resolved here, once, not in each thread."""
+    def can_cache(self) -> bool:
+        """Whether embeddings are cached on disk.
+
+        "auto" is resolved here, once, and not in each thread.
+
+        Returns
+        -------
+        bool
+            False where the cache is off, and where it is not known what encodes.
+        """
         try:
             return cache_limit() > 0 and bool(self._image.identity)
         except ModelError:
@@ -632,7 +660,7 @@ def stream(
     # Its own thread, so that Ctrl-C is heard while the network runs, which may take seconds.
     network = ThreadPoolExecutor(1, thread_name_prefix="unseen-encode")
     try:
-        decoded = _ahead(decoders, decode, items, batch_size + workers)
+        decoded = map_ahead(decoders, decode, items, batch_size + workers)
         while batch := list(islice(decoded, batch_size)):
             pixels = [result for _, result in batch if isinstance(result, (np.ndarray, tuple))]
             rows = iter(network.submit(encode, pixels).result() if pixels else ())
@@ -656,11 +684,11 @@ def batches_of_like_length(lengths: Sequence[int], tokens: int) -> Iterator[list
         yield batch
 
 
-def _ahead(
-    pool: ThreadPoolExecutor, function: Any, items: Iterable[Any], window: int
-) -> Iterator[Any]:
+def map_ahead(
+    pool: ThreadPoolExecutor, function: Callable[[T], S], items: Iterable[T], window: int
+) -> Iterator[S]:
     """`map` that runs at most `window` items ahead of its reader; the rest is cancelled."""
-    futures: deque[Future[Any]] = deque()
+    futures: deque[Future[S]] = deque()
     try:
         for item in items:
             futures.append(pool.submit(function, item))

@@ -77,7 +77,7 @@ def test_the_header_of_a_csv_is_its_columns() -> None:
     (header,) = csv.reader([Csv(top=3, extra=tuple(EXTRA)).header])
     assert [*COLUMNS] == ["source", "label", "score", "unknown", "error"]
     assert header == [
-        *COLUMNS, "label_2", "score_2", "label_3", "score_3", "likely", "evidence",
+        *COLUMNS, "label_2", "score_2", "label_3", "score_3", "likely", "evidence", "tile",
     ]  # fmt: skip
     for answer in ANSWERS:
         (row,) = csv.reader([Csv(3, tuple(EXTRA)).line(answer).replace("\n", " ")])

@@ -117,6 +117,13 @@ NoCalibration = Annotated[
 NoIndex = Annotated[
     bool, typer.Option("--no-index", help="Read the files, even if there is an index.")
 ]
+Tiles = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TILING",
+        help="Look at overlapping tiles, too, for what is small: auto, 2x2, 3x3 or pyramid.",
+    ),
+]
 BatchSize = Annotated[
     int | None,
     typer.Option(

@@ -37,6 +37,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str, str]]] = {
     "Data sets and training": {
         "label": ("label", "label", "Label a folder: a model proposes, you review and export."),
         "adapt": ("adapt", "adapt", "Improve answers with a few labelled pictures."),
+        "tune": ("tune", "tune", "Fine-tune a model, and refuse what forgets too much."),
         "distil": ("distil", "distil", "Train a small, fast classifier from a labelled folder."),
     },
     "Measuring": {
@@ -86,6 +87,7 @@ SUBCOMMANDS: dict[str, dict[str, tuple[str, str, str]]] = {
         "review": ("label_review", "review", "Review the proposals on a page in the browser."),
     },
     "models": {
+        "soup": ("models_soup", "soup", "Write the mean of several tunings of one model."),
         "verify": ("verify", "verify", "Test a model in every runtime and precision."),
     },
 }

@@ -196,6 +196,16 @@ def videos(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
 
 
 @contextmanager
+def line(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A line that is written over as work goes on; none when quiet or off a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    with Console(stderr=True).status("") as status:
+        yield lambda text: status.update(escape(text))
+
+
+@contextmanager
 def working(what: str, quiet: bool) -> Iterator[None]:
     """A sign of life for work whose end nobody can tell; none when quiet or off a terminal."""
     if quiet or not sys.stderr.isatty():

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from unseen.errors import UnseenError
 from unseen.images.open import open_image
@@ -19,6 +19,8 @@ SHEET_SIDE = 2048  # pixels; what phones still draw from
 MULTIPLE = 16  # a cell's side: JPEG's blocks then never lie across two cells
 WHITE = (255, 255, 255)
 GREY = (128, 128, 128)
+
+Share = tuple[float, float, float, float]  # left, top, right, bottom of a box, from 0 to 1
 
 
 def thumbnail(image: Image.Image, side: int = SIDE) -> bytes:
@@ -54,17 +56,34 @@ def thumbnail(image: Image.Image, side: int = SIDE) -> bytes:
     return _jpeg(small.convert("RGB"), QUALITY)
 
 
-def thumbnails(files: Sequence[Path], side: int = SIDE) -> Iterator[bytes | None]:
-    """A small JPEG of each file, in order; None where it cannot be opened."""
+def thumbnails(
+    files: Sequence[Path], side: int = SIDE, frames: Sequence[Share | None] | None = None
+) -> Iterator[bytes | None]:
+    """A small JPEG of each file, in order; None where it cannot be opened. `frames`: a box that is
+    drawn on each, in shares of its width and height."""
 
-    def make(path: Path) -> bytes | None:
+    def make(path: Path, frame: Share | None) -> bytes | None:
         try:
-            return thumbnail(open_image(path, at_least=side), side)
+            image = open_image(path, at_least=side)
         except UnseenError:
             return None
+        return thumbnail(image if frame is None else _framed(image, frame, side), side)
 
     with ThreadPoolExecutor() as pool:
-        yield from pool.map(make, files)
+        yield from pool.map(make, files, [None] * len(files) if frames is None else frames)
+
+
+def _framed(image: Image.Image, frame: Share, side: int) -> Image.Image:
+    """The picture with a white box in a black one, a pixel wide each in a thumbnail of `side`."""
+    left, top, right, bottom = frame
+    width, height = image.width - 1, image.height - 1
+    line = max(1, round(max(image.size) / side))
+    pen = ImageDraw.Draw(image)
+    for inset, colour in ((0, "black"), (line, "white")):
+        box = (left * width + inset, top * height + inset)
+        end = (max(box[0], right * width - inset), max(box[1], bottom * height - inset))
+        pen.rectangle((*box, *end), outline=colour, width=line)
+    return image
 
 
 def _jpeg(image: Image.Image, quality: int) -> bytes:

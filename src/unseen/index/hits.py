@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 if TYPE_CHECKING:
+    from unseen.images.tiling import PixelBox
     from unseen.types import Floats
 
 COLUMNS = ("", "files", "cosine", "pixels", "taken")  # of the table in a notebook
@@ -30,6 +31,9 @@ class Hit:
         Upright, in pixels.
     taken : str or None
         EXIF time, ISO 8601 without a zone.
+    tile : (int, int, int, int), optional
+        Of a search in tiles, the one that is nearer than the whole picture: left, top, right and
+        bottom, in pixels, upright. None: the whole.
 
     Examples
     --------
@@ -43,6 +47,7 @@ class Hit:
     width: int | None
     height: int | None
     taken: str | None
+    tile: PixelBox | None = None
 
     def __repr__(self) -> str:
         files = f", files={len(self.paths)}" if len(self.paths) > 1 else ""

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 from unseen.classifier import Classifier
 from unseen.encoder import Encoder
 from unseen.errors import SourceError, StoreError
+from unseen.images.tiling import check_tiling
 from unseen.index import model_rows, schema
 from unseen.index.exchange.parquet import write_parquet
 from unseen.index.info import Info
 from unseen.index.location import ELSEWHERE, Location, bind, locate, root_of
 from unseen.index.model_rows import ModelRow, not_encoded
 from unseen.index.update import Progress, Report, is_current, key_of, update
-from unseen.index.vectors import parts
+from unseen.index.vectors import parts, tiles
 from unseen.index.vectors.parts import StoredRows
+from unseen.index.vectors.tiles import StoredTiles
 from unseen.index.view import IndexView
 from unseen.load_options import LoadOptions
 from unseen.sources.files import image_files, videos_below
@@ -201,6 +203,61 @@ class Index:
         with locked(self.folder / "update.lock", str(self.file)):
             return parts.keep(self.database, row.id, self.root, explainer, progress)
 
+    def keep_tiles(
+        self,
+        encoder: Encoder,
+        tiling: str = "auto",
+        *,
+        below: str = "",
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+    ) -> StoredTiles:
+        """Keep the embeddings of the tiles of each picture, where these are not kept yet.
+
+        With them `IndexView.search` finds what is small in a picture, and says where.
+
+        Parameters
+        ----------
+        encoder : Encoder
+            The model, which has encoded the pictures: `update`.
+        tiling : str
+            ``auto``, ``2x2``, ``3x3`` or ``pyramid``. The tiles of another tiling are deleted.
+        below : str
+            Only files whose name in the index begins so.
+        batch_size : int, optional
+            Tiles that the network takes at once. None: as many as suit the model.
+        progress : callable, optional
+            Called with the pictures done, and how many have no tiles.
+
+        Returns
+        -------
+        StoredTiles
+            How many pictures have been divided, into how many tiles, and their bytes.
+
+        Raises
+        ------
+        ImageError
+            For another tiling.
+        StoreError
+            This model has encoded no pictures here, or the database cannot be written.
+        """
+        check_tiling(tiling)
+        self._check_writable()
+        row = self._row_of(encoder)
+        if row is None:
+            raise not_encoded(self.root, self.models(), encoder.model.name)
+        with locked(self.folder / "update.lock", str(self.file)):
+            return tiles.keep(
+                self.database,
+                row.id,
+                self.root,
+                encoder,
+                tiling,
+                below=below,
+                batch_size=batch_size,
+                progress=progress,
+            )
+
     def is_current(self, encoder: Encoder, sources: Sequence[str | Path] = ()) -> bool:
         """Whether an update would find nothing to do: what a read-only index is good for.
 
@@ -285,7 +342,8 @@ class Index:
         size = sum(path.stat().st_size for path in files_of_it if path.is_file())
         models = tuple(self.models())
         rows = {row.id: parts.stored_rows(self.database, row.id) for row in models}
-        return Info(str(self.file), files, missing, size, models, rows)
+        divided = {row.id: tiles.stored_tiles(self.database, row.id) for row in models}
+        return Info(str(self.file), files, missing, size, models, rows, divided)
 
     def has(self, encoder: Encoder) -> bool:
         """Whether just this model, with its precision and `exact`, has encoded pictures here.

@@ -8,6 +8,7 @@ from typing import Any
 
 from unseen.index.model_rows import ModelRow
 from unseen.index.vectors.parts import StoredRows
+from unseen.index.vectors.tiles import NO_TILES, StoredTiles
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Info:
         The models that have encoded the pictures, the latest last.
     parts : mapping of int to StoredRows
         Id of a model → the rows that explain its pictures, and their bytes.
+    tiles : mapping of int to StoredTiles
+        Id of a model → the tiles of its pictures, and their bytes.
     """
 
     path: str
@@ -36,6 +39,7 @@ class Info:
     bytes: int
     models: tuple[ModelRow, ...]
     parts: Mapping[int, StoredRows] = field(default_factory=dict)
+    tiles: Mapping[int, StoredTiles] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """The report of `unseen index info`."""
@@ -50,13 +54,23 @@ class Info:
             rows = self.parts.get(row.id)
             if rows is not None and rows.pictures:
                 lines.append(f"    explainable: {rows}")
+            tiles = self.tiles.get(row.id, NO_TILES)
+            if tiles.pictures:
+                lines.append(f"    {tiles}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for JSON."""
-        facts = {name: value for name, value in vars(self).items() if name != "parts"}
-        return {**facts, "models": [row.to_dict() | self._explainable(row) for row in self.models]}
+        facts = {k: value for k, value in vars(self).items() if k not in ("parts", "tiles")}
+        return {**facts, "models": [row.to_dict() | self._more(row) for row in self.models]}
 
-    def _explainable(self, row: ModelRow) -> dict[str, int]:
+    def _more(self, row: ModelRow) -> dict[str, Any]:
         rows = self.parts.get(row.id, StoredRows(0, 0))
-        return {"explainable": rows.pictures, "explainable_bytes": rows.bytes}
+        tiles = self.tiles.get(row.id, NO_TILES)
+        return {
+            "explainable": rows.pictures,
+            "explainable_bytes": rows.bytes,
+            "tiling": tiles.tiling,
+            "tiles": tiles.tiles,
+            "tiles_bytes": tiles.bytes,
+        }

@@ -17,6 +17,7 @@ from unseen.index.view import IndexView
 from unseen.pages import Item, Point, Section, link, scatter, thumbnails
 from unseen.results.gallery_file import SHOWN, write_gallery
 from unseen.results.manifest import row_manifest, write_ended
+from unseen.results.prediction_text import tile_text
 from unseen.sources.frame_names import frame_of
 
 CELL = 64  # pixels of a picture on the map
@@ -31,15 +32,18 @@ def write_search(
     without: Sequence[str] = (),
     *,
     top: int,
+    tiles: str | None = None,
 ) -> None:
     """Write the pictures of a search to a page, and its manifest. Raises SourceError.
 
-    `queries`, `without` and `top` are what was searched for, for the title and the manifest.
+    `queries`, `without`, `top` and `tiles` are what was searched for, for title and manifest.
     """
     title = ", ".join(queries) + "".join(f", not {text}" for text in without)
     full = max((hit.cosine for hit in hits), default=1.0)
     section = Section(title, list(_items(view.index, hits, page)), full=max(full, LEAST_FULL))
-    manifest = row_manifest(view.row, {"queries": [*queries], "not": [*without], "top": top})
+    options: dict[str, Any] = {"queries": [*queries], "not": [*without], "top": top}
+    options |= {} if tiles is None else {"tiles": tiles}
+    manifest = row_manifest(view.row, options)
     write_gallery(page, title, [section], f"{len(hits)} of {view.index.root}", manifest)
 
 
@@ -149,14 +153,24 @@ def _link(file: Path, page: Path) -> str:
 def _items(index: Index, hits: Sequence[Hit], page: Path, *, first: str = "") -> Iterator[Item]:
     """The pictures of a gallery; `first` marks the first."""
     files = [index.path(hit.paths[0]) for hit in hits]
-    for number, (hit, file, small) in enumerate(zip(hits, files, thumbnails(files), strict=True)):
+    drawn = thumbnails(files, frames=[_share(hit) for hit in hits])
+    for number, (hit, file, small) in enumerate(zip(hits, files, drawn, strict=True)):
         size = f"{hit.width} x {hit.height}" if hit.width else ""
         taken = (hit.taken or "").replace("T", " ")
+        place = f"in {tile_text(hit.tile)}" if hit.tile else ""
         yield Item(
             hit.paths[0],
             small,
             _link(file, page),
             hit.cosine,
-            ", ".join(part for part in (size, taken) if part),
+            ", ".join(part for part in (size, taken, place) if part),
             first if number == 0 else "",
         )
+
+
+def _share(hit: Hit) -> tuple[float, float, float, float] | None:
+    """The tile of a hit, in shares of its picture."""
+    if hit.tile is None or not hit.width or not hit.height:
+        return None
+    left, top, right, bottom = hit.tile
+    return left / hit.width, top / hit.height, right / hit.width, bottom / hit.height

@@ -13,6 +13,7 @@ from unseen.errors import ImageError
 from unseen.index.hits import Content, Hit, Hits
 from unseen.index.schema import FILES_BELOW
 from unseen.index.vectors.matrix import vector_of
+from unseen.index.vectors.tiles import tiles_of
 from unseen.sources.frame_names import frame_of
 from unseen.system.printable import escaped, unescaped
 
@@ -51,22 +52,27 @@ def hits(database: sqlite3.Connection, root: Path, ids: Indices, cosines: Floats
     return Hits(present, root)
 
 
-def encoded(database: sqlite3.Connection, model: int, below: str) -> Iterator[Encoded]:
-    """Each file that is there and whose path begins with `below`, in the order of the paths."""
+def encoded(
+    database: sqlite3.Connection, model: int, below: str, *, tiles: bool = False
+) -> Iterator[Encoded]:
+    """Each file that is there and whose path begins with `below`, in the order of the paths;
+    `tiles`: with the tiles of its picture."""
     below = escaped(below)
     files = database.execute(
-        "SELECT path, embedding, error FROM file JOIN picture USING (content) "
+        "SELECT path, embedding, error, id FROM file JOIN picture USING (content) "
         f"{FILES_BELOW}ORDER BY path",
         (model, len(below), below),
     )
-    for path, embedding, error in files:
+    for path, embedding, error, id_ in files:
         if error is not None:
             yield Encoded(unescaped(path), None, ImageError(unescaped(error)))
         else:
             name = unescaped(path)
             frame = frame_of(name)
             meta: Metadata = {} if frame is None else {"video": frame[0], "time": frame[1]}
-            yield Encoded(name, vector_of(embedding), meta=meta)
+            row = vector_of(embedding)
+            own = tiles_of(database, id_, len(row)) if tiles else None
+            yield Encoded(name, row, meta=meta, tiles=own)
 
 
 def contents(database: sqlite3.Connection, model: int, below: str) -> Iterator[Content]:

@@ -54,18 +54,21 @@ def embeddings_of(
     )
 
 
-def index_of(sources: Any, encoder: Encoder) -> Path | None:
+def index_of(sources: Any, encoder: Encoder, tiles: str | None = None) -> Path | None:
     """The folder of the index that has the embeddings of `sources`, or None.
 
     That is where `sources` is one folder, and this encoder has filled an index in or above it,
-    which is up to date, or can be brought there.
+    which is up to date, or can be brought there. With `tiles`: one that keeps these.
     """
     root = index_above(sources)
     if root is None:
         return None
     folder = _folder(sources) or root
     with Index(root, create=False) as index:
-        return root if covers(index, encoder, [folder]) else None
+        has = covers(index, encoder, [folder])
+        if has and tiles is not None:
+            has = index.view(encoder).has_tiles(tiles, _below(index, folder))
+        return root if has else None
 
 
 def index_above(sources: Any) -> Path | None:
@@ -110,24 +113,39 @@ def stored_embeddings(
     folder: Path | None,
     encoder: Encoder,
     *,
+    tiles: str | None = None,
     batch_size: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Encoded]:
     """The embeddings below `folder` from the index of `root`, which is brought up to date now.
 
-    They come under the names that the files have when they are read themselves.
+    They come under the names that the files have when they are read themselves. With `tiles`: also
+    those of the tiles.
     """
     folder = folder or root
     with Index(root, create=False) as index:
         refresh(index, encoder, [folder], batch_size=batch_size, progress=progress)
-    return _read(root, folder, encoder)
+        if tiles is not None and index.writable:
+            index.keep_tiles(
+                encoder,
+                tiles,
+                below=_below(index, folder),
+                batch_size=batch_size,
+                progress=progress,
+            )
+    return _read(root, folder, encoder, tiles is not None)
 
 
-def _read(root: Path, folder: Path, encoder: Encoder) -> Iterator[Encoded]:
+def _below(index: Index, folder: Path) -> str:
+    """How the names of the files in a folder begin in an index."""
+    name = index.name(folder)
+    return "" if name == "." else f"{name}/"
+
+
+def _read(root: Path, folder: Path, encoder: Encoder, tiles: bool) -> Iterator[Encoded]:
     with Index(root, create=False) as index:
-        name = index.name(folder)
-        below = "" if name == "." else f"{name}/"
-        for encoded in index.view(encoder).encoded(below=below):
+        below = _below(index, folder)
+        for encoded in index.view(encoder).encoded(below=below, tiles=tiles):
             yield replace(encoded, name=str(folder / encoded.name.removeprefix(below)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -13,12 +14,13 @@ import numpy as np
 from unseen.classifier import Classifier, load
 from unseen.encoder import Encoded, Encoder
 from unseen.errors import StoreError
+from unseen.images.tiling import AUTO
 from unseen.index import groups, pictures
 from unseen.index.exchange.parquet import write_parquet
 from unseen.index.hits import Cluster, Content, Hit, Hits
 from unseen.index.model_rows import ModelRow
 from unseen.index.vectors import approximate as graph
-from unseen.index.vectors import clustering, parts, projection, query, search
+from unseen.index.vectors import clustering, parts, projection, query, search, tiles
 from unseen.index.vectors import matrix as derived
 from unseen.index.vectors.matrix import Matrix
 from unseen.index.vectors.projection import Projection
@@ -221,7 +223,14 @@ class IndexView:
             return np.asarray(self.encoder.encode_texts([item])[0], dtype=np.float32)
         return np.asarray(self.encoder.encode_images([item])[0], dtype=np.float32)
 
-    def search(self, item: Any, *, top: int = 50, approximate: bool | None = None) -> Hits:
+    def search(
+        self,
+        item: Any,
+        *,
+        top: int = 50,
+        approximate: bool | None = None,
+        tiles: str | None = None,
+    ) -> Hits:
         """The pictures nearest to a query, best first.
 
         Parameters
@@ -234,16 +243,20 @@ class IndexView:
         approximate : bool, optional
             Search by a graph of neighbours (the extra `ann`) instead of comparing every vector.
             None: from `LARGE` pictures on, where that extra is installed.
+        tiles : str, optional
+            Look in the tiles that the index keeps, too (`Index.keep_tiles`); every vector is
+            compared. ``auto``: whatever tiles these are; else those of this tiling.
 
         Returns
         -------
         Hits
-            A list of `Hit`, which a notebook draws; only pictures whose file is there.
+            A list of `Hit`, which a notebook draws; only pictures whose file is there. A picture is
+            one hit, whatever its tiles.
 
         Raises
         ------
         StoreError
-            When the index has no embeddings of this model.
+            When the index has no embeddings of this model, or no such tiles.
 
         Examples
         --------
@@ -251,6 +264,8 @@ class IndexView:
         [Hit('cats/1.jpg', cosine=0.312), Hit('cats/7.jpg', cosine=0.309)]
         """
         vector, matrix = self._vector_of(item), self.matrix()
+        if tiles is not None:
+            return self._search_tiles(vector, matrix, top, tiles)
         if approximate is None:
             approximate = (
                 len(matrix) >= LARGE and find_spec("usearch") is not None and self.index.writable
@@ -269,25 +284,69 @@ class IndexView:
                 return hits[:top]
             requested *= 4  # the files of some are missing
 
+    def has_tiles(self, tiling: str, below: str = "") -> bool:
+        """Whether the index keeps such tiles, of every picture or where it can add what is missing.
+
+        Parameters
+        ----------
+        tiling : str
+            ``auto``, ``2x2``, ``3x3`` or ``pyramid``.
+        below : str
+            Only files whose name in the index begins so.
+
+        Returns
+        -------
+        bool
+        """
+        database, row = self.index.database, self.row.id
+        stored = tiles.stored_tiles(database, row)
+        if not stored.pictures or stored.tiling != tiling:
+            return False
+        return self.index.writable or not tiles.missing(database, row, below)
+
+    def _search_tiles(self, vector: Floats, matrix: Matrix, top: int, tiling: str) -> Hits:
+        index, row = self.index, self.row
+        stored = tiles.stored_tiles(index.database, row.id)
+        if not stored.pictures or tiling not in (AUTO, stored.tiling):
+            present = f"only {stored.tiling} tiles" if stored.pictures else "no tiles"
+            raise StoreError(
+                f"{index.root}: this index keeps {present} of {row.name}; make them: "
+                f"unseen index {index.root} -m {row.name} --tiles {tiling}"
+            )
+        own = derived.matrix(index.database, index.folder, row.id, tiles.TABLE)
+        requested = top
+        while True:
+            matches = tiles.nearest(index.database, matrix, own, vector, requested)
+            ids = np.array([match.picture for match in matches], dtype=np.int64)
+            cosines = np.array([match.cosine for match in matches], dtype=np.float32)
+            hits = self._hits(ids, cosines)
+            if len(hits) >= top or requested >= len(matrix):
+                boxes = {match.picture: match.tile for match in matches}
+                placed = (replace(hit, tile=boxes[hit.id]) for hit in hits[:top])
+                return Hits(placed, hits.root)
+            requested *= 4  # the files of some are missing
+
     def _hits(self, ids: NDArray[np.int64], cosines: Floats) -> Hits:
         return pictures.hits(self.index.database, self.index.root, ids, cosines)
 
     # rows
 
-    def encoded(self, *, below: str = "") -> Iterator[Encoded]:
+    def encoded(self, *, below: str = "", tiles: bool = False) -> Iterator[Encoded]:
         """What `Encoder.stream_images` gives for the files that are there; none is opened.
 
         Parameters
         ----------
         below : str
             Only files whose name in the index begins so.
+        tiles : bool
+            With the tiles of each, where the index keeps them.
 
         Yields
         ------
         Encoded
             In the order of the paths.
         """
-        return pictures.encoded(self.index.database, self.row.id, below)
+        return pictures.encoded(self.index.database, self.row.id, below, tiles=tiles)
 
     def contents(self, *, below: str = "") -> Iterator[Content]:
         """Each picture that is there, once.

@@ -13,6 +13,7 @@ from unseen.models.weights.files import FILES, OPEN_CLIP_FILES, weight_files
 from unseen.models.weights.spec import WeightsSpec
 from unseen.system import cache
 
+TUNE_CARD = "tune.json"  # what `unseen tune` says of the folder that it has written
 HF_CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
 # Which weights belong to which config: a repository may hold those of several libraries.
 WEIGHTS = {HF_CONFIG: FILES, OPEN_CLIP_CONFIG: OPEN_CLIP_FILES}

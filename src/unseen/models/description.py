@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +11,8 @@ from typing import Any
 
 from unseen.errors import ModelError
 from unseen.models import catalog, hub
+from unseen.models.checkpoint import TUNE_CARD
+from unseen.system.regular_file import read_text
 
 USE = {True: "yes", False: "no", None: "?"}
 COMMERCIAL_USE = {True: "allowed", False: "not allowed", None: "left open"}
@@ -109,7 +112,10 @@ class Licence:
 
 
 def licence_of(name: str, card: Mapping[str, Any]) -> Licence:
-    """The licence of a model by its name and card; that of a distilled one is its teacher's."""
+    """The licence of a model by its name and card.
+
+    That of a distilled one is its teacher's, and that of a tuned folder its original's.
+    """
     if name == hub.BUILTIN:
         return Licence("Apache-2.0", True)
     if "teacher" in card:
@@ -118,8 +124,18 @@ def licence_of(name: str, card: Mapping[str, Any]) -> Licence:
         return Licence(teacher.get("licence"), teacher.get("commercial"), note)
     known = catalog.find(name.partition("@")[0])
     if known is None:
-        return Licence(None, None)
+        base = _original(name)
+        return Licence(base.get("licence"), base.get("commercial"), str(base.get("note") or ""))
     return Licence(known.licence, known.commercial, known.note)
+
+
+def _original(name: str) -> dict[str, Any]:
+    """What a folder of `unseen tune` says of the model that it was; nothing of any other."""
+    try:
+        base = json.loads(read_text(Path(name).expanduser() / TUNE_CARD))["base"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return base if isinstance(base, dict) else {}
 
 
 def accuracy_of(name: str, card: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from unseen.errors import UnseenWarning
+from unseen.errors import LabelError, UnseenWarning
 from unseen.labels import label_file
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction.calibration import Calibration, beside
@@ -66,6 +66,39 @@ def find_beside(
     path = beside(labels)
     calibration = Calibration.load(path)
     return Beside(path, calibration, calibration.misfit(compiled, multi_label=multi_label))
+
+
+def refuse_for_tiles(
+    calibration: Calibration | str | Path | None,
+    labels: object,
+    compiled: CompiledLabels,
+    *,
+    multi_label: bool = False,
+) -> None:
+    """Say that tiles are answered without a calibration, which was learnt of whole pictures.
+
+    Parameters
+    ----------
+    calibration, labels, compiled, multi_label
+        As `calibration_for` takes them. One that lies beside the label file is a warning.
+
+    Raises
+    ------
+    LabelError
+        If one was given.
+    """
+    if calibration not in (None, AUTO):
+        raise LabelError(
+            "a calibration cannot be combined with tiles: it was learnt of whole pictures, and the "
+            "best of many tiles has other scores; leave one of them out."
+        )
+    neighbour = calibration and find_beside(labels, compiled, multi_label=multi_label)
+    if neighbour:
+        warnings.warn(
+            f"{neighbour.path} is not used: it was learnt of whole pictures, not of tiles.",
+            UnseenWarning,
+            stacklevel=3,
+        )
 
 
 def calibration_for(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unseen.encoder import Encoded
+from unseen.encoder import Encoded, Tiles
 from unseen.errors import LabelError, LabelWarning
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction import score
@@ -18,11 +19,17 @@ from unseen.prediction.conformal import NO_PROMISES, Promises, uncalibrated_prob
 from unseen.prediction.decision import Decision
 from unseen.prediction.open_set import evidence, name_no_thing
 from unseen.prediction.prediction import Prediction, Scored
+from unseen.prediction.views import Views
 
 if TYPE_CHECKING:
-    from unseen.types import Floats, Metadata
+    from unseen.images.tiling import PixelBox
+    from unseen.types import Floats, Indices, Metadata
 
 DEFAULT_THRESHOLD = 0.5  # of a label without a threshold, in multi-label mode
+# What is taken off the evidence of a tile, as the best of many tiles has more of it by chance: so
+# much that few more pictures without any of the labels are taken for one of them than without
+# tiles. Chosen on some pictures, checked on others (benchmarks/tiles.py).
+TILE_EVIDENCE = 2.5
 
 
 def predict(
@@ -61,21 +68,132 @@ def predict(
     """
     cosines = labels.similarities(embeddings)
     names, answer_cosines, scores = _answers(embeddings, cosines, labels, decision, probabilities)
+    promised = _promises(cosines, labels, decision.calibration)
+    ood_scores = _evidence(embeddings, labels, decision)
+    answers = _Answers(names, answer_cosines, scores, promised, ood_scores)
+    return _predictions(sources, answers, labels, decision)
+
+
+def predict_tiled(
+    sources: Sequence[str],
+    embeddings: Floats,
+    tiles: Sequence[Tiles | None],
+    labels: CompiledLabels,
+    decision: Decision,
+) -> list[Prediction]:
+    """As `predict`, of pictures and their tiles, by `Views.pooled`.
+
+    A background label is set against the others in the view that speaks most for one of them: sky
+    in one tile does not make a dog in another one unknown. Evidence is that of the whole, or that
+    of the same view less `TILE_EVIDENCE`, where that is more.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        The names of n pictures.
+    embeddings : float32 array (n, d)
+        Of the whole pictures, rows of length 1.
+    tiles : sequence of Tiles or None
+        The tiles of each picture.
+    labels : CompiledLabels
+        Labels, compiled for the model that made the embeddings.
+    decision : Decision
+        How scores become an answer.
+
+    Returns
+    -------
+    list of Prediction
+        One for each picture, in order; `Scored.tile` says which view has the score.
+
+    Raises
+    ------
+    LabelError
+        As `predict`, and for a calibration, which was learnt of whole pictures.
+    """
+    if decision.calibration is not None:
+        raise LabelError(
+            "a calibration cannot be combined with tiles: it was learnt of whole pictures."
+        )
+    views = Views.of(embeddings, tiles)
+    cosines = labels.similarities(views.embeddings)
+    background = labels.background_mask
+    if decision.multi_label:
+        names = [label.name for label in labels.labels if not label.background]
+        logits = score.yes_no_logits(
+            foreground_logits(views.embeddings, cosines, labels), labels.score, labels.competitors
+        )
+        rows, winners = _best_rows(views, logits)
+        scores = score.sigmoid(views.pooled(logits))
+        answer_cosines = np.take_along_axis(cosines[:, ~background], rows, axis=0)
+    else:
+        names = [*labels.answers]
+        logits = score.logits(cosines, labels.score)
+        rows, winners = _best_rows(views, logits[:, ~background])
+        pooled = logits[winners]
+        pooled[:, ~background] = views.pooled(logits[:, ~background])
+        scores = labels.of_answers(score.RULES[labels.score.rule](pooled))
+        best = cosines[winners]
+        best[:, ~background] = np.take_along_axis(cosines[:, ~background], rows, axis=0)
+        answer_cosines = labels.cosines_of_answers(best)
+        if background.any():
+            rows = np.column_stack([rows, winners])
+    ood_scores = [
+        whole if whole is None or tile is None else max(whole, tile - TILE_EVIDENCE)
+        for whole, tile in zip(
+            _evidence(embeddings, labels, decision),
+            _evidence(views.embeddings[winners], labels, decision),
+            strict=True,
+        )
+    ]
+    answers = _Answers(names, answer_cosines, scores, NO_PROMISES, ood_scores, rows, views.boxes)
+    return _predictions(sources, answers, labels, decision)
+
+
+def _best_rows(views: Views, logits: Floats) -> tuple[Indices, Indices]:
+    """The view of each label (n, k), and of the label of which a view says most (n,)."""
+    rows = views.best(logits)
+    places = np.take_along_axis(logits, rows, axis=0).argmax(1)
+    return rows, np.take_along_axis(rows, places[:, None], axis=1)[:, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """What is known of n pictures and a answers; `rows`, `boxes`: the view of each, if several."""
+
+    names: Sequence[str]
+    cosines: Floats
+    scores: Floats
+    promised: Promises
+    evidence: Sequence[float | None]
+    rows: Indices | None = None
+    boxes: Sequence[PixelBox | None] = ()
+
+    def tiles(self, i: int, places: Indices) -> Iterator[PixelBox | None]:
+        """The tile of each of some answers of a picture."""
+        if self.rows is None:
+            return repeat(None, len(places))
+        return (self.boxes[row] for row in self.rows[i, places].tolist())
+
+
+def _predictions(
+    sources: Sequence[str], answers: _Answers, labels: CompiledLabels, decision: Decision
+) -> list[Prediction]:
+    scores, names = answers.scores, answers.names
     order = np.argsort(-scores, axis=1, kind="stable")
     passes = scores >= _thresholds(names, labels, decision)
     passes = np.take_along_axis(passes, order, axis=1)
-    promised = _promises(cosines, labels, decision.calibration)
-    ood_scores = _evidence(embeddings, labels, decision)
     predictions = []
     for i, (source, ranks, above) in enumerate(zip(sources, order, passes, strict=True)):
         shown = ranks[above][: decision.top_k]
         labelled = (names[j] for j in shown.tolist())
-        numbers = scores[i, shown].tolist(), answer_cosines[i, shown].tolist()
-        ranking = tuple(map(Scored, labelled, *numbers))
-        likely, no_answer = promised.of_picture(i, ranks, names)
+        numbers = scores[i, shown].tolist(), answers.cosines[i, shown].tolist()
+        ranking = tuple(map(Scored, labelled, *numbers, answers.tiles(i, shown)))
+        likely, no_answer = answers.promised.of_picture(i, ranks, names)
         left_out = len(names) - len(ranking)
         predictions.append(
-            Prediction(source, ranking, left_out, None, likely, ood_scores[i], abstained=no_answer)
+            Prediction(
+                source, ranking, left_out, None, likely, answers.evidence[i], abstained=no_answer
+            )
         )
     return predictions
 
@@ -114,7 +232,11 @@ def predict_encoded(
     if readable:
         rows = np.array([e.embedding for e in readable], dtype=np.float32)
         names = [e.name for e in readable]
-        predictions = iter(predict(names, rows, labels, decision, probabilities))
+        tiles = [e.tiles for e in readable]
+        if any(own is not None for own in tiles):
+            predictions = iter(predict_tiled(names, rows, tiles, labels, decision))
+        else:
+            predictions = iter(predict(names, rows, labels, decision, probabilities))
     return [
         Prediction(e.name, error=str(e.error), meta=e.meta)
         if e.error is not None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex, overload
 
 if TYPE_CHECKING:
+    from unseen.images.tiling import PixelBox
     from unseen.types import Metadata
 
 from unseen.labels.label_set import UNKNOWN
@@ -32,6 +33,9 @@ class Scored:
     cosine : float
         The raw similarity behind it. Of several prompts: of their averaged embedding; of
         ``unknown``: the largest.
+    tile : (int, int, int, int), optional
+        The tile of the picture that has this score: left, top, right and bottom, in pixels,
+        upright. None: the whole picture.
 
     Examples
     --------
@@ -42,6 +46,7 @@ class Scored:
     label: str
     score: float
     cosine: float
+    tile: PixelBox | None = None
 
     def __repr__(self) -> str:
         return f"Scored({self.label!r}, {self.score:.4g}, cosine={self.cosine:.4g})"
@@ -132,6 +137,11 @@ class Prediction:
         return None if self.best is None else self.best.score
 
     @property
+    def tile(self) -> PixelBox | None:
+        """Where the best of the ranking is: the tile that has its score; None: the whole."""
+        return None if self.best is None else self.best.tile
+
+    @property
     def probabilities(self) -> dict[str, float]:
         """Label → probability, best first; only the labels of the ranking, empty after an error."""
         return {scored.label: scored.score for scored in self.ranking}
@@ -143,7 +153,8 @@ class Prediction:
         -------
         dict
             ``source``, ``label``, ``score``, ``unknown``, ``ranking`` (a list of dicts with
-            ``label``, ``score``, ``cosine``) and ``left_out``; ``likely``, ``evidence``,
+            ``label``, ``score``, ``cosine``, and ``tile`` where it is not the whole picture) and
+            ``left_out``; ``tile`` (of the best), ``likely``, ``evidence``,
             ``abstained`` and ``meta`` where there are any. After an error ``source``, ``error``
             and ``meta``.
 
@@ -158,9 +169,11 @@ class Prediction:
             row["score"] = self.score
             row["unknown"] = self.unknown
             row["ranking"] = [
-                {"label": s.label, "score": s.score, "cosine": s.cosine} for s in self.ranking
+                {"label": s.label, "score": s.score, "cosine": s.cosine, **_place(s)}
+                for s in self.ranking
             ]
             row["left_out"] = self.left_out
+            row |= {} if self.best is None else _place(self.best)
         else:
             row["error"] = self.error
         if self.likely is not None:
@@ -208,6 +221,11 @@ class Prediction:
 
     def _repr_html_(self) -> str:
         return _table([self], DRAWN_LABELS)
+
+
+def _place(scored: Scored) -> dict[str, list[int]]:
+    """The tile of a label, where it is not the whole picture."""
+    return {} if scored.tile is None else {"tile": list(scored.tile)}
 
 
 class Predictions(list[Prediction]):

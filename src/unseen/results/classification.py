@@ -11,7 +11,7 @@ from unseen.encoder import Encoded
 from unseen.errors import LabelError
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction.calibration import Calibration
-from unseen.prediction.calibration_file import AUTO, calibration_for
+from unseen.prediction.calibration_file import AUTO, calibration_for, refuse_for_tiles
 from unseen.prediction.decision import Decision
 from unseen.prediction.facets import Facet, FacetPrediction
 from unseen.prediction.prediction import Prediction
@@ -40,6 +40,7 @@ def classify_to_file(
     unknown: str | None = None,
     calibration: Calibration | str | Path | None = AUTO,
     transductive: bool = False,
+    tiles: str | None = None,
     encoded: Iterable[Encoded] | None = None,
     batch_size: int | None = None,
     kind: str | None = None,
@@ -66,6 +67,8 @@ def classify_to_file(
         As in `Classifier.classify_many`. A row of a CSV file has `top_k` labels, by default one.
     transductive : bool
         Let the whole collection help each picture; all are then encoded before the first answer.
+    tiles : str, optional
+        As in `Classifier.classify_many`. A CSV file then has a column ``tile``.
     encoded : iterable of Encoded, optional
         The pictures, already encoded: `sources` are not read.
     batch_size : int, optional
@@ -111,11 +114,17 @@ def classify_to_file(
         raise LabelError("transductive cannot be combined with multi_label=True.")
     if transductive and calibration not in (None, AUTO):
         raise LabelError("calibration cannot be combined with transductive=True.")
+    if transductive and tiles is not None:
+        raise LabelError("tiles cannot be combined with transductive=True.")
     compiled = classifier.compile(labels, template=template, background=background, concept=concept)
-    calibration = None if transductive else calibration
+    if tiles is not None:
+        refuse_for_tiles(calibration, labels, compiled, multi_label=multi_label)
+    calibration = None if transductive or tiles is not None else calibration
     calibration = calibration_for(calibration, labels, compiled, multi_label=multi_label)
     decision = classifier.decision(multi_label, top_k, min_score, unknown, calibration)
     made_by = manifest(classifier.model, compiled, _options(classifier, [decision], transductive))
+    if tiles is not None:
+        made_by["options"]["tiles"] = tiles
     file = _result_file(
         output,
         made_by,
@@ -124,7 +133,7 @@ def classify_to_file(
         kind=kind,
         fields=fields_of(sources),
         top=top_k or 1,
-        extra=extra_columns(decision),
+        extra=(*extra_columns(decision), *(["tile"] if tiles is not None else [])),
         resume=resume,
         overwrite=overwrite,
     )
@@ -136,7 +145,7 @@ def classify_to_file(
 
     return _run(
         classifier, sources, file or output, answer, waits=transductive, encoded=encoded,
-        batch_size=batch_size, progress=progress,
+        batch_size=batch_size, progress=progress, tiles=tiles,
     )  # fmt: skip
 
 
@@ -271,6 +280,7 @@ def _run(
     encoded: Iterable[Encoded] | None,
     batch_size: int | None,
     progress: Progress,
+    tiles: str | None = None,
 ) -> RunSummary:
     """Pictures → embeddings → answers → output. `waits`: each answer needs all pictures."""
     assert not isinstance(output, (str, Path))
@@ -280,10 +290,8 @@ def _run(
     skips_late = waits or encoded is not None
     if encoded is None:
         pictures = expand(sources)
-        encoded = classifier.encoder.stream_images(
-            pictures if file is None or skips_late else file.remaining(pictures),
-            batch_size=batch_size,
-        )
+        new = pictures if file is None or skips_late else file.remaining(pictures)
+        encoded = classifier.encoded(new, tiles, batch_size=batch_size)
     predictions = answer(encoded)
     if file is not None and skips_late:
         is_new = file.is_new

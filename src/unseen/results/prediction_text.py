@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from unseen.prediction.facets import FacetPrediction
-from unseen.prediction.prediction import Prediction
+from unseen.prediction.prediction import Prediction, Scored
 from unseen.system.printable import named, printable
 
 BAR_WIDTH = 24
@@ -80,7 +80,7 @@ def facet_text(prediction: FacetPrediction, style: TextStyle = DEFAULT_STYLE) ->
 
 def _best(prediction: Prediction, style: TextStyle, top: int) -> str:
     """The first labels of an answer, in a line."""
-    parts = [f"{printable(s.label)} {s.score:.1%}" for s in prediction.ranking[:top]]
+    parts = [f"{printable(s.label)} {s.score:.1%}{_place(s)}" for s in prediction.ranking[:top]]
     if prediction.rejected:
         parts = [f"unknown (evidence {prediction.evidence:.1f})", *parts[:1]]
     elif prediction.abstained:
@@ -96,7 +96,7 @@ def _every_label(prediction: Prediction, style: TextStyle) -> Iterator[str]:
     column = max(map(style.width, labels), default=0)
     for label, s in zip(labels, prediction.ranking, strict=True):
         pad = " " * (column - style.width(label))
-        yield f"  {label}{pad}  {_bar(s.score, style.encoding)} {s.score:6.1%}"
+        yield f"  {label}{pad}  {_bar(s.score, style.encoding)} {s.score:6.1%}{_place(s)}"
     if not prediction.ranking:
         yield "  unknown: no label reached its score"
     if prediction.rejected:
@@ -105,6 +105,21 @@ def _every_label(prediction: Prediction, style: TextStyle) -> Iterator[str]:
         yield "  unknown: not sure enough for the share of wrong answers that was promised"
     if prediction.likely is not None:
         yield f"  {_likely(prediction.likely, style)}"
+
+
+def _place(scored: Scored) -> str:
+    """Where a label was seen, if that is a tile of the picture."""
+    return "" if scored.tile is None else f" in {tile_text(scored.tile)}"
+
+
+def tile_text(tile: tuple[int, int, int, int]) -> str:
+    """The corners of a tile in pixels: left and top, right and bottom.
+
+    >>> tile_text((0, 120, 320, 440))
+    '0,120-320,440'
+    """
+    left, top, right, bottom = tile
+    return f"{left},{top}-{right},{bottom}"
 
 
 def _likely(labels: tuple[str, ...], style: TextStyle) -> str:

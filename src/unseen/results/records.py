@@ -69,7 +69,9 @@ EXTRA: Cells = {
     "evidence": lambda prediction: (
         "" if prediction.evidence is None else f"{prediction.evidence:.4f}"
     ),
+    "tile": lambda prediction: " ".join(map(str, prediction.tile or ())),
 }
+SIDES = re.compile(r"\d+ \d+ \d+ \d+")  # of a tile
 OF_ONE_SET = ("label", "score", "unknown")  # columns that each of several label sets has
 META = "meta."  # before a key of metadata that is called as one of the columns
 # The columns that are not metadata.
@@ -315,6 +317,7 @@ def _prediction(record: dict[str, Any]) -> Prediction:
             scored["label"] or UNKNOWN_LABEL,
             float(scored["score"]),
             float(scored.get("cosine", "nan")),
+            _tile(scored.get("tile")),
         )
         for scored in record["ranking"]
     ]
@@ -328,6 +331,13 @@ def _prediction(record: dict[str, Any]) -> Prediction:
         abstained=record.get("abstained") is True,
         meta=meta,
     )
+
+
+def _tile(sides: list[int] | None) -> tuple[int, int, int, int] | None:
+    if sides is None:
+        return None
+    left, top, right, bottom = map(int, sides)
+    return left, top, right, bottom
 
 
 def _row(record: dict[str, Any], multi: bool) -> Row:
@@ -405,6 +415,8 @@ def _answer(answer: dict[str, Any], cells: Mapping[str, str], prefix: str) -> di
         number = f"_{len(ranking) + 1}"
         label = plain(cells.get(f"{prefix}label{number}") or "")
     answer |= {"label": plain(answer["label"]), "ranking": ranking}
+    if ranking and SIDES.fullmatch(cells.get(f"{prefix}tile") or ""):
+        ranking[0]["tile"] = cells[f"{prefix}tile"].split()
     if cells.get(f"{prefix}likely"):
         answer["likely"] = plain(cells[f"{prefix}likely"]).split(";")
     if cells.get(f"{prefix}evidence"):

@@ -23,6 +23,11 @@ def _split(x: torch.Tensor, heads: int) -> torch.Tensor:
     return x.reshape(n, -1, heads, width // heads).transpose(1, 2)
 
 
+def _wide(x: torch.Tensor) -> torch.Tensor:
+    """In 32 bits at least: what sums many values, or divides by a length."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def _gated(x: torch.Tensor, slope: float) -> torch.Tensor:
     """x·sigmoid(slope·x), in two allocations fewer than as written."""
     return (x * slope).sigmoid_().mul_(x)
@@ -44,7 +49,7 @@ class TorchOperations:
     """`Operations[int]`: each operation notes a call, and returns the number of its value.
 
     Parameters and what is made of them are `dtype`; constants stay float32, and a sum or product
-    has the type of its first operand; `l2_normalise` gives float32, whatever it is given.
+    has the type of its first operand; `l2_normalise` gives float32, or float64 of float64.
     """
 
     def __init__(self, device: torch.device, dtype: torch.dtype, inputs: int) -> None:
@@ -102,8 +107,8 @@ class TorchOperations:
         return self._step(call, x)
 
     def first_token(self, row: Array, like: Value) -> Value:
-        token = self._parameter(row).reshape(1, 1, -1)
-        return self._step(lambda like: token.expand(len(like), 1, -1), like)
+        token = self._parameter(row)
+        return self._step(lambda like: token.reshape(1, 1, -1).expand(len(like), 1, -1), like)
 
     def positions(self, table: Array, like: Value) -> Value:
         rows = self._parameter(table)
@@ -210,14 +215,14 @@ class TorchOperations:
             q: torch.Tensor, k: torch.Tensor, mask: torch.Tensor | None = None
         ) -> torch.Tensor:
             queries, keys = _split(q, heads), _split(k, heads)
-            scores = queries.float() @ keys.float().transpose(2, 3) / queries.shape[3] ** 0.5
+            scores = _wide(queries) @ _wide(keys).transpose(2, 3) / queries.shape[3] ** 0.5
             if causal:
                 visible = scores.new_ones(scores.shape[2:], dtype=torch.bool).tril()
                 scores = scores.masked_fill(~visible, -torch.inf)
             if mask is not None:
                 # The least number, not -inf: a query without any key takes the mean.
                 hidden = (mask == 0)[:, None, None, :]
-                scores = scores.masked_fill(hidden, torch.finfo(torch.float32).min)
+                scores = scores.masked_fill(hidden, torch.finfo(scores.dtype).min)
             weights: torch.Tensor = scores.softmax(-1).to(q.dtype)
             return weights
 
@@ -245,17 +250,17 @@ class TorchOperations:
     def masked_mean(self, x: Value, mask: Value) -> Value:
         def call(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
             weights = mask.unsqueeze(2).float()
-            total = (x.float() * weights).sum(1)
+            total = (_wide(x) * weights).sum(1)
             return (total / weights.sum(1).clamp(min=1e-9)).to(x.dtype)
 
         return self._step(call, x, mask)
 
     def l2_normalise(self, x: Value) -> Value:
-        return self._step(lambda x: F.normalize(x.float(), dim=-1), x)
+        return self._step(lambda x: F.normalize(_wide(x), dim=-1), x)
 
     def complete(self, x: Value) -> Value:
         def call(x: torch.Tensor) -> torch.Tensor:
-            x = x.float()
+            x = _wide(x)
             length = x.norm(dim=-1, keepdim=True)
             rest = (1 - length.clamp(max=1).square()).sqrt()
             return torch.cat([x / length.clamp(min=1), rest], -1)

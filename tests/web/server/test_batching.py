@@ -11,7 +11,7 @@ import pytest
 
 from unseen.web.problems import Problem
 from unseen.web.server.core.metrics import Metrics
-from unseen.web.server.core.queues.batching import MIN_QUEUED, DynamicBatcher
+from unseen.web.server.core.queues.batching import MIN_QUEUED, DynamicBatcher, Failure
 
 LONG = 20.0  # seconds that nothing here should take
 
@@ -264,6 +264,32 @@ def test_idle_time_is_not_taken_for_work() -> None:
                 await batches.submit(item)
             batches.expect(1)
             assert 0 < batches.wait() < 0.4  # a wait that has the idle time in it is ≥ 0.17
+
+    run(work)
+
+
+def test_an_item_that_a_thread_makes_goes_from_there_to_the_net() -> None:
+    async def work() -> None:
+        net = Net()
+        async with batches_of(net, max_delay=10 * LONG) as batches:
+            first, second, broken, failed, gone = (batches.reserve() for _ in range(5))
+            assert batches.pending == 5
+            gone.result.cancel()
+            await asyncio.sleep(0)
+            assert batches.pending == 4
+            error = ValueError("a result")
+            await asyncio.to_thread(batches.hand_in, first, 1)
+            await asyncio.to_thread(batches.hand_in, gone, 9)
+            await asyncio.to_thread(batches.answer, broken, error)
+            assert await broken.result is error  # type: ignore[comparison-overlap]
+            await asyncio.to_thread(batches.answer, failed, Failure(error))
+            with pytest.raises(ValueError, match="a result"):
+                await failed.result
+            assert net.batches == [], "the second is waited for"
+            await asyncio.to_thread(batches.hand_in, second, 2)
+            assert await asyncio.gather(first.result, second.result) == [10, 20]
+            assert batches.pending == 0
+        assert net.batches == [[1, 2]]
 
     run(work)
 

@@ -94,3 +94,39 @@ def test_refused(client: httpx.Client, body: dict[str, Any], status: int, words:
     answer = client.post("/v1/classify", json={"image": b64(png("red circle")), **body})
     assert answer.status_code == status, answer.text
     assert words in answer.json()["detail"]
+
+
+def test_a_concept_in_a_request_and_in_a_stored_set(client: httpx.Client) -> None:
+    image, words = b64(png("blue star")), SHAPES
+    template = {"template": "{}"}
+    (first,) = ask(client, image=image, labels=words, concept="shape", **template)["predictions"]
+    assert first != ask(client, image=image, labels=words, **template)["predictions"][0]
+    alike = {word: f"{word}, a type of shape" for word in words}
+    assert first == ask(client, image=image, labels=alike)["predictions"][0]
+    put = client.put("/v1/labelsets/forms", json={"labels": words, "concept": "shape"})
+    assert put.json()["concept"] == "shape" and put.json()["version"] == 1
+    same = client.put("/v1/labelsets/forms", json={"labels": words, "concept": "shape"})
+    other = client.put("/v1/labelsets/forms", json={"labels": words})
+    assert (same.json()["version"], other.json()["version"]) == (1, 2)
+    assert "concept" not in other.json()
+    old = ask(client, image=image, labelset="forms@1")["predictions"]
+    assert old == ask(client, image=image, labels=words, concept="shape")["predictions"]
+    assert client.delete("/v1/labelsets/forms").status_code == 204
+
+
+def test_descriptions_are_prompts_and_examples_are_refused(client: httpx.Client) -> None:
+    image = b64(png("red circle"))
+    described = {"circle": {"descriptions": ["a round edge"]}, "star": {"prompts": "a star"}}
+    plain = {"circle": "circle, which has a round edge.", "star": "a star"}
+    assert (
+        ask(client, image=image, labels=described)["predictions"]
+        == (ask(client, image=image, labels=plain)["predictions"])
+    )
+    stolen = {"circle": {"examples": ["/etc/passwd"]}, "star": None}
+    for path, body in (
+        ("/v1/classify", {"image": image, "labels": stolen}),
+        ("/v1/classify", {"image": image, "facets": {"a": {"labels": stolen}}}),
+    ):
+        answer = client.post(path, json=body)
+        assert answer.status_code == 422 and "no file may be named" in answer.json()["detail"]
+    assert client.put("/v1/labelsets/x", json={"labels": stolen}).status_code == 422

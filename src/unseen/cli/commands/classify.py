@@ -50,6 +50,7 @@ def classify(
     transductive: Annotated[
         bool, typer.Option("--transductive", help="Let the whole collection help each picture.")
     ] = False,
+    tiles: options.Tiles = None,
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     given: frozenset[str] = frozenset(),
     batch_size: options.BatchSize = None,
@@ -78,6 +79,8 @@ def classify(
         raise LabelError("--transductive cannot be combined with --multi.")
     if transductive and label_options.calibration is not None:
         raise LabelError("--transductive cannot be combined with --calibration.")
+    if tiles is not None:
+        _check_tiles(tiles, label_options, transductive=transductive)
     if multi_set and not label_options.sets:
         raise LabelError("--multi-set names one of several label sets; of one set take --multi.")
     for labels in label_options.sets or (label_options.labels,):
@@ -88,10 +91,10 @@ def classify(
     if not no_index:
         load_options = as_indexed(load_options, given, sources, quiet)
     classifier = unseen.load(load_options)
-    answering = _Answering(multi or multi_set or False, top, min_score, transductive, quiet)
+    answering = _Answering(multi or multi_set or False, top, min_score, transductive, tiles, quiet)
     prepare = _several_sets if label_options.sets else _one_set
     classify_all = prepare(classifier, sources, label_options, target, answering, total == 1)
-    encoded = None if no_index else _from_index(sources, classifier, batch_size, quiet)
+    encoded = None if no_index else _from_index(sources, classifier, tiles, batch_size, quiet)
     with progress.counting(total, quiet) as counter, counter.interruptible():
         classify_all(
             transductive=transductive,
@@ -110,6 +113,32 @@ def classify(
     progress.end(summary, done, closing=several and not quiet)
 
 
+def _check_tiles(tiles: str, label_options: LabelOptions, *, transductive: bool) -> None:
+    """Raise, before a model is loaded, for tiles that cannot be had, or not with what is given."""
+    from unseen.images.tiling import check_tiling  # noqa: PLC0415 - it loads Pillow
+
+    check_tiling(tiles)
+    if transductive:
+        raise LabelError("--tiles cannot be combined with --transductive.")
+    if label_options.sets:
+        raise LabelError("--tiles takes one label set; classify again for each other one.")
+    if label_options.calibration is not None:
+        raise LabelError(
+            "--tiles cannot be combined with --calibration, which was learnt of whole pictures."
+        )
+
+
+def _leave_calibration(
+    labels: unseen.CompiledLabels, label_options: LabelOptions, *, multi: bool
+) -> None:
+    """Say that the calibration beside the labels, if there is one, is not used with tiles."""
+    from unseen.prediction.calibration_file import AUTO, refuse_for_tiles  # noqa: PLC0415 - as above
+
+    if label_options.labels is not None and not label_options.no_calibration:
+        words = options.labels_argument(label_options.labels)
+        refuse_for_tiles(AUTO, words, labels, multi_label=multi)
+
+
 @dataclass(frozen=True)
 class _Answering:
     """The options of answers. `multi`: of all label sets, or the names of some."""
@@ -118,6 +147,7 @@ class _Answering:
     top: int | None
     min_score: float | None
     transductive: bool
+    tiles: str | None
     quiet: bool
 
 
@@ -133,7 +163,9 @@ def _one_set(
     multi, quiet = bool(answering.multi), answering.quiet
     labels = compile_labels(classifier, label_options, quiet=quiet)
     calibration = None
-    if not answering.transductive:
+    if answering.tiles is not None:
+        _leave_calibration(labels, label_options, multi=multi)
+    elif not answering.transductive:
         calibration = load_calibration(labels, label_options, multi=multi, quiet=quiet)
     prediction_sets = None if calibration is None else calibration.likely
     output = target.output(
@@ -142,6 +174,7 @@ def _one_set(
         extra=(
             *(["likely"] if prediction_sets else []),
             *(["evidence"] if label_options.open_set else []),
+            *(["tile"] if answering.tiles else []),
         ),
         fields=fields_of(sources),
         coverage=None if prediction_sets is None else prediction_sets.coverage,
@@ -157,6 +190,7 @@ def _one_set(
         min_score=answering.min_score,
         unknown=label_options.open_set,
         calibration=calibration,
+        tiles=answering.tiles,
     )
 
 
@@ -198,17 +232,26 @@ def _several_sets(
 
 
 def _from_index(
-    sources: list[str], classifier: unseen.Classifier, batch_size: int | None, quiet: bool
+    sources: list[str],
+    classifier: unseen.Classifier,
+    tiles: str | None,
+    batch_size: int | None,
+    quiet: bool,
 ) -> Iterator[Encoded] | None:
     """The embeddings that an index has of the sources, once it is up to date."""
     from unseen.index.stored import index_of, stored_embeddings  # noqa: PLC0415 - it loads what computes
 
-    root = index_of(sources, classifier.encoder)
+    root = index_of(sources, classifier.encoder, tiles)
     if root is None:
         return None
     if not quiet:
         progress.say(f"from the index of {root}; --no-index reads the files.")
     with progress.pictures(quiet) as show:
         return stored_embeddings(
-            root, Path(sources[0]), classifier.encoder, batch_size=batch_size, progress=show
+            root,
+            Path(sources[0]),
+            classifier.encoder,
+            tiles=tiles,
+            batch_size=batch_size,
+            progress=show,
         )

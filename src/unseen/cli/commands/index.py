@@ -25,6 +25,7 @@ from unseen.results.result_file import check_output
 if TYPE_CHECKING:
     from unseen.explanation.explainer import Explainer
     from unseen.index.vectors.parts import StoredRows
+    from unseen.index.vectors.tiles import StoredTiles
     from unseen.index.view import IndexView
 
 WATCH_SECONDS = 5.0
@@ -61,6 +62,13 @@ def update(
             help="Keep what each place says: any label is then explained from the index.",
         ),
     ] = False,
+    tiles: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TILING",
+            help="Keep tiles of each picture, for search --tiles: auto, 2x2, 3x3 or pyramid.",
+        ),
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Stay, and look again every few seconds.")
     ] = False,
@@ -71,6 +79,10 @@ def update(
 
     Look at what is new or changed in a folder. May be stopped at any time and goes on where it was.
     """
+    if tiles is not None:
+        from unseen.images.tiling import check_tiling  # noqa: PLC0415 - it loads Pillow
+
+        check_tiling(tiles)
     classifier = unseen.load(load_options)
     encoder = classifier.encoder
     explainer = classifier.explainer() if explainable else None  # what cannot is an error at once
@@ -86,17 +98,23 @@ def update(
                         progress=show,
                     )
                 stored = None if explainer is None else _keep_parts(index, explainer, quiet)
+                divided = None
+                if tiles is not None:
+                    divided = _keep_tiles(index, encoder, tiles, batch_size, quiet)
             except KeyboardInterrupt:
                 progress.say("stopped: what was looked at is kept; run it again to go on.")
                 interruption.explained = True
                 raise typer.Exit(130) from None
             if as_json:
                 rows = {} if stored is None else {"rows": asdict(stored)}
+                rows |= {} if divided is None else {"tiles": asdict(divided)}
                 typer.echo(json.dumps(asdict(report) | rows))
             elif not quiet and (not watch or report.encoded or report.failed or report.missing):
                 progress.say(str(report))
                 if stored is not None:
                     progress.say(f"explainable: {stored}.")
+                if divided is not None:
+                    progress.say(f"{divided}.")
             if not watch:
                 raise typer.Exit(1 if report.failed else 0)
             try:
@@ -109,6 +127,15 @@ def update(
 def _keep_parts(index: unseen.Index, explainer: Explainer, quiet: bool) -> StoredRows:
     with progress.stages(quiet) as show:
         return index.keep_parts(explainer, partial(show, "rows"))
+
+
+def _keep_tiles(
+    index: unseen.Index, encoder: unseen.Encoder, tiles: str, batch_size: int | None, quiet: bool
+) -> StoredTiles:
+    with progress.stages(quiet) as show:
+        return index.keep_tiles(
+            encoder, tiles, batch_size=batch_size, progress=partial(show, "tiles of pictures")
+        )
 
 
 @index.command(short_help="What an index holds.")

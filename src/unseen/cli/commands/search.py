@@ -25,6 +25,13 @@ def search(
     ] = None,
     folder: options.IndexOption = None,
     top: Annotated[int, typer.Option(min=1, help="At most so many pictures.")] = 50,
+    tiles: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TILING",
+            help="Look in the tiles of index --tiles, too, and say where: auto is any of them.",
+        ),
+    ] = None,
     overrides: Mapping[str, Any] = options.NO_OVERRIDES,
     exhaustive: Annotated[
         bool, typer.Option("--exhaustive", help="Compare every vector, however many there are.")
@@ -41,17 +48,19 @@ def search(
     and is not a probability.
     """
     from unseen.index.vectors.query import parse_term  # noqa: PLC0415 - it loads numpy
+    from unseen.results.prediction_text import tile_text  # noqa: PLC0415 - as above
 
     with open_index(folder) as index:
         view = view_of(index, overrides, quiet)
         query = view.query_vector(
             [parse_term(text) for text in queries], [parse_term(text) for text in without or ()]
         )
-        hits = view.search(query, top=top, approximate=False if exhaustive else None)
+        approximate = False if exhaustive else None
+        hits = view.search(query, top=top, approximate=approximate, tiles=tiles)
         if html is not None:
             from unseen.index.pages import write_search  # noqa: PLC0415 - it loads Pillow
 
-            write_search(view, hits, html, queries, without or (), top=top)
+            write_search(view, hits, html, queries, without or (), top=top, tiles=tiles)
             return
         if as_json:
             typer.echo(json.dumps([asdict(hit) for hit in hits], indent=1))
@@ -61,6 +70,7 @@ def search(
             return
         write_paths(
             f"{hit.cosine:.3f}  {shown(index.path(hit.paths[0]))}"
+            + (f"  in {tile_text(hit.tile)}" if hit.tile else "")
             + (f"  (and {len(hit.paths) - 1} copies)" if len(hit.paths) > 1 else "")
             for hit in hits
         )

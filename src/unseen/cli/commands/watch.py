@@ -140,7 +140,7 @@ def _ending(watched: Watch) -> Iterator[None]:
 
     def end(number: int, frame: Any) -> None:
         if watched.stopped:
-            signal.signal(number, before[number])
+            signal.signal(number, before[signal.Signals(number)])
             signal.raise_signal(number)
         watched.stop()
 

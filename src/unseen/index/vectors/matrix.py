@@ -24,8 +24,27 @@ HALF, ID = np.dtype("<f2"), np.dtype("<i8")
 
 
 @dataclass(frozen=True)
+class Table:
+    """Whose embeddings a matrix has.
+
+    Parameters
+    ----------
+    stem : str
+        What its files are called, before the id of the model.
+    rows : str
+        SQL: the rows of a model, called `item`, of which `id` and `embedding` are read.
+    """
+
+    stem: str
+    rows: str
+
+
+PICTURES = Table("vectors", "picture AS item WHERE item.model = ?")
+
+
+@dataclass(frozen=True)
 class Matrix:
-    """`ids` (n,) int64, of the rows in `picture`; `vectors` (n, d) float16, rows of length 1."""
+    """`ids` (n,) int64, of the rows in a table; `vectors` (n, d) float16, rows of length 1."""
 
     ids: NDArray[np.int64]
     vectors: NDArray[np.float16]
@@ -44,25 +63,27 @@ class _State:
     dimension: int
 
 
-def matrix(database: sqlite3.Connection, folder: Path, model: int) -> Matrix:
+def matrix(
+    database: sqlite3.Connection, folder: Path, model: int, table: Table = PICTURES
+) -> Matrix:
     """The matrix of a model, brought up to date; its files are in `folder`.
 
     Where the folder cannot be written, what does not fit the rows is made in memory.
     """
-    stem = folder / f"vectors-{model}"
-    target = _target(database, model)
+    stem = folder / f"{table.stem}-{model}"
+    target = _target(database, model, table)
     if not os.access(folder, os.W_OK):
         state = _current(stem, target)
         fits = state is not None and state.last == target.last
-        return _map(stem, state) if state and fits else _in_memory(database, model, target)
+        return _map(stem, state) if state and fits else _in_memory(database, model, target, table)
     with locked(stem.with_suffix(".lock"), f"{stem}.*"):
-        target = _target(database, model)
+        target = _target(database, model, table)
         state = _current(stem, target)
         if state is None:
             state = _State(target.changes, 0, 0, target.dimension)
-            clear(folder, model)
+            clear(folder, model, table)
         if state.last < target.last:
-            state = _append(database, model, stem, state)
+            state = _append(_rows_after(database, model, table, state.last), stem, state)
         return _map(stem, state)
 
 
@@ -71,13 +92,13 @@ def vector_of(half: bytes) -> NDArray[np.float32]:
     return np.frombuffer(half, dtype=HALF).astype(np.float32)
 
 
-def _target(database: sqlite3.Connection, model: int) -> _State:
+def _target(database: sqlite3.Connection, model: int, table: Table) -> _State:
     """The state that the matrix is to be in; its count is not known yet."""
     changes, dimension = database.execute(
         "SELECT changes, dimension FROM model WHERE id = ?", (model,)
     ).fetchone()
     (last,) = database.execute(
-        "SELECT coalesce(max(id), 0) FROM picture WHERE model = ? AND embedding IS NOT NULL",
+        f"SELECT coalesce(max(item.id), 0) FROM {table.rows} AND item.embedding IS NOT NULL",
         (model,),
     ).fetchone()
     return _State(changes, 0, last, dimension)
@@ -95,29 +116,30 @@ def _current(stem: Path, target: _State) -> _State | None:
     return state if whole and fits else None
 
 
-def _in_memory(database: sqlite3.Connection, model: int, target: _State) -> Matrix:
-    rows = _rows_after(database, model, 0).fetchall()
+def _in_memory(database: sqlite3.Connection, model: int, target: _State, table: Table) -> Matrix:
+    rows = _rows_after(database, model, table, 0).fetchall()
     vectors = np.frombuffer(b"".join(row[1] for row in rows), dtype=HALF)
     return Matrix(
         np.array([row[0] for row in rows], dtype=ID), vectors.reshape(-1, target.dimension)
     )
 
 
-def _rows_after(database: sqlite3.Connection, model: int, last: int) -> sqlite3.Cursor:
+def _rows_after(
+    database: sqlite3.Connection, model: int, table: Table, last: int
+) -> sqlite3.Cursor:
     return database.execute(
-        "SELECT id, embedding FROM picture WHERE model = ? AND id > ? "
-        "AND embedding IS NOT NULL ORDER BY id",
+        f"SELECT item.id, item.embedding FROM {table.rows} AND item.id > ? "
+        "AND item.embedding IS NOT NULL ORDER BY item.id",
         (model, last),
     )
 
 
-def _append(database: sqlite3.Connection, model: int, stem: Path, state: _State) -> _State:
+def _append(rows: sqlite3.Cursor, stem: Path, state: _State) -> _State:
     count, last = state.count, state.last
     with _opened(stem.with_suffix(".f16")) as vectors, _opened(stem.with_suffix(".ids")) as ids:
         # What a killed process wrote after its last note is written over.
         vectors.seek(count * state.dimension * 2)
         ids.seek(count * 8)
-        rows = _rows_after(database, model, last)
         while batch := rows.fetchmany(ROWS):
             vectors.write(b"".join(row[1] for row in batch))
             ids.write(np.array([row[0] for row in batch], dtype=ID).tobytes())
@@ -140,8 +162,8 @@ def _map(stem: Path, state: _State) -> Matrix:
     )
 
 
-def clear(folder: Path, model: int) -> None:
+def clear(folder: Path, model: int, table: Table = PICTURES) -> None:
     """Throws the derived files of a model away."""
     # The note first: without it nothing is trusted.
     for suffix in (".note", ".f16", ".ids"):
-        (folder / f"vectors-{model}{suffix}").unlink(missing_ok=True)
+        (folder / f"{table.stem}-{model}{suffix}").unlink(missing_ok=True)

@@ -54,6 +54,12 @@ class Weights(Mapping[str, Array]):
             )
         return shape
 
+    @property
+    def bfloat16(self) -> set[str]:
+        """The names of the arrays that are stored in 16 bits of that kind, and read as float32."""
+        readers = {id(reader): reader for reader in self._readers.values()}
+        return {name for reader in readers.values() for name in reader.bfloat16}
+
     def _reader(self, name: str) -> Reader:
         if name not in self._readers:
             similar = difflib.get_close_matches(name, self._readers, 3, 0.6)
@@ -77,6 +83,7 @@ class LoadedArrays:
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         self._arrays = arrays
         self.names = list(arrays)
+        self.bfloat16: set[str] = set()
 
     def shape(self, name: str) -> tuple[int, ...]:
         return self._arrays[name].shape

@@ -56,6 +56,15 @@ class Renamed(Mapping[str, Array]):
         rule = self._names[name]
         return rule if isinstance(rule, str) else None
 
+    def rule(self, name: str) -> str | Rule:
+        """The stored name of the weight `name`, or the rule that computes it."""
+        return self._names[name]
+
+    @property
+    def stored(self) -> Mapping[str, Array]:
+        """The weights as the checkpoint has them."""
+        return self._weights
+
 
 def stored_names(network: Network[Any], outputs: Sequence[str] | None = None) -> dict[str, str]:
     """The weights of a checkpoint that a network uses as they are stored.

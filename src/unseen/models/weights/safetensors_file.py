@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +20,47 @@ Array = NDArray[Any]
 WRITTEN = {"float64": "F64", "float32": "F32", "float16": "F16"}
 WRITTEN |= {"int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8"}
 WRITTEN |= {"bool": "BOOL"}
+BFLOAT16 = "BF16"
 PLAIN_DTYPES = {"F64", "F32", "F16", "I64", "I32", "I16", "I8", "U8", "BOOL"}
 
 
-def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+def write_arrays(
+    path: Path,
+    arrays: Mapping[str, Array],
+    *,
+    bfloat16: Collection[str] = (),
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Write a .safetensors file an array at a time: memory may have room for one, and not for all.
 
-    The format is https://huggingface.co/docs/safetensors#format.
+    The format is https://huggingface.co/docs/safetensors#format. `bfloat16`: the float32 arrays
+    that are written in 16 bits of that kind, rounded to the nearest. `metadata`: more of it.
     """
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    header: dict[str, Any] = {"__metadata__": {"format": "pt", **(metadata or {})}}
     end = 0
     for name, array in arrays.items():
-        start, end = end, end + array.nbytes
-        facts = {"dtype": WRITTEN[array.dtype.name], "shape": list(array.shape)}
-        header[name] = {**facts, "data_offsets": [start, end]}
+        is_half = name in bfloat16
+        start, end = end, end + (array.nbytes // 2 if is_half else array.nbytes)
+        dtype = BFLOAT16 if is_half else WRITTEN[array.dtype.name]
+        header[name] = {
+            "dtype": dtype,
+            "shape": list(array.shape),
+            "data_offsets": [start, end],
+        }
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for array in arrays.values():
-            file.write(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        for name, array in arrays.items():
+            plain = narrow(array) if name in bfloat16 else array
+            file.write(plain.astype(plain.dtype.newbyteorder("<")).tobytes())
+
+
+def narrow(array: Array) -> NDArray[np.uint16]:
+    """float32 → the 16 bits of the nearest bfloat16, ties to even."""
+    bits = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+    return np.asarray(rounded, dtype=np.uint16)
 
 
 class SafetensorsFile:
@@ -51,7 +72,9 @@ class SafetensorsFile:
         try:
             with self._opened() as file:
                 names = list(file.keys())
-                self._shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+                slices = {name: file.get_slice(name) for name in names}
+                self._shapes = {name: tuple(s.get_shape()) for name, s in slices.items()}
+                self.bfloat16 = {name for name, s in slices.items() if s.get_dtype() == BFLOAT16}
         except (SafetensorError, OSError, ValueError) as error:
             raise ModelError(
                 f"{path}: this safetensors file is damaged ({error}); download it again."
@@ -72,7 +95,7 @@ class SafetensorsFile:
             if dtype in PLAIN_DTYPES:
                 array: Array = file.get_tensor(name)
                 return array
-        if dtype == "BF16":
+        if dtype == BFLOAT16:
             return self._read_bfloat16(name)
         raise ModelError(f"{self.path}: {name!r} is of the type {dtype}, which is not read.")
 

@@ -142,6 +142,8 @@ class TorchFile:
     def __init__(self, path: Path) -> None:
         self._archive = TorchArchive(path)
         self.names = list(self._archive.tensors)
+        kinds = {name: tensor.storage.dtype for name, tensor in self._archive.tensors.items()}
+        self.bfloat16 = {name for name, kind in kinds.items() if kind == "bf16"}
 
     def shape(self, name: str) -> tuple[int, ...]:
         return self._archive.tensors[name].shape

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, WrapValidator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from unseen.prediction.decision import Decision
 from unseen.sources.packets import Sampling
@@ -95,13 +96,8 @@ class LabelObject(Wire):
     )
     threshold: Probability | None = None
     background: bool = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _check_no_examples(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "examples" in data:  # no request names files of the server
-            raise ValueError("examples are files, and a request cannot name any")
-        return data
+    # Not in the document: that a request names files is refused with a sentence, and not ignored.
+    examples: SkipJsonSchema[Any] = None
 
 
 Labels = Annotated[

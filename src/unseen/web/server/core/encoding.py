@@ -30,7 +30,7 @@ from unseen.types import Floats
 from unseen.web.problems import Problem
 from unseen.web.server.core.image_input import ImageInput, content_of, embedding_of
 from unseen.web.server.core.metrics import Metrics
-from unseen.web.server.core.queues.batching import DynamicBatcher, Place
+from unseen.web.server.core.queues.batching import DynamicBatcher, Failure, Place
 from unseen.web.server.core.queues.text_queue import TextQueue
 from unseen.web.server.core.remote import Fetcher
 from unseen.web.server.core.settings import Settings
@@ -181,7 +181,13 @@ class Encoding:
         those of requests."""
         submit = self.images.submit
         waiting = [asyncio.run_coroutine_threadsafe(submit(one), loop) for one in pixels]
-        return [future.result(self.limits.seconds) for future in waiting]
+        embeddings = []
+        for future in waiting:
+            result = future.result(self.limits.seconds)
+            if isinstance(result, UnseenError):
+                raise result
+            embeddings.append(result)
+        return embeddings
 
     async def _encode(
         self, picture: ImageInput, place: ImagePlace | None, fetching: asyncio.Semaphore
@@ -213,7 +219,7 @@ class Encoding:
         try:
             pixels = self._decode(picture)
         except BaseException as error:
-            self.images.answer(place, error)
+            self.images.answer(place, Failure(error))
             raise
         if isinstance(pixels, UnseenError):
             self.images.answer(place, pixels)

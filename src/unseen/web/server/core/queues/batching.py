@@ -41,6 +41,13 @@ class Place(Generic[T, R]):
     queued: float = 0.0  # when there was an item
 
 
+@dataclass(frozen=True)
+class Failure:
+    """What is raised in place of a result; an error that is a result is none."""
+
+    error: BaseException
+
+
 class DynamicBatcher(Generic[T, R]):
     """Runs a function on the items that are submitted, several at a time. For one event loop.
 
@@ -199,14 +206,14 @@ class DynamicBatcher(Generic[T, R]):
                 self._queue.append(place)
                 self._wake()
 
-    def answer(self, place: Place[T, R], result: R | BaseException) -> None:
+    def answer(self, place: Place[T, R], result: R | Failure) -> None:
         """The result of an item that is not for the network, from any thread.
 
         Parameters
         ----------
         place : Place
             Where `reserve` put it.
-        result : R or BaseException
+        result : R or Failure
             What is returned, or raised, where its result is awaited.
         """
         with self._changed:
@@ -286,14 +293,14 @@ class DynamicBatcher(Generic[T, R]):
                 return
             self._changed.wait(seconds)
 
-    def _results_of(self, items: list[T]) -> list[R | BaseException]:
+    def _results_of(self, items: list[T]) -> Sequence[R | Failure]:
         try:
-            results: list[R | BaseException] = [*self._run(items)]
+            results = [*self._run(items)]
             if len(results) != len(items):
                 raise ValueError(f"{len(results)} results of {len(items)} items")
             return results
         except BaseException as error:  # is raised where the results are awaited
-            return [error] * len(items)
+            return [Failure(error)] * len(items)
 
     def _measure(self, batch: Sequence[Place[T, R]]) -> None:
         end = time.perf_counter()
@@ -323,15 +330,15 @@ class DynamicBatcher(Generic[T, R]):
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def _deliver(places: Sequence[Place[T, R]], results: Sequence[R | BaseException]) -> None:
+def _deliver(places: Sequence[Place[T, R]], results: Sequence[R | Failure]) -> None:
     """Hands results to those who wait, in their event loop."""
 
     def deliver() -> None:
         for place, result in zip(places, results, strict=True):
             if place.result.done():
                 continue
-            if isinstance(result, BaseException):
-                place.result.set_exception(result)
+            if isinstance(result, Failure):
+                place.result.set_exception(result.error)
             else:
                 place.result.set_result(result)
 
