@@ -57,6 +57,7 @@ def test_a_mistake_has_a_map_against_the_truth(
             mistake["path"], LABELS, mistake["said"], "a blue square", method=why["method"]
         )
         assert why["sentence"] == expected.sentence
+        assert why["notes"] == [*expected.notes]
         drawing = Image.open(io.BytesIO(report.drawings["A"][mistake["path"]]))
         assert drawing.format == "JPEG" and max(drawing.size) < 600
     json.dumps(report.to_dict())

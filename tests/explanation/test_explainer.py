@@ -17,8 +17,10 @@ import shapes
 import unseen
 from unseen.errors import ImageError, LabelError, ModelError
 from unseen.explanation.masking import Masking, windows
+from unseen.explanation.page import lines
 from unseen.explanation.parts import OpenedPicture, PartsEncoder
-from unseen.explanation.trust import Curve, marked, order, record
+from unseen.explanation.trust import Curve, Record, marked, order, record, remembered
+from unseen.system.cache import build_folder
 
 LABELS = shapes.labels()
 PAIR = shapes.Scene(
@@ -180,6 +182,63 @@ def test_a_method_that_does_not_earn_trust_is_not_drawn(fresh_home: Path) -> Non
     assert record("aa", lambda: [good]).method == "drop"  # one poor picture was not
     assert record("dd", lambda: [poor] * 6).method == "none"
     assert record("dd", lambda: [good]).method == "none"
+
+
+def keep_record(clf: unseen.Classifier, gap: float) -> None:
+    curves = {"parts": Curve(0.5, 0.5 + gap), "random": Curve(0.9, 0.2)}
+    assert record(clf.model.fingerprint, lambda: [curves] * 6).method == "parts"
+
+
+def test_a_map_that_shows_where_and_not_how_much_says_so(
+    shapes_clip: Path, fresh_home: Path
+) -> None:
+    """Its gap is above that of random maps, and not above 0: drawn, with a caution everywhere."""
+    clf = unseen.load(shapes_clip)
+    keep_record(clf, -0.22)
+    picture = shapes.draw(PAIR, 1)
+    for method in ("auto", "parts"):  # a method that is named is no excuse
+        explanation = clf.explain(picture, LABELS, "a red circle", method=method)
+        assert explanation.map is not None
+        (caution,) = (note for note in explanation.notes if "where, not how much" in note)
+        assert "-0.22" in caution and "-0.70" in caution
+        assert caution in lines(explanation)  # the terminal and the page
+        assert caution in explanation.to_dict()["notes"]
+        assert caution in explanation._repr_html_()
+
+
+def test_a_map_whose_places_hold_the_answer_has_no_caution(
+    shapes_clip: Path, fresh_home: Path
+) -> None:
+    clf = unseen.load(shapes_clip)
+    assert not clf.explain(shapes.draw(PAIR, 1), LABELS, method="parts").notes  # not measured
+    assert remembered(clf.model.fingerprint) is None
+    keep_record(clf, 0.01)
+    assert not clf.explain(shapes.draw(PAIR, 1), LABELS).notes
+    assert not clf.explain(shapes.draw(PAIR, 1), LABELS, method="parts").notes
+
+
+def test_the_caution_of_a_record() -> None:
+    measured = Record("drop", {"parts": -0.35, "drop": -0.1, "random": -0.4}, 6)
+    assert "where, not how much" in (measured.caution("drop") or "")
+    assert "do not rely on it" in (measured.caution("parts") or "")  # 0.05 above random maps
+    assert Record("drop", {"drop": 0.0, "random": -0.4}, 6).caution("drop") is not None
+    assert Record("drop", {"drop": 0.3, "random": -0.4}, 6).caution("drop") is None
+    assert Record("parts", {"parts": 0.3}, 6).caution("drop") is None  # not measured
+    assert Record("none", {}, 0).caution("parts") is None
+
+
+def test_records_of_before_are_read(shapes_clip: Path, fresh_home: Path) -> None:
+    """The form of the file in the cache stays."""
+    clf = unseen.load(shapes_clip)
+    text = '{"method": "parts", "gaps": {"parts": -0.2, "random": -0.6}, "pictures": 7}'
+
+    def write(folder: Path) -> None:
+        (folder / "method.json").write_text(text)
+
+    build_folder(f"{clf.model.fingerprint}-explained-v1", write)
+    explanation = clf.explain(shapes.draw(PAIR, 1), LABELS)
+    assert explanation.method == "parts"
+    assert any("-0.20; of random maps -0.60" in note for note in explanation.notes)
 
 
 def test_a_model_without_a_map_still_says_words_and_concepts(clf: unseen.Classifier) -> None:

@@ -44,7 +44,8 @@ def explain_mistakes(
     Returns
     -------
     mistakes : list of dict
-        With `why`: the sentence of trust, what the map shows in words, and what it is against.
+        With `why`: the sentence of trust and the notes, what the map shows in words, and what it
+        is against.
     drawings : dict of str to bytes
         Path → a JPEG of the map on the picture; not where no map of the model earned trust.
 
@@ -86,6 +87,7 @@ def _why(explanation: Explanation) -> dict[str, Any]:
         "against": explanation.against,
         "method": explanation.method,
         "sentence": explanation.sentence,
+        "notes": [] if explanation.scores is None else [*explanation.notes],
         "alt": explanation.alt_text,
     }
 

@@ -33,6 +33,7 @@ from unseen.explanation.trust import (
     curve,
     masked_embeddings,
     record,
+    remembered,
 )
 from unseen.explanation.words import words
 from unseen.labels.compile import compile_labels
@@ -95,6 +96,7 @@ class Explainer:
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
         self.parts_encoder = PartsEncoder(encoder)
+        self._record: Record | None = None
 
     @cached_property
     def masking(self) -> Masking:
@@ -215,7 +217,8 @@ class Explainer:
                     rows.append(curves)
             return rows
 
-        return record(self.encoder.model.fingerprint, measure)
+        self._record = record(self.encoder.model.fingerprint, measure)
+        return self._record
 
     def own_record(self) -> Record:
         """`record` where there is no collection: of the pictures that ship with the package, and of
@@ -476,6 +479,9 @@ class Explainer:
             notes.append("This model cannot be explained by place: no map of it earned trust.")
         elif method == PARTS and not parts.exact:
             notes.append("The map is the first order of a net whose places do not add up.")
+        caution = None if method == NONE else self._caution(method)
+        if caution is not None:
+            notes.append(caution)
         if self.encoder.options.precision in ("int8", "auto"):
             notes.append(
                 f"The {self.encoder.options.precision} net is explained through its fp32 original."
@@ -486,6 +492,13 @@ class Explainer:
         if cropped > 0.005:
             notes.append(f"The net did not see {cropped:.0%} of the picture (hatched).")
         return tuple(notes)
+
+    def _caution(self, method: str) -> str | None:
+        """What maps of a method do not say on this model, where that was measured: now, or before
+        (a method may be named, and rows come from an index)."""
+        if self._record is None:
+            self._record = remembered(self.encoder.model.fingerprint)
+        return None if self._record is None else self._record.caution(method)
 
     def _checked(
         self,

@@ -287,7 +287,7 @@ class Explanation:
         return f"Explanation({self.source!r}, {self.label!r}{rival}, method={self.method!r})"
 
     def _repr_html_(self) -> str:
-        """The drawing and the sentence, as a notebook shows them."""
+        """The drawing, the sentence and the notes, as a notebook shows them."""
         from unseen.pages.html import data_uri  # noqa: PLC0415
         from unseen.pages.notebook import text  # noqa: PLC0415
 
@@ -295,9 +295,10 @@ class Explanation:
             return f"<p>{text(self.sentence)}</p>"
         file = io.BytesIO()
         self.to_image().save(file, "PNG")
+        caption = self.sentence if self.scores is None else " ".join([self.sentence, *self.notes])
         return (
             f'<figure><img style="max-width:100%" alt="{text(self.alt_text)}" '
-            f'src="{data_uri(file.getvalue())}"><figcaption>{text(self.sentence)}</figcaption>'
+            f'src="{data_uri(file.getvalue())}"><figcaption>{text(caption)}</figcaption>'
             "</figure>"
         )
 

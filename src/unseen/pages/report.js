@@ -251,7 +251,7 @@ const whyOf = ({ why }, drawing) => {
     image.alt = why.alt;
     part.append(image);
   }
-  part.append(make("p", "muted small", why.sentence));
+  for (const line of [why.sentence, ...(why.notes ?? [])]) part.append(make("p", "muted small", line));
   return part;
 };
 

@@ -158,6 +158,12 @@ def intact_folder(key: str, make: Callable[[Path], None]) -> Path:
     return folder
 
 
+def kept_folder(key: str) -> Path | None:
+    """The folder of `key` where it is there and intact; nothing is made."""
+    folder = home() / "networks" / key
+    return folder if verify(folder) else None
+
+
 def _build(folder: Path, make: Callable[[Path], None]) -> Path:
     if _complete(folder):
         return folder

@@ -59,10 +59,13 @@ const show = () => {
   if (!trust.has(label)) timer = setTimeout(() => check(picture, label), LOOKED_AT);
 };
 
+// The sentence and the notes; without a map the sentence has them.
+const saysOf = ({ sentence, notes, method }) => (method === "none" ? sentence : [sentence, ...notes].join(" "));
+
 const check = async (mine, one) => {
   try {
     const { explanation } = await get(`why/${mine.id}`, { for: one });
-    answers.get(mine).trust.set(one, explanation.sentence);
+    answers.get(mine).trust.set(one, saysOf(explanation));
   } catch (failure) {
     if (!(failure instanceof Failure)) throw failure;
     return;
@@ -76,7 +79,7 @@ const load = async (mine, tries = TRIES) => {
   try {
     const body = await get(`why/${mine.id}`);
     if (body.maps) body.maps.values = floats(body.maps.data);
-    body.trust = new Map([[body.explanation.label, body.explanation.sentence]]);
+    body.trust = new Map([[body.explanation.label, saysOf(body.explanation)]]);
     answers.set(mine, body);
     if (mine !== picture) return;
     answer = body;

@@ -63,12 +63,15 @@ const show = (next = lookedAt()) => {
   if (!trust) timer = setTimeout(() => check(next), LOOKED_AT);
 };
 
+// The sentence and the notes; without a map the sentence has them.
+const saysOf = ({ sentence, notes, method }) => (method === "none" ? sentence : [sentence, ...notes].join(" "));
+
 // How far to believe the map of another label: two more looks at the picture, by the server.
 const check = async (one) => {
   const mine = answer;
   try {
     const body = await request({ for: one, more: "[]" });
-    mine.trust.set(one, body.explanation.sentence);
+    mine.trust.set(one, saysOf(body.explanation));
   } catch (error) {
     if (error.name === "AbortError") return;
     if (!(error instanceof Problem)) throw error;
@@ -97,9 +100,7 @@ const load = async () => {
   try {
     const body = await request({ all_labels: true, more: "[]" });
     if (body.maps) body.maps.values = floats(body.maps.data);
-    const { label: best, sentence, notes, method } = body.explanation;
-    const trust = method === "none" ? sentence : [sentence, ...notes].join(" ");
-    body.trust = new Map([[best, trust]]);
+    body.trust = new Map([[body.explanation.label, saysOf(body.explanation)]]);
     if (!answers.has(mine)) answers.set(mine, new Map());
     answers.get(mine).set(asked, body);
     if (mine !== picture || asked !== known) return;
