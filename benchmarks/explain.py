@@ -125,7 +125,33 @@ def others() -> Mapping[str, Scorer]:
     return {name: scorer(method) for name, method in METHODS.items()}
 
 
-def measure(fixture: Fixture, scorer: Scorer, things: list[Item], *, curves: bool) -> str:
+@dataclass(frozen=True)
+class Measured:
+    """A method on some things: what it points at, and what is left of the contrast."""
+
+    filled: list[bool]
+    strict: list[bool]
+    precisions: list[float]
+    curves: np.ndarray[Any, Any]  # (things with a contrast, 3): deletion, insertion, contrast
+
+    def __str__(self) -> str:
+        text = f"pointing {_share(self.filled)} (rings without their hole: {_share(self.strict)}), "
+        text += f"AP {np.mean(self.precisions):.3f}"
+        return f"{text}; {_left(self.curves)}" if len(self.curves) else text
+
+
+def _left(curves: np.ndarray[Any, Any]) -> str:
+    """Deletion and insertion: the mean of the shares, and the share of the sums, as a share of a
+    contrast near 0 can be any number."""
+    deletion, insertion = curves[:, :2].mean(0)
+    pooled = (curves[:, :2] * curves[:, 2:]).sum(0) / curves[:, 2].sum()
+    return (
+        f"deletion {deletion:.3f}, insertion {insertion:.3f}, gap {insertion - deletion:.3f}; "
+        f"of the sums: {pooled[0]:.3f}, {pooled[1]:.3f}, {pooled[1] - pooled[0]:.3f}"
+    )
+
+
+def measure(fixture: Fixture, scorer: Scorer, things: list[Item], *, curves: bool) -> Measured:
     """Pointing, pixel average precision, deletion and insertion of a method."""
     hits, on_ink, precisions, shares = [], [], [], []
     for item in things:
@@ -140,14 +166,9 @@ def measure(fixture: Fixture, scorer: Scorer, things: list[Item], *, curves: boo
         if curves:
             result = curve(fixture.explainer.masking, picture, scores, parts.embedding, direction)
             if result is not None:
-                shares.append((result.deletion, result.insertion))
-    text = f"pointing {_share(hits)} (rings without their hole: {np.mean(on_ink):.3f}), "
-    text += f"AP {np.mean(precisions):.3f}"
-    if shares:
-        deletion, insertion = np.mean(shares, axis=0)
-        text += f", deletion {deletion:.3f}, insertion {insertion:.3f}, "
-        text += f"gap {insertion - deletion:.3f}"
-    return text
+                contrast = float(parts.embedding @ direction)
+                shares.append((result.deletion, result.insertion, contrast))
+    return Measured(hits, on_ink, precisions, np.array(shares))
 
 
 def _share(hits: list[bool]) -> str:
@@ -160,20 +181,34 @@ def _share(hits: list[bool]) -> str:
 
 def run_fixture() -> Iterator[str]:
     fixture = Fixture()
-    many = [item for seed in range(1, 7) for item in items(120, 2, seed)]
     parts = scorers(fixture)["parts"]
-    yield f"2 things, parts, six more draws: {measure(fixture, parts, many, curves=False)}"
-    for things, count in ((2, 120), (1, 60)):
-        sample = items(count, things)
-        for name, scorer in scorers(fixture).items():
-            text = measure(fixture, scorer, sample, curves=True)
-            yield f"{things} thing{'s' * (things > 1)}, {name}: {text}"
+    for first, last in ((1, 6), (7, 24)):
+        many = [item for seed in range(first, last + 1) for item in items(120, 2, seed)]
+        text = measure(fixture, parts, many, curves=False)
+        yield f"2 things, parts, {last + 1 - first} more draws: {text}"
+    for seed in (1, 2):
+        text = measure(fixture, parts, items(120, 2, seed), curves=True)
+        yield f"2 things, parts, draw {seed}: {text}"
+    yield from _both(fixture, scorers(fixture))
 
 
 def run_others() -> Iterator[str]:
-    fixture, sample = Fixture(), items(120, 2)
-    for name, scorer in others().items():
-        yield f"2 things, {name}: {measure(fixture, scorer, sample, curves=True)}"
+    yield from _both(Fixture(), others())
+
+
+def _both(fixture: Fixture, methods: Mapping[str, Scorer]) -> Iterator[str]:
+    """Each method on two things and on one, and on as many pictures of each together."""
+    pairs, ones = items(120, 2), items(60, 1)
+    for name, scorer in methods.items():
+        two, one = (measure(fixture, scorer, sample, curves=True) for sample in (pairs, ones))
+        yield f"2 things, {name}: {two}"
+        yield f"1 thing, {name}: {one}"
+        # Sixty pictures of each: a pair has two things.
+        deletion, insertion = (two.curves[:, :2].mean(0) + one.curves[:, :2].mean(0)) / 2
+        yield (
+            f"both, {name}: deletion {deletion:.3f}, insertion {insertion:.3f}, "
+            f"gap {insertion - deletion:.3f}"
+        )
 
 
 def run_builtin(count: int = 120) -> Iterator[str]:
