@@ -2,6 +2,7 @@
 
     python benchmarks/tune.py              # the table, under two minutes on two cores
     python benchmarks/tune.py --command    # what `unseen tune` makes of the same pictures
+    python benchmarks/tune.py --drawn      # drawn pictures as the leash: what each α forgets
     python benchmarks/tune.py --full-size  # steps of a B/32 of random weights: seconds, memory
 
 The model is the small trained CLIP of the tests. It learns 40 of 80 labels from 16 grainy pictures
@@ -32,6 +33,7 @@ from unseen.learning.adapt import fit_adapter
 from unseen.learning.tune import network as networks
 from unseen.learning.tune import report_text
 from unseen.learning.tune.options import TuneOptions
+from unseen.learning.tune.pictures import drawn as drawn_here
 from unseen.learning.tune.training import Batches, Lesson, learning_rate
 from unseen.models.weights.changes import Changes, stored_changes
 from unseen.runtimes.trainer import Batch, Objective, Trainer
@@ -123,7 +125,7 @@ class Bench:
             self.train.pixels,
             self.leash,
             np.arange(len(self.train.label_ids)),
-            np.arange(LEASH if objective.leash else 0),
+            np.arange(len(self.leash) if objective.leash else 0),
             [(int(i),) for i in self.train.label_ids],
             self.texts(self.seen),
             self.before(self.leash),
@@ -219,6 +221,16 @@ def command() -> None:
             line(f"unseen tune, {name}, α = {report.alpha:g}", bench.figures(embed), seconds)
 
 
+def without_leash() -> None:
+    """Pictures that are drawn stand for ordinary ones: how well does that hold the clean ones?"""
+    bench = Bench()
+    bench.leash = np.stack([bench.clf.encoder.pixels(drawn_here(i)) for i in range(128)])
+    scale = bench.clf.model.score.scale
+    changes = bench.trained(Objective("softmax", scale, 0, 10), quick(120))
+    for share in (0.25, 0.5, 0.75, 1.0):
+        line(f"drawn leash, α = {share:g}", bench.figures(bench.embedder(changes, share)), 0.0)
+
+
 def full_size() -> None:
     """Steps of a B/32 of random weights on this processor: the last three blocks, then all."""
     import broken_torchvision
@@ -260,10 +272,13 @@ def peak() -> float:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--command", action="store_true")
+    parser.add_argument("--drawn", action="store_true")
     parser.add_argument("--full-size", action="store_true")
     chosen = parser.parse_args()
     if chosen.full_size:
         full_size()
+    elif chosen.drawn:
+        without_leash()
     elif chosen.command:
         command()
     else:

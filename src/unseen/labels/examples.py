@@ -20,7 +20,7 @@ from unseen.types import Doubles, Floats
 
 LabelIds = NDArray[np.int64]
 
-# From which w and b are chosen; found with benchmarks/examples.py.
+# From which w and b are chosen; measured by benchmarks/examples.py.
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 1 / 3, 0.5, 0.75, 1.0)
 MARGINS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6)  # where some labels have no examples
 USUAL = 0.1  # the weight where all labels have examples, and too few to choose

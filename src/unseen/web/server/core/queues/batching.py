@@ -150,7 +150,8 @@ class DynamicBatcher(Generic[T, R]):
         with self._changed:
             self._expected += number
         self._metrics.queue_depth.labels(self._kind).inc(number)
-        self._wake_soon()
+        if number < 0:  # somebody may have waited for them
+            self._wake_soon()
 
     async def submit(self, item: T) -> R:
         """Queues one item. If it is cancelled while it waits, it is never run.
