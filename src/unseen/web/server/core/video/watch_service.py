@@ -211,7 +211,7 @@ class WatchService:
         Problem
             404 where nothing is watched, 503 where there are too many listeners.
         """
-        if self._watch is None:
+        if not self._encoding.settings.watch:  # it may be asked before the watching has begun
             sentence = "this server watches nothing; `unseen serve --watch SOURCE` lets it."
             raise Problem(404, sentence, code="no_watch")
         if self._ending:
