@@ -93,7 +93,7 @@ class Curve:
 
     @property
     def gap(self) -> float:
-        """Insertion less deletion: about 0 for a map that knows nothing."""
+        """Insertion less deletion: of a map that knows nothing, what random maps have."""
         return self.insertion - self.deletion
 
 

@@ -1352,6 +1352,7 @@ def test_a_label_that_is_looked_at_has_its_map(explained: Page) -> None:
         assert inside, (label, places[label])
     # One more request at most for the label that stayed in view: how far to believe its map.
     page.until(lambda: "Without the marked tenth: a blue square" in page.one("#why-says").text)
+    assert "The net did not see" in page.one("#why-says").text  # the notes, of each label
     assert len(page.requests("/v1/explain")) <= asked + 2
     assert page.log() == []
 
