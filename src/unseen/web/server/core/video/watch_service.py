@@ -54,10 +54,17 @@ class _QueuedAnswers:
     model: ModelAnswers
 
     def embed(self, pictures: Sequence[Images | Path | bytes]) -> list[Floats | UnseenError]:
-        arrays = [self.encoding.encoder.pixels(picture) for picture in pictures]
-        good = [array for array in arrays if not isinstance(array, UnseenError)]
-        rows = iter(self.encoding.encode_in_thread(good, self.loop))
-        return [a if isinstance(a, UnseenError) else next(rows) for a in arrays]
+        return [self._embedding(picture) for picture in pictures]
+
+    def _embedding(self, picture: Images | Path | bytes) -> Floats | UnseenError:
+        """Of one: what cannot be encoded is said of its source, and the watching goes on."""
+        pixels = self.encoding.encoder.pixels(picture)
+        if isinstance(pixels, UnseenError):
+            return pixels
+        try:
+            return self.encoding.encode_in_thread([pixels], self.loop)[0]
+        except UnseenError as error:
+            return error
 
     def states(self, embeddings: Floats) -> tuple[States, Floats, Doubles]:
         return self.model.states(embeddings)
@@ -204,7 +211,7 @@ class WatchService:
         Problem
             404 where nothing is watched, 503 where there are too many listeners.
         """
-        if self._watch is None:
+        if not self._encoding.settings.watch:  # it may be asked before the watching has begun
             sentence = "this server watches nothing; `unseen serve --watch SOURCE` lets it."
             raise Problem(404, sentence, code="no_watch")
         if self._ending:
