@@ -230,9 +230,11 @@ def test_the_page_is_small() -> None:
     assert {"index.html", "palette.css", "page.css", "page.js", "cat.avif"} <= set(sizes)
     why = sum(sizes.pop(name) for name in ("why.js", "map.js", "map.css"))
     moving = sum(sizes.pop(name) for name in ("film.js", "film.css", "camera.js"))
-    assert sum(sizes.values()) < 90_000
+    code = sizes.pop("code.js")
+    assert sum(sizes.values()) < 87_000
     assert why < 12_000  # loaded when somebody asks why
     assert moving < 15_000  # and when there is a video, or a camera
+    assert code < 10_500  # and when somebody wants code
 
 
 def test_the_first_look_is_not_blank(page: Page, url: str) -> None:
@@ -1138,6 +1140,229 @@ def test_the_table_is_saved(page: Page, url: str, drawn: dict[str, Path], tmp_pa
     assert sum(shares) == pytest.approx(1, abs=1e-4) and max(shares) == float(table[0]["score"])
 
 
+# several label sets
+
+
+SETS = "a red circle, a blue star", "colour: red, green, blue, form: a circle, a star"
+
+
+def rankings_of(url: str, file: Path, facets: dict[str, list[str]]) -> dict[str, list[str]]:
+    """What the server answers to a request that was written without the page."""
+    content = base64.b64encode(file.read_bytes()).decode()
+    body = json.dumps({"image": content, "facets": facets}).encode()
+    sent = urllib.request.Request(url + "/v1/classify", body, {"Content-Type": "application/json"})
+    answer = json.loads(urllib.request.urlopen(sent, timeout=60).read())
+    sets = answer["predictions"][0]["facets"]
+    return {name: [one["label"] for one in facet["ranking"]] for name, facet in sets.items()}
+
+
+def blocks(page: Page) -> dict[str, list[str]]:
+    """The labels under the name of each set, from top to bottom."""
+    lines: list[list[str]] = page.js(
+        "return [...document.querySelectorAll('#bars h3, #bars .word')]"
+        ".map((e) => [e.tagName, e.textContent])"
+    )
+    sets: dict[str, list[str]] = {}
+    for tag, text in lines:
+        if tag == "H3":
+            sets[text] = []
+        else:
+            sets[[*sets][-1]].append(text)
+    return sets
+
+
+@pytest.fixture
+def of_sets(page: Page, url: str) -> Page:
+    """With three label sets, one of them without a name."""
+    page.fresh(url)
+    page.one("#clear").click()
+    for line in SETS:
+        page.label(line + Keys.ENTER)
+    return page
+
+
+FACETS = {
+    "label": ["a red circle", "a blue star"],
+    "colour": ["red", "green", "blue"],
+    "form": ["a circle", "a star"],
+}
+
+
+def test_each_label_set_has_an_answer(of_sets: Page, url: str, drawn: dict[str, Path]) -> None:
+    page = of_sets
+    assert blocks(page) == FACETS
+    page.pick(drawn["a blue star"])
+    page.until(page.answered)
+    answers = rankings_of(url, drawn["a blue star"], FACETS)
+    page.until(lambda: blocks(page) == answers)
+    best = [ranking[0] for ranking in answers.values()]
+    assert page.shown("#bars .best .word") == best
+    assert page.one("#winner").text == " · ".join(best)
+    assert len(page.requests("/v1/embed")) == 1
+    numbers = [float(text.strip("<> %")) for text in page.shown("#bars .number")]
+    assert sum(numbers) == pytest.approx(300, abs=1)
+    page.one("#multi").click()
+    page.until(lambda: page.shown("#bars .left"))
+    page.one("#multi").click()
+    page.until(lambda: not page.shown("#bars .left"))
+    page.one("#unknown").click()
+    page.one("#background").send_keys("a hole")
+    page.until(lambda: page.ranking().count("none of these") == 3, seconds=60)
+    page.one("#unknown").click()
+    page.until(lambda: blocks(page) == answers)
+    page.pick(drawn["a red circle"])
+    page.until(lambda: blocks(page) == rankings_of(url, drawn["a red circle"], FACETS))
+    # Without names it is one set again, and all is as it was.
+    page.relabel(COLOURS)
+    page.ranks(*drawn)
+    assert page.all("#bars h3") == [] and page.ranking()[0] == "a red circle"
+    assert page.shown("th button") == ["Picture", "Label", "Score"]
+    page.until(lambda: page.shown("#table .caption") == ["a blue star", "a red circle"])
+    assert page.status() == "" and page.log() == []
+
+
+def test_label_sets_by_keyboard(page: Page, url: str) -> None:
+    """A comma goes on in the set, Enter ends it; arrows go over the names."""
+    page.fresh(url)
+    page.one("#clear").click()
+    page.keys("colour: red,")
+    assert page.one("#label").get_attribute("value") == "colour: "
+    page.keys("blue", Keys.ENTER, "cat", Keys.ENTER, "ratio 4:3", Keys.ENTER)
+    assert blocks(page) == {"colour": ["red", "blue"], "label": ["cat", "ratio 4:3"]}
+    page.keys(Keys.ARROW_UP, Keys.ARROW_UP)
+    assert page.focused() == "cat"
+    page.keys(Keys.ARROW_UP)
+    assert page.focused() == "blue"
+    page.keys(Keys.ARROW_DOWN)
+    assert page.focused() == "cat"
+    page.keys(Keys.ENTER)
+    page.keys("colour: green", Keys.ENTER)  # a label goes to another set
+    assert blocks(page) == {"colour": ["red", "blue", "green"], "label": ["ratio 4:3"]}
+    page.paste("form: round, square\nform: a: b\nplain\ncolour:\n")
+    assert blocks(page) == {
+        "colour": ["red", "blue", "green"],
+        "label": ["ratio 4:3", "plain"],
+        "form": ["round", "square"],
+        "a": ["b"],
+    }
+    page.js("navigator.clipboard.writeText = async (text) => (window.copied = text)")
+    page.one("#share").click()
+    link = page.until(lambda: page.js("return window.copied"))
+    before = blocks(page)
+    page.fresh(url)
+    page.open("about:blank")
+    page.open(link)
+    page.until(lambda: "Model" in page.one("#model").text)
+    assert blocks(page) == before
+    assert page.log() == []
+
+
+def test_the_table_has_a_column_a_label_set(
+    of_sets: Page, drawn: dict[str, Path], tmp_path: Path
+) -> None:
+    page = of_sets
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    page.pick(drawn["a red circle"], drawn["a blue star"], broken)
+    page.until(lambda: "…" not in page.one("#table").text)
+    page.until(lambda: page.js("return document.querySelectorAll('#table .failed').length"))
+    assert page.shown("th button") == ["Picture", *FACETS]
+    cells = "return [...document.querySelectorAll('#table tr')].map((r) => [...r.cells].slice(1)"
+    words = cells + ".map((cell) => cell.firstChild?.textContent ?? ''))"
+    answers = page.js(words)
+    assert [row[0] for row in answers] == ["a red circle", "a blue star", "not read"]
+    assert answers[2] == ["not read", "", ""]
+    page.all("th button")[2].click()
+    assert [row[1] for row in page.js(words)] == sorted(row[1] for row in answers)
+    page.js(
+        "window.saved = []; URL.createObjectURL = (blob) => {"
+        "  blob.text().then((text) => saved.push(text)); return '#'; };"
+        "HTMLAnchorElement.prototype.click = () => {}"
+    )
+    page.one("#json").click()
+    page.one("#csv").click()
+    page.until(lambda: page.js("return saved.length") == 2)
+    texts = sorted(page.js("return saved"), key=lambda text: text[0] != "[")
+    rows = json.loads(texts[0])
+    assert [[facet["label"] for facet in row["facets"].values()] for row in rows[:2]] == answers[:2]
+    assert "error" in rows[2]
+    table = list(csv.DictReader(io.StringIO(texts[1])))
+    assert [[row[name] for name in FACETS] for row in table[:2]] == answers[:2]
+    for name, labels in FACETS.items():
+        scores = [float(table[0][f"{name}: {label}"]) for label in labels]
+        assert sum(scores) == pytest.approx(1, abs=1e-4)
+        assert max(scores) == float(table[0][f"{name}.score"])
+        assert table[2][name] == "" and table[2]["error"]
+    assert page.log() == []
+
+
+def test_the_code_of_label_sets_works(
+    of_sets: Page, drawn: dict[str, Path], shapes_clip: Path, tmp_path: Path
+) -> None:
+    """Each is run as it stands, and says what the page says; with options of the labels, too."""
+    page = of_sets
+    page.label('it\'s: a "cat" $HOME, photo.txt' + Keys.ENTER)
+    page.pick(drawn["a green square"])
+    page.one("#unknown").click()
+    page.one("#background").send_keys("something else")
+    page.until(lambda: page.ranking().count("none of these") == 4, seconds=60)
+    page.until(page.answered)
+    wanted = {
+        name: ["unknown" if word == "none of these" else word for word in words]
+        for name, words in blocks(page).items()
+    }
+    lines_wanted = [f"{name}: {word}" for name, words in wanted.items() for word in words]
+    page.one("#codeOpen").click()
+    page.until(lambda: page.one("#snippet").text)
+    code = {}
+    for tab in page.all("#languages button"):
+        tab.click()
+        text = page.js("return document.getElementById('snippet').textContent")
+        text = re.sub(r'model="[^"]*"', f"model={str(shapes_clip)!r}", text)
+        code[tab.text] = re.sub(r"--model=\S+", f"--model={shapes_clip}", text)
+
+    def run(*command: str) -> str:
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def lines(text: str) -> list[str]:
+        return [line.split("  ", 1)[1] for line in text.splitlines()]
+
+    def rankings(answer: dict[str, Any]) -> dict[str, list[str]]:
+        facets = answer["facets"].items()
+        return {name: [one["label"] for one in facet["ranking"]] for name, facet in facets}
+
+    assert lines(run(sys.executable, "-c", code["Python"])) == lines_wanted
+    assert lines(run(sys.executable, "-c", code["requests"])) == lines_wanted
+    answer = json.loads(run("sh", "-c", code["curl"].replace("curl ", "curl -s ", 1)))
+    assert rankings(answer["predictions"][0]) == wanted
+    cli = code["CLI"].replace("unseen classify", f"{sys.executable} -m unseen classify --json")
+    [row] = json.loads(run("sh", "-c", cli))
+    assert rankings(row) == wanted
+    if shutil.which("node"):
+        (tmp_path / "call.mjs").write_text(code["JavaScript"], "utf-8")
+        assert lines(run("node", "--no-warnings", "call.mjs")) == lines_wanted
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+def test_label_sets_fit_the_screen(
+    page: Page, url: str, drawn: dict[str, Path], size: tuple[int, int], dark: bool
+) -> None:
+    page.fresh(url, size, dark=dark)
+    page.one("#clear").click()
+    page.paste("\n".join(f"{'set' * 20}{i}: {'long' * 30}, b, c" for i in range(8)))
+    page.pick(*drawn.values())
+    page.until(page.answered)
+    page.until(lambda: "…" not in page.one("#table").text)
+    assert page.has_no_sideways_scroll()
+    assert len(page.all("#bars h3")) == 8
+    tall = page.js("return [...document.querySelectorAll('#table tr')].map((e) => e.offsetHeight)")
+    assert max(tall) < 70
+    assert page.log() == []
+
+
 # keys, and servers that go
 
 
@@ -1471,6 +1696,19 @@ def test_other_labels_look_at_a_video_anew(page: Page, url: str, film: Path) -> 
     page.one("#remove").click()
     assert not page.one("#filmPart").is_displayed() and page.one("#invitation").is_displayed()
     assert page.log() == []
+
+
+def test_label_sets_of_a_video(page: Page, url: str, film: Path) -> None:
+    page.fresh(url)
+    page.relabel("colour: red, blue, form: a circle, a square")
+    page.pick(film)
+    page.until(page.answered)
+    for step in range(12):
+        seek(page, step / 2)
+        looked = f"{step + 1} frame"
+        page.until(lambda looked=looked: looked in page.one("#filmPart").text)
+    assert {word.split(": ")[0] for word in events(page)} == {"colour", "form"}
+    assert page.status() == "" and page.log() == []
 
 
 def test_a_video_beside_pictures(page: Page, url: str, film: Path, drawn: dict[str, Path]) -> None:

@@ -11,6 +11,10 @@ const shell = (text) =>
 // A JSON string is a Python string, save for lone surrogates.
 const python = (value) => {
   if (Array.isArray(value)) return `[${value.map(python).join(", ")}]`;
+  if (typeof value === "object") {
+    const items = Object.entries(value).map(([name, one]) => `${python(name)}: ${python(one)}`);
+    return `{${items.join(", ")}}`;
+  }
   return value === true ? "True" : JSON.stringify(value);
 };
 
@@ -23,10 +27,10 @@ const chosen = ({ id, revision, precision }) => {
 };
 
 // A request as the fields of a form: name → value, or values.
-const fields = ({ labels, background, template, unknown, multi_label: multi }) => {
+const fields = ({ labels, facets, background, template, unknown, multi_label: multi }) => {
   // What begins like JSON would be read as JSON, and a single label is cut at commas.
   const list = (words) => (words.some((one) => /^[[{"]/.test(one)) ? JSON.stringify(words) : words);
-  const form = { labels: list(labels) };
+  const form = facets ? { facets: JSON.stringify(facets) } : { labels: list(labels) };
   if (background) form.background = list(background);
   if (template) form.template = template;
   if (unknown) form.unknown = unknown;
@@ -37,9 +41,35 @@ const fields = ({ labels, background, template, unknown, multi_label: multi }) =
 const pairs = (form) =>
   Object.entries(form).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
 
+// Labels as the command line takes them, and the command before that, if any.
+const labelArgument = (labels, name) => {
+  const joined = labels.join(",");
+  if (!/\.(txt|csv|json|ya?ml|safetensors)$/i.test(joined)) return [joined, ""];
+  // It would be taken for the name of a file: so one is made.
+  return [name, `printf %s ${shell(JSON.stringify(labels))} > ${name}\n`];
+};
+
+// Several label sets. A template and a background are of each set's labels.
+const pythonOfSets = (file, loaded, { facets, template, background, ...options }) => {
+  const own = Object.entries({ template, background }).filter(([, value]) => value);
+  const words = own.map(([name, value]) => `, ${name}=${python(value)}`).join("");
+  const sets = Object.entries(facets).map(([name, labels]) => {
+    const compiled = words ? `clf.compile(${python(labels)}${words})` : python(labels);
+    return `    ${python(name)}: ${compiled},\n`;
+  });
+  const rest = Object.entries(options).map(([name, value]) => `, ${name}=${python(value)}`);
+  return (
+    `import unseen\n\nclf = unseen.load(${loaded.join(", ")})\nsets = {\n${sets.join("")}}\n` +
+    `(prediction,) = clf.classify_facets(${python(file)}, sets${rest.join("")})\n` +
+    "for name, answer in prediction.facets.items():\n    for scored in answer.ranking:\n" +
+    '        print(f"{scored.score:.3f}  {name}: {scored.label}")\n'
+  );
+};
+
 const LANGUAGES = {
   Python({ file, model, request }) {
     const loaded = chosen(model).map(([name, value]) => `${name}=${python(value)}`);
+    if (request.facets) return pythonOfSets(file, loaded, request);
     const { labels, ...options } = request;
     const lines = Object.entries(options).map(([name, value]) => `    ${name}=${python(value)},\n`);
     return (
@@ -60,8 +90,11 @@ const LANGUAGES = {
       `    answer = requests.post(\n        ${python(url)},\n        files={"image": file},\n` +
       `        data={\n${data.join("")}        },\n        ${keys ? key : ""}timeout=60,\n    )\n` +
       "answer.raise_for_status()\n(prediction,) = answer.json()[\"predictions\"]\n" +
-      "for scored in prediction[\"ranking\"]:\n" +
-      `    print(f"{scored['score']:.3f}  {scored['label']}")\n`
+      (request.facets
+        ? 'for name, facet in prediction["facets"].items():\n    for scored in facet["ranking"]:\n' +
+          `        print(f"{scored['score']:.3f}  {name}: {scored['label']}")\n`
+        : 'for scored in prediction["ranking"]:\n' +
+          `    print(f"{scored['score']:.3f}  {scored['label']}")\n`)
     );
   },
 
@@ -77,8 +110,12 @@ const LANGUAGES = {
       `${lines.join("")}const answer = await fetch(${JSON.stringify(url)}, {\n  method: "POST",\n` +
       `${keys ? key : ""}  body: form,\n});\n` +
       "if (!answer.ok) throw new Error(await answer.text());\n" +
-      "const [{ ranking }] = (await answer.json()).predictions;\n" +
-      "for (const { score, label } of ranking) console.log(`${score.toFixed(3)}  ${label}`);\n"
+      (request.facets
+        ? "const [{ facets }] = (await answer.json()).predictions;\n" +
+          "for (const [name, { ranking }] of Object.entries(facets)) {\n  for (const { score, label } " +
+          "of ranking) console.log(`${score.toFixed(3)}  ${name}: ${label}`);\n}\n"
+        : "const [{ ranking }] = (await answer.json()).predictions;\n" +
+          "for (const { score, label } of ranking) console.log(`${score.toFixed(3)}  ${label}`);\n")
     );
   },
 
@@ -94,16 +131,16 @@ const LANGUAGES = {
   },
 
   CLI({ file, model, request }) {
-    const { labels, background = [], template, unknown, multi_label: multi } = request;
-    const joined = labels.join(",");
+    const { labels, facets, background = [], template, unknown, multi_label: multi } = request;
+    const sets = facets ? Object.entries(facets) : [["", labels]];
+    const parts = ["unseen classify", shell(file)];
     let before = "";
-    let given = joined;
-    if (/\.(txt|csv|json|ya?ml|safetensors)$/i.test(joined)) {
-      // It would be taken for the name of a file: so one is made.
-      before = `printf %s ${shell(JSON.stringify(labels))} > labels.json\n`;
-      given = "labels.json";
-    }
-    const parts = ["unseen classify", shell(file), `--labels=${shell(given)}`];
+    sets.forEach(([name, words], i) => {
+      const [text, made] = labelArgument(words, `labels${i || ""}.json`);
+      before += made;
+      // One set needs no name there.
+      parts.push(`--labels=${shell(sets.length > 1 ? `${name}=${text}` : text)}`);
+    });
     parts.push(...chosen(model).map(([name, value]) => `--${name}=${shell(value)}`));
     if (template) parts.push(`--template=${shell(template)}`);
     if (unknown) parts.push("--unknown=auto");
@@ -123,7 +160,7 @@ const show = () => {
   const request = question(info.evidence);
   const url = `${location.origin}/v1/classify`;
   const plain = /^\w[\w.-]*\.\w+$/.test(file) ? file : "cat.jpg";
-  ui.snippet.textContent = request.labels.length
+  ui.snippet.textContent = request.facets || request.labels.length
     ? LANGUAGES[language]({ file: plain, model: info.model, keys: info.keys, request, url })
     : "Add a label first.";
   ui.codeAbout.textContent =

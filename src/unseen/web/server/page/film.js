@@ -158,9 +158,17 @@ const clock = (seconds) => {
 
 const step = () => Math.max(STEP, (video.duration || 0) / MOST);
 
+const eventsOfSet = (samples, set) => {
+  const own = samples.map(({ time, result }) => ({ time, result: result.facets[set] }));
+  return eventsOf(own, step()).map((one) => ({ ...one, label: `${set}: ${one.label}` }));
+};
+
 const draw = () => {
   const { samples } = picture;
-  const events = eventsOf(samples, step());
+  const facets = Object.keys(samples[0]?.result.facets ?? {});
+  const events = facets.length
+    ? facets.flatMap((set) => eventsOfSet(samples, set)).sort((a, b) => a.start - b.start)
+    : eventsOf(samples, step());
   const sent = samples.length === 1 ? "1 frame was" : `${samples.length} frames were`;
   says.textContent = samples.length
     ? `${sent} sent; the server had no more of the video.`

@@ -2,7 +2,7 @@
 
 import { calm, roving } from "./ask.js";
 import { make, ui } from "./elements.js";
-import { settings, split } from "./words.js";
+import { labelsIn, nameAndLabel, sets, settings } from "./words.js";
 
 export const NONE = "none of these";
 const HALF = 0.5; // what a label needs where several may fit
@@ -24,12 +24,17 @@ const fits = (result, label, score) =>
 
 // What a picture is, in a word, and how sure that is.
 export const verdict = (result) => {
+  if (result.facets) return [Object.values(result.facets).map((one) => verdict(one)[0]).join(" · ")];
   const top = result.ranking.find((one) => fits(result, labelOf(one), one.score));
   if (!top) return [NONE, undefined];
   return [labelOf(top) ?? NONE, top.score];
 };
 
-const rows = new Map(); // by label
+// What a set has of a result; of the one set, "", the result itself.
+export const answerOf = (result, set) =>
+  !result?.facets ? result : Object.hasOwn(result.facets, set) ? result.facets[set] : null;
+
+const rows = new Map(); // by label; "none of these" by a line break and its set
 let result = null; // that is drawn
 let drawing = false; // elements are being moved: what loses the focus now has it back soon
 let changed = () => {};
@@ -37,8 +42,8 @@ let changed = () => {};
 const row = (label) => {
   const item = make("li", "bar");
   const name = make("button", "name");
-  name.append(make("span", "word", label ?? NONE), make("span", "cosine muted small"));
-  name.append(make("span", "number"));
+  name.append(make("span", "word", label === null ? NONE : nameAndLabel(label)[1]));
+  name.append(make("span", "cosine muted small"), make("span", "number"));
   name.firstChild.dir = "auto";
   name.children[1].setAttribute("aria-hidden", true);
   item.label = label;
@@ -54,8 +59,7 @@ const row = (label) => {
   return item;
 };
 
-const drawRow = (item, scored) => {
-  const { label } = item;
+const drawRow = (item, scored, best) => {
   const [fill, name] = item.children;
   const [word, near, number] = name.children;
   const detail = typeof scored?.cosine === "number" ? `cosine ${scored.cosine.toFixed(3)}` : "";
@@ -63,39 +67,53 @@ const drawRow = (item, scored) => {
   near.textContent = detail;
   name.title = detail ? `${word.textContent}: ${detail}` : word.textContent;
   fill.style.transform = `scaleX(${scored?.score || 0})`;
-  item.classList.toggle("best", Boolean(scored) && fits(result, label, scored.score));
+  item.classList.toggle("best", best);
   item.classList.toggle("open", !scored);
+};
+
+// The name of a set, if it has one, and its labels, with what is known of them.
+const block = (set, labels) => {
+  const answer = answerOf(result, set);
+  const ranking = new Map(answer?.ranking?.map((one) => [labelOf(one), one]));
+  const scored = (label) => ranking.get(label && nameAndLabel(label)[1]);
+  if (ranking.has(null)) labels.push(null);
+  const score = (label) => scored(label)?.score ?? -1;
+  if (!settings.own) labels.sort((a, b) => score(b) - score(a));
+  const items = labels.map((label) => {
+    const key = label ?? `\n${set}`;
+    const item = rows.get(key) || row(label);
+    item.key = key;
+    rows.set(key, item);
+    const one = scored(label);
+    drawRow(item, one, Boolean(one) && fits(answer, labelOf(one), one.score));
+    return item;
+  });
+  const below = settings.multi && answer && !answer.unknown
+    ? labels.filter((label) => scored(label)?.score < HALF).length : 0;
+  if (below) {
+    const note = make("li", "muted small left", `${below} left out: under 50 %`);
+    items.splice(settings.own ? items.length : items.length - below, 0, note);
+  }
+  if (!set) return items;
+  const head = make("li", "set");
+  head.append(make("h3", "muted small", set));
+  head.firstChild.dir = "auto";
+  return [head, ...items];
 };
 
 // Shows the labels with what is known of them: a result, or null.
 export const draw = (newest = result) => {
   result = newest;
   const list = ui.bars;
-  const scored = new Map(result?.ranking.map((one) => [labelOf(one), one]));
-  const labels = [...settings.labels];
-  if (scored.has(null)) labels.push(null);
-  const score = (label) => scored.get(label)?.score ?? -1;
-  if (!settings.own) labels.sort((a, b) => score(b) - score(a));
   const places = new Map(calm.matches ? [] : [...rows].map(([, item]) => [item, item.offsetTop]));
-  const items = labels.map((label) => {
-    const item = rows.get(label) || row(label);
-    rows.set(label, item);
-    drawRow(item, scored.get(label));
-    return item;
-  });
-  const below = settings.multi && result && !result.unknown
-    ? labels.filter((label) => scored.has(label) && score(label) < HALF) : [];
-  const wanted = [...items];
-  if (below.length) {
-    const note = make("li", "muted small left", `${below.length} left out: under 50 %`);
-    wanted.splice(settings.own ? items.length : items.length - below.length, 0, note);
-  }
+  const wanted = [...sets()].flatMap(([set, labels]) => block(set, labels));
+  const items = wanted.filter((item) => item.key);
   const focused = document.activeElement;
   drawing = true;
   for (const child of [...list.children]) {
     if (child === ui.adding || wanted.includes(child)) continue;
     child.remove();
-    rows.delete(child.label);
+    rows.delete(child.key);
   }
   wanted.forEach((item, i) => {
     if (list.children[i] !== item) list.insertBefore(item, list.children[i]);
@@ -125,7 +143,7 @@ export const set = (labels) => {
 const nameOf = (label) => rows.get(label)?.querySelector(".name");
 
 export const add = (text) => {
-  const added = split(text);
+  const added = labelsIn(text);
   const fresh = added.filter((label) => !settings.labels.includes(label));
   if (fresh.length) set([...settings.labels, ...fresh]);
   for (const [label, item] of rows) {
@@ -138,6 +156,7 @@ const commit = () => {
   const text = ui.label.value;
   ui.label.value = "";
   if (text.trim()) add(text);
+  return text;
 };
 
 // The labels from top to bottom.
@@ -184,7 +203,7 @@ const edit = (item) => {
     if (drawing || !item.classList.contains("editing")) return;
     item.classList.remove("editing");
     name.hidden = false;
-    const labels = split(field.value);
+    const labels = labelsIn(field.value);
     for (const element of [field, ...steps]) element.remove();
     item.removeEventListener("focusout", leave);
     const others = (one) => one === label || !settings.labels.includes(one);
@@ -224,8 +243,9 @@ const onRowKey = (event) => {
     if (!by || label === null) return;
     move(label, by);
     name.focus();
-  } else if (by === 1 && !item.nextSibling.label) ui.label.focus();
-  else if (event.key === "Delete" && label !== null) remove(label, 0);
+  } else if (by === 1 && (label === order().pop() || item.nextSibling === ui.adding)) {
+    ui.label.focus();
+  } else if (event.key === "Delete" && label !== null) remove(label, 0);
   else if (event.key === "Backspace" && label !== null) remove(label, -1);
   else if (event.key.length === 1 && event.key !== " ") return ui.label.focus();
   else return;
@@ -249,7 +269,9 @@ export const start = (onChange) => {
   input.onkeydown = onInputKey;
   input.oninput = (event) => {
     // Also where a keyboard on glass sends no key for a comma.
-    if (!event.isComposing && /[,\n]/.test(input.value)) commit();
+    if (event.isComposing || !/[,\n]/.test(input.value)) return;
+    const [set] = nameAndLabel(labelsIn(commit()).pop());
+    if (set) input.value = `${set}: `; // what follows the comma is of that set too
   };
   input.onblur = () => drawing || commit();
   input.onpaste = (event) => {

@@ -14,6 +14,7 @@ const IDEAS = {
   Animals: "cat, dog, bird, horse, fish, insect",
   Places: "beach, forest, mountain, city, kitchen, office",
   Kinds: "photograph, drawing, screenshot, document, map",
+  "Two sets": "animal: cat, dog, bird\nplace: indoors, outdoors",
 };
 
 const pictures = [];
@@ -199,6 +200,7 @@ let timer;
 const changed = (wait) => {
   keep();
   showWords();
+  if (table.columns()) pictures.forEach(showRow);
   revision++;
   asking?.abort();
   asking = null;
@@ -307,8 +309,9 @@ const showSelected = () => {
   ui.winner.lastChild.textContent = score === undefined ? "" : list.percent(score);
   ui.verdict.textContent = result ? ui.winner.textContent : "";
   showEvidence(result);
-  ui.why.hidden = !info?.explain || !result || selected.film;
-  why?.look(selected?.film ? null : selected, info);
+  const plain = selected?.film || result?.facets ? null : selected; // what can be explained
+  ui.why.hidden = !info?.explain || !result || !plain;
+  why?.look(plain, info);
 };
 
 // Whether any label is there at all, and what else the picture resembles.

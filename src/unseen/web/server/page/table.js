@@ -2,14 +2,58 @@
 
 import { framed, roving } from "./ask.js";
 import { make, ui } from "./elements.js";
-import { labelOf, NONE, percent, verdict } from "./list.js";
+import { answerOf, labelOf, NONE, percent, verdict } from "./list.js";
+import { sets } from "./words.js";
 
 let pictures = [];
 let by = ""; // the column; "": as they were chosen
 let down = false;
+let names = []; // of the sets, where there are several: each has a column
 
 export const wordsOf = ({ state, result }) =>
   state === "failed" ? ["not read"] : result ? verdict(result) : ["…"];
+
+// What each column says of a picture, and how sure that is.
+const answers = (picture) => {
+  const { state, result } = picture;
+  if (!names.length) return [wordsOf(picture)];
+  if (state === "failed") return names.map((name, i) => (i ? [""] : wordsOf(picture)));
+  return names.map((name) => {
+    const answer = result?.facets && answerOf(result, name);
+    return answer ? verdict(answer) : ["…"];
+  });
+};
+
+// The cells behind the picture's.
+const fit = (item) => {
+  while (item.children[1]) item.lastChild.remove();
+  const cells = (names.length ? names : [""]).map(() => make("td", "caption"));
+  for (const cell of cells) cell.dir = "auto";
+  item.append(...cells);
+  if (!names.length) item.append(make("td", "number"));
+};
+
+// The columns are those of the present sets. Says whether they are others than before.
+export const columns = () => {
+  const all = [...sets().keys()].filter(Boolean);
+  if (all.join("\n") === names.join("\n")) return false;
+  names = all;
+  by = "";
+  const head = ui.many.querySelector("thead tr");
+  while (head.children[1]) head.lastChild.remove();
+  const heads = names.length ? [...names.entries()] : [["label", "Label"], ["score", "Score"]];
+  for (const [column, text] of heads) {
+    const button = make("button", "", text);
+    button.dataset.by = column;
+    head.append(make("th"));
+    head.lastChild.append(button);
+  }
+  ui.rows.classList.toggle("sets", names.length > 0);
+  ui.rows.firstElementChild.style.minWidth = names.length ? `${9 + 6 * names.length}rem` : "";
+  for (const picture of pictures) fit(picture.row);
+  sort();
+  return true;
+};
 
 export const row = (picture, { select, remove }) => {
   const item = (picture.row = make("tr"));
@@ -25,19 +69,22 @@ export const row = (picture, { select, remove }) => {
   item.picture = picture;
   const first = make("td");
   first.append(button);
-  item.append(first, make("td", "caption"), make("td", "number"));
-  item.children[1].dir = "auto";
+  item.append(first);
+  fit(item);
   return item;
 };
 
 export const drawRow = (picture, selected) => {
-  const [first, label, score] = picture.row.children;
-  const [word, probability] = wordsOf(picture);
+  const [first, ...cells] = picture.row.children;
   picture.row.className = picture.state;
   first.firstChild.setAttribute("aria-current", picture === selected);
   first.firstChild.title = picture.error ? `${picture.name}: ${picture.error}` : picture.name;
-  label.textContent = word;
-  score.textContent = probability === undefined ? "" : percent(probability);
+  answers(picture).forEach(([word, score], i) => {
+    const number = score === undefined ? "" : percent(score);
+    cells[i].textContent = word;
+    if (names.length) cells[i].append(make("span", "muted small", number));
+    else cells[1].textContent = number;
+  });
   if (by) later();
 };
 
@@ -50,7 +97,7 @@ const KEYS = {
 const sort = () => {
   waiting = 0;
   const all = [...pictures];
-  const key = KEYS[by];
+  const key = KEYS[by] ?? (by && ((picture) => (answers(picture)[by] ?? [""])[0]));
   const collator = new Intl.Collator(undefined, { numeric: true });
   const compare = (a, b) => (typeof a === "number" ? a - b : collator.compare(a, b));
   if (key) all.sort((a, b) => (down ? -1 : 1) * compare(key(a), key(b)));
@@ -100,16 +147,20 @@ const cell = (value) => {
 };
 
 const csv = () => {
+  const scoresOf = ([set, { ranking = [] }]) =>
+    ranking.map((one) => [`${set && `${set}: `}${labelOf(one) ?? NONE}`, one.score]);
   const scores = pictures.map(
-    ({ result }) => new Map(result?.ranking.map((one) => [labelOf(one) ?? NONE, one.score])),
+    ({ result }) => new Map(Object.entries(result?.facets ?? { "": result ?? {} }).flatMap(scoresOf)),
   );
+  const heads = names.length ? names.flatMap((name) => [name, `${name}.score`]) : ["label", "score"];
   const labels = [...new Set(scores.flatMap((one) => [...one.keys()]))];
   const lines = pictures.map((picture, i) => {
-    const [word, score] = picture.error ? [] : wordsOf(picture);
+    const pairs = picture.error ? [] : answers(picture);
+    const cells = heads.map((_, column) => pairs[column >> 1]?.[column % 2]);
     const all = labels.map((label) => scores[i].get(label));
-    return [picture.name, word, score, picture.error, ...all];
+    return [picture.name, ...cells, picture.error, ...all];
   });
-  lines.unshift(["picture", "label", "score", "error", ...labels]);
+  lines.unshift(["picture", ...heads, "error", ...labels]);
   return lines.map((line) => `${line.map(cell).join(",")}\r\n`).join("");
 };
 

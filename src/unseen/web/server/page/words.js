@@ -6,6 +6,7 @@ const STORED = "unseen-words";
 const START = ["cat", "dog", "bird", "flower", "food", "building"];
 const BACKGROUND = "something else";
 const TEMPLATE = "a photo of a {}.";
+const REST = "label"; // the set of labels without a name, beside others
 export const CUSTOM = "{}"; // the value of the select for a prompt of one's own
 
 // A link is untrusted input: few and short.
@@ -24,15 +25,44 @@ export const settings = {
   custom: TEMPLATE,
 };
 
+const clean = (word) => word.split(/\s+/u).filter(Boolean).join(" ").slice(0, LONGEST);
+const unique = (words, most) => [...new Set(words.filter(Boolean))].slice(0, most);
+
 // "cat, dog\nbird" → three labels, each once. Spaces are as the server sees them.
-export const split = (text, most = MOST_LABELS) => {
-  const words = String(text).split(/[,\n\r\t]+/);
-  const clean = words.map((word) => word.split(/\s+/u).filter(Boolean).join(" ").slice(0, LONGEST));
-  return [...new Set(clean.filter(Boolean))].slice(0, most);
+export const split = (text, most = MOST_LABELS) =>
+  unique(String(text).split(/[,\n\r\t]+/).map(clean), most);
+
+// "colour: red" → the name of its set, and the label there; of others the name is "".
+export const nameAndLabel = (label) =>
+  /^(?:.*: )?([^:]+): (.*)$/.exec(label)?.slice(1) ?? ["", label];
+
+// As `split`; a name goes before all labels of its line: "colour: red, blue" has two of one set.
+export const labelsIn = (text) => {
+  const ofLine = (line) => {
+    let set = "";
+    return line.split(/[,\t]/).map((word) => {
+      const [name, label] = nameAndLabel(clean(word).replace(/:$/, ": "));
+      set = name || set;
+      return label && set ? `${set}: ${label}` : label;
+    });
+  };
+  return unique(text.split(/[\n\r]/).flatMap(ofLine), MOST_LABELS);
+};
+
+// The labels of each set: of one, "", where no label has a name before it.
+export const sets = () => {
+  const all = new Map();
+  const rest = settings.labels.some((label) => nameAndLabel(label)[0]) ? REST : "";
+  for (const label of settings.labels) {
+    const set = nameAndLabel(label)[0] || rest;
+    if (!all.has(set)) all.set(set, []);
+    all.get(set).push(label);
+  }
+  return all;
 };
 
 const texts = (list, most) =>
-  Array.isArray(list) ? split(list.filter((one) => typeof one === "string").join(","), most) : [];
+  Array.isArray(list) ? split(list.filter((one) => typeof one === "string").join(), most) : [];
 
 // Reads valid values from `data`; others become the default.
 const adopt = (data) => {
@@ -98,7 +128,9 @@ export const wrongTemplate = () =>
 // The labels and options as /v1/classify takes them. `evidence`: whether the server can say that too
 // little speaks for any label; one that cannot needs a word for what else there may be.
 export const question = (evidence) => {
-  const request = { labels: settings.labels };
+  const all = [...sets()].map(([set, labels]) => [set, labels.map((one) => nameAndLabel(one)[1])]);
+  const several = all[0]?.[0]; // then each has a name
+  const request = several ? { facets: Object.fromEntries(all) } : { labels: settings.labels };
   if (settings.template) {
     request.template = settings.template === CUSTOM ? settings.custom : settings.template;
   }
