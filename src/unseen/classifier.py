@@ -41,10 +41,9 @@ from unseen.prediction.facets import (
     check_names,
     joined,
     multi_label_sets,
-    predict_facets,
 )
 from unseen.prediction.open_set import ReferenceSet
-from unseen.prediction.predict import predict_encoded, warn_undecided
+from unseen.prediction.predict import predict_encoded, predict_facets, warn_undecided
 from unseen.prediction.prediction import Prediction
 from unseen.prediction.transductive import transduce
 from unseen.sources.item import Source, name_of

@@ -95,7 +95,11 @@ def read_part(job: Job, shard: Shard, columns: list[str] | None = None) -> tuple
 
     content = job.store.read(part_name(shard))
     try:
-        return content, parquet.read_table(pa.BufferReader(content), columns=columns)
+        # In this thread: those of a pool may still run when a short command ends, which aborts it.
+        table = parquet.read_table(
+            pa.BufferReader(content), columns=columns, use_threads=False, pre_buffer=False
+        )
+        return content, table
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise StoreError(f"{part_name(shard)} is cut or damaged: {reason}") from None

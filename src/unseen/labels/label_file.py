@@ -18,6 +18,7 @@ from unseen.errors import LabelError, LabelWarning
 from unseen.labels import descriptions, spelling
 from unseen.system.regular_file import read_text
 
+MAX_CELL = 131_072  # characters
 # First cells of a file that were meant as a header, most likely.
 HEADERS = ("labels", "class", "classes", "class_name", "classname", "category", "name", "names")
 
@@ -73,9 +74,15 @@ def _read_txt(text: str, where: str) -> list[str]:
 
 def _read_csv(text: str, where: str) -> list[LabelRow]:
     reader = csv.reader(io.StringIO(text))
+    rows = []
     try:
-        rows = [row for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error as error:  # a field of more than 131,072 characters
+        for row in reader:
+            # The library's own limit is one for all readers of a process, and may have been raised.
+            if any(len(cell) > MAX_CELL for cell in row):
+                raise csv.Error(f"field larger than field limit ({MAX_CELL})")
+            if any(cell.strip() for cell in row):
+                rows.append(row)
+    except csv.Error as error:
         line = f"{where}:{reader.line_num}"
         raise LabelError(f"{line}: the file is not valid CSV: {error}.") from None
     if rows and rows[0][0].strip().lower() == "label":

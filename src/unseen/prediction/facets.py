@@ -6,14 +6,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from unseen.encoder import Encoded
 from unseen.errors import LabelError
-from unseen.labels.compiled import CompiledLabels
-from unseen.prediction.decision import Decision
-from unseen.prediction.predict import predict_encoded
 from unseen.prediction.prediction import Prediction
 
 if TYPE_CHECKING:
+    from unseen.labels.compiled import CompiledLabels
+    from unseen.prediction.decision import Decision
     from unseen.types import Metadata
 
 MAX_FACETS = 32  # label sets of one run: each has its columns
@@ -134,32 +132,6 @@ def joined(predictions: Mapping[str, Iterable[Prediction]]) -> Iterator[FacetPre
             yield FacetPrediction(
                 first.source, dict(zip(predictions, answers, strict=True)), meta=first.meta
             )
-
-
-def predict_facets(batch: Sequence[Encoded], facets: Mapping[str, Facet]) -> list[FacetPrediction]:
-    """As `predict_encoded`, of several label sets.
-
-    Parameters
-    ----------
-    batch : sequence of Encoded
-        Embeddings, or errors in their place.
-    facets : mapping of str to Facet
-        The label sets, compiled for the model that made the embeddings.
-
-    Returns
-    -------
-    list of FacetPrediction
-        One for each of the batch, in order.
-
-    Raises
-    ------
-    LabelError
-        As `predict_encoded`.
-    """
-    answers = {
-        name: predict_encoded(batch, facet.labels, facet.decision) for name, facet in facets.items()
-    }
-    return list(joined(answers))
 
 
 def check_names(names: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from unseen.prediction import score
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.conformal import NO_PROMISES, Promises, uncalibrated_probabilities
 from unseen.prediction.decision import Decision
+from unseen.prediction.facets import Facet, FacetPrediction, joined
 from unseen.prediction.open_set import evidence, name_no_thing
 from unseen.prediction.prediction import Prediction, Scored
 from unseen.prediction.views import Views
@@ -243,6 +244,32 @@ def predict_encoded(
         else _with_meta(next(predictions), e.meta)
         for e in batch
     ]
+
+
+def predict_facets(batch: Sequence[Encoded], facets: Mapping[str, Facet]) -> list[FacetPrediction]:
+    """As `predict_encoded`, of several label sets.
+
+    Parameters
+    ----------
+    batch : sequence of Encoded
+        Embeddings, or errors in their place.
+    facets : mapping of str to Facet
+        The label sets, compiled for the model that made the embeddings.
+
+    Returns
+    -------
+    list of FacetPrediction
+        One for each of the batch, in order.
+
+    Raises
+    ------
+    LabelError
+        As `predict_encoded`.
+    """
+    answers = {
+        name: predict_encoded(batch, facet.labels, facet.decision) for name, facet in facets.items()
+    }
+    return list(joined(answers))
 
 
 def _with_meta(prediction: Prediction, meta: Metadata) -> Prediction:

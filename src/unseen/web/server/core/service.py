@@ -12,8 +12,8 @@ from unseen.encoder import Encoded
 from unseen.images.open import open_image
 from unseen.images.thumbnails import thumbnail
 from unseen.prediction.decision import Decision
-from unseen.prediction.facets import Facet, FacetPrediction, check_names, predict_facets
-from unseen.prediction.predict import predict_encoded
+from unseen.prediction.facets import Facet, FacetPrediction, check_names
+from unseen.prediction.predict import predict_encoded, predict_facets
 from unseen.prediction.prediction import Prediction
 from unseen.web.explaining import Explained, ExplainOptions
 from unseen.web.problems import Problem
