@@ -139,7 +139,7 @@ def test_refused(data: Any, words: str, tmp_path: Path) -> None:
         LabelSet.of(written(tmp_path, data))
     broken = tmp_path / "broken.json"
     broken.write_text('{\n"cat": [\n"a",\n]}')
-    with pytest.raises(unseen.LabelError, match="line [34]"):
+    with pytest.raises(unseen.LabelError, match=r"line [34]"):
         LabelSet.of(broken)
 
 
