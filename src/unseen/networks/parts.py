@@ -315,12 +315,7 @@ def efficientnet_network(
     """uint8 (n, height, width, 3) → `parts` (n, places + 1, dimension); the last row is the mean.
     Exact."""
     cells = math.prod(efficientnet.grid(config, parameters))
-
-    def body(ops: Operations[T], p: Parameters, images: T) -> T:
-        x = efficientnet.places(config, ops, p, images)
-        return _shares_of_mean(ops, x, config.dimension, cells, 1)
-
-    return _network(body, image_inputs(config.image_size), cells, config.dimension, parameters)
+    return _mean_network(efficientnet.places, config, parameters, cells, config.dimension)
 
 
 def convnext_network(config: convnext.ConvNeXtConfig, parameters: Parameters) -> Network[Any]:
@@ -328,11 +323,7 @@ def convnext_network(config: convnext.ConvNeXtConfig, parameters: Parameters) ->
     before its norm. Exact."""
     cells = math.prod(convnext.grid(config, parameters))
     width = len(parameters["norm_pooled.weight"])
-
-    def body(ops: Operations[T], p: Parameters, images: T) -> T:
-        return _shares_of_mean(ops, convnext.places(config, ops, p, images), width, cells, 1)
-
-    return _network(body, image_inputs(config.image_size), cells, width, parameters)
+    return _mean_network(convnext.places, config, parameters, cells, width)
 
 
 def fastvit_network(config: fastvit.FastViTConfig, parameters: Parameters) -> Network[Any]:
@@ -340,9 +331,21 @@ def fastvit_network(config: fastvit.FastViTConfig, parameters: Parameters) -> Ne
     Exact."""
     cells = math.prod(fastvit.grid(config, parameters))
     width = len(parameters["last.weight"])
+    return _mean_network(fastvit.places, config, parameters, cells, width)
+
+
+def _mean_network(
+    places: Callable[..., Any],
+    config: Any,
+    parameters: Parameters,
+    cells: int,
+    width: int,
+) -> Network[Any]:
+    """Of an architecture that ends in the mean of its `places`, which have `width` numbers each."""
 
     def body(ops: Operations[T], p: Parameters, images: T) -> T:
-        return _shares_of_mean(ops, fastvit.places(config, ops, p, images), width, cells, 1)
+        x: T = places(config, ops, p, images)
+        return _shares_of_mean(ops, x, width, cells, 1)
 
     return _network(body, image_inputs(config.image_size), cells, width, parameters)
 

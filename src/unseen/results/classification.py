@@ -11,7 +11,7 @@ from unseen.encoder import Encoded
 from unseen.errors import LabelError
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction.calibration import Calibration
-from unseen.prediction.calibration_file import AUTO, calibration_for, refuse_for_tiles
+from unseen.prediction.calibration_file import AUTO
 from unseen.prediction.decision import Decision
 from unseen.prediction.facets import Facet, FacetPrediction
 from unseen.prediction.prediction import Prediction
@@ -116,12 +116,18 @@ def classify_to_file(
         raise LabelError("calibration cannot be combined with transductive=True.")
     if transductive and tiles is not None:
         raise LabelError("tiles cannot be combined with transductive=True.")
-    compiled = classifier.compile(labels, template=template, background=background, concept=concept)
-    if tiles is not None:
-        refuse_for_tiles(calibration, labels, compiled, multi_label=multi_label)
-    calibration = None if transductive or tiles is not None else calibration
-    calibration = calibration_for(calibration, labels, compiled, multi_label=multi_label)
-    decision = classifier.decision(multi_label, top_k, min_score, unknown, calibration)
+    compiled, decision = classifier.labels_and_decision(
+        labels,
+        template,
+        background,
+        multi_label,
+        top_k,
+        min_score,
+        unknown,
+        None if transductive else calibration,
+        concept=concept,
+        tiles=tiles,
+    )
     made_by = manifest(classifier.model, compiled, _options(classifier, [decision], transductive))
     if tiles is not None:
         made_by["options"]["tiles"] = tiles
