@@ -456,6 +456,7 @@ def throughput(seconds: int) -> None:
 
 HOUR = 3600
 LONG_RATE = 2  # frames a second
+LONG_HOURS = (1, 10, 20)
 SCENE = 120  # seconds that one picture is shown
 PEAK = """
 import atexit, runpy, sys
@@ -474,7 +475,7 @@ def long() -> None:
     head = f"{'hours':>6} {'MB':>6} {'samples':>8} {'embedded':>9} {'events':>7}"
     print(f"{head} {'s':>6} {'peak MB':>8}")
     with tempfile.TemporaryDirectory() as folder:
-        for hours in (1, 10):
+        for hours in LONG_HOURS:
             path = films.encode(
                 Path(folder) / f"{hours}.mp4", scenes(hours), rate=LONG_RATE, gop=2 * LONG_RATE
             )

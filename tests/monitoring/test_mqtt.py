@@ -115,6 +115,11 @@ def event(kind: str, number: int, label: str = "a person") -> dict[str, Any]:
     return facts | {"start": 1.0, "end": 2.0, "rule": None, "watched": "front door"}
 
 
+def health(state: str) -> dict[str, Any]:
+    facts = {"type": "health", "id": state, "source": "front door", "state": state}
+    return facts | {"time": "2026-11-30T22:22:05.000Z", "detail": "", "watched": "front door"}
+
+
 def sink(port: int) -> Mqtt:
     url = f"mqtt://127.0.0.1:{port}"
     return Mqtt(url, sources=["front door"], labels=["a person", "a dog"], rules=["at night"])
@@ -140,7 +145,13 @@ def test_home_assistant_learns_of_sensors_and_sees_their_state(broker: Broker) -
     config = json.loads(ear.last[topic])
     assert config["name"] == "a person" and config["unique_id"] == "unseen_front_door_a_person"
     assert config["state_topic"] == state and config["payload_on"] == "ON"
-    assert config["availability_topic"] == "unseen/availability"
+    assert [one["topic"] for one in config["availability"]] == [
+        "unseen/availability", "unseen/front_door/availability"
+    ]  # fmt: skip
+    told.put(health("lost"))
+    wait(lambda: ear.last.get("unseen/front_door/availability") == "offline")
+    told.put(health("connected"))
+    wait(lambda: ear.last["unseen/front_door/availability"] == "online")
     assert config["device"] == {"identifiers": ["unseen_front_door"], "name": "front door"}
     assert ear.last["unseen/availability"] == "online"
     late = Subscriber(broker.port)  # what is retained is there for who comes later
@@ -189,6 +200,15 @@ def test_parts_of_topics_differ_where_names_do() -> None:
     parts = [slug(name) for name in names]
     assert len(set(parts)) == len(names)
     assert all(part and set(part) <= set("abcdefghijklmnopqrstuvwxyz0123456789_") for part in parts)
+
+
+def test_names_that_are_written_alike_have_topics_of_their_own() -> None:
+    labels = ["a dog", "A dog", "a-dog", "rule x"]
+    broker = Mqtt("mqtt://127.0.0.1:9", sources=["availability", "x y", "x:y"], labels=labels,
+                  rules=["x"])  # fmt: skip
+    topics = [topic for topic, _ in broker.discovery()]
+    broker.close(0)
+    assert len(set(topics)) == len(topics) == 3 * 5
 
 
 def test_what_is_no_broker_is_refused() -> None:
