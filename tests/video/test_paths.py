@@ -193,9 +193,8 @@ def test_what_spoiled_samples_look_like_says_which_label_they_are_of() -> None:
     ours = confusions.evidence(looks[[2]])[0]
     everyone = np.array([0, 20, 20]) + 1e-3
     prior = PRIOR * everyone[2] / everyone.sum()
-    wanted = np.log(
-        np.array([20 + prior, prior, prior]) / np.array([20, 20, 0] + np.full(3, PRIOR))
-    )
+    whole = np.array([20.0, 20.0, 0.0]) + PRIOR
+    wanted = np.log([20 + prior, prior, prior]) - np.log(whole)
     np.testing.assert_allclose(ours, np.maximum(wanted - wanted.max(), -2.0))
 
 

@@ -141,12 +141,14 @@ def _path(
         return np.asarray(of_pictures(pictures[rows]) * weights[rows, None, None])
 
     price = price_of(shortest, Made(len(probabilities), of_pictures))
-    weights = repeats = repeat_weights(np.bincount(pictures)[pictures], shortest)
+    shown = np.bincount(pictures)[pictures]
+    weights = repeats = repeat_weights(shown, shortest)
     evidence = Made(len(pictures), of_samples)
     if fits is None or states.thresholds is not None:
         path = best_path(evidence, price)
         return path, posteriors(evidence, price, path)
     fit = fit_weights(fits[pictures], shortest, price)
+    fit = np.where(shown >= shortest, np.maximum(fit, 1.0), fit)  # a slide, and not a bad moment
     weights = repeats * fit
     path = best_path(evidence, price)
     if states.learns:
