@@ -149,10 +149,11 @@ def cases(rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray, int]]:
         for level in GRAINS:
             yield f"every 8th from no. {start}, grain {level}", np.arange(start, 80, 8), level
     for number in range(4):
-        star = " *" if number < 2 else ""
+        star = "" if number == 2 else " *"
         name = f"10 drawn labels ({number + 1}){star}"
         yield name, np.sort(rng.choice(80, 10, replace=False)), 75
     yield "20 drawn labels", np.sort(rng.choice(80, 20, replace=False)), 75
+    rng = np.random.default_rng(11)
     for number in range(4):
         level = GRAINS[number % 2]
         name = f"10 more drawn labels ({number + 1}), grain {level}"

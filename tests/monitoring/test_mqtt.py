@@ -216,3 +216,41 @@ def test_what_is_no_broker_is_refused() -> None:
         with pytest.raises(SourceError, match="no address of a broker") as caught:
             Mqtt(url, sources=(), labels=(), rules=())
         assert "a:b" not in str(caught.value)
+
+
+HOME_ASSISTANT = """
+import asyncio, json, sys
+async def main():
+    import homeassistant.core
+    home = homeassistant.core.HomeAssistant(sys.argv[1])
+    from homeassistant.components.mqtt import binary_sensor, discovery
+    state = json.dumps({"a_person": "ON", "rule_at_night": "OFF"})
+    for topic, payload in json.load(sys.stdin):
+        match = discovery.TOPIC_MATCHER.match(topic.removeprefix("homeassistant/"))
+        assert match and match[1] == "binary_sensor", topic
+        config = binary_sensor.DISCOVERY_SCHEMA(payload)
+        assert set(payload) <= set(config), set(payload) - set(config)
+        config["value_template"].hass = home
+        print(config["value_template"].async_render_with_possible_json_value(state, "?"))
+asyncio.run(main())
+"""
+
+
+@pytest.mark.network
+@pytest.mark.skipif(
+    not os.environ.get("UNSEEN_TEST_CLIENTS"), reason="$UNSEEN_TEST_CLIENTS is not set"
+)
+def test_home_assistant_takes_each_payload(tmp_path: Path) -> None:
+    """Its own schemas, in an environment of its own, which takes minutes to install."""
+    python = python_with("homeassistant", "homeassistant<2026")
+    broker = Mqtt("mqtt://127.0.0.1:9/my home", sources=["front door", "\u00e9t\u00e9"],
+                  labels=["a person"], rules=["at night"])  # fmt: skip
+    payloads = json.dumps([*broker.discovery()])
+    broker.close(0)
+    done = subprocess.run(
+        [python, "-I", "-c", HOME_ASSISTANT, tmp_path],
+        input=payloads,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["ON", "OFF"] * 2, done.stderr

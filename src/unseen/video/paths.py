@@ -40,7 +40,7 @@ LEAST = 1e-37  # of a probability, before its logarithm
 # A sample whose best logit lies so far below those of its neighbours counts e times less. More
 # neighbours find more of what is spoiled, and are slower to believe a label that fits no picture
 # as well as the one before (`benchmarks/video.py` has both).
-FIT_UNIT = 4.0
+FIT_UNIT, STREAM_FIT_UNIT = 3.0, 4.0  # of files, and of streams, which know one side alone
 MOST_NEIGHBOURS = 101
 NEIGHBOURS = 1.5  # shortest events that they span in a stream
 EACH_SIDE = 2.4  # and in a file, before and after, at most
@@ -136,7 +136,7 @@ def fit_weight(fits: Doubles, most: float) -> float:
     >>> round(fit_weight(np.array([30.0, 30.0, 15.0]), 1.5), 2)
     0.03
     """
-    relative = np.exp((fits - fits.max()) / FIT_UNIT)
+    relative = np.exp((fits - fits.max()) / STREAM_FIT_UNIT)
     return min(most, float(relative[-1] / relative.mean()))
 
 
