@@ -81,7 +81,7 @@ def interface() -> str:
 def test_label_studio_takes_tasks_and_interface(
     videos: list[VideoPrediction], tmp_path: Path
 ) -> None:
-    python = python_with("label-studio-sdk", "label-studio-sdk==2.1.0")
+    python = python_with("label-studio-sdk", "label-studio-sdk==2.1.2")
     tasks = tmp_path / "tasks.json"
     tasks.write_text(json.dumps(label_studio(videos)))
     done = subprocess.run(
