@@ -160,8 +160,8 @@ def _path(
 
         def with_confusions(rows: slice) -> Doubles:
             alone = of_pictures(pictures[rows])
-            said = noise[rows, None] * confusions.evidence(np.exp(alone[:, 0]))
-            return np.asarray(alone * weights[rows, None, None] + said[:, None])
+            addition = noise[rows, None] * confusions.evidence(np.exp(alone[:, 0]))
+            return np.asarray(alone * weights[rows, None, None] + addition[:, None])
 
         evidence = Made(len(pictures), with_confusions)
         path = best_path(evidence, price)
