@@ -148,4 +148,6 @@ def tokenizer_of(checkpoint: Checkpoint, config: Mapping[str, Any]) -> Tokenizer
             f"{settings.FILE} has tokenizer_kwargs {shown(config['tokenizer_kwargs'])}, which are "
             "not supported."
         )
+    if tokenizer_setting(checkpoint, "tokenizer_class") == "SiglipTokenizer":
+        clean = "canonicalize"  # which that class does by itself, whatever was done before
     return TokenizerSpec(str(checkpoint.folder), text_normalization.OPEN_CLIP[clean])
