@@ -100,7 +100,7 @@ IGNORED = {
 
 # What the rows of data/towers.json have in common, for an error.
 SUPPORTED = {
-    "timm_model_name": "timm's plain ViTs (vit_*_clip_*, vit_*_siglip_*, vit_base_patch16_224, …) "
+    "timm_model_name": "timm's plain ViTs (vit_*_clip_*, vit_*_siglip_*, vit_base_patch16_224, deit_*), "
     "convnext_*, fastvit_mci*, vit_base_mci_224 and vitamin_*",
     "hf_model_name": "BERT, RoBERTa and XLM-RoBERTa of base and large size",
 }
@@ -128,6 +128,8 @@ def towers() -> dict[str, dict[str, dict[str, Any]]]:
 def known(kind: str, name: str) -> dict[str, Any]:
     """The row of data/towers.json; ModelError for a name that has none."""
     rows = towers()[kind]
+    if kind == "timm_model_name":
+        name = name.partition(".")[0]  # behind a dot timm has the name of weights
     if name not in rows:
         raise ModelError(
             f"open_clip_config.json asks for {kind} {name!r}, which is not supported; supported "
