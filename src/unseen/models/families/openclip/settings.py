@@ -100,8 +100,8 @@ IGNORED = {
 
 # What the rows of data/towers.json have in common, for an error.
 SUPPORTED = {
-    "timm_model_name": "timm's plain ViTs (vit_*_clip_*, vit_*_siglip_*, vit_base_patch16_224, deit_*), "
-    "convnext_*, fastvit_mci*, vit_base_mci_224 and vitamin_*",
+    "timm_model_name": "timm's plain ViTs (vit_*_clip_*, vit_*_siglip_*, vit_base_patch16_224, "
+    "deit_*), convnext_*, fastvit_mci*, vit_base_mci_224 and vitamin_*",
     "hf_model_name": "BERT, RoBERTa and XLM-RoBERTa of base and large size",
 }
 
