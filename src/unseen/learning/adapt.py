@@ -32,7 +32,7 @@ from unseen.learning.gate import LEVEL, chance_of_gain, chance_of_labels
 from unseen.learning.temperature import fitted_score
 from unseen.learning.trials import Trial, best_of, cross_validated, prior_of
 from unseen.models.model import Score
-from unseen.prediction.adapter import ZERO_SHOT, Adapter, Learnt
+from unseen.prediction.adapter import ZERO_SHOT, Adapter, Replacement
 from unseen.prediction.seen import EXAMPLES
 from unseen.types import Floats, LabelsLike, TemplateLike
 
@@ -213,21 +213,21 @@ def fit_adapter(
         methods = methods_for(examples, len(with_pictures) == len(labels.labels))
         choices, facts = _validated(examples, zero, held_out, score, methods, seed, progress)
         choice, *others = choices
-        fallback = next((_learnt(examples, other) for other in others), None)
+        fallback = next((_replacement(examples, other) for other in others), None)
     else:
         choice, facts = _believed(examples, zero, score, bool(by_pictures))
-    learnt = _learnt(examples, choice)
+    replacement = _replacement(examples, choice)
     return Adapter(
         tuple(labels.labels[i].name for i in with_pictures),
-        learnt.rows,
-        learnt.score,
+        replacement.rows,
+        replacement.score,
         choice.method,
         labels.model,
         labels.revision,
         labels.fingerprint,
         texts.mean(0),
-        learnt.text_scale,
-        learnt.cache,
+        replacement.text_scale,
+        replacement.cache,
         {
             "settings": choice.settings,
             "pictures": len(embeddings),
@@ -242,15 +242,15 @@ def fit_adapter(
     )
 
 
-def _learnt(examples: Examples, choice: Choice) -> Learnt:
+def _replacement(examples: Examples, choice: Choice) -> Replacement:
     """The choice, fitted to all examples; zero-shot has no rows."""
     rows: Floats = np.zeros((0, examples.images.shape[1]), dtype=np.float32)
     if choice.method == ZERO_SHOT:
-        return Learnt(rows, choice.score)
+        return Replacement(rows, choice.score)
     # As it was held out: by the same path, which the steps of a probe follow.
     fits = candidates(examples, [choice.method])
     fitted = next(fitted for _, settings, fitted in fits if settings == choice.settings)
-    return Learnt(fitted.rows, choice.score, choice.text_scale, fitted.cache)
+    return Replacement(fitted.rows, choice.score, choice.text_scale, fitted.cache)
 
 
 def _named(source: Any) -> str:

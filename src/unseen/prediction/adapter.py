@@ -33,7 +33,7 @@ FALLBACK = "fallback"  # in a file, and before the names of its arrays
 
 
 @dataclass(frozen=True, eq=False)
-class Learnt:
+class Replacement:
     """What takes the place of texts: fields as `Adapter` has them."""
 
     rows: Floats
@@ -41,7 +41,7 @@ class Learnt:
     text_scale: float = 1.0
     cache: Cache | None = None
 
-    def as_stored(self) -> Learnt:
+    def as_stored(self) -> Replacement:
         """With the numbers that half precision can hold."""
         cache = self.cache
         if cache is not None:
@@ -62,7 +62,7 @@ class Learnt:
         return arrays
 
     @classmethod
-    def from_file(cls, facts: dict[str, Any], arrays: dict[str, Any]) -> Learnt:
+    def from_file(cls, facts: dict[str, Any], arrays: dict[str, Any]) -> Replacement:
         """What `facts` and `arrays` gave. KeyError where a part is missing."""
         cache = Cache.from_file(facts["cache"], arrays) if "cache" in facts else None
         return cls(arrays["rows"], Score(**facts["score"]), facts["contrast"], cache)
@@ -117,7 +117,7 @@ class Adapter:
         What `unseen adapt` measured, plain data for JSON. ``example_digests`` are the pictures that
         it learnt from, as `datasets.content.content_digest` has them, sorted; files of 0.1.0 do not
         have it.
-    fallback : Learnt, optional
+    fallback : Replacement, optional
         What is used for a set with labels that it does not know, where its rows hold among its own
         labels alone (method ``gda``).
 
@@ -143,10 +143,10 @@ class Adapter:
     text_scale: float = 1.0
     cache: Cache | None = None
     facts: dict[str, Any] = field(default_factory=dict)
-    fallback: Learnt | None = None
+    fallback: Replacement | None = None
 
     def __post_init__(self) -> None:
-        stored = self._learnt.as_stored()
+        stored = self._own.as_stored()
         object.__setattr__(self, "rows", stored.rows)
         object.__setattr__(self, "cache", stored.cache)
         object.__setattr__(self, "text_mean", _as_float16(self.text_mean))
@@ -157,9 +157,9 @@ class Adapter:
         return f"Adapter({self.method!r}, {len(self.labels)} labels, {self.model!r})"
 
     @property
-    def _learnt(self) -> Learnt:
+    def _own(self) -> Replacement:
         """What is used for sets of its own labels."""
-        return Learnt(self.rows, self.score, self.text_scale, self.cache)
+        return Replacement(self.rows, self.score, self.text_scale, self.cache)
 
     @cached_property
     def id(self) -> str:
@@ -243,13 +243,13 @@ class Adapter:
         index = {name: i for i, name in enumerate(self.labels)}
         row_of = np.array([index.get(label.name, -1) for label in compiled.labels])
         strangers = bool((row_of < 0).any())
-        learnt = self.fallback if strangers and self.fallback is not None else self._learnt
-        if compiled.adapted is not None or row_of.max() < 0 or not len(learnt.rows):
+        replacement = self.fallback if strangers and self.fallback is not None else self._own
+        if compiled.adapted is not None or row_of.max() < 0 or not len(replacement.rows):
             return compiled
         label_ids = np.flatnonzero(row_of >= 0)
         rows = row_of[label_ids]
-        matrix = self._text(compiled.matrix, learnt)
-        matrix[label_ids] = learnt.rows[rows]
+        matrix = self._text(compiled.matrix, replacement)
+        matrix[label_ids] = replacement.rows[rows]
         origin = (f"pictures, in the adapter {self.id}",)
         prompts = tuple(
             texts if row < 0 else origin
@@ -258,23 +258,23 @@ class Adapter:
         return replace(
             compiled,
             matrix=matrix,
-            neutral=self._text(compiled.neutral, learnt),
+            neutral=self._text(compiled.neutral, replacement),
             prompts=prompts,
-            adapted=Adapted(self.id, self._cache_of(learnt, compiled, label_ids, rows)),
-            stored_score=learnt.score,
+            adapted=Adapted(self.id, self._cache_of(replacement, compiled, label_ids, rows)),
+            stored_score=replacement.score,
         )
 
-    def _text(self, rows: Floats, learnt: Learnt) -> Floats:
+    def _text(self, rows: Floats, replacement: Replacement) -> Floats:
         """The rows of texts, as they compete with the rows of the adapter."""
         # The rows of an adapter may be longer than 1; so the distances between texts grow alike.
-        scaled = self.text_mean + np.float32(learnt.text_scale) * (rows - self.text_mean)
+        scaled = self.text_mean + np.float32(replacement.text_scale) * (rows - self.text_mean)
         return np.asarray(scaled, dtype=np.float32)
 
     def _cache_of(
-        self, learnt: Learnt, compiled: CompiledLabels, label_ids: Array, rows: Array
+        self, replacement: Replacement, compiled: CompiledLabels, label_ids: Array, rows: Array
     ) -> Cache | None:
         """The examples, with the ids that their labels have in a set, or behind its end."""
-        cache = learnt.cache
+        cache = replacement.cache
         if cache is None:
             return None
         # Labels that are not in the set keep their examples: the mean over labels needs them.
@@ -317,7 +317,7 @@ class Adapter:
             "revision": self.revision,
             "fingerprint": self.fingerprint,
             "facts": self.facts,
-            **self._learnt.facts(),
+            **self._own.facts(),
         }
         if self.fallback is None:
             return FILE_FORMAT.to_bytes(self._arrays(), facts)
@@ -325,9 +325,9 @@ class Adapter:
         return replace(FILE_FORMAT, format=FORMATS[1]).to_bytes(self._arrays(), facts)
 
     def _arrays(self) -> dict[str, Array]:
-        learnt = self._learnt.arrays()
+        own = self._own.arrays()
         level = self.text_mean.astype(np.float16)
-        arrays = {"rows": learnt["rows"], "level": level, **learnt}  # in the order of 0.1.0: the id
+        arrays = {"rows": own["rows"], "level": level, **own}  # in the order of 0.1.0: the id
         if self.fallback is not None:
             arrays |= {f"{FALLBACK}.{name}": a for name, a in self.fallback.arrays().items()}
         return arrays
@@ -376,22 +376,22 @@ class Adapter:
 
     @classmethod
     def _from_parts(cls, facts: dict[str, Any], arrays: dict[str, Any]) -> Adapter:
-        learnt, fallback = Learnt.from_file(facts, arrays), None
+        replacement, fallback = Replacement.from_file(facts, arrays), None
         if FALLBACK in facts:
             own = f"{FALLBACK}."
             parts = {n.removeprefix(own): a for n, a in arrays.items() if n.startswith(own)}
-            fallback = Learnt.from_file(facts[FALLBACK], parts)
+            fallback = Replacement.from_file(facts[FALLBACK], parts)
         adapter = cls(
             tuple(facts["labels"]),
-            learnt.rows,
-            learnt.score,
+            replacement.rows,
+            replacement.score,
             facts["method"],
             facts["model"],
             facts["revision"],
             facts["fingerprint"],
             arrays["level"],
-            learnt.text_scale,
-            learnt.cache,
+            replacement.text_scale,
+            replacement.cache,
             facts["facts"],
             fallback,
         )
@@ -403,11 +403,11 @@ class Adapter:
         k = len(self.labels)
         if len(set(self.labels)) != k:
             raise ValueError("a label stands in it twice")
-        for learnt in filter(None, (self._learnt, self.fallback)):
-            learnt.check(k)
-            if self.text_mean.shape != learnt.rows.shape[1:]:
+        for part in filter(None, (self._own, self.fallback)):
+            part.check(k)
+            if self.text_mean.shape != part.rows.shape[1:]:
                 raise ValueError(
-                    f"rows of shape {learnt.rows.shape} and a level of shape {self.text_mean.shape}"
+                    f"rows of shape {part.rows.shape} and a level of shape {self.text_mean.shape}"
                 )
         if not np.isfinite(self.text_mean).all():
             raise ValueError("it contains NaN or infinity")
