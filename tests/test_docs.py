@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import forking
 import unseen
 from serving import commanded
 
@@ -78,6 +79,10 @@ def test_bash(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Non
     for name in ("examples", "tests", "benchmarks"):
         (tmp_path / name).symlink_to(ROOT / name)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path}
+    if forking.AVAILABLE:
+        environment |= forking.shell_environment(tmp_path / ".bin")
+        environment["PATH"] += os.pathsep + path
     for block in blocks(page, "bash"):
         done = subprocess.run(
             [
@@ -88,7 +93,7 @@ def test_bash(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Non
                 ready(block, request).replace("curl -s", "curl -sf"),
             ],
             cwd=tmp_path,
-            env={**os.environ, "PATH": path},
+            env=environment,
             capture_output=True,
             text=True,
         )

@@ -69,7 +69,7 @@ def read_receipt(job: Job, shard: str) -> Receipt | None:
         return Receipt(**json.loads(job.store.read(name)))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise StoreError(f"{job.store.address}: {name} is damaged; delete it.") from None
 
 
