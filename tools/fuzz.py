@@ -234,12 +234,12 @@ def _job(folder: Path) -> list[Path]:
 def _tuned(folder: Path) -> list[Path]:
     _safetensors(folder)
     (folder / "model.safetensors").rename(folder / "delta.safetensors")
-    (folder / "unseen_tune.json").write_text('{"base": "builtin", "alpha": 0.5}', "utf-8")
-    return [folder / "delta.safetensors", folder / "unseen_tune.json"]
+    (folder / "tune.json").write_text('{"base": "builtin", "alpha": 0.5}', "utf-8")
+    return [folder / "delta.safetensors", folder / "tune.json"]
 
 
 def _results(folder: Path) -> list[Path]:
-    paths = _copied("0.1.0/likely.csv", "0.1.0/multi.json", "0.1.0/other.jsonl")(folder)
+    paths = _copied("0.1.0/likely.csv", "0.1.0/other.jsonl")(folder)
     tiled = folder / "tiled.jsonl"
     ranking = [{"label": "cat", "score": 0.9, "cosine": 0.3, "tile": [0, 0, 8, 8]}]
     row = {"source": "a.jpg", "label": "cat", "ranking": ranking, "meta": {"row": 1}}

@@ -219,6 +219,7 @@ def _arrow_rows(path: str | Path, batches: Any) -> Iterator[Source]:
     name, number, column = name_of(path, 0), 0, ""
     try:
         for batch in batches():
+            batch.validate(full=True)  # what a file says of lengths may lead out of its memory
             column = column or picture_column(batch.schema.names, name)
             for row in batch.to_pylist():
                 number += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 
 from python_multipart.exceptions import FormParserError
@@ -10,6 +11,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from unseen.web.problems import Problem
 
 MAX_PARTS = 4096
+# Of a form that cannot be read it would write a line of its own, beside that of the request.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
 @dataclass
