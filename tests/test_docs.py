@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-import forking
 import unseen
 from serving import commanded
 
@@ -79,10 +78,6 @@ def test_bash(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Non
     for name in ("examples", "tests", "benchmarks"):
         (tmp_path / name).symlink_to(ROOT / name)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path}
-    if forking.AVAILABLE:
-        environment |= forking.shell_environment(tmp_path / ".bin")
-        environment["PATH"] += os.pathsep + path
     for block in blocks(page, "bash"):
         done = subprocess.run(
             [
@@ -93,7 +88,7 @@ def test_bash(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Non
                 ready(block, request).replace("curl -s", "curl -sf"),
             ],
             cwd=tmp_path,
-            env=environment,
+            env={**os.environ, "PATH": path},
             capture_output=True,
             text=True,
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from click.testing import CliRunner
+from typer.testing import CliRunner
 
 from unseen.cli.app import app
 
@@ -30,11 +30,10 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
 def page() -> str:
     parts = [HEAD]
     environment = {"COLUMNS": "88", "TERM": "dumb", "NO_COLOR": "1"}
-    whole = typer.main.get_command(app)  # once: typer's own runner would make it for each call
-    for path in commands(whole):
+    for path in commands(typer.main.get_command(app)):
         call = [*path, "--help"]
         done = CliRunner().invoke(
-            whole, call, prog_name="unseen", env=environment, catch_exceptions=False
+            app, call, prog_name="unseen", env=environment, catch_exceptions=False
         )
         if done.exit_code:
             sys.exit(f"unseen {' '.join(call)} failed:\n{done.output}")
