@@ -109,9 +109,9 @@ class Service(Encoding):
         self, images: Sequence[ImageInput], request: LabelRequest, decision: Decision
     ) -> tuple[list[Encoded], list[Prediction], CompiledSet]:
         """As `classify`, and first the embeddings that the predictions were made of."""
-        labels = self.label_service.known(request)
-        if labels is not None:  # without a task of each, which are a fifth of what is left
-            encoded = await self.encode_pictures(images)
+        known = self.label_service.known(request)
+        if known is not None:  # no work of its own, so no tasks are needed
+            labels, encoded = known, await self.encode_pictures(images)
         else:
             labels, encoded = await _both(
                 self.label_service.compiled_set(request), self.encode_pictures(images)
