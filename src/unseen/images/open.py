@@ -316,14 +316,15 @@ def _read_text(
     if scheme.startswith(("http://", "https://")):
         from unseen.sources import http  # noqa: PLC0415 - http and ssl cost 30 ms of every start
 
-        most = {
-            "max_bytes": limits.max_bytes,
-            "max_seconds": limits.max_seconds,
-            "max_redirects": limits.max_redirects,
-        }
-        if check_address is not None:  # somebody who asks for one picture, and answers for it
-            return http.fetch(source, **most, check_address=check_address)
-        return http.fetch_for_use(source, **most).body or b""
+        if check_address is None:
+            return _fetched_for_use(source, limits)
+        return http.fetch(  # somebody asks for one picture, and answers for it
+            source,
+            max_bytes=limits.max_bytes,
+            max_seconds=limits.max_seconds,
+            max_redirects=limits.max_redirects,
+            check_address=check_address,
+        )
     if scheme.startswith("data:"):
         return _check_bytes(from_data_uri(source, name), limits, name)
     path = local_path(source)
@@ -340,6 +341,18 @@ def _read_text(
     if content is not None and content.startswith(SIGNATURES):
         return _check_bytes(content, limits, name)
     raise no_such_file(source)
+
+
+def _fetched_for_use(address: str, limits: Limits) -> bytes:
+    from unseen.sources import http  # noqa: PLC0415 - http and ssl cost 30 ms of every start
+
+    answer = http.fetch_for_use(
+        address,
+        max_bytes=limits.max_bytes,
+        max_seconds=limits.max_seconds,
+        max_redirects=limits.max_redirects,
+    )
+    return answer.body or b""
 
 
 def _read_elsewhere(address: str) -> Any:
