@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from unseen.errors import SourceError
-from unseen.sources.containers.container_file import container_version, open_container
+from unseen.sources.containers.container_file import container_version, is_elsewhere, open_container
 from unseen.sources.files import is_image_member, leads_out
 from unseen.sources.item import Source, Unreadable, name_of, shortened
 
@@ -30,6 +30,8 @@ ENTRY_SIGNATURE = b"PK\1\2"  # before each entry of the directory
 # Deflate itself ends at 1032.
 MAX_RATIO = 200
 SMALL_BYTES = 1024 * 1024
+
+BROKEN = (OSError, ValueError, EOFError, NotImplementedError, struct.error, zipfile.BadZipFile)
 
 # Others (bzip2, LZMA) cannot be decompressed in pieces of a bounded size.
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -182,8 +184,12 @@ def _open(path: str | Path) -> zipfile.ZipFile:
     except SourceError:
         file.close()
         raise
-    except (OSError, ValueError, EOFError, NotImplementedError, struct.error, zipfile.BadZipFile):
+    except BROKEN as error:
         file.close()
+        if is_elsewhere(path) and isinstance(error, OSError):
+            raise SourceError(
+                f"it cannot be read in parts, as a zip must be ({error.strerror}); download it."
+            ) from None
         raise SourceError("this is not a zip archive, or it is damaged.") from None
     file.is_open = True
     # Members outlive this generator: they are read later, in other threads.

@@ -96,7 +96,7 @@ def open_container(source: str | Path) -> BinaryIO:
     try:
         file = store.open(path, "rb", block_size=BLOCK_BYTES, cache_type="readahead")
     except Exception as error:  # every library has its own
-        raise OSError(0, reason_of(error)) from None
+        raise OSError(0, reason_of(error).rstrip(".")) from None
     return cast(BinaryIO, _Fetched(file))
 
 
@@ -122,7 +122,7 @@ class _Fetched(io.RawIOBase):
         try:
             content: bytes = self._file.read(-1 if size is None else size)
         except Exception as error:
-            raise OSError(0, reason_of(error)) from None
+            raise OSError(0, reason_of(error).rstrip(".")) from None
         return content
 
     def readinto(self, buffer: Any, /) -> int:
@@ -195,11 +195,13 @@ def _facts(address: str) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = store.info(path)
     except Exception as error:
-        raise OSError(0, reason_of(error)) from None
+        raise OSError(0, reason_of(error).rstrip(".")) from None
     return facts
 
 
 def reason_of(error: Exception) -> str:
     """The first line of what a library says, as a sentence."""
+    if isinstance(error, FileNotFoundError):
+        return "there is nothing at this address."  # its text is the address, or part of it
     text = str(error).partition("\n")[0].strip()
     return text if text.endswith(".") else f"{text or type(error).__name__}."
