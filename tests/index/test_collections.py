@@ -54,6 +54,7 @@ def test_pictures_are_found_by_a_name_that_opens_them(
         first_page = source.suffix == ".tif"  # what a TIFF is in a folder
         assert counts(index.update(encoder)) == (first_page, 0, 4 + own_files, 0, 0)
         assert index.is_current(encoder)
+        assert {*index.update(encoder).left_out} <= {"web page"}  # not what was looked at
 
 
 def test_a_container_that_has_changed_is_noticed(tmp_path: Path, encoder: unseen.Encoder) -> None:

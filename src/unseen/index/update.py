@@ -10,7 +10,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +34,8 @@ from unseen.index.collections.reading import Member, key_of
 from unseen.models.inputs import PictureArrays
 from unseen.sources.containers.container_file import is_elsewhere
 from unseen.sources.expand import left_out
-from unseen.sources.formats import VIDEO
+from unseen.sources.files import is_image_member
+from unseen.sources.formats import VIDEO, by_count, kind_of
 from unseen.system.digest import file_chunks, sha256
 from unseen.system.printable import escaped
 from unseen.system.sqlite import transaction
@@ -95,28 +97,34 @@ def update(
         done += 1
         if progress is not None:
             progress(done, total)
-    new_collections = []
-    for source in collections:
-        if not _is_unchanged(database, model, root, source, report):
-            new_collections.append(source)
-            for batch in _in_time(
-                encoder.stream(
-                    _members(database, model, root, source, report),
-                    read_file,
-                    batch_size=batch_size,
-                )
-            ):
-                _commit(database, model, batch, report)
-                done += len(batch)
-                if progress is not None:
-                    progress(done, max(done, total))
-            report.missing += _finish(database, model, root, source)
+    collections = [*collections]
+    new = [one for one in collections if not _is_unchanged(database, model, root, one, report)]
+    for source in new:
+        members = _members(database, model, root, source, report)
+        for batch in _in_time(encoder.stream(members, read_file, batch_size=batch_size)):
+            _commit(database, model, batch, report)
+            done += len(batch)
+            if progress is not None:
+                progress(done, max(done, total))
+        report.missing += _finish(database, model, root, source)
     report.missing += _mark_missing(database, root, scopes)
-    report.left_out = left_out([*scopes, *new_collections])
+    report.left_out = _left_out([*scopes], new, collections)
     if videos is not None:
         report.left_out.pop(VIDEO, None)
     report.seconds = time.monotonic() - began
     return report
+
+
+def _left_out(
+    scopes: Sequence[Path], new: Sequence[str | Path], collections: Iterable[str | Path]
+) -> dict[str, int]:
+    """The files of folders and of new collections that gave nothing; a collection did."""
+    kinds = Counter(left_out([*scopes, *new]))
+    for source in collections:
+        is_below = isinstance(source, Path) and any(source.is_relative_to(one) for one in scopes)
+        if is_below and not is_image_member(Path(source).name):
+            kinds[kind_of(source)] -= 1
+    return by_count(kinds)
 
 
 def _is_unchanged(

@@ -5,6 +5,7 @@ A row that cannot be used is one item with an error; a table that breaks off end
 
 from __future__ import annotations
 
+import atexit
 import bisect
 import csv
 import io
@@ -240,6 +241,9 @@ def _cursor(path: str | Path, version: str) -> Cursor:
         return Cursor(lambda number: _parquet_from(path, int(number)), _row_of, BATCH_ROWS)
     read = {".csv": read_csv, ".tsv": read_csv, ".arrow": read_arrow, ".feather": read_arrow}
     return Cursor(lambda _: read.get(suffix, read_json_lines)(path), _row_of)
+
+
+atexit.register(_cursor.cache_clear)  # a generator that Python's end meets open complains
 
 
 def _row_of(item: Source) -> str | None:

@@ -8,6 +8,7 @@ what a header may cost is bounded before it is read.
 
 from __future__ import annotations
 
+import atexit
 import json
 import lzma
 import posixpath
@@ -203,6 +204,9 @@ def _places(path: str | Path, version: str) -> dict[str, tuple[int, int]] | None
 @lru_cache(maxsize=2)
 def _cursor(path: str | Path, version: str) -> Cursor:
     return Cursor(lambda _: read_tar(path), _member_of)
+
+
+atexit.register(_cursor.cache_clear)  # a generator that Python's end meets open complains
 
 
 def _member_of(item: Source) -> str | None:
