@@ -166,8 +166,10 @@ def _read_member(
     try:
         content, version = reading.read(member, encoder.limits)
     except UnseenError as error:
+        file = _without_content(file, member)
         digest = sha256([f"{file.key}\0{error}".encode("utf-8", "replace")])
         return ReadFile(file, digest[:CONTENT_BYTES], Facts()), without_frames(error)
+    file = _without_content(file, member)
     if content is None:
         return ReadFile(file, member.digest, Facts(), version), KNOWN
     file = replace(file, size=len(content))
@@ -176,6 +178,11 @@ def _read_member(
         return ReadFile(file, digest[:CONTENT_BYTES], Facts(), version), KNOWN
     read = ReadFile(file, digest[:CONTENT_BYTES], describe(content), version)
     return read, encoder.cached(digest) or encoder.pixels(content)
+
+
+def _without_content(file: ChangedFile, member: Member) -> ChangedFile:
+    """Many wait for the transaction that they are written in, and a picture may be large."""
+    return replace(file, member=replace(member, content=None))
 
 
 def _finish(database: sqlite3.Connection, model: int, root: Path, source: str | Path) -> int:
