@@ -7,7 +7,6 @@ decoders in `FORMATS` are used, and whatever Pillow raises comes out as `ImageEr
 from __future__ import annotations
 
 import base64
-import io
 import os
 import re
 import threading
@@ -25,6 +24,7 @@ from PIL import Image
 
 from unseen.errors import ImageError, SourceError, UnseenError
 from unseen.images.decoders import open_encoded
+from unseen.images.in_memory import file_of
 from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.images.rgb import ORIENTATION, SIDEWAYS, to_rgb, to_uint8, upright_rgb
 from unseen.sources.containers.container_file import LIBRARIES
@@ -238,7 +238,7 @@ def describe(picture: Path | bytes | memoryview) -> Facts:
         name = name_of(picture, 0)
         with (
             _PILLOW_QUIET,
-            open_regular(picture) if isinstance(picture, Path) else io.BytesIO(picture) as file,
+            open_regular(picture) if isinstance(picture, Path) else file_of(picture) as file,
             open_encoded(file, name, DEFAULT_LIMITS.max_bytes) as image,
         ):
             width, height = image.size
@@ -256,7 +256,7 @@ def upright_size(content: bytes | memoryview, limits: Limits = DEFAULT_LIMITS) -
     """Width and height of the picture in these bytes, as its EXIF orientation turns it; from its
     head, so nothing is decoded. Raises ImageError."""
     name = name_of(content, 0)
-    with no_other_errors(name), open_encoded(io.BytesIO(content), name, len(content)) as image:
+    with no_other_errors(name), open_encoded(file_of(content), name, len(content)) as image:
         _check_pixels(image.size, limits, name)
         width, height = image.size
         sideways = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
@@ -268,7 +268,7 @@ def suffix_of(content: bytes | memoryview) -> str:
     try:
         with (
             _PILLOW_QUIET,
-            open_encoded(io.BytesIO(content), "", DEFAULT_LIMITS.max_bytes) as image,
+            open_encoded(file_of(content), "", DEFAULT_LIMITS.max_bytes) as image,
         ):
             kind = (image.format or "").lower()
     except Exception:  # as above
@@ -440,7 +440,7 @@ def _decode(
     content: bytes | memoryview, limits: Limits, name: str, at_least: int | None
 ) -> Image.Image:
     try:
-        image = open_encoded(io.BytesIO(content), name, len(content))
+        image = open_encoded(file_of(content), name, len(content))
     except Image.DecompressionBombError:
         raise ImageError(
             f"{shortened(name)}: it declares far more than {limits.max_pixels:,} pixels."

@@ -20,6 +20,7 @@ from typing import IO, Any
 from unseen.errors import MissingExtraError, SourceError
 from unseen.sources.containers.container_file import (
     container_file,
+    container_size,
     container_version,
     is_elsewhere,
     open_container,
@@ -30,7 +31,9 @@ from unseen.sources.item import Source, Unreadable, name_of, shortened
 
 MAX_CELL = 64 * 1024 * 1024  # characters: a picture in base64
 MAX_COLUMNS = 1_000
+MAX_VALUES = 500_000  # of a line of JSON
 BATCH_ROWS = 64  # of Parquet: pictures in memory
+MAX_RATIO, SMALL_BYTES = 200, 32 * 1024 * 1024  # of Parquet, as of archives: pictures hardly shrink
 TAB_SUFFIXES = (".tsv", ".tab")
 
 
@@ -121,6 +124,8 @@ def read_json_lines(path: str | Path) -> Iterator[Source]:
 
 
 def _json_row(line: str) -> dict[str, Any] | None:
+    if sum(map(line.count, "[{,")) > MAX_VALUES:  # each would be an object: a gigabyte of a line
+        return None
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -166,9 +171,19 @@ def read_parquet(path: str | Path) -> Iterator[Source]:
 
     def batches() -> Iterator[Any]:
         with container_file(path) as file:
-            yield from parquet.ParquetFile(file).iter_batches(batch_size=BATCH_ROWS)
+            yield from _bounded(parquet.ParquetFile(file), path).iter_batches(batch_size=BATCH_ROWS)
 
     yield from _arrow_rows(path, batches)
+
+
+def _bounded(table: Any, path: str | Path) -> Any:
+    """A Parquet file that does not grow beyond all measure. Raises SourceError."""
+    facts = table.metadata
+    unpacked = sum(facts.row_group(i).total_byte_size for i in range(facts.num_row_groups))
+    if unpacked > max(SMALL_BYTES, MAX_RATIO * container_size(path)):
+        reason = f"it would grow to more than {MAX_RATIO} times its size."
+        raise SourceError(f"{name_of(path, 0)}: {reason}")
+    return table
 
 
 def read_arrow(path: str | Path) -> Iterator[Source]:
@@ -258,7 +273,7 @@ def _parquet_from(path: str | Path, number: int) -> Iterator[Source]:
     except ImportError:
         raise MissingExtraError("Reading Parquet", "pyarrow", "parquet") from None
     with container_file(path) as file:
-        table = parquet.ParquetFile(file)
+        table = _bounded(parquet.ParquetFile(file), path)
         facts = table.metadata
         ends = [*accumulate(facts.row_group(i).num_rows for i in range(facts.num_row_groups))]
         first = bisect.bisect_left(ends, number)
@@ -300,6 +315,7 @@ def _arrow_rows(path: str | Path, batches: Any, before: int = 0) -> Iterator[Sou
     name, number, column = name_of(path, 0), before, ""
     try:
         for batch in batches():
+            batch.validate(full=True)  # what a file says of lengths may lead out of its memory
             column = column or picture_column(batch.schema.names, name)
             for row in batch.to_pylist():
                 number += 1

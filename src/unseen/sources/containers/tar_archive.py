@@ -38,6 +38,7 @@ MAX_HEADER_BYTES = 1024 * 1024  # of a long name, or of the pax records of a mem
 USTAR = b"ustar"  # in the first header of an archive that is not packed
 MAX_SAMPLE = 1_000  # members of one sample
 MAX_PLACES = 1_000_000  # of members in an archive, remembered: about 150 bytes each
+MAX_SAMPLE_BYTES = 64 * 1024 * 1024  # of these; what follows is a sample of its own
 MAX_RATIO = 200  # bytes of an archive for each that is packed; pictures hardly shrink
 SMALL_BYTES = 64 * 1024 * 1024  # less is read whatever the ratio
 FACTS = (".json", ".cls", ".txt")
@@ -217,6 +218,7 @@ def _member_of(item: Source) -> str | None:
 def _samples(path: str | Path) -> Iterator[Sample]:
     """Members that share a name, with the content of those that are used; raises BROKEN at last."""
     sample: Sample = []
+    held = 0
     problem: Exception | None = None
     try:
         with (
@@ -228,10 +230,12 @@ def _samples(path: str | Path) -> Iterator[Sample]:
                 if limit is None:
                     continue
                 is_new = sample and _key(member.name) != _key(sample[0][0].name)
-                if is_new or len(sample) == MAX_SAMPLE:
+                if is_new or len(sample) == MAX_SAMPLE or held > MAX_SAMPLE_BYTES:
                     yield sample
-                    sample = []
-                sample.append((member, _content(archive, member, limit)))
+                    sample, held = [], 0
+                content = _content(archive, member, limit)
+                held += len(content or b"")
+                sample.append((member, content))
             if not vars(archive).get("whole", False):
                 raise tarfile.ReadError("it ends without the mark of an end, and may be cut off")
     except BROKEN as error:
