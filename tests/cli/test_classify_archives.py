@@ -83,6 +83,11 @@ def test_a_broken_archive_is_a_row(archive: Path, tmp_path: Path) -> None:
     assert "not a zip archive" in first["error"] and "label" in second
 
 
-def test_organize_takes_files_only(archive: Path, tmp_path: Path) -> None:
-    done = unseen("organize", archive, "-l", LABELS, *SHAPES, "--into", tmp_path / "s", code=2)
-    assert "unpack" in done.stderr and not (tmp_path / "s").exists()
+def test_organize_copies_out_of_an_archive_and_moves_nothing(archive: Path, tmp_path: Path) -> None:
+    command = ("organize", archive, "-l", LABELS, *SHAPES, "--into", tmp_path / "s")
+    done = unseen(*command, code=1)
+    assert "2 files copied" in done.stderr and "1 of 3 pictures could not be read" in done.stderr
+    copies = sorted(path.relative_to(tmp_path / "s") for path in (tmp_path / "s").glob("a */*"))
+    assert copies == [Path("a blue star/blue.png"), Path("a red circle/red.png")]
+    moved = unseen(*command[:-1], tmp_path / "m", "--move", code=2)
+    assert "it can be copied, but not moved" in moved.stderr and not (tmp_path / "m").exists()

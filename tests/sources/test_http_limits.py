@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import unseen
-import unseen.sources.http
+import unseen.sources.hosts.connection
 from raw_server import RawServer, answer
 from unseen.sources.http import fetch
 
@@ -129,7 +129,7 @@ def test_a_name_server_that_is_silent() -> None:
 def test_look_ups_that_hang_do_not_pile_up(
     silent_names: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unseen.sources.http, "_LOOKUPS", threading.BoundedSemaphore(2))
+    monkeypatch.setattr(unseen.sources.hosts.connection, "_LOOKUPS", threading.BoundedSemaphore(2))
     for _ in range(5):
         with pytest.raises(unseen.SourceError, match="no complete response"):
             fetch("http://slow.test/", **{**LIMITS, "max_seconds": 0.05})
@@ -166,7 +166,7 @@ def test_addresses_that_are_silent_leave_time_for_the_next(monkeypatch: pytest.M
         name(*[f"192.0.2.{n}" for n in range(250)])
         assert_ends_in_time("http://silent.test/")
         # On a busy machine the time is over before the last of them.
-        assert 3 < len(tried) <= 3 + unseen.sources.http.ADDRESSES
+        assert 3 < len(tried) <= 3 + unseen.sources.hosts.connection.ADDRESSES
 
 
 # bytes
@@ -365,7 +365,7 @@ def test_https_stays_https(
     tls: tuple[ssl.SSLContext, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server_side, client_side = tls
-    monkeypatch.setattr(unseen.sources.http, "_tls", lambda: client_side)
+    monkeypatch.setattr(unseen.sources.hosts.connection, "_tls", lambda: client_side)
 
     def send(connection: socket.socket, _: bytes) -> None:
         connection.settimeout(5)
@@ -391,6 +391,6 @@ def test_https_stays_https(
 
 
 def test_certificates_are_checked() -> None:
-    context = unseen.sources.http._tls()
+    context = unseen.sources.hosts.connection._tls()
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert context.check_hostname

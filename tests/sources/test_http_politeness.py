@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import hostile
 import unseen
 from raw_server import RawServer, answer
-from unseen.sources.http import PER_HOST, fetch
+from unseen.sources.hosts.turns import PER_HOST
+from unseen.sources.http import fetch, fetch_for_use
 
 
 def get(url: str, seconds: float = 10.0, **more: object) -> bytes:
@@ -73,3 +77,97 @@ def test_a_server_that_is_always_busy_is_asked_three_times() -> None:
         with pytest.raises(unseen.SourceError, match="the server answers 503"):
             get(server.url)
         assert len(server.requests) == 3
+
+
+WORKER = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from unseen.sources.http import fetch, fetch_for_use
+with ThreadPoolExecutor(8) as pool:
+    urls = [sys.argv[1]] * 16
+    list(pool.map(lambda url: fetch(url, max_bytes=9, max_seconds=30, max_redirects=0), urls))
+"""
+
+
+def test_the_processes_of_a_machine_share_the_connections() -> None:
+    lock, now, most = threading.Lock(), 0, 0
+
+    def slowly(connection: socket.socket, _: bytes) -> None:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.05)
+        with lock:
+            now -= 1
+        connection.sendall(answer(b"here"))
+
+    with RawServer(slowly) as server:
+        workers = [subprocess.Popen([sys.executable, "-c", WORKER, server.url]) for _ in range(2)]
+        assert [worker.wait(60) for worker in workers] == [0, 0]
+        assert len(server.requests) == 32 and 1 < most <= PER_HOST
+
+
+def test_a_slot_is_given_back_by_a_process_that_is_killed() -> None:
+    with RawServer(lambda connection, _: connection.sendall(answer(b"here"))) as server:
+        hold = "from unseen.sources.hosts.turns import turn\nfrom contextlib import ExitStack\n"
+        hold += "stack = ExitStack()\nfor _ in range(4): stack.enter_context(turn('127.0.0.1'))\n"
+        hold += "print('held', flush=True)\nimport time\ntime.sleep(60)"
+        holder = subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE)
+        try:
+            assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+            with ThreadPoolExecutor(1) as pool:
+                waiting = pool.submit(get, server.url, 30.0)
+                time.sleep(0.3)
+                assert not waiting.done() and not server.requests
+                holder.kill()
+                assert waiting.result(30) == b"here"
+        finally:
+            holder.kill()
+            holder.wait()
+            holder.stdout.close()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("tags", "is_refused"),
+    [
+        (["noai"], True),
+        (["all", "NoImageAI, max-snippet: 5"], True),
+        (["unseen: noindex"], True),
+        (["otherbot: noai"], False),
+        (["nofollow, noarchive"], False),
+        ([], False),
+    ],
+)
+def test_what_a_server_refuses_is_not_used(
+    tags: list[str], is_refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = hostile.encoded("PNG")
+    headers = [f"X-Robots-Tag: {tag}" for tag in tags]
+    with RawServer(lambda one, _: one.sendall(answer(picture, *headers))) as server:
+        if is_refused:
+            with pytest.raises(unseen.SourceError, match="UNSEEN_ROBOTS=ignore"):
+                unseen.open_image(server.url)
+            monkeypatch.setenv("UNSEEN_ROBOTS", "ignore")
+        assert unseen.open_image(server.url).size == hostile.SIZE
+        # Who asks for one picture on a server of ours answers for it.
+        assert unseen.open_image(server.url, check_address=lambda *_: None).size == hostile.SIZE
+
+
+def test_what_has_not_changed_is_not_sent_again() -> None:
+    limits = {"max_bytes": 1000, "max_redirects": 1, "max_seconds": 10.0}
+
+    def respond(connection: socket.socket, head: bytes) -> None:
+        same = b'If-None-Match: "one"' in head and b"If-Modified-Since: Mon, 30" in head
+        headers = ('ETag: "one"', "Last-Modified: Mon, 30 Nov 2026 00:00:00 GMT")
+        status = "304 Not Modified" if same else "200 OK"
+        connection.sendall(answer(b"" if same else b"here", *headers, status=status))
+
+    with RawServer(respond) as server:
+        first = fetch_for_use(server.url, **limits)  # type: ignore[arg-type]
+        assert first.body == b"here" and first.version
+        again = fetch_for_use(server.url, version=first.version, **limits)  # type: ignore[arg-type]
+        assert again.body is None and again.version == first.version
+        for version in ("", "no version", '{"Host": "evil"}', "[1]", '{"If-None-Match": 1}'):
+            assert fetch_for_use(server.url, version=version, **limits).body == b"here"  # type: ignore[arg-type]
+        assert not any(b"evil" in request for request in server.requests)

@@ -19,6 +19,7 @@ from typing import IO, Any
 from unseen.annotation.export_report import ExportReport
 from unseen.annotation.labelling import Labelling
 from unseen.annotation.organize import file_name, folder_name
+from unseen.annotation.originals import content_of, is_file, is_item, name_of_copy
 from unseen.annotation.pictures import ERROR, NONE, UNSURE, Picture
 from unseen.datasets.readers import SEPARATOR
 from unseen.datasets.splits import NEAR, Splits, near_duplicates, split
@@ -26,6 +27,7 @@ from unseen.datasets.staging import FORMAT, LIST, MANIFEST, check, files_of, put
 from unseen.datasets.writers import FORMS, Form, Row
 from unseen.errors import ImageError, SourceError
 from unseen.results.manifest import now, versions
+from unseen.sources.containers.container_file import resolve
 from unseen.system.digest import file_chunks, sha256
 
 HOW = ("copy", "link", "hardlink")
@@ -228,12 +230,20 @@ class _Export:
             label, part = str(picture.label), self.splits.of[picture.id]
             try:
                 path = self._existing_path(picture)
+                source = resolve(path, self.root)
                 if self.form.place is None:
-                    file = _relative(self.root / path, self.target)
+                    file = source if isinstance(source, str) else _relative(source, self.target)
                 else:
-                    file = names.free(self.form.place(part, folders[label]), Path(path).name)
-                    self._transfer(self.root / path, folder / file, picture.id)
-            except ImageError as error:
+                    place = self.form.place(part, folders[label])
+                    if isinstance(source, Path) and is_file(source):
+                        file = names.free(place, source.name)
+                        self._transfer(source, folder / file, picture.id)
+                    else:
+                        content = self._content(source, picture.id)
+                        file = names.free(place, name_of_copy(source, content))
+                        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                        (folder / file).write_bytes(content)
+            except (ImageError, SourceError) as error:
                 failed.append((picture.paths[0], str(error)))
             else:
                 reviewed = picture.verdict is not None
@@ -249,10 +259,21 @@ class _Export:
         """The first of a picture's paths that can be exported. ImageError."""
         if self.form.sized and not (picture.width and picture.height):
             raise ImageError("its size is not known")
-        paths = [path for path in picture.paths if (self.root / path).is_file()]
+        sources = {path: resolve(path, self.root) for path in picture.paths}
+        paths = [path for path, one in sources.items() if is_file(one)]
+        paths = paths or [path for path, one in sources.items() if is_item(one)]
         if not paths:
             raise ImageError("it does not exist any more")
         return paths[0]
+
+    def _content(self, source: str | Path, id: str) -> bytes:
+        """What is copied of a picture that is no file of its own. ImageError, SourceError."""
+        if self.how != "copy":
+            raise ImageError(f"it is no file that could be given by {self.how}; --how copy")
+        content = content_of(source)
+        if not sha256([content]).hex().startswith(id):
+            raise ImageError("it has changed since it was labelled; label the folder again")
+        return content
 
     def _score(self, picture: Picture, answers: Sequence[str]) -> float | None:
         """The model's probability of a picture's label; None where the model does not know it."""

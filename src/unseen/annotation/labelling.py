@@ -37,11 +37,16 @@ from unseen.errors import LabelError, SourceError, StoreError
 from unseen.evaluation.bootstrap import proportion
 from unseen.labels.compiled import CompiledLabels
 from unseen.results.manifest import now
+from unseen.sources.containers.container_file import LIBRARIES, ON_SERVERS
+from unseen.sources.frame_names import is_video
+from unseen.sources.registry import reader_of
 from unseen.system.cache import INDEX_HOME
 from unseen.system.printable import escaped
 from unseen.system.sqlite import transaction
 from unseen.types import Floats
 
+SCHEMES = {*LIBRARIES, *ON_SERVERS}
+NOT_IN_NAMES = re.compile(r"[^\w-]+", re.ASCII)
 NAMES = re.compile(r"[\w-]{1,60}")
 ROWS_PER_QUERY = 1000
 
@@ -74,6 +79,44 @@ class Status:
     seen: int = 0
 
 
+def home_of(folder: str | Path, name: str) -> tuple[Path, str, str]:
+    """Where the labelling of a folder, or of what holds pictures like one, lies.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A folder; or an archive, a table of pictures or a document.
+    name : str
+        Of the labelling.
+
+    Returns
+    -------
+    root : Path
+        The folder of the labelling.
+    below : str
+        How the names of all its pictures begin; "" for a folder.
+    name : str
+        Of the labelling in that folder.
+
+    Raises
+    ------
+    SourceError
+        For a list, whose pictures lie elsewhere.
+    """
+    path = Path(folder).expanduser().absolute()
+    scheme = str(folder).partition(":/")[0].lower()  # a Path has one slash there
+    reader = reader_of(path)
+    is_address = scheme in SCHEMES and not path.exists()
+    if (reader is None or is_video(path)) and not is_address:
+        return path, "", name
+    if reader is None or reader.lists:
+        raise SourceError(
+            f"{folder}: its pictures lie elsewhere; put them into an index, and label that: "
+            f"unseen index FOLDER {folder}, then unseen label FOLDER"
+        )
+    return path.parent, f"{path.name}{reader.mark}", f"{name}-{NOT_IN_NAMES.sub('-', path.name)}"
+
+
 class Labelling:
     """The labels of a folder's pictures. Open one with `open`; `unseen label` makes it.
 
@@ -82,7 +125,8 @@ class Labelling:
     Parameters
     ----------
     folder : str or Path
-        The folder of the pictures.
+        The folder of the pictures; or an archive, a table of pictures or a document, whose
+        labelling lies beside it.
     name : str
         Of the labelling, where a folder has several: letters, digits, ``-`` and ``_``.
     create : bool
@@ -99,7 +143,7 @@ class Labelling:
     """
 
     def __init__(self, folder: str | Path, name: str = NAME, *, create: bool = False) -> None:
-        self.root = Path(folder).expanduser().absolute()
+        self.root, self.below, name = home_of(folder, name)
         if not NAMES.fullmatch(name):
             raise LabelError(
                 f"{name!r} cannot name a labelling: use letters, digits, - and _, at most 60."

@@ -20,10 +20,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unseen.annotation.originals import (
+    content_of,
+    is_file,
+    is_item,
+    name_of_copy,
+    same_content,
+)
 from unseen.errors import SourceError
 from unseen.results.manifest import manifest, write_ended
 from unseen.results.summary import Progress, RunSummary, no_progress
-from unseen.sources.expand import left_out
+from unseen.sources.containers.container_file import is_elsewhere
+from unseen.sources.expand import keyed, left_out, reopenable
 from unseen.sources.frame_names import frame_of
 from unseen.system.regular_file import read_text
 
@@ -140,7 +148,8 @@ def organize(
     classifier : Classifier
         What answers.
     folder : str or Path
-        The folder of the pictures.
+        The folder of the pictures; or an archive, a table, a document or an address, whose pictures
+        can be copied.
     labels : labels, CompiledLabels, or None
         As `Classifier.compile` takes them; None: those of the adapter, or of the model.
     into : str or Path
@@ -182,6 +191,7 @@ def organize(
     from unseen.prediction.calibration_file import calibration_for  # noqa: PLC0415 - as above
 
     into = Path(into)
+    folder = reopenable(folder)
     if not dry_run:
         check_into(into)
     compiled = classifier.compile(labels, template=template, background=background)
@@ -193,14 +203,14 @@ def organize(
         options["calibration"] = decision.calibration.to_data()
     facts = manifest(classifier.model, compiled, options)
     if encoded is None:
-        encoded = classifier.encoder.stream_images(str(folder), batch_size=batch_size)
+        encoded = classifier.encoder.stream_images(keyed(str(folder)), batch_size=batch_size)
     encoded = (one for one in encoded if frame_of(one.name) is None)  # no file, but in an index
     undo = _undo_file(into)
     summary = RunSummary(None if dry_run else undo)
     summary.left_out = left_out(str(folder))
     started = time.perf_counter()
 
-    def files() -> Iterator[tuple[Path, str]]:
+    def files() -> Iterator[tuple[str | Path, str]]:
         progress(summary)
         stream = classifier.predictions(iter(encoded), compiled, decision, batch_size=batch_size)
         for prediction in stream:
@@ -209,7 +219,8 @@ def organize(
                 summary.answer(prediction.label)
             progress(summary)
             if prediction.label is not None:
-                yield Path(prediction.source), prediction.label
+                source = prediction.source
+                yield source if is_elsewhere(source) else Path(source), prediction.label
 
     filing = put_into_folders(files(), into, how, dry_run=dry_run, undo=undo)
     summary.seconds = time.perf_counter() - started
@@ -221,7 +232,7 @@ def organize(
 
 
 def put_into_folders(
-    files: Iterable[tuple[Path, str]],
+    files: Iterable[tuple[str | Path, str]],
     into: Path,
     how: str,
     *,
@@ -282,7 +293,10 @@ def _safe(name: str) -> str:
 
 
 def plan(
-    files: Iterable[tuple[Path, str]], into: Path, how: str, present: list[Path] | None = None
+    files: Iterable[tuple[str | Path, str]],
+    into: Path,
+    how: str,
+    present: list[Path] | None = None,
 ) -> Iterator[Step]:
     """Each (file, folder's name) → a step; a name that is taken gets a number.
 
@@ -292,26 +306,41 @@ def plan(
         raise SourceError(f"unknown action {how!r}; choose one of: {', '.join(HOW)}.")
     taken: set[Path] = set()
     for path, name in files:
-        target = into / folder_name(name) / path.name
+        file = Path(_name_in_folder(path, how))
+        target = into / folder_name(name) / file
         number = 2
         while (is_taken := target in taken) or os.path.lexists(target):
             if not is_taken and _is_there(path, target, how):
                 break
-            target = target.with_name(f"{path.stem} ({number}){path.suffix}")
+            target = target.with_name(f"{file.stem} ({number}){file.suffix}")
             number += 1
         else:
             taken.add(target)
-            yield Step(os.path.abspath(path), os.path.abspath(target), how)  # noqa: PTH100
+            source = path if isinstance(path, str) else os.path.abspath(path)  # noqa: PTH100
+            yield Step(source, os.path.abspath(target), how)  # noqa: PTH100
             continue
         if present is not None:
             present.append(target)
 
 
-def _is_there(source: Path, target: Path, how: str) -> bool:
+def _name_in_folder(source: str | Path, how: str) -> str:
+    """Of the file that a picture becomes. SourceError for one that can only be copied."""
+    if isinstance(source, Path) and (is_file(source) or not is_item(source)):
+        return source.name
+    if how != "copy":
+        raise SourceError(
+            f"{source}: it is no file of its own, so it can be copied, but not {DONE[how]}."
+        )
+    return file_name(name_of_copy(source, content_of(source)))
+
+
+def _is_there(source: str | Path, target: Path, how: str) -> bool:
     """Whether `target` is what the step would make of `source`.
 
     A file to be moved must be itself: one of the same content is another file, and both are kept.
     """
+    if not isinstance(source, Path) or not is_file(source):
+        return is_item(source) and same_content(source, target)
     try:
         if how == "link":
             return target.is_symlink() and target.samefile(source)
@@ -370,6 +399,10 @@ def take_back(undo: Path) -> Iterator[tuple[Step, bool]]:
 def _do(step: Step) -> None:
     source, target = Path(step.source), Path(step.target)
     target.parent.mkdir(parents=True, exist_ok=True)
+    if not is_file(step.source) and is_item(step.source):
+        with target.open("xb") as file:
+            file.write(content_of(step.source))
+        return
     if step.how == "link":
         target.symlink_to(source)
         return
@@ -394,6 +427,11 @@ def _undo(step: Step) -> bool:
         return same
     if not target.is_file():
         return False
+    if not is_file(step.source) and is_item(step.source):
+        same = same_content(step.source, target)
+        if same:
+            target.unlink()
+        return same
     if step.how == "copy":
         same = source.is_file() and source.stat().st_size == target.stat().st_size
         if same:

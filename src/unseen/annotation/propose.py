@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unseen.annotation.labelling import Labelling
+from unseen.annotation.labelling import Labelling, home_of
 from unseen.annotation.pictures import ERROR, UNSURE, Proposal, pile_of
 from unseen.classifier import Classifier
 from unseen.encoder import Encoded
@@ -29,6 +29,7 @@ from unseen.prediction.predict import label_probabilities, predict_encoded, warn
 from unseen.prediction.prediction import Prediction
 from unseen.prediction.seen import example_digests
 from unseen.results.manifest import manifest
+from unseen.sources.expand import reopenable
 from unseen.sources.frame_names import frame_of, is_video
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def propose(
         raise LabelError(f"sure is {sure}; it must be a probability from 0 to 1.")
     name = index.name(labelling.root)
     prefix = "" if name == "." else f"{name}/"
-    contents = _below(prefix, index.view(classifier).contents(below=prefix))
+    contents = _below(prefix, labelling.below, index.view(classifier).contents(below=prefix))
     first = next(contents, None)
     if first is None:
         raise SourceError(f"{labelling.root}: there are no pictures in it.")
@@ -129,14 +130,15 @@ def _pile(prediction: Prediction, thresholds: dict[str, float | None], sure: flo
     return pile_of(prediction.label, prediction.score, thresholds[prediction.label], sure)
 
 
-def _below(prefix: str, contents: Iterator[Content]) -> Iterator[Content]:
-    """The contents of a folder, with paths that are relative to it."""
+def _below(prefix: str, container: str, contents: Iterator[Content]) -> Iterator[Content]:
+    """The contents of a folder, or of a container in it, with paths relative to the folder."""
     for content in contents:
-        paths = [
+        names = (
             p.removeprefix(prefix)
             for p in content.paths
             if (prefix or not Path(p).is_absolute()) and not _is_of_video(p)
-        ]
+        )
+        paths = [name for name in names if name.startswith(container)]
         if paths:
             yield replace(content, paths=tuple(paths))
 
@@ -182,7 +184,8 @@ def label(
     classifier : Classifier
         What proposes.
     folder : str or Path
-        The folder of the pictures; its index is made where there is none.
+        The folder of the pictures; its index is made where there is none. Or an archive, a table of
+        pictures or a document, whose pictures go into the index of its folder.
     labels : labels, CompiledLabels, or None
         As `Classifier.compile` takes them; None: those of the adapter, or of the model.
     name : str
@@ -218,7 +221,8 @@ def label(
     ...     labelling.status().reviewed
     0
     """
-    folder = Path(folder)
+    folder = reopenable(folder)
+    root, _, _ = home_of(folder, name)
     compiled = classifier.compile(labels, template=template, background=background)
     calibration = calibration_for(calibration, labels, compiled)
     decision = classifier.decision(unknown=unknown, calibration=calibration)
@@ -228,7 +232,7 @@ def label(
     if classifier.adapter is not None:
         options["adapter"] = classifier.adapter.id
         options["adapter_held_out"] = _held_out(classifier.adapter)
-    with Index(find(folder) or folder) as index:
+    with Index(find(root) or root) as index:
         index.update(classifier.encoder, [folder], batch_size=batch_size, progress=progress)
         labelling = Labelling(folder, name, create=True)
         try:

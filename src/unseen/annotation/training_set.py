@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from unseen.annotation.labelling import Labelling
+from unseen.annotation.originals import is_file, is_item
 from unseen.annotation.pictures import ERROR, NOTHING, NOTHING_FROM, SURE, UNSURE, Picture
 from unseen.annotation.retrain import Retraining
 from unseen.classifier import Classifier, load
@@ -20,6 +21,7 @@ from unseen.labels.label_set import UNKNOWN
 from unseen.learning.distil.training_set import TrainingPicture, TrainingSet
 from unseen.load_options import LoadOptions
 from unseen.models import hub
+from unseen.sources.containers.container_file import resolve
 from unseen.types import Floats, Progress
 
 LEFT_OUT = ("unsure and not reviewed", "none of these", "skipped", "could not be read before")
@@ -144,7 +146,7 @@ def _scores(labelling: Labelling, ids: list[str], names: tuple[str, ...]) -> Flo
     return rows
 
 
-def _file(root: Path, picture: Picture) -> Path:
+def _file(root: Path, picture: Picture) -> str | Path:
     """Where it lies, of the places where it lay."""
-    paths = [root / path for path in picture.paths]
-    return next((path for path in paths if path.is_file()), paths[0])
+    paths = [resolve(path, root) for path in picture.paths]
+    return next((path for path in paths if is_file(path) or is_item(path)), paths[0])

@@ -32,8 +32,8 @@ SETTINGS: dict[str, Any] = {
     "rich_markup_mode": None,
     "context_settings": {"help_option_names": ["-h", "--help"]},
 }
-# Which commands have options of `options.PROCESS`: those that look for an index, and those that
-# encode pictures.
+# Which commands have options of `options.PROCESS`: those that look for an index, those that encode
+# pictures, and those that fetch them from lists.
 TABLES = {
     "index_file": (
         "classify", "explain", "organize", "search", "similar", "duplicates", "clusters", "map",
@@ -43,6 +43,9 @@ TABLES = {
     "no_cache": (
         "classify", "explain", "organize", "embed", "adapt", "eval", "calibrate", "index update",
         "label propose", "labels doctor",
+    ),
+    "ignore_robots": (
+        "classify", "embed", "eval", "index update", "job run", "organize",
     ),
 }  # fmt: skip
 

@@ -44,7 +44,8 @@ Sources = Annotated[
     list[str],
     typer.Argument(
         callback=_with_standard_input,
-        help="Pictures, videos, folders, globs, zip files or URLs; - is standard input.",
+        help="Pictures, videos, folders, globs, archives, tables, PDF, URLs, s3:// addresses; - is "
+        "standard input.",
     ),
 ]
 LabelsOrAdapters = Annotated[
@@ -191,6 +192,16 @@ PROCESS: dict[str, tuple[Any, str, str | None]] = {
         Annotated[bool, typer.Option("--no-cache", help="Encode pictures that are cached, too.")],
         "UNSEEN_CACHE_BYTES",
         "0",
+    ),
+    "ignore_robots": (
+        Annotated[
+            bool,
+            typer.Option(
+                "--ignore-robots", help="Use pictures whose server refuses it (X-Robots-Tag)."
+            ),
+        ],
+        "UNSEEN_ROBOTS",
+        "ignore",
     ),
 }
 

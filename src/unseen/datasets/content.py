@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from unseen.errors import UnseenError
-from unseen.images.open import open_image
+from unseen.images.open import open_image, read_content
+from unseen.sources.registry import part_of
 from unseen.system.digest import file_chunks, sha256
 
 DIGEST_BYTES = 16  # of the SHA-256, as in an index
@@ -49,9 +50,11 @@ def content_digest(picture: Any) -> str | None:
 
 def _chunks(picture: Any) -> Iterable[bytes]:
     if isinstance(picture, (str, Path)):
-        if not Path(picture).is_file():
+        if Path(picture).is_file():
+            return file_chunks(Path(picture))
+        if part_of(picture) is None:
             raise OSError(f"{picture} is no file")
-        return file_chunks(Path(picture))
+        return [bytes(read_content(picture) or b"")]
     if isinstance(picture, (bytes, bytearray, memoryview)):
         return [bytes(picture)]
     if hasattr(picture, "read"):

@@ -6,20 +6,29 @@ import csv
 import io
 import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unseen.datasets import labelling_file
 from unseen.datasets.annotation import Annotation
+from unseen.datasets.content import content_digest
+from unseen.datasets.labelled_items import (
+    annotation_of_row,
+    class_names_in_memory,
+    labelled_items,
+)
 from unseen.errors import SourceError, UnseenWarning
 from unseen.results.spreadsheet import plain
+from unseen.sources.containers.container_file import is_elsewhere, resolve
+from unseen.sources.containers.rows import PICTURE_COLUMNS
 from unseen.sources.files import image_files, videos_below
+from unseen.sources.frame_names import is_video
 from unseen.sources.item import name_of
-from unseen.system.digest import file_chunks, sha256
+from unseen.sources.registry import reader_of
 from unseen.system.printable import unescaped
-from unseen.system.regular_file import read_bytes
+from unseen.system.regular_file import open_regular, read_bytes
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -43,8 +52,10 @@ def read_annotations(source: Labelled, *, multi_label: bool = False) -> list[Ann
         has videos and no pictures is read in the same way, each video being one. A folder
         without such folders that `unseen label` has labelled, or the .sqlite file of its labelling:
         the pictures that a person gave a label. Or a .csv or .jsonl file with the columns `path`,
-        relative to the file, and `label`; the other columns are kept. Or pairs of a picture, as
-        `classify` takes it, and its label or labels; or annotations.
+        relative to the file, and `label`; the other columns are kept. Or an archive, another table
+        or an address, as `labelled_items` reads them. Or pairs of a picture, as `classify` takes
+        it, and its label or labels; or annotations; or a data set in memory, whose rows have a
+        column `label`.
     multi_label : bool
         Whether a picture may have several labels: on rows of their own, or with `;` between them.
 
@@ -66,8 +77,11 @@ def read_annotations(source: Labelled, *, multi_label: bool = False) -> list[Ann
     [('cat',), ('dog',)]
     """
     if not isinstance(source, (str, Path)):
-        annotations = [_annotation(item, number) for number, item in enumerate(source)]
+        names = class_names_in_memory(source)
+        annotations = [_annotation(item, number, names) for number, item in enumerate(source)]
         where = ""
+    elif _is_container(source):
+        annotations, where = labelled_items(source), f"{source}: "
     elif Path(source).is_dir():
         return _read_folder(Path(source))
     else:
@@ -80,6 +94,29 @@ def read_annotations(source: Labelled, *, multi_label: bool = False) -> list[Ann
             "labels a picture need --multi (multi_label=True in Python)."
         )
     return annotations
+
+
+def _is_container(source: str | Path) -> bool:
+    """Whether it is read picture by picture: what is no folder, and no table of `path,label`."""
+    if is_elsewhere(source):
+        return True
+    path = Path(source)
+    reader = None if path.suffix.lower() in READERS else reader_of(path)
+    if reader is None or is_video(path):
+        return False
+    return path.suffix.lower() not in TABLES or not _names_paths(path)
+
+
+def _names_paths(table: Path) -> bool:
+    """Whether a table has the column `path`, of files; a broken one is told so by its reader."""
+    try:
+        with open_regular(table) as file:
+            first = file.readline(1 << 20).decode("utf-8-sig")
+        columns = json.loads(first) if table.suffix.lower() == ".jsonl" else first.split(",")
+    except (OSError, ValueError):
+        return True
+    names = {str(column).strip().strip('"').lower() for column in columns}
+    return "path" in names or not names & {*PICTURE_COLUMNS}
 
 
 def read_table(path: Path, column: str) -> list[tuple[Path, str, dict[str, str]]]:
@@ -199,7 +236,8 @@ def _read_labelling(file: Path) -> list[Annotation]:
     folder = labelling_file.folder_of(file)
     annotations, gone = [], 0
     for picture in labelling_file.reviewed(file):
-        paths = (folder / path for path in picture.paths)
+        sources = (resolve(path, folder) for path in picture.paths)
+        paths = (path for path in sources if isinstance(path, Path))
         path = next((path for path in paths if _has_content(path, picture.id)), None)
         gone += path is None
         if path is not None:
@@ -218,10 +256,8 @@ def _read_labelling(file: Path) -> list[Annotation]:
 
 
 def _has_content(path: Path, id: str) -> bool:
-    try:
-        return path.is_file() and sha256(file_chunks(path)).hex().startswith(id)
-    except OSError:
-        return False
+    digest = content_digest(path)
+    return digest is not None and digest.startswith(id)
 
 
 @cache
@@ -238,16 +274,19 @@ READERS: Mapping[str, Callable[[Path], list[Annotation]]] = {
 def _read_table(table: Path) -> list[Annotation]:
     annotations: dict[Path, Annotation] = {}
     for path, label, columns in read_table(table, "label"):
+        address = columns["path"] if is_elsewhere(columns["path"]) else None
         before = annotations.get(path, Annotation(path, (), columns))
         labels = tuple(dict.fromkeys([*before.labels, *_split(label)]))
-        annotations[path] = Annotation(path, labels, before.columns)
+        annotations[path] = Annotation(path, labels, before.columns, address)
     return [*annotations.values()]
 
 
-def _annotation(item: Any, number: int) -> Annotation:
-    """Of a pair; an annotation stays as it is."""
+def _annotation(item: Any, number: int, names: Mapping[str, Sequence[str]]) -> Annotation:
+    """Of a pair, or of a row of a data set; an annotation stays as it is."""
     if isinstance(item, Annotation):
         return item
+    if isinstance(item, Mapping):
+        return annotation_of_row(item, number, names)
     picture, labels = item
     labels = (labels,) if isinstance(labels, str) else tuple(dict.fromkeys(labels))
     return Annotation(Path(name_of(picture, number)), labels, content=picture)

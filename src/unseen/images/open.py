@@ -27,10 +27,12 @@ from unseen.images.decoders import open_encoded
 from unseen.images.in_memory import file_of
 from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.images.rgb import ORIENTATION, SIDEWAYS, to_rgb, to_uint8, upright_rgb
+from unseen.sources.containers.container_file import LIBRARIES
 from unseen.sources.files import holds
 from unseen.sources.frame_names import frame_of
 from unseen.sources.item import name_of, shortened
 from unseen.sources.local import local_path, no_such_file
+from unseen.sources.registry import item_of, part_of
 from unseen.system.regular_file import open_regular
 
 if TYPE_CHECKING:
@@ -68,9 +70,11 @@ def open_image(
     Parameters
     ----------
     source : ImageLike
-        A path, an http(s) URL, a data URI, a base64 string, bytes, a binary file object, a Pillow
-        image, or an array of the shape (height, width), (height, width, 1), (height, width, 3) or
-        (height, width, 4): uint8, uint16, bool, or floats in 0…1.
+        A path, an http(s) URL, an address of a store, the name of an item in an archive, a table or
+        a document (`photos.zip!/a.jpg`, `table.parquet#row=7`, `scan.pdf#page=2`), a data URI, a
+        base64 string, bytes, a binary file object, a Pillow image, or an array of the shape
+        (height, width), (height, width, 1), (height, width, 3) or (height, width, 4): uint8,
+        uint16, bool, or floats in 0…1.
     limits : Limits
         What the image may cost.
     at_least : int, optional
@@ -228,13 +232,14 @@ class Facts:
     taken: str | None = None
 
 
-def describe(path: Path) -> Facts:
-    """The facts of a picture file, from its head; empty where it is broken."""
+def describe(picture: Path | bytes | memoryview) -> Facts:
+    """The facts of a picture, a file or what one holds, from its head; empty where it is broken."""
     try:
+        name = name_of(picture, 0)
         with (
             _PILLOW_QUIET,
-            open_regular(path) as file,
-            open_encoded(file, path.name, DEFAULT_LIMITS.max_bytes) as image,
+            open_regular(picture) if isinstance(picture, Path) else file_of(picture) as file,
+            open_encoded(file, name, DEFAULT_LIMITS.max_bytes) as image,
         ):
             width, height = image.size
             exif = image.getexif()
@@ -256,6 +261,19 @@ def upright_size(content: bytes | memoryview, limits: Limits = DEFAULT_LIMITS) -
         width, height = image.size
         sideways = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
         return (height, width) if sideways else (width, height)
+
+
+def suffix_of(content: bytes | memoryview) -> str:
+    """The suffix of a file with such a content: .jpg, .png and so on; "" where it is no picture."""
+    try:
+        with (
+            _PILLOW_QUIET,
+            open_encoded(file_of(content), "", DEFAULT_LIMITS.max_bytes) as image,
+        ):
+            kind = (image.format or "").lower()
+    except Exception:  # as above
+        return ""
+    return {"jpeg": ".jpg", "mpo": ".jpg", "jpeg2000": ".jp2", "tiff": ".tif"}.get(kind, f".{kind}")
 
 
 def _iso_time(value: Any) -> str | None:
@@ -291,10 +309,16 @@ def _read_text(
     source: str, limits: Limits, name: str, check_address: AddressCheck | None
 ) -> bytes | memoryview:
     scheme = source[:8].lower()
+    if check_address is None and "://" in source[:16]:
+        content = _read_elsewhere(source)
+        if content is not None:
+            return _read(content, limits, name, None)
     if scheme.startswith(("http://", "https://")):
-        from unseen.sources.http import fetch  # noqa: PLC0415 - http and ssl cost 30 ms of every start
+        from unseen.sources import http  # noqa: PLC0415 - http and ssl cost 30 ms of every start
 
-        return fetch(
+        if check_address is None:
+            return _fetched_for_use(source, limits)
+        return http.fetch(  # somebody asks for one picture, and answers for it
             source,
             max_bytes=limits.max_bytes,
             max_seconds=limits.max_seconds,
@@ -310,17 +334,46 @@ def _read_text(
         is_file = False
     if is_file:
         return _read_file(Path(path), limits, name)
+    item = item_of(path)
+    if item is not None:
+        return _read(item, limits, name, None)
     content = from_base64(source)
     if content is not None and content.startswith(SIGNATURES):
         return _check_bytes(content, limits, name)
     raise no_such_file(source)
 
 
+def _fetched_for_use(address: str, limits: Limits) -> bytes:
+    from unseen.sources import http  # noqa: PLC0415 - http and ssl cost 30 ms of every start
+
+    answer = http.fetch_for_use(
+        address,
+        max_bytes=limits.max_bytes,
+        max_seconds=limits.max_seconds,
+        max_redirects=limits.max_redirects,
+    )
+    return answer.body or b""
+
+
+def _read_elsewhere(address: str) -> Any:
+    """An item of a file in a store or on a server, or an object of a store; None for the others."""
+    if address.partition("://")[0].lower() in LIBRARIES and part_of(address) is None:
+        from unseen.sources.containers.object_store import stored_object  # noqa: PLC0415 - an extra
+
+        return stored_object(address)
+    return item_of(address)
+
+
 def _read_file(path: Path, limits: Limits, name: str) -> bytes | memoryview:
     try:
         with open_regular(path) as file:
             return _check_bytes(file.read(limits.max_bytes + 1), limits, name)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
+        item = item_of(path)
+        if item is not None:
+            return _read(item, limits, name, None)
+        if isinstance(error, NotADirectoryError):
+            raise SourceError(f"{name}: cannot be read: {error.strerror}.") from None
         reason = error.strerror if path.is_symlink() else "there is no such file"
         raise SourceError(f"{name}: {reason}.") from None
     except IsADirectoryError:

@@ -57,12 +57,12 @@ def thumbnail(image: Image.Image, side: int = SIDE) -> bytes:
 
 
 def thumbnails(
-    files: Sequence[Path], side: int = SIDE, frames: Sequence[Share | None] | None = None
+    files: Sequence[str | Path], side: int = SIDE, frames: Sequence[Share | None] | None = None
 ) -> Iterator[bytes | None]:
     """A small JPEG of each file, in order; None where it cannot be opened. `frames`: a box that is
     drawn on each, in shares of its width and height."""
 
-    def make(path: Path, frame: Share | None) -> bytes | None:
+    def make(path: str | Path, frame: Share | None) -> bytes | None:
         try:
             image = open_image(path, at_least=side)
         except UnseenError:

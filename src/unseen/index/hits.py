@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
+from unseen.sources.containers.container_file import resolve
+
 if TYPE_CHECKING:
     from unseen.images.tiling import PixelBox
     from unseen.types import Floats
@@ -98,7 +100,7 @@ class Hits(list[Hit]):
         if len(hit.paths) > DRAWN_FILES:
             files.append(f"… and {len(hit.paths) - DRAWN_FILES:,} more")
         pixels = f"{hit.width} × {hit.height}" if hit.width and hit.height else None
-        thumbnail = notebook.picture(self.root / hit.paths[0])
+        thumbnail = notebook.picture(resolve(hit.paths[0], self.root))
         return (thumbnail, notebook.lines(files), f"{hit.cosine:.3f}", pixels, hit.taken)
 
 

@@ -13,24 +13,31 @@ from unseen.encoder import Encoder
 from unseen.errors import SourceError, StoreError
 from unseen.images.tiling import check_tiling
 from unseen.index import model_rows, schema
+from unseen.index.collections import reading, rows
+from unseen.index.collections.changes import Report
+from unseen.index.collections.reading import key_of
 from unseen.index.exchange.parquet import write_parquet
 from unseen.index.info import Info
 from unseen.index.location import ELSEWHERE, Location, bind, locate, root_of
 from unseen.index.model_rows import ModelRow, not_encoded
-from unseen.index.update import Progress, Report, is_current, key_of, update
+from unseen.index.update import Progress, is_current, update
 from unseen.index.vectors import parts, tiles
 from unseen.index.vectors.parts import StoredRows
 from unseen.index.vectors.tiles import StoredTiles
 from unseen.index.view import IndexView
 from unseen.load_options import LoadOptions
+from unseen.sources.containers.container_file import resolve
+from unseen.sources.expand import reopenable
 from unseen.sources.files import image_files, videos_below
 from unseen.sources.frame_names import is_video
 from unseen.system.locks import locked
+from unseen.system.printable import unescaped
 from unseen.system.sqlite import transaction
 from unseen.video.index_rows import has_videos
 
 if TYPE_CHECKING:
     from unseen.explanation.explainer import Explainer
+    from unseen.types import Metadata
 
 
 class Index:
@@ -131,7 +138,9 @@ class Index:
         encoder : Encoder
             The model; its embeddings are kept beside those of others.
         sources : sequence of str or Path
-            Files or folders to look at; by default the folder of the index.
+            What to look at: files, folders, and whatever holds many pictures: archives, tables,
+            documents, addresses. By default the folder of the index, and all such sources that it
+            has looked at before.
         videos : bool
             Look at the videos in the folders, too: a row a frame that shows something new. Once an
             index has some, it is kept up to date in them.
@@ -151,7 +160,7 @@ class Index:
         SourceError, StoreError, ModelError
             A source is not there; the database cannot be written; the model cannot be used.
         """
-        paths = [Path(source).absolute() for source in sources] or [self.root]
+        paths, collections = self._given(sources)
         for path in paths:
             if not path.exists():
                 raise SourceError(f"{path}: there is no such file or folder.")
@@ -166,6 +175,7 @@ class Index:
                     [path for path in paths if path.is_dir()],
                     encoder,
                     videos=self._videos(paths, given=videos),
+                    collections=collections,
                     batch_size=batch_size,
                     progress=progress,
                 )
@@ -274,12 +284,29 @@ class Index:
             No file is new, changed or gone for this model.
         """
         row = model_rows.find_row(self.database, model_rows.key_of(encoder))
-        paths = [Path(source).absolute() for source in sources] or [self.root]
+        paths, _ = self._given(sources)
         scopes = [path for path in paths if path.is_dir()]
         if row is None:
             return False
         videos = self._videos(paths) or ()
         return is_current(self.database, row, self.root, _files(paths), scopes, videos)
+
+    def _given(self, sources: Sequence[str | Path]) -> tuple[list[Path], list[str | Path]]:
+        """The files and folders to look at, and the sources that hold many pictures: those that are
+        given, and those below the folders, or wherever they are where nothing is given."""
+        each = [reopenable(source) for source in sources]
+        own = {key_of(one, self.root): one for one in each if reading.is_collection(one)}
+        paths = [Path(one).absolute() for one in each if not reading.is_collection(one)]
+        paths = paths if sources else [self.root]
+        for key in rows.sources(self.database):
+            source = reading.source_of(key, self.root)
+            below = isinstance(source, Path) and any(source.is_relative_to(path) for path in paths)
+            if not sources or below:
+                own.setdefault(unescaped(key), source)
+        return paths, [
+            one if isinstance(one, str) else Path(os.path.abspath(one))  # noqa: PTH100 - as named
+            for one in own.values()
+        ]
 
     def _videos(self, paths: Sequence[Path], *, given: bool = False) -> list[Path] | None:
         """The videos to look at; None: none, as nobody asks for them and the index has none."""
@@ -457,8 +484,39 @@ class Index:
         """
         return write_parquet(self.database, path)
 
+    def address(self, name: str) -> str | Path:
+        """What opens a picture of the index: `open_image` takes it, and `unseen.classify`.
+
+        Parameters
+        ----------
+        name : str
+            As the index has it, such as one of `Hit.paths`.
+
+        Returns
+        -------
+        str or Path
+            An address as it is; else an absolute path, which may be one in an archive, a table or a
+            document: `/photos/shard.tar!/a.jpg`.
+        """
+        return resolve(name, self.root)
+
+    def metadata(self, name: str) -> Metadata:
+        """What is known of a picture from the archive or table that it lies in.
+
+        Parameters
+        ----------
+        name : str
+            As the index has it.
+
+        Returns
+        -------
+        mapping
+            Such as the other columns of its row; empty for a file of a folder.
+        """
+        return rows.metadata(self.database, name) if rows.there(self.database) else {}
+
     def path(self, name: str) -> Path:
-        """Where a file of the index is.
+        """Where a file of the index is; `address` knows those that are no files, too.
 
         Parameters
         ----------

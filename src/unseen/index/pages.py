@@ -18,7 +18,9 @@ from unseen.pages import Item, Point, Section, link, scatter, thumbnails
 from unseen.results.gallery_file import SHOWN, write_gallery
 from unseen.results.manifest import row_manifest, write_ended
 from unseen.results.prediction_text import tile_text
+from unseen.sources.files import URL_SCHEMES
 from unseen.sources.frame_names import frame_of
+from unseen.sources.registry import PAGE, part_of
 
 CELL = 64  # pixels of a picture on the map
 LEAST_FULL = 1e-6  # the cosine of a bar that is full, at least
@@ -114,7 +116,7 @@ def write_map(
         for number, cluster in enumerate(clusters, 1)
         for hit in cluster.pictures
     ]
-    files = [index.path(hit.paths[0]) for hit, _ in named]
+    files = [index.address(hit.paths[0]) for hit, _ in named]
     points = []
     small = thumbnails(files, CELL * 2)
     for (hit, name), file, picture in zip(named, files, small, strict=True):
@@ -144,15 +146,22 @@ def _write_sections(
     write_gallery(page, title, sections, str(view.index.root), row_manifest(view.row, {**options}))
 
 
-def _link(file: Path, page: Path) -> str:
-    """The address of a picture in a page; of a frame that of its video, at its time."""
+def _link(file: str | Path, page: Path) -> str | None:
+    """The address of a picture in a page; of a frame that of its video, at its time; of what lies
+    in an archive or a document that of this, at its page. None of what a browser cannot open."""
+    if isinstance(file, str):
+        return file if file.startswith(URL_SCHEMES[:2]) else None
+    part = part_of(file)
+    if part is not None:
+        reader, source, item = part
+        return link(Path(source), page) + (f"#page={item}" if reader.mark == PAGE else "")
     frame = frame_of(file)
     return link(file, page) if frame is None else f"{link(Path(frame[0]), page)}#t={frame[1]:g}"
 
 
 def _items(index: Index, hits: Sequence[Hit], page: Path, *, first: str = "") -> Iterator[Item]:
     """The pictures of a gallery; `first` marks the first."""
-    files = [index.path(hit.paths[0]) for hit in hits]
+    files = [index.address(hit.paths[0]) for hit in hits]
     drawn = thumbnails(files, frames=[_share(hit) for hit in hits])
     for number, (hit, file, small) in enumerate(zip(hits, files, drawn, strict=True)):
         size = f"{hit.width} x {hit.height}" if hit.width else ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from unseen.encoder import Encoded
 from unseen.errors import ImageError
+from unseen.index.collections import rows
 from unseen.index.hits import Content, Hit, Hits
 from unseen.index.schema import FILES_BELOW
 from unseen.index.vectors.matrix import vector_of
@@ -34,7 +35,7 @@ def vector(database: sqlite3.Connection, model: int, picture: int) -> Floats | N
 
 def hits(database: sqlite3.Connection, root: Path, ids: Indices, cosines: Floats) -> Hits:
     """A hit for each id (n,) and its cosine (n,), in this order, where a file of it is there."""
-    rows = {}
+    by_id = {}
     for start in range(0, len(ids), VARIABLES):
         chunk = [int(i) for i in ids[start : start + VARIABLES]]
         marks = ",".join("?" * len(chunk))
@@ -43,11 +44,11 @@ def hits(database: sqlite3.Connection, root: Path, ids: Indices, cosines: Floats
             f"JOIN file USING (content) WHERE id IN ({marks}) AND missing IS NULL GROUP BY id",
             chunk,
         ):
-            rows[row[0]] = row
+            by_id[row[0]] = row
     present = (
-        Hit(i, _paths(rows[i][1]), float(cosine), *rows[i][2:])
+        Hit(i, _paths(by_id[i][1]), float(cosine), *by_id[i][2:])
         for i, cosine in zip(ids.tolist(), cosines, strict=True)
-        if i in rows
+        if i in by_id
     )
     return Hits(present, root)
 
@@ -58,6 +59,7 @@ def encoded(
     """Each file that is there and whose path begins with `below`, in the order of the paths;
     `tiles`: with the tiles of its picture."""
     below = escaped(below)
+    has_members = rows.there(database)
     files = database.execute(
         "SELECT path, embedding, error, id FROM file JOIN picture USING (content) "
         f"{FILES_BELOW}ORDER BY path",
@@ -70,6 +72,8 @@ def encoded(
             name = unescaped(path)
             frame = frame_of(name)
             meta: Metadata = {} if frame is None else {"video": frame[0], "time": frame[1]}
+            if has_members:
+                meta = {**meta, **rows.metadata(database, name)}
             row = vector_of(embedding)
             own = tiles_of(database, id_, len(row)) if tiles else None
             yield Encoded(name, row, meta=meta, tiles=own)
@@ -78,12 +82,12 @@ def encoded(
 def contents(database: sqlite3.Connection, model: int, below: str) -> Iterator[Content]:
     """Each picture once, with all its paths that are there and begin with `below`."""
     below = escaped(below)
-    rows = database.execute(
+    each = database.execute(
         "SELECT content, json_group_array(path), width, height, embedding, error "
         f"FROM file JOIN picture USING (content) {FILES_BELOW}GROUP BY content",
         (model, len(below), below),
     )
-    for content, paths, width, height, embedding, error in rows:
+    for content, paths, width, height, embedding, error in each:
         row = None if embedding is None else vector_of(embedding)
         yield Content(content, _paths(paths), width, height, row, error)
 

@@ -15,6 +15,7 @@ from unseen.index.location import ELSEWHERE, find
 from unseen.index.model_rows import ModelRow, name_and_revision, preferred, select
 from unseen.index.update import Progress
 from unseen.load_options import LoadOptions
+from unseen.sources.containers.container_file import resolve
 from unseen.sources.expand import expand
 
 ROW_FIELDS = ("revision", "precision", "exact")  # of LoadOptions: what tells rows of a model apart
@@ -146,7 +147,7 @@ def _read(root: Path, folder: Path, encoder: Encoder, tiles: bool) -> Iterator[E
     with Index(root, create=False) as index:
         below = _below(index, folder)
         for encoded in index.view(encoder).encoded(below=below, tiles=tiles):
-            yield replace(encoded, name=str(folder / encoded.name.removeprefix(below)))
+            yield replace(encoded, name=str(resolve(encoded.name.removeprefix(below), folder)))
 
 
 def _folder(sources: Any) -> Path | None:

@@ -10,19 +10,32 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unseen.encoder import Encoder, Picture
-from unseen.errors import UnseenError
+from unseen.errors import UnseenError, without_frames
 from unseen.images.open import Facts, describe
+from unseen.index.collections import reading, rows
+from unseen.index.collections.changes import (
+    KNOWN,
+    ChangedFile,
+    ReadFile,
+    Report,
+    changed,
+    stat_of,
+)
+from unseen.index.collections.reading import Member, key_of
 from unseen.models.inputs import PictureArrays
+from unseen.sources.containers.container_file import is_elsewhere
 from unseen.sources.expand import left_out
-from unseen.sources.formats import VIDEO, counted
+from unseen.sources.files import is_image_member
+from unseen.sources.formats import VIDEO, by_count, kind_of
 from unseen.system.digest import file_chunks, sha256
 from unseen.system.printable import escaped
 from unseen.system.sqlite import transaction
@@ -36,78 +49,6 @@ COMMIT_SECONDS = 2.0
 Progress = Callable[[int, int], None]  # done, of how many that are new
 
 
-@dataclass
-class Report:
-    """Counts of one update.
-
-    Parameters
-    ----------
-    unchanged : int
-        Files of the same size and time as before.
-    encoded : int
-        New pictures.
-    known : int
-        Files that were moved, copied or only touched: their content was there already.
-    failed : int
-        Pictures that could not be read.
-    missing : int
-        Files that were there and are not.
-    videos : int
-        Videos that are new or have changed, where videos were looked at.
-    frames : int
-        Frames of these that were encoded.
-    left_out : dict of str to int
-        Kind → how many files of the folders that are no pictures to be read.
-    seconds : float
-        How long it took.
-    """
-
-    unchanged: int = 0
-    encoded: int = 0
-    known: int = 0
-    failed: int = 0
-    missing: int = 0
-    videos: int = 0
-    frames: int = 0
-    left_out: dict[str, int] = field(default_factory=dict, compare=False)
-    seconds: float = field(default=0.0, compare=False)
-
-    def __str__(self) -> str:
-        looked_at = self.encoded + self.known + self.failed
-        line = (
-            f"{self.encoded} new, {self.known} known elsewhere, {self.unchanged} unchanged, "
-            f"{self.failed} could not be read, {self.missing} missing"
-        )
-        if self.videos:
-            line += f"; {self.frames} frames of {self.videos} videos"
-        if looked_at and self.seconds:
-            rate = looked_at / self.seconds
-            line += f"; {self.seconds:.1f} s, {rate:.1f} pictures a second"
-        return line + (f"; left out: {counted(self.left_out)}." if self.left_out else ".")
-
-
-@dataclass(frozen=True)
-class ChangedFile:
-    """A file that is new or has changed."""
-
-    path: Path
-    key: str  # the path in the index, as it is stored
-    size: int
-    modified_ns: int
-
-
-@dataclass(frozen=True)
-class ReadFile:
-    """The same after it was read."""
-
-    file: ChangedFile
-    content: bytes
-    facts: Facts
-
-
-KNOWN = "known"  # instead of pixels: this content has its row
-
-
 def update(
     database: sqlite3.Connection,
     model: int,
@@ -117,16 +58,17 @@ def update(
     encoder: Encoder,
     *,
     videos: Iterable[Path] | None = None,
+    collections: Iterable[str | Path] = (),
     batch_size: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Bring the index up to date with `files`, and with `videos` unless these are None. What lies
-    below `scopes` and is not among them is marked as missing. Raises StoreError and ModelError; a
-    broken picture is a row with an error."""
+    """Bring the index up to date with `files`, with `videos` unless these are None, and with what
+    `collections` hold. What lies below `scopes` and is not among them is marked as missing. Raises
+    StoreError and ModelError; a broken picture is a row with an error."""
     report = Report()
     began = time.monotonic()
     _forget_seen(database)
-    todo = list(_changed(database, model, root, files, report))
+    todo = list(changed(database, model, root, files, report))
     films = [] if videos is None else [*_video_files(root, videos)]
     new_films = [*video_rows.changed(database, model, films)]
     report.unchanged += len(films) - len(new_films)
@@ -135,6 +77,8 @@ def update(
     def read_file(
         file: ChangedFile,
     ) -> tuple[ReadFile, Picture | PictureArrays | UnseenError | str]:
+        if file.member is not None and file.member.file is None:
+            return _read_member(file, file.member, contents, encoder)
         digest = _sha256(file)
         content = digest[:CONTENT_BYTES]
         if not content or not contents.first(content):
@@ -153,18 +97,113 @@ def update(
         done += 1
         if progress is not None:
             progress(done, total)
-    report.missing = _mark_missing(database, root, scopes)
-    report.left_out = left_out([*scopes])
+    collections = [*collections]
+    new = [one for one in collections if not _is_unchanged(database, model, root, one, report)]
+    for source in new:
+        members = _members(database, model, root, source, report)
+        for batch in _in_time(encoder.stream(members, read_file, batch_size=batch_size)):
+            _commit(database, model, batch, report)
+            done += len(batch)
+            if progress is not None:
+                progress(done, max(done, total))
+        report.missing += _finish(database, model, root, source)
+    report.missing += _mark_missing(database, root, scopes)
+    report.left_out = _left_out([*scopes], new, collections)
     if videos is not None:
         report.left_out.pop(VIDEO, None)
     report.seconds = time.monotonic() - began
     return report
 
 
+def _left_out(
+    scopes: Sequence[Path], new: Sequence[str | Path], collections: Iterable[str | Path]
+) -> dict[str, int]:
+    """The files of folders and of new collections that gave nothing; a collection did."""
+    kinds = Counter(left_out([*scopes, *new]))
+    for source in collections:
+        is_below = isinstance(source, Path) and any(source.is_relative_to(one) for one in scopes)
+        if is_below and not is_image_member(Path(source).name):
+            kinds[kind_of(source)] -= 1
+    return by_count(kinds)
+
+
+def _is_unchanged(
+    database: sqlite3.Connection, model: int, root: Path, source: str | Path, report: Report
+) -> bool:
+    """Whether a source is the one that this model has looked at; then nothing of it is read."""
+    rows.prepare(database)
+    key = escaped(key_of(source, root))
+    version = reading.current_version(source)
+    if not version or rows.version_seen(database, key, model) != version:
+        return False
+    report.unchanged += rows.note_seen(database, key)
+    return True
+
+
+def _members(
+    database: sqlite3.Connection, model: int, root: Path, source: str | Path, report: Report
+) -> Iterator[ChangedFile]:
+    """The pictures of a source that are to be read."""
+    if reading.current_version(source) is None:
+        return  # it is gone, and so are its pictures
+
+    def unchanged(key: str) -> None:
+        database.execute("INSERT OR IGNORE INTO temp.seen VALUES (?)", (key,))
+        report.unchanged += 1
+
+    for member in reading.members(database, model, root, source, unchanged):
+        if member.file is None:
+            yield ChangedFile(Path(), member.key, 0, 0, member)
+            continue
+        for file in changed(database, model, root, [member.file], report):
+            yield replace(file, member=member)
+
+
+def _read_member(
+    file: ChangedFile, member: Member, contents: _Contents, encoder: Encoder
+) -> tuple[ReadFile, Picture | PictureArrays | UnseenError | str]:
+    """As a file is read; one that cannot be has the digest of the reason."""
+    try:
+        content, version = reading.read(member, encoder.limits)
+    except UnseenError as error:
+        file = _without_content(file, member)
+        digest = sha256([f"{file.key}\0{error}".encode("utf-8", "replace")])
+        return ReadFile(file, digest[:CONTENT_BYTES], Facts()), without_frames(error)
+    file = _without_content(file, member)
+    if content is None:
+        return ReadFile(file, member.digest, Facts(), version), KNOWN
+    file = replace(file, size=len(content))
+    digest = sha256([content])
+    if not contents.first(digest[:CONTENT_BYTES]):
+        return ReadFile(file, digest[:CONTENT_BYTES], Facts(), version), KNOWN
+    read = ReadFile(file, digest[:CONTENT_BYTES], describe(content), version)
+    return read, encoder.cached(digest) or encoder.pixels(content)
+
+
+def _without_content(file: ChangedFile, member: Member) -> ChangedFile:
+    """Many wait for the transaction that they are written in, and a picture may be large."""
+    return replace(file, member=replace(member, content=None))
+
+
+def _finish(database: sqlite3.Connection, model: int, root: Path, source: str | Path) -> int:
+    """A source was looked at to its end → how many of its pictures are gone."""
+    key = escaped(key_of(source, root))
+    failed = "SELECT 1 FROM temp.seen JOIN file USING (path) JOIN picture USING (content) "
+    failed += "WHERE path = ? AND model = ? AND error IS NOT NULL"
+    is_broken = database.execute(failed, (key, model)).fetchone() is not None
+    with transaction(database):
+        if is_broken and is_elsewhere(source):
+            rows.note_source(database, key, model, "")
+            rows.note_seen(database, key)  # it could not be had today: nothing is known to be gone
+            return 0
+        rows.note_source(database, key, model, reading.current_version(source) or "")
+        return rows.mark_missing(database, key)
+
+
 def _video_files(root: Path, videos: Iterable[Path]) -> Iterator[VideoFile]:
     for path in videos:
         try:
-            stat = _stat(path)
+            stat = stat_of(path)
         except OSError:
             continue  # it went away since it was listed
         yield VideoFile(path, escaped(key_of(path, root)), stat.st_size, stat.st_mtime_ns)
@@ -201,8 +240,13 @@ def is_current(
     _forget_seen(database)
     if any(video_rows.changed(database, model, _video_files(root, videos))):
         return False
-    if any(_changed(database, model, root, files, Report())):
+    if any(changed(database, model, root, files, Report())):
         return False
+    for key in rows.sources(database):
+        version = reading.current_version(reading.source_of(key, root))
+        if version is None or (version and rows.version_seen(database, key, model) != version):
+            return False
+        rows.note_seen(database, key)
     return not any(
         database.execute(
             f"SELECT 1 FROM file WHERE missing IS NULL AND {inside} "
@@ -211,45 +255,6 @@ def is_current(
         ).fetchone()
         for inside, values in (_inside(scope, root) for scope in scopes)
     )
-
-
-def key_of(path: Path, root: Path) -> str:
-    """What a file is called in the index: below its folder with /, else its whole path."""
-    path = Path(os.path.abspath(path))  # noqa: PTH100 - links stay as they are named
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-
-
-def _changed(
-    database: sqlite3.Connection, model: int, root: Path, files: Iterable[Path], report: Report
-) -> Iterator[ChangedFile]:
-    """The files whose size or time is another than last time, or that this model never saw."""
-    for path in files:
-        try:
-            stat = _stat(path)
-        except OSError:
-            continue  # it went away since it was listed
-        file = ChangedFile(path, escaped(key_of(path, root)), stat.st_size, stat.st_mtime_ns)
-        database.execute("INSERT OR IGNORE INTO temp.seen VALUES (?)", (file.key,))
-        row = database.execute(
-            "SELECT 1 FROM file JOIN picture USING (content) WHERE path = ? AND size = ? "
-            "AND modified_ns = ? AND model = ?",
-            (file.key, file.size, file.modified_ns, model),
-        ).fetchone()
-        if row is None:
-            yield file
-        else:
-            report.unchanged += 1
-
-
-def _stat(path: Path) -> os.stat_result:
-    """Of the file; of a link that leads nowhere of itself, so that it is a row as without an index.
-
-    Raises OSError.
-    """
-    try:
-        return path.stat()
-    except OSError:
-        return path.lstat()
 
 
 class _Contents:
@@ -309,8 +314,11 @@ def _commit(database: sqlite3.Connection, model: int, batch: list[Row], report: 
             file = picture.file
             if not picture.content:
                 continue  # it went away while it was to be read
+            member = file.member
             if isinstance(result, str):
-                report.known += 1
+                same = member is not None and _is_at(database, file.key, picture.content)
+                report.known += not same
+                report.unchanged += same
             else:
                 _insert_picture(database, model, picture, result)
                 report.failed += isinstance(result, UnseenError)
@@ -321,6 +329,16 @@ def _commit(database: sqlite3.Connection, model: int, batch: list[Row], report: 
                 "size = excluded.size, modified_ns = excluded.modified_ns, missing = NULL",
                 (file.key, picture.content, file.size, file.modified_ns),
             )
+            if member is not None:
+                version = "" if isinstance(result, UnseenError) else picture.version
+                rows.note_member(database, file.key, member.source, version, member.meta)
+                database.execute("INSERT OR IGNORE INTO temp.seen VALUES (?)", (file.key,))
+
+
+def _is_at(database: sqlite3.Connection, key: str, content: bytes) -> bool:
+    """Whether this content is there under this name already."""
+    query = "SELECT 1 FROM file WHERE path = ? AND content = ? AND missing IS NULL"
+    return database.execute(query, (key, content)).fetchone() is not None
 
 
 def _insert_picture(

@@ -22,6 +22,7 @@ from unseen.prediction.calibration_file import AUTO, calibration_for
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import warn_undecided
 from unseen.results.manifest import manifest
+from unseen.sources.containers.container_file import size_of_container
 from unseen.sources.containers.object_store import StoredObject
 from unseen.sources.expand import expand, left_out
 from unseen.sources.files import PATH_LENGTH
@@ -200,7 +201,7 @@ def _shards(
         ]
         shard = Shard("", number, len(unique), container=container, place=entries[0].place)
         if container is not None:
-            shard = replace(shard, container_size=size_of(container))
+            shard = replace(shard, container_size=size_of_container(container))
         yield shard, unique
         number += len(unique)
         if progress is not None:
@@ -233,7 +234,8 @@ def _entries(sources: Sequence[Any]) -> Iterator[tuple[str | None, Entry]]:
         if not isinstance(source, str):
             raise SourceError(
                 f"{type(source).__name__}: a job is planned of paths and addresses, which other "
-                "processes can open; write the pictures to files, an archive or a table first."
+                "processes can open; write the pictures to files, an archive or a table first. "
+                'A data set of Hugging Face: dataset.to_parquet("pictures.parquet").'
             )
         given = local_path(source)
         reader = reader_of(given)

@@ -11,7 +11,7 @@ from unseen.errors import SourceError
 from unseen.jobs.job import Job, publish_retry, write_generation
 from unseen.jobs.merged import merged
 from unseen.jobs.shard import Entry, Shard
-from unseen.sources.containers.object_store import LIBRARIES
+from unseen.sources.containers.container_file import LIBRARIES, resolve, size_of_container
 from unseen.sources.local import size_of
 
 
@@ -98,7 +98,9 @@ def _shards(
             Shard(
                 "", run[0].number, len(run),
                 container=made_of,
-                container_size=None if made_of is None else size_of(str(job.base / made_of)),
+                container_size=(
+                    None if made_of is None else size_of_container(resolve(made_of, job.base))
+                ),
                 place=run[0].place,
                 generation=number,
                 replaces=dict(replaces),

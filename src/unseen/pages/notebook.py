@@ -15,7 +15,9 @@ from unseen.errors import UnseenError
 from unseen.images.open import open_image
 from unseen.images.thumbnails import thumbnail
 from unseen.pages.html import data_uri, finite
+from unseen.sources.containers.container_file import is_elsewhere
 from unseen.sources.frame_names import frame_of
+from unseen.sources.registry import part_of
 
 SIDE = 96  # pixels of a thumbnail
 MAX_ROWS = 50  # a notebook keeps what it draws, and a thumbnail is about 3 kB
@@ -85,9 +87,11 @@ def bar(score: float | None) -> Markup:
 def picture(path: str | Path) -> Markup:
     """A thumbnail of a file on this machine; empty for anything else, and for a broken picture."""
     try:
-        if not Path(path).is_file() and frame_of(path) is None:
+        if is_elsewhere(path):
             return Markup("")
-        image = open_image(Path(path), at_least=SIDE)
+        if not Path(path).is_file() and frame_of(path) is None and part_of(path) is None:
+            return Markup("")
+        image = open_image(path, at_least=SIDE)
     except (UnseenError, OSError, ValueError):  # ValueError: a name that no file can have
         return Markup("")
     address = data_uri(thumbnail(image, SIDE))

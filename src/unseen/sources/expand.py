@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
+from unseen.errors import SourceError
 from unseen.sources import files
+from unseen.sources.containers.container_file import is_elsewhere
 from unseen.sources.containers.rows import picture_column, row_source
 from unseen.sources.files import image_files, is_folder_or_glob, no_images
 from unseen.sources.formats import by_count
@@ -50,6 +54,51 @@ def expand(sources: Sources) -> Iterator[Source]:
     if _is_iterable_of_sources(sources):
         return _expand_each(sources)
     return _expand_source(sources, 0)
+
+
+def keyed(sources: Sources) -> Iterator[Source]:
+    """As `expand`; each item is named by what opens it again.
+
+    Parameters
+    ----------
+    sources : Sources
+        As of `expand`.
+    """
+    return (replace(item, name=item.key) if item.key else item for item in expand(sources))
+
+
+def reopenable(source: object) -> str | Path:
+    """A source as a path or an address, for those that open its pictures again later.
+
+    Parameters
+    ----------
+    source : str or Path
+        As it was given.
+
+    Returns
+    -------
+    str or Path
+        A str is an address.
+
+    Raises
+    ------
+    SourceError
+        For pictures in memory.
+
+    Examples
+    --------
+    >>> reopenable("file:///photos/a.zip").name
+    'a.zip'
+    """
+    if isinstance(source, os.PathLike):
+        return Path(source)
+    if isinstance(source, str):
+        return source if is_elsewhere(source) else Path(local_path(source))
+    raise SourceError(
+        f"{type(source).__name__}: pictures in memory cannot be opened again later; write them to "
+        "files, an archive or a table, and give its path. A data set of Hugging Face: "
+        'dataset.to_parquet("pictures.parquet").'
+    )
 
 
 def count(sources: Sources) -> int | None:

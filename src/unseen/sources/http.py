@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import functools
 import http.client
-import io
+import json
 import re
 import socket
-import ssl
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import urljoin, urlsplit
 
 from unseen import __version__
 from unseen.errors import SourceError
+from unseen.sources.hosts import robots
+from unseen.sources.hosts.connection import (
+    HEAD_BYTES,
+    BoundedSocket,
+    Target,
+    connect,
+    too_slow,
+)
+from unseen.sources.hosts.turns import turn
 from unseen.sources.item import name_of
 
 if TYPE_CHECKING:
@@ -26,19 +31,14 @@ PORTS = {"http": 80, "https": 443}
 REDIRECTS = {301, 302, 303, 307, 308}
 CHUNK = 1 << 16
 URL_LENGTH = 8192
-HEAD_BYTES = 1 << 16  # status lines and headers of one answer, with all that is sent before them
 FIXED = {"User-Agent": f"unseen/{__version__}", "Connection": "close"}
-ADDRESSES = 4  # of one name, that are tried in turn
 
 LATER = {429, 503}  # with Retry-After: the server says when to ask again
 TRIES = 3  # of an address whose server says so
-PER_HOST = 4  # connections at a time
-
-_LOCK = threading.Lock()
-_TURNS: dict[str, tuple[threading.BoundedSemaphore, int]] = {}  # host → its turns, and their users
-
-# A name lookup cannot be cancelled, only abandoned: no more than these run at a time.
-_LOOKUPS = threading.BoundedSemaphore(32)
+NOT_MODIFIED = 304
+# What an answer says of its version → the header that asks whether there is another by now.
+VALIDATORS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
+VALIDATOR_LENGTH = 1024
 
 
 class _Later(NamedTuple):
@@ -46,16 +46,17 @@ class _Later(NamedTuple):
     seconds: float
 
 
-class _Target(NamedTuple):
-    scheme: str
-    host: str
-    port: int
-    path: str
-    url: str
+class Answer(NamedTuple):
+    """What a server sent.
 
-    @property
-    def origin(self) -> tuple[str, str, int]:
-        return self[:3]
+    `body`: None where nothing has changed since the version that was named. `version`: what names
+    this one when it is asked for again; "" where the server gives it no name. `address`: where it
+    came from, after redirects.
+    """
+
+    body: bytes | None
+    version: str
+    address: str
 
 
 def fetch(
@@ -70,8 +71,9 @@ def fetch(
     """Fetch the body at an http or https URL, as it was sent.
 
     A redirect from https to http is refused. No cookies are sent, and no credentials but `headers`.
-    Without `check_address` a host has no more than four connections at a time, and one that answers
-    429 or 503 with Retry-After is asked again then, twice at most and within the time.
+    Without `check_address` a host has no more than four connections at a time, of all processes of
+    this machine together, and one that answers 429 or 503 with Retry-After is asked again then,
+    twice at most and within the time.
 
     Parameters
     ----------
@@ -108,27 +110,89 @@ def fetch(
     try:
         target = _target(url)
         if check_address is not None:  # a stranger's: one slow host must not hold the others up
-            return _fetch(target, max_bytes, max_seconds, max_redirects, check_address, headers)
-        with _turn(target.host):
-            return _fetch(target, max_bytes, max_seconds, max_redirects, None, headers, tries=TRIES)
+            answer = _fetch(target, max_bytes, max_seconds, max_redirects, check_address, headers)
+        else:
+            with turn(target.host):
+                answer = _fetch(
+                    target, max_bytes, max_seconds, max_redirects, None, headers, tries=TRIES
+                )
+    except SourceError as error:
+        raise SourceError(f"{_shown(url)}: {error}") from error.__cause__
+    return answer.body or b""
+
+
+def fetch_for_use(
+    url: str, *, max_bytes: int, max_seconds: float, max_redirects: int, version: str = ""
+) -> Answer:
+    """Fetch what is to be classified or kept: as `fetch`, where its server does not refuse that.
+
+    Parameters
+    ----------
+    url : str
+        Without a user name or password.
+    max_bytes : int
+        Of the body.
+    max_seconds : float
+        For everything: looking the name up, redirects, the last byte.
+    max_redirects : int
+        How many redirects are followed.
+    version : str
+        `Answer.version` of an earlier answer. If the server still has that one, nothing is sent.
+
+    Returns
+    -------
+    Answer
+
+    Raises
+    ------
+    SourceError
+        As of `fetch`, and where the answer has an X-Robots-Tag that refuses: `hosts.robots`.
+    """
+    try:
+        target = _target(url)
+        with turn(target.host):
+            return _fetch(
+                target, max_bytes, max_seconds, max_redirects, None, _conditions(version),
+                tries=TRIES, heeds_robots=True,
+            )  # fmt: skip
     except SourceError as error:
         raise SourceError(f"{_shown(url)}: {error}") from error.__cause__
 
 
+def _conditions(version: str) -> dict[str, str]:
+    """The headers that ask for another version than this; none for what is no version."""
+    try:
+        headers = json.loads(version) if version else {}
+    except ValueError:
+        return {}
+    is_valid = isinstance(headers, dict) and headers.keys() <= {*VALIDATORS.values()}
+    return headers if is_valid and all(isinstance(one, str) for one in headers.values()) else {}
+
+
+def _version(answer: http.client.HTTPResponse) -> str:
+    """The headers that `_conditions` gives, as one string."""
+    values = ((sent, answer.getheader(name, "")) for name, sent in VALIDATORS.items())
+    headers = {sent: value for sent, value in values if 0 < len(value) <= VALIDATOR_LENGTH}
+    return json.dumps(headers) if headers else ""
+
+
 def _fetch(
-    target: _Target,
+    target: Target,
     max_bytes: int,
     max_seconds: float,
     max_redirects: int,
     check_address: AddressCheck | None,
     headers: Mapping[str, str] | None,
     tries: int = 1,
-) -> bytes:
+    heeds_robots: bool = False,
+) -> Answer:
     deadline = time.monotonic() + max_seconds
     for _ in range(max_redirects + tries):
-        with _connect(target, deadline, max_seconds, check_address) as sock:
-            answer = _request(sock, target, deadline, max_seconds, max_bytes, headers or {})
-        if isinstance(answer, bytes):
+        with connect(target, deadline, max_seconds, check_address) as sock:
+            answer = _request(
+                sock, target, deadline, max_seconds, max_bytes, headers or {}, heeds_robots
+            )
+        if isinstance(answer, Answer):
             return answer
         if isinstance(answer, _Later):
             tries -= 1
@@ -140,22 +204,6 @@ def _fetch(
         if target.origin != before.origin:
             headers = None
     raise SourceError(f"more than {max_redirects} redirects.")
-
-
-@contextmanager
-def _turn(host: str) -> Iterator[None]:
-    """A list of addresses is mostly one of a single host: no more than a few connections to it."""
-    with _LOCK:
-        turns, users = _TURNS.get(host, (threading.BoundedSemaphore(PER_HOST), 0))
-        _TURNS[host] = (turns, users + 1)
-    try:
-        with turns:
-            yield
-    finally:
-        with _LOCK:
-            turns, users = _TURNS.pop(host)
-            if users > 1:
-                _TURNS[host] = (turns, users - 1)
 
 
 def post(
@@ -194,15 +242,15 @@ def post(
     deadline = time.monotonic() + max_seconds
     try:
         target = _target(url)
-        with _connect(target, deadline, max_seconds, check_address) as sock:
+        with connect(target, deadline, max_seconds, check_address) as sock:
             connection = http.client.HTTPConnection(target.host, target.port)
-            connection.sock = cast(socket.socket, _BoundedSocket(sock, deadline))
+            connection.sock = cast(socket.socket, BoundedSocket(sock, deadline))
             try:
                 connection.request("POST", target.path, body, {**(headers or {}), **FIXED})
                 with connection.getresponse() as answer:
                     return answer.status
             except TimeoutError:
-                raise _too_slow(max_seconds) from None
+                raise too_slow(max_seconds) from None
             except (OSError, http.client.HTTPException, ValueError) as error:
                 raise SourceError("the response is not HTTP, or it is incomplete.") from error
     except SourceError as error:
@@ -220,7 +268,7 @@ def check_url(url: str) -> None:
 # URLs
 
 
-def _target(url: str) -> _Target:
+def _target(url: str) -> Target:
     """A URL, taken apart once: what is checked is what is connected to."""
     _check_text(url)
     try:
@@ -235,10 +283,10 @@ def _target(url: str) -> _Target:
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if not path.isascii():
         raise SourceError("percent-encode the non-ASCII characters in the path of this URL.")
-    return _Target(parts.scheme, host, PORTS[parts.scheme] if port is None else port, path, url)
+    return Target(parts.scheme, host, PORTS[parts.scheme] if port is None else port, path, url)
 
 
-def _redirected(target: _Target, location: str) -> _Target:
+def _redirected(target: Target, location: str) -> Target:
     try:
         _check_text(location)  # before urljoin, which drops tabs and line breaks
         to = _target(urljoin(target.url, location))
@@ -262,130 +310,21 @@ def _shown(url: str) -> str:
     return name if name.isprintable() else repr(name)
 
 
-# connections
-
-
-def _connect(
-    target: _Target, deadline: float, max_seconds: float, check_address: AddressCheck | None
-) -> socket.socket:
-    """A socket to the first address that takes the connection; the one that was checked."""
-    try:
-        addresses = _look_up(target, deadline)
-        if check_address is not None:
-            for *_, address in addresses:  # all of them, before the first is connected to
-                check_address(target.host, target.port, str(address[0]))
-        return _connect_first(addresses[:ADDRESSES], target, deadline)
-    except (SourceError, OSError, ValueError) as error:
-        if check_address is not None:
-            raise SourceError("none of its public addresses accepts a connection.") from error
-        if isinstance(error, TimeoutError):
-            raise _too_slow(max_seconds) from None
-        raise SourceError(f"cannot be reached: {error}.") from None
-
-
-def _look_up(target: _Target, deadline: float) -> list[Any]:
-    """`socket.getaddrinfo`, which has no time limit, left alone when it takes too long."""
-    addresses: list[Any] = []
-    errors: list[Exception] = []
-
-    def look_up() -> None:
-        try:
-            addresses.extend(socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM))
-        except Exception as error:  # every kind is raised in the thread that waits
-            errors.append(error)
-        finally:
-            _LOOKUPS.release()
-
-    if not _LOOKUPS.acquire(timeout=_remaining_seconds(deadline)):
-        raise TimeoutError("too many names are being looked up")
-    thread = threading.Thread(target=look_up, name="unseen-lookup", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError as error:  # no more threads
-        _LOOKUPS.release()
-        raise OSError(str(error)) from None
-    thread.join(_remaining_seconds(deadline))
-    if thread.is_alive():
-        raise TimeoutError("the name takes too long to look up")
-    if errors:
-        raise errors[0]
-    return addresses
-
-
-def _connect_first(addresses: list[Any], target: _Target, deadline: float) -> socket.socket:
-    last: OSError | None = None
-    for index, (family, kind, protocol, _, address) in enumerate(addresses):
-        try:
-            sock = socket.socket(family, kind, protocol)
-        except OSError as error:  # an address family that this machine does not have
-            last = error
-            continue
-        try:
-            # A silent address leaves time for the next.
-            sock.settimeout(_remaining_seconds(deadline) / (len(addresses) - index))
-            sock.connect(address)
-            sock.settimeout(_remaining_seconds(deadline))
-            if target.scheme == "https":
-                return _tls().wrap_socket(sock, server_hostname=target.host)
-            return sock
-        except OSError as error:
-            sock.close()
-            last = error
-        except BaseException:
-            sock.close()
-            raise
-    raise last or OSError("the name has no address")
-
-
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()  # reads every certificate there is: once
-
-
 # one request and its answer
-
-
-class _BoundedSocket(io.RawIOBase):
-    """What http.client takes for a socket: nothing outlasts the deadline, or comes without end."""
-
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
-        self.budget = HEAD_BYTES
-        self._sock = sock
-        self._deadline = deadline
-
-    def sendall(self, data: bytes) -> None:
-        self._sock.settimeout(_remaining_seconds(self._deadline))
-        self._sock.sendall(data)
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        if self.budget <= 0:
-            raise http.client.HTTPException("more than there is room for")
-        self._sock.settimeout(_remaining_seconds(self._deadline))
-        count = self._sock.recv_into(memoryview(buffer)[: self.budget])
-        self.budget -= count
-        return count
-
-    def close(self) -> None:
-        """Left to whoever opened the socket: http.client closes before it reads the body."""
 
 
 def _request(
     sock: socket.socket,
-    target: _Target,
+    target: Target,
     deadline: float,
     max_seconds: float,
     max_bytes: int,
     headers: Mapping[str, str],
-) -> bytes | str | _Later:
-    """One request → the body, or the Location of a redirect, or when to ask again."""
+    heeds_robots: bool = False,
+) -> Answer | str | _Later:
+    """One request → the answer, or the Location of a redirect, or when to ask again."""
     connection = http.client.HTTPConnection(target.host, target.port)
-    wire = _BoundedSocket(sock, deadline)
+    wire = BoundedSocket(sock, deadline)
     connection.sock = cast(socket.socket, wire)
     try:
         connection.request("GET", target.path, headers={**headers, **FIXED})
@@ -396,12 +335,16 @@ def _request(
             after = answer.getheader("Retry-After", "")
             if answer.status in LATER and after.isdecimal() and len(after) < 7:
                 return _Later(answer.status, float(after))
+            if answer.status == NOT_MODIFIED and headers.keys() & {*VALIDATORS.values()}:
+                return Answer(None, json.dumps({**headers}), target.url)
             if answer.status != 200:
                 raise SourceError(f"the server answers {answer.status}.")
+            if heeds_robots:
+                robots.check(answer.headers.get_all("X-Robots-Tag", ()))
             wire.budget = 2 * max_bytes + HEAD_BYTES  # chunks have heads, too
-            return _body(answer, max_bytes)
+            return Answer(_body(answer, max_bytes), _version(answer), target.url)
     except TimeoutError:
-        raise _too_slow(max_seconds) from None
+        raise too_slow(max_seconds) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         # Not its text: it may hold what the server sent.
         raise SourceError("the response is not HTTP, or it is incomplete.") from error
@@ -419,14 +362,3 @@ def _body(answer: http.client.HTTPResponse, max_bytes: int) -> bytes:
     if answer.length:
         raise http.client.IncompleteRead(b"", answer.length)
     return bytes(body)
-
-
-def _too_slow(max_seconds: float) -> SourceError:
-    return SourceError(f"no complete response within {max_seconds:g} s.")
-
-
-def _remaining_seconds(deadline: float) -> float:
-    seconds = deadline - time.monotonic()
-    if seconds <= 0:
-        raise TimeoutError
-    return seconds

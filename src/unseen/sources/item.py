@@ -28,6 +28,9 @@ class Source:
     meta : Mapping[str, str | int | float | bool | None], optional
         Facts about the item, such as its frame, page or row. They reach its `Prediction` and
         every row of a result.
+    key : str
+        What opens it again, where that is not its name: a row of a table may hold a picture, and
+        call it as it likes.
 
     Raises
     ------
@@ -43,6 +46,7 @@ class Source:
     name: str
     content: Any
     meta: Metadata = field(default_factory=dict, hash=False)
+    key: str = ""
 
     def __post_init__(self) -> None:
         if self.meta:

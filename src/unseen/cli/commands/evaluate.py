@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 @options.loads_model()
 def evaluate(
     truth: Annotated[
-        Path,
+        str,
         typer.Argument(
-            help="A folder with a folder for each class, an index of such, or a CSV file."
+            help="A folder with a folder for each class, an index of such, a CSV file; or an "
+            "archive, a table or an address whose pictures have labels."
         ),
     ],
     model: Annotated[

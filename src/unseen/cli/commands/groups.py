@@ -52,7 +52,8 @@ def duplicates(
         if move_to is not None:
             files = [[index.path(path) for hit in group for path in hit.paths] for group in groups]
             # Their folders are kept: two of one name stay apart, and a reader sees where they were.
-            others = ((p, p.parent.name) for group in files for p in group[1:])
+            # What is in an archive, or elsewhere, stays there.
+            others = ((p, p.parent.name) for group in files for p in group[1:] if p.is_file())
             filing = put_into_folders(others, move_to, "move", dry_run=dry_run)
             show_filing(filing, as_json=as_json, print0=print0, quiet=quiet)
             return
@@ -104,7 +105,8 @@ def _show(
     elif as_json:
         typer.echo(json.dumps([[asdict(hit) for hit in group] for group in groups], indent=1))
     else:
-        files = [[view.index.path(path) for hit in group for path in hit.paths] for group in groups]
+        address = view.index.address
+        files = [[address(path) for hit in group for path in hit.paths] for group in groups]
         if print0:
             write_paths0(path for group in files for path in [*map(str, group), ""])
             return
@@ -145,4 +147,4 @@ def clusters(
             title = ", ".join(cluster.names) or "cluster"
             typer.echo(f"{number}. {title}: {len(cluster.pictures)} pictures")
             for hit in cluster.pictures[:3]:
-                write_paths([f"   {shown(index.path(hit.paths[0]))}"])
+                write_paths([f"   {shown(index.address(hit.paths[0]))}"])

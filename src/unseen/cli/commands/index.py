@@ -16,11 +16,12 @@ import unseen
 from unseen.cli import options, progress
 from unseen.cli.command_group import defaulting
 from unseen.cli.interruption import interruption
-from unseen.errors import StoreError
+from unseen.errors import SourceError, StoreError
 from unseen.index.location import find, named_root
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import versions, write_ended
 from unseen.results.result_file import check_output
+from unseen.sources.expand import reopenable
 
 if TYPE_CHECKING:
     from unseen.explanation.explainer import Explainer
@@ -46,9 +47,15 @@ def group() -> None:
 @index.command(short_help="Look at what is new or changed.")
 @options.loads_model(refused={"adapter": options.NO_LABELS})
 def update(
-    folder: Annotated[Path, typer.Argument(help="The folder to look at.")],
+    folder: Annotated[
+        str, typer.Argument(help="The folder to look at; or an archive or table in it.")
+    ],
     only: Annotated[
-        list[Path] | None, typer.Argument(help="Files or folders in it; all by default.")
+        list[str] | None,
+        typer.Argument(
+            help="What to look at: files and folders in it, archives, tables, PDF, s3:// and "
+            "https:// addresses; by default the folder, and what it looked at before."
+        ),
     ] = None,
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS,
     batch_size: options.BatchSize = None,
@@ -83,16 +90,17 @@ def update(
         from unseen.images.tiling import check_tiling  # noqa: PLC0415 - it loads Pillow
 
         check_tiling(tiles)
+    home, sources = _home_of(folder, only or [])
     classifier = unseen.load(load_options)
     encoder = classifier.encoder
     explainer = classifier.explainer() if explainable else None  # what cannot is an error at once
-    with unseen.Index(folder) as index:
+    with unseen.Index(home) as index:
         while True:
             try:
                 with progress.pictures(quiet) as show:
                     report = index.update(
                         encoder,
-                        only or (),
+                        sources,
                         videos=videos,
                         batch_size=batch_size,
                         progress=show,
@@ -122,6 +130,20 @@ def update(
             except KeyboardInterrupt:
                 interruption.explained = True  # it had nothing left to do
                 raise typer.Exit(130) from None
+
+
+def _home_of(first: str, others: list[str]) -> tuple[Path, list[str | Path]]:
+    """The folder of the index, and what is looked at: an archive is in the index of its folder."""
+    from unseen.index.collections.reading import is_collection  # noqa: PLC0415 - it loads what reads
+
+    source = reopenable(first)
+    if isinstance(source, str):
+        raise SourceError(
+            f"{first}: an index lies in a folder; give that first: unseen index FOLDER {first}"
+        )
+    if is_collection(source):
+        return source.absolute().parent, [source, *others]
+    return source, [*others]
 
 
 def _keep_parts(index: unseen.Index, explainer: Explainer, quiet: bool) -> StoredRows:

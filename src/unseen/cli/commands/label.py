@@ -17,6 +17,7 @@ from unseen.cli.label_options import compile_labels, load_calibration
 from unseen.cli.options import NO_LABEL_OPTIONS, LabelOptions
 from unseen.cli.output import named
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
+from unseen.sources.containers.container_file import resolve
 from unseen.sources.frame_names import is_video
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _show(
 
     report = progress_of(labelling)
     for path, error in report.failures:
-        progress.say(named(str(folder / path), error))
+        progress.say(named(str(resolve(path, labelling.root)), error))
     if as_json:
         typer.echo(json.dumps({**report.to_dict(), **more}, ensure_ascii=False, indent=1))
     else:

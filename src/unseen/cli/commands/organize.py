@@ -24,7 +24,9 @@ from unseen.sources.registry import reader_of
 @options.loads_model()
 @options.takes_labels()
 def organize(
-    folder: Annotated[Path | None, typer.Argument(help="The folder of the pictures.")] = None,
+    folder: Annotated[
+        str | None, typer.Argument(help="The folder of the pictures, an archive, an address.")
+    ] = None,
     label_options: LabelOptions = NO_LABEL_OPTIONS,
     into: Annotated[
         Path | None, typer.Option("--into", help="Where a folder for each label is made.")
@@ -61,8 +63,6 @@ def organize(
         raise SourceError(
             "organize needs a folder, --into, and at most one of --copy, --link and --move."
         )
-    if reader_of(str(folder)) is not None:
-        raise SourceError(f"{folder}: organize takes a folder of files; unpack this one first.")
     if not dry_run:
         check_into(into)
     from unseen.index.stored import embeddings_of  # noqa: PLC0415 - it loads what computes
@@ -72,10 +72,14 @@ def organize(
     classifier = unseen.load(load_options)
     compiled = compile_labels(classifier, label_options, quiet=quiet)
     calibration = load_calibration(compiled, label_options, quiet=quiet)
-    with progress.pictures(quiet) as report:
-        encoded = embeddings_of(folder, classifier.encoder, batch_size=batch_size, progress=report)
+    encoded = None
+    if reader_of(folder) is None:
+        with progress.pictures(quiet) as report:
+            encoded = embeddings_of(
+                folder, classifier.encoder, batch_size=batch_size, progress=report
+            )
     how = "move" if move else "link" if link else "copy"
-    with progress.counting(count(str(folder)), quiet) as counter, counter.interruptible():
+    with progress.counting(count(folder), quiet) as counter, counter.interruptible():
         organized = unseen.organize(
             classifier,
             folder,

@@ -66,10 +66,10 @@ def search(
             typer.echo(json.dumps([asdict(hit) for hit in hits], indent=1))
             return
         if print0:
-            write_paths0(index.path(hit.paths[0]) for hit in hits)
+            write_paths0(index.address(hit.paths[0]) for hit in hits)
             return
         write_paths(
-            f"{hit.cosine:.3f}  {shown(index.path(hit.paths[0]))}"
+            f"{hit.cosine:.3f}  {shown(index.address(hit.paths[0]))}"
             + (f"  in {tile_text(hit.tile)}" if hit.tile else "")
             + (f"  (and {len(hit.paths) - 1} copies)" if len(hit.paths) > 1 else "")
             for hit in hits

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from unseen.index.collections.reading import key_of
 from unseen.index.model_rows import Key, add_key
-from unseen.index.update import CONTENT_BYTES, key_of
+from unseen.index.update import CONTENT_BYTES
 from unseen.system.printable import escaped
 from unseen.system.sqlite import transaction
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from unseen.errors import ModelError, UnseenError
 from unseen.index.schema import FILES_BELOW
+from unseen.sources.containers.container_file import resolve
 from unseen.system.cpu import usable
 from unseen.system.printable import escaped, unescaped
 from unseen.system.sqlite import transaction
@@ -118,7 +119,7 @@ def keep(
     ).fetchall()
     new = done = 0
     with ThreadPoolExecutor(usable()) as pool:
-        paths = [root / unescaped(path) for _, path in todo]
+        paths = [resolve(unescaped(path), root) for _, path in todo]
         opened = zip(todo, _ahead(pool, explainer.parts_encoder.open, paths), strict=True)
         while batch := list(islice(opened, BATCH)):
             readable = [(id_, p) for (id_, _), p in batch if not isinstance(p, UnseenError)]
@@ -133,8 +134,8 @@ def keep(
 
 def _ahead(
     pool: ThreadPoolExecutor,
-    work: Callable[[Path], OpenedPicture | UnseenError],
-    paths: list[Path],
+    work: Callable[[str | Path], OpenedPicture | UnseenError],
+    paths: list[str | Path],
 ) -> Iterator[OpenedPicture | UnseenError]:
     """The results in order, of which only some are waiting: decoded pictures are large."""
     for start in range(0, len(paths), 2 * BATCH):

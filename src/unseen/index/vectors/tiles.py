@@ -21,6 +21,7 @@ from unseen.encoder import Tiles
 from unseen.index.schema import FILES_BELOW
 from unseen.index.vectors import search
 from unseen.index.vectors.matrix import HALF, Table, vector_of
+from unseen.sources.containers.container_file import resolve
 from unseen.sources.frame_names import frame_of
 from unseen.sources.item import Source
 from unseen.system.printable import escaped, unescaped
@@ -124,7 +125,7 @@ def keep(
         database.execute(statement)
     _forget_others(database, model, tiling)
     todo = _without_tiles(database, model, below)
-    sources = (Source(name, root / name, {"picture": id_}) for id_, name in todo)
+    sources = (Source(name, resolve(name, root), {"picture": id_}) for id_, name in todo)
     stream = stream_tiles(encoder, sources, tiling, batch_size=batch_size, whole=False)
     done = new = 0
     while batch := list(islice(stream, COMMIT_PICTURES)):

@@ -10,11 +10,16 @@ from typing import Any
 
 from unseen.errors import SourceError
 from unseen.jobs.shard import Entry, Shard
-from unseen.sources.containers.object_store import LIBRARIES, stored_object
+from unseen.sources.containers.container_file import (
+    LIBRARIES,
+    is_elsewhere,
+    size_of_container,
+)
+from unseen.sources.containers.object_store import stored_object
 from unseen.sources.expand import expand
 from unseen.sources.files import URL_SCHEMES
 from unseen.sources.item import Source, Unreadable
-from unseen.sources.local import local_path, size_of
+from unseen.sources.local import local_path
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +97,10 @@ def _content(entry: Entry, base: Path) -> Any:
 def _contained(
     shard: Shard, container: str, entries: Sequence[Entry], base: Path
 ) -> Iterator[Picture]:
-    path = os.path.join(base, container)  # noqa: PTH118 - "./a.zip" stays as it was planned
-    size = size_of(path)
+    path = container
+    if not is_elsewhere(container):
+        path = os.path.join(base, container)  # noqa: PTH118 - "./a.zip" stays as it was planned
+    size = size_of_container(path)
     if size is None or size != shard.container_size:
         reason = "there is no such file" if size is None else "it has changed since it was planned"
         problem = Unreadable(SourceError(f"{container}: {reason}."))

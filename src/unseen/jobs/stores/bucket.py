@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from unseen.errors import MissingExtraError, StoreError
-from unseen.sources.containers.object_store import LIBRARIES
+from unseen.sources.containers.container_file import LIBRARIES
 
 CREATE = "create"  # the mode of fsspec that refuses a name that is taken
 

@@ -7,14 +7,18 @@ is decompressed. An archive that cannot be read is one item with an error.
 from __future__ import annotations
 
 import io
+import posixpath
 import struct
 import weakref
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from unseen.errors import SourceError
+from unseen.sources.containers.container_file import container_version, is_elsewhere, open_container
 from unseen.sources.files import is_image_member, leads_out
 from unseen.sources.item import Source, Unreadable, name_of, shortened
 
@@ -26,6 +30,8 @@ ENTRY_SIGNATURE = b"PK\1\2"  # before each entry of the directory
 # Deflate itself ends at 1032.
 MAX_RATIO = 200
 SMALL_BYTES = 1024 * 1024
+
+BROKEN = (OSError, ValueError, EOFError, NotImplementedError, struct.error, zipfile.BadZipFile)
 
 # Others (bzip2, LZMA) cannot be decompressed in pieces of a bounded size.
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -69,6 +75,46 @@ def read_zip(path: str | Path) -> Iterator[Source]:
         yield Source(member, content, {"member": info.filename})
 
 
+def zip_member(path: str | Path, member: str) -> Any:
+    """The content of one member, by its name in the archive.
+
+    Parameters
+    ----------
+    path : str or Path
+        The archive.
+    member : str
+        As in the metadata of its `Source`.
+
+    Raises
+    ------
+    SourceError
+        If there is no such member, or it is not read.
+    """
+    name = f"{name_of(path, 0)}!/{member}"
+    try:
+        archive, members = _members(path, container_version(path))
+    except OSError as error:
+        raise SourceError(f"{name}: it cannot be read: {error.strerror or error}.") from None
+    except SourceError as error:
+        raise SourceError(f"{name}: {error}") from None
+    info = members.get(posixpath.normpath(member))
+    problem = "there is no such member." if info is None else _problem(info, set())
+    if info is None or problem is not None:
+        raise SourceError(f"{shortened(name)}: {problem}")
+    return _Member(archive, info)
+
+
+@lru_cache(maxsize=4)  # a page asks for many pictures of one archive
+def _members(path: str | Path, version: str) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
+    """An archive of this version, and its images by their names."""
+    archive = _open(path)
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        if is_image_member(info.filename):
+            members.setdefault(posixpath.normpath(info.filename), info)
+    return archive, members
+
+
 def zip_names(path: str | Path) -> Iterator[str]:
     """The names of all files in a zip archive; none of one that cannot be read."""
     try:
@@ -91,26 +137,45 @@ class _Member:
             return file.read(size)
 
 
-class _ArchiveFile(io.FileIO):
+class _ArchiveFile(io.RawIOBase):
     """A file whose directory is checked as `ZipFile` reads it: before it makes entries of it."""
 
     is_open = False
 
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
     def read(self, size: int | None = -1, /) -> bytes:
         if self.is_open:
-            return super().read(size) or b""
+            return self._file.read(-1 if size is None else size)
         if size is not None and size > MAX_DIRECTORY_BYTES:
             raise SourceError(f"its directory has more than {MAX_DIRECTORY_BYTES:,} bytes.")
-        content = super().read(size) or b""
+        content = self._file.read(-1 if size is None else size)
         if content.count(ENTRY_SIGNATURE) > MAX_MEMBERS:
             raise SourceError(f"it has more than {MAX_MEMBERS:,} members; split it.")
         return content
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def _open(path: str | Path) -> zipfile.ZipFile:
     """Raises SourceError for what is not a zip archive, or one that is made to do harm."""
     try:
-        file = _ArchiveFile(path)
+        file = _ArchiveFile(open_container(path))
     except OSError as error:
         raise SourceError(f"it cannot be read: {error.strerror or error}.") from None
     try:
@@ -119,8 +184,12 @@ def _open(path: str | Path) -> zipfile.ZipFile:
     except SourceError:
         file.close()
         raise
-    except (OSError, ValueError, EOFError, NotImplementedError, struct.error, zipfile.BadZipFile):
+    except BROKEN as error:
         file.close()
+        if is_elsewhere(path) and isinstance(error, OSError):
+            raise SourceError(
+                f"it cannot be read in parts, as a zip must be ({error.strerror}); download it."
+            ) from None
         raise SourceError("this is not a zip archive, or it is damaged.") from None
     file.is_open = True
     # Members outlive this generator: they are read later, in other threads.
@@ -128,7 +197,7 @@ def _open(path: str | Path) -> zipfile.ZipFile:
     return archive
 
 
-def _check_overlap(archive: zipfile.ZipFile, file: io.FileIO) -> None:
+def _check_overlap(archive: zipfile.ZipFile, file: io.RawIOBase) -> None:
     """Members that share their bytes make a bomb of a small file (Fifield, 2019)."""
     if sum(info.compress_size for info in archive.infolist()) > file.seek(0, io.SEEK_END):
         raise SourceError("its members overlap; it is damaged, or made to do harm.")

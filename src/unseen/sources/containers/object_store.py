@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
-from unseen.errors import MissingExtraError, SourceError
+from unseen.errors import SourceError
+from unseen.sources.containers.container_file import reason_of, store_of, version_of
 from unseen.sources.files import is_image_member
 from unseen.sources.item import Source, Unreadable
 
-LIBRARIES = {
-    "s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs",
-}  # fmt: skip
 MAX_OBJECTS = 10_000_000  # of one address; each costs about 1 kB of memory
 
 
@@ -29,6 +28,7 @@ class StoredObject:
     name: str  # its address, for messages
     size: int | None = None  # as it was listed
     etag: str | None = None
+    version: str = ""  # what changes with its content, where the store says so
 
     def read(self, size: int = -1, /) -> bytes:
         """Up to `size` bytes, and no more of them are fetched."""
@@ -40,7 +40,7 @@ class StoredObject:
             else:
                 content = self.store.cat_file(self.path)
         except Exception as error:
-            raise SourceError(f"{self.name}: {_reason(error)}") from None
+            raise SourceError(f"{self.name}: {reason_of(error)}") from None
         return content
 
 
@@ -50,8 +50,8 @@ def read_store(address: str | Path) -> Iterator[Source]:
     Parameters
     ----------
     address : str
-        Such as s3://bucket/folder/. What is hidden and what has no suffix of an image is left out,
-        as in a folder.
+        Such as s3://bucket/folder/ or s3://bucket/2026-*/*.jpg. What is hidden and what has no
+        suffix of an image is left out, as in a folder.
 
     Yields
     ------
@@ -64,19 +64,20 @@ def read_store(address: str | Path) -> Iterator[Source]:
         Without fsspec, or the library of the store.
     """
     address = str(address)
-    store, path = _store(address)
+    store, path = store_of(address)
     scheme = address.partition("://")[0]
     try:
         objects = _objects(store, path)
     except Exception as error:
-        yield Source(address, Unreadable(SourceError(f"{address}: {_reason(error)}")))
+        yield Source(address, Unreadable(SourceError(f"{address}: {reason_of(error)}")))
         return
     single = [*objects] == [path]
     for one, facts in objects.items():
-        if single or is_image_member(one[len(path) :].lstrip("/")):
+        if single or is_image_member(_below(one, path)):
             name = f"{scheme}://{one.lstrip('/')}"
             etag = facts.get("ETag") or facts.get("etag")
-            yield Source(name, StoredObject(store, one, name, facts.get("size"), etag))
+            stored = StoredObject(store, one, name, facts.get("size"), etag, version_of(facts))
+            yield Source(name, stored)
 
 
 def stored_object(address: str) -> StoredObject:
@@ -96,47 +97,36 @@ def stored_object(address: str) -> StoredObject:
     MissingExtraError
         Without fsspec, or the library of the store.
     """
-    store, path = _store(address)
+    store, path = store_of(address)
     return StoredObject(store, path, address)
 
 
 def store_names(address: str | Path) -> Iterator[str]:
     """The names of all objects below an address; none where they cannot be listed."""
     try:
-        store, path = _store(str(address))
+        store, path = store_of(str(address))
         return iter(_objects(store, path))
     except Exception:
         return iter(())
 
 
-def _store(address: str) -> tuple[Any, str]:
-    scheme = address.partition("://")[0].lower()
-    library = LIBRARIES[scheme]
-    try:
-        from fsspec.core import url_to_fs  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise MissingExtraError(f"Reading {scheme}://", f"fsspec and {library}", "cloud") from None
-    try:
-        store, path = url_to_fs(address)
-    except ImportError:
-        raise MissingExtraError(f"Reading {scheme}://", library, "cloud") from None
-    except ValueError as error:
-        raise SourceError(f"{address}: {_reason(error)}") from None
-    return store, path.rstrip("/")
+def _below(one: str, path: str) -> str:
+    """The name of an object below an address; of one that a pattern matches its last part."""
+    return one.rpartition("/")[2] if has_magic(path) else one[len(path) :].lstrip("/")
 
 
 def _objects(store: Any, path: str) -> dict[str, dict[str, Any]]:
     """The objects below a path, sorted, and what the store says of each."""
     if store.isfile(path):
         return {path: store.info(path)}
-    objects: dict[str, dict[str, Any]] = store.find(path, detail=True)
-    if not objects and not store.exists(path):
+    objects: dict[str, dict[str, Any]]
+    if has_magic(path):
+        matches = store.glob(path, detail=True)
+        objects = {one: facts for one, facts in matches.items() if facts.get("type") == "file"}
+    else:
+        objects = store.find(path, detail=True)
+    if not objects and (has_magic(path) or not store.exists(path)):
         raise FileNotFoundError("there is nothing at this address.")
     if len(objects) > MAX_OBJECTS:
         raise ValueError(f"it holds more than {MAX_OBJECTS:,} objects; give parts of it.")
     return dict(sorted(objects.items()))
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).partition("\n")[0].strip()
-    return text if text.endswith(".") else f"{text or type(error).__name__}."

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.errors import MissingExtraError, SourceError
+from unseen.sources.containers.container_file import open_container
 from unseen.sources.item import Source, Unreadable, name_of
 
 SIDE = 1280  # pixels of the longer side of a page: text stays legible, and a poster is no bomb
@@ -26,9 +27,14 @@ class _Document:
 
     def __init__(self, library: Any, path: str | Path) -> None:
         self.file: Any = None
-        with _PDFIUM:
-            self.file = library.PdfDocument(path)
-            self.pages = len(self.file)
+        content = open_container(path)
+        try:
+            with _PDFIUM:
+                self.file = library.PdfDocument(content, autoclose=True)
+                self.pages = len(self.file)
+        except BaseException:
+            content.close()
+            raise
 
     def __del__(self) -> None:
         if self.file is not None:
@@ -56,6 +62,37 @@ class _Page:
         file = io.BytesIO()
         image.save(file, "BMP")  # neither lossy nor slow
         return file.getvalue()[: None if size < 0 else size]
+
+
+def pdf_page(path: str | Path, number: str) -> Any:
+    """The content of one page.
+
+    Parameters
+    ----------
+    path : str or Path
+        The document.
+    number : str
+        Of the page, from 1.
+
+    Raises
+    ------
+    SourceError
+        If there is no such page.
+    MissingExtraError
+        Without pypdfium2.
+    """
+    try:
+        import pypdfium2  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise MissingExtraError("Reading PDF", "pypdfium2", "pdf") from None
+    name = f"{name_of(path, 0)}#{PAGE}={number}"
+    try:
+        document = _Document(pypdfium2, path)
+    except (pypdfium2.PdfiumError, OSError):
+        raise SourceError(f"{name}: this is no PDF file, or it cannot be read.") from None
+    if not 1 <= int(number) <= min(document.pages, MAX_PAGES):
+        raise SourceError(f"{name}: there is no such page.")
+    return _Page(document, int(number), name)
 
 
 def read_pdf(path: str | Path) -> Iterator[Source]:

@@ -46,7 +46,7 @@ def picture_column(columns: Iterable[str], name: str) -> str:
 
 
 def row_source(
-    row: Mapping[str, Any], column: str, number: int, table: str, folder: Path | None = None
+    row: Mapping[str, Any], column: str, number: int, table: str, folder: Path | str | None = None
 ) -> Source:
     """The picture of a row.
 
@@ -61,8 +61,8 @@ def row_source(
         Of the row, from 1.
     table : str
         The name of the table.
-    folder : Path, optional
-        What relative paths begin at.
+    folder : Path or str, optional
+        What relative paths begin at: a folder, or the address of one.
 
     Returns
     -------
@@ -71,7 +71,8 @@ def row_source(
         metadata: the number of the row, and every column that holds a string, a number or a bool.
     """
     name, content = _picture(row.get(column), folder)
-    name = name or f"{table}#row={number}"
+    own = f"{table}#{ROW}={number}"
+    name = name or own
     if content is None:
         content = Unreadable(
             SourceError(f"{table}: row {number} has no picture in its column {column!r}.")
@@ -80,7 +81,7 @@ def row_source(
     for key, value in row.items():
         if key != column and isinstance(key, str):
             meta |= scalar(key, value)
-    return Source(name, content, meta)
+    return Source(name, content, meta, "" if isinstance(content, str) and content == name else own)
 
 
 def scalar(key: str, value: Any) -> Metadata:
@@ -96,7 +97,7 @@ def scalar(key: str, value: Any) -> Metadata:
     return {}
 
 
-def _picture(value: Any, folder: Path | None) -> tuple[str, Any]:
+def _picture(value: Any, folder: Path | str | None) -> tuple[str, Any]:
     """The name of a picture, "" where it has none, and its content."""
     if isinstance(value, Mapping):
         name, _ = _picture(value.get("path"), folder)
@@ -113,5 +114,8 @@ def _picture(value: Any, folder: Path | None) -> tuple[str, Any]:
         return shortened(value) if len(value) > TEXT_LENGTH else value, value
     if SCHEME.match(value) and not Path(value).is_absolute():
         return value, value  # of a scheme that is not read: its error says so
+    if isinstance(folder, str):
+        address = value if value.startswith("/") else f"{folder}/{value}"
+        return address, address
     path = str(folder / Path(value).expanduser())
     return path, path

@@ -5,14 +5,27 @@ A row that cannot be used is one item with an error; a table that breaks off end
 
 from __future__ import annotations
 
+import atexit
+import bisect
 import csv
+import io
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any
 
 from unseen.errors import MissingExtraError, SourceError
+from unseen.sources.containers.container_file import (
+    container_file,
+    container_size,
+    container_version,
+    is_elsewhere,
+    open_container,
+)
+from unseen.sources.containers.cursor import Cursor
 from unseen.sources.containers.rows import ROW, picture_column, row_source
 from unseen.sources.item import Source, Unreadable, name_of, shortened
 
@@ -43,7 +56,7 @@ def read_csv(path: str | Path) -> Iterator[Source]:
             column = picture_column(columns, name)
             for number, row in enumerate(table, 1):
                 cells = dict(zip(columns, row, strict=False))
-                yield row_source(cells, column, number, name, Path(path).parent)
+                yield row_source(cells, column, number, name, _folder(path))
         except SourceError as error:
             yield _failed(name, str(error).removeprefix(f"{name}: "))
         except (csv.Error, UnicodeDecodeError, OSError) as error:
@@ -103,7 +116,7 @@ def read_json_lines(path: str | Path) -> Iterator[Source]:
                     yield _failed(f"{name}#row={number}", "this line is not a JSON object.")
                     continue
                 column = column or picture_column(row, name)
-                yield row_source(row, column, number, name, Path(path).parent)
+                yield row_source(row, column, number, name, _folder(path))
         except SourceError as error:
             yield _failed(name, str(error).removeprefix(f"{name}: "))
         except (UnicodeDecodeError, OSError) as error:
@@ -125,11 +138,16 @@ def _lines(path: str | Path) -> Iterator[tuple[IO[str] | None, str]]:
     """The file as text, or None and why it cannot be opened."""
     with ExitStack() as stack:
         try:
-            file = stack.enter_context(Path(path).open(encoding="utf-8-sig", newline=""))
+            file = stack.enter_context(container_file(path))
         except OSError as error:
             yield None, f"it cannot be read: {error.strerror or error}."
             return
-        yield file, ""
+        yield stack.enter_context(io.TextIOWrapper(file, encoding="utf-8-sig", newline="")), ""
+
+
+def _folder(path: str | Path) -> Path | str:
+    """What the relative paths of a table begin at."""
+    return str(path).rpartition("/")[0] if is_elsewhere(path) else Path(path).parent
 
 
 def read_parquet(path: str | Path) -> Iterator[Source]:
@@ -152,15 +170,20 @@ def read_parquet(path: str | Path) -> Iterator[Source]:
         raise MissingExtraError("Reading Parquet", "pyarrow", "parquet") from None
 
     def batches() -> Iterator[Any]:
-        file = parquet.ParquetFile(path)
-        groups = range(file.metadata.num_row_groups)
-        unpacked = sum(file.metadata.row_group(i).total_byte_size for i in groups)
-        if unpacked > max(SMALL_BYTES, MAX_RATIO * Path(path).stat().st_size):
-            reason = f"it would grow to more than {MAX_RATIO} times its size."
-            raise SourceError(f"{name_of(path, 0)}: {reason}")
-        yield from file.iter_batches(batch_size=BATCH_ROWS)
+        with container_file(path) as file:
+            yield from _bounded(parquet.ParquetFile(file), path).iter_batches(batch_size=BATCH_ROWS)
 
     yield from _arrow_rows(path, batches)
+
+
+def _bounded(table: Any, path: str | Path) -> Any:
+    """A Parquet file that does not grow beyond all measure. Raises SourceError."""
+    facts = table.metadata
+    unpacked = sum(facts.row_group(i).total_byte_size for i in range(facts.num_row_groups))
+    if unpacked > max(SMALL_BYTES, MAX_RATIO * container_size(path)):
+        reason = f"it would grow to more than {MAX_RATIO} times its size."
+        raise SourceError(f"{name_of(path, 0)}: {reason}")
+    return table
 
 
 def read_arrow(path: str | Path) -> Iterator[Source]:
@@ -177,17 +200,89 @@ def read_arrow(path: str | Path) -> Iterator[Source]:
         raise MissingExtraError("Reading Arrow", "pyarrow", "parquet") from None
 
     def batches() -> Iterator[Any]:
-        with pa.memory_map(str(path)) as source:
+        with _arrow_file(pa, path) as source:
             try:
                 file = pa.ipc.open_file(source)
                 whole = (file.get_batch(i) for i in range(file.num_record_batches))
             except pa.ArrowInvalid:
+                source.seek(0)
                 whole = pa.ipc.open_stream(source)
             for batch in whole:
                 for start in range(0, len(batch), BATCH_ROWS):
                     yield batch.slice(start, BATCH_ROWS)
 
     yield from _arrow_rows(path, batches)
+
+
+def _arrow_file(pa: Any, path: str | Path) -> Any:
+    """What is on this machine is not copied to be read."""
+    if is_elsewhere(path):
+        return pa.PythonFile(open_container(path), mode="r")
+    return pa.memory_map(str(path))
+
+
+def row_picture(path: str | Path, number: str) -> Any:
+    """The content of the picture in one row of a table.
+
+    Rows that follow one another are cheap; of a Parquet file any row costs no more than the group
+    of rows that it lies in.
+
+    Parameters
+    ----------
+    path : str or Path
+        The table.
+    number : str
+        Of the row, from 1.
+
+    Raises
+    ------
+    SourceError
+        If there is no such row.
+    """
+    name = f"{name_of(path, 0)}#{ROW}={number}"
+    try:
+        item = _cursor(path, container_version(path)).item(number)
+    except OSError as error:
+        raise SourceError(f"{name}: it cannot be read: {error.strerror or error}.") from None
+    if item is None:
+        raise SourceError(f"{name}: there is no such row.")
+    return item.content
+
+
+@lru_cache(maxsize=4)
+def _cursor(path: str | Path, version: str) -> Cursor:
+    suffix = Path(path).suffix.lower()
+    if suffix == ".parquet":
+        return Cursor(lambda number: _parquet_from(path, int(number)), _row_of, BATCH_ROWS)
+    read = {".csv": read_csv, ".tsv": read_csv, ".arrow": read_arrow, ".feather": read_arrow}
+    return Cursor(lambda _: read.get(suffix, read_json_lines)(path), _row_of)
+
+
+atexit.register(_cursor.cache_clear)  # a generator that Python's end meets open complains
+
+
+def _row_of(item: Source) -> str | None:
+    row = item.meta.get(ROW)
+    return None if row is None else str(row)
+
+
+def _parquet_from(path: str | Path, number: int) -> Iterator[Source]:
+    """The pictures from the group of rows on that has a row."""
+    try:
+        from pyarrow import parquet  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise MissingExtraError("Reading Parquet", "pyarrow", "parquet") from None
+    with container_file(path) as file:
+        table = _bounded(parquet.ParquetFile(file), path)
+        facts = table.metadata
+        ends = [*accumulate(facts.row_group(i).num_rows for i in range(facts.num_row_groups))]
+        first = bisect.bisect_left(ends, number)
+        groups = range(first, len(ends))
+        yield from _arrow_rows(
+            path,
+            lambda: table.iter_batches(batch_size=BATCH_ROWS, row_groups=[*groups]),
+            ends[first - 1] if first else 0,
+        )
 
 
 def parquet_fields(path: str | Path) -> tuple[str, ...]:
@@ -197,7 +292,8 @@ def parquet_fields(path: str | Path) -> tuple[str, ...]:
     except ImportError:
         return ()
     try:
-        schema = parquet.read_schema(path)
+        with container_file(path) as file:
+            schema = parquet.read_schema(file)
         column = picture_column(schema.names, name_of(path, 0))
     except (ArrowException, OSError, SourceError):
         return ()
@@ -213,17 +309,17 @@ def parquet_fields(path: str | Path) -> tuple[str, ...]:
     return (ROW, *(name for name in plain if name != column))
 
 
-def _arrow_rows(path: str | Path, batches: Any) -> Iterator[Source]:
+def _arrow_rows(path: str | Path, batches: Any, before: int = 0) -> Iterator[Source]:
     import pyarrow as pa  # noqa: PLC0415 - the caller has it
 
-    name, number, column = name_of(path, 0), 0, ""
+    name, number, column = name_of(path, 0), before, ""
     try:
         for batch in batches():
             batch.validate(full=True)  # what a file says of lengths may lead out of its memory
             column = column or picture_column(batch.schema.names, name)
             for row in batch.to_pylist():
                 number += 1
-                yield row_source(row, column, number, name, Path(path).parent)
+                yield row_source(row, column, number, name, _folder(path))
     except SourceError as error:
         yield _failed(name, str(error).removeprefix(f"{name}: "))
     except (pa.ArrowException, OSError, ValueError) as error:

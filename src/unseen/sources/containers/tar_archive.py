@@ -8,15 +8,26 @@ what a header may cost is bounded before it is read.
 
 from __future__ import annotations
 
+import atexit
 import json
 import lzma
+import posixpath
 import tarfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
 from unseen.errors import SourceError, without_frames
+from unseen.sources.containers.container_file import (
+    container_file,
+    container_size,
+    container_version,
+    is_elsewhere,
+)
+from unseen.sources.containers.cursor import Cursor
 from unseen.sources.containers.rows import TEXT_LENGTH, scalar
 from unseen.sources.files import is_image_member, leads_out
 from unseen.sources.item import Source, Unreadable, name_of, shortened
@@ -24,7 +35,9 @@ from unseen.sources.item import Source, Unreadable, name_of, shortened
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
 MAX_FACTS_BYTES = 1024 * 1024  # of a .json, .cls or .txt
 MAX_HEADER_BYTES = 1024 * 1024  # of a long name, or of the pax records of a member
+USTAR = b"ustar"  # in the first header of an archive that is not packed
 MAX_SAMPLE = 1_000  # members of one sample
+MAX_PLACES = 1_000_000  # of members in an archive, remembered: about 150 bytes each
 MAX_SAMPLE_BYTES = 64 * 1024 * 1024  # of these; what follows is a sample of its own
 MAX_RATIO = 200  # bytes of an archive for each that is packed; pictures hardly shrink
 SMALL_BYTES = 64 * 1024 * 1024  # less is read whatever the ratio
@@ -97,8 +110,11 @@ def read_tar(path: str | Path) -> Iterator[Source]:
 def tar_names(path: str | Path) -> Iterator[str]:
     """The names of all files in a tar archive, as far as it can be read.
 
-    Opened to be sought in: contents that are not packed are stepped over, not read.
+    Opened to be sought in: contents that are not packed are stepped over, not read. None of one in
+    a store, which would be fetched for it.
     """
+    if is_elsewhere(path):
+        return
     try:
         with tarfile.open(path, "r:*", tarinfo=_Member) as archive:
             for member in _members(archive, path):
@@ -108,13 +124,107 @@ def tar_names(path: str | Path) -> Iterator[str]:
         return
 
 
+def tar_member(path: str | Path, member: str) -> Any:
+    """The content of one member, by its name in the archive.
+
+    Where members lie in an archive that is not packed is looked up once; a packed one is read up to
+    the member, and from there on for those that follow it.
+
+    Parameters
+    ----------
+    path : str or Path
+        The archive.
+    member : str
+        As in the metadata of its `Source`.
+
+    Raises
+    ------
+    SourceError
+        If there is no such member, or it is not read.
+    """
+    name = f"{name_of(path, 0)}!/{member}"
+    key = posixpath.normpath(member)
+    try:
+        version = container_version(path)
+        places = _places(path, version)
+        if places is None:
+            item = _cursor(path, version).item(key)
+            content = None if item is None else item.content
+        else:
+            content = _Slice(path, *places[key], name) if key in places else None
+    except BROKEN as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(f"{name}: the archive cannot be read: {reason}.") from None
+    if content is None:
+        raise SourceError(f"{shortened(name)}: there is no such member.")
+    return content
+
+
+@dataclass(frozen=True, eq=False)
+class _Slice:
+    """A member as a binary file; each `read` begins at its start, in any thread."""
+
+    path: str | Path
+    offset: int
+    size: int
+    name: str
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to `size` bytes."""
+        if self.size > MAX_IMAGE_BYTES:
+            raise SourceError(
+                f"{self.name}: it has {self.size:,} bytes; at most {MAX_IMAGE_BYTES:,} are read."
+            )
+        try:
+            with container_file(self.path) as file:
+                file.seek(self.offset)
+                return file.read(self.size if size < 0 else min(size, self.size))
+        except OSError as error:
+            raise SourceError(f"{self.name}: it cannot be read: {error.strerror}.") from None
+
+
+@lru_cache(maxsize=4)
+def _places(path: str | Path, version: str) -> dict[str, tuple[int, int]] | None:
+    """Where each image of an archive of this version lies, and its bytes; None of a packed one."""
+    places: dict[str, tuple[int, int]] = {}
+    with container_file(path) as file:
+        head = file.read(tarfile.BLOCKSIZE)
+        file.seek(0)
+        if head[257:262] != USTAR:
+            return None
+        with tarfile.open(fileobj=file, mode="r:", tarinfo=_Member) as archive:
+            for member in _members(archive, path):
+                if is_image_member(member.name) and not leads_out(member.name):
+                    place = member.offset_data, member.size
+                    places.setdefault(posixpath.normpath(member.name), place)
+                if len(places) > MAX_PLACES:
+                    raise tarfile.ReadError(f"it has more than {MAX_PLACES:,} images; split it")
+    return places
+
+
+@lru_cache(maxsize=2)
+def _cursor(path: str | Path, version: str) -> Cursor:
+    return Cursor(lambda _: read_tar(path), _member_of)
+
+
+atexit.register(_cursor.cache_clear)  # a generator that Python's end meets open complains
+
+
+def _member_of(item: Source) -> str | None:
+    member = item.meta.get("member")
+    return posixpath.normpath(member) if isinstance(member, str) else None
+
+
 def _samples(path: str | Path) -> Iterator[Sample]:
     """Members that share a name, with the content of those that are used; raises BROKEN at last."""
     sample: Sample = []
     held = 0
     problem: Exception | None = None
     try:
-        with tarfile.open(path, "r|*", tarinfo=_Member) as archive:
+        with (
+            container_file(path) as file,
+            tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member) as archive,
+        ):
             for member in _members(archive, path):
                 limit = _limit(member.name)
                 if limit is None:
@@ -145,7 +255,7 @@ def _limit(name: str) -> int | None:
 
 def _members(archive: tarfile.TarFile, path: str | Path) -> Iterator[tarfile.TarInfo]:
     """The files of an archive, which does not remember them."""
-    most = max(SMALL_BYTES, MAX_RATIO * Path(path).stat().st_size)
+    most = max(SMALL_BYTES, MAX_RATIO * container_size(path))
     while (member := archive.next()) is not None:
         archive.members.clear()  # type: ignore[attr-defined]  # each is met once
         if member.offset_data + member.size > most:

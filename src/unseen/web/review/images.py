@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from unseen.annotation.pictures import Picture
-from unseen.errors import ImageError
-from unseen.images.limits import DEFAULT_LIMITS
-from unseen.images.open import open_image
+from unseen.errors import ImageError, UnseenError
+from unseen.images.open import open_image, read_content
 from unseen.pages import thumbnail
+from unseen.sources.containers.container_file import resolve
 from unseen.system.digest import sha256
 from unseen.system.lru import ByteLRU
-from unseen.system.regular_file import read_bytes
 
 SIZES = {"small": 320, "page": 1600, "full": 6000}  # the longer side, in pixels, at most
 CACHE_BYTES = 64 * 1024 * 1024
@@ -41,15 +40,12 @@ class ReviewImages:
             below = PurePosixPath(path)
             if below.is_absolute() or ".." in below.parts:
                 continue
-            file = self._root / below
             try:
-                if file.stat().st_size > DEFAULT_LIMITS.max_bytes:
-                    continue
-                content = read_bytes(file)
-            except OSError:
+                content = read_content(resolve(path, self._root))
+            except UnseenError:
                 continue
-            if sha256([content]).hex().startswith(picture.id):
-                return content
+            if content is not None and sha256([content]).hex().startswith(picture.id):
+                return bytes(content)
         raise ImageError(
             f"{picture.paths[0]}: the file is gone, or has changed since it was labelled; run "
             "`unseen label` again."

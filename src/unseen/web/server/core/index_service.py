@@ -77,13 +77,13 @@ class IndexService:
         hit = await in_pool(self._thread, self._view.hit, picture)
         if hit is None:
             raise _no_such(picture)
-        jpeg = await in_pool(self._renderer, self._render, self._index.path(hit.paths[0]), side)
+        jpeg = await in_pool(self._renderer, self._render, self._index.address(hit.paths[0]), side)
         if jpeg is None:
             raise _no_such(picture)
         self._thumbnails.put((picture, side), jpeg)
         return jpeg
 
-    def _render(self, path: Path, side: int) -> bytes | None:
+    def _render(self, path: str | Path, side: int) -> bytes | None:
         try:
             return thumbnail(open_image(path, limits=self._limits, at_least=side // 2), side)
         except UnseenError:

@@ -1,0 +1,1 @@
+"""Politeness to the hosts that pictures are fetched from."""
