@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
@@ -145,8 +146,11 @@ def _below(index: Index, folder: Path) -> str:
 def _read(root: Path, folder: Path, encoder: Encoder, tiles: bool) -> Iterator[Encoded]:
     with Index(root, create=False) as index:
         below = _below(index, folder)
-        for encoded in index.view(encoder).encoded(below=below, tiles=tiles):
-            yield replace(encoded, name=str(folder / encoded.name.removeprefix(below)))
+        before = str(folder / "x")[:-1]  # by text: a path a row takes as long as its answer
+        for one in index.view(encoder).encoded(below=below, tiles=tiles):
+            inner = one.name.removeprefix(below).replace("/", os.sep)
+            name = str(Path(inner)) if os.path.isabs(inner) else before + inner  # noqa: PTH117
+            yield Encoded(name, one.embedding, one.error, one.meta, one.tiles)
 
 
 def _folder(sources: Any) -> Path | None:

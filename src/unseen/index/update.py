@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from unseen.video import index_rows as video_rows
 from unseen.video.index_rows import VideoFile
 
 CONTENT_BYTES = 16  # of a sha256: 128 bits tell any number of pictures apart
+LOOKED_AT = 512  # files that are compared with their rows at once
 COMMIT_PICTURES = 64  # and no longer than
 COMMIT_SECONDS = 2.0
 
@@ -215,30 +217,48 @@ def is_current(
 
 def key_of(path: Path, root: Path) -> str:
     """What a file is called in the index: below its folder with /, else its whole path."""
-    path = Path(os.path.abspath(path))  # noqa: PTH100 - links stay as they are named
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+    name, below = os.path.abspath(path), os.path.join(root, "")  # noqa: PTH100, PTH118
+    # Links stay as they are named. By text first, in a tenth of the time that paths take.
+    if name.startswith(below):
+        return name[len(below) :].replace(os.sep, "/")
+    path = Path(name)
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else name
 
 
 def _changed(
     database: sqlite3.Connection, model: int, root: Path, files: Iterable[Path], report: Report
 ) -> Iterator[ChangedFile]:
     """The files whose size or time is another than last time, or that this model never saw."""
+    listed = _listed(root, files)
+    while chunk := [*islice(listed, LOOKED_AT)]:
+        database.executemany(
+            "INSERT OR IGNORE INTO temp.seen VALUES (?)", [(file.key,) for file in chunk]
+        )
+        database.execute("DELETE FROM temp.present")
+        database.executemany(
+            "INSERT OR IGNORE INTO temp.present VALUES (?, ?, ?)",
+            [(file.key, file.size, file.modified_ns) for file in chunk],
+        )
+        rows = database.execute(
+            "SELECT path FROM temp.present JOIN file USING (path, size, modified_ns) "
+            "JOIN picture USING (content) WHERE model = ?",
+            (model,),
+        )
+        known = {key for (key,) in rows}
+        for file in chunk:
+            if file.key in known:
+                report.unchanged += 1
+            else:
+                yield file
+
+
+def _listed(root: Path, files: Iterable[Path]) -> Iterator[ChangedFile]:
     for path in files:
         try:
             stat = _stat(path)
         except OSError:
             continue  # it went away since it was listed
-        file = ChangedFile(path, escaped(key_of(path, root)), stat.st_size, stat.st_mtime_ns)
-        database.execute("INSERT OR IGNORE INTO temp.seen VALUES (?)", (file.key,))
-        row = database.execute(
-            "SELECT 1 FROM file JOIN picture USING (content) WHERE path = ? AND size = ? "
-            "AND modified_ns = ? AND model = ?",
-            (file.key, file.size, file.modified_ns, model),
-        ).fetchone()
-        if row is None:
-            yield file
-        else:
-            report.unchanged += 1
+        yield ChangedFile(path, escaped(key_of(path, root)), stat.st_size, stat.st_mtime_ns)
 
 
 def _stat(path: Path) -> os.stat_result:
@@ -375,6 +395,11 @@ def _inside(scope: Path, root: Path) -> tuple[str, tuple[int, str]]:
 
 
 def _forget_seen(database: sqlite3.Connection) -> None:
-    """An empty table of the paths that one look at the files meets; no other connection has it."""
+    """Empty tables of the files that one look at them meets, and of the last of these; no other
+    connection has them."""
     database.execute("CREATE TEMP TABLE IF NOT EXISTS seen (path TEXT PRIMARY KEY) WITHOUT ROWID")
     database.execute("DELETE FROM temp.seen")
+    database.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS present "
+        "(path TEXT PRIMARY KEY, size INTEGER, modified_ns INTEGER) WITHOUT ROWID"
+    )
