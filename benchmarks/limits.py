@@ -134,6 +134,17 @@ def rates(workloads: list[Workload]) -> dict[str, float]:
     return {one.name: one.operations / statistics.median(times[one.name]) for one in workloads}
 
 
+def ceiling(precision: str, threads: int) -> tuple[float, str]:
+    """Operations a second of the best product of matrices, and which that was: what a speed is a
+    share of, in the tables of other benchmarks too."""
+    products = [product_session(size, precision, threads) for size in SIZES]
+    if precision == "fp32" and os.environ.get("OMP_NUM_THREADS") == str(threads):
+        products += [product_numpy(size) for size in SIZES]
+    rate = rates(products)
+    best = max(rate, key=rate.__getitem__)
+    return rate[best], best
+
+
 def processor() -> str:
     """Its name, as the system gives it."""
     path = Path("/proc/cpuinfo")

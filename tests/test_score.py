@@ -57,3 +57,19 @@ def test_golden_section_ends_where_scipy_does() -> None:
     expected = optimize.minimize_scalar(loss, bounds=(-3, 5), method="bounded").x
     assert golden_section(loss, -3, 5, width=1e-5) == pytest.approx(expected, abs=1e-5)
     assert golden_section(loss, 2, 5, width=1e-5) == pytest.approx(2, abs=1e-5)  # at an end
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 9])
+def test_the_best_are_those_of_a_stable_sort(count: int) -> None:
+    """numpy's own sort is the judge; many scores are equal, some negative, some do not pass."""
+    generator = np.random.default_rng(count)
+    scores = generator.integers(-3, 4, (200, 9)).astype(np.float32) / 4
+    scores[scores == 0] = generator.choice([0.0, -0.0], (scores == 0).sum())
+    passes = generator.random((200, 9)) < 0.7
+    best = score.best(scores, passes, count)
+    assert best.shape == (200, count)
+    for row, allowed, places in zip(scores, passes, best, strict=True):
+        order = np.argsort(-row, kind="stable")
+        expected = order[allowed[order]][:count]
+        assert places[: len(expected)].tolist() == expected.tolist()
+        assert len(set(places.tolist())) == count

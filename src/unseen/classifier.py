@@ -12,16 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unseen.deployment.check import ExportCheck, check
-from unseen.deployment.classifier_graph import Answering
-from unseen.deployment.dlstreamer import export_dlstreamer
-from unseen.deployment.onnx_classifier import (
-    DEFAULT_EXPORT_OPTIONS,
-    Export,
-    ExportOptions,
-    export,
-)
-from unseen.deployment.web_app import WebExport, export_web
 from unseen.encoder import Encoded, Encoder
 from unseen.errors import ImageError, LabelError, LabelWarning, ModelError, SourceError
 from unseen.images.limits import DEFAULT_LIMITS, Limits
@@ -45,12 +35,14 @@ from unseen.prediction.facets import (
 from unseen.prediction.open_set import ReferenceSet
 from unseen.prediction.predict import predict_encoded, predict_facets, warn_undecided
 from unseen.prediction.prediction import Prediction
-from unseen.prediction.transductive import transduce
 from unseen.sources.item import Source, name_of
 from unseen.system.safetensors_file import SUFFIX
-from unseen.tiles import stream_tiles
 
 if TYPE_CHECKING:
+    from unseen.deployment.check import ExportCheck
+    from unseen.deployment.classifier_graph import Answering
+    from unseen.deployment.onnx_classifier import Export, ExportOptions
+    from unseen.deployment.web_app import WebExport
     from unseen.explanation.explainer import Explainer
     from unseen.explanation.explanation import Explanation
     from unseen.types import Floats, ImageLike, LabelsLike, Progress, Sources, TemplateLike
@@ -427,8 +419,9 @@ class Classifier:
             tiles=tiles,
         )
         item = Source(name_of(source, 0), source)  # a folder is then refused, not walked
-        batch_size = 1 if tiles is None else None
-        encoded = list(self.encoded([item], tiles, batch_size=batch_size))
+        encoded = (
+            [self.encoder.encode_one(item)] if tiles is None else [*self.encoded([item], tiles)]
+        )
         if encoded[0].error is not None:
             raise encoded[0].error
         warn_if_alone(compiled, decision)
@@ -639,6 +632,8 @@ class Classifier:
         """
         if tiles is None:
             return self.encoder.stream_images(sources, batch_size=batch_size)
+        from unseen.tiles import stream_tiles  # noqa: PLC0415 - few calls look at tiles
+
         return stream_tiles(self.encoder, sources, tiles, batch_size=batch_size)
 
     def compile_facets(
@@ -813,7 +808,7 @@ class Classifier:
         self,
         labels: LabelsLike | CompiledLabels | None,
         path: str | Path,
-        options: ExportOptions = DEFAULT_EXPORT_OPTIONS,
+        options: ExportOptions | None = None,
         *,
         template: TemplateLike = None,
         background: Iterable[str] = (),
@@ -831,8 +826,8 @@ class Classifier:
             As in `compile`.
         path : str or Path
             A name that ends in .onnx; replaced where it exists.
-        options : ExportOptions
-            Precision, fixed size, and whether the embedding is an output.
+        options : ExportOptions, optional
+            Precision, fixed size, and whether the embedding is an output. None: its defaults.
         multi_label : bool
             Whether each label is a yes or no of its own.
         unknown : str, optional
@@ -862,8 +857,11 @@ class Classifier:
         ...     unseen.load().export(["cat", "dog"], f"{folder}/pets.onnx").answers
         ('cat', 'dog')
         """
+        from unseen.deployment import onnx_classifier  # noqa: PLC0415 - few calls export
+
         answering = self._answering(labels, template, background, multi_label, unknown, calibration)
-        return export(self.encoder, answering, path, options)
+        options = options or onnx_classifier.DEFAULT_EXPORT_OPTIONS
+        return onnx_classifier.export(self.encoder, answering, path, options)
 
     def export_web(
         self,
@@ -917,6 +915,8 @@ class Classifier:
         ModelError
             If the net cannot be exported, or is too large for a browser.
         """
+        from unseen.deployment.web_app import export_web  # noqa: PLC0415 - as above
+
         return export_web(
             self.encoder,
             self._answering(labels, template, background, multi_label, unknown, calibration),
@@ -962,6 +962,8 @@ class Classifier:
         LabelError
             If the labels are invalid, or their score is none that DL Streamer computes.
         """
+        from unseen.deployment.dlstreamer import export_dlstreamer  # noqa: PLC0415 - as above
+
         answering = self._answering(labels, template, background, False, None, calibration)
         return export_dlstreamer(answering.labels, path, answering.calibration)
 
@@ -995,6 +997,8 @@ class Classifier:
         ModelError
             If the file cannot be run, or no picture can be read.
         """
+        from unseen.deployment.check import check  # noqa: PLC0415 - as above
+
         answering = self._answering(labels, None, (), multi_label, unknown, calibration)
         return check(exported, self.encoder, answering, sources)
 
@@ -1007,6 +1011,8 @@ class Classifier:
         unknown: str | None,
         calibration: Calibration | str | Path | None,
     ) -> Answering:
+        from unseen.deployment.classifier_graph import Answering  # noqa: PLC0415 - as above
+
         compiled, decision = self.labels_and_decision(
             labels, template, background, multi_label, unknown=unknown, calibration=calibration
         )
@@ -1202,6 +1208,8 @@ class Classifier:
         encoded = list(stream)
         embeddings = [e.embedding for e in encoded if e.embedding is not None]
         rows = np.array(embeddings, dtype=np.float32)
+        from unseen.prediction.transductive import transduce  # noqa: PLC0415 - as few are
+
         probabilities = transduce(rows, compiled.matrix, compiled.score) if embeddings else None
         yield from predict_encoded(encoded, compiled, decision, probabilities)
 

@@ -49,6 +49,7 @@ S = TypeVar("S")
 R = TypeVar("R")
 
 TEXT_BATCH_TOKENS = 2048  # tokens in a text batch: enough to fill the cores, little to pad
+IN_NETS = 32  # pictures that are in image nets of one stream at once, at most
 TEXT_CHUNK = 4096  # prompts between two writes to the cache: what a killed process can lose
 
 
@@ -239,6 +240,12 @@ class Encoder:
         """Pictures that the image net takes at once by default: what suits the model here."""
         return self.model.batch_size if self.target.is_cpu else LARGE_BATCH  # few leave a GPU idle
 
+    def _streams(self, batch_size: int) -> int:
+        """How many calls of the image net there are at once: as many as cores, where few pictures
+        are in each, so that no core waits for another; one, where a device does all."""
+        threads = self.options.threads or usable()
+        return min(threads, max(1, IN_NETS // max(batch_size, 1))) if self.target.is_cpu else 1
+
     # pictures
 
     def encode_images(
@@ -324,7 +331,41 @@ class Encoder:
             else:
                 yield Encoded(source.name, result, meta=source.meta)
 
-    def read(self, source: ImageLike, *, limits: Limits | None = None) -> Picture | UnseenError:
+    def encode_one(self, source: Source) -> Encoded:
+        """One picture, when no other is in sight: as `stream_images`, sooner in a new process.
+
+        Parameters
+        ----------
+        source : Source
+            The picture.
+
+        Returns
+        -------
+        Encoded
+            With an error for a picture that cannot be read.
+        """
+        use_cache = self.can_cache()
+        picture = self.read(source.content, use_cache=use_cache, once=True)
+        if isinstance(picture, UnseenError):
+            return Encoded(source.name, None, picture, source.meta)
+        embedding = picture.embedding
+        if picture.pixels is not None:
+            (embedding,) = self._image.once(*self.model.image_inputs([picture.pixels]))
+            if picture.content is not None:
+                new = {picture.content: np.asarray(embedding)}
+                self._embeddings.put(self._picture_key(self.limits), new)
+        if use_cache:
+            self._embeddings.note_use()
+        return Encoded(source.name, embedding, meta=source.meta)
+
+    def read(
+        self,
+        source: ImageLike,
+        *,
+        limits: Limits | None = None,
+        use_cache: bool = True,
+        once: bool = False,
+    ) -> Picture | UnseenError:
         """One picture: its embedding where its content was encoded before, else its pixels.
 
         Parameters
@@ -333,6 +374,10 @@ class Encoder:
             What `open_image` takes.
         limits : Limits, optional
             What the picture may cost. None: the encoder's own limits.
+        use_cache : bool
+            As of `stream_images`.
+        once : bool
+            Whether no other picture is in sight.
 
         Returns
         -------
@@ -342,7 +387,7 @@ class Encoder:
         limits = limits or self.limits
         digest = content = None
         try:
-            content = read_content(source, limits=limits) if cache_limit() else None
+            content = read_content(source, limits=limits) if use_cache and cache_limit() else None
         except UnseenError as error:
             return without_frames(error)
         if content is not None:
@@ -350,6 +395,7 @@ class Encoder:
             picture = self.cached(digest, limits=limits)
             if picture is not None:
                 return picture
+        self._image.begin(once=once)
         pixels = read_pixels(
             source, self.model.preprocess, limits=limits, exact=self.exact, content=content
         )
@@ -412,6 +458,7 @@ class Encoder:
         ndarray, tuple of ndarray, or UnseenError
             uint8 pixels, mostly of shape (height, width, 3), or why there are none.
         """
+        self._image.begin()
         return read_pixels(
             source, self.model.preprocess, limits=limits or self.limits, exact=self.exact
         )
@@ -462,7 +509,8 @@ class Encoder:
                 new.clear()
 
         try:
-            for (item, content), result in stream(items, opened, self.encode_pixels, size):
+            encode, streams = self.encode_pixels, self._streams(size)
+            for (item, content), result in stream(items, opened, encode, size, streams):
                 if content is not None and isinstance(result, np.ndarray):
                     new[content] = result
                     if len(new) >= size:
@@ -650,25 +698,36 @@ def stream(
     decode: Callable[[T], tuple[S, PictureArrays | R]],
     encode: Callable[[Sequence[PictureArrays]], Floats],
     batch_size: int,
+    streams: int = 1,
 ) -> Iterator[tuple[S, Floats | R]]:
-    """Encode what `decode` makes of each item; as `Encoder.stream`, with another `encode`."""
+    """Encode what `decode` makes of each item; as `Encoder.stream`, with another `encode`.
+
+    `streams`: how many threads call `encode` at the same time, each with `batch_size` items.
+    """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
     # A network that takes few at once needs no fewer threads to feed it.
     workers = min(usable(), max(batch_size, LARGE_BATCH))
     decoders = ThreadPoolExecutor(workers, thread_name_prefix="unseen-decode")
-    # Its own thread, so that Ctrl-C is heard while the network runs, which may take seconds.
-    network = ThreadPoolExecutor(1, thread_name_prefix="unseen-encode")
+    # Its own threads, so that Ctrl-C is heard while the network runs, which may take seconds.
+    networks = ThreadPoolExecutor(streams, thread_name_prefix="unseen-encode")
+
+    def encoded(batch: list[tuple[S, PictureArrays | R]]) -> list[tuple[S, Floats | R]]:
+        pixels = [result for _, result in batch if isinstance(result, (np.ndarray, tuple))]
+        rows = iter(encode(pixels) if pixels else ())
+        return [
+            (item, next(rows) if isinstance(result, (np.ndarray, tuple)) else result)
+            for item, result in batch
+        ]
+
     try:
         decoded = map_ahead(decoders, decode, items, batch_size + workers)
-        while batch := list(islice(decoded, batch_size)):
-            pixels = [result for _, result in batch if isinstance(result, (np.ndarray, tuple))]
-            rows = iter(network.submit(encode, pixels).result() if pixels else ())
-            for item, result in batch:
-                yield item, next(rows) if isinstance(result, (np.ndarray, tuple)) else result
+        batches = iter(lambda: list(islice(decoded, batch_size)), [])
+        for batch in map_ahead(networks, encoded, batches, streams + 1):
+            yield from batch
     finally:
         # Without waiting: where this is stopped, a picture may never come.
-        for pool in (decoders, network):
+        for pool in (decoders, networks):
             pool.shutdown(wait=False, cancel_futures=True)
 
 

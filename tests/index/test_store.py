@@ -51,6 +51,7 @@ class Counting:
             self.pictures += len(pixels)
             return net(pixels)
 
+        counted.begin = net.begin  # type: ignore[attr-defined]
         target = classifier.encoder.target
         monkeypatch.setattr(classifier.encoder, "_image", counted)
         monkeypatch.setattr(type(classifier.encoder), "target", target)

@@ -19,7 +19,7 @@ from unseen.results.records import FacetCsv
 
 SETS = {"colour": ["red", "blue", "green"], "shape": ["a circle", "a star", "a square"]}
 SCENES = ["a red circle", "a blue star", "a green square"]
-SUFFIXES = [".jsonl", ".json", ".csv"]
+SUFFIXES = [".jsonl", ".json", ".csv", ".parquet"]
 
 
 @pytest.fixture(scope="module")

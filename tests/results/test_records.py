@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 
 import shapes
 import unseen
@@ -17,6 +18,8 @@ from unseen.results import read, write
 from unseen.results.manifest import manifest, manifest_path, read_manifest
 from unseen.results.records import COLUMNS, EXTRA, Csv
 from unseen.results.summary import RunSummary
+
+GROWING = (".jsonl", ".csv")
 
 LABELS = ["a red circle", "a blue star", "a green square"]
 ANSWERS = [
@@ -49,8 +52,8 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".json"])
-def test_json_reads_back_as_it_was(suffix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".parquet"])
+def test_json_and_parquet_read_back_as_they_were(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a{suffix}"
     summary = write(ANSWERS, path)
     assert (summary.pictures, summary.errors, summary.complete) == (6, 1, True)
@@ -129,7 +132,7 @@ def test_only_the_same_run_is_resumed(clf: unseen.Classifier, tmp_path: Path) ->
     assert (beside["pictures"], beside["errors"], beside["kept"]["pictures"]) == (6, 1, 2)
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".json"])
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".json", ".parquet"])
 def test_classifying_into_a_file_is_classifying(
     suffix: str, clf: unseen.Classifier, photos: Path, tmp_path: Path
 ) -> None:
@@ -233,7 +236,7 @@ def test_embedding_into_a_file(clf: unseen.Classifier, photos: Path, tmp_path: P
         unseen.embed(clf, photos, path)
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".json"])
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".json", ".parquet"])
 def test_one_run_writes_a_file_and_a_second_is_told(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a{suffix}"
     rounds = []
@@ -241,7 +244,7 @@ def test_one_run_writes_a_file_and_a_second_is_told(suffix: str, tmp_path: Path)
     def answers() -> Iterator[Prediction]:
         for answer in ANSWERS:
             yield answer
-            for how in ({"overwrite": True}, {} if suffix == ".json" else {"resume": True}):
+            for how in ({"overwrite": True}, {"resume": True} if suffix in GROWING else {}):
                 with pytest.raises(SourceError, match="another run is writing it"):
                     write(ANSWERS, path, **how)
                 rounds.append(how)
@@ -259,3 +262,38 @@ def test_a_refused_file_is_free_again(tmp_path: Path) -> None:
         with pytest.raises(SourceError, match="not written by classify"):
             write(ANSWERS, path, resume=True)
     assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_parquet_is_a_table_that_arrow_reads(tmp_path: Path) -> None:
+    """By its own reader: types, nulls, and the ranking as lists."""
+    path = tmp_path / "a.parquet"
+    write(ANSWERS, path)
+    table = parquet.read_table(path)
+    assert table.column("label").to_pylist() == [answer.label for answer in ANSWERS]
+    assert table.column("unknown").to_pylist() == [
+        None if answer.error else answer.unknown for answer in ANSWERS
+    ]
+    assert table.column("labels").to_pylist()[0] == [
+        {"label": "=cat", "score": 0.75, "cosine": 0.25, "tile": None},
+        {"label": "dog", "score": 0.25, "cosine": 0.125, "tile": None},
+    ]
+    assert table.column("error").null_count == 5
+    with pytest.raises(SourceError, match=r"--resume needs a file: -o out.jsonl"):
+        write(ANSWERS, path, resume=True)
+    (tmp_path / "b.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(SourceError, match="not written by classify, or is cut off"):
+        list(read(tmp_path / "b.parquet"))
+
+
+def test_a_table_that_was_not_finished_leaves_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write(ANSWERS[:1], path)
+
+    def broken() -> Iterator[Prediction]:
+        yield from ANSWERS
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError):
+        write(broken(), path, overwrite=True)
+    assert list(read(path)) == ANSWERS[:1]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.parquet"]

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import typer
-from rich.cells import cell_len
 
 from unseen.prediction.facets import FacetPrediction
 from unseen.prediction.prediction import Prediction
@@ -99,6 +98,8 @@ class TableWriter:
     coverages: Mapping[str, float] = field(default_factory=dict)
 
     def write(self, prediction: Prediction | FacetPrediction) -> None:
+        from rich.cells import cell_len  # noqa: PLC0415 - 10 ms, and only a table needs it
+
         encoding = getattr(self.stream, "encoding", None) or "ascii"
         # 猫 is two columns wide
         style = TextStyle(self.single, self.coverage, encoding, cell_len, self.coverages)

@@ -8,22 +8,9 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
 from unseen.cli.interruption import interruption
 from unseen.cli.output import named, printable
@@ -37,31 +24,30 @@ if TYPE_CHECKING:
     from unseen.types import Floats, Sources
 
 
-RATE_SECONDS = 1.0  # of work, before a rate says anything
+class Bars(Protocol):
+    """What shows how far something is: `rich.progress.Progress`, or nothing."""
+
+    def add_task(self, description: str, *, total: float | None = None, **fields: Any) -> Any:
+        """One more bar → what `update` calls it."""
+
+    def update(self, task_id: Any, **changes: Any) -> None:
+        """Change a bar."""
 
 
-class RateColumn(ProgressColumn):
-    """Pictures a second."""
+class _NoBars:
+    """Nobody looks."""
 
-    def render(self, task: Task) -> Text:
-        # On the whole: pictures come a batch at a time, and the speed of one is thousands a second.
-        seconds = task.elapsed or 0.0
-        return Text(f"{task.completed / seconds:.1f}/s" if seconds >= RATE_SECONDS else "")
+    def add_task(self, description: str, *, total: float | None = None, **fields: Any) -> int:
+        return 0
 
-
-class SpeedColumn(ProgressColumn):
-    """How many times as fast as it plays a video is looked at; its steps are milliseconds."""
-
-    def render(self, task: Task) -> Text:
-        seconds = task.elapsed or 0.0
-        speed = task.completed / 1000 / seconds if seconds >= RATE_SECONDS else 0.0
-        return Text(f"{speed:.1f}x" if speed else "")
+    def update(self, task_id: Any, **changes: Any) -> None:
+        return None
 
 
 class Counter:
     """What a run has done so far; `picture` counts one more."""
 
-    def __init__(self, progress: Progress, total: int | None) -> None:
+    def __init__(self, progress: Bars, total: int | None) -> None:
         self.done = 0
         self.failed = 0
         self.summary: RunSummary | None = None
@@ -115,24 +101,22 @@ class Counter:
                 yield encoded.name, encoded.embedding
 
 
-def _bar(disable: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        RateColumn(),
-        TimeRemainingColumn(),
-        TextColumn("[red]{task.fields[errors]}"),
-        console=Console(stderr=True),
-        transient=True,
-        disable=disable or not sys.stderr.isatty(),
-    )
+@contextmanager
+def _bars(kind: str, disable: bool) -> Iterator[Bars]:
+    """Bars of a kind of `cli/bars.py`; none when disabled, or off a terminal."""
+    if disable or not sys.stderr.isatty():
+        yield _NoBars()
+        return
+    from unseen.cli import bars  # noqa: PLC0415 - as it says
+
+    with bars.KINDS[kind]() as shown:
+        yield shown
 
 
 @contextmanager
 def counting(total: int | None, quiet: bool) -> Iterator[Counter]:
     """A bar with rate and time left; none when quiet, off a terminal, or for one picture."""
-    with _bar(quiet or total == 1) as progress:
+    with _bars("counted", quiet or total == 1) as progress:
         yield Counter(progress, total)
 
 
@@ -148,8 +132,8 @@ def pictures(quiet: bool = False) -> AbstractContextManager[Callable[[int, int],
 
 @contextmanager
 def _late(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    with _bar(quiet) as progress:
-        task: list[TaskID] = []
+    with _bars("counted", quiet) as progress:
+        task: list[Any] = []
 
         def show(done: int, total: int) -> None:
             if not task:
@@ -164,8 +148,8 @@ def _late(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def stages(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
     """What functions with several stages report to; each has a bar of its own, when it begins."""
-    with _bar(quiet) as progress:
-        tasks: dict[str, TaskID] = {}
+    with _bars("counted", quiet) as progress:
+        tasks: dict[str, Any] = {}
 
         def show(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
@@ -180,16 +164,14 @@ def stages(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
 @contextmanager
 def videos(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
     """What takes videos reports to: the video, and the milliseconds of it that are done."""
-    columns = (TextColumn("{task.description}"), BarColumn(), SpeedColumn(), TimeRemainingColumn())
-    disable = quiet or not sys.stderr.isatty()
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=disable) as bars:
-        tasks: dict[str, TaskID] = {}
+    with _bars("played", quiet) as bars:
+        tasks: dict[str, Any] = {}
 
         def show(name: str, done: int, total: int) -> None:
             if name not in tasks:
                 for task in tasks.values():
                     bars.update(task, visible=False)
-                tasks[name] = bars.add_task(escape(printable(Path(name).name)), total=total)
+                tasks[name] = bars.add_task(printable(Path(name).name), total=total)
             bars.update(tasks[name], completed=done, total=total)
 
         yield show
@@ -201,8 +183,11 @@ def line(quiet: bool) -> Iterator[Callable[[str], None]]:
     if quiet or not sys.stderr.isatty():
         yield lambda text: None
         return
+    from rich.console import Console  # noqa: PLC0415 - as above
+    from rich.text import Text  # noqa: PLC0415 - as above
+
     with Console(stderr=True).status("") as status:
-        yield lambda text: status.update(escape(text))
+        yield lambda text: status.update(Text(text))
 
 
 @contextmanager
@@ -211,6 +196,8 @@ def working(what: str, quiet: bool) -> Iterator[None]:
     if quiet or not sys.stderr.isatty():
         yield
         return
+    from rich.console import Console  # noqa: PLC0415 - as above
+
     with Console(stderr=True).status(what):
         yield
 

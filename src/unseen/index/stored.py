@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
@@ -15,7 +16,6 @@ from unseen.index.location import ELSEWHERE, find
 from unseen.index.model_rows import ModelRow, name_and_revision, preferred, select
 from unseen.index.update import Progress
 from unseen.load_options import LoadOptions
-from unseen.sources.containers.container_file import resolve
 from unseen.sources.expand import expand
 
 ROW_FIELDS = ("revision", "precision", "exact")  # of LoadOptions: what tells rows of a model apart
@@ -146,8 +146,18 @@ def _below(index: Index, folder: Path) -> str:
 def _read(root: Path, folder: Path, encoder: Encoder, tiles: bool) -> Iterator[Encoded]:
     with Index(root, create=False) as index:
         below = _below(index, folder)
-        for encoded in index.view(encoder).encoded(below=below, tiles=tiles):
-            yield replace(encoded, name=str(resolve(encoded.name.removeprefix(below), folder)))
+        before = str(folder / "x")[:-1]  # by text: a path a row takes as long as its answer
+        for one in index.view(encoder).encoded(below=below, tiles=tiles):
+            yield replace(one, name=_name_of(one.name.removeprefix(below), before))
+
+
+def _name_of(stored: str, before: str) -> str:
+    """What opens a picture of the index: its path below a folder, which ends in a separator, or an
+    address as it is."""
+    if "://" in stored:
+        return stored
+    name = stored.replace("/", os.sep)
+    return str(Path(name)) if os.path.isabs(name) else before + name  # noqa: PTH117
 
 
 def _folder(sources: Any) -> Path | None:

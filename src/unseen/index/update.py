@@ -393,6 +393,11 @@ def _inside(scope: Path, root: Path) -> tuple[str, tuple[int, str]]:
 
 
 def _forget_seen(database: sqlite3.Connection) -> None:
-    """An empty table of the paths that one look at the files meets; no other connection has it."""
+    """Empty tables of the files that one look at them meets, and of the last of these; no other
+    connection has them."""
     database.execute("CREATE TEMP TABLE IF NOT EXISTS seen (path TEXT PRIMARY KEY) WITHOUT ROWID")
     database.execute("DELETE FROM temp.seen")
+    database.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS present "
+        "(path TEXT PRIMARY KEY, size INTEGER, modified_ns INTEGER) WITHOUT ROWID"
+    )

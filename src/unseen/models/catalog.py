@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from dataclasses import dataclass
@@ -180,6 +179,8 @@ def suggest(name: str) -> list[str]:
         or (len(typed) >= TELLING and typed in canonical[one])
         or (len(without_owner) >= TELLING and canonical[one].endswith(without_owner))
     ]
+    import difflib  # noqa: PLC0415 - for a mistake alone
+
     similar = difflib.get_close_matches(name, known, 2, 0.6)
     # A name of letters and digits alone is compared with others of that kind.
     by_letters = difflib.get_close_matches(typed, canonical.values(), 2, 0.8)

@@ -7,7 +7,8 @@ import logging
 import threading
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, Protocol
@@ -55,6 +56,14 @@ class Runner(Protocol):
         """Arrays in the order of the network's inputs → every output by name."""
 
 
+@dataclass(frozen=True)
+class _Opening:
+    """Compiled files that are loaded in a thread, and hashed in another."""
+
+    run: Future[Runner]
+    intact: Future[bool]
+
+
 class CompiledNetwork:
     """A network, or some of its outputs, compiled, loaded and checked when it is first called.
 
@@ -94,6 +103,8 @@ class CompiledNetwork:
         self._outputs = outputs
         self._lock = threading.RLock()
         self._checked: Runner | None = None  # the network, once it is to be trusted
+        self._opening: _Opening | None = None  # begun before the first call
+        self._opening_once: _Opening | None = None  # of one call, and then forgotten
 
     def __call__(self, *inputs: Array) -> NDArray[np.float32]:
         """Arrays in the order of the network's inputs → the first output, float32."""
@@ -107,6 +118,49 @@ class CompiledNetwork:
                     outputs, self._checked = self._first_call(*inputs)
                     return outputs
         return self._checked.run(*inputs)
+
+    def once(self, *inputs: Array) -> NDArray[np.float32]:
+        """As a call, where no other is in sight: the weights are not rearranged for many calls.
+
+        A process that answers once and ends has its answer sooner; see `onnx.OnnxNetwork`.
+        """
+        opening, self._opening_once = self._opening_once, None
+        if self._checked is not None or opening is None:
+            return self(*inputs)
+        try:
+            run = opening.run.result()
+            outputs = run.run(*inputs)
+            if not opening.intact.result():
+                return self(*inputs)  # which says so, and compiles anew
+        except ModelError:
+            return self(*inputs)
+        self._compare(self.precision, run)
+        return outputs[self._outputs[0]]
+
+    def begin(self, *, once: bool = False) -> None:
+        """Load and check the compiled files from now on, in threads, where that has to be done.
+
+        What comes before the first call (a picture is decoded, labels are looked up) then takes no
+        time of its own. Nothing is compiled, and nothing raised: the first call does both.
+        `once`: for a call of `once`.
+        """
+        if self._checked is not None or (self._opening_once if once else self._opening):
+            return
+        if not self._lock.acquire(blocking=False):
+            return  # the first call is under way
+        try:
+            if self._checked is None and self._opening is None and self.target.runtime == "onnx":
+                # "auto" as it came to, once that is known; before, it has no folder.
+                precision = self.__dict__.get("precision", self._precision)
+                folder = cache.complete_folder(self._key(precision))
+                if folder is not None and once and self.target.is_cpu:
+                    self._opening_once = self._open(folder, precision, prepacked=False)
+                elif folder is not None:
+                    self._opening = self._open(folder, precision)
+        except ModelError:  # of a device that is not here
+            return
+        finally:
+            self._lock.release()
 
     @cached_property
     def target(self) -> ExecutionTarget:
@@ -184,18 +238,17 @@ class CompiledNetwork:
             self._compare(precision, run)
             return run.run(*inputs), run
         folder = self._compiled(precision)
-        with ThreadPoolExecutor(1) as pool:
-            intact = pool.submit(cache.verify, folder)
-            try:
-                run = self._load(precision)
-                outputs = run.run(*inputs)
-            except ModelError:
-                if intact.result():
-                    raise  # not the disk's fault
-            else:
-                if intact.result():
-                    self._compare(precision, run)
-                    return outputs, run
+        opening, self._opening = self._opening or self._open(folder, precision), None
+        try:
+            run = opening.run.result()
+            outputs = run.run(*inputs)
+        except ModelError:
+            if opening.intact.result():
+                raise  # not the disk's fault
+        else:
+            if opening.intact.result():
+                self._compare(precision, run)
+                return outputs, run
         warnings.warn(
             f"{folder} is damaged; it is thrown away and compiled again.",
             UnseenWarning,
@@ -205,6 +258,13 @@ class CompiledNetwork:
         run = self._load(precision)
         self._compare(precision, run)
         return run.run(*inputs), run
+
+    def _open(self, folder: Path, precision: str, *, prepacked: bool = True) -> _Opening:
+        pool = ThreadPoolExecutor(2, thread_name_prefix="unseen-open")
+        run = pool.submit(self._load, precision, prepacked=prepacked)
+        opening = _Opening(run, pool.submit(cache.verify, folder))
+        pool.shutdown(wait=False)
+        return opening
 
     def _compare(self, precision: str, run: Runner) -> None:
         cosine = self.cosine(precision, run=run)
@@ -246,7 +306,7 @@ class CompiledNetwork:
         kind = f"int{int8.weight_bits()}" if precision == "int8" else precision
         return f"{self._network_key}-{kind}-v{ARCHITECTURE_VERSION}"
 
-    def _load(self, precision: str) -> Runner:
+    def _load(self, precision: str, *, prepacked: bool = True) -> Runner:
         if self.target.runtime == "torch":
             from unseen.runtimes import torch  # noqa: PLC0415
 
@@ -259,6 +319,7 @@ class CompiledNetwork:
             provider=self.target.device,
             number=self.target.number,
             threads=self._threads,
+            prepacked=prepacked,
         )
 
     def _compiled(self, precision: str) -> Path:

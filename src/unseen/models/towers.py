@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,19 +17,6 @@ from unseen.errors import ModelError
 from unseen.models.serialization import from_plain, to_plain
 from unseen.models.weights.files import Weights
 from unseen.models.weights.names import Names, Renamed, names_from_plain, names_to_plain
-from unseen.networks import (
-    bert,
-    builtin,
-    convnext,
-    distilled,
-    efficientnet,
-    fastvit,
-    hybrid,
-    parts,
-    resnet,
-    text,
-    vit,
-)
 from unseen.networks.network import Network
 
 Array = NDArray[Any]
@@ -37,65 +25,117 @@ Array = NDArray[Any]
 Builder = Callable[[Any, Mapping[str, Array]], Network[Any]]
 
 
-@dataclass(frozen=True)
 class Architecture:
-    """A row of `ARCHITECTURES`: the class of its configuration, and what builds its networks.
+    """A row of `ARCHITECTURES`. Each thing is named as `module.name` of networks/, and imported
+    when it is first needed: to import all of them takes longer than to read a model.
 
     Parameters
     ----------
-    config : type
+    config : str
         The class of its configuration.
-    network : callable
+    network : str
         Configuration and parameters → the network.
-    parts : callable, optional
+    parts : str, optional
         → what each place of a picture adds: a network of networks/parts.py.
-    grid : callable, optional
+    grid : str, optional
         → rows and columns of those places, of one view.
-    masked : callable, optional
+    masked : str, optional
         → the network with a mask of the tokens that are gone.
     """
 
-    config: type[Any]
-    network: Builder
-    parts: Builder | None = None
-    grid: Callable[[Any, Mapping[str, Array]], tuple[int, int]] | None = None
-    masked: Builder | None = None
+    def __init__(
+        self,
+        config: str,
+        network: str,
+        parts: str | None = None,
+        grid: str | None = None,
+        masked: str | None = None,
+    ) -> None:
+        self._config = config
+        self._network = network
+        self._parts, self._grid, self._masked = parts, grid, masked
+
+    @property
+    def config(self) -> type[Any]:
+        """The class."""
+        kind: type[Any] = _named(self._config)
+        return kind
+
+    @property
+    def network(self) -> Builder:
+        """The function."""
+        builder: Builder = _named(self._network)
+        return builder
+
+    @property
+    def parts(self) -> Builder | None:
+        """The function, if there is one."""
+        builder: Builder | None = _named(self._parts)
+        return builder
+
+    @property
+    def grid(self) -> Callable[[Any, Mapping[str, Array]], tuple[int, int]] | None:
+        """The function, if there is one."""
+        grid: Callable[[Any, Mapping[str, Array]], tuple[int, int]] | None = _named(self._grid)
+        return grid
+
+    @property
+    def masked(self) -> Builder | None:
+        """The function, if there is one."""
+        builder: Builder | None = _named(self._masked)
+        return builder
+
+
+def _named(name: str | None) -> Any:
+    if name is None:
+        return None
+    module, _, attribute = name.partition(".")
+    return getattr(import_module(f"unseen.networks.{module}"), attribute)
 
 
 ARCHITECTURES: dict[str, Architecture] = {
     "vit": Architecture(
-        vit.VisionConfig, vit.network, parts.vision_network, parts.vision_grid, vit.masked_network
+        "vit.VisionConfig",
+        "vit.network",
+        "parts.vision_network",
+        "parts.vision_grid",
+        "vit.masked_network",
     ),
     "resnet": Architecture(
-        resnet.ResNetConfig, resnet.network, parts.resnet_network, parts.resnet_grid
+        "resnet.ResNetConfig", "resnet.network", "parts.resnet_network", "parts.resnet_grid"
     ),
     "efficientnet": Architecture(
-        efficientnet.EfficientNetConfig,
-        efficientnet.network,
-        parts.efficientnet_network,
-        efficientnet.grid,
+        "efficientnet.EfficientNetConfig",
+        "efficientnet.network",
+        "parts.efficientnet_network",
+        "efficientnet.grid",
     ),
-    "naflex": Architecture(vit.NaFlexConfig, vit.naflex_network),
+    "naflex": Architecture("vit.NaFlexConfig", "vit.naflex_network"),
     "convnext": Architecture(
-        convnext.ConvNeXtConfig, convnext.network, parts.convnext_network, convnext.grid
+        "convnext.ConvNeXtConfig", "convnext.network", "parts.convnext_network", "convnext.grid"
     ),
     "fastvit": Architecture(
-        fastvit.FastViTConfig, fastvit.network, parts.fastvit_network, fastvit.grid
+        "fastvit.FastViTConfig", "fastvit.network", "parts.fastvit_network", "fastvit.grid"
     ),
-    "hybrid": Architecture(hybrid.HybridConfig, hybrid.network, parts.hybrid_network, hybrid.grid),
-    "text": Architecture(text.TextConfig, text.network),
-    "bert": Architecture(bert.TextConfig, bert.network),
+    "hybrid": Architecture(
+        "hybrid.HybridConfig", "hybrid.network", "parts.hybrid_network", "hybrid.grid"
+    ),
+    "text": Architecture("text.TextConfig", "text.network"),
+    "bert": Architecture("bert.TextConfig", "bert.network"),
     "builtin_image": Architecture(
-        builtin.ImageConfig, builtin.image_network, parts.builtin_network, parts.builtin_grid
+        "builtin.ImageConfig",
+        "builtin.image_network",
+        "parts.builtin_network",
+        "parts.builtin_grid",
     ),
-    "builtin_text": Architecture(builtin.TextConfig, builtin.text_network),
+    "builtin_text": Architecture("builtin.TextConfig", "builtin.text_network"),
     "distilled_image": Architecture(
-        distilled.ImageConfig,
-        distilled.image_network,
-        parts.distilled_network,
-        parts.distilled_grid,
+        "distilled.ImageConfig",
+        "distilled.image_network",
+        "parts.distilled_network",
+        "parts.distilled_grid",
     ),
-    "distilled_text": Architecture(distilled.TextConfig, distilled.text_network),
+    "distilled_text": Architecture("distilled.TextConfig", "distilled.text_network"),
 }
 
 

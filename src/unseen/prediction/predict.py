@@ -179,17 +179,23 @@ class _Answers:
 def _predictions(
     sources: Sequence[str], answers: _Answers, labels: CompiledLabels, decision: Decision
 ) -> list[Prediction]:
-    scores, names = answers.scores, answers.names
-    order = np.argsort(-scores, axis=1, kind="stable")
+    scores, names, promised = answers.scores, answers.names, answers.promised
     passes = scores >= _thresholds(names, labels, decision)
-    passes = np.take_along_axis(passes, order, axis=1)
+    count = len(names) if decision.top_k is None else min(decision.top_k, len(names))
+    places = score.best(scores, passes, count)
+    columns = (
+        places.tolist(),
+        np.take_along_axis(scores, places, axis=1).tolist(),
+        np.take_along_axis(answers.cosines, places, axis=1).tolist(),
+        np.minimum(passes.sum(1), count).tolist(),
+    )
+    order = np.argsort(-scores, axis=1, kind="stable") if promised is not NO_PROMISES else places
     predictions = []
-    for i, (source, ranks, above) in enumerate(zip(sources, order, passes, strict=True)):
-        shown = ranks[above][: decision.top_k]
-        labelled = (names[j] for j in shown.tolist())
-        numbers = scores[i, shown].tolist(), answers.cosines[i, shown].tolist()
-        ranking = tuple(map(Scored, labelled, *numbers, answers.tiles(i, shown)))
-        likely, no_answer = answers.promised.of_picture(i, ranks, names)
+    for i, (source, best, own, cosines, shown) in enumerate(zip(sources, *columns, strict=True)):
+        labelled = (names[j] for j in best[:shown])
+        tiles = answers.tiles(i, places[i, :shown])
+        ranking = tuple(map(Scored, labelled, own[:shown], cosines[:shown], tiles))
+        likely, no_answer = promised.of_picture(i, order[i], names)
         left_out = len(names) - len(ranking)
         predictions.append(
             Prediction(

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unseen.models.model import Score
-from unseen.types import Array, Doubles, Floats
+from unseen.types import Array, Doubles, Floats, Indices
 
 
 def softmax(logits: Array) -> Floats:
@@ -94,3 +95,26 @@ def yes_no_logits(logits: Floats, score: Score, competitors: int) -> Floats:
     if score.rule == "sigmoid":
         return logits
     return np.asarray(logits - np.float32(np.log(competitors)), dtype=np.float32)
+
+
+def best(scores: Floats, passes: NDArray[np.bool_], count: int) -> Indices:
+    """The places of the `count` largest scores of each row that pass: (n, a) → (n, count), best
+    first, of equal ones the earlier. Behind those that pass stand others.
+
+    Scores become whole numbers of the same order, with the place below them: no two are equal, so
+    that a partition, which keeps no order, has one result. For the best of 1,000 labels that takes
+    a twentieth of the time of sorting them all.
+    """
+    places = scores.shape[1]
+    if count == 1:
+        allowed = np.where(passes, scores, np.float32(-np.inf))
+        return np.asarray(allowed.argmax(1)[:, None], dtype=np.int64)
+    bits = np.ascontiguousarray(scores + np.float32(0), dtype=np.float32).view(np.uint32)
+    negative = bits >> np.uint32(31) != 0
+    ordered = np.where(negative, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
+    keys = (~ordered << np.uint64(32)) | np.arange(places, dtype=np.uint64)  # the best is least
+    keys = np.where(passes, keys, keys | np.uint64(0xFFFFFFFF << 32))
+    if count < places:
+        keys = np.partition(keys, count - 1, axis=1)[:, :count]
+    keys = np.sort(keys, axis=1)
+    return np.asarray(keys & np.uint64(0xFFFFFFFF), dtype=np.int64)

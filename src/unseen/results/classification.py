@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,10 @@ from unseen.sources.expand import expand, fields_of, left_out
 
 if TYPE_CHECKING:
     from unseen.types import LabelsLike, Sources, TemplateLike
+
+TABLES = ("csv", "parquet")  # formats of which a row has one label, where nobody says how many
+ROWS, SCORES = 4096, 1 << 21  # of embeddings that are there already, decided at once
+MOST_TILES = 16  # of a picture
 
 
 def classify_to_file(
@@ -62,9 +67,11 @@ def classify_to_file(
     labels : labels, CompiledLabels, or None
         As `Classifier.compile` takes them; None: those of the adapter, or of the model.
     output : str, Path or Writer
-        A .jsonl, .csv or .json file; or an object that takes one prediction after another.
+        A .jsonl, .csv, .json or .parquet file; or an object that takes one prediction after
+        another.
     template, background, concept, multi_label, top_k, min_score, unknown, calibration
-        As in `Classifier.classify_many`. A row of a CSV file has `top_k` labels, by default one.
+        As in `Classifier.classify_many`. A row of a CSV or Parquet file has `top_k` labels, by
+        default one.
     transductive : bool
         Let the whole collection help each picture; all are then encoded before the first answer.
     tiles : str, optional
@@ -74,7 +81,7 @@ def classify_to_file(
     batch_size : int, optional
         Pictures that the network takes at once; by default as many as suit the model.
     kind : str, optional
-        ``jsonl``, ``csv`` or ``json``; by default as the suffix of the file says.
+        ``jsonl``, ``csv``, ``json`` or ``parquet``; by default as the suffix of the file says.
     resume : bool
         Go on with a .jsonl or .csv file where it stopped; pictures with a row are not read again.
     overwrite : bool
@@ -144,10 +151,13 @@ def classify_to_file(
         overwrite=overwrite,
     )
 
+    decision = _shown(decision, file)
+    size = _rows_at_once([compiled], tiles) if encoded is not None else batch_size
+
     def answer(stream: Iterable[Encoded]) -> Iterator[Prediction]:
         if transductive:
             return classifier.transduce(stream, compiled, decision)
-        return classifier.predictions(iter(stream), compiled, decision, batch_size=batch_size)
+        return classifier.predictions(iter(stream), compiled, decision, batch_size=size)
 
     return _run(
         classifier, sources, file or output, answer, waits=transductive, encoded=encoded,
@@ -236,10 +246,17 @@ def classify_facets_to_file(
         overwrite=overwrite,
     )
 
+    sets = {
+        name: replace(facet, decision=_shown(facet.decision, file)) for name, facet in sets.items()
+    }
+    size = batch_size
+    if encoded is not None:
+        size = _rows_at_once([facet.labels for facet in sets.values()], None)
+
     def answer(stream: Iterable[Encoded]) -> Iterator[FacetPrediction]:
         if transductive:
             return classifier.transduce_facets(stream, sets)
-        return classifier.facet_predictions(iter(stream), sets, batch_size=batch_size)
+        return classifier.facet_predictions(iter(stream), sets, batch_size=size)
 
     return _run(
         classifier, sources, file or output, answer, waits=transductive, encoded=encoded,
@@ -274,6 +291,22 @@ def _result_file(
     if seen:  # so that a comparison can say which pictures were learnt from
         made_by["example_digests"] = sorted(seen)
     return ResultFile(path, kind, manifest=made_by, fields=fields, **columns)
+
+
+def _shown(decision: Decision, file: ResultFile | None) -> Decision:
+    """The decision, with as many labels as a row of a table has where nobody says how many: of
+    1,000 labels the others would take most of the time."""
+    if decision.top_k is None and file is not None and file.kind in TABLES:
+        return replace(decision, top_k=1)
+    return decision
+
+
+def _rows_at_once(sets: Iterable[CompiledLabels], tiles: str | None) -> int:
+    """Pictures that are decided at once where their vectors are there already: what a product
+    of matrices likes, in bounded memory."""
+    views = 1 if tiles is None else MOST_TILES
+    labels = sum(len(compiled.labels) for compiled in sets)
+    return max(1, min(ROWS, SCORES // (max(labels, 1) * views)))
 
 
 def _run(

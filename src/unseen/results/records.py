@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
 from unseen.errors import SourceError
 from unseen.labels.label_set import UNKNOWN as UNKNOWN_LABEL
 from unseen.prediction.facets import FacetPrediction
 from unseen.prediction.prediction import Prediction, Scored
+from unseen.results import parquet
 from unseen.results.spreadsheet import harmless, plain
 from unseen.system.printable import escaped, unescaped
 from unseen.system.regular_file import open_regular
@@ -286,7 +287,7 @@ def _parsed(path: Path, make: Callable[[dict[str, Any]], Parsed]) -> Iterator[Pa
         raise SourceError(f"{path}: predictions are read from files in {', '.join(READERS)}.")
     number = 0
     try:
-        with TextIOWrapper(open_regular(path), "utf-8", newline="") as file:
+        with open_regular(path) as file:
             for record in reader(file):
                 yield make(record)
                 number += 1
@@ -361,20 +362,31 @@ def _row(record: dict[str, Any], multi: bool) -> Row:
     return Row(source, answer, score, margin, meta=meta)
 
 
-def _json_lines(file: Any) -> Iterator[dict[str, Any]]:
-    return (json.loads(line) for line in file if line.strip())
+def _text(file: IO[bytes]) -> TextIOWrapper:
+    return TextIOWrapper(file, "utf-8", newline="")
 
 
-def _json(file: Any) -> Iterator[dict[str, Any]]:
-    records = json.load(file)
+def _json_lines(file: IO[bytes]) -> Iterator[dict[str, Any]]:
+    with _text(file) as lines:
+        yield from (json.loads(line) for line in lines if line.strip())
+
+
+def _json(file: IO[bytes]) -> Iterator[dict[str, Any]]:
+    with _text(file) as text:
+        records = json.load(text)
     if not isinstance(records, list):
         raise TypeError("it is not a list")
     return iter(records)
 
 
-def _csv(file: Any) -> Iterator[dict[str, Any]]:
+def _csv(file: IO[bytes]) -> Iterator[dict[str, Any]]:
+    with _text(file) as text:
+        yield from _csv_rows(text)
+
+
+def _csv_rows(text: TextIOWrapper) -> Iterator[dict[str, Any]]:
     """Rows in the shape that JSON has."""
-    reader = csv.DictReader(file, strict=True)
+    reader = csv.DictReader(text, strict=True)
     columns = [*(reader.fieldnames or ())]
     facets = _facets(columns)
     if facets:
@@ -427,4 +439,4 @@ def _answer(answer: dict[str, Any], cells: Mapping[str, str], prefix: str) -> di
     return answer
 
 
-READERS = {".jsonl": _json_lines, ".csv": _csv, ".json": _json}
+READERS = {".jsonl": _json_lines, ".csv": _csv, ".json": _json, ".parquet": parquet.records}

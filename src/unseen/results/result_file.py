@@ -1,8 +1,8 @@
 """Writing predictions to a file, and going on with a file that an earlier run left.
 
 JSON Lines and CSV grow by whole records, so that a run can go on with what a killed one left: only
-the same model, labels and options do, as the manifest beside the file says. A JSON array is written
-when it is complete.
+the same model, labels and options do, as the manifest beside the file says. A JSON array and
+Parquet, which nobody can read before its end is written, take their name when they are complete.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import io
 import json
 import tempfile
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
-
-from filelock import FileLock
+from typing import TYPE_CHECKING, Any, Protocol
 
 from unseen.errors import SourceError
 from unseen.prediction.facets import FacetPrediction
 from unseen.prediction.prediction import Prediction
 from unseen.results.manifest import manifest_path, now, write_manifest
+from unseen.results.parquet import ParquetRows
 from unseen.results.records import READERS, Csv, FacetCsv, Format, JsonLines, csv_name, json_array
 from unseen.results.summary import Progress, RunSummary, no_progress
 from unseen.sources.item import Source
@@ -31,6 +31,10 @@ from unseen.system.cache import write_atomically
 from unseen.system.locks import give_back, hold
 from unseen.system.regular_file import read_text
 
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+GROWING = ("jsonl", "csv")  # formats that a run can go on with
 # What must be the same to resume a run: the key of the manifest, and what the user calls it.
 COMPARED = {"fingerprint": "model", "labels_sha256": "labels or templates", "options": "options"}
 
@@ -77,22 +81,22 @@ def check_resumable(path: Path, kind: str, *, resume: bool, overwrite: bool) -> 
     """SourceError, before any work, for a result file that must not, or cannot, be written."""
     if resume and overwrite:
         raise SourceError("give one of --resume and --overwrite.")
-    if resume and kind == "json":
+    if resume and kind not in GROWING:
         raise SourceError("--resume needs a file: -o out.jsonl, -o out.csv or --csv out.csv.")
     if path.parent.is_dir():
         give_back(only_writer(path))
     if path.exists() and not path.is_file():
         raise SourceError(f"{path}: this is not a file; choose another name for the output.")
     if path.exists() and not overwrite and not resume:
-        resuming = "" if kind == "json" else "--resume goes on with it, "
+        resuming = "--resume goes on with it, " if kind in GROWING else ""
         raise SourceError(f"{path} already exists; {resuming}--overwrite replaces it.")
     check_output(path, overwrite=True)
 
 
 def kind_of(path: Path) -> str:
-    """The format of a file by its suffix: json, jsonl or csv. SourceError for another."""
+    """The format of a file by its suffix: json, jsonl, csv or parquet. SourceError for another."""
     if path.suffix.lower() not in READERS:
-        raise SourceError(f"{path}: predictions are written as .json, .jsonl or .csv.")
+        raise SourceError(f"{path}: predictions are written as .json, .jsonl, .csv or .parquet.")
     return path.suffix.lower().removeprefix(".")
 
 
@@ -114,9 +118,9 @@ def writing(path: Path) -> Iterator[None]:
 class ResultFile:
     """A file that takes predictions, with the manifest beside it that says what made them.
 
-    `kind`: json, jsonl or csv; None: as the suffix says. `top`, `extra` and `fields`: columns of a
-    CSV; `facets`: those of several label sets, each with its extra ones. `manifest` gets in `kept`
-    which earlier runs made rows that are there. Raises SourceError when the file must not be
+    `kind`: json, jsonl, csv or parquet; None: as the suffix says. `top`, `extra`, `fields`: columns
+    of a CSV; `facets`: those of several label sets, each with its extra ones. `manifest` gets in
+    `kept` which earlier runs made rows that are there. Raises SourceError when the file must not be
     written, or when another model, other labels or options made its rows.
     """
 
@@ -142,14 +146,18 @@ class ResultFile:
         table = Csv(top, extra, fields) if facets is None else FacetCsv(facets, top, fields)
         self._format: Format = table if self.kind == "csv" else JsonLines()
         self._file: Any = None
-        if self.kind != "json":
-            try:
+        self._draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+        self._rows: ParquetRows | None = None
+        try:
+            if self.kind in GROWING:
                 self._begin(resume)
-            except BaseException as error:
-                give_back(self._lock)
-                if isinstance(error, OSError):
-                    raise unwritable(path, error) from None
-                raise
+            elif self.kind == "parquet":
+                self._rows = ParquetRows(self._draft, facets)
+        except BaseException as error:
+            give_back(self._lock)
+            if isinstance(error, OSError):
+                raise unwritable(path, error) from None
+            raise
         self.earlier = self.done.total()
 
     def key(self, source: str) -> str:
@@ -173,12 +181,20 @@ class ResultFile:
         if self.kind == "json":
             self._records.append(prediction.to_dict())
             return
+        if self._rows is not None:
+            with writing(self.path):
+                self._rows.write(prediction)
+            return
         self._write_text(self._format.line(prediction))
 
     def close(self) -> None:
         """Give the file back; its manifest still says that the run did not end."""
         if self._file is not None:
             self._file.close()
+        if self._rows is not None:
+            with suppress(OSError):  # a disk that is full
+                self._rows.close()
+            self._draft.unlink(missing_ok=True)
         give_back(self._lock)
 
     def finish(self, summary: RunSummary, facts: Mapping[str, Any]) -> None:
@@ -193,6 +209,10 @@ class ResultFile:
             if self.kind == "json":
                 text = json_array(self._records)
                 write_atomically(self.path, text.encode("utf-8", "backslashreplace"))
+            elif self._rows is not None:
+                self._rows.close()
+                self._rows = None
+                self._draft.replace(self.path)
         except OSError as error:
             raise unwritable(self.path, error) from None
         if self.manifest is None:
@@ -324,7 +344,7 @@ def write(
     predictions : iterable of Prediction
         What `Classifier.classify_many` gives, for example.
     path : str or Path
-        A .jsonl, .csv or .json file. The first two are written a whole record at a time.
+        A .jsonl, .csv, .json or .parquet file. The first two are written a whole record at a time.
     manifest : mapping, optional
         What made the predictions, from `unseen.results.manifest.manifest`; it is written to
         ``path.run.json``, and a resumed file must have the same model, labels and options.

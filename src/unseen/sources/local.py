@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from itertools import islice
@@ -90,6 +89,8 @@ def _similar(source: str) -> str | None:
     path = Path(source)
     try:
         names = [entry.name for entry in islice(os.scandir(path.parent), NEIGHBOURS)]
+        import difflib  # noqa: PLC0415 - for a mistake alone
+
         match = difflib.get_close_matches(path.name, names, 1, 0.75)
     except (OSError, ValueError):
         return None

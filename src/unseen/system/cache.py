@@ -158,6 +158,12 @@ def intact_folder(key: str, make: Callable[[Path], None]) -> Path:
     return folder
 
 
+def complete_folder(key: str) -> Path | None:
+    """The folder of `key` where it is there, by the sizes of its files; nothing is made."""
+    folder = home() / "networks" / key
+    return folder if _complete(folder) else None
+
+
 def kept_folder(key: str) -> Path | None:
     """The folder of `key` where it is there and intact; nothing is made."""
     folder = home() / "networks" / key

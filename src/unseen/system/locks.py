@@ -7,8 +7,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 SILENT_SECONDS = 1.0
 
@@ -21,6 +23,8 @@ def locked(path: Path, what: str) -> Iterator[None]:
 
     `what` the lock guards, for people.
     """
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - 10 ms, and most starts lock nothing
+
     lock, note = FileLock(path), path.with_name(f"{path.name}.pid")
     try:
         lock.acquire(timeout=SILENT_SECONDS)
@@ -46,6 +50,8 @@ def _holder(note: Path) -> str:
 
 def hold(path: Path) -> FileLock | None:
     """The lock at `path`, held until `give_back`; None, at once, when another has it."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - as above
+
     while True:
         lock = FileLock(path, thread_local=False)  # closed by whoever reads the last row
         try:

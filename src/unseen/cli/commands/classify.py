@@ -18,7 +18,8 @@ from unseen.cli.options import NO_LABEL_OPTIONS, LabelOptions
 from unseen.cli.output_file import Target
 from unseen.errors import LabelError
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
-from unseen.sources.expand import count, fields_of
+from unseen.results.result_file import GROWING
+from unseen.sources.expand import count, expand, fields_of
 
 if TYPE_CHECKING:
     from unseen.encoder import Encoded
@@ -41,7 +42,9 @@ def classify(
     ] = None,
     top: Annotated[
         int | None,
-        typer.Option(min=1, help="The most labels of a picture.", show_default="all; CSV: 1"),
+        typer.Option(
+            min=1, help="The most labels of a picture.", show_default="all; CSV, Parquet: 1"
+        ),
     ] = None,
     min_score: Annotated[
         float | None,
@@ -63,7 +66,8 @@ def classify(
         Path | None, typer.Option(help="Write this CSV file; - is standard output.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write this .jsonl, .csv or .json file.")
+        Path | None,
+        typer.Option("--output", "-o", help="Write this .jsonl, .csv, .json or .parquet file."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a .jsonl or .csv file where it stopped.")
@@ -94,7 +98,11 @@ def classify(
     answering = _Answering(multi or multi_set or False, top, min_score, transductive, tiles, quiet)
     prepare = _several_sets if label_options.sets else _one_set
     classify_all = prepare(classifier, sources, label_options, target, answering, total == 1)
-    encoded = None if no_index else _from_index(sources, classifier, tiles, batch_size, quiet)
+    encoded: Iterator[Encoded] | None = None
+    if not no_index:
+        encoded = _from_index(sources, classifier, tiles, batch_size, quiet)
+    if encoded is None and total == 1 and tiles is None and not resume:
+        encoded = map(classifier.encoder.encode_one, expand(sources))
     with progress.counting(total, quiet) as counter, counter.interruptible():
         classify_all(
             transductive=transductive,
@@ -107,7 +115,7 @@ def classify(
         )
     summary = counter.finished()
     where = f", kept in {target.path}" if target.path else ""
-    go_on = "; go on with --resume" if target.path and target.kind != "json" else ""
+    go_on = "; go on with --resume" if target.path and target.kind in GROWING else ""
     done = f"{summary.earlier + summary.pictures} done{where}{go_on}"
     several = total != 1 or bool(summary.left_out)
     progress.end(summary, done, closing=several and not quiet)

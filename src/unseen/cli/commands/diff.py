@@ -14,7 +14,9 @@ from unseen.results.compare import Gate
 
 
 def diff(
-    a: Annotated[Path, typer.Argument(help="What classify wrote: .jsonl, .csv or .json.")],
+    a: Annotated[
+        Path, typer.Argument(help="What classify wrote: .jsonl, .csv, .json or .parquet.")
+    ],
     b: Annotated[Path, typer.Argument(help="The same of another run.")],
     max_flips: Annotated[
         str | None, typer.Option("--max-flips", help="Exit 1 when more changed: 1% or a number.")

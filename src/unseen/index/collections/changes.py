@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from os import stat_result
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from unseen.index.collections.reading import Member, key_of
 from unseen.sources.formats import counted
 from unseen.system.printable import escaped
 
+LOOKED_AT = 512  # files that are compared with their rows at once
 KNOWN = "known"  # instead of pixels: this content has its row
 
 
@@ -91,22 +93,36 @@ def changed(
     database: sqlite3.Connection, model: int, root: Path, files: Iterable[Path], report: Report
 ) -> Iterator[ChangedFile]:
     """The files whose size or time is another than last time, or that this model never saw."""
+    listed = _listed(root, files)
+    while chunk := [*islice(listed, LOOKED_AT)]:
+        database.executemany(
+            "INSERT OR IGNORE INTO temp.seen VALUES (?)", [(file.key,) for file in chunk]
+        )
+        database.execute("DELETE FROM temp.present")
+        database.executemany(
+            "INSERT OR IGNORE INTO temp.present VALUES (?, ?, ?)",
+            [(file.key, file.size, file.modified_ns) for file in chunk],
+        )
+        rows = database.execute(
+            "SELECT path FROM temp.present JOIN file USING (path, size, modified_ns) "
+            "JOIN picture USING (content) WHERE model = ?",
+            (model,),
+        )
+        known = {key for (key,) in rows}
+        for file in chunk:
+            if file.key in known:
+                report.unchanged += 1
+            else:
+                yield file
+
+
+def _listed(root: Path, files: Iterable[Path]) -> Iterator[ChangedFile]:
     for path in files:
         try:
             stat = stat_of(path)
         except OSError:
             continue  # it went away since it was listed
-        file = ChangedFile(path, escaped(key_of(path, root)), stat.st_size, stat.st_mtime_ns)
-        database.execute("INSERT OR IGNORE INTO temp.seen VALUES (?)", (file.key,))
-        row = database.execute(
-            "SELECT 1 FROM file JOIN picture USING (content) WHERE path = ? AND size = ? "
-            "AND modified_ns = ? AND model = ?",
-            (file.key, file.size, file.modified_ns, model),
-        ).fetchone()
-        if row is None:
-            yield file
-        else:
-            report.unchanged += 1
+        yield ChangedFile(path, escaped(key_of(path, root)), stat.st_size, stat.st_mtime_ns)
 
 
 def stat_of(path: Path) -> stat_result:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,6 +39,8 @@ class LabelTokenizer(PickledFields):
     def _unknown(self, text: str) -> str:
         known = [repr(label) for label in self.labels]
         more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+        import difflib  # noqa: PLC0415 - for a mistake alone
+
         similar = difflib.get_close_matches(text, self.labels, 1)
         hint = f" Did you mean {similar[0]!r}?" if similar else ""
         return (

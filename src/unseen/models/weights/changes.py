@@ -25,8 +25,7 @@ from unseen.models.weights.names import (
     Times,
     Transposed,
 )
-from unseen.models.weights.safetensors_file import narrow
-from unseen.models.weights.torch_archive import widen
+from unseen.models.weights.safetensors_file import narrow, widen
 from unseen.networks.network import Network
 from unseen.networks.parameters import used_parameters
 from unseen.networks.resnet import fold_batch_norm

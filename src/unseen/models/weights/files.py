@@ -3,19 +3,20 @@ or not, and torch archives."""
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from unseen.errors import ModelError
 from unseen.models.weights.safetensors_file import SafetensorsFile
-from unseen.models.weights.torch_archive import TorchFile
 from unseen.system.regular_file import open_regular, read_text
+
+if TYPE_CHECKING:
+    from unseen.models.weights.torch_archive import TorchFile
 
 Array = NDArray[Any]
 
@@ -62,6 +63,8 @@ class Weights(Mapping[str, Array]):
 
     def _reader(self, name: str) -> Reader:
         if name not in self._readers:
+            import difflib  # noqa: PLC0415 - for a mistake alone
+
             similar = difflib.get_close_matches(name, self._readers, 3, 0.6)
             hint = f" Similar names: {', '.join(similar)}." if similar else ""
             raise ModelError(f"{self._name}: there is no weight {name!r} in it.{hint}")
@@ -92,13 +95,20 @@ class LoadedArrays:
         return self._arrays[name]
 
 
-Reader = SafetensorsFile | TorchFile | LoadedArrays
+Reader: TypeAlias = "SafetensorsFile | TorchFile | LoadedArrays"
+
+
+def _torch_file(path: Path) -> Reader:
+    from unseen.models.weights.torch_archive import TorchFile  # noqa: PLC0415 - few checkpoints need it
+
+    return TorchFile(path)
+
 
 READERS: dict[str, Callable[[Path], Reader]] = {
     ".safetensors": SafetensorsFile,
-    ".bin": TorchFile,
-    ".pt": TorchFile,
-    ".pth": TorchFile,
+    ".bin": _torch_file,
+    ".pt": _torch_file,
+    ".pth": _torch_file,
 }
 
 

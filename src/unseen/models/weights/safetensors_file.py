@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from unseen.errors import ModelError
-from unseen.models.weights.torch_archive import widen
 
 Array = NDArray[Any]
 
@@ -54,6 +53,12 @@ def write_arrays(
         for name, array in arrays.items():
             plain = narrow(array) if name in bfloat16 else array
             file.write(plain.astype(plain.dtype.newbyteorder("<")).tobytes())
+
+
+def widen(bits: NDArray[Any]) -> NDArray[np.float32]:
+    """bfloat16, given as its 16 bits, to float32: the upper half of one."""
+    wide = bits.astype(np.uint32) << np.uint32(16)
+    return np.asarray(wide.view(np.float32))
 
 
 def narrow(array: Array) -> NDArray[np.uint16]:

@@ -15,7 +15,6 @@ type is known to be small; opcodes and copies are counted.
 from __future__ import annotations
 
 import math
-import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
@@ -290,6 +289,8 @@ def read_pickle(file: IO[bytes] | bytes) -> tuple[Any, dict[str, Storage]]:
 
     Raises `RefusedError`; runs nothing.
     """
+    import pickletools  # noqa: PLC0415 - as few checkpoints are pickles
+
     stack = _Stack()
     try:
         for opcode, argument, _ in pickletools.genops(file):

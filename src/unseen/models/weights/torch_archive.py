@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.errors import ModelError
+from unseen.models.weights.safetensors_file import widen
 from unseen.models.weights.state_pickle import (
     MAX_PICKLE_BYTES,
     RefusedError,
@@ -175,9 +176,3 @@ def _state_dict(content: Any) -> dict[str, Tensor]:
     if all(name.startswith("module.") for name in tensors):  # saved by DataParallel
         return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     return tensors
-
-
-def widen(bits: NDArray[Any]) -> NDArray[np.float32]:
-    """bfloat16, given as its 16 bits, to float32: the upper half of one."""
-    wide = bits.astype(np.uint32) << np.uint32(16)
-    return np.asarray(wide.view(np.float32))
