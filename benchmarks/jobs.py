@@ -7,6 +7,7 @@ python benchmarks/jobs.py each --pictures 300
 python benchmarks/jobs.py plan --pictures 1000000
 python benchmarks/jobs.py tar --gigabytes 1
 python benchmarks/jobs.py ray --pictures 200
+python benchmarks/jobs.py postgres --pictures 100000
 """
 
 from __future__ import annotations
@@ -288,6 +289,60 @@ def on_ray(options: argparse.Namespace, folder: Path) -> None:
     )
 
 
+def postgres(options: argparse.Namespace, folder: Path) -> None:
+    """Rows into PostgreSQL, and searches of them: by every row, by HNSW, with a filter."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+    import postgres_server
+    from unseen.postgres.filters import parse_filter
+    from unseen.postgres.gallery import Gallery
+    from unseen.postgres.loading import load_rows
+    from unseen.postgres.table import ModelFacts, Table
+
+    dimension, rng = 512, np.random.default_rng(0)
+    centres = rng.standard_normal((200, dimension))
+
+    def vectors(count: int) -> np.ndarray:
+        rows = centres[rng.integers(0, 200, count)] + rng.standard_normal((count, dimension))
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    rows = (
+        {"key": f"{i:09}.jpg", "embedding": row, "metadata": {"n": i, "camera": i % 100}}
+        for start in range(0, options.pictures, 1000)
+        for i, row in enumerate(vectors(1000), start)
+    )
+    facts = ModelFacts("random", None, "0" * 64, "none", "fp32", False, dimension)
+    programs = postgres_server.programs()
+    if programs is None:
+        sys.exit("there is no PostgreSQL with pgvector here")
+    with postgres_server.running(programs) as url:
+        times = [time.perf_counter()]
+        load_rows(url, Table(), facts, rows)
+        times.append(time.perf_counter())
+        load_rows(url, Table(), facts, [], hnsw=True)
+        times.append(time.perf_counter())
+        copied, built = (after - before for before, after in pairwise(times))
+        print(
+            f"{options.pictures:,} rows of {dimension} numbers: copied and put in {copied:.1f} s "
+            f"({options.pictures / copied:,.0f} a second), HNSW {built:.1f} s"
+        )
+        with Gallery(url, Table()) as gallery:
+            queries = vectors(50)
+            conditions = {"all rows": (), "1 % of the rows": (parse_filter("camera=7"),)}
+            for name, filters in conditions.items():
+                results = {}
+                for exhaustive in (True, False):
+                    began = time.perf_counter()
+                    results[exhaustive] = [
+                        {m.id for m in gallery.search(q, top=10, filters=filters,
+                                                      exhaustive=exhaustive)}
+                        for q in queries
+                    ]  # fmt: skip
+                    spent = 1000 * (time.perf_counter() - began) / len(queries)
+                    print(f"  {name}, {'every row' if exhaustive else 'HNSW'}: {spent:.1f} ms")
+                common = sum(len(a & b) for a, b in zip(results[True], results[False], strict=True))
+                print(f"  {name}: {common / sum(map(len, results[True])):.3f} of the ten nearest")
+
+
 def _peak(command: list[str]) -> float:
     """The most memory, in MB, of any process below a command."""
     code = (
@@ -300,7 +355,7 @@ def _peak(command: list[str]) -> float:
 
 BARS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "kills": kills, "race": race, "overhead": overhead, "each": each, "plan": plan_many, "tar": tar,
-    "ray": on_ray,
+    "ray": on_ray, "postgres": postgres,
 }  # fmt: skip
 
 
