@@ -62,10 +62,12 @@ def test_each_kind_of_batch_gives_the_same_rows(classify: BatchClassifier, pictu
     assert isinstance(table, pa.Table) and isinstance(frame, pd.DataFrame)
     assert table.schema.field("embedding").type == pa.list_(pa.float32(), 64)
     assert table.column("embedding").null_count == len(BROKEN)
-    for name in ("name", "label", "score", "error"):
-        expected = list(rows[name])
-        assert table.column(name).to_pylist() == pytest.approx(expected, rel=1e-6)
-        assert [None if pd.isna(v) else v for v in frame[name]] == expected
+    for name in ("name", "label", "error"):
+        assert table.column(name).to_pylist() == list(rows[name])
+        assert [None if pd.isna(value) else value for value in frame[name]] == list(rows[name])
+    scores = np.array(list(rows["score"]), dtype=np.float32)  # None is NaN
+    np.testing.assert_array_equal(np.array(table["score"].to_pylist(), dtype=np.float32), scores)
+    np.testing.assert_array_equal(np.array(frame["score"], dtype=np.float32), scores)
     nothing = classify(pa.table({"png": pa.array([], pa.binary())}))
     assert (
         nothing.num_rows == 0
