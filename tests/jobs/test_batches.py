@@ -146,8 +146,10 @@ def test_the_recipe_for_daft(
     for path in pictures.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     monkeypatch.chdir(tmp_path)
-    code = recipe("daft").replace("photos/*.jpg", f"{tmp_path}/*.png")
-    code = code.replace("LoadOptions()", repr(options)).replace('["cat", "dog"]', repr(LABELS))
+    code = recipe("daft").replace("/data/photos/*.jpg", f"{tmp_path}/*.png")
+    code = code.replace(
+        "LoadOptions()", f'LoadOptions({str(options.model)!r}, device="cpu", threads=1)'
+    ).replace('["cat", "dog"]', repr(LABELS))
     exec(compile(code, "docs/jobs.md", "exec"), {})
     import daft
 
