@@ -120,6 +120,8 @@ FILTERS = {
     ("note!=x",): lambda row, meta: True,
     ("camera>n",): lambda row, meta: meta["camera"] > "n",
     ("camera<5",): lambda row, meta: False,
+    ("iso>=100", "iso<1e3"): lambda row, meta: 100 <= int(meta["iso"]) < 1000,
+    ("iso=100",): lambda row, meta: meta["iso"] == "100",
     ("nothing=1",): lambda row, meta: False,
     ("width=64", "height<=64"): lambda row, meta: True,
     ("width!=64",): lambda row, meta: False,

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from unseen.errors import SourceError
@@ -17,6 +18,9 @@ TERM = re.compile(r"\s*(.+?)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*", re.DOTALL)
 TEXTS, NUMBERS = ("key", "label", "sha256", "error_class"), ("score", "width", "height", "evidence")
 METADATA = "metadata."  # before a field that is called as a column is
 LONGEST = 4096  # characters of a filter
+TEXT = '%s::text COLLATE "C"'
+# A number in a column of a CSV, which is text.
+WRITTEN_NUMBER = r"^[-+]?[0-9]{1,15}(\.[0-9]{1,17})?([eE][-+]?[0-9]{1,2})?$"
 
 
 @dataclass(frozen=True)
@@ -90,14 +94,13 @@ def condition_of(filters: Sequence[Filter]) -> tuple[sql.Composable, list[Any]]:
 def _column(one: Filter) -> tuple[sql.Composable, list[Any]]:
     from psycopg import sql  # noqa: PLC0415 - an extra
 
-    is_number = one.name in NUMBERS
-    value: Any = _number(one.value) if is_number else one.value
-    comparison = _comparison(one, sql.Identifier(one.name), is_text=not is_number)
-    return comparison, [value]
+    if one.name in NUMBERS:
+        return _comparison(one, sql.Identifier(one.name), "%s::float8"), [_number(one.value)]
+    return _comparison(one, sql.Identifier(one.name), TEXT), [one.value]
 
 
 def _field(one: Filter) -> tuple[sql.Composable, list[Any]]:
-    """A field of the metadata: numbers are compared with numbers, else texts with texts."""
+    """A field of the metadata: a number is compared with numbers, other words with texts."""
     from psycopg import sql  # noqa: PLC0415 - an extra
 
     name, number = one.name.removeprefix(METADATA), _number(one.value)
@@ -108,17 +111,19 @@ def _field(one: Filter) -> tuple[sql.Composable, list[Any]]:
     if number is not None:
         # The case keeps the cast from what is no number, in whichever order a plan tests them.
         field = sql.SQL(
-            "(CASE WHEN jsonb_typeof(metadata -> %s) = 'number' THEN (metadata ->> %s)::float8 END)"
+            "(CASE WHEN jsonb_typeof(metadata -> %s) = 'number' OR metadata ->> %s ~ %s "
+            "THEN (metadata ->> %s)::numeric END)"
         )
-        return _comparison(one, field, is_text=False), [name, name, number]
+        value = Decimal(repr(number))
+        return _comparison(one, field, "%s::numeric"), [name, name, WRITTEN_NUMBER, name, value]
     field = sql.SQL("(CASE WHEN jsonb_typeof(metadata -> %s) = 'string' THEN metadata ->> %s END)")
-    return _comparison(one, field, is_text=True), [name, name, one.value]
+    return _comparison(one, field, TEXT), [name, name, one.value]
 
 
-def _comparison(one: Filter, operand: sql.Composable, *, is_text: bool) -> sql.Composable:
+def _comparison(one: Filter, operand: sql.Composable, bound: str) -> sql.Composable:
     from psycopg import sql  # noqa: PLC0415 - an extra
 
-    value = sql.SQL('%s::text COLLATE "C"' if is_text else "%s::float8")
+    value = sql.SQL(bound)
     if one.operator == "!=":
         return sql.SQL("({} IS DISTINCT FROM {})").format(operand, value)
     operators = {name: sql.SQL(name) for name in ("=", "<", "<=", ">", ">=")}
