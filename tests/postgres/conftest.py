@@ -50,7 +50,12 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(PICTURES):
         path = folder / f"{i:02}.png"
         shapes.draw(scenes[i % len(scenes)], seed=i, side=64).save(path)
-        facts = {"path": str(path), "camera": ("north", "south")[i % 2], "year": 2000 + i, "iso": str(50 * i)}
+        facts = {
+            "path": str(path),
+            "camera": ("north", "south")[i % 2],
+            "year": 2000 + i,
+            "iso": str(50 * i),
+        }
         lines.append(facts | ({"note": 'it\'s "quoted"; --'} if i == 3 else {}))
     path.write_bytes(b"broken")
     (folder / "list.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from unseen.errors import MissingExtraError, SourceError, StoreError
 
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[tuple[Any, ...]]
-
+Connection: TypeAlias = Any  # of psycopg, which need not be installed
 CONNECT_SECONDS = 10
 SECRETS = ("password", "sslpassword", "passfile")
 FORM = (
