@@ -9,6 +9,7 @@ python benchmarks/jobs.py plan --pictures 1000000
 python benchmarks/jobs.py tar --gigabytes 1
 python benchmarks/jobs.py ray --pictures 200
 python benchmarks/jobs.py postgres --pictures 100000
+python benchmarks/jobs.py disk --pictures 400 --shard 50 --model tests/fixtures/shapes-clip
 """
 
 from __future__ import annotations
@@ -367,6 +368,34 @@ def postgres(options: argparse.Namespace, folder: Path) -> None:
                 print(f"  {name}: {common / sum(map(len, results[True])):.3f} of the ten nearest")
 
 
+def disk(options: argparse.Namespace, folder: Path) -> None:
+    """A job on a disk that is full in the middle, and then is not; needs root, for a tmpfs."""
+    draw(folder / "pictures", options.pictures)
+    place = folder / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], check=True)
+    try:
+        classifier = unseen.load(options.model)
+        job = plan(
+            classifier, folder / "pictures", place / "job", LABELS.split(","), embed=True,
+            shard_pictures=options.shard,
+        )  # fmt: skip
+        session = Session.load(job)
+        state = os.statvfs(place)
+        (place / "filler").write_bytes(bytes(state.f_bavail * state.f_frsize - 60_000))
+        try:
+            work(job, session)
+            print("the disk was never full: more --pictures")
+        except unseen.StoreError as error:
+            print(error)
+        print(f"  {verify(job)}; left behind: {len([*(place / 'job' / 'drafts').iterdir()])}")
+        (place / "filler").unlink()
+        work(job, session)
+        print(f"  with room again: {verify(job)}; ok: {verify(job).ok}")
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
 def _peak(command: list[str]) -> float:
     """The most memory, in MB, of any process below a command."""
     code = (
@@ -379,7 +408,7 @@ def _peak(command: list[str]) -> float:
 
 BARS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "kills": kills, "race": race, "overhead": overhead, "each": each, "plan": plan_many, "tar": tar,
-    "ray": on_ray, "postgres": postgres,
+    "ray": on_ray, "postgres": postgres, "disk": disk,
 }  # fmt: skip
 
 

@@ -27,7 +27,9 @@ FIELDS = ("id", "key", "source", "width", "height", "label", "score", "metadata"
 # Of a connection: what a statement may take, in ms; and nothing here writes.
 SESSION = {"statement_timeout": "60000", "default_transaction_read_only": "on"}
 COUNTED = 1_000_000  # rows up to which a table is counted; beyond, the planner's estimate is given
-MOST_CANDIDATES = 1000  # of a search in HNSW: pgvector takes no more
+SPARE = 4  # times as many as are wanted: behind a filter, HNSW comes upon the nearest late
+CANDIDATES = 100  # of a search in HNSW, at least
+MOST_CANDIDATES = 1000  # pgvector takes no more
 
 
 @dataclass(frozen=True)
@@ -212,20 +214,31 @@ class Gallery:
             "SELECT {}, 1 - (embedding <=> %s) FROM {} WHERE {} ORDER BY embedding <=> %s LIMIT %s"
         ).format(_fields(), self.table.identifier, condition)
         vector = Vector(query)
-        with self._reading() as connection, connection.transaction():
-            self._choose_plan(connection, top, exhaustive, filtered=bool(filters))
-            rows = connection.execute(statement, [vector, *values, vector, top]).fetchall()
-        return [_match(row[:-1], float(row[-1])) for row in rows]
-
-    def _choose_plan(
-        self, connection: Connection, top: int, exhaustive: bool, *, filtered: bool
-    ) -> None:
-        """Whether HNSW may answer, and how far it looks: by itself it gives no more than 40."""
         is_iterative = self._version >= ITERATIVE_VERSION
-        settings = {"hnsw.ef_search": str(min(max(top, 40), MOST_CANDIDATES))}
-        if is_iterative:
-            settings["hnsw.iterative_scan"] = "strict_order"
-        if exhaustive or (not is_iterative and (filtered or top > MOST_CANDIDATES)):
+        exhaustive = exhaustive or (not is_iterative and bool(filters or top > MOST_CANDIDATES))
+        rows: list[Any] = []
+        with self._reading() as connection:
+            # HNSW gives up after some rows: where few of them pass the filters, all are compared.
+            for every in (True,) if exhaustive else (False, True):
+                limit = top * (SPARE if filters and not every else 1)
+                with connection.transaction():
+                    self._choose_plan(connection, limit, exhaustive=every)
+                    bound = [vector, *values, vector, limit]
+                    rows = connection.execute(statement, bound).fetchall()
+                if len(rows) >= top or not filters:
+                    break
+        matches = [_match(row[:-1], float(row[-1])) for row in rows]
+        return sorted(matches, key=lambda match: -match.cosine)[:top]
+
+    def _choose_plan(self, connection: Connection, top: int, *, exhaustive: bool) -> None:
+        """Whether HNSW may answer, and how far it looks: by itself it gives no more than 40.
+
+        In relaxed order it drops no row that it comes upon late; they are sorted afterwards.
+        """
+        settings = {"hnsw.ef_search": str(min(max(2 * top, CANDIDATES), MOST_CANDIDATES))}
+        if self._version >= ITERATIVE_VERSION:
+            settings["hnsw.iterative_scan"] = "relaxed_order"
+        if exhaustive:
             settings = {"enable_indexscan": "off"}
         for name, value in settings.items():
             connection.execute("SELECT set_config(%s, %s, true)", [name, value])
