@@ -230,11 +230,10 @@ def plan_many(options: argparse.Namespace, folder: Path) -> None:
             below = folder / "pictures" / f"{i // 1000:06}"
             below.mkdir(parents=True)
         (below / f"{i:08}.jpg").touch()
-    began = time.perf_counter()
-    unseen_command("job", "plan", folder / "pictures", "-o", folder / "job", "-l", LABELS, "-q")
-    seconds = time.perf_counter() - began
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    most, busy = usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime
+    began, before = time.perf_counter(), _busy()
+    command = ["job", "plan", str(folder / "pictures"), "-o", str(folder / "job")]
+    most = _peak([*COMMAND, *command, "-l", LABELS, "-q"])
+    seconds, busy = time.perf_counter() - began, _busy() - before
     size = sum(path.stat().st_size for path in (folder / "job" / "plan").iterdir())
     job = Job.open(folder / "job")
     print(
