@@ -77,6 +77,7 @@ def test_search_on_the_command_line(table: str, client: httpx.Client, shapes_cli
 
 
 def test_options_that_do_not_go_together() -> None:
+    pytest.importorskip("psycopg", reason='pip install "unseen[postgres]"')
     url = "postgresql://ann:geheim@127.0.0.1:9/x?connect_timeout=1"
     for arguments, reason in (
         (("search", "x", "--where", "a=1"), "--where is of a table"),
