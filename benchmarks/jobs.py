@@ -2,11 +2,14 @@
 
 python benchmarks/jobs.py kills
 python benchmarks/jobs.py race
-python benchmarks/jobs.py overhead --pictures 10000
+python benchmarks/jobs.py overhead --pictures 10000 --model tests/fixtures/shapes-clip --rounds 2
+python benchmarks/jobs.py overhead --pictures 1500 --rounds 2
 python benchmarks/jobs.py each --pictures 300
 python benchmarks/jobs.py plan --pictures 1000000
 python benchmarks/jobs.py tar --gigabytes 1
 python benchmarks/jobs.py ray --pictures 200
+python benchmarks/jobs.py postgres --pictures 100000
+python benchmarks/jobs.py disk --pictures 400 --shard 50 --model tests/fixtures/shapes-clip
 """
 
 from __future__ import annotations
@@ -136,35 +139,58 @@ def race(options: argparse.Namespace, folder: Path) -> None:
 
 
 def overhead(options: argparse.Namespace, folder: Path) -> None:
-    """The same pictures by `embed` and by a job of one worker, in turn."""
-    draw(folder / "pictures", options.pictures)
+    """The same pictures by `embed` and by a job of one worker, in turn; and on a straight line.
+
+    Of a tenth of the pictures, too: what a picture takes and what is taken once are told apart, and
+    so a slow model need not be given all 10,000.
+    """
     os.environ["UNSEEN_CACHE_BYTES"] = "0"  # `embed` would find what it did before
-    runs: dict[str, list[tuple[float, float]]] = {"embed": [], "job": []}
+    counts = (options.pictures // 10, options.pictures)
+    best: dict[tuple[str, int], tuple[float, float]] = {}
+    for count in counts:
+        draw(folder / f"{count}", count)
     for i in range(options.rounds):
-        job, vectors = folder / f"job{i}", folder / f"{i}.parquet"
-        model = ("-m", options.model)
-        commands = {
-            "embed": [("embed", folder / "pictures", "-o", vectors, "-q", *model)],
-            "job": [
-                ("job", "plan", folder / "pictures", "-o", job, "--embed", "-q", *model),
-                ("job", "run", job, "-q"),
-            ],
-        }
-        for name, calls in commands.items():
-            began, before = time.perf_counter(), _busy()
-            for call in calls:
-                unseen_command(*call)
-            runs[name].append((time.perf_counter() - began, _busy() - before))
-        shown = [f"{name} {a[-1][0]:.1f} s ({a[-1][1]:.1f} of a core)" for name, a in runs.items()]
-        print(f"  {', '.join(shown)}", flush=True)
-        shutil.rmtree(job)
+        for count in counts:
+            for name, seconds, busy in _embed_and_job(options.model, folder / f"{count}", i):
+                least = best.get((name, count), (seconds, busy))
+                best[name, count] = (min(least[0], seconds), min(least[1], busy))
+                print(f"  {count:,} by {name}: {seconds:.1f} s ({busy:.1f} of a core)", flush=True)
+    small, large = counts
     for what, place in (("seconds", 0), ("seconds of a core", 1)):
-        best = {name: min(run[place] for run in values) for name, values in runs.items()}
-        more = 100 * (best["job"] / best["embed"] - 1)
+        at = {}
+        for name in ("embed", "job"):
+            few, many = best[name, small][place], best[name, large][place]
+            each = (many - few) / (large - small)
+            once = few - each * small
+            at[name] = once + each * options.at
+            print(f"{what}, {name}: {once:.2f} once, {1000 * each:.3f} ms a picture")
+        more = 100 * (best["job", large][place] / best["embed", large][place] - 1)
+        line = 100 * (at["job"] / at["embed"] - 1)
         print(
-            f"{options.pictures:,} pictures, {what}, the least of {options.rounds}: embed "
-            f"{best['embed']:.1f}, job with its plan {best['job']:.1f}: {more:+.1f} %"
+            f"{what}: a job with its plan takes {more:+.1f} % at {large:,} pictures, measured, the "
+            f"least of {options.rounds}; {line:+.1f} % at {options.at:,}, on the line"
         )
+
+
+def _embed_and_job(model: str, pictures: Path, i: int) -> list[tuple[str, float, float]]:
+    """What each takes, in seconds and in those of a core."""
+    job, vectors = pictures.parent / f"job{i}-{pictures.name}", pictures.parent / f"{i}.parquet"
+    commands = {
+        "embed": [("embed", pictures, "-o", vectors, "-q", "-m", model)],
+        "job": [
+            ("job", "plan", pictures, "-o", job, "--embed", "-q", "-m", model),
+            ("job", "run", job, "-q"),
+        ],
+    }
+    spent = []
+    for name, calls in commands.items():
+        began, before = time.perf_counter(), _busy()
+        for call in calls:
+            unseen_command(*call)
+        spent.append((name, time.perf_counter() - began, _busy() - before))
+    shutil.rmtree(job)
+    vectors.unlink()
+    return spent
 
 
 def _busy() -> float:
@@ -204,11 +230,10 @@ def plan_many(options: argparse.Namespace, folder: Path) -> None:
             below = folder / "pictures" / f"{i // 1000:06}"
             below.mkdir(parents=True)
         (below / f"{i:08}.jpg").touch()
-    began = time.perf_counter()
-    unseen_command("job", "plan", folder / "pictures", "-o", folder / "job", "-l", LABELS, "-q")
-    seconds = time.perf_counter() - began
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    most, busy = usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime
+    began, before = time.perf_counter(), _busy()
+    command = ["job", "plan", str(folder / "pictures"), "-o", str(folder / "job")]
+    most = _peak([*COMMAND, *command, "-l", LABELS, "-q"])
+    seconds, busy = time.perf_counter() - began, _busy() - before
     size = sum(path.stat().st_size for path in (folder / "job" / "plan").iterdir())
     job = Job.open(folder / "job")
     print(
@@ -288,6 +313,88 @@ def on_ray(options: argparse.Namespace, folder: Path) -> None:
     )
 
 
+def postgres(options: argparse.Namespace, folder: Path) -> None:
+    """Rows into PostgreSQL, and searches of them: by every row, by HNSW, with a filter."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+    import postgres_server
+    from unseen.postgres.filters import parse_filter
+    from unseen.postgres.gallery import Gallery
+    from unseen.postgres.loading import load_rows
+    from unseen.postgres.table import ModelFacts, Table
+
+    dimension, rng = 512, np.random.default_rng(0)
+    centres = rng.standard_normal((200, dimension))
+
+    def vectors(count: int) -> np.ndarray:
+        rows = centres[rng.integers(0, 200, count)] + rng.standard_normal((count, dimension))
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    rows = (
+        {"key": f"{i:09}.jpg", "embedding": row, "metadata": {"n": i, "camera": i % 100}}
+        for start in range(0, options.pictures, 1000)
+        for i, row in enumerate(vectors(1000), start)
+    )
+    facts = ModelFacts("random", None, "0" * 64, "none", "fp32", False, dimension)
+    programs = postgres_server.programs()
+    if programs is None:
+        sys.exit("there is no PostgreSQL with pgvector here")
+    with postgres_server.running(programs) as url:
+        times = [time.perf_counter()]
+        load_rows(url, Table(), facts, rows)
+        times.append(time.perf_counter())
+        load_rows(url, Table(), facts, [], hnsw=True)
+        times.append(time.perf_counter())
+        copied, built = (after - before for before, after in pairwise(times))
+        print(
+            f"{options.pictures:,} rows of {dimension} numbers: copied and put in {copied:.1f} s "
+            f"({options.pictures / copied:,.0f} a second), HNSW {built:.1f} s"
+        )
+        with Gallery(url, Table()) as gallery:
+            queries = vectors(50)
+            conditions = {"all rows": (), "1 % of the rows": (parse_filter("camera=7"),)}
+            for name, filters in conditions.items():
+                results = {}
+                for exhaustive in (True, False):
+                    began = time.perf_counter()
+                    results[exhaustive] = [
+                        {m.id for m in gallery.search(q, top=10, filters=filters,
+                                                      exhaustive=exhaustive)}
+                        for q in queries
+                    ]  # fmt: skip
+                    spent = 1000 * (time.perf_counter() - began) / len(queries)
+                    print(f"  {name}, {'every row' if exhaustive else 'HNSW'}: {spent:.1f} ms")
+                common = sum(len(a & b) for a, b in zip(results[True], results[False], strict=True))
+                print(f"  {name}: {common / sum(map(len, results[True])):.3f} of the ten nearest")
+
+
+def disk(options: argparse.Namespace, folder: Path) -> None:
+    """A job on a disk that is full in the middle, and then is not; needs root, for a tmpfs."""
+    draw(folder / "pictures", options.pictures)
+    place = folder / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], check=True)
+    try:
+        classifier = unseen.load(options.model)
+        job = plan(
+            classifier, folder / "pictures", place / "job", LABELS.split(","), embed=True,
+            shard_pictures=options.shard,
+        )  # fmt: skip
+        session = Session.load(job)
+        state = os.statvfs(place)
+        (place / "filler").write_bytes(bytes(state.f_bavail * state.f_frsize - 60_000))
+        try:
+            work(job, session)
+            print("the disk was never full: more --pictures")
+        except unseen.StoreError as error:
+            print(error)
+        print(f"  {verify(job)}; left behind: {len([*(place / 'job' / 'drafts').iterdir()])}")
+        (place / "filler").unlink()
+        work(job, session)
+        print(f"  with room again: {verify(job)}; ok: {verify(job).ok}")
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
 def _peak(command: list[str]) -> float:
     """The most memory, in MB, of any process below a command."""
     code = (
@@ -300,7 +407,7 @@ def _peak(command: list[str]) -> float:
 
 BARS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "kills": kills, "race": race, "overhead": overhead, "each": each, "plan": plan_many, "tar": tar,
-    "ray": on_ray,
+    "ray": on_ray, "postgres": postgres, "disk": disk,
 }  # fmt: skip
 
 
@@ -313,6 +420,7 @@ def main() -> None:
     parser.add_argument("--shard", type=int, default=25)
     parser.add_argument("--model", default="builtin", help="of overhead")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--at", type=int, default=10_000, help="of overhead, on a straight line")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--gigabytes", type=float, default=1.0)
     options = parser.parse_args()

@@ -23,7 +23,7 @@ from unseen.errors import (
     without_frames,
 )
 from unseen.images.limits import DEFAULT_LIMITS, Limits
-from unseen.images.open import open_image, read_content
+from unseen.images.open import full_size, open_image, read_content
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models import families, hub
 from unseen.models.compiled import CompiledNetwork
@@ -682,15 +682,27 @@ def read_pixels(
 
     `exact`: as in `LoadOptions`. `content`: as of `open_image`.
     """
+    return read_sized(source, preprocess, limits=limits, exact=exact, content=content)[0]
+
+
+def read_sized(
+    source: ImageLike,
+    preprocess: Preprocessing,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    exact: bool = False,
+    content: bytes | memoryview | None = None,
+) -> tuple[PictureArrays | UnseenError, tuple[int, int] | None]:
+    """As `read_pixels`, and the upright width and height; None where it could not be opened."""
     at_least = None if exact else preprocess.target
     try:
         image = open_image(source, limits=limits, at_least=at_least, content=content)
-        return preprocess(image)
+        return preprocess(image), full_size(image)
     except UnseenError as error:
-        return without_frames(error)  # a batch may have hundreds
+        return without_frames(error), None  # a batch may have hundreds
     except MemoryError:  # Pillow's, too, where a side is too long for its filters
         name = shortened(name_of(source, 0))
-    return ImageError(f"{name}: not enough memory to resize it.")
+    return ImageError(f"{name}: not enough memory to resize it."), None
 
 
 def stream(

@@ -19,7 +19,7 @@ from PIL import Image
 import hostile
 import unseen
 from unseen.images.limits import Limits
-from unseen.images.open import open_image
+from unseen.images.open import full_size, open_image, upright_size
 
 PNG = hostile.encoded("PNG")
 PLAIN = np.asarray(hostile.picture())
@@ -161,6 +161,19 @@ def test_forty_megapixels_load_and_180_are_refused_before_they_are_decoded() -> 
         with pytest.raises(unseen.ImageError, match="pixels"):
             open_image(hostile.png_bomb(*size))
     assert time.perf_counter() - start < 0.5
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_the_size_of_a_picture_is_known_although_it_came_out_smaller(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    for side, kind in ((1000, "JPEG"), (1000, "PNG"), (100, "JPEG")):
+        buffer = io.BytesIO()
+        Image.new("RGB", (2 * side, side)).save(buffer, kind, exif=exif)
+        image = open_image(buffer.getvalue(), at_least=64)
+        assert (max(image.size) < 2 * side) == (side == 1000 and kind == "JPEG")
+        expected = (side, 2 * side) if orientation == 6 else (2 * side, side)
+        assert full_size(image) == upright_size(buffer.getvalue()) == expected
 
 
 def test_a_jpeg_is_decoded_at_no_less_than_thrice_what_is_wanted() -> None:

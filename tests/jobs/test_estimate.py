@@ -37,4 +37,7 @@ def test_the_arithmetic() -> None:
     assert many.seconds == 180.0 and many.cost == pytest.approx(0.5)
     slow = estimate(SAMPLE, Machines(workers=4, megabytes_per_second=20.0), 36_000)
     assert (slow.seconds, slow.limit) == (1800.0, "reading")
+    disk = Machines(workers=4, megabytes_per_second=20.0, disk_megabytes_per_second=10.01)
+    full = estimate(SAMPLE, disk, 36_000)
+    assert (full.seconds, full.limit) == (pytest.approx(3600.0), "disk")
     assert len(str(many)) > len(HEADER) and "workers" in str(many)

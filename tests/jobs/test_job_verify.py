@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -190,3 +191,34 @@ def test_a_page_says_how_far_it_is(finished: Path, tmp_path: Path) -> None:
     text = (tmp_path / "a.html").read_text("utf-8")
     assert '"share":"100.0 %"' in text and '["ImageError","2"]' in text
     assert "http" not in text.replace("http-equiv", "")
+
+
+@pytest.mark.skipif(find_spec("lance") is not None, reason="pylance is installed")
+def test_lance_is_an_extra(finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(unseen.MissingExtraError, match=r"unseen\[lance\]"):
+        export(Job.open(finished), tmp_path / "out.lance")
+
+
+@pytest.mark.skipif(find_spec("lance") is None, reason="pylance is not installed")
+def test_a_data_set_of_lance(finished: Path, tmp_path: Path) -> None:
+    import lance
+
+    job = Job.open(finished)
+    path = tmp_path / "out.lance"
+    assert export(job, path).rows == 14
+    export(job, tmp_path / "out.parquet")
+    dataset = lance.dataset(str(path))
+    assert (
+        dataset.to_table().to_pylist() == parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    )
+    assert pa.types.is_fixed_size_list(dataset.schema.field("embedding").type)
+    query = np.array(dataset.to_table().column("embedding")[0].as_py(), dtype=np.float32)
+    nearest = dataset.to_table(nearest={"column": "embedding", "q": query, "k": 1})
+    assert nearest.column("key").to_pylist() == dataset.to_table().column("key").to_pylist()[:1]
+    with pytest.raises(unseen.SourceError, match="already exists"):
+        export(job, path)
+    assert export(job, path, overwrite=True).rows == 14
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.lance", "out.parquet"]
+    (tmp_path / "theirs.lance").mkdir()
+    with pytest.raises(unseen.SourceError, match="a folder of something else"):
+        export(job, tmp_path / "theirs.lance", overwrite=True)

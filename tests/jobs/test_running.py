@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 import zipfile
@@ -26,7 +27,7 @@ from unseen.jobs.merged import merged
 from unseen.jobs.plan import plan
 from unseen.jobs.retry import retry
 from unseen.jobs.running.lease import Lease, Leases, Runner, started
-from unseen.jobs.running.runner import part_of, work
+from unseen.jobs.running.runner import Work, part_of, run_shard, work
 from unseen.jobs.running.session import Session
 from unseen.jobs.running.status import StatusReader, duration
 from unseen.jobs.running.worker import main
@@ -314,21 +315,103 @@ def test_a_full_disk_publishes_nothing(
     assert left == []
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_job_that_may_only_be_read(
+READ_ONLY = """
+import os, sys
+import pyarrow.parquet  # the other user may not read where Python lies
+import unseen
+from unseen.jobs.export import export
+from unseen.jobs.job import Job
+from unseen.jobs.retry import retry
+from unseen.jobs.running.runner import work
+from unseen.jobs.running.session import Session
+from unseen.jobs.running.status import StatusReader
+from unseen.jobs.verify import verify
+job = Job.open(sys.argv[1])
+session = Session.load(job, {"device": "cpu", "threads": 1})
+if os.geteuid() == 0:
+    os.seteuid(65534)
+for attempt in (lambda: work(job, session), lambda: retry(job)):
+    try:
+        attempt()
+    except unseen.StoreError as error:
+        print(error)
+print(StatusReader(job).read().done, verify(job).ok, export(job, sys.argv[2]).rows)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
+def test_a_job_that_may_only_be_read(classifier: unseen.Classifier, pictures: Path) -> None:
+    """By another user, and by root as one: it can be looked at, and nothing is written."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        folder, output = Path(place) / "job", Path(place) / "out"
+        job = plan(classifier, pictures, folder, LABELS)
+        work(job, Session.load(job, {"device": "cpu", "threads": 1}))
+        output.mkdir()
+        output.chmod(0o777)
+        folders = [folder, *(path for path in folder.iterdir() if path.is_dir())]
+        for path in folders:
+            path.chmod(0o555)
+        try:
+            before = sorted(folder.rglob("*"))
+            command = [sys.executable, "-c", READ_ONLY, str(folder), str(output / "rows.jsonl")]
+            done = subprocess.run(command, capture_output=True, text=True)
+            refused = f"{folder}: it cannot be written: Permission denied.\n"
+            assert done.stdout == f"{refused}{refused}14 True 14\n", done.stderr
+            assert sorted(folder.rglob("*")) == before
+        finally:
+            for path in folders:
+                path.chmod(0o755)
+
+
+def test_a_clock_that_is_an_hour_off_changes_nothing(
+    classifier: unseen.Classifier, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A living runner keeps its lease and its draft, whatever the hour is for the other."""
+    job = plan(classifier, pictures, tmp_path / "job", LABELS, shard_pictures=5)
+    session = Session.load(job, {"device": "cpu", "threads": 1})
+    far = replace(Runner.here(), host="elsewhere", token="1")
+    theirs = Leases(job.store, far)
+    shard = job.shards[0]
+    clock = time.time
+    for off in (3600, -3600):
+        assert theirs.take(shard)
+        with job.store.draft() as draft:
+            draft.write_bytes(b"of a shard that is half done")
+            for path in (draft, tmp_path / "job" / "leases" / f"{shard.id}.json"):
+                os.utime(path, (clock() + off, clock() + off))
+            monkeypatch.setattr(time, "time", lambda off=off: clock() - off)
+            assert not Leases(job.store, Runner.here()).take(shard)
+            job.store.check_writable()
+            assert draft.exists()
+        theirs.release(shard)
+    work(job, session)
+    monkeypatch.setattr(time, "time", clock)
+    assert verify(job).ok
+    rows = table(job).column("key").to_pylist()
+    assert len(rows) == len(set(rows)) == 14
+
+
+def test_an_owner_who_outlives_its_lease_publishes_nothing_twice(
     classifier: unseen.Classifier, pictures: Path, tmp_path: Path
 ) -> None:
+    """Its lease expired while it was at work, and another did the shard meanwhile."""
     job = plan(classifier, pictures, tmp_path / "job", LABELS)
-    folders = [tmp_path / "job", *(path for path in (tmp_path / "job").iterdir() if path.is_dir())]
-    for folder in folders:
-        folder.chmod(0o500)
-    try:
-        with pytest.raises(unseen.StoreError, match="it cannot be written"):
-            run_workers(job)
-        assert StatusReader(job).read().done == 0
-    finally:
-        for folder in folders:
-            folder.chmod(0o700)
+    session = Session.load(job, {"device": "cpu", "threads": 1})
+    (shard,) = job.shards
+    slow = Leases(job.store, replace(Runner.here(), host="elsewhere", token="1"))
+    assert slow.take(shard)
+    quick, late = Work(), Work()
+    runner = replace(Runner.here(), token="2")
+    taken = Leases(job.store, runner, seconds=0.0)
+    assert not taken.take(shard) and taken.take(shard)  # seen once, and unchanged since
+    run_shard(job, session, shard, taken, quick, time.monotonic())
+    part = tmp_path / "job" / part_name(shard)
+    before = (part.stat().st_ino, part.read_bytes())
+    run_shard(job, session, shard, slow, late, time.monotonic())
+    assert (quick.shards, late.shards, late.raced) == (1, 0, 1)
+    assert (part.stat().st_ino, part.read_bytes()) == before
+    assert verify(job).ok and not [*(tmp_path / "job" / "drafts").iterdir()]
 
 
 def test_a_receipt_that_was_never_written_is_made(

@@ -155,6 +155,17 @@ Print0 = Annotated[
         "--print0", "-0", help="Only paths, as they are, each with a NUL behind it: for xargs -0."
     ),
 ]
+Postgres = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="A database with pgvector: postgresql://USER@HOST/NAME; its password in PGPASSWORD.",
+    ),
+]
+PostgresTable = Annotated[
+    str | None,
+    typer.Option("--table", metavar="TABLE", help="Of --postgres.", show_default="unseen"),
+]
 OutFile = Annotated[Path, typer.Option("--output", "-o", help="The file to write.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output file.")]
 AUTO = "auto"

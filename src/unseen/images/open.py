@@ -38,6 +38,7 @@ from unseen.system.regular_file import open_regular
 if TYPE_CHECKING:
     from unseen.types import AddressCheck, ImageLike
 
+FULL_SIZE = "unseen full size"  # in the info of what came out smaller than it is
 DRAFT_RATIO = 3  # times the size that is wanted: at 2, cosines to full decoding fell to 0.995
 # Of pictures that are decoded at once; those of a phone or a usual camera need not wait. A few
 # hundred bytes can declare 100 million pixels, which take 400 MB until the end turns out to be cut.
@@ -258,9 +259,7 @@ def upright_size(content: bytes | memoryview, limits: Limits = DEFAULT_LIMITS) -
     name = name_of(content, 0)
     with no_other_errors(name), open_encoded(file_of(content), name, len(content)) as image:
         _check_pixels(image.size, limits, name)
-        width, height = image.size
-        sideways = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
-        return (height, width) if sideways else (width, height)
+        return _upright(image.size, image)
 
 
 def suffix_of(content: bytes | memoryview) -> str:
@@ -447,12 +446,13 @@ def _decode(
         ) from None
     with image:
         _check_pixels(image.size, limits, name)
-        full_pixels = image.width * image.height
+        size, full_pixels = image.size, image.width * image.height
         if image.format == "PNG":
             _check_png_length(len(content), image, name)
         if at_least is not None and image.format in ("JPEG", "MPO"):
             side = DRAFT_RATIO * at_least
             image.draft(None, (side, side))  # the smallest of 1, 1/2, 1/4, 1/8 that is no smaller
+        is_reduced = image.width * image.height != full_pixels
         # A progressive JPEG is held whole, however small it comes out.
         pixels = full_pixels if image.info.get("progressive") else image.width * image.height
         with _LARGE_PICTURES.room_for(pixels):
@@ -463,7 +463,22 @@ def _decode(
                     raise ImageError(f"{shortened(name)}: the file is cut short.") from None
                 raise
             _check_pixels(image.size, limits, name)  # a frame may be larger than the file said
-            return upright_rgb(image)
+            upright = upright_rgb(image)
+            if is_reduced:
+                upright.info[FULL_SIZE] = _upright(size, image)
+            return upright
+
+
+def full_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of what `open_image` opened, although it came out smaller."""
+    size: tuple[int, int] = image.info.get(FULL_SIZE, image.size)
+    return size
+
+
+def _upright(size: tuple[int, int], image: Image.Image) -> tuple[int, int]:
+    width, height = size
+    sideways = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
+    return (height, width) if sideways else (width, height)
 
 
 def _check_png_length(length: int, image: Image.Image, name: str) -> None:

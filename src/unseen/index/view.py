@@ -206,22 +206,10 @@ class IndexView:
         LabelError
             When nothing is left after the subtraction.
         """
-        return query.combine(self._weighted(queries), self._weighted(without))
+        return query.combine(self._vectors(queries), self._vectors(without))
 
-    def _weighted(self, terms: Sequence[Any]) -> Floats:
-        rows = np.zeros((len(terms), self.row.dimension), dtype=np.float32)
-        for row, term in zip(rows, terms, strict=True):
-            weight, item = term if isinstance(term, tuple) else (1.0, term)
-            row[:] = weight * self._vector_of(item)
-        return rows
-
-    def _vector_of(self, item: Any) -> Floats:
-        """The vector of words, of a picture, or of a vector, which is taken as it is."""
-        if isinstance(item, np.ndarray) and item.ndim == 1:
-            return np.asarray(item, dtype=np.float32)
-        if isinstance(item, str):
-            return np.asarray(self.encoder.encode_texts([item])[0], dtype=np.float32)
-        return np.asarray(self.encoder.encode_images([item])[0], dtype=np.float32)
+    def _vectors(self, terms: Sequence[Any]) -> Floats:
+        return query.vectors_of(terms, self.row.dimension, lambda: self.encoder)
 
     def search(
         self,
@@ -263,7 +251,7 @@ class IndexView:
         >>> index.view().search("a photo of a cat", top=2)             # doctest: +SKIP
         [Hit('cats/1.jpg', cosine=0.312), Hit('cats/7.jpg', cosine=0.309)]
         """
-        vector, matrix = self._vector_of(item), self.matrix()
+        vector, matrix = query.vector_of(item, lambda: self.encoder), self.matrix()
         if tiles is not None:
             return self._search_tiles(vector, matrix, top, tiles)
         if approximate is None:

@@ -1,4 +1,4 @@
-"""The rows of a job → one file: .parquet, .jsonl or .csv."""
+"""The rows of a job → one file, .parquet, .jsonl or .csv; or one data set of Lance."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from unseen.errors import SourceError
+from unseen.errors import MissingExtraError, SourceError
 from unseen.jobs.job import Job
 from unseen.jobs.merged import merged
 from unseen.jobs.rows import schema_of
 from unseen.results.result_file import check_output, writing
 from unseen.results.spreadsheet import harmless
-from unseen.system.cache import replacing
+from unseen.system.cache import draft_folder, replacing
 
 JSON_COLUMNS = ("labels", "likely")  # of a CSV: a cell of JSON each
 NO_CSV_COLUMNS = ("embedding",)
+LANCE = ".lance"
+LANCE_VERSIONS = "_versions"  # a folder of every data set of Lance
 
 
 @dataclass(frozen=True)
@@ -42,16 +44,6 @@ class Exported:
     errors: int
 
 
-class Sink(Protocol):
-    """A file that takes tables."""
-
-    def write(self, table: Any) -> None:
-        """Add the rows of a table. OSError."""
-
-    def close(self) -> None:
-        """There are no more. OSError."""
-
-
 def export(
     job: Job,
     path: str | Path,
@@ -67,7 +59,8 @@ def export(
     job : Job
         What was planned.
     path : str or Path
-        A .parquet, .jsonl or .csv file. A CSV has no embeddings, and `labels` as JSON.
+        A .parquet, .jsonl or .csv file, or a .lance data set, which is a folder. A CSV has no
+        embeddings, and `labels` as JSON.
     partial : bool
         Write what there is, where the job is not done.
     overwrite : bool
@@ -85,83 +78,101 @@ def export(
         If the job is not done, or the file cannot be written, or must not be.
     StoreError
         If a part is damaged.
+    MissingExtraError
+        For .lance without pylance.
     """
     path = Path(path)
-    kind = SINKS.get(path.suffix.lower())
-    if kind is None:
-        raise SourceError(f"{path}: a job is exported as {', '.join(SINKS)}.")
+    kind = path.suffix.lower()
+    write = WRITERS.get(kind)
+    if write is None:
+        raise SourceError(f"{path}: a job is exported as {', '.join(WRITERS)}.")
+    if kind == LANCE:
+        _require_lance()
+    if path.is_dir() and not (kind == LANCE and (path / LANCE_VERSIONS).is_dir()):
+        raise SourceError(f"{path}: that is a folder of something else; give another name.")
     check_output(path, overwrite=overwrite)
-    published = job.parts()
-    pending = [shard for shard in job.shards if shard.id not in published]
-    if pending and not partial:
-        count = sum(shard.count for shard in pending)
-        raise SourceError(
-            f"{job.store.address}: {count:,} pictures have no row yet: unseen job run "
-            f"{job.store.address}; or pass --partial for what there is."
-        )
+    check_done(job, partial=partial)
     rows = errors = 0
-    with writing(path), replacing(path) as temporary, _open(kind, temporary, job) as sink:
+
+    def tables() -> Iterator[Any]:
+        nonlocal rows, errors
         for _, table in merged(job):
-            sink.write(table)
+            yield table
             rows += table.num_rows
             errors += table.num_rows - table.column("error_class").null_count
             if progress is not None:
                 progress(rows, job.pictures)
+
+    replaced = _replacing_folder if kind == LANCE else replacing
+    with writing(path), replaced(path) as temporary:
+        write(temporary, schema_of(job.facts), tables())
     return Exported(rows, job.pictures - rows, errors)
 
 
+def check_done(job: Job, *, partial: bool) -> None:
+    """SourceError where a job is not done, unless what there is shall do."""
+    published = job.parts()
+    pending = sum(shard.count for shard in job.shards if shard.id not in published)
+    if pending and not partial:
+        raise SourceError(
+            f"{job.store.address}: {pending:,} pictures have no row yet: unseen job run "
+            f"{job.store.address}; or pass --partial for what there is."
+        )
+
+
 @contextmanager
-def _open(kind: Any, path: Path, job: Job) -> Iterator[Sink]:
-    sink = kind(path, schema_of(job.facts))
+def _replacing_folder(path: Path) -> Iterator[Path]:
+    """A name beside `path` for a folder, which takes its place at the end."""
+    with draft_folder(path.parent) as draft:
+        folder = draft / path.name
+        yield folder
+        if path.exists():
+            path.rename(draft / "before")
+        folder.rename(path)
+
+
+def _require_lance() -> None:
     try:
-        yield sink
-    finally:
-        sink.close()
+        import lance  # noqa: PLC0415, F401 - an extra
+    except ImportError:
+        raise MissingExtraError("A data set of Lance", "pylance", "lance") from None
 
 
-class _Parquet:
-    def __init__(self, path: Path, schema: Any) -> None:
-        from pyarrow import parquet  # noqa: PLC0415 - an extra
+def _write_parquet(path: Path, schema: Any, tables: Iterator[Any]) -> None:
+    from pyarrow import parquet  # noqa: PLC0415 - an extra
 
-        self._schema = schema
-        self._writer = parquet.ParquetWriter(path, schema, compression="zstd")
-
-    def write(self, table: Any) -> None:
-        self._writer.write_table(table.cast(self._schema).combine_chunks())
-
-    def close(self) -> None:
-        self._writer.close()
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        for table in tables:
+            writer.write_table(table.cast(schema).combine_chunks())
 
 
-class _JsonLines:
-    def __init__(self, path: Path, schema: Any) -> None:
-        self._file = path.open("w", encoding="utf-8", newline="")
+def _write_lance(path: Path, schema: Any, tables: Iterator[Any]) -> None:
+    import lance  # noqa: PLC0415 - an extra
+    import pyarrow as pa  # noqa: PLC0415 - an extra
 
-    def write(self, table: Any) -> None:
-        for row in table.to_pylist():
-            if row.get("metadata") is not None:
-                row["metadata"] = json.loads(row["metadata"])
-            if row.get("embedding") is not None:
-                row["embedding"] = [_number(number) for number in row["embedding"]]
-            self._file.write(json.dumps(row) + "\n")
-
-    def close(self) -> None:
-        self._file.close()
+    batches = (batch for table in tables for batch in table.cast(schema).to_batches())
+    lance.write_dataset(pa.RecordBatchReader.from_batches(schema, batches), path, mode="create")
 
 
-class _Csv:
-    def __init__(self, path: Path, schema: Any) -> None:
-        self._file = path.open("w", encoding="utf-8", newline="")
-        self._columns = [name for name in schema.names if name not in NO_CSV_COLUMNS]
-        self._writer = csv.writer(self._file, lineterminator="\n")
-        self._writer.writerow(self._columns)
+def _write_json_lines(path: Path, schema: Any, tables: Iterator[Any]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for table in tables:
+            for row in table.to_pylist():
+                if row.get("metadata") is not None:
+                    row["metadata"] = json.loads(row["metadata"])
+                if row.get("embedding") is not None:
+                    row["embedding"] = [_number(number) for number in row["embedding"]]
+                file.write(json.dumps(row) + "\n")
 
-    def write(self, table: Any) -> None:
-        for row in table.select(self._columns).to_pylist():
-            self._writer.writerow([_cell(name, value) for name, value in row.items()])
 
-    def close(self) -> None:
-        self._file.close()
+def _write_csv(path: Path, schema: Any, tables: Iterator[Any]) -> None:
+    columns = [name for name in schema.names if name not in NO_CSV_COLUMNS]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for table in tables:
+            for row in table.select(columns).to_pylist():
+                writer.writerow([_cell(name, value) for name, value in row.items()])
 
 
 def _cell(name: str, value: Any) -> str:
@@ -182,4 +193,9 @@ def _number(number: Any) -> float | None:
     return float(f"{value:.5g}") if math.isfinite(value) else None
 
 
-SINKS: dict[str, Any] = {".parquet": _Parquet, ".jsonl": _JsonLines, ".csv": _Csv}
+WRITERS: dict[str, Callable[[Path, Any, Iterator[Any]], None]] = {
+    ".parquet": _write_parquet,
+    ".jsonl": _write_json_lines,
+    ".csv": _write_csv,
+    ".lance": _write_lance,
+}

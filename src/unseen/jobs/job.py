@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -283,8 +284,9 @@ def _is_plan(generation: Generation) -> bool:
 
 
 def require_parquet() -> None:
-    """MissingExtraError where there is nothing that writes and reads parts."""
-    try:
-        import pyarrow.parquet  # noqa: PLC0415, F401 - an extra
-    except ImportError:
-        raise MissingExtraError("A job", "pyarrow", "parquet") from None
+    """MissingExtraError where there is nothing that writes and reads parts.
+
+    It is not imported here: a plan, and whoever watches workers, would wait for it in vain.
+    """
+    if find_spec("pyarrow") is None:
+        raise MissingExtraError("A job", "pyarrow", "parquet")

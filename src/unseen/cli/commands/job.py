@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from unseen.cli import options, progress
 from unseen.cli.command_group import PlainGroup
 from unseen.cli.output import Lines
+from unseen.errors import SourceError
 
 job = typer.Typer(cls=PlainGroup, no_args_is_help=True)
 
@@ -102,7 +104,16 @@ def retry(
 
 def export(
     address: Address,
-    output: options.OutFile,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file to write, or a folder with an index."),
+    ] = None,
+    postgres: options.Postgres = None,
+    table: options.PostgresTable = None,
+    hnsw: Annotated[
+        bool,
+        typer.Option("--hnsw", help="With --postgres: index the embeddings, for fast searches."),
+    ] = False,
     partial: Annotated[
         bool, typer.Option("--partial", help="Write what there is, where the job is not done.")
     ] = False,
@@ -111,28 +122,61 @@ def export(
 ) -> None:
     """unseen job export JOB -o out.parquet
 
-    Write the rows in the order of the plan to a .parquet, .jsonl or .csv file. What was tried again
-    is there once, with its latest answer. A folder gets the embeddings into its index.
+    Write the rows in the order of the plan to a .parquet, .jsonl or .csv file, or to a .lance data
+    set. What was tried again is there once, with its latest answer. A folder gets the embeddings
+    into its index; --postgres puts the rows into a table, by their keys.
     """
+    from unseen.jobs.export import LANCE  # noqa: PLC0415 - help does not wait for it
     from unseen.jobs.export import export as write_rows  # noqa: PLC0415
-    from unseen.jobs.indexed import export_to_index  # noqa: PLC0415
 
-    if output.is_dir():
-        with progress.pictures(quiet) as show:
-            indexed = export_to_index(opened(address), output, progress=show)
-        if not quiet:
-            progress.say(
-                f"index of {output}: {indexed.files:,} files, {indexed.left_out:,} left out (not "
-                "below it, changed, or not read)."
-            )
+    if output is None:
+        _export_to_postgres(address, postgres, table, hnsw, partial, quiet)
+        return
+    if table is not None or hnsw:
+        raise SourceError("--table and --hnsw are for --postgres, which takes no -o.")
+    if output.is_dir() and output.suffix.lower() != LANCE:
+        _export_to_index(address, output, quiet)
         return
     with progress.pictures(quiet) as show:
         result = write_rows(
             opened(address), output, partial=partial, overwrite=overwrite, progress=show
         )
+    _say_exported(str(output), result, quiet)
+
+
+def _export_to_index(address: str, folder: Path, quiet: bool) -> None:
+    from unseen.jobs.indexed import export_to_index  # noqa: PLC0415 - help does not wait for it
+
+    with progress.pictures(quiet) as show:
+        indexed = export_to_index(opened(address), folder, progress=show)
+    if not quiet:
+        progress.say(
+            f"index of {folder}: {indexed.files:,} files, {indexed.left_out:,} left out (not "
+            "below it, changed, or not read)."
+        )
+
+
+def _export_to_postgres(
+    address: str, url: str | None, table: str | None, hnsw: bool, partial: bool, quiet: bool
+) -> None:
+    if url is None:
+        raise SourceError("where to? give -o out.parquet, -o FOLDER, or --postgres URL.")
+    from unseen.jobs.postgres_rows import export_to_postgres  # noqa: PLC0415 - an extra
+    from unseen.postgres.connection import shown  # noqa: PLC0415
+    from unseen.postgres.table import DEFAULT_TABLE  # noqa: PLC0415
+
+    name = table or DEFAULT_TABLE
+    with progress.pictures(quiet) as show:
+        result = export_to_postgres(
+            opened(address), url, name, hnsw=hnsw, partial=partial, progress=show
+        )
+    _say_exported(f"{shown(url)}, table {name}", result, quiet)
+
+
+def _say_exported(name: str, result: Any, quiet: bool) -> None:
     if not quiet:
         missing = f", {result.missing:,} not done" if result.missing else ""
-        progress.say(f"{output}: {result.rows:,} rows, {result.errors:,} failed{missing}.")
+        progress.say(f"{name}: {result.rows:,} rows, {result.errors:,} failed{missing}.")
 
 
 def _show(result: Any, as_json: bool) -> None:

@@ -140,6 +140,13 @@ def estimate(
         float | None,
         typer.Option(help="MB a second that each machine reads.", show_default="no limit"),
     ] = None,
+    disk: Annotated[
+        float | None,
+        typer.Option(
+            help="MB a second of each machine's disk, where pictures and rows lie on it.",
+            show_default="no limit",
+        ),
+    ] = None,
     price: Annotated[
         float | None, typer.Option(help="Of a machine for an hour, in any currency.")
     ] = None,
@@ -163,14 +170,16 @@ def estimate(
     from unseen.jobs.running.session import Session  # noqa: PLC0415
     from unseen.jobs.running.workers import plan_workers  # noqa: PLC0415
 
-    if (bandwidth is not None and bandwidth <= 0) or (price is not None and price < 0):
-        raise SourceError("--bandwidth is more than 0, and --price at least that.")
+    if any(rate is not None and rate <= 0 for rate in (bandwidth, disk)):
+        raise SourceError("--bandwidth and --disk are more than 0.")
+    if price is not None and price < 0:
+        raise SourceError("--price is at least 0.")
     job = opened(address)
     threads = plan_workers(workers, overrides.get("threads"), 0).threads
     with progress.working("timing a sample", quiet):
         session = Session.load(job, {**overrides, "threads": threads}, batch_size)
         measured = measure(job, session, pictures=sample)
-    chosen = Machines(machines, workers, bandwidth, price)
+    chosen = Machines(machines, workers, bandwidth, price, disk)
     rows = [expected(measured, chosen, count) for count in (job.pictures, *SCALES)]
     if as_json:
         write_json({"sample": vars(measured), "estimates": [row.to_dict() for row in rows]})

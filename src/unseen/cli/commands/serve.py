@@ -44,6 +44,16 @@ def serve(
     index: Annotated[
         Path | None, typer.Option(envvar="UNSEEN_INDEX", help="The folder of an index, for search.")
     ] = None,
+    postgres: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar="UNSEEN_POSTGRES",
+            help="A database with pgvector, in place of an index: what `unseen job export` put "
+            "there. Its password in PGPASSWORD.",
+        ),
+    ] = None,
+    table: options.PostgresTable = None,
     adapter: Annotated[
         Path | None, typer.Option(envvar="UNSEEN_ADAPTER", help="A file that `unseen adapt` made.")
     ] = None,
@@ -133,11 +143,19 @@ def serve(
     if index is not None:
         unseen.Index(index, create=False).close()
     load_options = replace(load_options, model=model, adapter=adapter)
+    if postgres is not None:
+        if index is not None:
+            raise SourceError("give one of --index and --postgres.")
+        load_options = _as_in_table(load_options, given, postgres, table)
+    elif table is not None:
+        raise SourceError("--table is of --postgres: give that, too.")
     if index is not None:
         load_options = as_indexed(load_options, given, [index], quiet)
     settings = Settings(
         load_options,
         index=index,
+        postgres=postgres,
+        table=table or "unseen",
         labels=tuple(labels or ()),
         watch=tuple(watch or ()),
         watch_rules=watch_rules,
@@ -160,6 +178,7 @@ def serve(
             side=max_side,
         ),
     )
+    model = str(load_options.model)  # a table brings its own
     # Here, and not where it is served: what is wrong with it is said before an address is taken,
     # and several workers download nothing twice.
     classifier = unseen.load(settings.model_options())
@@ -174,6 +193,22 @@ def serve(
             progress.say(f"unseen serves {model} at {address(host, port)}  (Ctrl-C ends it)")
 
     sys.exit(process.serve(settings, classifier, ready))
+
+
+def _as_in_table(
+    load_options: LoadOptions, given: frozenset[str], url: str, table: str | None
+) -> LoadOptions:
+    """The options of a table's model, as far as the user gave no others."""
+    from unseen.postgres.gallery import Gallery  # noqa: PLC0415 - an extra
+    from unseen.postgres.table import DEFAULT_TABLE, Table  # noqa: PLC0415
+
+    with Gallery(url, Table(table or DEFAULT_TABLE)) as gallery:
+        recorded = gallery.options({})
+    if load_options.model not in (DEFAULT_LOAD_OPTIONS.model, recorded.model):
+        return load_options  # refused where that is another model under another name, too
+    names = {"revision", "precision", "exact"} - given
+    changes = {name: getattr(recorded, name) for name in names}
+    return replace(load_options, model=recorded.model, **changes)
 
 
 def _check_watching(settings: Settings, classifier: unseen.Classifier) -> None:

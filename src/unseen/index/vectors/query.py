@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unseen.errors import LabelError
 from unseen.types import Floats
+
+if TYPE_CHECKING:
+    from unseen.encoder import Encoder
 
 LEAST_LENGTH = 1e-6  # of a sum of unit vectors: below that only rounding is left
 
@@ -44,6 +49,39 @@ def combine(positive: Floats, negative: Floats) -> Floats:
     if length < LEAST_LENGTH:
         raise LabelError("the query is empty: what is added and what is subtracted are the same.")
     return np.asarray(query / length, dtype=np.float32)
+
+
+def vectors_of(terms: Sequence[Any], dimension: int, encoder: Callable[[], Encoder]) -> Floats:
+    """The vectors of a query's terms, each as long as its weight.
+
+    Parameters
+    ----------
+    terms : sequence
+        Words (`str`), pictures (a `Path`, or what `Encoder.encode_images` takes), or vectors of
+        length 1; each may stand in a pair with its weight, such as ``(0.5, "snow")``.
+    dimension : int
+        Of a vector.
+    encoder : callable
+        Gives the encoder; called only where a term is no vector.
+
+    Returns
+    -------
+    ndarray of shape (n, d), float32
+    """
+    rows = np.zeros((len(terms), dimension), dtype=np.float32)
+    for row, term in zip(rows, terms, strict=True):
+        weight, item = term if isinstance(term, tuple) else (1.0, term)
+        row[:] = weight * vector_of(item, encoder)
+    return rows
+
+
+def vector_of(item: Any, encoder: Callable[[], Encoder]) -> Floats:
+    """The vector of words, of a picture, or of a vector, which is taken as it is."""
+    if isinstance(item, np.ndarray) and item.ndim == 1:
+        return np.asarray(item, dtype=np.float32)
+    if isinstance(item, str):
+        return np.asarray(encoder().encode_texts([item])[0], dtype=np.float32)
+    return np.asarray(encoder().encode_images([item])[0], dtype=np.float32)
 
 
 def parse_term(text: str) -> tuple[float, str | Path]:

@@ -65,12 +65,16 @@ class Machines:
         That each machine reads from a disk or a network. None: that is no limit.
     price : float, optional
         Of a machine for an hour, in any currency. None: not known.
+    disk_megabytes_per_second : float, optional
+        That the disk of each machine reads and writes, where pictures and rows lie on it. None:
+        that is no limit.
     """
 
     machines: int = 1
     workers: int = 1
     megabytes_per_second: float | None = None
     price: float | None = None
+    disk_megabytes_per_second: float | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Estimate:
     seconds : float
         From the beginning to the end.
     limit : str
-        What it is limited by: "workers" or "reading".
+        What it is limited by: "workers", "reading" or "disk".
     gigabytes_read, gigabytes_written : float
         Of pictures and of rows.
     cost : float, optional
@@ -184,21 +188,29 @@ def estimate(sample: Sample, machines: Machines, pictures: int) -> Estimate:
     -------
     Estimate
     """
-    working = pictures / (sample.rate * machines.machines * machines.workers)
-    read = pictures * sample.bytes_read
-    reading = 0.0
-    if machines.megabytes_per_second is not None:
-        reading = read / (machines.megabytes_per_second * 1e6 * machines.machines)
-    seconds = max(working, reading)
+    read, written = pictures * sample.bytes_read, pictures * sample.bytes_written
+
+    def moving(count: float, megabytes_per_second: float | None) -> float:
+        if megabytes_per_second is None:
+            return 0.0
+        return count / (megabytes_per_second * 1e6 * machines.machines)
+
+    limits = {
+        "workers": pictures / (sample.rate * machines.machines * machines.workers),
+        "reading": moving(read, machines.megabytes_per_second),
+        "disk": moving(read + written, machines.disk_megabytes_per_second),
+    }
+    limit = max(limits, key=lambda name: limits[name])
+    seconds = limits[limit]
     cost = None
     if machines.price is not None:
         cost = seconds / 3600 * machines.machines * machines.price
     return Estimate(
         pictures,
         seconds,
-        "reading" if reading > working else "workers",
+        limit,
         read / 1e9,
-        pictures * sample.bytes_written / 1e9,
+        written / 1e9,
         cost,
     )
 

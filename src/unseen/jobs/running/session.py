@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unseen.classifier import Classifier, load
-from unseen.encoder import Encoded, read_pixels
+from unseen.encoder import Encoded, read_sized
 from unseen.errors import ModelError, SourceError, StoreError, UnseenError, without_frames
 from unseen.images.limits import Limits
 from unseen.images.open import read_content, upright_size
@@ -159,19 +159,20 @@ class Session:
             if encoded is not None:
                 opened.sha256 = hashlib.sha256(encoded).hexdigest()
                 _check_size(picture, len(encoded))
-                with suppress(UnseenError):  # whether it can be opened is said below
-                    opened.size = upright_size(encoded, limits)
-            elif hasattr(content, "size"):
-                opened.size = content.size
         except UnseenError as error:
             return opened, without_frames(error)
-        pixels = read_pixels(
+        pixels, size = read_sized(
             content,
             encoder.model.preprocess,
             limits=limits,
             exact=encoder.exact,
             content=encoded,
         )
+        if size is not None:
+            opened.size = size
+        elif encoded is not None:
+            with suppress(UnseenError):  # it cannot be opened, and its head may be whole
+                opened.size = upright_size(encoded, limits)
         return opened, pixels
 
     def _answered(self, batch: list[tuple[_Opened, Any]]) -> Iterator[Row]:

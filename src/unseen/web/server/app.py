@@ -26,7 +26,7 @@ from unseen.web.problems import ErrorBody, Problem, problem_response, rfc9457
 from unseen.web.security import allowed_hosts
 from unseen.web.server.apis import huggingface, label_studio, openai_api, roboflow, v1, video
 from unseen.web.server.core import label_watcher
-from unseen.web.server.core.index_service import IndexService
+from unseen.web.server.core.index_service import IndexService, open_collection
 from unseen.web.server.core.logs import LOGGER
 from unseen.web.server.core.metrics import Metrics
 from unseen.web.server.core.service import Service
@@ -167,11 +167,9 @@ async def _warm_up(app: FastAPI, settings: Settings, failed: Callable[[], None] 
     loop = asyncio.get_running_loop()
     try:
         await loop.run_in_executor(None, service.warm_up)
-        if settings.index is not None:
-            arguments = service.encoder, settings.limits, service.metrics
-            app.state.index_service = await loop.run_in_executor(
-                None, IndexService, settings.index, *arguments
-            )
+        collection = await loop.run_in_executor(None, open_collection, settings, service.encoder)
+        if collection is not None:
+            app.state.index_service = IndexService(collection, settings.limits, service.metrics)
         service.become(ready=True)
         await label_watcher.reload(service, settings.labels)
         if settings.watch:

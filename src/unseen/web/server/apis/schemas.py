@@ -85,6 +85,7 @@ Image = Annotated[
     Field(description="base64, a data URI, or (if the server fetches) a URL", examples=[PNG]),
 ]
 Images = Annotated[list[Image], BOUNDED]
+WHERE = "conditions such as camera=north or year>=2019; of a server with --postgres"
 
 
 class LabelObject(Wire):
@@ -299,6 +300,7 @@ class SearchRequest(Wire):
     texts: Texts = []
     images: Images = []
     without: Texts = Field(default=[], description="texts to subtract from the query")
+    where: Texts = Field(default=[], description=WHERE)
     top: int = Field(50, ge=1)
 
 
@@ -309,6 +311,7 @@ class SimilarRequest(Wire):
 
     id: int | None = Field(None, ge=0, lt=2**63)
     image: Image | None = None
+    where: Texts = Field(default=[], description=WHERE)
     top: int = Field(50, ge=1)
 
     @model_validator(mode="after")
@@ -532,6 +535,9 @@ class HitAnswer(Wire):
     width: int | None
     height: int | None
     taken: str | None
+    label: str | None = Field(None, description="of a row of --postgres, as are the next two")
+    score: float | None = None
+    metadata: dict[str, Any] | None = None
 
 
 class HitsAnswer(ModelAnswer):

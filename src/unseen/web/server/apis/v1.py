@@ -48,6 +48,8 @@ api = Api(
         "/v1/similar",
     ),
 )
+TABLE_FIELDS = ("label", "score", "metadata")  # of a hit of PostgreSQL
+NO_FILTERS: list[str] = []
 RESEMBLING = 3  # everyday words beside the evidence
 
 SetNamed = Annotated[str, Path(max_length=64, examples=["animals"])]
@@ -60,7 +62,8 @@ def index_of(request: Request) -> IndexService:
     if index is None:
         raise Problem(
             404,
-            "this server has no index; `unseen serve --index FOLDER` gives it one.",
+            "this server has no index; `unseen serve --index FOLDER`, or --postgres URL, gives it "
+            "one.",
             code="no_index",
         )
     return index
@@ -295,7 +298,7 @@ async def search(request: Request) -> Any:
     pictures = [schemas.image_input(image, i) for i, image in enumerate(body.images)]
     positive = np.concatenate([rows[: len(body.texts)], await service.embed_pictures(pictures)])
     query = combine(positive, rows[len(body.texts) :])
-    hits = await index.search(query, body.top)
+    hits = await index.search(query, body.top, body.where)
     return JSONResponse({**model_fields(service), "hits": [hit_dict(hit) for hit in hits]})
 
 
@@ -313,7 +316,7 @@ async def similar(request: Request) -> Any:
         query = await index.vector(body.id)
     else:
         (query,) = await service.embed_pictures([schemas.image_input(body.image or "", 0)])
-    hits = await index.search(query, body.top + (body.id is not None))
+    hits = await index.search(query, body.top + (body.id is not None), body.where)
     hits = [hit for hit in hits if hit.id != body.id][: body.top]
     return JSONResponse({**model_fields(service), "hits": [hit_dict(hit) for hit in hits]})
 
@@ -323,8 +326,9 @@ async def pictures(
     request: Request,
     offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 60,
+    where: Annotated[list[str], Query(description=schemas.WHERE)] = NO_FILTERS,
 ) -> Any:
-    total, hits = await index_of(request).page(offset, limit)
+    total, hits = await index_of(request).page(offset, limit, where)
     rows = [{k: v for k, v in hit_dict(hit).items() if k != "cosine"} for hit in hits]
     return JSONResponse({"total": total, "pictures": rows})
 
@@ -356,6 +360,7 @@ def hit_dict(hit: Hit) -> dict[str, Any]:
         "width": hit.width,
         "height": hit.height,
         "taken": hit.taken,
+        **{name: getattr(hit, name) for name in TABLE_FIELDS if hasattr(hit, name)},
     }
 
 

@@ -65,6 +65,8 @@ class Settings:
 
     load_options: LoadOptions = DEFAULT_LOAD_OPTIONS
     index: Path | None = None
+    postgres: str | None = field(default=None, repr=False)  # a database, in place of an index
+    table: str = "unseen"  # of the database
     labels: tuple[Path, ...] = ()  # label files, each a set of the name of its file
     label_store: Path | None = None  # the SQLite file of label sets; None: in $UNSEEN_HOME
     keys: Path | None = None  # a file of hashed API keys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,6 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from unseen import __version__
 from unseen.labels.templates import template_names
 from unseen.prediction.prediction import LEAST_EVIDENCE
+from unseen.web.problems import Problem
 from unseen.web.server.core import metrics
 from unseen.web.server.http.api import service_of
 
@@ -59,7 +61,9 @@ async def info(request: Request) -> Any:
     service = service_of(request)
     model, limits = service.model, service.limits
     index = request.app.state.index_service
-    pictures = (await index.page(0, 0))[0] if index is not None else 0
+    pictures = 0
+    with suppress(Problem):  # a database that does not answer now: all else here does
+        pictures = (await index.page(0, 0))[0] if index is not None else 0
     return JSONResponse(
         {
             "name": "unseen",
@@ -75,7 +79,8 @@ async def info(request: Request) -> Any:
                 "context_length": model.context_length,
                 "template": model.template,
             },
-            "index": index and {"name": index.name, "pictures": pictures},
+            "index": index
+            and {"name": index.name, "pictures": pictures, "filters": index.has_filters},
             "keys": request.app.state.has_keys,
             "urls": service.settings.urls,
             # Evidence that any label is there is measured with words, which these models lack.

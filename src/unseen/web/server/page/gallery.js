@@ -16,17 +16,19 @@ const lastPart = (path) => path.split(/[/\\]/).filter(Boolean).pop() || path;
 // The next pictures of a view. An answer that comes when there is another view is dropped.
 const load = async () => {
   const mine = view;
-  const { words, id, shown, control: { signal } } = mine;
+  const { words, id, shown, where, control: { signal } } = mine;
   const top = shown + STEP;
+  const body = { top, ...(where.length && { where }) };
   ui.more.hidden = true;
   try {
     let hits;
-    if (words) ({ hits } = await ask("/v1/search", { body: { texts: [words], top }, signal }));
-    else if (id !== undefined) ({ hits } = await ask("/v1/similar", { body: { id, top }, signal }));
+    if (words) ({ hits } = await ask("/v1/search", { body: { texts: [words], ...body }, signal }));
+    else if (id !== undefined) ({ hits } = await ask("/v1/similar", { body: { id, ...body }, signal }));
     else {
-      const body = await ask(`/v1/pictures?offset=${shown}&limit=${STEP}`, { signal });
-      ({ total } = body);
-      hits = [...Array(shown), ...body.pictures];
+      const filters = where.map((one) => `&where=${encodeURIComponent(one)}`).join("");
+      const page = await ask(`/v1/pictures?offset=${shown}&limit=${STEP}${filters}`, { signal });
+      ({ total } = page);
+      hits = [...Array(shown), ...page.pictures];
     }
     if (mine !== view) return;
     unsay("gallery");
@@ -40,9 +42,11 @@ const load = async () => {
   }
 };
 
+const conditions = () => ui.where.value.split(",").map((one) => one.trim()).filter(Boolean);
+
 const go = (next) => {
   view?.control.abort();
-  view = { shown: 0, control: new AbortController(), ...next };
+  view = { shown: 0, where: conditions(), control: new AbortController(), ...next };
   return load();
 };
 
@@ -94,12 +98,14 @@ const tile = (hit) => {
   return item;
 };
 
-const facts = ({ path, cosine, width, height, taken }) =>
+const facts = ({ path, cosine, width, height, taken, label, metadata }) =>
   [
     path,
     typeof cosine === "number" && `cosine ${cosine.toFixed(3)}`,
     width && `${width} × ${height}`,
     taken,
+    label,
+    ...Object.entries(metadata ?? {}).map(([name, value]) => `${name}=${value}`),
   ].filter(Boolean);
 
 const thumbnail = (id, large) =>
@@ -180,12 +186,15 @@ export const start = (info, onClassify) => {
   const search = () => {
     clearTimeout(timer);
     const words = ui.query.value.trim();
-    if (words !== (view?.words ?? "") || view.id !== undefined) go(words ? { words } : {});
+    const isOther = words !== (view?.words ?? "") || view?.where.join() !== conditions().join();
+    if (isOther || view.id !== undefined) go(words ? { words } : {});
   };
   ui.search.onsubmit = (event) => {
     event.preventDefault();
     search();
   };
+  ui.where.hidden = !info.index.filters;
+  ui.where.onchange = search;
   ui.query.oninput = (event) => {
     clearTimeout(timer);
     if (!event.isComposing) timer = setTimeout(search, TYPING);

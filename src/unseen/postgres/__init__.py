@@ -1,0 +1,1 @@
+"""Pictures in PostgreSQL with pgvector: a table of rows with embeddings, filled and searched."""
