@@ -95,6 +95,19 @@ def root_of(file: Path) -> Path:
     raise StoreError(f"{file}: this index does not say of which folder it is.")
 
 
+def is_index(file: Path) -> bool:
+    """Whether a file is an index: nothing is made, migrated or locked."""
+    if not file.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            query = "SELECT count(*) FROM sqlite_master WHERE name IN ('file', 'model', 'picture')"
+            count: tuple[int] = database.execute(query).fetchone()
+            return count == (3,)
+    except sqlite3.Error:
+        return False
+
+
 def bind(database: sqlite3.Connection, root: Path) -> None:
     """Write into an index outside of its folder which folder it is for."""
     database.execute("CREATE TABLE IF NOT EXISTS place (folder BLOB NOT NULL)")

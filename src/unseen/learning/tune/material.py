@@ -9,19 +9,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unseen.classifier import Classifier
-from unseen.datasets.annotation import classes, match
 from unseen.datasets.content import content_digest
 from unseen.datasets.read_summary import ReadSummary
-from unseen.datasets.readers import TABLES, read_annotations, read_table
 from unseen.errors import LabelError, SourceError
 from unseen.index.encoding import StageProgress
-from unseen.labels.compiled import CompiledLabels
+from unseen.learning.tune.annotated import Annotated
 from unseen.learning.tune.figures import Embed, Exam, in_chunks
 from unseen.learning.tune.options import TuneOptions
 from unseen.learning.tune.pictures import PictureFile, decode, drawn
@@ -29,95 +27,13 @@ from unseen.learning.tune.split import Split, split_labelled, split_leash, split
 from unseen.prediction import everyday_words
 from unseen.prediction.score import softmax
 from unseen.sources.expand import expand
-from unseen.types import Floats, TemplateLike
+from unseen.types import Floats
 
-if TYPE_CHECKING:
-    from unseen.datasets.readers import Labelled
-
-CAPTION = "caption"  # the column of a table of pairs
 MOST_ORDINARY = 4000  # pictures of a leash
 DRAWN = 256  # pictures that are drawn where there is no leash
 LEAST = 16  # pictures
 LEAST_ORDINARY = 16
 SURE = 0.5  # the probability of an answer that is no near-tie, which a breath would change
-
-
-@dataclass(frozen=True, eq=False)
-class Annotated:
-    """Pictures, and which texts belong to each.
-
-    Parameters
-    ----------
-    sources : list
-        What `open_image` takes, n of them.
-    label_ids : list of tuple of int
-        The texts of each.
-    names : tuple of str
-        k labels, or captions.
-    texts : float32 array (k, d)
-        Their embeddings.
-    compiled : CompiledLabels, optional
-        The same as a label set; None of captions.
-    unmatched, unlabelled
-        As of `ReadSummary`.
-    """
-
-    sources: list[Any]
-    label_ids: list[tuple[int, ...]]
-    names: tuple[str, ...]
-    texts: Floats
-    compiled: CompiledLabels | None
-    unmatched: dict[str, int]
-    unlabelled: int
-
-    @property
-    def is_multi_label(self) -> bool:
-        """Whether a picture has several labels."""
-        return any(len(ids) > 1 for ids in self.label_ids)
-
-
-def annotated(classifier: Classifier, source: Labelled, template: TemplateLike) -> Annotated:
-    """The labelled pictures, or the pairs of pictures and captions, of a source.
-
-    Raises SourceError and LabelError where there are none.
-    """
-    pairs = _pairs(source)
-    if pairs is not None:
-        names = tuple(dict.fromkeys(caption for _, caption in pairs))
-        index = {name: i for i, name in enumerate(names)}
-        ids: list[tuple[int, ...]] = [(index[caption],) for _, caption in pairs]
-        texts = classifier.encode_texts(list(names))
-        return Annotated([path for path, _ in pairs], ids, names, texts, None, {}, 0)
-    annotations = read_annotations(source, multi_label=True)
-    compiled = classifier.compile(classes(annotations), template=template)
-    matched = match(annotations, [label.name for label in compiled.labels])
-    rows = [row for row, ids in enumerate(matched.label_ids) if ids]
-    return Annotated(
-        [_content(annotations[row]) for row in rows],
-        [matched.label_ids[row] or () for row in rows],
-        tuple(label.name for label in compiled.labels),
-        compiled.matrix,
-        compiled,
-        matched.unmatched,
-        sum(not annotation.labels for annotation in annotations),
-    )
-
-
-def _content(annotation: Any) -> Any:
-    return annotation.source.content
-
-
-def _pairs(source: Any) -> list[tuple[Path, str]] | None:
-    """The rows of a table that has captions and no labels; None of any other source."""
-    if not isinstance(source, (str, Path)) or Path(source).suffix.lower() not in TABLES:
-        return None
-    try:
-        rows = read_table(Path(source), CAPTION)
-    except SourceError:
-        return None
-    if "label" in rows[0][2]:
-        return None
-    return [(path, caption) for path, caption, _ in rows if caption]
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +58,8 @@ class Material:
         Whether the ordinary pictures are the user's.
     digest : str
         Of the labelled pictures and their labels.
+    digests : list of str
+        Of the content of each labelled picture that has one.
     """
 
     data: Annotated
@@ -156,6 +74,7 @@ class Material:
     words: Floats
     own_leash: bool
     digest: str
+    digests: list[str]
 
     def exam(self, name: str) -> Exam:
         """The pictures that "choose" α, or those that "judge" what was chosen."""
@@ -200,7 +119,7 @@ def read_material(
     labelled = decode(encoder, data.sources, folder / "labelled.npy", side, stage("pictures"))
     summary = ReadSummary(
         len(data.sources),
-        {Path(str(data.sources[row])): error for row, error in labelled.errors.items()},
+        {Path(data.pictures[row]): error for row, error in labelled.errors.items()},
         data.unlabelled,
         data.unmatched,
     )
@@ -210,7 +129,8 @@ def read_material(
         raise SourceError(
             f"{len(rows)} labelled pictures could be read; a tuning needs {LEAST} or more."
         )
-    digests = [content_digest(data.sources[row]) or f"row {row}" for row in rows]
+    contents = [content_digest(data.sources[row]) for row in rows]
+    digests = [content or f"row {row}" for row, content in zip(rows, contents, strict=True)]
     split = _split(data, rows, digests, options.seed)
     if not len(split.train) or not len(split.choose["seen"]) or not len(split.judge["seen"]):
         raise LabelError(
@@ -242,6 +162,7 @@ def read_material(
         words,
         options.leash is not None,
         _digest(digests, [[data.names[i] for i in data.label_ids[row]] for row in rows]),
+        [content for content in contents if content is not None],
     )
 
 
