@@ -97,15 +97,16 @@ def root_of(file: Path) -> Path:
 
 def is_index(file: Path) -> bool:
     """Whether a file is an index: nothing is made, migrated or locked."""
-    if not file.is_file():
-        return False
-    try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            query = "SELECT count(*) FROM sqlite_master WHERE name IN ('file', 'model', 'picture')"
-            count: tuple[int] = database.execute(query).fetchone()
-            return count == (3,)
-    except sqlite3.Error:
-        return False
+    query = "SELECT count(*) FROM sqlite_master WHERE name IN ('file', 'model', 'picture')"
+    for mode in ("mode=ro", "immutable=1"):  # the second where nothing may be made beside it
+        try:
+            uri = f"{file.absolute().as_uri()}?{mode}"
+            with closing(sqlite3.connect(uri, uri=True)) as database:
+                count: tuple[int] = database.execute(query).fetchone()
+                return count == (3,)
+        except sqlite3.Error:
+            continue
+    return False
 
 
 def bind(database: sqlite3.Connection, root: Path) -> None:

@@ -107,7 +107,7 @@ def _read(source: Any) -> tuple[list[Annotation], bool]:
     path = Path(source)
     if path.suffix.lower() in PARQUET:
         return _of_parquet(path)
-    if path.suffix.lower() == labelling_file.SUFFIX and is_index(path):
+    if path.is_file() and is_index(path):
         with closing(Index(root_of(path), create=False, file=path)) as index:
             return _of_index(index), False
     pairs = _pairs(path)

@@ -52,6 +52,8 @@ class Material:
         Rows of the ordinary ones.
     before, anchors : float32 array
         The original's embeddings of both.
+    sure : bool array
+        About which ordinary pictures the original is sure.
     words : float32 array
         Texts among which ordinary pictures are answered.
     own_leash : bool
@@ -71,6 +73,7 @@ class Material:
     judge_ordinary: NDArray[np.intp]
     before: Floats
     anchors: Floats
+    sure: NDArray[np.bool_]
     words: Floats
     own_leash: bool
     digest: str
@@ -82,11 +85,13 @@ class Material:
         for row, ids in zip(positive, self.data.label_ids, strict=True):
             row[list(ids)] = True
         chooses = name == "choose"
+        ordinary = self.choose_ordinary if chooses else self.judge_ordinary
         return Exam(
             self.labelled.pixels,
             self.ordinary.pixels,
             self.split.choose if chooses else self.split.judge,
-            self.choose_ordinary if chooses else self.judge_ordinary,
+            ordinary,
+            self.sure[ordinary],
             positive,
             self.data.texts,
             self.words,
@@ -155,10 +160,11 @@ def read_material(
         ordinary,
         split,
         leash,
-        _sure(choose, sureness),
-        _sure(judge, sureness),
+        choose,
+        judge,
         in_chunks(embed, labelled.pixels, np.arange(len(labelled.pixels))),
         anchors,
+        _sure(choose, sureness) | _sure(judge, sureness),
         words,
         options.leash is not None,
         _digest(digests, [[data.names[i] for i in data.label_ids[row]] for row in rows]),
@@ -183,11 +189,12 @@ def _split(data: Annotated, rows: NDArray[np.intp], digests: Sequence[str], seed
     )
 
 
-def _sure(rows: NDArray[np.intp], sureness: Floats) -> NDArray[np.intp]:
-    """The ordinary pictures about which the original is sure; the surer half, if that is more."""
+def _sure(rows: NDArray[np.intp], sureness: Floats) -> NDArray[np.bool_]:
+    """Which of all are ordinary pictures of these rows about which the original is sure; the surer
+    half of them, if that is more."""
     surest = rows[np.argsort(-sureness[rows], kind="stable")]
     count = max(int((sureness[rows] >= SURE).sum()), len(rows) // 2)
-    return np.sort(surest[:count])
+    return np.isin(np.arange(len(sureness)), surest[:count])
 
 
 def _ordinary(options: TuneOptions) -> list[Any]:
