@@ -78,10 +78,10 @@ class Situation:
 
 SITUATIONS = {
     "leash": Situation(120),
-    "no leash": Situation(60, leash_weight=0.0),
-    "a third wrong": Situation(120, wrong=1 / 3),
-    "nothing to learn": Situation(60, domain="clean"),
-    "shuffled": Situation(60, wrong=1.0),
+    "no leash": Situation(40, leash_weight=0.0),
+    "a third wrong": Situation(80, wrong=1 / 3),
+    "nothing to learn": Situation(40, domain="clean"),
+    "shuffled": Situation(40, wrong=1.0),
     "no labels": Situation(120, rounds=1),
     "no labels, twice": Situation(120, rounds=2),
 }

@@ -17,6 +17,8 @@ from unseen.learning.distil import heads
 from unseen.learning.distil.classifier import Distilled, DistilOptions, distil
 from unseen.learning.distil.model_card import markdown
 from unseen.learning.distil.training_set import TrainingSet
+from unseen.models.families.distilled import FORMAT, RULE_OF
+from unseen.runtimes import onnx_file
 
 PHOTOGRAPHS = Path(__file__).parents[1] / "photographs"
 NAMES = ("castle", "cat", "fish", "pliers")
@@ -29,7 +31,7 @@ def mosaics(number: int) -> list[Pair]:
     photos = {name: sorted((PHOTOGRAPHS / name).iterdir()) for name in NAMES}
     made: list[Pair] = []
     sets = [(n,) for n in NAMES] + [*itertools.combinations(NAMES, 2)]
-    for place, names in enumerate(sets * 4):
+    for place, names in enumerate(sets * 3):
         whole = Image.new("RGB", (160, 160), (120, 120, 120))
         for side, name in enumerate(names):
             files = photos[name]
@@ -86,7 +88,7 @@ def test_a_picture_of_two_things_has_both_labels(made: Distilled, tmp_path: Path
     figures = made.card["figures"]
     assert figures["f1"] > 0.6 and figures["accuracy"]["right"] / figures["accuracy"]["of"] > 0.7
     assert "F1 of all labels" in markdown(made.card, "small.onnx")
-    assert [row["reviewed"] for row in made.card["labels"]] == [16] * 4
+    assert [row["reviewed"] for row in made.card["labels"]] == [12] * 4
 
 
 def test_several_labels_must_be_meant() -> None:
@@ -99,9 +101,6 @@ def test_several_labels_must_be_meant() -> None:
 
 def test_an_older_version_refuses_such_a_file(made: Distilled, tmp_path: Path) -> None:
     """Which would take the softmax of logits that do not compete."""
-    from unseen.models.families.distilled import FORMAT, RULE_OF
-    from unseen.runtimes import onnx_file
-
     made.save(tmp_path / "small.onnx")
     content = onnx_file.read(tmp_path / "small.onnx")
     assert content.metadata["format"] != FORMAT

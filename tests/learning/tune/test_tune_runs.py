@@ -59,20 +59,15 @@ def test_what_was_killed_goes_on_to_the_same_bytes(
         assert (target / file.name).read_bytes() == file.read_bytes(), file.name
 
 
-@pytest.fixture(scope="module")
-def openclip_out(
-    shapes_clip: Path, data: Path, leash: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Path]:
-    place = tmp_path_factory.mktemp("openclip")
-    base = tunings.openclip_shapes(shapes_clip, place / "base")
-    options = tunings.options(leash=leash, steps=24)
-    report = unseen.tune(unseen.load(base, device="cpu"), data, place / "out", options)
-    assert report.decision == "tuned", (report.reason, report.before, report.after)
-    return base, place / "out"
-
-
-def test_a_folder_of_open_clip_stays_one(openclip_out: tuple[Path, Path]) -> None:
-    base, out = openclip_out
+def test_a_folder_of_open_clip_stays_one(
+    shapes_clip: Path, data: Path, leash: Path, tmp_path: Path
+) -> None:
+    """By LoRA, whose matrices of queries, keys and values are one in that format; and from parts of
+    pictures."""
+    base, out = tunings.openclip_shapes(shapes_clip, tmp_path / "base"), tmp_path / "out"
+    how = tunings.options(leash=leash, rank=4, learning_rate=3e-3, augment=True, steps=24, keep=0.7)
+    report = unseen.tune(unseen.load(base, device="cpu"), data, out, how)
+    assert report.decision == "tuned", (report.reason, report.curve, report.after)
     found = judging.differences(out, OpenClipJudge(out), ["a red circle", "a blue ring"])
     assert max(found.values()) < 1e-4, found  # ONNX and the reference against open_clip
     before, after = (load_file(f / "open_clip_model.safetensors") for f in (base, out))
@@ -80,27 +75,12 @@ def test_a_folder_of_open_clip_stays_one(openclip_out: tuple[Path, Path]) -> Non
         n: (a.dtype, a.shape) for n, a in before.items()
     }
     changed = {name for name in before if before[name].tobytes() != after[name].tobytes()}
-    assert "visual.transformer.resblocks.0.attn.in_proj_weight" in changed
-    assert all(name.startswith("visual.") for name in changed)
+    blocks = [f"visual.transformer.resblocks.{number}.attn.in_proj_weight" for number in range(4)]
+    assert sorted(changed) == blocks
+    for name in blocks:
+        for part in np.split(after[name] - before[name], 3):
+            assert np.linalg.matrix_rank(part, tol=1e-4) <= 4
     assert not (out / "config.json").exists() and (out / "open_clip_config.json").is_file()
-
-
-def test_low_rank_and_parts_of_pictures_end_in_the_same_kind_of_folder(
-    classifier: Any, data: Path, leash: Path, tmp_path: Path
-) -> None:
-    options = tunings.options(
-        leash=leash, rank=4, learning_rate=3e-3, augment=True, steps=40, keep=0.7
-    )
-    report = unseen.tune(classifier, data, tmp_path / "out", options)
-    assert report.decision == "tuned", (report.reason, report.curve, report.after)
-    delta = load_file(tmp_path / "out" / "delta.safetensors")
-    assert {name.split(".")[-2] for name in delta} == {"q_proj", "k_proj", "v_proj"}
-    ranks = [np.linalg.matrix_rank(change, tol=1e-5) for change in delta.values()]
-    assert max(ranks) == 4
-    found = judging.differences(
-        tmp_path / "out", judging.clip_judge(tmp_path / "out"), ["a red circle", "a blue ring"]
-    )
-    assert max(found.values()) < 1e-4, found
-    card = json.loads((tmp_path / "out" / "tune.json").read_text("utf-8"))
+    card = json.loads((out / "tune.json").read_text("utf-8"))
     assert card["options"]["rank"] == 4 and card["options"]["augment"]
-    assert "LoRA of rank 4" in (tmp_path / "out" / "README.md").read_text("utf-8")
+    assert "LoRA of rank 4" in (out / "README.md").read_text("utf-8")
