@@ -37,7 +37,7 @@ from unseen.learning.gate import LEVEL
 from unseen.learning.tune import network as networks
 from unseen.learning.tune import tuning as tunings
 from unseen.learning.tune.annotated import annotated
-from unseen.learning.tune.choice import SHARES, best_alpha, curve, verdict
+from unseen.learning.tune.choice import SHARES, _keeps, best_alpha, curve, verdict
 from unseen.learning.tune.figures import Embed
 from unseen.learning.tune.material import read_material
 from unseen.learning.tune.options import TuneOptions
@@ -250,11 +250,13 @@ def _decided(
     if alpha is not None:
         after = judge.marks(tuning.embedder(changes, alpha))
         reason, p_values = verdict(before, after, adapter, keep)
-        if truth is not None:  # what the rules say of the true labels of the same pictures
-            ids = [true if true[0] >= 0 else () for _, true in truth]
-            exam = replace(material, data=replace(material.data, label_ids=ids)).exam("judge")
-            both = (exam.marks(tuning.embedder(changes, share)) for share in (0.0, alpha))
-            reason_of_truth = verdict(*both, None, keep)[0]
+    of_truth = {}
+    if truth is not None:  # what the rules would say with the true labels of the same pictures
+        ids = [true if true[0] >= 0 else () for _, true in truth]
+        exam = replace(material, data=replace(material.data, label_ids=ids)).exam("judge")
+        share = max(p.alpha for p in points if _keeps(p.figures.retention, keep))
+        both = (exam.marks(tuning.embedder(changes, one)) for one in (0.0, share))
+        of_truth = {"alpha_of_truth": share, "reason_of_truth": verdict(*both, None, keep)[0]}
     original = tuning.embedder({}, 0.0)
     ids = [material.data.label_ids[row][0] for row in material.split.train]
     fitted = fit_adapter(
@@ -264,7 +266,7 @@ def _decided(
     nets = {share: tuning.embedder(changes, share) for share in shares}
     scale = tuning.model.score.scale
     return {
-        **({} if truth is None or alpha is None else {"reason_of_truth": reason_of_truth}),
+        **of_truth,
         "reason": reason,
         "alpha": alpha,
         "p": p_values,

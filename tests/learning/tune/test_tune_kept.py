@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import unseen
-from running import unseen as run
 from tunings import LABELS, grainy
 from unseen.learning.adapt import fit_adapter
 from unseen.learning.distil.classifier import DistilOptions, distil
+from unseen.learning.distil.training_set import TrainingSet
 from unseen.prediction.calibration import Calibration
 from unseen.prediction.seen import example_digests
 from unseen.system.prompt_cache import VectorCache
@@ -110,20 +110,23 @@ def test_pictures_that_it_learnt_from_are_marked(
 ) -> None:
     files = sorted(data.rglob("*.png"))
     assert len(example_digests(after.model)) == len(files)
-    rows = [f"{file},{file.parent.name.replace('_', ' ')}" for file in files[:6]]
     grainy(LABELS[0], 99).save(tmp_path / "new.png")
-    (tmp_path / "some.csv").write_text("\n".join(["path,label", *rows, f"new.png,{LABELS[0]}"]))
-    done = run("eval", tmp_path / "some.csv", "-m", folder, "-l", ",".join(LABELS),
-               "--device", "cpu", "--json")  # fmt: skip
-    assert '"seen": 6' in done.stdout or '"seen_in_training": 6' in done.stdout, done.stdout[:3000]
+    pairs = [(file, file.parent.name.replace("_", " ")) for file in files[::32]]
+    pairs += [(tmp_path / "new.png", LABELS[0])]
+    report = unseen.evaluate(after, pairs, sorted({label for _, label in pairs}))
+    assert report.pictures == 7 and report.candidates[0]["seen_in_training"] == 6
 
 
-def test_a_tuned_model_teaches_a_small_one(after: unseen.Classifier, tmp_path: Path) -> None:
+def test_a_tuned_model_teaches_a_small_one(
+    after: unseen.Classifier, data: Path, tmp_path: Path
+) -> None:
     pairs = [(grainy(label, 200 + i), label) for label in LABELS[:3] for i in range(12)]
     small = distil(after, pairs, DistilOptions(side=128, date="2026-01-01T00:00:00+00:00"))
     assert small.card["teacher"]["name"] == after.model.name
     assert small.card["teacher"]["fingerprint"] == after.model.fingerprint
-    assert small.card["figures"]["teacher_accuracy"]["of"] == 36
+    taught = [(file, file.parent.name) for file in sorted(data.rglob("0.png"))[:2]]
+    both = TrainingSet.read([*taught, *pairs[:1]], teacher=after)
+    assert [picture.seen for picture in both.pictures] == [True, True, False]
     small.save(tmp_path / "small.onnx")
     student = unseen.load(tmp_path / "small.onnx")
     fresh = [(grainy(label, 300 + i), label) for label in LABELS[:3] for i in range(4)]

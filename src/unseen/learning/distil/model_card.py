@@ -121,7 +121,7 @@ def figures(
     """
     predicted, rows = trial.logits.argmax(1), trial.rows
     if data.positive is not None:
-        return _of_several(data.positive, data, trial)
+        return _of_several(data.positive, data, trial, seen)
     y_true, teacher = data.label_ids[rows], data.teacher[rows]
     proposed, reviewed = teacher.any(1), data.reviewed[rows]
     by_teacher = teacher.argmax(1)
@@ -142,19 +142,21 @@ def figures(
     return facts
 
 
-def _of_several(positive: NDArray[np.bool_], data: TrainingData, trial: Trial) -> dict[str, Any]:
+def _of_several(
+    positive: NDArray[np.bool_], data: TrainingData, trial: Trial, seen: NDArray[np.bool_]
+) -> dict[str, Any]:
     """As `figures` where a picture may have several labels: right is a likeliest label that it has,
     and F1 is of all labels of all pictures, each given from a probability of one half on."""
     rows, teacher = trial.rows, data.teacher[trial.rows]
     y_true, reviewed, proposed = positive[rows], data.reviewed[rows], teacher.any(1)
     best, by_teacher = trial.logits.argmax(1), teacher.argmax(1)
-    each, both = np.arange(len(rows)), reviewed & proposed
+    each, both = np.arange(len(rows)), reviewed & proposed & ~seen[rows]
     return {
         "held_out": len(rows),
         "agreement": share((best == by_teacher)[proposed]),
         "accuracy": share(y_true[each, best][reviewed]),
         "teacher_accuracy": share(y_true[each, by_teacher][both]),
-        "seen": 0,
+        "seen": int((reviewed & proposed & seen[rows]).sum()),
         "drawn": None,
         "ece": None,
         "nll": None,

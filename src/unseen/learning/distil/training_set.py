@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from unseen.classifier import Classifier
 from unseen.datasets.annotation import classes, match
+from unseen.datasets.content import content_digest
 from unseen.datasets.read_summary import ReadSummary, listed
 from unseen.datasets.readers import read_annotations
 from unseen.datasets.splits import NEAR, near_duplicates
@@ -15,6 +16,7 @@ from unseen.errors import LabelError
 from unseen.index.encoding import StageProgress, encode_annotations
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import label_probabilities
+from unseen.prediction.seen import example_digests
 from unseen.types import Floats
 
 if TYPE_CHECKING:
@@ -214,15 +216,20 @@ class TrainingSet:
             for row, scores, group in zip(readable, by_row, duplicates, strict=True):
                 probabilities[row], groups[row] = scores, int(readable[group])
         (on_read or ReadSummary.warn)(summary)
+        taught = frozenset[str]()
+        if teacher is not None:
+            taught = example_digests(teacher.model, teacher.adapter)
         pictures = []
         for i, annotation in enumerate(used):
+            content = annotation.source.content
             first, *others = matched.label_ids[rows[i]] or (None,)
             pictures.append(
                 TrainingPicture(
-                    annotation.source.content,
+                    content,
                     probabilities[i],
                     first,
                     groups[i],
+                    seen=bool(taught) and content_digest(content) in taught,
                     others=tuple(other for other in others if other is not None),
                 )
             )
