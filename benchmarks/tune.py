@@ -283,8 +283,12 @@ RN50: dict[str, Any] = {
         "patch_size": None,
     },
 }
-FULL: dict[str, tuple[str, float]] = {"B/32": ("softmax", 1e-4), "SigLIP B/16": ("sigmoid", 1e-4)}
-FULL |= {"RN50": ("softmax", 1e-4)}
+# The rule of each, and how many labelled and ordinary pictures are in a step.
+FULL: dict[str, tuple[str, int, int]] = {
+    "B/32": ("softmax", 16, 4),
+    "SigLIP B/16": ("sigmoid", 6, 2),
+    "RN50": ("softmax", 6, 2),
+}
 
 
 def full_size(name: str) -> None:
@@ -301,8 +305,7 @@ def full_size(name: str) -> None:
         "SigLIP B/16": lambda folder: hf_checkpoints.siglip(folder, **SIGLIP),
         "RN50": lambda folder: openclip_checkpoints.openclip(folder, RN50),
     }
-    size, leash = 16, 4
-    rule, rate = FULL[name]
+    rule, size, leash = FULL[name]
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as place:
         folder = makers[name](Path(place) / "model")
@@ -318,7 +321,7 @@ def full_size(name: str) -> None:
             values, eye = network.lower(pixels), np.eye(size, dtype=bool)
             batch = Batch(values, rows[:size], eye, rows[size:])
             began = time.process_time()
-            losses = [trainer.step(batch, rate).whole for _ in range(2)]
+            losses = [trainer.step(batch, 1e-4).whole for _ in range(2)]
             seconds = (time.process_time() - began) / 2
             losses.append(trainer.gradient(batch).whole)
             trained = f"{blocks} blocks" if blocks else "all"

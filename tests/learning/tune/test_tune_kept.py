@@ -114,7 +114,7 @@ def test_pictures_that_it_learnt_from_are_marked(
     pairs = [(file, file.parent.name.replace("_", " ")) for file in files[::32]]
     pairs += [(tmp_path / "new.png", LABELS[0])]
     report = unseen.evaluate(after, pairs, sorted({label for _, label in pairs}))
-    assert report.pictures == 7 and report.candidates[0]["seen_in_training"] == 6
+    assert report.pictures == 1 and report.left_out["seen_in_training"] == 6
 
 
 def test_a_tuned_model_teaches_a_small_one(

@@ -138,8 +138,8 @@ def _of_parquet(path: Path) -> tuple[list[Annotation], bool]:
     column, size = "", 0
     for item in read_parquet(path):
         column = column or next((name for name in (LABEL, *CAPTIONS) if name in item.meta), "")
-        text = item.meta.get(column)
-        if column and text is not None and not isinstance(text, str):
+        text = item.meta.get(column) if column else None
+        if text is not None and not isinstance(text, str):
             raise SourceError(
                 f"{path}: its column {column!r} has {text!r}; labels and captions are words: "
                 "write their names into it."
