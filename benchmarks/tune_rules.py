@@ -36,10 +36,9 @@ from unseen.learning.adapt import fit_adapter
 from unseen.learning.gate import LEVEL
 from unseen.learning.tune import network as networks
 from unseen.learning.tune import tuning as tunings
-from unseen.learning.tune.annotated import annotated
 from unseen.learning.tune.choice import SHARES, _keeps, best_alpha, curve, verdict
 from unseen.learning.tune.figures import Embed
-from unseen.learning.tune.material import read_material
+from unseen.learning.tune.material import annotated, read_material
 from unseen.learning.tune.options import TuneOptions
 from unseen.learning.tune.run import Tuning, settled
 from unseen.prediction.transductive import transduce

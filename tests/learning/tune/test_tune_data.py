@@ -19,7 +19,7 @@ from unseen.annotation.labelling import Labelling
 from unseen.annotation.pictures import Proposal
 from unseen.datasets.content import content_digest
 from unseen.learning.tune import report_text
-from unseen.learning.tune.annotated import annotated
+from unseen.learning.tune.material import annotated
 from unseen.learning.tune.run import TunePlan
 from unseen.learning.tune.training import Batches, Lesson
 

@@ -125,11 +125,11 @@ class TrainingData:
     def _examples_of_several(self, positive: NDArray[np.bool_]) -> heads.Examples:
         """A yes or no of each label; what a person said, or the teacher's probabilities."""
         reviewed, how = self.reviewed, self.teaching
-        said = positive * (1 - 2 * how.smoothing) + how.smoothing
+        by_person = positive * (1 - 2 * how.smoothing) + how.smoothing
         kind = self.features.dtype
         return heads.Examples(
             self.features,
-            np.where(reviewed[:, None], said, self.teacher).astype(kind),
+            np.where(reviewed[:, None], by_person, self.teacher).astype(kind),
             np.where(reviewed, how.reviewed, 1.0).astype(kind),
             np.ones(len(self), dtype=kind),
             "sigmoid",

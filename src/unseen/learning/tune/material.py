@@ -6,20 +6,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unseen.classifier import Classifier
+from unseen.datasets.annotation import Annotation, classes, match
 from unseen.datasets.content import content_digest
+from unseen.datasets.pairs import PARQUET, read_captions, read_labelled_parquet
 from unseen.datasets.read_summary import ReadSummary
+from unseen.datasets.readers import read_annotations
 from unseen.errors import LabelError, SourceError
 from unseen.index.encoding import StageProgress
-from unseen.learning.tune.annotated import Annotated
+from unseen.index.exchange.annotations import annotations_of
+from unseen.index.index import Index
+from unseen.index.location import is_index, root_of
+from unseen.labels.compiled import CompiledLabels
 from unseen.learning.tune.figures import Embed, Exam, in_chunks
 from unseen.learning.tune.options import TuneOptions
 from unseen.learning.tune.pictures import PictureFile, decode, drawn
@@ -27,13 +34,103 @@ from unseen.learning.tune.split import Split, split_labelled, split_leash, split
 from unseen.prediction import everyday_words
 from unseen.prediction.score import softmax
 from unseen.sources.expand import expand
-from unseen.types import Floats
+from unseen.types import Floats, TemplateLike
+
+if TYPE_CHECKING:
+    from unseen.datasets.readers import Labelled
 
 MOST_ORDINARY = 4000  # pictures of a leash
 DRAWN = 256  # pictures that are drawn where there is no leash
 LEAST = 16  # pictures
 LEAST_ORDINARY = 16
 SURE = 0.5  # the probability of an answer that is no near-tie, which a breath would change
+
+
+@dataclass(frozen=True, eq=False)
+class Annotated:
+    """Pictures, and which texts belong to each.
+
+    Parameters
+    ----------
+    pictures : list of str
+        What each is called, n of them.
+    sources : list
+        What `open_image` takes.
+    label_ids : list of tuple of int
+        The texts of each.
+    names : tuple of str
+        k labels, or captions.
+    texts : float32 array (k, d)
+        Their embeddings.
+    compiled : CompiledLabels, optional
+        The same as a label set; None of captions.
+    unmatched, unlabelled
+        As of `ReadSummary`.
+    """
+
+    pictures: list[str]
+    sources: list[Any]
+    label_ids: list[tuple[int, ...]]
+    names: tuple[str, ...]
+    texts: Floats
+    compiled: CompiledLabels | None
+    unmatched: dict[str, int]
+    unlabelled: int
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a picture has several labels."""
+        return any(len(ids) > 1 for ids in self.label_ids)
+
+
+def annotated(
+    classifier: Classifier, source: Labelled | Index, template: TemplateLike
+) -> Annotated:
+    """The labelled pictures, or the pairs of pictures and captions, of a source.
+
+    Raises SourceError and LabelError where there are none.
+    """
+    annotations, captions = _read(source)
+    if captions:
+        names = tuple(dict.fromkeys(a.labels[0] for a in annotations))
+        index = {name: i for i, name in enumerate(names)}
+        ids: list[tuple[int, ...]] = [(index[a.labels[0]],) for a in annotations]
+        texts = classifier.encode_texts(list(names))
+        return Annotated(*_named(annotations), ids, names, texts, None, {}, 0)
+    compiled = classifier.compile(classes(annotations), template=template)
+    matched = match(annotations, [label.name for label in compiled.labels])
+    rows = [row for row, ids in enumerate(matched.label_ids) if ids]
+    return Annotated(
+        *_named([annotations[row] for row in rows]),
+        [matched.label_ids[row] or () for row in rows],
+        tuple(label.name for label in compiled.labels),
+        compiled.matrix,
+        compiled,
+        matched.unmatched,
+        sum(not annotation.labels for annotation in annotations),
+    )
+
+
+def _named(annotations: Sequence[Annotation]) -> tuple[list[str], list[Any]]:
+    return [str(a.path) for a in annotations], [a.source.content for a in annotations]
+
+
+def _read(source: Any) -> tuple[list[Annotation], bool]:
+    """The pictures with their texts, and whether these are captions."""
+    if isinstance(source, Index):
+        return annotations_of(source.root, source.files()), False
+    if not isinstance(source, (str, Path)):
+        return read_annotations(source, multi_label=True), False
+    path = Path(source)
+    if path.suffix.lower() in PARQUET:
+        return read_labelled_parquet(path)
+    if path.is_file() and is_index(path):
+        with closing(Index(root_of(path), create=False, file=path)) as index:
+            return annotations_of(index.root, index.files()), False
+    pairs = read_captions(path)
+    if pairs is not None:
+        return pairs, True
+    return read_annotations(path, multi_label=True), False
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,8 +21,8 @@ from unseen.errors import ModelError, SourceError
 from unseen.learning.tune import card as cards
 from unseen.learning.tune import model_folder
 from unseen.learning.tune import network as networks
-from unseen.learning.tune.annotated import annotated
 from unseen.learning.tune.figures import Share, in_chunks
+from unseen.learning.tune.material import annotated
 from unseen.learning.tune.pictures import decode
 from unseen.load_options import LoadOptions
 from unseen.models.checkpoint import TAUGHT

@@ -20,7 +20,6 @@ from unseen.learning.gate import LEVEL, chance_of_labels
 from unseen.learning.tune import card as cards
 from unseen.learning.tune import model_folder
 from unseen.learning.tune import network as networks
-from unseen.learning.tune.annotated import Annotated, annotated
 from unseen.learning.tune.choice import (
     SHARES,
     CurvePoint,
@@ -29,7 +28,7 @@ from unseen.learning.tune.choice import (
     verdict,
 )
 from unseen.learning.tune.figures import Exam, Figures, Marks, Share
-from unseen.learning.tune.material import read_material
+from unseen.learning.tune.material import Annotated, annotated, read_material
 from unseen.learning.tune.options import DEFAULT_TUNE_OPTIONS, TuneOptions
 from unseen.learning.tune.run import TunePlan, Tuning, settled
 from unseen.learning.tune.split import Rows
