@@ -323,6 +323,16 @@ def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
             if some:
                 yield _line(domain, situation, some)
     yield ""
+    alone = [row for row in rows if "reason_of_truth" in row]
+    rows = [row for row in rows if not SITUATIONS[row["situation"]].rounds]
+    if alone:
+        yield (
+            f"without labels: {len(alone)} draws; taken by rules on its own answers: "
+            + ", ".join(
+                f"{sum(row[key] == 'gain' for row in alone)} {title}"
+                for key, title in {"reason": "", "reason_of_truth": "by the true labels"}.items()
+            ).replace(" ,", ",")
+        )
     for title, rule in {
         "as it is": lambda r: str(r["reason"]),
         "own labels alone": seen_alone,
