@@ -3,7 +3,9 @@
     python benchmarks/tune.py              # the table, under two minutes on two cores
     python benchmarks/tune.py --command    # what `unseen tune` makes of the same pictures
     python benchmarks/tune.py --drawn      # drawn pictures as the leash: what each α forgets
-    python benchmarks/tune.py --full-size  # steps of a B/32 of random weights: seconds, memory
+    python benchmarks/tune.py --full-size  # steps of B/32, SigLIP and RN50 of random weights
+    python benchmarks/tune.py --students   # small classifiers of the same pictures (`distil`)
+    python benchmarks/tune.py --kill 8     # kill -9 at random moments: no half folder, same bytes
 
 The model is the small trained CLIP of the tests. It learns 40 of 80 labels from 16 grainy pictures
 each; what judges was drawn anew. `seen` and `novel`: grainy pictures of labels that it learnt and
@@ -14,7 +16,10 @@ among all 80. The leash are 320 clean scenes without labels.
 from __future__ import annotations
 
 import argparse
+import os
 import resource
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -30,8 +35,9 @@ from PIL import Image
 import unseen
 from unseen.evaluation.bootstrap import proportion
 from unseen.learning.adapt import fit_adapter
+from unseen.learning.tune import model_folder, report_text
 from unseen.learning.tune import network as networks
-from unseen.learning.tune import report_text
+from unseen.learning.tune.card import base_facts
 from unseen.learning.tune.options import TuneOptions
 from unseen.learning.tune.pictures import drawn as drawn_here
 from unseen.learning.tune.training import Batches, Lesson, learning_rate
@@ -231,37 +237,168 @@ def without_leash() -> None:
         line(f"drawn leash, α = {share:g}", bench.figures(bench.embedder(changes, share)), 0.0)
 
 
-def full_size() -> None:
-    """Steps of a B/32 of random weights on this processor: the last three blocks, then all."""
+def students() -> None:
+    """Small classifiers of the same pictures, taught by the original and by a tuned model."""
+    bench = Bench()
+    images = {name: bench.tests[name][0] for name in ("seen",)}
+    pairs = [
+        (Image.fromarray(pixels), bench.seen[i])
+        for pixels, i in zip(bench.train.pixels, bench.train.label_ids, strict=True)
+    ]
+    objective = Objective("softmax", bench.clf.model.score.scale, 0, 10)
+    changes = bench.trained(objective, quick(120))
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "tuned"
+        card = {"base": base_facts(bench.clf.model)}
+        model_folder.write(bench.clf.model, folder, changes, card, "")
+        teachers = {"the original": bench.clf, "the tuned": unseen.load(folder, device="cpu")}
+        for title, teacher in teachers.items():
+            began = time.process_time()
+            made = unseen.distil(teacher, pairs, unseen.DistilOptions(side=128, threads=1))
+            seconds = time.process_time() - began
+            made.save(Path(place) / "small.onnx")
+            small = unseen.load(Path(place) / "small.onnx")
+            test = images["seen"]
+            answers = small.classify_many([Image.fromarray(pixels) for pixels in test.pixels])
+            right = sum(
+                answer.label == bench.seen[i]
+                for answer, i in zip(answers, test.label_ids, strict=True)
+            )
+            size = len(made.content) / 1e6
+            line(
+                f"distil, taught by {title}, {size:.0f} MB",
+                {"seen": (right, len(test.label_ids))},
+                seconds,
+            )
+
+
+SIGLIP = {"layers": 12, "width": 768, "heads": 12, "mlp": 4}
+RN50: dict[str, Any] = {
+    "embed_dim": 1024,
+    "vision_cfg": {
+        "layers": [3, 4, 6, 3],
+        "width": 64,
+        "head_width": 64,
+        "image_size": 224,
+        "patch_size": None,
+    },
+}
+# The rule of each, and how many labelled and ordinary pictures are in a step.
+FULL: dict[str, tuple[str, int, int]] = {
+    "B/32": ("softmax", 16, 4),
+    "SigLIP B/16": ("sigmoid", 6, 2),
+    "RN50": ("softmax", 6, 2),
+}
+
+
+def full_size(name: str) -> None:
+    """Steps of one net of true shape and random weights on this processor, in its own process."""
     import broken_torchvision
 
     broken_torchvision.mend()
     import checkpoints
+    import hf_checkpoints
+    import openclip_checkpoints
 
-    size, leash = 16, 4
+    makers: dict[str, Callable[[Path], Path]] = {
+        "B/32": lambda folder: checkpoints.clip(folder, "B32", layers=12, heads=12, width=768),
+        "SigLIP B/16": lambda folder: hf_checkpoints.siglip(folder, **SIGLIP),
+        "RN50": lambda folder: openclip_checkpoints.openclip(folder, RN50),
+    }
+    rule, size, leash = FULL[name]
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as place:
-        folder = checkpoints.clip(Path(place) / "b32", "B32", layers=12, heads=12, width=768)
+        folder = makers[name](Path(place) / "model")
         model = unseen.load(folder, device="cpu").model
-        pixels = rng.integers(0, 256, (size + leash, 224, 224, 3), dtype=np.uint8)
+        shape = model.image_network().inputs[0].shape[1:]
+        pixels = rng.integers(0, 256, (size + leash, *shape), dtype=np.uint8)
         rows = rng.standard_normal((size + leash, model.dimension)).astype(np.float32)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         for blocks in (3, 0):
             options = TuneOptions(blocks=blocks)
             network = networks.trainable_network(model, options, "cpu")
-            trainer = Trainer(network, Objective("softmax", 10.0, 0.0, 1.0))
+            trainer = Trainer(network, Objective(rule, 10.0, 0.0, 1.0))
             values, eye = network.lower(pixels), np.eye(size, dtype=bool)
             batch = Batch(values, rows[:size], eye, rows[size:])
-            began = time.perf_counter()
-            losses = [trainer.step(batch, 1e-4).whole for _ in range(3)]
-            seconds = (time.perf_counter() - began) / 3
+            began = time.process_time()
+            losses = [trainer.step(batch, 1e-4).whole for _ in range(2)]
+            seconds = (time.process_time() - began) / 2
+            losses.append(trainer.gradient(batch).whole)
+            trained = f"{blocks} blocks" if blocks else "all"
             print(
-                f"B/32, {blocks or 12} blocks, {network.trained_values / 1e6:.1f} million values: "
-                f"{seconds:.2f} s a step of {size + leash} pictures, {peak():.0f} MB at most, loss "
-                + " ".join(f"{loss:.3f}" for loss in losses),
+                f"{name}, {trained}, {network.trained_values / 1e6:.1f} million values: "
+                f"{seconds:.2f} s of a core a step of {size + leash} pictures, {peak():.0f} MB at "
+                "most, loss " + " ".join(f"{loss:.3f}" for loss in losses),
                 flush=True,
             )
             del trainer, network
+
+
+# kill -9
+
+CHILD = """
+import sys
+import tunings, unseen
+model, data, leash, out = sys.argv[1:]
+options = tunings.options(leash=leash, refit=True)
+report = unseen.tune(unseen.load(model, device="cpu"), data, out, options)
+assert report.decision == "tuned", report
+"""
+
+
+def killed(times: int, seed: int = 0) -> None:
+    """SIGKILL at moments drawn at random over a whole run; then it goes on, or begins again."""
+    import tunings
+
+    rng = np.random.default_rng(seed)
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        data, leash = tunings.folder_of(root / "grainy"), tunings.clean(root / "clean")
+        whole = root / "reference" / "out"
+        began = time.monotonic()
+        _child(data, leash, whole).wait()
+        seconds = time.monotonic() - began
+        expected = _bytes(whole)
+        target, moments = root / "killed" / "out", []
+        while len(moments) < times:
+            if target.exists():  # killed between the last two things that it does
+                shutil.rmtree(target.parent)
+            child = _child(data, leash, target)
+            moment = float(rng.uniform(0.05, 0.95) * seconds)
+            try:
+                child.wait(timeout=moment)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+                moments.append(moment)
+                there = (
+                    sorted(path.name for path in target.parent.iterdir())
+                    if target.parent.is_dir()
+                    else []
+                )
+                print(f"killed after {moment:.1f} s: {', '.join(there) or 'nothing'}", flush=True)
+                assert not target.exists() or _bytes(target) == expected
+            else:
+                assert child.returncode == 0 and _bytes(target) == expected
+                shutil.rmtree(target)
+        assert _child(data, leash, target).wait() == 0
+        same = _bytes(target) == expected
+        rest = [path.name for path in target.parent.iterdir()]
+        print(
+            f"{times} kills in runs of {seconds:.1f} s: the same bytes: {same}; beside it: {rest}"
+        )
+        assert same and rest == ["out"]
+
+
+def _child(data: Path, leash: Path, target: Path) -> subprocess.Popen[bytes]:
+    target.parent.mkdir(exist_ok=True)
+    arguments = [sys.executable, "-W", "ignore", "-c", CHILD, str(FIXTURE)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen([*arguments, str(data), str(leash), str(target)], env=environment)
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def peak() -> float:
@@ -273,10 +410,19 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--command", action="store_true")
     parser.add_argument("--drawn", action="store_true")
-    parser.add_argument("--full-size", action="store_true")
+    parser.add_argument("--full-size", nargs="?", const="all", choices=["all", *FULL])
+    parser.add_argument("--students", action="store_true")
+    parser.add_argument("--kill", type=int, metavar="TIMES")
     chosen = parser.parse_args()
-    if chosen.full_size:
-        full_size()
+    if chosen.full_size == "all":  # each in a process of its own, for its memory
+        for name in FULL:
+            subprocess.run([sys.executable, __file__, "--full-size", name], check=True)
+    elif chosen.full_size:
+        full_size(chosen.full_size)
+    elif chosen.students:
+        students()
+    elif chosen.kill:
+        killed(chosen.kill)
     elif chosen.drawn:
         without_leash()
     elif chosen.command:

@@ -26,6 +26,7 @@ from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.images.open import full_size, open_image, read_content
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models import families, hub
+from unseen.models.checkpoint import TEXT_ORIGINS
 from unseen.models.compiled import CompiledNetwork
 from unseen.models.inputs import PictureArrays
 from unseen.models.model import LARGE_BATCH, Model, Preprocessing
@@ -165,6 +166,9 @@ class Encoder:
         # The key of prompts in the cache on disk.
         suffix = "" if text_precision == "fp32" else f"-{text_precision}"
         self._text_key = model.fingerprint + suffix
+        # A tuned model has the text net of its original, whose vectors are read and never written:
+        # a folder that says so of itself wrongly harms nobody else.
+        self._text_origins = [one + suffix for one in model.card.get(TEXT_ORIGINS, [])]
         self._vectors = VectorCache()
         self._embeddings = EmbeddingCache()
 
@@ -582,12 +586,12 @@ class Encoder:
 
     def _known_texts(self, texts: list[str], progress: Progress | None) -> dict[str, Floats]:
         key = self._text_key
-        known = self._vectors.get_many(key, texts)
+        known = self._cached_texts(texts)
         if len(known) == len(texts):
             return known
         with self._vectors.lock(key):  # another process may be at the same prompts
             missing = [text for text in texts if text not in known]
-            known.update(self._vectors.get_many(key, missing))
+            known.update(self._cached_texts(missing))
             missing = [text for text in missing if text not in known]
             for start in range(0, len(missing), TEXT_CHUNK):
                 new = {}
@@ -597,6 +601,14 @@ class Encoder:
                         progress(start + len(new), len(missing))
                 self._vectors.put_many(key, new)
                 known.update(new)
+        return known
+
+    def _cached_texts(self, texts: list[str]) -> dict[str, Floats]:
+        known: dict[str, Floats] = {}
+        for key in (self._text_key, *self._text_origins):
+            missing = [text for text in texts if text not in known]
+            vectors = self._vectors.get_many(key, missing)
+            known |= {t: v for t, v in vectors.items() if v.shape == (self.model.dimension,)}
         return known
 
     def _encode_new_texts(self, texts: list[str]) -> Iterator[dict[str, Floats]]:

@@ -425,7 +425,7 @@ def signed(file: Path, path: Path, **metadata: str) -> Path:
 @pytest.mark.parametrize(
     "metadata",
     [
-        {"format": "unseen-classifier-2"},
+        {"format": "unseen-classifier-3"},
         {"labels": "["},
         {"labels": "[" * 100_000},
         {"labels": '"abcdef"'},

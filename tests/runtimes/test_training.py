@@ -163,6 +163,26 @@ def test_the_last_block_alone_keeps_what_is_below(small: Model) -> None:
     )
 
 
+def test_products_in_16_bits_have_nearly_the_same_gradient(small: Model) -> None:
+    """bfloat16 on the processor stands in for what a GPU does: the same code, other kernels."""
+    whole, half = trainer_of(small), trainer_of(small, autocast=torch.bfloat16)
+    arrays = (pictures(small.image_network(), 8),)
+    one = batch(whole.network, arrays, small.dimension, 2)
+    assert half.gradient(one).whole == pytest.approx(whole.gradient(one).whole, rel=0.05)
+    gradients = []
+    for trainer in (whole, half):
+        leaves = trainer.network.leaves.values()
+        assert all(leaf.dtype == leaf.grad.dtype == torch.float32 for leaf in leaves)
+        gradients.append(torch.cat([leaf.grad.flatten() for leaf in leaves]))
+    assert float(torch.cosine_similarity(*gradients, dim=0)) > 0.98
+    assert not torch.equal(*gradients)  # they were computed otherwise
+    before = half.step(one, 1e-3)
+    for _ in range(4):
+        half.step(one, 1e-3)
+    assert half.gradient(one).whole < before.whole
+    assert all(change.dtype == np.float32 for change in half.network.changes().values())
+
+
 def test_low_rank_begins_with_no_change(small: Model) -> None:
     network = small.image_network()
     names = [name for name in trainable(network) if name.endswith(("query.weight", "value.weight"))]

@@ -197,15 +197,17 @@ def bert_tokenizer(folder: Path) -> int:
     return len(vocabulary)
 
 
-def siglip(folder: Path, shape: str = "base-patch16-224", *, gemma: bool = False) -> Path:
+def siglip(
+    folder: Path, shape: str = "base-patch16-224", *, gemma: bool = False, **overrides: Any
+) -> Path:
     """A random SigLIP; `gemma`: with the tokenizer of SigLIP 2."""
     folder.mkdir(parents=True, exist_ok=True)
-    s = SIGLIP_SHAPES[shape]
+    s = {**SIGLIP_SHAPES[shape], **overrides}
     vocabulary = gemma_tokenizer(folder) if gemma else siglip_tokenizer(folder)
     shared = {
-        "num_hidden_layers": 3,
+        "num_hidden_layers": s.get("layers", 3),
         "hidden_size": s["width"],
-        "intermediate_size": 3 * s["width"],
+        "intermediate_size": s.get("mlp", 3) * s["width"],
         "num_attention_heads": s["heads"],
         "hidden_act": s.get("hidden_act", "gelu_pytorch_tanh"),
         "layer_norm_eps": s.get("layer_norm_eps", 1e-6),

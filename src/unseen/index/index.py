@@ -12,7 +12,7 @@ from unseen.classifier import Classifier
 from unseen.encoder import Encoder
 from unseen.errors import SourceError, StoreError
 from unseen.images.tiling import check_tiling
-from unseen.index import model_rows, schema
+from unseen.index import model_rows, pictures, schema
 from unseen.index.collections import reading, rows
 from unseen.index.collections.changes import Report
 from unseen.index.collections.reading import key_of
@@ -371,6 +371,19 @@ class Index:
         rows = {row.id: parts.stored_rows(self.database, row.id) for row in models}
         divided = {row.id: tiles.stored_tiles(self.database, row.id) for row in models}
         return Info(str(self.file), files, missing, size, models, rows, divided)
+
+    def files(self) -> Iterator[tuple[Path, str]]:
+        """The picture files that are there, as far as a model could read them.
+
+        Yields
+        ------
+        path : Path
+            Of the file.
+        content : str
+            32 hex digits of the SHA-256 of what was in it when it was looked at.
+        """
+        for name, content in pictures.files(self.database):
+            yield self.root / name, content
 
     def has(self, encoder: Encoder) -> bool:
         """Whether just this model, with its precision and `exact`, has encoded pictures here.

@@ -95,6 +95,20 @@ def root_of(file: Path) -> Path:
     raise StoreError(f"{file}: this index does not say of which folder it is.")
 
 
+def is_index(file: Path) -> bool:
+    """Whether a file is an index: nothing is made, migrated or locked."""
+    query = "SELECT count(*) FROM sqlite_master WHERE name IN ('file', 'model', 'picture')"
+    for mode in ("mode=ro", "immutable=1"):  # the second where nothing may be made beside it
+        try:
+            uri = f"{file.absolute().as_uri()}?{mode}"
+            with closing(sqlite3.connect(uri, uri=True)) as database:
+                count: tuple[int] = database.execute(query).fetchone()
+                return count == (3,)
+        except sqlite3.Error:
+            continue
+    return False
+
+
 def bind(database: sqlite3.Connection, root: Path) -> None:
     """Write into an index outside of its folder which folder it is for."""
     database.execute("CREATE TABLE IF NOT EXISTS place (folder BLOB NOT NULL)")

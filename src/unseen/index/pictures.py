@@ -92,6 +92,19 @@ def contents(database: sqlite3.Connection, model: int, below: str) -> Iterator[C
         yield Content(content, _paths(paths), width, height, row, error)
 
 
+def files(database: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    """The name of each file that is there and that a model could read, in the order of the names,
+    and its content's digest in hex. Frames of videos are no files."""
+    rows = database.execute(
+        "SELECT path, content FROM file WHERE missing IS NULL AND EXISTS (SELECT 1 FROM picture "
+        "WHERE picture.content = file.content AND embedding IS NOT NULL) ORDER BY path"
+    )
+    for path, content in rows:
+        name = unescaped(path)
+        if frame_of(name) is None:
+            yield name, content.hex()
+
+
 def _paths(stored: str) -> tuple[str, ...]:
     """The names of files that SQL gave as one JSON array."""
     return tuple(sorted(map(unescaped, json.loads(stored))))

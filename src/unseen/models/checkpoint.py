@@ -14,6 +14,8 @@ from unseen.models.weights.spec import WeightsSpec
 from unseen.system import cache
 
 TUNE_CARD = "tune.json"  # what `unseen tune` says of the folder that it has written
+TEXT_ORIGINS, TAUGHT = "text_origins", "example_digests"  # keys of it
+LARGEST_CARD = 256 * 1024**2  # bytes: a line for each picture
 HF_CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
 # Which weights belong to which config: a repository may hold those of several libraries.
 WEIGHTS = {HF_CONFIG: FILES, OPEN_CLIP_CONFIG: OPEN_CLIP_FILES}
@@ -105,3 +107,24 @@ def fingerprint(checkpoint: Checkpoint) -> str:
     except OSError as error:
         raise ModelError(f"{error.filename}: it cannot be read: {error.strerror}.") from None
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+
+def tuned_facts(checkpoint: Checkpoint, own: str) -> dict[str, Any]:
+    """What the card of a folder of `unseen tune` says that a program needs; nothing of another.
+
+    `TEXT_ORIGINS`: the fingerprints of models whose text net it has. `TAUGHT`: the pictures that it
+    learnt from. Both hold for the files that were written: `own` is the fingerprint of what is
+    there now, and of other files nothing is known.
+    """
+    try:
+        card = config_values.read_json(checkpoint.folder / TUNE_CARD, LARGEST_CARD)
+    except (OSError, ModelError):
+        return {}
+    if not isinstance(card, dict) or card.get("fingerprint") != own:
+        return {}
+    lists = {key: card.get(key) for key in (TEXT_ORIGINS, TAUGHT)}
+    return {
+        key: [one for one in items if isinstance(one, str)]
+        for key, items in lists.items()
+        if isinstance(items, list)
+    }

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -32,12 +33,14 @@ LOGITS, PROBABILITIES = "logits", "probabilities"  # outputs, besides those of e
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """Pictures of `side` × `side`; the head's `labels`; the radius that its logits are cut to."""
+    """Pictures of `side` × `side`; the head's `labels`; the radius that its logits are cut to; how
+    these become probabilities: "softmax", or "sigmoid" of each by itself."""
 
     side: int
     labels: int
     radius: float
     dimension: int
+    rule: str = "softmax"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,12 @@ class TextConfig:
 
     labels: int
     dimension: int
+
+
+PROBABILITIES_OF: Mapping[str, Callable[[Operations[Any], Any], Any]] = {
+    "softmax": lambda ops, logits: ops.softmax(logits),
+    "sigmoid": lambda ops, logits: ops.activation(logits, "sigmoid"),
+}
 
 
 def features_network(side: int, parameters: Parameters) -> Network[Any]:
@@ -116,7 +125,8 @@ def _outputs(
     if requested & {LOGITS, PROBABILITIES}:
         values[LOGITS] = ops.mul(cosines, ops.constant(np.array(radius)))
     if PROBABILITIES in requested:
-        values[PROBABILITIES] = ops.softmax(values[LOGITS])
+        of_logits = PROBABILITIES_OF[config.rule]
+        values[PROBABILITIES] = of_logits(ops, values[LOGITS])
     if EMBEDDING in requested:
         looks = ops.l2_normalise(ops.linear(features, p["looks"]))
         rest = ops.mul(looks, ops.slice(completed, 1, k, k + 1))

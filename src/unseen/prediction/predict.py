@@ -401,7 +401,7 @@ def foreground_logits(embeddings: Floats, cosines: Floats, labels: CompiledLabel
     Each label is set against the background labels, or against neutral prompts without any.
     """
     background = labels.background_mask
-    if not labels.competitors:
+    if not labels.competitors and labels.score.rule != "sigmoid":
         raise LabelError(
             f"{labels.model} was trained with one label a picture: leave multi-label out, or make "
             "one of its labels a background label, which the others are compared with."

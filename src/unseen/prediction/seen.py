@@ -21,7 +21,7 @@ def example_digests(
     Parameters
     ----------
     model : Model
-        One of `unseen distil` says it; others do not.
+        One of `unseen distil` or `unseen tune` says it; others do not.
     adapter : Adapter, optional
         What `unseen adapt` made says it.
     calibration : Calibration, optional

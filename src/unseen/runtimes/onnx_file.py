@@ -28,7 +28,8 @@ DTYPES = (np.float32, np.float16, np.int64)  # of parameters
 # What is recorded here needs no others.
 OPERATORS = {
     *("Add", "Cast", "Clip", "Concat", "Conv", "Div", "Identity", "MatMul", "Max", "Min", "Mul"),
-    *("ReduceL2", "ReduceMean", "Relu", "Reshape", "Slice", "Softmax", "Sqrt", "Sub", "Transpose"),
+    *("ReduceL2", "ReduceMean", "Relu", "Reshape", "Sigmoid", "Slice", "Softmax"),
+    *("Sqrt", "Sub", "Transpose"),
 }
 
 

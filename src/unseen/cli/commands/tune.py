@@ -27,8 +27,8 @@ def tune(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="A folder with a folder a label, a labelling, or a .csv of path,label or "
-            "path,caption.",
+            help="A folder with a folder a label, a labelling, an index (its .sqlite file), or a "
+            ".csv or .parquet of labels or captions.",
         ),
     ],
     output: Annotated[

@@ -63,6 +63,9 @@ class DistilOptions:
         Pictures that the image net takes at once.
     date : str, optional
         What the card has as its date; now by default.
+    multi_label : bool
+        Whether a picture may have several labels, where a training set does not say so itself: each
+        is then a yes or no of its own, and takes no probability from the others.
 
     Raises
     ------
@@ -77,6 +80,7 @@ class DistilOptions:
     threads: int | None = None
     batch_size: int | None = None
     date: str | None = None
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         if self.head not in training.HEADS:
@@ -192,6 +196,7 @@ def distil(
         training_set = TrainingSet.read(
             training_set,
             teacher=teacher if isinstance(teacher, Classifier) else None,
+            multi_label=options.multi_label,
             progress=progress,
         )
     if isinstance(teacher, Classifier):
@@ -205,7 +210,9 @@ def distil(
     failed = [(pictures[row].source, e) for row, e in enumerate(errors) if e is not None]
     pictures = [pictures[row] for row in readable]
     taught = _taught_label_ids(pictures, names)
-    data = training_data(pictures, rows[readable], taught, options.teaching)
+    data = training_data(
+        pictures, rows[readable], taught, options.teaching, multi_label=training_set.multi_label
+    )
     trial_progress = None if progress is None else partial(progress, "folds")
     choice = training.choose(data, options.head, seed=options.seed)
     trial = training.tried(data, options.head, seed=options.seed, progress=trial_progress)
@@ -243,6 +250,7 @@ def distil(
         options.side,
         math.ceil(10 * max(HEADROOM * longest, 1.0)) / 10,
         facts,
+        data.rule,
     )
     parameters = _parameters(net, fitted)
     content = distilled.to_bytes(small, parameters)
@@ -298,7 +306,7 @@ def _taught_label_ids(pictures: Sequence[TrainingPicture], names: Sequence[str])
     label_ids: set[int] = set()
     for picture in pictures:
         if picture.label_id is not None:
-            label_ids.add(picture.label_id)
+            label_ids.update(picture.label_ids)
         elif picture.probabilities is not None:
             label_ids.add(int(picture.probabilities.argmax()))
         else:
@@ -315,22 +323,34 @@ def _taught_label_ids(pictures: Sequence[TrainingPicture], names: Sequence[str])
 
 
 def training_data(
-    pictures: Sequence[TrainingPicture], rows: Floats, taught: list[int], teaching: Teaching
+    pictures: Sequence[TrainingPicture],
+    rows: Floats,
+    taught: list[int],
+    teaching: Teaching,
+    *,
+    multi_label: bool = False,
 ) -> TrainingData:
     """The pictures as arrays, of the labels that are taught alone."""
     nothing = np.zeros(len(taught), dtype=np.float32)
     teacher = np.stack(
         [nothing if p.probabilities is None else p.probabilities[taught] for p in pictures]
     )
-    total = teacher.sum(1, keepdims=True)
-    teacher = np.divide(teacher, total, out=np.zeros_like(teacher), where=total > 0)
+    if not multi_label:
+        total = teacher.sum(1, keepdims=True)
+        teacher = np.divide(teacher, total, out=np.zeros_like(teacher), where=total > 0)
     index_of = {label_id: index for index, label_id in enumerate(taught)}
     label_ids = [-1 if p.label_id is None else index_of[p.label_id] for p in pictures]
     # A picture without a group has one of its own, which no given number can be.
     keys = [(0, p.group) if p.group is not None else (1, i) for i, p in enumerate(pictures)]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     groups = np.array([numbers[key] for key in keys], dtype=np.int64)
-    return TrainingData(rows, teacher, np.array(label_ids, dtype=np.int64), groups, teaching)
+    positive = None
+    if multi_label:
+        positive = np.zeros((len(pictures), len(taught)), dtype=bool)
+        for row, picture in zip(positive, pictures, strict=True):
+            row[[index_of[label_id] for label_id in picture.label_ids]] = True
+    ids = np.array(label_ids, dtype=np.int64)
+    return TrainingData(rows, teacher, ids, groups, teaching, positive)
 
 
 def _head(choice: Choice, teaching: Teaching) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """Features → logits: a linear head, or one with a hidden layer, fitted to soft and hard targets.
 
-A row's loss is T² · cross-entropy(target, softmax(logits / T)): T is 1 for what a person said, and
-above 1 for a teacher's probabilities, softened alike (Hinton, Vinyals & Dean 2015,
-arXiv:1503.02531). What is least is the weighted mean of that, and λ/2 · |weights|², biases free,
-of features that are standardised first. By L-BFGS, in numpy.
+Where labels compete, a row's loss is T² · cross-entropy(target, softmax(logits / T)): T is 1 for
+what a person said, and above 1 for a teacher's probabilities, softened alike (Hinton, Vinyals &
+Dean 2015, arXiv:1503.02531). Where a picture may have several labels, each is a yes or no of its
+own, and the loss is the sum of theirs. What is least is the weighted mean of that, and λ/2 ·
+|weights|², biases free, of features that are standardised first. By L-BFGS, in numpy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.learning.optimise import STEPS, TOLERANCE, lbfgs
-from unseen.prediction.score import shifted
+from unseen.prediction.score import shifted, sigmoid
 from unseen.types import Reals
 
 Parameters = dict[str, Reals]
@@ -25,13 +27,14 @@ DEEP = "hidden.weight"
 
 @dataclass(frozen=True)
 class Examples:
-    """What a head is fitted to: features (n, d), targets (n, k) that sum to 1, a weight and a
-    temperature a row."""
+    """What a head is fitted to: features (n, d), targets (n, k), which sum to 1 under the rule
+    "softmax" and are a probability each under "sigmoid", a weight and a temperature a row."""
 
     features: Reals
     targets: Reals
     weights: Reals
     temperatures: Reals
+    rule: str = "softmax"
 
     def of(self, chosen: NDArray[Any]) -> Examples:
         """Those rows."""
@@ -40,7 +43,25 @@ class Examples:
             self.targets[chosen],
             self.weights[chosen],
             self.temperatures[chosen],
+            self.rule,
         )
+
+
+def _of_competing(raw: Reals, targets: Reals) -> tuple[Reals, Reals]:
+    scaled, log_sum = shifted(raw)
+    return log_sum - (targets * scaled).sum(1, keepdims=True), np.exp(scaled - log_sum) - targets
+
+
+def _of_each(raw: Reals, targets: Reals) -> tuple[Reals, Reals]:
+    missed = np.logaddexp(0, raw) - targets * raw
+    return missed.sum(1, keepdims=True), sigmoid(raw) - targets
+
+
+# Logits and targets (n, k) → the loss of each row (n, 1), and its slope (n, k).
+LOSSES: Mapping[str, Callable[[Reals, Reals], tuple[Reals, Reals]]] = {
+    "softmax": _of_competing,
+    "sigmoid": _of_each,
+}
 
 
 def logits(head: Parameters, features: Reals) -> Reals:
@@ -60,7 +81,8 @@ def fit(
     steps: int = STEPS,
     tolerance: float = TOLERANCE,
 ) -> Parameters:
-    """A head whose logits are centred over the labels. `hidden`: how wide its layer is, 0 for none.
+    """A head whose logits, where they compete, are centred over the labels. `hidden`: how wide its
+    layer is, 0 for none.
 
     `penalty` is λ; the seed is of where a hidden layer begins.
     """
@@ -76,7 +98,8 @@ def fit(
     if axes is not None:
         first = _first(head)
         head[first] = head[first] @ axes
-    return _centred(_unstandardised(head, mean, spread))
+    head = _unstandardised(head, mean, spread)
+    return _centred(head) if examples.rule == "softmax" else head
 
 
 def _first(head: Parameters) -> str:
@@ -121,6 +144,7 @@ class _Problem:
     def __init__(self, examples: Examples, x: Reals, penalty: float, like: Parameters) -> None:
         self._x = x
         self._targets = examples.targets
+        self._loss = LOSSES[examples.rule]
         self._warmth = examples.temperatures[:, None]
         self._weights = (examples.weights / examples.weights.sum())[:, None]
         self._penalty = penalty
@@ -145,11 +169,9 @@ class _Problem:
         if DEEP in head:
             x = np.maximum(x @ narrow[DEEP].T + narrow["hidden.bias"], 0)
         raw = (x @ narrow["output.weight"].T + narrow["output.bias"]) / self._warmth
-        scaled, log_sum = shifted(raw)
-        missed = log_sum - (self._targets * scaled).sum(1, keepdims=True)
+        missed, off = self._loss(raw, self._targets)
         loss = float((self._weights * self._warmth**2 * missed).sum())
-        off = (np.exp(scaled - log_sum) - self._targets) * self._weights * self._warmth
-        off = off.astype(kind)
+        off = (off * self._weights * self._warmth).astype(kind)
         slope = {"output.weight": off.T @ x, "output.bias": off.sum(0)}
         if DEEP in head:
             back = (off @ narrow["output.weight"]) * (x > 0)

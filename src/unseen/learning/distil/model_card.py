@@ -120,6 +120,8 @@ def figures(
     of. `seen` (n,): those that the teacher had learnt from.
     """
     predicted, rows = trial.logits.argmax(1), trial.rows
+    if data.positive is not None:
+        return _of_several(data.positive, data, trial, seen)
     y_true, teacher = data.label_ids[rows], data.teacher[rows]
     proposed, reviewed = teacher.any(1), data.reviewed[rows]
     by_teacher = teacher.argmax(1)
@@ -140,10 +142,40 @@ def figures(
     return facts
 
 
+def _of_several(
+    positive: NDArray[np.bool_], data: TrainingData, trial: Trial, seen: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """As `figures` where a picture may have several labels: right is a likeliest label that it has,
+    and F1 is of all labels of all pictures, each given from a probability of one half on."""
+    rows, teacher = trial.rows, data.teacher[trial.rows]
+    y_true, reviewed, proposed = positive[rows], data.reviewed[rows], teacher.any(1)
+    best, by_teacher = trial.logits.argmax(1), teacher.argmax(1)
+    each, both = np.arange(len(rows)), reviewed & proposed & ~seen[rows]
+    return {
+        "held_out": len(rows),
+        "agreement": share((best == by_teacher)[proposed]),
+        "accuracy": share(y_true[each, best][reviewed]),
+        "teacher_accuracy": share(y_true[each, by_teacher][both]),
+        "seen": int((reviewed & proposed & seen[rows]).sum()),
+        "drawn": None,
+        "ece": None,
+        "nll": None,
+        "f1": _f1(y_true[reviewed], trial.logits[reviewed] >= 0),
+        "teacher_f1": _f1(y_true[both], teacher[both] >= 0.5),
+    }
+
+
+def _f1(y_true: NDArray[np.bool_], given: NDArray[np.bool_]) -> float | None:
+    total = int(y_true.sum() + given.sum())
+    return round(2 * int((y_true & given).sum()) / total, 4) if total else None
+
+
 def counts(names: Sequence[str], data: TrainingData) -> list[dict[str, Any]]:
     """Of each label, how many pictures taught it: reviewed ones, and those that were proposed."""
     label_ids, k = data.best_label_ids, len(names)
     reviewed = np.bincount(label_ids[data.reviewed], minlength=k)
+    if data.positive is not None:
+        reviewed = data.positive[data.reviewed].sum(0)
     proposed = np.bincount(label_ids[~data.reviewed], minlength=k)
     return [
         {"label": name, "reviewed": int(r), "proposed": int(p)}
@@ -203,6 +235,11 @@ def markdown(card: dict[str, Any], name: str) -> str:
     if card["untaught"]:
         lines += ["", "Pictures of the labels that it does not have count in none of these."]
     lines += _learnt(card)
+    if figures.get("f1") is not None:
+        lines += ["", "A picture may have several labels: right is a likeliest one that it has."]
+        other = figures["teacher_f1"]
+        beside = "" if other is None else f"; of its teacher, {other:.3f}"
+        lines += [f"F1 of all labels, from a probability of .5 on: {figures['f1']:.3f}{beside}."]
     if figures["ece"] is not None:
         lines += ["", f"Of reviewed pictures: ECE {figures['ece']:.3f}, NLL {figures['nll']:.3f}."]
     if figures["accuracy"] is not None and card["pictures"]["proposed"]:

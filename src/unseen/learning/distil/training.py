@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from unseen.datasets.folds import stratified_folds
 from unseen.learning.distil import heads
 from unseen.learning.distil.heads import Parameters
-from unseen.prediction import score
 from unseen.types import Progress, Reals
 
 LabelIds = NDArray[np.int64]
@@ -66,6 +65,8 @@ class TrainingData:
         Near-duplicates have the same.
     teaching : Teaching
         How these become targets.
+    positive : bool array (n, k), optional
+        Where a picture may have several labels, which a person gave it; `label_ids` has the first.
     """
 
     features: Reals
@@ -73,9 +74,15 @@ class TrainingData:
     label_ids: LabelIds
     groups: Indices
     teaching: Teaching = field(default_factory=Teaching)
+    positive: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.label_ids)
+
+    @property
+    def rule(self) -> str:
+        """How logits become probabilities: "sigmoid" where a picture may have several labels."""
+        return "softmax" if self.positive is None else "sigmoid"
 
     @property
     def reviewed(self) -> NDArray[np.bool_]:
@@ -96,11 +103,14 @@ class TrainingData:
             self.label_ids[chosen],
             self.groups[chosen],
             self.teaching,
+            None if self.positive is None else self.positive[chosen],
         )
 
     def examples(self) -> heads.Examples:
         """As a head takes them."""
         reviewed, k, how = self.reviewed, self.teacher.shape[1], self.teaching
+        if self.positive is not None:
+            return self._examples_of_several(self.positive)
         soft = np.maximum(self.teacher, 1e-12) ** (1 / how.temperature) * (self.teacher > 0)
         targets = soft / np.maximum(soft.sum(1, keepdims=True), 1e-12)
         targets[reviewed] = how.smoothing / k
@@ -110,6 +120,19 @@ class TrainingData:
             targets.astype(self.features.dtype),
             np.where(reviewed, how.reviewed, 1.0).astype(self.features.dtype),
             np.where(reviewed, 1.0, how.temperature).astype(self.features.dtype),
+        )
+
+    def _examples_of_several(self, positive: NDArray[np.bool_]) -> heads.Examples:
+        """A yes or no of each label; what a person said, or the teacher's probabilities."""
+        reviewed, how = self.reviewed, self.teaching
+        by_person = positive * (1 - 2 * how.smoothing) + how.smoothing
+        kind = self.features.dtype
+        return heads.Examples(
+            self.features,
+            np.where(reviewed[:, None], by_person, self.teacher).astype(kind),
+            np.where(reviewed, how.reviewed, 1.0).astype(kind),
+            np.ones(len(self), dtype=kind),
+            "sigmoid",
         )
 
 
@@ -167,10 +190,9 @@ def _losses(head: Parameters, data: TrainingData) -> Reals:
     """The loss of each, weighted as it is when a head is fitted."""
     rows = data.examples()
     warmth = rows.temperatures[:, None]
-    logits, log_sum = score.shifted(heads.logits(head, rows.features) / warmth)
-    missed = log_sum[:, 0] - (rows.targets * logits).sum(1)
+    missed, _ = heads.LOSSES[rows.rule](heads.logits(head, rows.features) / warmth, rows.targets)
     weights = rows.weights * rows.temperatures**2
-    return np.asarray(weights * missed, dtype=np.float64)
+    return np.asarray(weights * missed[:, 0], dtype=np.float64)
 
 
 def fit(data: TrainingData, choice: Choice, *, seed: int = 0) -> Parameters:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from unseen.classifier import Classifier
 from unseen.datasets.annotation import classes, match
+from unseen.datasets.content import content_digest
 from unseen.datasets.read_summary import ReadSummary, listed
 from unseen.datasets.readers import read_annotations
 from unseen.datasets.splits import NEAR, near_duplicates
@@ -15,6 +16,7 @@ from unseen.errors import LabelError
 from unseen.index.encoding import StageProgress, encode_annotations
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import label_probabilities
+from unseen.prediction.seen import example_digests
 from unseen.types import Floats
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ class TrainingPicture:
         Whether the teacher had learnt from it: then it says nothing of how good the teacher is.
     digest : str, optional
         The first 16 bytes of the SHA-256 of its file, in hex; by default it is computed.
+    others : tuple of int
+        The labels that a person gave it beside `label_id`, where it may have several.
     """
 
     source: Any
@@ -53,6 +57,12 @@ class TrainingPicture:
     audited: bool = False
     seen: bool = False
     digest: str | None = None
+    others: tuple[int, ...] = ()
+
+    @property
+    def label_ids(self) -> tuple[int, ...]:
+        """All the labels that a person gave it."""
+        return () if self.label_id is None else (self.label_id, *self.others)
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,8 @@ class TrainingSet:
         How many pictures are not in the set, by the reason.
     learnt : int
         So many of the labels that people gave had been learnt from by what gave the probabilities.
+    multi_label : bool
+        Whether a picture may have several labels; `probabilities` are then a yes or no of each.
     """
 
     pictures: Sequence[TrainingPicture]
@@ -78,6 +90,7 @@ class TrainingSet:
     background: tuple[str, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
     learnt: int = 0
+    multi_label: bool = False
 
     def __repr__(self) -> str:
         return f"TrainingSet({len(self.pictures)} pictures, {len(self.names)} labels)"
@@ -88,7 +101,8 @@ class TrainingSet:
         counts = dict.fromkeys(self.names, 0)
         for picture in self.pictures:
             if picture.label_id is not None:
-                counts[self.names[picture.label_id]] += 1
+                for label_id in picture.label_ids:
+                    counts[self.names[label_id]] += 1
             elif picture.probabilities is not None:
                 counts[self.names[int(picture.probabilities.argmax())]] += 1
         return counts
@@ -102,7 +116,7 @@ class TrainingSet:
             A label has fewer than `FEWEST`, or, where a person gave it to no picture, fewer than
             `FEWEST_PROPOSED`: docs/distil.md has what came of such sets.
         """
-        reviewed = {p.label_id for p in self.pictures if p.label_id is not None}
+        reviewed = {label_id for p in self.pictures for label_id in p.label_ids}
         few = {
             name: count
             for label_id, (name, count) in enumerate(self.counts.items())
@@ -124,6 +138,7 @@ class TrainingSet:
         labels: Sequence[str] | None = None,
         *,
         teacher: Classifier | None = None,
+        multi_label: bool = False,
         use_index: bool = True,
         batch_size: int | None = None,
         progress: StageProgress | None = None,
@@ -141,6 +156,9 @@ class TrainingSet:
         teacher : Classifier, optional
             Its probabilities are learnt beside the labels, and pictures without a label are learnt
             from by these alone. Near-duplicates are found by its embeddings.
+        multi_label : bool
+            Whether a picture may have several labels, as `unseen.evaluate` reads them. One without
+            any is learnt from by a teacher's probabilities alone.
         use_index : bool
             Take the teacher's embeddings from an index where there is one.
         batch_size : int, optional
@@ -168,7 +186,7 @@ class TrainingSet:
         >>> TrainingSet.read(pairs)
         TrainingSet(2 pictures, 2 labels)
         """
-        annotations = read_annotations(source)
+        annotations = read_annotations(source, multi_label=multi_label)
         names = classes(annotations) if labels is None else [*labels]
         matched = match(annotations, names)
         usable = matched.usable(multi_label=teacher is not None)
@@ -192,24 +210,34 @@ class TrainingSet:
             )
             readable = encoded.readable
             embeddings = encoded.embeddings[readable]
-            by_row = label_probabilities(embeddings, teacher.compile(names), Decision())[1]
+            decision = Decision(multi_label=multi_label)
+            by_row = label_probabilities(embeddings, teacher.compile(names), decision)[1]
             duplicates = near_duplicates(embeddings, NEAR)
             for row, scores, group in zip(readable, by_row, duplicates, strict=True):
                 probabilities[row], groups[row] = scores, int(readable[group])
         (on_read or ReadSummary.warn)(summary)
-        pictures = [
-            TrainingPicture(
-                annotation.source.content,
-                probabilities[i],
-                next(iter(matched.label_ids[rows[i]] or ()), None),
-                groups[i],
+        taught = frozenset[str]()
+        if teacher is not None:
+            taught = example_digests(teacher.model, teacher.adapter)
+        pictures = []
+        for i, annotation in enumerate(used):
+            content = annotation.source.content
+            first, *others = matched.label_ids[rows[i]] or (None,)
+            pictures.append(
+                TrainingPicture(
+                    content,
+                    probabilities[i],
+                    first,
+                    groups[i],
+                    seen=bool(taught) and content_digest(content) in taught,
+                    others=tuple(other for other in others if other is not None),
+                )
             )
-            for i, annotation in enumerate(used)
-        ]
         known = [p for p in pictures if p.label_id is not None or p.probabilities is not None]
         left_out = {
             "no label": summary.unlabelled,
             "another label": sum(summary.unmatched.values()),
             "could not be read before": len(pictures) - len(known),
         }
-        return cls(known, tuple(names), (), {why: n for why, n in left_out.items() if n})
+        reasons = {why: n for why, n in left_out.items() if n}
+        return cls(known, tuple(names), (), reasons, multi_label=multi_label)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from unseen.learning.tune.figures import JUDGED
 from unseen.models.description import licence_of
 from unseen.models.model import Model
 
 TITLES = {
     "seen": "right, of labels that it learnt",
     "novel": "right, of labels that it did not learn",
-    "retention": "answers about ordinary pictures that stayed",
+    "retention": "answers about ordinary pictures that stayed, of those that it was sure of",
+    "answers": "the same, of all",
 }
 
 
@@ -140,7 +142,7 @@ def _curve(card: Mapping[str, Any]) -> Iterator[str]:
     yield "| α | seen | novel | retention | allowed |"
     yield "|---|---|---|---|---|"
     for point in card["curve"]:
-        cells = [_value(point[kind]) for kind in TITLES]
+        cells = [_value(point[kind]) for kind in JUDGED]
         mark = " **taken**" if point["alpha"] == card["alpha"] else ""
         allowed = "yes" if point["allowed"] else "no"
         yield f"| {point['alpha']:g}{mark} | {' | '.join(cells)} | {allowed} |"

@@ -15,8 +15,9 @@ from unseen.learning.tune.split import Rows
 from unseen.types import Floats
 
 Embed = Callable[[Pixels], Floats]
-Marks = Mapping[str, NDArray[np.bool_]]  # "seen", "novel" and "retention": which pictures are right
-KINDS = ("seen", "novel", "retention")
+Marks = Mapping[str, NDArray[np.bool_]]  # by `KINDS`: which pictures are right
+JUDGED = ("seen", "novel", "retention")  # what rules go by
+KINDS = (*JUDGED, "answers")
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,16 @@ class Figures:
     novel : Share, optional
         Right, of pictures of labels that were held out.
     retention : Share, optional
-        Ordinary pictures about which the answer is still that of the original.
+        Ordinary pictures about which the answer is still that of the original, of those that it is
+        sure of.
+    answers : Share, optional
+        The same of all of them.
     """
 
     seen: Share | None
     novel: Share | None
     retention: Share | None
+    answers: Share | None = None
 
     @classmethod
     def of(cls, marks: Marks) -> Figures:
@@ -88,11 +93,7 @@ class Figures:
         -------
         Figures
         """
-        shares = {
-            kind: Share(int(marks[kind].sum()), len(marks[kind])) if len(marks[kind]) else None
-            for kind in KINDS
-        }
-        return cls(**shares)
+        return cls(*(_share(marks.get(kind, NOTHING)) for kind in KINDS))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON.
@@ -105,6 +106,13 @@ class Figures:
         return {kind: None if share is None else share.to_dict() for kind, share in shares.items()}
 
 
+NOTHING = np.zeros(0, dtype=bool)
+
+
+def _share(marks: NDArray[np.bool_]) -> Share | None:
+    return Share(int(marks.sum()), len(marks)) if len(marks) else None
+
+
 @dataclass(frozen=True, eq=False)
 class Exam:
     """Pictures, and what is right about each.
@@ -115,8 +123,10 @@ class Exam:
         The pictures.
     rows : mapping of str to int array
         The labelled pictures that are asked about, "seen" and "novel".
-    retention : int array
+    ordinary_rows : int array
         The ordinary ones.
+    sure : bool array
+        Of which of these the original is sure.
     positive : bool array (n, k)
         Which texts are right about each labelled picture.
     texts : float32 array (k, d)
@@ -132,7 +142,8 @@ class Exam:
     labelled: Pixels
     ordinary: Pixels
     rows: Mapping[str, Rows]
-    retention: Rows
+    ordinary_rows: Rows
+    sure: NDArray[np.bool_]
     positive: NDArray[np.bool_]
     texts: Floats
     words: Floats
@@ -141,14 +152,14 @@ class Exam:
 
     def marks(self, embed: Embed) -> dict[str, NDArray[np.bool_]]:
         """Which pictures are right, by the embeddings of a net."""
-        marks = dict.fromkeys(KINDS, np.zeros(0, dtype=bool))
+        marks = dict.fromkeys(KINDS, NOTHING)
         for kind, rows in self.rows.items():
             if len(rows):
                 similarities = in_chunks(embed, self.labelled, rows) @ self.texts.T
                 marks[kind] = self.right(kind, similarities)
-        embeddings = in_chunks(embed, self.ordinary, self.retention)
-        marks["retention"] = (embeddings @ self.words.T).argmax(1) == self.answers[self.retention]
-        return marks
+        embeddings = in_chunks(embed, self.ordinary, self.ordinary_rows)
+        same = (embeddings @ self.words.T).argmax(1) == self.answers[self.ordinary_rows]
+        return marks | {"retention": same[self.sure], "answers": same}
 
     def right(self, kind: str, similarities: Floats) -> NDArray[np.bool_]:
         """Of the pictures of one kind, by how similar each is to the texts."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,12 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.classifier import Classifier
-from unseen.datasets.annotation import classes, match
+from unseen.datasets.annotation import Annotation, classes, match
 from unseen.datasets.content import content_digest
+from unseen.datasets.pairs import PARQUET, read_captions, read_labelled_parquet
 from unseen.datasets.read_summary import ReadSummary
-from unseen.datasets.readers import TABLES, read_annotations, read_table
+from unseen.datasets.readers import read_annotations
 from unseen.errors import LabelError, SourceError
 from unseen.index.encoding import StageProgress
+from unseen.index.exchange.annotations import annotations_of
+from unseen.index.index import Index
+from unseen.index.location import is_index, root_of
 from unseen.labels.compiled import CompiledLabels
 from unseen.learning.tune.figures import Embed, Exam, in_chunks
 from unseen.learning.tune.options import TuneOptions
@@ -34,7 +39,6 @@ from unseen.types import Floats, TemplateLike
 if TYPE_CHECKING:
     from unseen.datasets.readers import Labelled
 
-CAPTION = "caption"  # the column of a table of pairs
 MOST_ORDINARY = 4000  # pictures of a leash
 DRAWN = 256  # pictures that are drawn where there is no leash
 LEAST = 16  # pictures
@@ -48,8 +52,10 @@ class Annotated:
 
     Parameters
     ----------
+    pictures : list of str
+        What each is called, n of them.
     sources : list
-        What `open_image` takes, n of them.
+        What `open_image` takes.
     label_ids : list of tuple of int
         The texts of each.
     names : tuple of str
@@ -62,6 +68,7 @@ class Annotated:
         As of `ReadSummary`.
     """
 
+    pictures: list[str]
     sources: list[Any]
     label_ids: list[tuple[int, ...]]
     names: tuple[str, ...]
@@ -76,24 +83,25 @@ class Annotated:
         return any(len(ids) > 1 for ids in self.label_ids)
 
 
-def annotated(classifier: Classifier, source: Labelled, template: TemplateLike) -> Annotated:
+def annotated(
+    classifier: Classifier, source: Labelled | Index, template: TemplateLike
+) -> Annotated:
     """The labelled pictures, or the pairs of pictures and captions, of a source.
 
     Raises SourceError and LabelError where there are none.
     """
-    pairs = _pairs(source)
-    if pairs is not None:
-        names = tuple(dict.fromkeys(caption for _, caption in pairs))
+    annotations, captions = _read(source)
+    if captions:
+        names = tuple(dict.fromkeys(a.labels[0] for a in annotations))
         index = {name: i for i, name in enumerate(names)}
-        ids: list[tuple[int, ...]] = [(index[caption],) for _, caption in pairs]
+        ids: list[tuple[int, ...]] = [(index[a.labels[0]],) for a in annotations]
         texts = classifier.encode_texts(list(names))
-        return Annotated([path for path, _ in pairs], ids, names, texts, None, {}, 0)
-    annotations = read_annotations(source, multi_label=True)
+        return Annotated(*_named(annotations), ids, names, texts, None, {}, 0)
     compiled = classifier.compile(classes(annotations), template=template)
     matched = match(annotations, [label.name for label in compiled.labels])
     rows = [row for row, ids in enumerate(matched.label_ids) if ids]
     return Annotated(
-        [_content(annotations[row]) for row in rows],
+        *_named([annotations[row] for row in rows]),
         [matched.label_ids[row] or () for row in rows],
         tuple(label.name for label in compiled.labels),
         compiled.matrix,
@@ -103,21 +111,26 @@ def annotated(classifier: Classifier, source: Labelled, template: TemplateLike) 
     )
 
 
-def _content(annotation: Any) -> Any:
-    return annotation.source.content
+def _named(annotations: Sequence[Annotation]) -> tuple[list[str], list[Any]]:
+    return [str(a.path) for a in annotations], [a.source.content for a in annotations]
 
 
-def _pairs(source: Any) -> list[tuple[Path, str]] | None:
-    """The rows of a table that has captions and no labels; None of any other source."""
-    if not isinstance(source, (str, Path)) or Path(source).suffix.lower() not in TABLES:
-        return None
-    try:
-        rows = read_table(Path(source), CAPTION)
-    except SourceError:
-        return None
-    if "label" in rows[0][2]:
-        return None
-    return [(path, caption) for path, caption, _ in rows if caption]
+def _read(source: Any) -> tuple[list[Annotation], bool]:
+    """The pictures with their texts, and whether these are captions."""
+    if isinstance(source, Index):
+        return annotations_of(source.root, source.files()), False
+    if not isinstance(source, (str, Path)):
+        return read_annotations(source, multi_label=True), False
+    path = Path(source)
+    if path.suffix.lower() in PARQUET:
+        return read_labelled_parquet(path)
+    if path.is_file() and is_index(path):
+        with closing(Index(root_of(path), create=False, file=path)) as index:
+            return annotations_of(index.root, index.files()), False
+    pairs = read_captions(path)
+    if pairs is not None:
+        return pairs, True
+    return read_annotations(path, multi_label=True), False
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,12 +149,16 @@ class Material:
         Rows of the ordinary ones.
     before, anchors : float32 array
         The original's embeddings of both.
+    sure : bool array
+        About which ordinary pictures the original is sure.
     words : float32 array
         Texts among which ordinary pictures are answered.
     own_leash : bool
         Whether the ordinary pictures are the user's.
     digest : str
         Of the labelled pictures and their labels.
+    digests : list of str
+        Of the content of each labelled picture that has one.
     """
 
     data: Annotated
@@ -153,9 +170,11 @@ class Material:
     judge_ordinary: NDArray[np.intp]
     before: Floats
     anchors: Floats
+    sure: NDArray[np.bool_]
     words: Floats
     own_leash: bool
     digest: str
+    digests: list[str]
 
     def exam(self, name: str) -> Exam:
         """The pictures that "choose" α, or those that "judge" what was chosen."""
@@ -163,11 +182,13 @@ class Material:
         for row, ids in zip(positive, self.data.label_ids, strict=True):
             row[list(ids)] = True
         chooses = name == "choose"
+        ordinary = self.choose_ordinary if chooses else self.judge_ordinary
         return Exam(
             self.labelled.pixels,
             self.ordinary.pixels,
             self.split.choose if chooses else self.split.judge,
-            self.choose_ordinary if chooses else self.judge_ordinary,
+            ordinary,
+            self.sure[ordinary],
             positive,
             self.data.texts,
             self.words,
@@ -200,7 +221,7 @@ def read_material(
     labelled = decode(encoder, data.sources, folder / "labelled.npy", side, stage("pictures"))
     summary = ReadSummary(
         len(data.sources),
-        {Path(str(data.sources[row])): error for row, error in labelled.errors.items()},
+        {Path(data.pictures[row]): error for row, error in labelled.errors.items()},
         data.unlabelled,
         data.unmatched,
     )
@@ -210,7 +231,8 @@ def read_material(
         raise SourceError(
             f"{len(rows)} labelled pictures could be read; a tuning needs {LEAST} or more."
         )
-    digests = [content_digest(data.sources[row]) or f"row {row}" for row in rows]
+    contents = [content_digest(data.sources[row]) for row in rows]
+    digests = [content or f"row {row}" for row, content in zip(rows, contents, strict=True)]
     split = _split(data, rows, digests, options.seed)
     if not len(split.train) or not len(split.choose["seen"]) or not len(split.judge["seen"]):
         raise LabelError(
@@ -235,13 +257,15 @@ def read_material(
         ordinary,
         split,
         leash,
-        _sure(choose, sureness),
-        _sure(judge, sureness),
+        choose,
+        judge,
         in_chunks(embed, labelled.pixels, np.arange(len(labelled.pixels))),
         anchors,
+        _sure(choose, sureness) | _sure(judge, sureness),
         words,
         options.leash is not None,
         _digest(digests, [[data.names[i] for i in data.label_ids[row]] for row in rows]),
+        [content for content in contents if content is not None],
     )
 
 
@@ -262,11 +286,12 @@ def _split(data: Annotated, rows: NDArray[np.intp], digests: Sequence[str], seed
     )
 
 
-def _sure(rows: NDArray[np.intp], sureness: Floats) -> NDArray[np.intp]:
-    """The ordinary pictures about which the original is sure; the surer half, if that is more."""
+def _sure(rows: NDArray[np.intp], sureness: Floats) -> NDArray[np.bool_]:
+    """Which of all are ordinary pictures of these rows about which the original is sure; the surer
+    half of them, if that is more."""
     surest = rows[np.argsort(-sureness[rows], kind="stable")]
     count = max(int((sureness[rows] >= SURE).sum()), len(rows) // 2)
-    return np.sort(surest[:count])
+    return np.isin(np.arange(len(sureness)), surest[:count])
 
 
 def _ordinary(options: TuneOptions) -> list[Any]:

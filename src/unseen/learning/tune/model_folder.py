@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from unseen.errors import ModelError
 from unseen.models import families, hub
-from unseen.models.checkpoint import FACTS, HF_CONFIG, OPEN_CLIP_CONFIG, TUNE_CARD, WEIGHTS
+from unseen.models.checkpoint import (
+    FACTS,
+    HF_CONFIG,
+    OPEN_CLIP_CONFIG,
+    TAUGHT,
+    TEXT_ORIGINS,
+    TUNE_CARD,
+    WEIGHTS,
+)
 from unseen.models.conversion.checkpoint_folder import new_checkpoint
 from unseen.models.model import Model
 from unseen.models.weights.changes import Changed, Changes
@@ -38,7 +46,8 @@ def write(
     card: Mapping[str, Any],
     page: str,
     log: str = "",
-) -> Path:
+    taught: Iterable[str] = (),
+) -> dict[str, Any]:
     """Write the folder, whole or not at all.
 
     Parameters
@@ -55,11 +64,14 @@ def write(
         The same for people.
     log : str
         Of the training, a JSON object a line.
+    taught : iterable of str
+        The digests of the pictures that it has learnt from.
 
     Returns
     -------
-    Path
-        `target`.
+    dict
+        The card as it stands there: with the fingerprint of the folder, and those of the models
+        whose text net it has. What is known of texts by these stays true as long as it has it.
 
     Raises
     ------
@@ -81,22 +93,26 @@ def write(
             Changed(weights, changes),
             bfloat16=weights.bfloat16,
         )
+        tuned = _read(draft)
+        origins = [model.fingerprint, *model.card.get(TEXT_ORIGINS, [])]
+        whole = {**card, "fingerprint": tuned.fingerprint, TEXT_ORIGINS: origins}
+        whole |= {TAUGHT: sorted({*taught, *model.card.get(TAUGHT, [])})}
         facts = {"unseen_tune": json.dumps(dict(card), ensure_ascii=False)}
         write_arrays(draft / DELTA, changes, metadata=facts)
-        text = json.dumps(dict(card), ensure_ascii=False, indent=1)
+        text = json.dumps(whole, ensure_ascii=False, indent=1)
         (draft / TUNE_CARD).write_text(text + "\n", "utf-8")
         (draft / PAGE).write_text(page, "utf-8")
         if log:
             (draft / LOG).write_text(log, "utf-8")
-        _check(draft)
-    return target
+    return whole
 
 
-def _check(folder: Path) -> None:
-    """ModelError where what was written is not a model; nothing is computed."""
-    read = families.read(hub.locate(str(folder)))
-    for network in (read.image_network(), read.text_network()):
+def _read(folder: Path) -> Model:
+    """What was written. ModelError where that is not a model; nothing is computed."""
+    model = families.read(hub.locate(str(folder)))
+    for network in (model.image_network(), model.text_network()):
         used_parameters(network)
+    return model
 
 
 def read_card(folder: str | Path) -> dict[str, Any]:

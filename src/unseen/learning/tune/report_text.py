@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from unseen.learning.tune.choice import REASONS, CurvePoint
-from unseen.learning.tune.figures import Share
+from unseen.learning.tune.figures import JUDGED, Share
 from unseen.learning.tune.run import TunePlan
 from unseen.learning.tune.training import TuneProgress
 from unseen.learning.tune.tuning import TuneReport
 
 BAR = 20  # characters of a figure of 1
 TITLES = {"seen": "labels that it learnt", "novel": "labels that it did not learn"}
-TITLES |= {"retention": "answers about ordinary pictures that stayed"}
+TITLES |= {"retention": "sure answers about ordinary pictures kept"}
+TITLES |= {"answers": "all answers about ordinary pictures kept"}
 
 
 def plan(plan: TunePlan) -> Iterator[str]:
@@ -31,7 +32,7 @@ def plan(plan: TunePlan) -> Iterator[str]:
 
 def line(progress: TuneProgress) -> str:
     """Where a training is, in one line."""
-    figures = ((kind, getattr(progress, kind)) for kind in TITLES)
+    figures = ((kind, getattr(progress, kind)) for kind in JUDGED)
     shown = "".join(f"  {kind} {value:.3f}" for kind, value in figures if value is not None)
     return f"{progress.phase} {progress.step} of {progress.steps}  loss {progress.loss:.4f}{shown}"
 
@@ -62,9 +63,9 @@ def _verdict(report: TuneReport) -> str:
 
 
 def _curve(points: tuple[CurvePoint, ...], alpha: float | None) -> Iterator[str]:
-    yield f"{'α':>5}  " + "  ".join(f"{kind:<{BAR + 6}}" for kind in TITLES).rstrip()
+    yield f"{'α':>5}  " + "  ".join(f"{kind:<{BAR + 6}}" for kind in JUDGED).rstrip()
     for point in points:
-        cells = "  ".join(_bar(getattr(point.figures, kind)) for kind in TITLES)
+        cells = "  ".join(_bar(getattr(point.figures, kind)) for kind in JUDGED)
         mark = "taken" if point.alpha == alpha else "" if point.allowed else "forgets too much"
         yield f"{point.alpha:>5.2f}  {cells}  {mark}".rstrip()
 

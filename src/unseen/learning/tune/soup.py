@@ -25,6 +25,7 @@ from unseen.learning.tune.figures import Share, in_chunks
 from unseen.learning.tune.material import annotated
 from unseen.learning.tune.pictures import decode
 from unseen.load_options import LoadOptions
+from unseen.models.checkpoint import TAUGHT
 from unseen.models.conversion.checkpoint_folder import check_is_free
 from unseen.models.weights.changes import Changes
 from unseen.results.manifest import versions
@@ -96,7 +97,8 @@ def soup(
         raise ModelError("give two different folders or more that `unseen tune` has written.")
     target = Path(output).expanduser()
     check_is_free(target)
-    bases = {name: model_folder.read_card(name)["base"] for name in names}
+    cards_of = {name: model_folder.read_card(name) for name in names}
+    bases = {name: card["base"] for name, card in cards_of.items()}
     first = bases[names[0]]
     for name, base in bases.items():
         if base["fingerprint"] != first["fingerprint"]:
@@ -125,7 +127,8 @@ def soup(
         "versions": versions(),
     }
     page = cards.soup_page(facts, target.name)
-    model_folder.write(classifier.model, target, whole, facts, page)
+    taught = [digest for name in chosen for digest in cards_of[name].get(TAUGHT, [])]
+    model_folder.write(classifier.model, target, whole, facts, page, taught=taught)
     return Soup(target, chosen, alone, together)
 
 

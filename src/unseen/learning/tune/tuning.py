@@ -40,6 +40,7 @@ from unseen.types import TemplateLike
 
 if TYPE_CHECKING:
     from unseen.datasets.readers import Labelled
+    from unseen.index.index import Index
 
 UNFINISHED = ".unfinished"  # behind the name of the folder, while it is made
 OWN_SUFFIXES = (".npy", ".safetensors", ".jsonl", ".tmp")  # of what is in there
@@ -110,7 +111,7 @@ class TuneReport:
 
 def tune(
     classifier: Classifier,
-    source: Labelled,
+    source: Labelled | Index,
     folder: str | Path,
     options: TuneOptions = DEFAULT_TUNE_OPTIONS,
     *,
@@ -128,9 +129,11 @@ def tune(
     ----------
     classifier : Classifier
         What `unseen.load` gives, without an adapter; its device trains.
-    source : str, Path, or iterable
-        Labelled pictures, as `unseen.adapt` takes them, with one label or several; or a .csv or
-        .jsonl file with the columns `path` and `caption`.
+    source : str, Path, Index, or iterable
+        Labelled pictures, as `unseen.adapt` takes them, with one label or several; an index, or its
+        .sqlite file: labels are what people gave in a review of its folder, or the folders in it;
+        a .parquet file of pictures with a column `label`, `caption` or `text`; or a .csv or .jsonl
+        file with the columns `path` and `caption`.
     folder : str or Path
         What to write: a folder in the format of the original. It must not be there, or be empty.
     options : TuneOptions
@@ -235,7 +238,7 @@ def _result(
         None,
         (),
         {},
-        {str(material.data.sources[row]): e for row, e in material.labelled.errors.items()},
+        {material.data.pictures[row]: e for row, e in material.labelled.errors.items()},
     )
     labels_p = chance_of_labels(_examples(tuning, split.train))
     if labels_p > LEVEL:
@@ -269,8 +272,10 @@ def _result(
     facts = _card(tuning, report, retention)
     log = "".join(file.read_text("utf-8") for file in sorted(tuning.work.glob("*.jsonl")))
     page = cards.page(facts, target.name)
-    model_folder.write(tuning.model, target, final, facts, page, log)
-    return replace(report, facts=facts)
+    written = model_folder.write(
+        tuning.model, target, final, facts, page, log, tuning.material.digests
+    )
+    return replace(report, facts=written)
 
 
 def _refitted(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from unseen.errors import ModelError
-from unseen.models.checkpoint import Checkpoint, fingerprint
+from unseen.models.checkpoint import Checkpoint, fingerprint, tuned_facts
 from unseen.models.inputs import EndToken, ImageInputs, Stacked, TextInputs
 from unseen.models.model import HYPOTHESIS, LARGE_BATCH, Model, Preprocessing, Score
 from unseen.models.tokenizers.tokenizer import TokenizerSpec
@@ -40,11 +40,12 @@ def assemble(
     tokenizer.open()  # a damaged file is reported when the model is loaded
     if isinstance(text_inputs, EndToken) and text_inputs.end is not None:
         _check_end(tokenizer, text_inputs.end)
+    own = fingerprint(checkpoint)
     return Model(
         name=checkpoint.name,
         revision=checkpoint.revision,
         family=family,
-        fingerprint=fingerprint(checkpoint),
+        fingerprint=own,
         dimension=image_tower.config.dimension,
         preprocess=preprocess,
         tokenizer=tokenizer,
@@ -57,6 +58,7 @@ def assemble(
         image_inputs=image_inputs,
         template=template,
         batch_size=batch_size,
+        card=tuned_facts(checkpoint, own),
     )
 
 

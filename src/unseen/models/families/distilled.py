@@ -7,6 +7,9 @@ The head gives a logit l a label, centred, cut to |l| ≤ R. A picture's embeddi
 looks being what else the image net saw, of length 1: so pictures compare with pictures. The vector
 of a label is the unit vector of its place: the cosine to it is its logit / R, and the softmax of
 R · cosines is that of the head, exactly. There are no other texts: the text net is a table.
+
+Where a picture may have several labels the sigmoid of each logit takes the place of the softmax,
+and the logits are not centred: such a file is of `SEVERAL`, which readers before it refuse.
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ from unseen.networks.operations import Array
 from unseen.runtimes import onnx_file
 from unseen.system.cache import file_sha256
 
-FORMAT = "unseen-classifier-1"
+FORMAT, SEVERAL = "unseen-classifier-1", "unseen-classifier-2"
+RULE_OF = {FORMAT: "softmax", SEVERAL: "sigmoid"}
 SUFFIX = ".onnx"
 FAMILY = "distilled"
 SIDES = (128, 512)  # what the side of a picture may be
@@ -46,13 +50,15 @@ FILTER = Image.Resampling.BICUBIC
 
 @dataclass(frozen=True)
 class Student:
-    """Everything in a file but the parameters. `background`: labels that mean none of these."""
+    """Everything in a file but the parameters. `background`: labels that mean none of these;
+    `rule`: how logits become probabilities, a value of `RULE_OF`."""
 
     labels: tuple[str, ...]
     background: tuple[str, ...]
     side: int
     radius: float  # R
     card: dict[str, Any]
+    rule: str = "softmax"
 
     def metadata(self) -> dict[str, str]:
         """As it stands in the file: each value JSON, but the first."""
@@ -70,12 +76,14 @@ class Student:
             "card": self.card,
         }
         texts = {key: json.dumps(value, ensure_ascii=False) for key, value in facts.items()}
-        return {"format": FORMAT, **texts}
+        (format_,) = (name for name, rule in RULE_OF.items() if rule == self.rule)
+        return {"format": format_, **texts}
 
     @classmethod
     def of(cls, metadata: Mapping[str, str], where: str) -> Student:
         """What `metadata` gave; ModelError for anything else."""
-        if metadata.get("format") != FORMAT:
+        rule = RULE_OF.get(metadata.get("format", ""))
+        if rule is None:
             raise ModelError(
                 f"{where}: this is not a classifier of `unseen distil`, or one of a later version."
             )
@@ -90,6 +98,7 @@ class Student:
                 preprocess["resize"][0],
                 float(facts["radius"]),
                 facts["card"],
+                rule,
             )
             student._check()
             if json.loads(student.metadata()["preprocess"]) != preprocess:
@@ -100,7 +109,8 @@ class Student:
 
     def image_config(self, dimension: int) -> distilled.ImageConfig:
         """The configuration of its image net, whose embeddings have `dimension` numbers."""
-        return distilled.ImageConfig(self.side, len(self.labels), self.radius, dimension)
+        labels = len(self.labels)
+        return distilled.ImageConfig(self.side, labels, self.radius, dimension, self.rule)
 
     def _check(self) -> None:
         names = self.labels
@@ -125,7 +135,7 @@ def preprocess(side: int) -> Preprocess:
 
 def to_bytes(student: Student, parameters: Mapping[str, Array]) -> bytes:
     """The file. Parameters: those of the image net, `output.*` and perhaps `hidden.*` of the head,
-    whose logits are centred, and `looks`."""
+    whose logits are centred where they compete, and `looks`."""
     dimension = len(student.labels) + len(parameters["looks"])
     network = distilled.image_network(student.image_config(dimension), parameters)
     return onnx_file.write(network, OUTPUTS, student.metadata())
@@ -156,7 +166,7 @@ def read(checkpoint: Checkpoint, config: Mapping[str, Any]) -> Model:
         tokenizer=LabelTokenizer(checkpoint.name, student.labels),
         context_length=1,
         text_inputs=SingleIds(),
-        score=Score("softmax", scale=student.radius),
+        score=Score(student.rule, scale=student.radius),
         image_tower=TowerSpec(
             "distilled_image", student.image_config(dimension), {name: name for name in parameters}
         ),

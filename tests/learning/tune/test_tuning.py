@@ -3,83 +3,26 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 import judging
 import shapes
 import unseen
 from running import unseen as run
-from unseen.learning.distil.model_card import Teacher
-from unseen.learning.tune import report_text
-from unseen.learning.tune.card import base_facts
+from tunings import EACH, LABELS, OPTIONS, grainy
 from unseen.learning.tune.choice import CurvePoint, best_alpha, curve, verdict
-from unseen.learning.tune.figures import Figures, Share
-from unseen.learning.tune.material import annotated
+from unseen.learning.tune.figures import Figures
 from unseen.learning.tune.options import TuneOptions
 from unseen.learning.tune.pictures import augmented
-from unseen.learning.tune.run import TunePlan
-from unseen.learning.tune.soup import greedy, mean, soup
 from unseen.learning.tune.split import split_labelled, split_leash
-from unseen.learning.tune.training import Batches, Lesson, TuneProgress, learning_rate
-
-LABELS = shapes.labels()[::5]  # 16, of all colours and shapes
-EACH = 12
-# So few pictures teach an adapter as much; whether it is beaten is tested below.
-OPTIONS = TuneOptions(
-    steps=36, batch=24, leash_batch=12, keep=0.85, refit=False, beat_adapter=False, seed=1
-)
-
-
-def grainy(label: str, seed: int) -> Image.Image:
-    noise = np.random.default_rng((seed, 5)).normal(0, 60, (64, 64, 3))
-    picture = np.asarray(shapes.draw(shapes.scene(label), seed)) + noise
-    return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tune") / "grainy"
-    for label in LABELS:
-        (folder / label.replace(" ", "_")).mkdir(parents=True)
-        for seed in range(EACH):
-            grainy(label, seed).save(folder / label.replace(" ", "_") / f"{seed}.png")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def leash(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tune") / "clean"
-    folder.mkdir()
-    for number, label in enumerate([*shapes.labels(), *shapes.labels()[::2]]):
-        shapes.draw(shapes.scene(label), 500 + number).save(folder / f"{number}.png")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def classifier(shapes_clip: Path) -> unseen.Classifier:
-    return unseen.load(shapes_clip, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def tuned(
-    classifier: unseen.Classifier, data: Path, leash: Path, tmp_path_factory: Any
-) -> tuple[unseen.TuneReport, list[TuneProgress]]:
-    folder = tmp_path_factory.mktemp("tune") / "out"
-    steps: list[TuneProgress] = []
-    options = TuneOptions(**{**vars(OPTIONS), "leash": leash})
-    report = unseen.tune(classifier, data, folder, options, on_progress=steps.append)
-    assert report.decision == "tuned", (report, report.curve, report.before, report.after)
-    return report, steps
+from unseen.learning.tune.training import learning_rate
 
 
 def test_it_learns_and_does_not_forget(tuned: tuple[Any, Any], classifier: Any) -> None:
@@ -144,29 +87,6 @@ def test_the_card_says_what_it_is(tuned: tuple[Any, Any], shapes_clip: Path, dat
     assert [step.step for step in steps] == list(range(1, 37))
     assert steps[-1].retention is not None
     assert len(report.curve) == 5 and report.curve[0].alpha == 0
-
-
-def test_what_is_stopped_goes_on_to_the_same_bytes(
-    tuned: tuple[Any, Any], classifier: Any, data: Path, leash: Path, tmp_path: Path
-) -> None:
-    report, _ = tuned
-    target = tmp_path / "out"
-    options = TuneOptions(**{**vars(OPTIONS), "leash": leash})
-
-    def stop(progress: TuneProgress) -> None:
-        if progress.step == 20:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        unseen.tune(classifier, data, target, options, on_progress=stop)
-    assert not target.exists() and (tmp_path / "out.unfinished").is_dir()
-    steps: list[TuneProgress] = []
-    again = unseen.tune(classifier, data, target, options, on_progress=steps.append)
-    assert 10 < steps[0].step <= 20 and again.decision == "tuned"
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    for file in sorted(report.folder.iterdir()):
-        ours = (target / file.name).read_bytes()
-        assert ours == file.read_bytes(), file.name
 
 
 def test_shuffled_labels_are_refused(data: Path, shapes_clip: Path, tmp_path: Path) -> None:
@@ -329,121 +249,3 @@ def test_augmented_pictures_are_parts_and_no_mirrors() -> None:
     row = other[0, 20, :, 0].astype(int)
     assert (np.diff(row) >= 0).all() and row[-1] - row[0] < 236
     assert (augmented(picture, np.random.default_rng(0)) == other).all()
-
-
-# captions, and several labels
-
-
-def test_captions_are_found_among_those_held_out(classifier: Any, tmp_path: Path) -> None:
-    (tmp_path / "pictures").mkdir()
-    lines = ["path,caption"]
-    for number, label in enumerate(shapes.labels()[:64]):
-        file = tmp_path / "pictures" / f"{number}.png"
-        shapes.draw(shapes.scene(label), number).save(file)
-        lines.append(f"pictures/{number}.png,{label} on a light ground")
-    (tmp_path / "pairs.csv").write_text("\n".join(lines))
-    options = TuneOptions(**{**vars(OPTIONS), "steps": 2})
-    plans: list[TunePlan] = []
-    report = unseen.tune(
-        classifier, tmp_path / "pairs.csv", tmp_path / "out", options, on_plan=plans.append
-    )
-    (plan,) = plans
-    assert (plan.pictures, plan.ordinary, plan.steps) == (32, 128, 2) and not plan.own_leash
-    assert "there is no --leash" in [*report_text.plan(plan)][1]
-    text = "\n".join(report_text.tuned(report))
-    assert "the original is kept, nothing is written" in text and "0.75  " in text
-    assert report.before.seen is not None and report.before.seen.of == 16
-    assert report.before.seen.value > 0.5  # it knows them: nothing to gain
-    assert report.before.novel is None and report.adapter is None
-    assert report.reason in ("no gain", "harm")
-
-
-def test_a_picture_with_several_labels_belongs_to_each(
-    classifier: Any, data: Path, tmp_path: Path
-) -> None:
-    first, other = sorted(data.rglob("0.png"))[:2]
-    pairs = [(first, ["a red circle", "a blue ring"]), (other, ["a blue ring"])]
-    found = annotated(classifier, pairs, None)
-    assert found.names == ("a blue ring", "a red circle") and found.is_multi_label
-    assert found.label_ids == [(1, 0), (0,)]
-    lesson = Lesson(
-        "trial", np.zeros((2, 4, 4, 3), np.uint8), np.zeros((0, 4, 4, 3), np.uint8),
-        np.arange(2), np.arange(0), found.label_ids, found.texts, np.zeros((0, 64), np.float32),
-    )  # fmt: skip
-    network = SimpleNamespace(lower=lambda pixels: (pixels.astype(np.float16),))
-    batches = Batches(network, lesson, OPTIONS, tmp_path)  # type: ignore[arg-type]
-    for step in range(4):
-        one = batches.batch(step)
-        texts = [int((found.texts @ row).argmax()) for row in one.texts]
-        rows = batches._rows(step)
-        expected = [[text in found.label_ids[row] for text in texts] for row in rows]
-        assert one.positive.tolist() == expected
-        assert [text in found.label_ids[row] for text, row in zip(texts, rows, strict=True)] == [
-            True, True,
-        ]  # fmt: skip
-
-
-# the mean of several
-
-
-def test_a_soup_is_the_mean_of_what_each_has_changed(
-    tuned: tuple[Any, Any], shapes_clip: Path, tmp_path: Path
-) -> None:
-    whole = tuned[0].folder
-    nothing = tmp_path / "nothing"
-    shutil.copytree(whole, nothing)
-    delta = load_file(whole / "delta.safetensors")
-    save_file({n: np.zeros_like(d) for n, d in delta.items()}, nothing / "delta.safetensors")
-    done = run("models", "soup", whole, nothing, "-o", tmp_path / "mean", "--json")
-    assert json.loads(done.stdout)["chosen"] == [str(whole), str(nothing)]
-    before = load_file(shapes_clip / "model.safetensors")
-    mean_of = load_file(tmp_path / "mean" / "model.safetensors")
-    for name, array in before.items():
-        half = delta[name] / 2 if name in delta else np.float32(0)
-        expected = (array.astype(np.float32) + half).astype(array.dtype)
-        assert (mean_of[name] == expected).all()
-    card = json.loads((tmp_path / "mean" / "tune.json").read_text())
-    assert card["soup"] == ["out", "nothing"]
-    unseen.load(tmp_path / "mean", device="cpu").model.image_network()
-
-
-def test_a_soup_leaves_out_what_makes_it_worse() -> None:
-    values = {"a": 1.2, "b": 0.9, "c": 3.0}
-    changes = {name: {"w": np.full(1, value, np.float32)} for name, value in values.items()}
-
-    def judge(change: dict[str, Any]) -> Share:  # best at 1
-        return Share(100 - round(50 * abs(float(change["w"][0]) - 1)), 100)
-
-    chosen, alone, together = greedy(changes, judge)
-    assert chosen == ("b", "a") and together.right == 98
-    assert [alone[name].right for name in "abc"] == [90, 95, 0]
-    assert mean([{"w": np.ones(1, np.float32)}, {}])["w"] == 0.5
-
-
-def test_the_licence_is_the_originals(tuned: tuple[Any, Any], tmp_path: Path) -> None:
-    folder = tmp_path / "tuned"
-    shutil.copytree(tuned[0].folder, folder)
-    assert Teacher.of(str(folder), None, None).licence is None  # nobody knows that of the original
-    card = json.loads((folder / "tune.json").read_text())
-    card["base"] |= {"licence": "CC-BY-NC-4.0", "commercial": False, "note": "research"}
-    (folder / "tune.json").write_text(json.dumps(card))
-    teacher = Teacher.of(str(folder), None, None)
-    assert (teacher.licence, teacher.commercial) == ("CC-BY-NC-4.0", False)
-    assert base_facts(unseen.load(folder, device="cpu").model)["licence"] == "CC-BY-NC-4.0"
-
-
-def test_a_soup_is_of_tunings_of_one_original(
-    tuned: tuple[Any, Any], shapes_clip: Path, tmp_path: Path
-) -> None:
-    whole = tuned[0].folder
-    with pytest.raises(unseen.ModelError, match="two different folders"):
-        soup([whole, whole], tmp_path / "x")
-    with pytest.raises(unseen.ModelError, match="`unseen tune` did not make this"):
-        soup([whole, shapes_clip], tmp_path / "x")
-    other = tmp_path / "other"
-    shutil.copytree(whole, other)
-    card = json.loads((other / "tune.json").read_text())
-    card["base"]["fingerprint"] = "0" * 32
-    (other / "tune.json").write_text(json.dumps(card))
-    with pytest.raises(unseen.ModelError, match="tunings of one original"):
-        soup([whole, other], tmp_path / "x")
