@@ -228,6 +228,12 @@ class OnnxOperations:
     def _number(self, value: float) -> Value:
         return self.constant(np.array(value, dtype=np.float32))
 
+    def _filled(self, shape: Value, value: Array) -> Value:
+        """One value, (1,), in every place of a shape."""
+        from onnx import numpy_helper  # noqa: PLC0415
+
+        return self.emit("ConstantOfShape", shape, value=numpy_helper.from_array(value))
+
     def _size(self, x: Value, axis: int) -> Value:
         return self.emit("Shape", x, start=axis, end=axis + 1)
 

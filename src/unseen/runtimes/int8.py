@@ -138,11 +138,8 @@ class Int8Operations(ExactOperations):
 
     def _rounded(self, x: Value, width: int, scale: Value, zero: int) -> Value:
         """x / scale + zero as uint8; `scale` has a number for each row."""
-        from onnx import numpy_helper  # noqa: PLC0415
-
         flat = self.reshape(scale, (-1,))
-        byte = numpy_helper.from_array(np.array([zero], dtype=np.uint8))
-        zeros = self.emit("ConstantOfShape", self.emit("Shape", flat), value=byte)
+        zeros = self._filled(self.emit("Shape", flat), np.array([zero], dtype=np.uint8))
         rows = self.emit("QuantizeLinear", self.reshape(x, (-1, width)), flat, zeros, axis=0)
         return self.emit("Reshape", rows, self.emit("Shape", x))
 
