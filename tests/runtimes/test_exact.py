@@ -154,7 +154,7 @@ def test_a_net_without_whole_numbers_is_as_in_fp32(tmp_path: Path) -> None:
     """Exact floats cost time, and gain nothing where nothing is rounded."""
 
     def body(ops: Any, ids: Any) -> Any:
-        return ops.activation(normed(ops, ids), "quick_gelu")
+        return ops.activation(normed(ops, ids), "quick_gelu")  # of no layer
 
     empty: Sequence[Any] = [np.zeros(0, dtype=np.float32)]
     recorder = partial(int8.Int8Operations, ranges=empty, bits=8)

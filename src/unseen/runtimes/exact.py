@@ -30,6 +30,7 @@ FLOAT, DOUBLE = 1, 11  # of onnx.TensorProto
 SUM_BITS = 22  # of the largest sum that is expected: two fewer than float32 keeps, for other inputs
 WEIGHT_BITS = 13  # of attention's weights, which sum to 1
 SQUARINGS, START, END = 5, 1.03996503, 0.99925455  # of the exponential, below
+LARGEST_POWER = 1e20  # above it p / (1 + |p|) is 1
 ROUNDS = 1.5 * 2**23  # added to a value and taken away, this leaves a whole number
 
 
@@ -49,7 +50,8 @@ class Curve:
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """As the graph computes it, in numpy."""
         u = x * np.float32(self.scale)
-        p = u * (u * u + np.float32(self.shift)) ** 2**self.squarings
+        power = np.minimum((u * u + np.float32(self.shift)) ** 2**self.squarings, LARGEST_POWER)
+        p = u * power
         return as_float32((u + u * (p / (1 + np.abs(p)))) / np.float32(2 * self.scale))
 
     @property
@@ -118,6 +120,7 @@ class ExactOperations(CompiledOperations):
         mean = self.emit("ReduceMean", wide, axis, keepdims=1)
         squares = self.emit("ReduceMean", self.mul(wide, wide), axis, keepdims=1)
         variance = self.emit("Sub", squares, self.mul(mean, mean))
+        variance = self.emit("Max", variance, self._double(0))
         deviation = self.emit("Sqrt", self.add(variance, self._double(epsilon)))
         inverse = self.emit("Cast", self.emit("Reciprocal", deviation), to=FLOAT)
         centred = self.emit("Sub", x, self.emit("Cast", mean, to=FLOAT))
@@ -129,12 +132,14 @@ class ExactOperations(CompiledOperations):
 
     def activation(self, x: Value, name: str) -> Value:
         curve = CURVES.get(name)
-        if curve is None or not self._exact:
+        if curve is None or x not in self.scaled:  # of anything but a layer in int8
             return super().activation(x, name)
         u = self._times(x, curve.scale)
         power = self.add(self.mul(u, u), self._number(curve.shift))
         for _ in range(curve.squarings):
             power = self.mul(power, power)
+        if curve.squarings > 1:  # of an x of 4e4 it would be infinite, and the quotient no number
+            power = self.emit("Min", power, self._number(LARGEST_POWER))
         value = self.add(u, self.mul(u, self.emit("Softsign", self.mul(u, power))))
         factor = 0.5 / curve.scale
         y = self.mul(value, self._number(factor))
