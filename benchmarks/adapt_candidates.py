@@ -1,6 +1,7 @@
-"""Two more candidates of an adapter, held against those that there are (learning/few_shot.py).
+"""Discriminant analysis among the methods of an adapter, and kernel ridge, which is not.
 
     python benchmarks/adapt_candidates.py                   # accuracy, on the same draws
+    python benchmarks/adapt_candidates.py --fewest          # on which the minimum was chosen
     python benchmarks/adapt_candidates.py --noise           # a fifth of the labels are wrong
     python benchmarks/adapt_candidates.py --chance          # labels that were drawn by lot
     python benchmarks/adapt_candidates.py --some            # half of the labels have no pictures
@@ -8,77 +9,53 @@
     python benchmarks/adapt_candidates.py --judge           # the formulas against scikit-learn's
     python benchmarks/adapt_candidates.py --only digits     # collections whose name has this in it
 
-- gda: Gaussian discriminant analysis with one covariance, beside the texts (Wang et al. 2024,
-  arXiv:2402.04087). Of n examples with the covariance S within labels,
-  P = ((n - 1) S / tr S + I)^-1; a label's row is P m and its bias -½ mᵀ P m, m the mean of its
-  examples. P is, but for a factor, the estimate of Kubokawa & Srivastava (2008).
+- gda: as learning/few_shot.py has it, tried where every label has `FEWEST_OF_GDA` pictures. That
+  number was chosen on `--fewest`, where it is tried from two on: other labels and other damage than
+  in the table.
 - kernel ridge: what is left of the answer after the texts', by ridge regression with a Gaussian
   kernel (Bendou et al. 2025, arXiv:2501.11175):
   f(x) = texts(x) + k(x, X) (K + λ I)^-1 (Y - texts(X)).
 
-Each line is so many draws of examples; what is classified was never an example. `now` is the
-accuracy with the methods there are; `+ gda` and `+ kernel ridge` what changes with one more, in
-points of top-1, with the 95 % interval over the draws (Student's t); `kept` in how many draws
-zero-shot was kept, and `won` in how many the new candidate was taken.
+Each line is so many draws of examples; what is classified was never an example. `three` is the
+accuracy with prototypes, cache and probe; `+ gda` (what `unseen adapt` does) and `+ kernel ridge`
+what changes with one more, in points of top-1, with the 95 % interval over the draws (Student's t);
+`kept` in how many draws zero-shot was kept, and `won` in how many the new candidate was taken.
+
+`--some` teaches half of the labels and asks for all: by an adapter that was made for all of them
+(gda is not tried), by one for the taught labels alone (its fallback answers), and by the rows of
+gda without that fallback.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import adapt
+import examples as examples_benchmark
 import numpy as np
 from scipy.stats import t as student
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.kernel_ridge import KernelRidge
 
+import shapes
 import unseen
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.example_cache import Cache
 from unseen.learning import few_shot
 from unseen.learning.adapt import _gained, fit_adapter
-from unseen.learning.few_shot import Examples, Fitted
-from unseen.learning.gate import LEVEL, chance_of_gain, chance_of_labels
+from unseen.learning.few_shot import FEWEST_OF_GDA, GDA, LEAST, Examples, Fitted
+from unseen.learning.gate import LEVEL, chance_of_labels
 from unseen.learning.trials import Trial, cross_validated
 from unseen.models.model import Score
 from unseen.prediction.adapter import ZERO_SHOT
 
 DRAWS = 10
 SHOTS = (2, 4, 8, 16)
-LEAST = 1e-12  # of a sum of squares that something is divided by
-
-
-def gda(examples: Examples, *, w: float) -> Fitted:
-    """The text's row, and that of the discriminant, as long together as those of prototypes are.
-
-    A bias needs no place of its own: pictures lie in a cone, so that their product with u = P m /
-    mᵀ P m, m the mean of all, is about 1.
-    """
-    rows, bias, means = discriminant(examples)
-    centre, direction = means.mean(0), rows.mean(0)
-    level = direction / max(float(direction @ centre), LEAST)
-    added = rows - direction
-    length = np.linalg.norm(means - centre) / max(float(np.linalg.norm(added)), LEAST)
-    added += np.outer(bias - bias.mean(), level)
-    return Fitted((examples.texts + w * length * added).astype(np.float32))
-
-
-def discriminant(examples: Examples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows (k, d) and biases (k,) of the labels, each as likely, and the means (k, d)."""
-    x = examples.images.astype(np.float64)
-    means = np.zeros((len(examples.texts), x.shape[1]))
-    np.add.at(means, examples.label_ids, x)
-    means /= examples.count[:, None]
-    residuals = x - means[examples.label_ids]
-    squares = max(float((residuals**2).sum()), LEAST)  # n · tr S
-    precision = residuals.T @ residuals * ((len(x) - 1) / squares) + np.eye(x.shape[1])
-    rows = np.linalg.solve(precision, means.T).T
-    return rows, -0.5 * (rows * means).sum(1), means
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,20 +95,18 @@ def dual(examples: Examples, *, gamma: float, penalty: float) -> np.ndarray:
 
 
 Grid = tuple[dict[str, float], ...]
-NEW: dict[str, tuple[Callable[..., Fitted], Grid]] = {
-    "gda": (gda, tuple({"w": w} for w in (1 / 3, 1.0, 3.0, 10.0, 30.0))),
-    "kernel ridge": (
-        kernel_ridge,
-        tuple({"gamma": g, "penalty": p} for g in (0.5, 2.0, 8.0) for p in (0.03, 0.3, 3.0)),
-    ),
-}
+KERNEL_RIDGE = "kernel ridge"
+GRID: Grid = tuple({"gamma": g, "penalty": p} for g in (0.5, 2.0, 8.0) for p in (0.03, 0.3, 3.0))
+THREE = ("prototypes", "cache", "probe")
 
 
 @contextmanager
-def among(*names: str) -> Iterator[None]:
-    """These are candidates, too."""
+def methods(*names: str) -> Iterator[None]:
+    """These are the candidates."""
     before = dict(few_shot.METHODS)
-    few_shot.METHODS.update({name: NEW[name] for name in names})
+    every = before | {KERNEL_RIDGE: (kernel_ridge, GRID)}
+    few_shot.METHODS.clear()
+    few_shot.METHODS.update({name: every[name] for name in names})
     try:
         yield
     finally:
@@ -140,10 +115,12 @@ def among(*names: str) -> Iterator[None]:
 
 
 Relabel = Callable[[CompiledLabels, adapt.Draw, np.random.Generator], adapt.Draw]
-SETS: tuple[tuple[str, ...], ...] = ((), ("gda",), ("kernel ridge",))
+SETS: tuple[tuple[str, ...], ...] = ((), (GDA,), (KERNEL_RIDGE,))
 
 
-def of_each(labels: CompiledLabels, draw: adapt.Draw, seed: int) -> list[tuple[float, str]]:
+def of_each(
+    labels: CompiledLabels, draw: adapt.Draw, seed: int, fewest: int
+) -> list[tuple[float, str]]:
     """Right after, and the method: zero-shot, and what `fit_adapter` makes with each of `SETS`.
 
     As `fit_adapter`, but that the folds are computed once for all of them.
@@ -157,35 +134,35 @@ def of_each(labels: CompiledLabels, draw: adapt.Draw, seed: int) -> list[tuple[f
         return [unchanged] * (1 + len(SETS))
     zero = np.float32(scale) * (draw.examples @ texts.T)
     before = Trial(ZERO_SHOT, {}, zero[held_out], examples.label_ids[held_out])
-    with among(*NEW):
-        trials = cross_validated(examples, held_out, seed)
+    every = (*THREE, *((GDA,) if examples.count.min() >= fewest else ()), KERNEL_RIDGE)
     results, known = [unchanged], {}
-    for names in SETS:
-        own = [trial for trial in trials if trial.method not in NEW or trial.method in names]
-        gains = np.array([before.losses - trial.losses for trial in own])
-        _, trial = _gained(before, own, chance_of_gain(gains))
-        key = trial.method, str(trial.settings)
-        if trial is not before and key not in known:
-            with among(*NEW):
-                fit, grid = few_shot.METHODS[trial.method]
-                fitted = None  # a probe begins where the one before it came to
-                for settings in grid[: 1 + grid.index(trial.settings)]:
-                    more = {"start": fitted.rows} if fit is few_shot.probe and fitted else {}
-                    fitted = fit(examples, **settings, **more)
-            answers = fitted.similarities(draw.images).argmax(1)
-            known[key] = float((answers == draw.truth).mean())
-        results.append(unchanged if trial is before else (known[key], trial.method))
+    with methods(*every):
+        trials = cross_validated(examples, held_out, every, seed)
+        for names in SETS:
+            own = [trial for trial in trials if trial.method in (*THREE, *names)]
+            _, trial, _ = _gained(before, own)
+            key = trial.method, str(trial.settings)
+            if trial is not before and key not in known:
+                fits = few_shot.candidates(examples, [trial.method])
+                fitted = next(f for _, settings, f in fits if settings == trial.settings)
+                answers = fitted.similarities(draw.images).argmax(1)
+                known[key] = float((answers == draw.truth).mean())
+            results.append(unchanged if trial is before else (known[key], trial.method))
     return results
 
 
 def compared(
-    only: Sequence[str], shots: Sequence[int], draws: int, relabel: Relabel | None = None
+    collections: Iterable[adapt.Collection],
+    shots: Sequence[int],
+    draws: int,
+    relabel: Relabel | None = None,
+    fewest: int = FEWEST_OF_GDA,
 ) -> None:
     """A line for each collection and count of examples, and what all say together."""
     head = "".join(f"  {'+ ' + s[0]:>14} {'95 %':>16} {'worst':>6} kept won" for s in SETS[1:])
-    print(f"{'pictures':26} {'shots':>5} {'zero-shot':>9} {'now':>6} kept{head}")
+    print(f"{'pictures':26} {'shots':>5} {'zero-shot':>9} {'three':>6} kept{head}")
     every: dict[tuple[str, ...], list[float]] = {s: [] for s in SETS[1:]}
-    for collection in adapt.of_all(only):
+    for collection in collections:
         for count in shots:
             if count > max(collection.most, 4):
                 continue
@@ -195,7 +172,7 @@ def compared(
                 if relabel is not None:
                     rng = np.random.default_rng([seed, count, 1])
                     draw = relabel(collection.labels, draw, rng)
-                results.append(of_each(collection.labels, draw, seed))
+                results.append(of_each(collection.labels, draw, seed, fewest))
             zero, now, *others = ([row[i] for row in results] for i in range(1 + len(SETS)))
             before = np.array([right for right, _ in now])
             line = f"{collection.name:26} {count:5} {100 * np.mean([r for r, _ in zero]):9.1f} "
@@ -221,66 +198,82 @@ def kept(rows: Sequence[tuple[float, str]]) -> int:
     return sum(method == ZERO_SHOT for _, method in rows)
 
 
-def made_up() -> None:
+def for_the_choice() -> Iterator[adapt.Collection]:
+    """On which the minimum was chosen: damage that the table does not have with these labels."""
+    adapt.SPOILED.update(examples_benchmark.SPOILED)
+    damage = [*examples_benchmark.SPOILED, "tinted", "blurred"]
+    yield from adapt.of_shapes([f"a {shape}" for shape in shapes.SHAPES], damage)
+
+
+def made_up(seed: int) -> tuple[CompiledLabels, adapt.Draw, np.ndarray]:
     """Ten labels of which six have 8 pictures each, as tests/learning/test_adapt.py makes them."""
-    rows = []
-    for seed in range(5):
-        rng = np.random.default_rng(seed)
-        centres, truth = rng.normal(size=(10, 48)), np.repeat(np.arange(10), 40)
-        images = unit(centres[truth] + 1.2 * rng.normal(size=(400, 48)) + 3 * np.eye(48)[0])
-        texts = unit(centres + 2.5 * rng.normal(size=(10, 48)) + 3 * np.eye(48)[1])
-        names = unseen.LabelSet.of([f"label {i}" for i in range(10)]).labels
-        prompts = tuple((label.name,) for label in names)
-        score = Score("softmax", 50.0)
-        labels = CompiledLabels(names, prompts, texts, texts, "", None, "", stored_score=score)
-        chosen = np.random.default_rng(seed)
-        drawn = [chosen.permutation(np.flatnonzero(truth == label))[:8] for label in range(6)]
-        examples = np.concatenate(drawn)
-        answers = [labels.similarities(images)]
-        for more in ((), ("gda",)):
-            with among(*more):
-                made = fit_adapter(images[examples], truth[examples], labels)
-            answers.append(made.apply(labels).similarities(images))
-        rest = np.ones(len(truth), dtype=bool)
-        rest[examples] = False
-        right = [a.argmax(1) == truth for a in answers]
-        rows.append([r[m].mean() for m in (rest & (truth < 6), truth >= 6) for r in right])
-    print(f"{'made up':26} {8:5}  " + "   ".join(f"{f:6.1f}" for f in 100 * np.mean(rows, axis=0)))
+    rng = np.random.default_rng(seed)
+    centres, truth = rng.normal(size=(10, 48)), np.repeat(np.arange(10), 40)
+    images = unit(centres[truth] + 1.2 * rng.normal(size=(400, 48)) + 3 * np.eye(48)[0])
+    texts = unit(centres + 2.5 * rng.normal(size=(10, 48)) + 3 * np.eye(48)[1])
+    names = unseen.LabelSet.of([f"label {i}" for i in range(10)]).labels
+    prompts = tuple((label.name,) for label in names)
+    score = Score("softmax", 50.0)
+    labels = CompiledLabels(names, prompts, texts, texts, "", None, "", stored_score=score)
+    chosen = np.random.default_rng(seed)
+    drawn = [chosen.permutation(np.flatnonzero(truth == label))[:8] for label in range(6)]
+    examples = np.concatenate(drawn)
+    rest = np.ones(len(truth), dtype=bool)
+    rest[examples] = False
+    draw = adapt.Draw(images[examples], truth[examples], images[rest], truth[rest])
+    return labels, draw, np.arange(10) < 6
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
+def half_taught(
+    collection: adapt.Collection, count: int, seed: int
+) -> tuple[CompiledLabels, adapt.Draw, np.ndarray]:
+    """A draw in which every second label, by lot, has examples, and which these are."""
+    k = len(collection.labels.labels)
+    taught = np.random.default_rng(seed).permutation(k) < k // 2
+    draw = collection.draw(min(count, collection.most), seed)
+    inside = taught[draw.owners]
+    examples, owners = draw.examples[inside], draw.owners[inside]
+    return collection.labels, adapt.Draw(examples, owners, draw.images, draw.truth), taught
+
+
 def some(only: Sequence[str], draws: int) -> None:
     """All labels are asked for, and half of them have example pictures."""
-    print(
-        f"{'pictures':26} {'shots':>5}  with pictures: zero, now, + gda; without: zero, now, + gda"
-    )
-    made_up()
+    columns = "zero-shot, made for all, for the taught, gda alone"
+    print(f"{'pictures':26} {'shots':>5}  taught: {columns}; others: the same; gda of draws")
+    some_of("made up", 8, [made_up(seed) for seed in range(draws)])
     for collection in adapt.of_all(only):
-        labels = collection.labels
         for count in (2, 8):
-            rows = []
-            for seed in range(draws):
-                k = len(labels.labels)
-                taught = np.random.default_rng(seed).permutation(k) < k // 2
-                draw = collection.draw(min(count, collection.most), seed)
-                inside, known = taught[draw.owners], taught[draw.truth]
-                answers = [labels.similarities(draw.images)]
-                for names in ((), ("gda",)):
-                    with among(*names):
-                        examples, owners = draw.examples[inside], draw.owners[inside]
-                        made = fit_adapter(examples, owners, labels, seed=seed)
-                    answers.append(made.apply(labels).similarities(draw.images))
-                right = [a.argmax(1) == draw.truth for a in answers]
-                rows.append([r[m].mean() for m in (known, ~known) for r in right])
-            figures = 100 * np.mean(rows, axis=0)
-            print(
-                f"{collection.name:26} {count:5}  "
-                + "   ".join(f"{figure:6.1f}" for figure in figures),
-                flush=True,
-            )
+            cases = [half_taught(collection, count, seed) for seed in range(draws)]
+            some_of(collection.name, count, cases)
+
+
+def some_of(
+    name: str, count: int, cases: Sequence[tuple[CompiledLabels, adapt.Draw, np.ndarray]]
+) -> None:
+    """One line of `some`."""
+    rows, won = [], 0
+    for seed, (labels, draw, taught) in enumerate(cases):
+        ids = np.flatnonzero(taught)
+        own = replace(
+            labels,
+            labels=tuple(labels.labels[i] for i in ids),
+            prompts=tuple(labels.prompts[i] for i in ids),
+            matrix=labels.matrix[ids],
+        )
+        whole = fit_adapter(draw.examples, draw.owners, labels, seed=seed)
+        part = fit_adapter(draw.examples, np.searchsorted(ids, draw.owners), own, seed=seed)
+        won += part.method == GDA
+        made = [whole, part, replace(part, fallback=None)]
+        answers = [labels, *(adapter.apply(labels) for adapter in made)]
+        right = [a.similarities(draw.images).argmax(1) == draw.truth for a in answers]
+        known = taught[draw.truth]
+        rows.append([r[m].mean() for m in (known, ~known) for r in right])
+    figures = "  ".join(f"{figure:5.1f}" for figure in 100 * np.mean(rows, axis=0))
+    print(f"{name:26} {count:5}  {figures}  {won} of {len(cases)}", flush=True)
 
 
 def judged() -> None:
@@ -295,7 +288,7 @@ def judged() -> None:
     lda = LinearDiscriminantAnalysis(
         "lsqr", priors=np.full(5, 0.2), covariance_estimator=Shrunk((len(x) - 1) / trace)
     ).fit(x.astype(np.float64), owners)
-    rows, bias, _ = discriminant(examples)
+    rows, bias, _ = examples.discriminant
     bias_difference = np.abs(bias - np.log(5) - lda.intercept_).max()
     print(f"gda: rows differ by {np.abs(rows - lda.coef_).max():.1e}, biases {bias_difference:.1e}")
     ridge = KernelRidge(alpha=0.3, kernel="rbf", gamma=2.0).fit(x, np.eye(5)[owners] - 0.2)
@@ -316,10 +309,10 @@ class Shrunk(EmpiricalCovariance):
 
 
 def seconds() -> None:
-    """With the methods there are, and with each of the new ones."""
-    for names in ((), *((name,) for name in NEW)):
-        print(f"with {', '.join(names) or 'the methods there are'}:")
-        with among(*names):
+    """With the three methods, with all that there are, and with kernel ridge."""
+    for names in ((), (GDA,), (KERNEL_RIDGE,)):
+        print(f"with {', '.join((*THREE, *names))}:")
+        with methods(*THREE, *names):
             adapt.seconds()
 
 
@@ -327,22 +320,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", action="append", default=[], help="collections of this name")
     parser.add_argument("--draws", type=int, default=DRAWS)
-    for mode in ("noise", "chance", "some", "time", "judge"):
+    for mode in ("fewest", "noise", "chance", "some", "time", "judge"):
         parser.add_argument(f"--{mode}", action="store_true")
     arguments = parser.parse_args()
     start = time.perf_counter()
+    only, draws = arguments.only, arguments.draws
     if arguments.time:
         seconds()
     elif arguments.judge:
         judged()
     elif arguments.some:
-        some(arguments.only, arguments.draws)
+        some(only, draws)
+    elif arguments.fewest:
+        compared(for_the_choice(), (2, 3, 4, 8, 16), draws, fewest=2)
     elif arguments.noise:
-        compared(arguments.only, (2, 4, 8), arguments.draws, adapt.with_noise(0.2))
+        compared(adapt.of_all(only), (2, 4, 8), draws, adapt.with_noise(0.2))
     elif arguments.chance:
-        compared(arguments.only, (2, 4), arguments.draws, adapt.by_lot)
+        compared(adapt.of_all(only), (2, 4), draws, adapt.by_lot)
     else:
-        compared(arguments.only, SHOTS, arguments.draws)
+        compared(adapt.of_all(only), SHOTS, draws)
     print(f"{time.perf_counter() - start:.0f} s")
 
 

@@ -22,6 +22,7 @@ PARTS = {
     "Audit",  # of a Labelling
     "Band",  # of a Diff
     "Cache",  # of an Adapter
+    "Replacement",  # of an Adapter
     "Change",  # of a Diff
     "Concept",  # of an Explanation
     "ConformalPredictor",  # of a Calibration

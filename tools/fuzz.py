@@ -31,7 +31,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests" / "support")]
 
-from unseen.errors import UnseenError  # noqa: E402
+from unseen.errors import SourceError, UnseenError  # noqa: E402
 
 FIXTURES = ROOT / "tests" / "fixtures"
 TEXTS = ["a photo of a cat", "", "naïve café 猫 ﷺ", "a" * 300]
@@ -157,6 +157,102 @@ def _pictures(folder: Path) -> list[Path]:
         paths.append(folder / f"a.{kind.lower()}")
         paths[-1].write_bytes(hostile.encoded(kind))
     return paths
+
+
+def _archives(folder: Path) -> list[Path]:
+    import tarfile
+    import zipfile
+
+    paths = _pictures(folder)[:3]
+    facts = folder / "a.json"
+    facts.write_text('{"taken": "here", "number": 3}', "utf-8")
+    with zipfile.ZipFile(folder / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in paths:
+            archive.write(path, path.name)
+    for name, mode in (("a.tar", "w"), ("a.tgz", "w:gz")):
+        with tarfile.open(folder / name, mode) as tar:
+            for path in (*paths, facts):
+                tar.add(path, path.name)
+    return [folder / name for name in ("a.zip", "a.tar", "a.tgz")]
+
+
+def _tables(folder: Path) -> list[Path]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    import hostile
+
+    (folder / "a.png").write_bytes(hostile.encoded("PNG"))
+    texts = {
+        "t.csv": 'path,number\na.png,1\n"a.png",2\n',
+        "t.tsv": "image\tname\na.png\tx\n",
+        "t.jsonl": '{"path": "a.png", "number": 1}\n{"path": "a.png", "tags": ["x"]}\n',
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, "utf-8")
+    rows = pa.table({"image": [hostile.encoded("PNG")] * 3, "name": ["a", "b", "a"]})
+    parquet.write_table(rows, folder / "t.parquet")
+    with (
+        pa.OSFile(str(folder / "t.arrow"), "wb") as sink,
+        pa.ipc.new_file(sink, rows.schema) as out,
+    ):
+        out.write_table(rows)
+    return [folder / name for name in (*texts, "t.parquet", "t.arrow")]
+
+
+def _pdf(folder: Path) -> list[Path]:
+    import hostile
+
+    hostile.picture().save(folder / "a.pdf", save_all=True, append_images=[hostile.picture(seed=1)])
+    return [folder / "a.pdf"]
+
+
+def _animations(folder: Path) -> list[Path]:
+    import hostile
+
+    first, *others = (hostile.picture(seed=seed) for seed in range(3))
+    paths = [folder / f"a.{suffix}" for suffix in ("gif", "webp", "png")]
+    for path in paths:
+        first.save(path, save_all=True, append_images=others, duration=500)
+    return paths
+
+
+def _job(folder: Path) -> list[Path]:
+    import unseen
+    from unseen.jobs.plan import plan
+    from unseen.jobs.running.runner import work
+    from unseen.jobs.running.session import Session
+
+    (folder / "photos").mkdir()
+    _pictures(folder / "photos")
+    classifier = unseen.load(str(FIXTURES / "shapes-clip"))
+    job = plan(classifier, folder / "photos", folder / "job", ["cat", "dog"], shard_pictures=4)
+    work(job, Session.load(job, {"device": "cpu", "threads": 1}))
+    return sorted(path for path in job.store.path.rglob("*") if path.is_file())  # type: ignore[attr-defined]
+
+
+def _tuned(folder: Path) -> list[Path]:
+    _safetensors(folder)
+    (folder / "model.safetensors").rename(folder / "delta.safetensors")
+    (folder / "tune.json").write_text('{"base": "builtin", "alpha": 0.5}', "utf-8")
+    return [folder / "delta.safetensors", folder / "tune.json"]
+
+
+def _results(folder: Path) -> list[Path]:
+    paths = _copied("0.1.0/likely.csv", "0.1.0/other.jsonl")(folder)
+    tiled = folder / "tiled.jsonl"
+    ranking = [{"label": "cat", "score": 0.9, "cosine": 0.3, "tile": [0, 0, 8, 8]}]
+    row = {"source": "a.jpg", "label": "cat", "ranking": ranking, "meta": {"row": 1}}
+    tiled.write_text(json.dumps(row) + "\n", "utf-8")
+    return [*paths, tiled]
+
+
+def _forms(folder: Path) -> list[Path]:
+    head = b'--x\r\nContent-Disposition: form-data; name="%s"'
+    picture = head % b"image" + b'; filename="a.png"\r\n\r\n\x89PNG\r\n\r\n'
+    labels = head % b"facets" + b'\r\n\r\n{"a": ["red", "blue"], "b": {"labels": ["x"]}}\r\n'
+    (folder / "form").write_bytes(picture + labels + b"--x--\r\n")
+    return [folder / "form"]
 
 
 def _index(folder: Path) -> list[Path]:
@@ -290,12 +386,146 @@ def _read_label_store(path: Path) -> None:
         store.close()
 
 
+def _read_sources(path: Path) -> None:
+    from unseen.images.limits import Limits
+    from unseen.images.open import open_image
+    from unseen.sources.expand import expand
+
+    for source in expand(path):
+        with contextlib.suppress(UnseenError):
+            open_image(source.content, limits=Limits(max_pixels=1_000_000))
+
+
+def _read_animation(path: Path) -> None:
+    from unseen.video.frames import frames_of
+
+    for _ in frames_of(path):
+        pass
+
+
+def _read_job(path: Path) -> None:
+    from unseen.jobs.job import FACTS, Job
+    from unseen.jobs.running.status import StatusReader
+    from unseen.jobs.verify import verify
+
+    folder = next(parent for parent in path.parents if (parent / FACTS).is_file())
+    job = Job.open(folder)
+    StatusReader(job).read()
+    verify(job)
+
+
+def _read_tuned(path: Path) -> None:
+    from unseen.learning.tune import model_folder
+
+    model_folder.read_card(path.parent)
+    model_folder.read_changes(path.parent)
+
+
+def _read_rules(path: Path) -> None:
+    from unseen.monitoring.rule_file import read_rules
+
+    read_rules(path, labels=["cat", "dog"], sinks=["print"])
+
+
+def _read_results(path: Path) -> None:
+    from unseen.results.records import read
+
+    for _ in read(path):
+        pass
+
+
+def _read_annotations(path: Path) -> None:
+    from unseen.datasets.readers import read_annotations
+
+    read_annotations(path, multi_label=True)
+
+
+def _only_problems(read: Callable[[Path], object]) -> Callable[[Path], None]:
+    """A reader of requests: a Problem is what a client is told."""
+
+    def reading(path: Path) -> None:
+        from fastapi.exceptions import RequestValidationError
+
+        from unseen.web.problems import Problem
+
+        try:
+            read(path)
+        except (Problem, RequestValidationError) as error:
+            raise SourceError(str(error)) from None
+
+    return reading
+
+
+def _read_form(path: Path) -> None:
+    from unseen.web.server.apis.schemas import ClassifyRequest
+    from unseen.web.server.http import request_parsing
+
+    kind, body = "multipart/form-data; boundary=x", bytearray(path.read_bytes())
+    request, _ = request_parsing._form(kind, body, ClassifyRequest)
+    request.decision(), request.facet_requests()
+
+
+def _read_request(path: Path) -> None:
+    from unseen.web.json_body import parse_json
+    from unseen.web.server.apis import huggingface, label_studio, openai_api, roboflow, schemas
+    from unseen.web.server.http import request_parsing
+
+    models = {
+        "classify": schemas.ClassifyRequest,
+        "explain": schemas.ExplainRequest,
+        "video": schemas.VideoRequest,
+        "search": schemas.SearchRequest,
+        "embeddings": openai_api.EmbeddingsRequest,
+        "clip": roboflow.CompareRequest,
+        "inputs": huggingface.HuggingFaceRequest,
+        "predict": label_studio.PredictRequest,
+    }
+    data = parse_json(path.read_bytes())
+    body = request_parsing._valid(models[path.stem], data)
+    if isinstance(body, label_studio.PredictRequest):
+        label_studio.choices_tags(body.label_config or "")
+    elif isinstance(body, schemas.LabelsRequest):
+        body.label_request()
+
+
+def _requests(folder: Path) -> list[Path]:
+    from unseen.web.server.apis import huggingface, label_studio, openai_api, roboflow, schemas
+
+    facets = {"a": ["red", "blue"], "b": {"labels": {"x": {"descriptions": ["y"]}}, "top_k": 1}}
+    bodies = {
+        "classify": {"image": schemas.PNG, "facets": facets, "concept": "thing"},
+        "explain": _example(schemas.ExplainRequest),
+        "video": _example(schemas.VideoRequest),
+        "search": _example(schemas.SearchRequest),
+        "embeddings": _example(openai_api.EmbeddingsRequest),
+        "clip": _example(roboflow.CompareRequest),
+        "inputs": _example(huggingface.HuggingFaceRequest),
+        "predict": _example(label_studio.PredictRequest),
+    }
+    for name, body in bodies.items():
+        (folder / f"{name}.json").write_text(json.dumps(body), "utf-8")
+    return [folder / f"{name}.json" for name in bodies]
+
+
+def _example(model: Any) -> Any:
+    return model.model_config["json_schema_extra"]["examples"][0]
+
+
 CLIP_JSON = ("vocab.json", "merges.txt", "tokenizer_config.json")
 LABELS = {
     "l__txt": "# animals\ncat\ndog\n",
     "l__csv": "label,prompt\ncat,a cat,a small cat\ndog,a dog\n",
     "l__json": '{"labels": {"cat": {"prompts": ["a cat"], "threshold": 0.3}, "dog": ["a dog"]}}',
     "l__yaml": "labels:\n  cat: {prompts: [a cat], threshold: 0.3}\n  dog:\ntemplates: a {}\n",
+}
+LABELS |= {
+    "m__json": '{"cat": ["whiskers", "a long tail", "has fur"], "dog": ["a wet nose", "a tail"]}',
+    "m__yaml": "labels:\n  cat: {descriptions: [has fur], examples: a.png}\n  dog:\nconcept: pet\n",
+}
+RULES = "- name: a cat\n  label: [cat, dog]\n  at_least: 0.7\n  for: 3 s\n  between: 22:00-06:00\n"
+ROWS = {
+    "a__csv": 'path,label\na.png,cat\nb.png,"cat; dog"\n',
+    "b__jsonl": '{"path": "a.png", "label": "cat", "n": 1}\n{"path": "b.png", "label": "dog"}\n',
 }
 KEY = "ada:" + "0f" * 32 + "\n# a line\nbob:" + "a1" * 32 + "\n"
 READERS: dict[str, Reader] = {
@@ -323,9 +553,20 @@ READERS: dict[str, Reader] = {
     "keys": Reader(_written(keys__txt=KEY), _read_keys),
     "student": Reader(_student, _read_student),
     "pictures": Reader(_pictures, _read_picture),
+    "animations": Reader(_animations, _read_animation),
+    "archives": Reader(_archives, _read_sources),
+    "tables": Reader(_tables, _read_sources),
+    "pdf": Reader(_pdf, _read_sources),
     "index": Reader(_index, _read_index),
     "labelling": Reader(_labelling, _read_labelling),
     "labelstore": Reader(_label_store, _read_label_store),
+    "job": Reader(_job, _read_job),
+    "tuned": Reader(_tuned, _read_tuned),
+    "rules": Reader(_written(r__yaml=RULES), _read_rules),
+    "results": Reader(_results, _read_results),
+    "annotations": Reader(_written(**ROWS), _read_annotations),
+    "forms": Reader(_forms, _only_problems(_read_form)),
+    "requests": Reader(_requests, _only_problems(_read_request)),
 }
 
 

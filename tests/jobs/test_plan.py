@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import json
 import tarfile
 import zipfile
 from pathlib import Path
@@ -18,6 +20,7 @@ from unseen.jobs.job import Job
 from unseen.jobs.key_set import KeySet
 from unseen.jobs.plan import plan
 from unseen.jobs.running.session import Session
+from unseen.jobs.shard import Shard, unpacked
 from unseen.sources.expand import expand
 
 
@@ -139,6 +142,28 @@ def test_a_plan_that_was_changed_is_an_error(
     facts.write_text(facts.read_text().replace('"top": 5', '"top": 4'))
     with pytest.raises(unseen.StoreError, match="was changed"):
         Job.open(tmp_path / "job")
+
+
+def test_the_plan_of_a_stranger(
+    classifier: unseen.Classifier, pictures: Path, tmp_path: Path
+) -> None:
+    """Its files lie where plans lie, and its lines do not grow beyond all measure."""
+    job = plan(classifier, pictures, tmp_path / "job", LABELS, shard_pictures=5)
+    shard, facts = job.shards[0], tmp_path / "job" / "job.json"
+    whole = json.loads(facts.read_text())
+    with pytest.raises(unseen.StoreError, match="damaged"):
+        unpacked(shard, gzip.compress(bytes(200_000_000)))
+    for name in ("/dev/zero", "plan/../../secret", "../job.json"):
+        facts.write_text(json.dumps({**whole, "plan": {**whole["plan"], "entries": name}}))
+        with pytest.raises(unseen.StoreError, match="plan is missing or damaged"):
+            Job.open(tmp_path / "job")
+    for broken in ("[" * 100_000, '{"format": "unseen-job-1"}', json.dumps({**whole, "plan": 3})):
+        facts.write_text(broken)
+        with pytest.raises(unseen.StoreError, match="damaged"):
+            Job.open(tmp_path / "job")
+    for line in (shard.to_line().replace(shard.id, "../../../../tmp"), '{"id": 3}', "[]"):
+        with pytest.raises((ValueError, TypeError)):
+            Shard.from_line(line)
 
 
 def test_labels_that_are_probably_not_meant_are_warned_of_once(

@@ -22,6 +22,10 @@ from unseen.label_lint.kinds import shared_kind
         (["eagle", "owl"], None),  # too few
         (["eagle", "owl", "duck", "xylax", "qwert", "zzyx"], None),  # too few are known
         (["bird", "fish", "cat"], "animal"),
+        (["crane", "heron", "robin", "kite"], "bird"),  # each may be something else
+        (["house sparrow", "carrion crow", "great tit"], "bird"),
+        (["golden retriever", "beagle", "Boston terrier"], "dog"),
+        (["violin", "viola", "oboe"], "musical instrument"),
     ],
 )
 def test_the_narrowest_kind(names: list[str], kind: str | None) -> None:

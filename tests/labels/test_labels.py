@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -113,9 +114,20 @@ def test_refused(labels: Any, options: dict[str, Any], words: str) -> None:
         LabelSet.of(labels, **options)
 
 
+# Ten of ten of ten …: a line that holds a billion.
+BOMB = "&a [x, x]"
+for _before, _letter in itertools.pairwise("abcdefghij"):
+    BOMB = f"&{_letter} [{BOMB}, {', '.join([f'*{_before}'] * 9)}]"
+
+
 @pytest.mark.parametrize(
     "name, content, words",
     [
+        ("a.yaml", BOMB, "of the type list"),
+        ("a.yaml", f"labels: [cat]\nconcept: {BOMB}", "concept is"),
+        ("a.yaml", f"cat: {{threshold: {BOMB}}}", "not a number"),
+        ("a.yaml", f"labels: [cat]\ntemplates: [{BOMB}]", "no {}"),
+        ("a.yaml", f"labels: [cat]\nbackground: [{BOMB}]", "of the type list"),
         ("a.json", "{", "not valid JSON"),
         ("a.yaml", "a: [", "not valid YAML"),
         ("a.yaml", "", "list or a dict"),

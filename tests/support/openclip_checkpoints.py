@@ -143,6 +143,12 @@ KINDS: dict[str, Config] = {
             "timm_pool": "avg",
             "timm_proj": "linear",
         },
+        # SigLIP's tokenizer class takes punctuation away, whatever is cleaned before.
+        "text_cfg": {
+            "hf_tokenizer_name": "siglip",
+            "tokenizer_kwargs": {"clean": "lower"},
+            "pool_type": "last",
+        },
     },
     "timm layer scales": {
         "vision_cfg": {
@@ -153,8 +159,8 @@ KINDS: dict[str, Config] = {
         },
     },
     "layer scales": {
-        "vision_cfg": {"ls_init_value": 1e-4},
-        "text_cfg": {"ls_init_value": 0.5},
+        "vision_cfg": {"ls_init_value": 1e-4, "block_type": "default"},
+        "text_cfg": {"ls_init_value": 0.5, "act_kwargs": {"approximate": "none"}},
     },
     "convnext": {
         "vision_cfg": {"timm_model_name": "convnext_base", **CONVNEXT, "image_size": 96},

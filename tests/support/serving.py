@@ -41,7 +41,7 @@ class Served:
         return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
     def client(self, **options: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=60, **options)
+        return httpx.Client(base_url=self.url, timeout=120, **options)
 
 
 @contextlib.contextmanager
@@ -63,7 +63,7 @@ def serving(
         yield served
     finally:
         server.should_exit = True
-        runner.join(30)
+        runner.join(120)
         assert not runner.is_alive()
 
 
@@ -86,7 +86,7 @@ def commanded(*options: str, **environment: str) -> Iterator[Served]:
     finally:
         if command.poll() is None:
             command.terminate()
-        command.wait(40)
+        command.wait(120)
         log.unlink()
 
 
@@ -100,8 +100,8 @@ def stopping() -> Iterator[threading.Event]:
         stop.set()
 
 
-def until(what: Callable[[], Any], seconds: float = 60) -> None:
-    """Waits for something to be so."""
+def until(what: Callable[[], Any], seconds: float = 180) -> None:
+    """Waits for something to be so; the seconds are for a machine that is busy with other work."""
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "waited for in vain"
@@ -111,7 +111,7 @@ def until(what: Callable[[], Any], seconds: float = 60) -> None:
 def until_ready(
     url: str, command: subprocess.Popen[bytes] | None = None, log: Path | None = None
 ) -> None:
-    end = time.monotonic() + 90
+    end = time.monotonic() + 300
     while time.monotonic() < end:
         assert command is None or command.poll() is None, log and log.read_text("utf-8")
         with contextlib.suppress(httpx.TransportError):

@@ -144,7 +144,7 @@ def _json_lines(path: Path, text: str, column: str) -> Iterator[tuple[int, dict[
             columns = {name: _cell(value) for name, value in json.loads(content).items()}
             if not {"path", column} <= set(columns):
                 raise ValueError(f"it must have path and {column}")
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             raise SourceError(f"{path}: line {line} is not a row: {error}.") from None
         yield line, columns | {"path": unescaped(columns["path"])}
 

@@ -7,7 +7,6 @@ decoders in `FORMATS` are used, and whatever Pillow raises comes out as `ImageEr
 from __future__ import annotations
 
 import base64
-import io
 import os
 import re
 import threading
@@ -25,6 +24,7 @@ from PIL import Image
 
 from unseen.errors import ImageError, SourceError, UnseenError
 from unseen.images.decoders import open_encoded
+from unseen.images.in_memory import file_of
 from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.images.rgb import ORIENTATION, SIDEWAYS, to_rgb, to_uint8, upright_rgb
 from unseen.sources.files import holds
@@ -251,7 +251,7 @@ def upright_size(content: bytes | memoryview, limits: Limits = DEFAULT_LIMITS) -
     """Width and height of the picture in these bytes, as its EXIF orientation turns it; from its
     head, so nothing is decoded. Raises ImageError."""
     name = name_of(content, 0)
-    with no_other_errors(name), open_encoded(io.BytesIO(content), name, len(content)) as image:
+    with no_other_errors(name), open_encoded(file_of(content), name, len(content)) as image:
         _check_pixels(image.size, limits, name)
         width, height = image.size
         sideways = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
@@ -387,7 +387,7 @@ def _decode(
     content: bytes | memoryview, limits: Limits, name: str, at_least: int | None
 ) -> Image.Image:
     try:
-        image = open_encoded(io.BytesIO(content), name, len(content))
+        image = open_encoded(file_of(content), name, len(content))
     except Image.DecompressionBombError:
         raise ImageError(
             f"{shortened(name)}: it declares far more than {limits.max_pixels:,} pixels."

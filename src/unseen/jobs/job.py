@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ PART_SUFFIX, RECEIPT_SUFFIX, LEASE_SUFFIX, RETRY_SUFFIX = (
     ".retry.json",
 )
 NAME_DIGITS = 16  # of a digest in the name of a file
+PLAN_FILE = re.compile(rf"{PLAN}/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -91,16 +93,18 @@ class Job:
                 f"{store.address}: there is no job here; plan one: unseen job plan photos/ "
                 f"-o {store.address} -l cat,dog"
             ) from None
-        except ValueError:
-            raise StoreError(f"{store.address}: {FACTS} is damaged; plan the job anew.") from None
+        except (ValueError, RecursionError):
+            raise _damaged(store, FACTS) from None
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
             raise StoreError(
                 f"{store.address}: {FACTS} is not of the format {FORMAT}; it is no job, or one "
                 "of a later version of unseen."
             )
-        if digest_of(facts["answer"]) != facts["answer_sha256"]:
+        if not (isinstance(facts.get("answer"), dict) and isinstance(facts.get("base"), str)):
+            raise _damaged(store, FACTS)
+        if digest_of(facts["answer"]) != facts.get("answer_sha256"):
             raise StoreError(f"{store.address}: {FACTS} was changed; plan the job anew.")
-        return cls(store, facts, _generations(store, facts["plan"]))
+        return cls(store, facts, _generations(store, facts.get("plan")))
 
     @property
     def answer(self) -> Mapping[str, Any]:
@@ -134,7 +138,7 @@ class Job:
 
     def lines(self, shard: Shard) -> bytes:
         """The lines of the entries of a shard, held against its id. StoreError."""
-        name = self.generations[shard.generation].entries
+        name = self.generations[shard.generation].entries  # of one that there is: see `_read`
         try:
             content = self.store.read(name, shard.offset, shard.length)
         except FileNotFoundError:
@@ -162,11 +166,15 @@ class Job:
         except FileNotFoundError:
             content = b""
         if hashlib.sha256(content).hexdigest() != generation.shards_sha256:
-            raise StoreError(
-                f"{self.store.address}: {generation.shards} is damaged; plan the job anew."
-            )
-        for line in content.decode().splitlines():
-            yield Shard.from_line(line)
+            raise _damaged(self.store, generation.shards)
+        try:
+            for line in content.decode().splitlines():
+                shard = Shard.from_line(line)
+                if shard.generation != generation.number:
+                    raise ValueError("it is of another generation")
+                yield shard
+        except (ValueError, TypeError, RecursionError):
+            raise _damaged(self.store, generation.shards) from None
 
 
 def part_name(shard: Shard) -> str:
@@ -248,16 +256,30 @@ def publish_retry(store: Store, generation: Generation) -> None:
         raise StoreError(f"{store.address}: another process has planned a retry meanwhile.")
 
 
-def _generations(store: Store, first: Mapping[str, Any]) -> list[Generation]:
+def _damaged(store: Store, name: str) -> StoreError:
+    return StoreError(f"{store.address}: {name} is damaged; plan the job anew.")
+
+
+def _generations(store: Store, first: Any) -> list[Generation]:
     names = sorted(name for name in store.names(PLAN) if name.endswith(RETRY_SUFFIX))
     try:
         retries = [Generation(**json.loads(store.read(f"{PLAN}/{name}"))) for name in names]
         generations = [Generation(**first), *retries]
-    except (ValueError, TypeError, FileNotFoundError):
+    except (ValueError, TypeError, RecursionError, FileNotFoundError):
         generations = []
-    if not generations or [one.number for one in generations] != [*range(len(generations))]:
+    numbers = [one.number for one in generations]
+    if not numbers or numbers != [*range(len(numbers))] or not all(map(_is_plan, generations)):
         raise StoreError(f"{store.address}: its plan is missing or damaged; plan the job anew.")
     return generations
+
+
+def _is_plan(generation: Generation) -> bool:
+    """Whether it may be what `write_generation` made: its files lie in the folder of plans."""
+    names = (generation.entries, generation.shards)
+    counts = (generation.pictures, generation.count)
+    return all(isinstance(name, str) and PLAN_FILE.fullmatch(name) for name in names) and all(
+        isinstance(count, int) and count >= 0 for count in counts
+    )
 
 
 def require_parquet() -> None:

@@ -66,10 +66,19 @@ def read_receipt(job: Job, shard: str) -> Receipt | None:
     """The receipt of a shard; None where there is none. StoreError where it is damaged."""
     name = receipt_name(shard)
     try:
-        return Receipt(**json.loads(job.store.read(name)))
+        receipt = Receipt(**json.loads(job.store.read(name)))
+        if not (
+            all(isinstance(count, int) for count in (receipt.rows, receipt.bytes))
+            and isinstance(receipt.errors, dict)
+            and all(isinstance(count, int) for count in receipt.errors.values())
+            and isinstance(receipt.seconds, (int, float))
+            and isinstance(receipt.runner, str)
+        ):
+            raise ValueError("a value of another type")
+        return receipt
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise StoreError(f"{job.store.address}: {name} is damaged; delete it.") from None
 
 

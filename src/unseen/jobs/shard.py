@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 
 LEVEL = 3  # of gzip: a plan is mostly paths, which shrink at any
 ID_LENGTH = 16  # hexadecimal digits
+ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
+COUNTS = ("number", "count", "offset", "length", "place", "generation")
+# What the lines of a shard may grow to: a plan of a stranger is read, too.
+SMALL_BYTES, MAX_RATIO = 64 * 1024 * 1024, 200
 LINE = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -103,7 +109,14 @@ class Shard:
     @classmethod
     def from_line(cls, line: str) -> Shard:
         """What `to_line` gave. ValueError or TypeError where it is damaged."""
-        return cls(**json.loads(line))
+        shard = cls(**json.loads(line))
+        if not ID.fullmatch(shard.id):  # it names files
+            raise ValueError("the id is not a digest")
+        if not all(
+            isinstance(getattr(shard, name), int) and getattr(shard, name) >= 0 for name in COUNTS
+        ):
+            raise ValueError("a number is none")
+        return shard
 
 
 def lines_of(entries: Sequence[Entry], *, numbered: bool) -> bytes:
@@ -131,10 +144,15 @@ def packed(lines: bytes) -> bytes:
 
 def unpacked(shard: Shard, content: bytes) -> bytes:
     """The lines of a shard. StoreError where they are damaged."""
+    most = max(SMALL_BYTES, MAX_RATIO * len(content))
     try:
-        return gzip.decompress(content)
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            lines = file.read(most + 1)
     except (OSError, EOFError, zlib.error):
         raise damaged(shard) from None
+    if len(lines) > most:
+        raise damaged(shard)
+    return lines
 
 
 def entries_of(shard: Shard, lines: bytes) -> Iterator[Entry]:
@@ -145,7 +163,7 @@ def entries_of(shard: Shard, lines: bytes) -> Iterator[Entry]:
             record.setdefault("number", shard.number + offset)
             record.setdefault("place", shard.place + offset)
             yield Entry(**record)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         raise damaged(shard) from None
 
 

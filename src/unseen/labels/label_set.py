@@ -18,6 +18,7 @@ from unseen.errors import LabelError, LabelWarning, UnseenWarning
 from unseen.labels import descriptions, label_file
 from unseen.labels.label_file import LabelRow
 from unseen.labels.templates import concept_word, fill, of_concept, templates
+from unseen.system.printable import shown
 from unseen.types import LabelsLike, TemplateLike
 
 UNKNOWN = "unknown"  # the answer under which background labels are reported
@@ -434,11 +435,7 @@ def _prompts_of(value: Any, name: Any) -> tuple[str, ...]:
 
 def _shown(value: Any) -> str:
     """The start of a value of a file, for messages."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # an integer of thousands of digits; a list in itself
-        return f"a value of the type {type(value).__name__}"
-    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"
+    return shown(value, SHOWN_CHARS)
 
 
 def _sorted(keys: Iterable[Any]) -> str:

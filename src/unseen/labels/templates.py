@@ -8,6 +8,7 @@ from functools import cache
 from importlib import resources
 
 from unseen.errors import LabelError
+from unseen.system.printable import shown
 
 SHOWN_CHARS = 80  # of a wrong template, in a message
 MAX_CONCEPT_CHARS = 100
@@ -51,7 +52,7 @@ def templates(template: str | Sequence[str]) -> tuple[str, ...]:
     for pattern in template:
         if not isinstance(pattern, str) or "{}" not in pattern:
             raise LabelError(
-                f"the template {repr(pattern)[:SHOWN_CHARS]} has no {{}} for the label."
+                f"the template {shown(pattern, SHOWN_CHARS)} has no {{}} for the label."
             )
     return tuple(template)
 
@@ -60,7 +61,7 @@ def concept_word(concept: object) -> str:
     """The concept of a label set, in one line. LabelError for what is none."""
     if not isinstance(concept, str) or not concept.strip() or "{}" in concept:
         raise LabelError(
-            f"the concept is {repr(concept)[:SHOWN_CHARS]}; it is a word or two for what all "
+            f"the concept is {shown(concept, SHOWN_CHARS)}; it is a word or two for what all "
             "labels are a kind of, such as bird."
         )
     word = " ".join(concept.split())

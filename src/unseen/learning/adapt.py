@@ -19,12 +19,20 @@ from unseen.datasets.readers import read_annotations
 from unseen.errors import LabelError, SourceError
 from unseen.index.encoding import StageProgress, content_digests, encode_annotations
 from unseen.labels.compiled import CompiledLabels
-from unseen.learning.few_shot import PRIOR, Examples, LabelIds, Settings, candidates
+from unseen.learning.few_shot import (
+    GDA,
+    PRIOR,
+    Examples,
+    LabelIds,
+    Settings,
+    candidates,
+    methods_for,
+)
 from unseen.learning.gate import LEVEL, chance_of_gain, chance_of_labels
 from unseen.learning.temperature import fitted_score
 from unseen.learning.trials import Trial, best_of, cross_validated, prior_of
 from unseen.models.model import Score
-from unseen.prediction.adapter import ZERO_SHOT, Adapter
+from unseen.prediction.adapter import ZERO_SHOT, Adapter, Replacement
 from unseen.prediction.seen import EXAMPLES
 from unseen.types import Floats, LabelsLike, TemplateLike
 
@@ -200,28 +208,26 @@ def fit_adapter(
     examples = Examples(embeddings, np.asarray(ids, dtype=np.int64), texts, score.scale)
     zero = np.asarray(np.float32(score.scale) * (embeddings @ texts.T), dtype=np.float32)
     held_out = examples.count[examples.label_ids] > 1
+    fallback = None
     if held_out.any():
-        choice, facts = _validated(examples, zero, held_out, score, seed, progress)
+        methods = methods_for(examples, len(with_pictures) == len(labels.labels))
+        choices, facts = _validated(examples, zero, held_out, score, methods, seed, progress)
+        choice, *others = choices
+        fallback = next((_replacement(examples, other) for other in others), None)
     else:
         choice, facts = _believed(examples, zero, score, bool(by_pictures))
-    rows: Floats = np.zeros((0, embeddings.shape[1]), dtype=np.float32)
-    cache = None
-    if choice.method != ZERO_SHOT:
-        # As it was held out: by the same path, which the steps of a probe follow.
-        chosen = choice.method, choice.settings
-        fitted = next(f for *key, f in candidates(examples) if tuple(key) == chosen)
-        rows, cache = fitted.rows, fitted.cache
+    replacement = _replacement(examples, choice)
     return Adapter(
         tuple(labels.labels[i].name for i in with_pictures),
-        rows,
-        choice.score,
+        replacement.rows,
+        replacement.score,
         choice.method,
         labels.model,
         labels.revision,
         labels.fingerprint,
         texts.mean(0),
-        choice.text_scale,
-        cache,
+        replacement.text_scale,
+        replacement.cache,
         {
             "settings": choice.settings,
             "pictures": len(embeddings),
@@ -232,7 +238,19 @@ def fit_adapter(
             "seed": seed,
             "date": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         },
+        fallback,
     )
+
+
+def _replacement(examples: Examples, choice: Choice) -> Replacement:
+    """The choice, fitted to all examples; zero-shot has no rows."""
+    rows: Floats = np.zeros((0, examples.images.shape[1]), dtype=np.float32)
+    if choice.method == ZERO_SHOT:
+        return Replacement(rows, choice.score)
+    # As it was held out: by the same path, which the steps of a probe follow.
+    fits = candidates(examples, [choice.method])
+    fitted = next(fitted for _, settings, fitted in fits if settings == choice.settings)
+    return Replacement(fitted.rows, choice.score, choice.text_scale, fitted.cache)
 
 
 def _named(source: Any) -> str:
@@ -296,37 +314,53 @@ def _validated(
     zero: Floats,
     held_out: NDArray[np.bool_],
     score: Score,
+    methods: Sequence[str],
     seed: int,
     progress: StageProgress | None,
-) -> tuple[Choice, dict[str, Any]]:
-    """The choice, and the facts of it: the best that each method reached, and the two tests."""
+) -> tuple[list[Choice], dict[str, Any]]:
+    """The choice, and the facts of it: the best that each method reached, and the two tests.
+
+    Behind gda stands a second one, for label sets in which some labels have no pictures.
+    """
     before = Trial(ZERO_SHOT, {}, zero[held_out], examples.label_ids[held_out])
-    unchanged = Choice(ZERO_SHOT, {}, score)
     labels_p = chance_of_labels(examples)
     if labels_p > LEVEL:
-        return unchanged, {"reason": "chance", "labels_p": labels_p, "tried": [before.facts()]}
-    trials = cross_validated(examples, held_out, seed, progress)
-    gain_p = chance_of_gain(np.array([before.losses - trial.losses for trial in trials]))
-    reason, trial = _gained(before, trials, gain_p)
+        facts = {"reason": "chance", "labels_p": labels_p, "tried": [before.facts()]}
+        return [Choice(ZERO_SHOT, {}, score)], facts
+    trials = cross_validated(examples, held_out, methods, seed, progress)
+    reason, trial, gain_p = _gained(before, trials)
     # Of each method the best, and of the method that is taken what is taken.
     shown = {t.method: t for t in sorted(trials, key=lambda t: (t is trial, -t.loss))}
     tried = [before, *(shown[method] for method in dict.fromkeys(t.method for t in trials))]
     facts = {"reason": reason, "labels_p": labels_p, "gain_p": gain_p}
     facts["tried"] = [t.facts() for t in tried]
+    choices = [_choice(before, trial, score)]
+    if trial.method == GDA:
+        _, other, _ = _gained(before, [t for t in trials if t.method != GDA])
+        choices.append(_choice(before, other, score))
+        facts["fallback"] = other.facts()
+    return choices, facts
+
+
+def _choice(before: Trial, trial: Trial, score: Score) -> Choice:
+    """The trial, with the scale that its answers should have had."""
     if trial is before:
-        return unchanged, facts
+        return Choice(ZERO_SHOT, {}, score)
     fitted = fitted_score(trial.logits, trial.label_ids, score)
     # The rows of other labels' texts are as sure as zero-shot should have been.
     text_scale = fitted_score(before.logits, before.label_ids, score).scale / fitted.scale
-    return Choice(trial.method, trial.settings, fitted, text_scale), facts
+    return Choice(trial.method, trial.settings, fitted, text_scale)
 
 
-def _gained(before: Trial, trials: list[Trial], gain_p: float) -> tuple[str, Trial]:
-    """Which trial is taken, or zero-shot, and the word for why."""
+def _gained(before: Trial, trials: list[Trial]) -> tuple[str, Trial, float]:
+    """The word for why, which trial is taken, or zero-shot, and how likely the gain is chance."""
+    if not trials:
+        return "no gain", before, 1.0
+    gain_p = chance_of_gain(np.array([before.losses - trial.losses for trial in trials]))
     best, prior = best_of(trials), prior_of(trials)
     if gain_p <= LEVEL and best.loss < before.loss and best.right > before.right:
-        return "gain", best
+        return "gain", best, gain_p
     poor = before.right < ENOUGH * len(before.label_ids)
     if poor and prior.loss < before.loss and prior.right > before.right:
-        return "prior", prior
-    return "no gain", before
+        return "prior", prior, gain_p
+    return "no gain", before, gain_p

@@ -12,6 +12,10 @@ Each adds something to the row t of a label's text, from its examples x:
   mean loss + λ/2 · Σ |row - t|² (the idea of L2-SP, Li, Grandvalet & Davoine 2018,
   arXiv:1802.01483; Huang et al. 2024, arXiv:2404.02285, on how far a probe that blends in the texts
   goes).
+- gda: Gaussian discriminant analysis with one covariance, beside the text (Wang et al. 2024,
+  arXiv:2402.04087; `discriminant` has the formula). Only where every label has pictures: its rows
+  follow directions in which pictures of one label differ little, and pictures of other things may
+  lie anywhere in these.
 
 What is added sums to zero over the labels, as adding one vector to all rows changes no answer among
 them; so they stand level with other labels, of which there are texts alone.
@@ -19,7 +23,7 @@ them; so they stand level with other labels, of which there are texts alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -30,7 +34,7 @@ from numpy.typing import NDArray
 from unseen.labels.example_cache import Cache
 from unseen.learning.temperature import best_factor
 from unseen.prediction.score import softmax
-from unseen.types import Floats
+from unseen.types import Doubles, Floats
 
 LabelIds = NDArray[np.int64]
 Settings = dict[str, float]
@@ -42,6 +46,7 @@ SMALL = 1e-4  # of a step, against the first, that ends it
 # them several times slower on a busy processor. Above the second number threads are worth it.
 ONE_THREAD, MANY_THREADS = 1 << 18, 1 << 25
 ALMOST_NOTHING = 1e-7  # keeps a matrix of products positive, where pictures are the same
+LEAST = 1e-12  # of a sum of squares that something is divided by
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,24 @@ class Examples:
         """The scale of the model, or a smaller one where zero-shot is too sure of the examples."""
         logits = np.asarray(self.scale * product(self.images, self.texts.T), dtype=np.float32)
         return self.scale * min(1.0, best_factor(logits, self.label_ids)[0])
+
+    @cached_property
+    def discriminant(self) -> tuple[Doubles, Doubles, Doubles]:
+        """Rows (k, d) and biases (k,) of labels that are as likely, and the means (k, d).
+
+        Of n examples with the covariance S within labels, P = ((n - 1) S / tr S + I)^-1, which is,
+        but for a factor, the estimate of Kubokawa & Srivastava (2008). The row of a label is P m
+        and its bias -½ mᵀ P m, m the mean of its examples.
+        """
+        x = self.images.astype(np.float64)
+        means = np.zeros((len(self.texts), x.shape[1]))
+        np.add.at(means, self.label_ids, x)
+        means /= self.count[:, None]
+        residuals = x - means[self.label_ids]
+        squares = max(float((residuals**2).sum()), LEAST)  # n · tr S
+        precision = residuals.T @ residuals * ((len(x) - 1) / squares) + np.eye(x.shape[1])
+        rows = np.linalg.solve(precision, means.T).T
+        return rows, -0.5 * (rows * means).sum(1), means
 
     def of(self, chosen: NDArray[np.bool_]) -> Examples:
         """The examples that a mask (n,) chooses, with all texts."""
@@ -165,6 +188,21 @@ def probe(
     return Fitted(examples.texts + moved.T / scale)
 
 
+def gda(examples: Examples, *, w: float) -> Fitted:
+    """The text's row, and that of the discriminant, as long together as those of prototypes are.
+
+    A bias needs no place of its own: pictures lie in a cone, so that their product with u = P m /
+    mᵀ P m, m the mean of all, is about 1.
+    """
+    rows, bias, means = examples.discriminant
+    centre, direction = means.mean(0), rows.mean(0)
+    level = direction / max(float(direction @ centre), LEAST)
+    added = rows - direction
+    length = np.linalg.norm(means - centre) / max(float(np.linalg.norm(added)), LEAST)
+    added += np.outer(bias - bias.mean(), level)
+    return Fitted((examples.texts + w * length * added).astype(np.float32))
+
+
 def product(a: Floats, b: Floats) -> Floats:
     """a @ b of float32, in blocks for which BLAS starts no threads."""
     (rows, inner), columns = a.shape, b.shape[1]
@@ -199,6 +237,9 @@ def _pace(largest: float, smallest: float) -> tuple[np.float32, np.float32]:
 
 PRIOR: tuple[str, Settings] = ("prototypes", {"w": 1 / 3})  # what is taken where nothing speaks
 
+GDA = "gda"
+FEWEST_OF_GDA = 4  # pictures of every label; chosen by benchmarks/adapt_candidates.py --fewest
+
 METHODS: dict[str, tuple[Callable[..., Fitted], tuple[Settings, ...]]] = {
     "prototypes": (prototypes, tuple({"w": w} for w in (0.1, 1 / 3, 1.0, 3.0, 10.0))),
     "cache": (
@@ -211,12 +252,22 @@ METHODS: dict[str, tuple[Callable[..., Fitted], tuple[Settings, ...]]] = {
     ),
     # The strongest penalty first: each begins where the one before it came to.
     "probe": (probe, tuple({"penalty": p} for p in (1e-2, 1e-3, 1e-4, 1e-5))),
+    GDA: (gda, tuple({"w": w} for w in (1 / 3, 1.0, 3.0, 10.0, 30.0))),
 }
 
 
-def candidates(examples: Examples) -> Iterator[tuple[str, Settings, Fitted]]:
-    """Each method with each of its settings, fitted."""
-    for name, (fit, grid) in METHODS.items():
+def methods_for(examples: Examples, every_label: bool) -> tuple[str, ...]:
+    """The names of those that may be tried. `every_label`: none is without pictures."""
+    enough = every_label and examples.count.min() >= FEWEST_OF_GDA
+    return tuple(name for name in METHODS if name != GDA or enough)
+
+
+def candidates(
+    examples: Examples, methods: Sequence[str]
+) -> Iterator[tuple[str, Settings, Fitted]]:
+    """Each of these methods with each of its settings, fitted."""
+    for name in methods:
+        fit, grid = METHODS[name]
         fitted = None
         for settings in grid:
             more: dict[str, Any] = {}

@@ -43,6 +43,8 @@ def adapted(adapter: Adapter, output: Path, size: int) -> Iterator[str]:
     keep = adapter.method == ZERO_SHOT
     what = "keep zero-shot: the adapter changes nothing" if keep else f"chosen: {adapter.method}"
     yield f"{what} ({_why(facts)})"
+    if "fallback" in facts:
+        yield f"beside labels without pictures: {facts['fallback']['method']}"
     yield f"{output}: {size / 1000:.1f} kB"
 
 

@@ -65,10 +65,11 @@ class Trial:
 def cross_validated(
     examples: Examples,
     held_out: NDArray[np.bool_],
+    methods: Sequence[str],
     seed: int,
     progress: StageProgress | None = None,
 ) -> list[Trial]:
-    """Every candidate, fitted without each of the pictures held out.
+    """Every candidate of these methods, fitted without each of the pictures held out.
 
     Where there are few pictures the folds are drawn several times, and the logits are means.
     """
@@ -81,7 +82,7 @@ def cross_validated(
     for done, (fold, number) in enumerate(parts):
         left_out = fold == number
         kinds = []
-        for i, (method, settings, fitted) in enumerate(candidates(small.of(~left_out))):
+        for i, (method, settings, fitted) in enumerate(candidates(small.of(~left_out), methods)):
             kinds.append((method, settings))
             mean = logits.setdefault(i, np.zeros((len(fold), len(small.texts)), np.float32))
             similar = fitted.similarities(small.images[left_out])

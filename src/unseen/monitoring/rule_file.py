@@ -91,7 +91,7 @@ class _Reader:
 
     def rules(self, root: Any) -> list[Rule]:
         if root is not None and root.id == "mapping":
-            values = {key.value: value for key, value in root.value}
+            values = {str(key.value): value for key, value in root.value}
             for key, _ in root.value:
                 if key.value != "rules":
                     raise self.error(key, f"unknown key {key.value!r}; the file is a list of rules")

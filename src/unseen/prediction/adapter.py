@@ -2,7 +2,8 @@
 
 It holds a row for each of its labels, which takes the place of the row that the label's text would
 have, and a scale and bias that make the products probabilities. One kind also holds its examples
-(`Cache`). Another, which the pictures gave no reason to leave zero-shot, holds no row at all.
+(`Cache`). Another, which the pictures gave no reason to leave zero-shot, holds no row at all. One
+learnt by discriminant analysis is for its own labels, and has a fallback for other label sets.
 `unseen.adapt` makes them.
 """
 
@@ -24,8 +25,65 @@ from unseen.models.model import Model, Score
 from unseen.system.safetensors_file import FileFormat
 from unseen.types import Array, Floats
 
-FILE_FORMAT = FileFormat("unseen-adapter-1", "adapter", "; make one with unseen adapt")
+# Of the second kind are those with a fallback: 0.1.0 would not see it, and refuses them.
+FORMATS = ("unseen-adapter-1", "unseen-adapter-2")
+FILE_FORMAT = FileFormat(FORMATS[0], "adapter", "; make one with unseen adapt", FORMATS[1:])
 ZERO_SHOT = "zero-shot"
+FALLBACK = "fallback"  # in a file, and before the names of its arrays
+
+
+@dataclass(frozen=True, eq=False)
+class Replacement:
+    """What takes the place of texts: fields as `Adapter` has them."""
+
+    rows: Floats
+    score: Score
+    text_scale: float = 1.0
+    cache: Cache | None = None
+
+    def as_stored(self) -> Replacement:
+        """With the numbers that half precision can hold."""
+        cache = self.cache
+        if cache is not None:
+            cache = replace(cache, support=_as_float16(cache.support))
+        return replace(self, rows=_as_float16(self.rows), cache=cache)
+
+    def facts(self) -> dict[str, Any]:
+        """All but the arrays, for the metadata of a file."""
+        facts = {"score": self.score.facts(), "contrast": self.text_scale}
+        return facts if self.cache is None else facts | {"cache": self.cache.facts()}
+
+    def arrays(self) -> dict[str, Array]:
+        """The arrays, under the names that they have in a file."""
+        arrays: dict[str, Array] = {"rows": self.rows.astype(np.float16)}
+        if self.cache is not None:
+            arrays |= self.cache.arrays()
+            arrays["support"] = self.cache.support.astype(np.float16)
+        return arrays
+
+    @classmethod
+    def from_file(cls, facts: dict[str, Any], arrays: dict[str, Any]) -> Replacement:
+        """What `facts` and `arrays` gave. KeyError where a part is missing."""
+        cache = Cache.from_file(facts["cache"], arrays) if "cache" in facts else None
+        return cls(arrays["rows"], Score(**facts["score"]), facts["contrast"], cache)
+
+    def check(self, k: int) -> None:
+        """ValueError where a part is invalid, or parts do not fit together and k labels."""
+        if self.rows.ndim != 2 or len(self.rows) not in (0, k):
+            raise ValueError(f"{k} labels and rows of shape {self.rows.shape}")
+        scalars = np.array([self.score.scale, self.score.bias, self.text_scale])
+        numbers = [self.rows.ravel(), scalars]
+        if self.cache is not None:
+            support, label_ids = self.cache.support, self.cache.label_ids
+            if support.shape != (len(label_ids), self.rows.shape[1]) or not len(label_ids):
+                raise ValueError(f"{len(label_ids)} examples of shape {support.shape}")
+            if (np.diff(label_ids) < 0).any() or label_ids[0] < 0 or label_ids[-1] >= k:
+                raise ValueError("its examples belong to labels that it does not have")
+            numbers += [support.ravel(), np.array([self.cache.alpha, self.cache.beta])]
+        if not all(np.isfinite(array).all() for array in numbers):
+            raise ValueError("it contains NaN or infinity")
+        if self.score.scale <= 0:
+            raise ValueError(f"the scale is {self.score.scale:g}; it must be above 0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +117,9 @@ class Adapter:
         What `unseen adapt` measured, plain data for JSON. ``example_digests`` are the pictures that
         it learnt from, as `datasets.content.content_digest` has them, sorted; files of 0.1.0 do not
         have it.
+    fallback : Replacement, optional
+        What is used for a set with labels that it does not know, where its rows hold among its own
+        labels alone (method ``gda``).
 
     Examples
     --------
@@ -82,16 +143,23 @@ class Adapter:
     text_scale: float = 1.0
     cache: Cache | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    fallback: Replacement | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rows", _as_float16(self.rows))
+        stored = self._own.as_stored()
+        object.__setattr__(self, "rows", stored.rows)
+        object.__setattr__(self, "cache", stored.cache)
         object.__setattr__(self, "text_mean", _as_float16(self.text_mean))
-        if self.cache is not None:
-            cache = replace(self.cache, support=_as_float16(self.cache.support))
-            object.__setattr__(self, "cache", cache)
+        if self.fallback is not None:
+            object.__setattr__(self, "fallback", self.fallback.as_stored())
 
     def __repr__(self) -> str:
         return f"Adapter({self.method!r}, {len(self.labels)} labels, {self.model!r})"
+
+    @property
+    def _own(self) -> Replacement:
+        """What is used for sets of its own labels."""
+        return Replacement(self.rows, self.score, self.text_scale, self.cache)
 
     @cached_property
     def id(self) -> str:
@@ -103,6 +171,8 @@ class Adapter:
             digest.update(array.tobytes())
         if self.cache is not None:
             digest.update(json.dumps([*self.cache.facts().values()]).encode())
+        if self.fallback is not None:
+            digest.update(json.dumps(self.fallback.facts()).encode())
         return digest.hexdigest()[:16]
 
     @property
@@ -142,7 +212,8 @@ class Adapter:
         """The set with the adapter's rows for the labels that it knows by name.
 
         Their prompts no longer count. Other labels compete by their texts. A set without any label
-        that it knows is returned as it is, and so is every set by an adapter that is zero-shot.
+        that it knows is returned as it is, and so is every set by an adapter that is zero-shot. An
+        adapter with a fallback uses that where the set has other labels.
 
         Parameters
         ----------
@@ -169,14 +240,16 @@ class Adapter:
                 f"the label set {compiled.name!r} was compiled with another adapter, or with "
                 "examples of its labels; compile its labels anew, without them."
             )
-        index = {name: i for i, name in enumerate(self.labels)} if len(self.rows) else {}
+        index = {name: i for i, name in enumerate(self.labels)}
         row_of = np.array([index.get(label.name, -1) for label in compiled.labels])
-        if compiled.adapted is not None or row_of.max() < 0:
+        strangers = bool((row_of < 0).any())
+        replacement = self.fallback if strangers and self.fallback is not None else self._own
+        if compiled.adapted is not None or row_of.max() < 0 or not len(replacement.rows):
             return compiled
         label_ids = np.flatnonzero(row_of >= 0)
         rows = row_of[label_ids]
-        matrix = self._text(compiled.matrix)
-        matrix[label_ids] = self.rows[rows]
+        matrix = self._text(compiled.matrix, replacement)
+        matrix[label_ids] = replacement.rows[rows]
         origin = (f"pictures, in the adapter {self.id}",)
         prompts = tuple(
             texts if row < 0 else origin
@@ -185,29 +258,32 @@ class Adapter:
         return replace(
             compiled,
             matrix=matrix,
-            neutral=self._text(compiled.neutral),
+            neutral=self._text(compiled.neutral, replacement),
             prompts=prompts,
-            adapted=Adapted(self.id, self._cache_of(compiled, label_ids, rows)),
-            stored_score=self.score,
+            adapted=Adapted(self.id, self._cache_of(replacement, compiled, label_ids, rows)),
+            stored_score=replacement.score,
         )
 
-    def _text(self, rows: Floats) -> Floats:
+    def _text(self, rows: Floats, replacement: Replacement) -> Floats:
         """The rows of texts, as they compete with the rows of the adapter."""
         # The rows of an adapter may be longer than 1; so the distances between texts grow alike.
-        scaled = self.text_mean + np.float32(self.text_scale) * (rows - self.text_mean)
+        scaled = self.text_mean + np.float32(replacement.text_scale) * (rows - self.text_mean)
         return np.asarray(scaled, dtype=np.float32)
 
-    def _cache_of(self, compiled: CompiledLabels, label_ids: Array, rows: Array) -> Cache | None:
+    def _cache_of(
+        self, replacement: Replacement, compiled: CompiledLabels, label_ids: Array, rows: Array
+    ) -> Cache | None:
         """The examples, with the ids that their labels have in a set, or behind its end."""
-        if self.cache is None:
+        cache = replacement.cache
+        if cache is None:
             return None
         # Labels that are not in the set keep their examples: the mean over labels needs them.
         id_of = len(compiled.labels) + np.arange(len(self.labels))
         id_of[rows] = label_ids
-        ids = id_of[self.cache.label_ids]
+        ids = id_of[cache.label_ids]
         order = np.argsort(ids, kind="stable")
         ascending = np.asarray(ids[order], dtype=np.int32)
-        return replace(self.cache, support=self.cache.support[order], label_ids=ascending)
+        return replace(cache, support=cache.support[order], label_ids=ascending)
 
     # files
 
@@ -236,26 +312,24 @@ class Adapter:
         """
         facts = {
             "labels": self.labels,
-            "score": self.score.facts(),
             "method": self.method,
             "model": self.model,
             "revision": self.revision,
             "fingerprint": self.fingerprint,
-            "contrast": self.text_scale,
             "facts": self.facts,
+            **self._own.facts(),
         }
-        if self.cache is not None:
-            facts["cache"] = self.cache.facts()
-        return FILE_FORMAT.to_bytes(self._arrays(), facts)
+        if self.fallback is None:
+            return FILE_FORMAT.to_bytes(self._arrays(), facts)
+        facts[FALLBACK] = self.fallback.facts()
+        return replace(FILE_FORMAT, format=FORMATS[1]).to_bytes(self._arrays(), facts)
 
     def _arrays(self) -> dict[str, Array]:
-        arrays: dict[str, Array] = {
-            "rows": self.rows.astype(np.float16),
-            "level": self.text_mean.astype(np.float16),
-        }
-        if self.cache is not None:
-            arrays |= self.cache.arrays()
-            arrays["support"] = self.cache.support.astype(np.float16)
+        own = self._own.arrays()
+        level = self.text_mean.astype(np.float16)
+        arrays = {"rows": own["rows"], "level": level, **own}  # in the order of 0.1.0: the id
+        if self.fallback is not None:
+            arrays |= {f"{FALLBACK}.{name}": a for name, a in self.fallback.arrays().items()}
         return arrays
 
     @classmethod
@@ -302,18 +376,24 @@ class Adapter:
 
     @classmethod
     def _from_parts(cls, facts: dict[str, Any], arrays: dict[str, Any]) -> Adapter:
+        replacement, fallback = Replacement.from_file(facts, arrays), None
+        if FALLBACK in facts:
+            own = f"{FALLBACK}."
+            parts = {n.removeprefix(own): a for n, a in arrays.items() if n.startswith(own)}
+            fallback = Replacement.from_file(facts[FALLBACK], parts)
         adapter = cls(
             tuple(facts["labels"]),
-            arrays["rows"],
-            Score(**facts["score"]),
+            replacement.rows,
+            replacement.score,
             facts["method"],
             facts["model"],
             facts["revision"],
             facts["fingerprint"],
             arrays["level"],
-            facts["contrast"],
-            Cache.from_file(facts["cache"], arrays) if "cache" in facts else None,
+            replacement.text_scale,
+            replacement.cache,
             facts["facts"],
+            fallback,
         )
         adapter._check_parts()
         return adapter
@@ -321,25 +401,16 @@ class Adapter:
     def _check_parts(self) -> None:
         """ValueError where a part is invalid, or parts do not fit together."""
         k = len(self.labels)
-        if self.rows.ndim != 2 or len(self.rows) not in (0, k) or len(set(self.labels)) != k:
-            raise ValueError(f"{k} labels and rows of shape {self.rows.shape}")
-        if self.text_mean.shape != self.rows.shape[1:]:
-            raise ValueError(
-                f"rows of shape {self.rows.shape} and a level of shape {self.text_mean.shape}"
-            )
-        scalars = np.array([self.score.scale, self.score.bias, self.text_scale])
-        numbers = [self.rows.ravel(), self.text_mean, scalars]
-        if self.cache is not None:
-            support, label_ids = self.cache.support, self.cache.label_ids
-            if support.shape != (len(label_ids), self.rows.shape[1]) or not len(label_ids):
-                raise ValueError(f"{len(label_ids)} examples of shape {support.shape}")
-            if (np.diff(label_ids) < 0).any() or label_ids[0] < 0 or label_ids[-1] >= k:
-                raise ValueError("its examples belong to labels that it does not have")
-            numbers += [support.ravel(), np.array([self.cache.alpha, self.cache.beta])]
-        if not all(np.isfinite(array).all() for array in numbers):
+        if len(set(self.labels)) != k:
+            raise ValueError("a label stands in it twice")
+        for part in filter(None, (self._own, self.fallback)):
+            part.check(k)
+            if self.text_mean.shape != part.rows.shape[1:]:
+                raise ValueError(
+                    f"rows of shape {part.rows.shape} and a level of shape {self.text_mean.shape}"
+                )
+        if not np.isfinite(self.text_mean).all():
             raise ValueError("it contains NaN or infinity")
-        if self.score.scale <= 0:
-            raise ValueError(f"the scale is {self.score.scale:g}; it must be above 0")
 
 
 def _as_float16(rows: Array) -> Floats:

@@ -65,6 +65,16 @@ def _kinds() -> Mapping[str, frozenset[str]]:
     return {word: frozenset(kinds) for word, kinds in table.items()}
 
 
+def species() -> Mapping[str, frozenset[str]]:
+    """Each name of `data/species.txt` → its kinds ("viola": a flower, a musical instrument)."""
+    table: dict[str, set[str]] = {}
+    for line in _lines("species.txt"):
+        kind, _, names = line.partition(":")
+        for name in names.split(","):
+            table.setdefault(name.strip(), set()).add(kind)
+    return {name: frozenset(kinds) for name, kinds in table.items()}
+
+
 def narrowest(kinds: Collection[str]) -> str | None:
     """The broad word with the fewest words below it; of equals the first of the list."""
     narrower = _narrower()

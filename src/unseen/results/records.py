@@ -294,7 +294,10 @@ def _parsed(path: Path, make: Callable[[dict[str, Any]], Parsed]) -> Iterator[Pa
         raise SourceError(f"{path}: there is no such file.") from None
     except OSError as error:
         raise SourceError(f"{path}: it cannot be read: {error.strerror or error}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+    except (
+        *(ValueError, LookupError, TypeError, AttributeError),
+        *(OverflowError, RecursionError, csv.Error),
+    ) as error:
         raise SourceError(
             f"{path}: what follows row {number} was not written by classify, or is cut off: "
             f"{type(error).__name__}: {error}."

@@ -25,11 +25,15 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True)
 class FileFormat:
-    """One kind of file: `format` stands in the file, `name` and `advice` in its LabelErrors."""
+    """One kind of file: `format` stands in the file, `name` and `advice` in its LabelErrors.
+
+    `others` are formats that are read, too.
+    """
 
     format: str
     name: str
     advice: str = ""
+    others: tuple[str, ...] = ()
 
     def to_bytes(self, arrays: Arrays, facts: Mapping[str, Any]) -> bytes:
         """The content of a file; facts are plain data for JSON."""
@@ -43,7 +47,7 @@ class FileFormat:
             # https://huggingface.co/docs/safetensors#format: the header's length, then the header.
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
             metadata = header.get("__metadata__", {})
-            if metadata.get("format") != self.format:
+            if metadata.get("format") not in (self.format, *self.others):
                 raise LabelError(f"{where}: not a valid {self.name}{self.advice}.")
             return make(json.loads(metadata["facts"]), arrays)
         except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:

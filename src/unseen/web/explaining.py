@@ -84,7 +84,7 @@ class Explaining:
 
     def explained(
         self,
-        content: bytes,
+        content: bytes | memoryview,
         name: str,
         compiled: CompiledLabels,
         options: ExplainOptions,
@@ -94,7 +94,7 @@ class Explaining:
 
         Parameters
         ----------
-        content : bytes
+        content : bytes or memoryview
             Of the file.
         name : str
             What it is called.
@@ -136,7 +136,9 @@ class Explaining:
             maps = rows.scores(directions)
         return Explained(replace(explanation, source=name), maps, tuple(warnings))
 
-    def _opened(self, content: bytes, method: str) -> tuple[OpenedPicture, PictureParts]:
+    def _opened(
+        self, content: bytes | memoryview, method: str
+    ) -> tuple[OpenedPicture, PictureParts]:
         """A picture and its rows, of the last ones without a network. UnseenError."""
         key = sha256([content]), method
         known = self._rows.get(key)

@@ -192,3 +192,16 @@ def test_columns_reach_the_rows_of_a_result(folder: Path) -> None:
     done = run("classify", str(table), "-l", "cat,dog", "--json", code=1)
     first = json.loads(done.stdout)[0]
     assert first["meta"] == {"row": 1, "label": "cat", "site": "north"}
+
+
+def test_small_tables_that_would_take_gigabytes(tmp_path: Path) -> None:
+    """A value that 64 rows share is stored once, and would be there 64 times; and brackets."""
+    blank = pa.table({"image": pa.array([bytes(60_000_000)] * 64)})
+    parquet.write_table(blank, tmp_path / "bomb.parquet", compression="zstd")
+    assert (tmp_path / "bomb.parquet").stat().st_size < 1_000_000
+    (source,) = expand(tmp_path / "bomb.parquet")
+    assert "more than 200 times its size" in str(error_of(source))
+    line = f'{{"path": "a.png", "x": [{"[]," * 600_000}1]}}\n'
+    (tmp_path / "deep.jsonl").write_text(line + '{"path": "a.png"}\n')
+    first, second = expand(tmp_path / "deep.jsonl")
+    assert "not a JSON object" in str(error_of(first)) and second.name.endswith("a.png")

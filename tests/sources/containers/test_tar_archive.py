@@ -16,6 +16,7 @@ import pytest
 
 import hostile
 import unseen
+from memory import taken
 from unseen.images.open import open_image
 from unseen.sources.expand import count, expand, fields_of, left_out
 from unseen.sources.item import Source
@@ -181,3 +182,21 @@ def test_the_answers_are_those_of_the_files(tmp_path: Path) -> None:
     from_files = classifier.classify_many(paths, labels)
     from_tar = classifier.classify_many(path, labels)
     assert [p.probabilities for p in from_tar] == [p.probabilities for p in from_files]
+
+
+def test_a_sample_of_many_large_members_is_not_held_whole(tmp_path: Path) -> None:
+    """All share a name, so they belong together; they come packed to a thousandth."""
+    blank = bytes(8_000_000)
+    names = [f"a.{number}.bmp" for number in range(40)]
+    path = packed(tmp_path / "a.tgz", [(name, blank) for name in names], "w:gz")
+    with path.open("ab") as file:  # so that it may grow to so much
+        file.write(bytes(2_000_000))
+    code = """
+from unseen.sources.expand import expand
+expand([sys.argv[1] + "x.png"])
+begin(2_000_000_000)
+print(sum(1 for _ in expand(sys.argv[1])), file=sys.stderr)
+end()
+"""
+    most, _ = taken(code, path)
+    assert most < 250_000_000, f"{most / 1e6:.0f} MB of {len(names) * len(blank) / 1e6:.0f}"

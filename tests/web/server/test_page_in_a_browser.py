@@ -1241,9 +1241,8 @@ def test_label_sets_by_keyboard(page: Page, url: str) -> None:
     page.paste("form: round, square\nform: a: b\nplain\ncolour:\n")
     assert blocks(page) == {
         "colour": ["red", "blue", "green"],
-        "label": ["ratio 4:3", "plain"],
+        "label": ["ratio 4:3", "a: b", "plain"],
         "form": ["round", "square"],
-        "a": ["b"],
     }
     page.js("navigator.clipboard.writeText = async (text) => (window.copied = text)")
     page.one("#share").click()
@@ -1255,6 +1254,28 @@ def test_label_sets_by_keyboard(page: Page, url: str) -> None:
     page.until(lambda: "Model" in page.one("#model").text)
     assert blocks(page) == before
     assert page.log() == []
+
+
+def test_a_label_with_a_colon_is_a_set_when_a_second_comes(
+    page: Page, url: str, drawn: dict[str, Path]
+) -> None:
+    page.fresh(url)
+    page.one("#clear").click()
+    alone = "Alien: Covenant", "a red circle"
+    for label in alone:
+        page.label(label + Keys.ENTER)
+    page.pick(drawn["a red circle"])
+    page.ranks(*alone)
+    assert not page.all("#bars h3")
+    page.label("Alien: Romulus" + Keys.ENTER)
+    page.until(page.answered)
+    assert {name: sorted(labels) for name, labels in blocks(page).items()} == {
+        "Alien": ["Covenant", "Romulus"],
+        "label": ["a red circle"],
+    }
+    page.js("document.querySelector('[aria-label=\"Remove Alien: Romulus\"]').click()")
+    page.ranks(*alone)
+    assert not page.all("#bars h3") and page.log() == []
 
 
 def test_the_table_has_a_column_a_label_set(

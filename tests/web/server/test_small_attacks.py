@@ -19,7 +19,7 @@ import pytest
 
 import hostile
 from asking import KEY
-from serving import Served, commanded
+from serving import Served, commanded, until
 from unseen.system.cpu import usable
 from unseen.web.server.apis.schemas import GIF, PNG
 from unseen.web.server.http import keys
@@ -126,6 +126,9 @@ WRONG = [
     ("/clip/embed_image", "image", "{}", {}),
     ("/", "inputs", "{}", {}),
     ("/predict", "tasks", "1", {}),
+    ("/v1/classify", "facets", "{}", {"image": PNG}),
+    ("/v1/explain", "labels", "{}", {"image": PNG}),
+    ("/v1/search", "without", "{}", {}),
 ]
 
 
@@ -170,6 +173,30 @@ def test_a_text_of_commas(attacked: Served) -> None:
     assert attack(attacked, "/v1/classify", form, kind=kind).status_code == 413
 
 
+@pytest.mark.parametrize("divider", [b"\r\n--xy", b"\r\n--x--y", b"\r\n--x\r\n"])
+def test_a_form_of_dividers(attacked: Served, divider: bytes) -> None:
+    start = b'--x\r\nContent-Disposition: form-data; name="labels"\r\n\r\n'
+    body = start + divider * (60 * MB // len(divider)) + b"\r\n--x--\r\n"
+    answer = attack(attacked, "/v1/classify", body, kind="multipart/form-data; boundary=x")
+    assert answer.status_code == 413 and "parts" in answer.text
+
+
+def test_a_stored_set_is_no_way_to_a_large_answer(attacked: Served) -> None:
+    headers = {"authorization": f"Bearer {KEY}"}
+    long = {"labels": {"a" * 2000: [f"{{}}{i}" for i in range(20_000)]}}
+    with attacked.client(headers=headers) as client:
+        answer = client.put("/v1/labelsets/long", json=long)
+        assert answer.status_code == 413 and "characters in prompts" in answer.text
+        sent = client.put("/v1/labelsets/many", json={"labels": [f"{i}" for i in range(4000)]})
+        assert sent.status_code == 201, sent.text
+        until(lambda: client.get("/v1/labelsets/many").json()["status"] == "ready")
+    body = {"images": [PNG] * 64, "labelset": "many"}
+    answer = attack(attacked, "/v1/classify", json.dumps(body).encode())
+    assert answer.status_code == 413 and "give top_k" in answer.text
+    answer = attack(attacked, "/v1/classify", json.dumps({**body, "top_k": 5}).encode())
+    assert len(answer.json()["predictions"]) == 64
+
+
 LONG = "a" * (15 * MB)
 HUGE = [
     ("/", {"inputs": PNG, "parameters": {
@@ -188,6 +215,24 @@ HUGE = [
     ("/v1/classify", {"image": PNG, "labelset": LONG, "template": "{}"}, 422),
     ("/v1/embeddings", {"input": [{"text": "a"}] * 95_000}, 413),
     ("/clip/compare", {"subject": PICTURE, "prompt": {f"{i}": "a" for i in range(95_000)}}, 413),
+    ("/v1/classify", {"image": PNG, "facets": {f"{i}": ["a"] for i in range(95_000)}}, 422),
+    ("/v1/classify", {"image": PNG, "facets": {
+        f"{i}": [f"{j}" for j in range(1000)] for i in range(32)}}, 413),
+    ("/v1/classify", {"image": PNG, "labels": {"a" * 9000: {"descriptions": ["b"] * 95_000}}}, 422),
+    ("/v1/classify", {"image": PNG, "labels": {"a" * 2000: {"descriptions": ["b"] * 95_000}}}, 413),
+    ("/v1/classify", {"image": PNG, "labels": {f"{i}{'a' * 1990}": {"descriptions": ["b"] * 11}
+                                               for i in range(1000)}}, 413),
+    ("/v1/classify", {"image": PNG, "labels": ["a"], "concept": "x" * 100,
+                      "template": "{}" * 400_000}, 422),
+    ("/v1/explain", {"image": PNG, "labels": {"a" * 2000: {"descriptions": ["b"] * 95_000}}}, 413),
+    ("/v1/video", {"video": GIF, "labels": ["a"], "concept": "x" * 100,
+                   "template": ["{}" * 200_000] * 2}, 422),
+    ("/predict", {"tasks": [{"data": {}}] * 1000, "label_config": "<View>" + "".join(
+        f"<Image name='{i}' value='${i}'/><Choices name='c' toName='{i}'><Choice value='a'/>"
+        "</Choices>" for i in range(2200)) + "</View>"}, 413),
+    ("/predict", {"tasks": [{"data": {"image": f"data:,{PNG}"}}] * 1000, "label_config":
+        "<View><Image name='i' value='$image'/><Choices name='c' toName='i'>" + "".join(
+        f"<Choice value='{i}'/>" for i in range(9000)) + "</Choices></View>"}, 413),
 ]  # fmt: skip
 
 
@@ -263,7 +308,7 @@ def test_half_a_character_is_422(attacked: Served, path: str, body: bytes) -> No
 
 def connected(served: Served) -> socket.socket:
     parts = urlsplit(served.url)
-    return socket.create_connection((parts.hostname or "", parts.port or 0), timeout=20)
+    return socket.create_connection((parts.hostname or "", parts.port or 0), timeout=60)
 
 
 def answer_to(served: Served, *pieces: bytes) -> bytes:

@@ -40,7 +40,7 @@ BODY = json.dumps(ASK).encode()
 
 def connected(url: str) -> socket.socket:
     parts = urlsplit(url)
-    return socket.create_connection((parts.hostname or "", parts.port or 0), timeout=20)
+    return socket.create_connection((parts.hostname or "", parts.port or 0), timeout=60)
 
 
 def request(path: str = "/v1/classify", body: bytes = BODY, method: str = "POST") -> bytes:
@@ -180,7 +180,9 @@ def test_a_client_that_does_not_read_is_left(hasty: Served) -> None:
         sock.connect((parts.hostname, parts.port))
         for _ in range(8):
             sock.sendall(request("/v1/embed", body))
-        time.sleep(3)
+        server = hasty.server
+        assert server is not None
+        until(lambda: not server.server_state.connections)
         sock.settimeout(5)
         received = 0
         with contextlib.suppress(OSError):
@@ -664,7 +666,7 @@ def test_workers_share_a_home_that_cannot_be_written_to(shapes_clip: Path, tmp_p
     with commanded(
         "-m", str(shapes_clip), "--workers", "2", UNSEEN_HOME=str(tmp_path / "file")
     ) as served:
-        until(lambda: sum(line["event"] == "ready" for line in served.lines()) == 2, 60)
+        until(lambda: sum(line["event"] == "ready" for line in served.lines()) == 2)
         address = f"{served.url}/v1/labelsets/colours"
         assert httpx.put(address, json={"labels": ["red", "blue"]}, timeout=60).status_code == 201
         assert {httpx.get(address, timeout=60).status_code for _ in range(30)} == {200}

@@ -17,6 +17,7 @@ from unseen.models.weights.changes import Changed, Changes
 from unseen.models.weights.files import OPEN_CLIP_FILES, open_files
 from unseen.models.weights.safetensors_file import write_arrays
 from unseen.networks.parameters import used_parameters
+from unseen.system.regular_file import read_text
 
 DELTA = "delta.safetensors"
 PAGE, LOG = "README.md", "training.jsonl"
@@ -102,8 +103,8 @@ def read_card(folder: str | Path) -> dict[str, Any]:
     """The card of a folder that was tuned. ModelError for any other."""
     path = Path(folder).expanduser() / TUNE_CARD
     try:
-        card = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        card = json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError):
         raise ModelError(
             f"{folder}: `unseen tune` did not make this: {TUNE_CARD} is missing."
         ) from None

@@ -14,6 +14,7 @@ OPTIONAL_OBJECT = values.optional(values.OBJECT)
 HIDDEN_ACTS = {
     "quick_gelu": "quick_gelu",
     "gelu": "gelu",
+    "gelu_python": "gelu",
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu_fast": "gelu_tanh",

@@ -31,6 +31,11 @@ def whitespace_lower(text: str) -> str:
     return whitespace(text).lower()
 
 
+def whitespace_siglip(text: str) -> str:
+    """`whitespace`, then `siglip`: that of SigLIP's tokenizer class under OpenCLIP."""
+    return siglip(whitespace(text))
+
+
 def canonicalize(text: str) -> str:
     """`whitespace`, then `siglip` with _ as a space: OpenCLIP's own for SigLIP."""
     return siglip(whitespace(text).replace("_", " "))
@@ -42,6 +47,7 @@ NORMALIZATIONS: dict[str, Callable[[str], str]] = {
     "lower": lower,
     "whitespace": whitespace,
     "whitespace_lower": whitespace_lower,
+    "whitespace_siglip": whitespace_siglip,
     "canonicalize": canonicalize,
 }
 # OpenCLIP's names → ours.

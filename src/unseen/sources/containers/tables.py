@@ -18,7 +18,9 @@ from unseen.sources.item import Source, Unreadable, name_of, shortened
 
 MAX_CELL = 64 * 1024 * 1024  # characters: a picture in base64
 MAX_COLUMNS = 1_000
+MAX_VALUES = 500_000  # of a line of JSON
 BATCH_ROWS = 64  # of Parquet: pictures in memory
+MAX_RATIO, SMALL_BYTES = 200, 32 * 1024 * 1024  # of Parquet, as of archives: pictures hardly shrink
 TAB_SUFFIXES = (".tsv", ".tab")
 
 
@@ -109,6 +111,8 @@ def read_json_lines(path: str | Path) -> Iterator[Source]:
 
 
 def _json_row(line: str) -> dict[str, Any] | None:
+    if sum(map(line.count, "[{,")) > MAX_VALUES:  # each would be an object: a gigabyte of a line
+        return None
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -146,9 +150,17 @@ def read_parquet(path: str | Path) -> Iterator[Source]:
         from pyarrow import parquet  # noqa: PLC0415 - an extra
     except ImportError:
         raise MissingExtraError("Reading Parquet", "pyarrow", "parquet") from None
-    yield from _arrow_rows(
-        path, lambda: parquet.ParquetFile(path).iter_batches(batch_size=BATCH_ROWS)
-    )
+
+    def batches() -> Iterator[Any]:
+        file = parquet.ParquetFile(path)
+        groups = range(file.metadata.num_row_groups)
+        unpacked = sum(file.metadata.row_group(i).total_byte_size for i in groups)
+        if unpacked > max(SMALL_BYTES, MAX_RATIO * Path(path).stat().st_size):
+            reason = f"it would grow to more than {MAX_RATIO} times its size."
+            raise SourceError(f"{name_of(path, 0)}: {reason}")
+        yield from file.iter_batches(batch_size=BATCH_ROWS)
+
+    yield from _arrow_rows(path, batches)
 
 
 def read_arrow(path: str | Path) -> Iterator[Source]:
@@ -207,6 +219,7 @@ def _arrow_rows(path: str | Path, batches: Any) -> Iterator[Source]:
     name, number, column = name_of(path, 0), 0, ""
     try:
         for batch in batches():
+            batch.validate(full=True)  # what a file says of lengths may lead out of its memory
             column = column or picture_column(batch.schema.names, name)
             for row in batch.to_pylist():
                 number += 1

@@ -25,6 +25,7 @@ MAX_IMAGE_BYTES = 64 * 1024 * 1024
 MAX_FACTS_BYTES = 1024 * 1024  # of a .json, .cls or .txt
 MAX_HEADER_BYTES = 1024 * 1024  # of a long name, or of the pax records of a member
 MAX_SAMPLE = 1_000  # members of one sample
+MAX_SAMPLE_BYTES = 64 * 1024 * 1024  # of these; what follows is a sample of its own
 MAX_RATIO = 200  # bytes of an archive for each that is packed; pictures hardly shrink
 SMALL_BYTES = 64 * 1024 * 1024  # less is read whatever the ratio
 FACTS = (".json", ".cls", ".txt")
@@ -110,6 +111,7 @@ def tar_names(path: str | Path) -> Iterator[str]:
 def _samples(path: str | Path) -> Iterator[Sample]:
     """Members that share a name, with the content of those that are used; raises BROKEN at last."""
     sample: Sample = []
+    held = 0
     problem: Exception | None = None
     try:
         with tarfile.open(path, "r|*", tarinfo=_Member) as archive:
@@ -118,10 +120,12 @@ def _samples(path: str | Path) -> Iterator[Sample]:
                 if limit is None:
                     continue
                 is_new = sample and _key(member.name) != _key(sample[0][0].name)
-                if is_new or len(sample) == MAX_SAMPLE:
+                if is_new or len(sample) == MAX_SAMPLE or held > MAX_SAMPLE_BYTES:
                     yield sample
-                    sample = []
-                sample.append((member, _content(archive, member, limit)))
+                    sample, held = [], 0
+                content = _content(archive, member, limit)
+                held += len(content or b"")
+                sample.append((member, content))
             if not vars(archive).get("whole", False):
                 raise tarfile.ReadError("it ends without the mark of an end, and may be cut off")
     except BROKEN as error:

@@ -111,6 +111,7 @@ def _add_middleware(app: FastAPI, service: Service, known_keys: keys.Keys) -> No
         origins=frozenset(settings.cors),
         until_ready=service.until_ready,
         admit=service.admit,
+        admitted=service.admitted,
         pace=RefusalPace(lambda: service.images.seconds),
     )
     if settings.cors:
@@ -223,13 +224,11 @@ def error_body_of(path: str) -> ErrorBody:
 
 
 def _handle_errors(app: FastAPI) -> None:
+    """All but a Problem, which the middleware answers: it may be one to be held."""
+
     def respond(request: Request, problem: Problem) -> Response:
         log_fields(request, {"error": problem.code})
         return problem_response(problem, error_body_of(request.url.path))
-
-    @app.exception_handler(Problem)
-    async def refused(request: Request, error: Problem) -> Response:
-        return respond(request, error)
 
     @app.exception_handler(UnseenError)
     async def library_error(request: Request, error: UnseenError) -> Response:

@@ -80,6 +80,8 @@ def _vit(
                 f"{settings.FILE} asks for attentional_pool {shown(config['attentional_pool'])} "
                 f"and pool_type {shown(config['pool_type'])}: not supported."
             )
+        if "eps" in (config["norm_kwargs"] or {}):  # the pool's own norms have OpenCLIP's default
+            raise ModelError(f"{settings.FILE}: norm_kwargs with attentional_pool: not supported.")
         names |= coca_pool(weights)
     if not config["no_ln_pre"]:
         names |= {f"norm_before.{kind}": f"visual.ln_pre.{kind}" for kind in KINDS}

@@ -77,30 +77,31 @@ KINDS: dict[str, values.Kind] = {
         optional(TEXT),
     ),
 }
-# Keys that change the network and are supported as OpenCLIP has them by default, only.
-UNSUPPORTED: dict[str, Any] = {
-    "block_type": None,
-    "qk_norm": False,
-    "scaled_cosine_attn": False,
-    "scale_heads": False,
-    "scale_attn_inner": False,
-    "scale_attn": False,
-    "scale_fc": False,
-    "use_pad_mask": False,
-    "tokenizer_mode": None,
+# Keys that change the network → what they may say: what OpenCLIP has by default, only.
+UNSUPPORTED: dict[str, tuple[Any, ...]] = {
+    "block_type": (None, "default"),
+    **dict.fromkeys(
+        (
+            *("qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn_inner", "scale_attn"),
+            *("scale_fc", "use_pad_mask"),
+        ),
+        (False, None),
+    ),
+    "tokenizer_mode": (None, ""),
 }
-# Keys that are of training only, or whose meaning the weights show.
+# Keys that are of training only, whose meaning the weights show, or that open_clip does not pass on
+# (final_ln_after_pool of a text net).
 IGNORED = {
     *("patch_dropout", "timm_drop", "timm_drop_path", "timm_model_pretrained"),
     *("hf_model_pretrained", "output_tokens", "attn_pooler_queries"),
     *("mlp_ratio", "vocab_size", "pos_embed_type", "timm_proj_bias", "proj_bias", "proj_type"),
-    "ls_init_value",
+    *("ls_init_value", "final_ln_after_pool"),
 }
 
 # What the rows of data/towers.json have in common, for an error.
 SUPPORTED = {
-    "timm_model_name": "timm's plain ViTs (vit_*_clip_*, vit_*_siglip_*, vit_base_patch16_224, …) "
-    "convnext_*, fastvit_mci*, vit_base_mci_224 and vitamin_*",
+    "timm_model_name": "timm's plain ViTs (vit_*_clip_*, vit_*_siglip_*, vit_base_patch16_224, "
+    "deit_*), convnext_*, fastvit_mci*, vit_base_mci_224 and vitamin_*",
     "hf_model_name": "BERT, RoBERTa and XLM-RoBERTa of base and large size",
 }
 
@@ -110,7 +111,7 @@ def tower(config: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> 
     given = values.checked(config, {name: OBJECT}, f"{FILE}: model_cfg")[name]
     for key, value in given.items():
         is_known = key in defaults or key in IGNORED
-        if not is_known and (key not in UNSUPPORTED or value not in (UNSUPPORTED[key], None)):
+        if not is_known and value not in UNSUPPORTED.get(key, ()):
             raise ModelError(f"open_clip_config.json asks for {key} {shown(value)}: not supported.")
     kinds = {key: KINDS[key] for key in defaults}
     return values.checked({**defaults, **given}, kinds, f"{FILE}: {name}")
@@ -127,6 +128,8 @@ def towers() -> dict[str, dict[str, dict[str, Any]]]:
 def known(kind: str, name: str) -> dict[str, Any]:
     """The row of data/towers.json; ModelError for a name that has none."""
     rows = towers()[kind]
+    if kind == "timm_model_name":
+        name = name.partition(".")[0]  # behind a dot timm has the name of weights
     if name not in rows:
         raise ModelError(
             f"open_clip_config.json asks for {kind} {name!r}, which is not supported; supported "
@@ -144,10 +147,11 @@ def pair(size: int | Sequence[int]) -> tuple[int, int]:
 def activation_and_epsilon(config: Mapping[str, Any], activation: str) -> tuple[str, float]:
     """The activation and the epsilon of a tower's norms, from its own settings."""
     act_kwargs, norm_kwargs = (config[key] or {} for key in ("act_kwargs", "norm_kwargs"))
-    if act_kwargs and act_kwargs != {"approximate": "tanh"}:
+    approximate = act_kwargs.get("approximate", "none")
+    if set(act_kwargs) - {"approximate"} or approximate not in ("none", "tanh"):
         raise ModelError(f"{FILE} has act_kwargs {shown(act_kwargs)}: not supported.")
     if set(norm_kwargs) - {"eps"}:
         raise ModelError(f"{FILE} has norm_kwargs {shown(norm_kwargs)}: not supported.")
     where = f"{FILE}: norm_kwargs"
     epsilon = values.value(norm_kwargs, "eps", 1e-5, values.number(0, 1), where)
-    return "gelu_tanh" if act_kwargs else activation, float(epsilon)
+    return "gelu_tanh" if approximate == "tanh" else activation, float(epsilon)

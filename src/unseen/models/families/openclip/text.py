@@ -148,4 +148,8 @@ def tokenizer_of(checkpoint: Checkpoint, config: Mapping[str, Any]) -> Tokenizer
             f"{settings.FILE} has tokenizer_kwargs {shown(config['tokenizer_kwargs'])}, which are "
             "not supported."
         )
-    return TokenizerSpec(str(checkpoint.folder), text_normalization.OPEN_CLIP[clean])
+    normalization = text_normalization.OPEN_CLIP[clean]
+    if tokenizer_setting(checkpoint, "tokenizer_class") == "SiglipTokenizer":
+        # That class takes punctuation away by itself, whatever was done before.
+        normalization = "canonicalize" if clean == "canonicalize" else "whitespace_siglip"
+    return TokenizerSpec(str(checkpoint.folder), normalization)

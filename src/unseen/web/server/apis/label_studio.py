@@ -28,6 +28,7 @@ from unseen.sources import http
 from unseen.sources.address_policy import PublicHosts
 from unseen.web.problems import Problem
 from unseen.web.server.apis import schemas
+from unseen.web.server.core.encoding import at_most
 from unseen.web.server.core.image_input import ImageInput
 from unseen.web.server.core.label_service import LabelRequest
 from unseen.web.server.core.service import Service
@@ -36,6 +37,7 @@ from unseen.web.server.http.api import Api, error_responses, log_fields, service
 
 CONFIG_CHARS = 256 * 1024
 MAX_PROJECTS = 1_000
+MAX_TAGS = 64  # of pictures, in a configuration
 # A path without blanks, and without a step up, however that is encoded.
 LOCAL_PATH = re.compile(r"(?!.*(\.|%2e){2})/[!-~]*", re.IGNORECASE)
 # Of "<!", comments and CDATA are harmless. A DOCTYPE could define entities, and is never needed.
@@ -167,6 +169,7 @@ def choices_tags(config: str) -> list[ChoicesTag]:
         raise Problem(
             422, "the labelling configuration has no <Choices> with labels for an <Image>."
         )
+    at_most(len(tags), MAX_TAGS, "<Choices> in a labelling configuration")
     return tags
 
 
@@ -297,13 +300,14 @@ async def predict(request: Request) -> Any:
             413, f"{len(body.tasks):,} tasks; at most {service.limits.texts:,} are allowed."
         )
     tags = choices_tags(config)
+    rows = len(body.tasks) * sum(len(tag.written) for tag in tags)
+    at_most(rows, service.limits.answers, "answers (tasks times choices)")
     encoded = await _encoded(service, body.tasks, tags, project)
     answers = []
     for tag in tags:
         compiled_set = await service.label_service.compiled_set(LabelRequest([*tag.written]))
         decision = Decision(multi_label=tag.several, top_k=None if tag.several else 1)
-        rows = encoded[tag.key]
-        answers.append(predict_encoded(rows, compiled_set.compiled, decision))
+        answers.append(predict_encoded(encoded[tag.key], compiled_set.compiled, decision))
     results = [_result(service, tags, row) for row in zip(*answers, strict=True)]
     failed = sum("error" in result for result in results)
     log_fields(request, {"pictures": len(results), "failed": failed})

@@ -16,7 +16,7 @@ from unseen.errors import LabelError
 from unseen.index.hits import Hit
 from unseen.index.vectors.query import combine
 from unseen.prediction.calibration import Calibration
-from unseen.prediction.facets import FacetPrediction
+from unseen.prediction.facets import FacetPrediction, check_names
 from unseen.prediction.open_set import ReferenceSet, nearest_concepts
 from unseen.prediction.predict import undecided
 from unseen.prediction.prediction import Prediction
@@ -109,6 +109,7 @@ async def _classify_facets(
 ) -> Any:
     """The answer to a request with several label sets."""
     service = service_of(request)
+    check_names([*(body.facets or {})])
     requests = {
         name: (labels, replace(decision, reference_set=reference_set))
         for name, (labels, decision) in body.facet_requests().items()

@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -30,7 +32,7 @@ from unseen.types import Floats
 from unseen.web.problems import Problem
 from unseen.web.server.core.image_input import ImageInput, content_of, embedding_of
 from unseen.web.server.core.metrics import Metrics
-from unseen.web.server.core.queues.batching import DynamicBatcher, Failure, Place
+from unseen.web.server.core.queues.batching import DynamicBatcher, Failure, Place, Room
 from unseen.web.server.core.queues.text_queue import TextQueue
 from unseen.web.server.core.remote import Fetcher
 from unseen.web.server.core.settings import Settings
@@ -40,7 +42,9 @@ ImagePlace = Place[PictureArrays, "Floats | UnseenError"]  # or why it cannot be
 
 LONG_TEXTS = ["a " * 200] * 24  # as much as a batch may hold
 ADVICE = re.compile(r"; raise max_\w+ to allow it")
+CHARACTERS = 20_000_000  # of all prompts of a call or a stored set
 FETCHED_AT_ONCE = 16  # pictures of one request, by their URLs
+_ROOM: ContextVar[Room | None] = ContextVar("unseen room of a request", default=None)
 HELD = 256  # requests that may wait for the model to be loaded
 
 
@@ -148,13 +152,28 @@ class Encoding:
         limits = self.limits  # what waits for half of a request's time may not be done in the rest
         self.images.check(limits.queue_seconds, limits.queue_pictures, limits.seconds / 2)
 
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Around the work of a request whose body is there: `admit`, once and for all of it."""
+        self.admit()
+        room = self.images.keep_room()
+        before = _ROOM.set(room)
+        try:
+            yield
+        finally:
+            _ROOM.reset(before)
+            room.leave()
+
     # pictures
 
     async def encode_pictures(self, pictures: Sequence[ImageInput]) -> list[Encoded]:
         """Each picture's embedding, or why it has none, in order. Raises Problem for too many."""
         at_most(len(pictures), self.limits.images, "pictures in a call")
         await self.until_ready()
-        if any(picture.embedding is None for picture in pictures):
+        room = _ROOM.get()
+        if room is not None:
+            room.leave()
+        elif any(picture.embedding is None for picture in pictures):
             self.admit()
         fetching = asyncio.Semaphore(FETCHED_AT_ONCE)
         # Begun first, so that concurrent requests see the queue length.
@@ -162,7 +181,9 @@ class Encoding:
             self._begin(picture) if picture.embedding is None and picture.url is None else None
             for picture in pictures
         ]
-        encoded = (self._encode(*pair, fetching) for pair in zip(pictures, places, strict=True))
+        encoded = [self._encode(*pair, fetching) for pair in zip(pictures, places, strict=True)]
+        if len(encoded) == 1:
+            return [await encoded[0]]
         return list(await asyncio.gather(*encoded))
 
     async def embed_pictures(self, pictures: Sequence[ImageInput]) -> Floats:
@@ -293,10 +314,14 @@ class Encoding:
         self._check_length(longest, len(longest))
 
     def check_prompts(self, prompts: Iterable[tuple[str, str]]) -> None:
-        """Problem 422 for a template and a label whose prompt is too long; none is made for that:
-        a megabyte of both can be a terabyte of prompts."""
+        """Problem 422 for a template and a label whose prompt is too long, 413 where all together
+        are; none is made for that: a megabyte of both can be a terabyte of prompts."""
+        characters = 0
         for template, label in prompts:
-            self._check_length(template, filled_length(template, label))
+            length = filled_length(template, label)
+            self._check_length(template, length)
+            characters += length
+        at_most(characters, CHARACTERS, "characters in prompts")
 
     def _check_length(self, text: str, length: int) -> None:
         if length > self.limits.prompt_chars:

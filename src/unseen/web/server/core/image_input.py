@@ -34,10 +34,10 @@ class ImageInput:
         return self.text if self.text is not None and URL.match(self.text) else None
 
 
-def content_of(picture: ImageInput) -> bytes:
-    """The bytes of a picture that is not a URL. Raises ImageError."""
+def content_of(picture: ImageInput) -> bytes | memoryview:
+    """The bytes of a picture that is not a URL; no copy of them. Raises ImageError."""
     if picture.content is not None:
-        return bytes(picture.content)
+        return picture.content
     text = picture.text or ""
     if text[:5].lower() == "data:":
         return from_data_uri(text, picture.name)

@@ -20,13 +20,14 @@ from unseen.prediction.decision import Decision
 from unseen.system import cache
 from unseen.system.lru import ByteLRU
 from unseen.web.problems import Problem
-from unseen.web.server.core.encoding import Encoding, at_most, in_pool
+from unseen.web.server.core.encoding import CHARACTERS, Encoding, at_most, in_pool
 from unseen.web.server.core.label_sets import LabelStore, StoredSet
 from unseen.web.server.core.logs import LOGGER
 from unseen.web.server.core.queues.sharing import SharedWork
 
 logger = logging.getLogger(LOGGER)
 
+PROMPTS = "prompts (labels times templates)"
 COMPILE_SECONDS = 5.0  # that a PUT waits for its set to be compiled
 NAME = re.compile(r"[\w][\w .-]{0,63}")
 WITH_VERSION = re.compile(r"(.+)@(\d{1,9})")
@@ -96,6 +97,8 @@ class LabelService:
         max_labels = limits.stored_labels if stored else limits.labels
         at_most(len(request.labels), max_labels, "labels in a call")
         at_most(len(request.background), max_labels, "background labels in a call")
+        max_prompts = limits.stored_prompts if stored else limits.prompts
+        self._check_own(request, max_prompts)
         # Merged here, and not by LabelSet, whose warning would go to the log of the server.
         labels = request.labels
         if isinstance(labels, list):
@@ -105,8 +108,7 @@ class LabelService:
         label_set = label_set.extended(request.template, background, request.concept)
         # Counted before there is a prompt: a thousand labels and templates would be a million.
         number = label_set.count_prompts()
-        max_prompts = limits.stored_prompts if stored else limits.prompts
-        at_most(number, max_prompts, "prompts (labels times templates)")
+        at_most(number, max_prompts, PROMPTS)
         self._encoding.check_texts(label_set.names, 2**31)
         self._encoding.check_prompts(
             (pattern, label.name)
@@ -115,13 +117,41 @@ class LabelService:
         )
         return label_set
 
+    def _check_own(self, request: LabelRequest, max_prompts: int) -> None:
+        """Templates and labels that would be too long or too many, before anything is made of them:
+        a concept goes into each place of a template, a name into each description of its label."""
+        given = request.template or ()
+        self._encoding.check_prompts(
+            (t, "x") for t in ([given] if isinstance(given, str) else given)
+        )
+        if not isinstance(request.labels, Mapping):
+            return
+        self._encoding.check_texts([*request.labels], 2**31)
+        number = characters = 0
+        for name, value in request.labels.items():
+            details = value if isinstance(value, Mapping) else {"prompts": value}
+            for own in (details.get("prompts"), details.get("descriptions")):
+                texts = [own] if isinstance(own, str) else own or ()
+                number += len(texts)
+                characters += len(texts) * len(name) + sum(map(len, texts))
+        at_most(number, max_prompts, PROMPTS)
+        at_most(characters, CHARACTERS, "characters in prompts")
+
     def check_together(self, requests: Sequence[LabelRequest]) -> None:
         """Several label sets of a call may have as many labels as one. Raises as `label_set`."""
         limits = self._encoding.limits
         sets = [self.label_set(request) for request in requests if request.labelset is None]
         at_most(sum(len(s.labels) for s in sets), limits.labels, "labels in a call")
         prompts = sum(label_set.count_prompts() for label_set in sets)
-        at_most(prompts, limits.prompts, "prompts (labels times templates)")
+        at_most(prompts, limits.prompts, PROMPTS)
+
+    def known(self, request: LabelRequest) -> CompiledSet | None:
+        """The labels of a request, where they came as before, and are no stored set."""
+        key = _key_of(request) if request.labelset is None else None
+        compiled_set = None if key is None else self._compiled.get(key)
+        if compiled_set is not None:
+            self._encoding.metrics.hit("labels", True)
+        return compiled_set
 
     async def compiled_set(self, request: LabelRequest) -> CompiledSet:
         """The labels of a request, compiled."""
@@ -137,10 +167,8 @@ class LabelService:
 
     async def _compiled_labels(self, request: LabelRequest) -> CompiledSet:
         """Labels that came as before are not read again: that takes longer than to answer."""
-        key = _key_of(request)
-        compiled_set = None if key is None else self._compiled.get(key)
+        compiled_set, key = self.known(request), _key_of(request)
         if compiled_set is not None:
-            self._encoding.metrics.hit("labels", True)
             return compiled_set
         label_set = self.label_set(request)
         return await self._once(key or label_set, lambda: self._compile(label_set))
@@ -231,7 +259,8 @@ class LabelService:
 
         Where compiling takes long it goes on afterwards: the status says so.
         """
-        return await self.put_set(name, self.label_set(request, stored=True))
+        label_set = await asyncio.to_thread(self.label_set, request, stored=True)
+        return await self.put_set(name, label_set)
 
     async def put_set(
         self, name: str, label_set: LabelSet, calibration: Calibration | None = None

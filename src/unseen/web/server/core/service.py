@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from unseen.prediction.predict import predict_encoded, predict_facets
 from unseen.prediction.prediction import Prediction
 from unseen.web.explaining import Explained, ExplainOptions
 from unseen.web.problems import Problem
-from unseen.web.server.core.encoding import Encoding, in_pool
+from unseen.web.server.core.encoding import Encoding, at_most, in_pool
 from unseen.web.server.core.explain_service import ExplainService
 from unseen.web.server.core.image_input import ImageInput, content_of
 from unseen.web.server.core.label_service import CompiledSet, LabelRequest, LabelService
@@ -109,10 +109,15 @@ class Service(Encoding):
         self, images: Sequence[ImageInput], request: LabelRequest, decision: Decision
     ) -> tuple[list[Encoded], list[Prediction], CompiledSet]:
         """As `classify`, and first the embeddings that the predictions were made of."""
-        labels, encoded = await _both(
-            self.label_service.compiled_set(request), self.encode_pictures(images)
-        )
+        known = self.label_service.known(request)
+        if known is not None:  # no work of its own, so no tasks are needed
+            labels, encoded = known, await self.encode_pictures(images)
+        else:
+            labels, encoded = await _both(
+                self.label_service.compiled_set(request), self.encode_pictures(images)
+            )
         decision = labels.calibrated(decision)
+        self.check_answers(len(encoded), [(labels, decision)])
         return encoded, predict_encoded(encoded, labels.compiled, decision), labels
 
     async def classify_facets(
@@ -146,7 +151,18 @@ class Service(Encoding):
             name: Facet(sets[name].compiled, sets[name].calibrated(decision))
             for name, (_, decision) in requests.items()
         }
+        answered = [(sets[name], facet.decision) for name, facet in facets.items()]
+        self.check_answers(len(encoded), answered)
         return predict_facets(encoded, facets), sets, facets
+
+    def check_answers(self, pictures: int, sets: Iterable[tuple[CompiledSet, Decision]]) -> None:
+        """Problem 413 for more rows of pictures and labels than an answer may have: stored sets are
+        large, and a row is made in the event loop."""
+        rows = pictures * sum(
+            min(len(labels.compiled.labels), decision.top_k or self.limits.stored_labels)
+            for labels, decision in sets
+        )
+        at_most(rows, self.limits.answers, "answers (pictures times labels); give top_k")
 
     async def _compiled_sets(
         self, requests: Mapping[str, tuple[LabelRequest, Decision]]

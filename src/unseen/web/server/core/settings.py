@@ -41,6 +41,7 @@ class ServerLimits:
     label_sets: int = 1_000
     label_versions: int = 10  # of a label set: older ones are deleted
     prompt_chars: int = 2_000
+    answers: int = 200_000  # in a call, pictures times labels, of which `top_k` has fewer
     texts: int = 1_000  # to embed, in a call
     hits: int = 1_000
     cache_bytes: int = 16 * 1024 * 1024  # of prompts, of label sets, of thumbnails: each

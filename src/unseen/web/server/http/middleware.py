@@ -14,7 +14,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -22,6 +22,7 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from unseen.errors import without_frames
 from unseen.web.problems import (
     OVERLOADED,
     ErrorBody,
@@ -48,6 +49,7 @@ KEY_IN_BODY = re.compile(rb'"api_key"\s{0,8}:\s{0,8}("(?:[^"\\]|\\.){0,1000}")')
 RELEASED_BYTES = 64 * 1024 * 1024  # of bodies, after which memory is given back
 KEYS_IN_BODY = 8  # that are tried
 AT_ONCE = 8  # requests that begin, or lose their client, in a turn of the loop: 0.4 ms each
+HEADERS = [(name.encode(), value.encode()) for name, value in RESPONSE_HEADERS.items()]
 CLIENT_CLOSED = 499  # the status in the log where the client disconnected (as nginx has it)
 
 
@@ -91,11 +93,13 @@ class ServerMiddleware:
         origins: frozenset[str],
         until_ready: Callable[[], Awaitable[None]],
         admit: Callable[[], None],
+        admitted: Callable[[], AbstractContextManager[None]],
         pace: RefusalPace,
     ) -> None:
         """`hosts`: the names by which clients may call this server; None: any. `origins`: of other
         sites whose pages may send requests. `until_ready` waits for the model; `admit` raises the
-        Problem of an overloaded server, which is sent when `pace` lets it."""
+        Problem of an overloaded server, which is sent when `pace` lets it: before the body is read,
+        and by `admitted`, which keeps room for a request, before it is parsed."""
         self._app = app
         self._metrics = metrics
         self._limits = limits
@@ -105,6 +109,7 @@ class ServerMiddleware:
         self._origins = origins
         self._until_ready = until_ready
         self._admit = admit
+        self._admitted = admitted
         self._pace = pace
         self._turns = Turns(AT_ONCE)
         self._buffered = 0  # bytes of bodies at present
@@ -129,7 +134,7 @@ class ServerMiddleware:
                 message["headers"] = [
                     *message.get("headers", ()),
                     (b"x-request-id", request_id.encode()),
-                    *((name.encode(), value.encode()) for name, value in RESPONSE_HEADERS.items()),
+                    *HEADERS,
                 ]
             elif method == "HEAD":
                 message["body"] = b""
@@ -142,6 +147,7 @@ class ServerMiddleware:
         except Problem as problem:
             record.error = problem.code
             if problem.code == OVERLOADED:
+                without_frames(problem)  # while it is held: they have the body
                 await self._pace.wait()
             if not started:
                 response = problem_response(problem, self._rules.error_body(path))
@@ -177,7 +183,8 @@ class ServerMiddleware:
             record.key = self._key_name(scope, key)
         if not public:
             await self._until_ready()
-        if self._rules.runs_network(method, path):
+        runs_network = self._rules.runs_network(method, path)
+        if runs_network:
             self._admit()
         uploads = not self._rules.key_in_body(path) and _is_upload(headers)
         body = await self._body(receive, headers, record, uploads=uploads)
@@ -187,7 +194,8 @@ class ServerMiddleware:
                 key = self._known_key(body) if key is None else key
                 record.key = self._key_name(scope, key)
             scope["unseen.key"], scope["unseen.body"] = record.key, body
-            await self._run(scope, receive, send)
+            with self._admitted() if runs_network else nullcontext():
+                await self._run(scope, receive, send)
         finally:
             scope.pop("unseen.body", None)
             self._release(len(body))

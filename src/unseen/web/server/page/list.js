@@ -42,8 +42,7 @@ let changed = () => {};
 const row = (label) => {
   const item = make("li", "bar");
   const name = make("button", "name");
-  name.append(make("span", "word", label === null ? NONE : nameAndLabel(label)[1]));
-  name.append(make("span", "cosine muted small"), make("span", "number"));
+  name.append(make("span", "word"), make("span", "cosine muted small"), make("span", "number"));
   name.firstChild.dir = "auto";
   name.children[1].setAttribute("aria-hidden", true);
   item.label = label;
@@ -59,9 +58,10 @@ const row = (label) => {
   return item;
 };
 
-const drawRow = (item, scored, best) => {
+const drawRow = (item, text, scored, best) => {
   const [fill, name] = item.children;
   const [word, near, number] = name.children;
+  word.textContent = text;
   const detail = typeof scored?.cosine === "number" ? `cosine ${scored.cosine.toFixed(3)}` : "";
   number.textContent = scored ? percent(scored.score) : "";
   near.textContent = detail;
@@ -72,10 +72,11 @@ const drawRow = (item, scored, best) => {
 };
 
 // The name of a set, if it has one, and its labels, with what is known of them.
-const block = (set, labels) => {
+const block = (set, words) => {
   const answer = answerOf(result, set);
   const ranking = new Map(answer?.ranking?.map((one) => [labelOf(one), one]));
-  const scored = (label) => ranking.get(label && nameAndLabel(label)[1]);
+  const scored = (label) => ranking.get(label && words.get(label));
+  const labels = [...words.keys()];
   if (ranking.has(null)) labels.push(null);
   const score = (label) => scored(label)?.score ?? -1;
   if (!settings.own) labels.sort((a, b) => score(b) - score(a));
@@ -85,7 +86,8 @@ const block = (set, labels) => {
     item.key = key;
     rows.set(key, item);
     const one = scored(label);
-    drawRow(item, one, Boolean(one) && fits(answer, labelOf(one), one.score));
+    const best = Boolean(one) && fits(answer, labelOf(one), one.score);
+    drawRow(item, words.get(label) ?? NONE, one, best);
     return item;
   });
   const below = settings.multi && answer && !answer.unknown
@@ -106,7 +108,7 @@ export const draw = (newest = result) => {
   result = newest;
   const list = ui.bars;
   const places = new Map(calm.matches ? [] : [...rows].map(([, item]) => [item, item.offsetTop]));
-  const wanted = [...sets()].flatMap(([set, labels]) => block(set, labels));
+  const wanted = [...sets()].flatMap(([set, words]) => block(set, words));
   const items = wanted.filter((item) => item.key);
   const focused = document.activeElement;
   drawing = true;

@@ -49,15 +49,17 @@ export const labelsIn = (text) => {
   return unique(text.split(/[\n\r]/).flatMap(ofLine), MOST_LABELS);
 };
 
-// The labels of each set: of one, "", where no label has a name before it.
+// The labels of each set → their words there: of one, "", where no two labels have a name in common.
 export const sets = () => {
+  const names = settings.labels.map((label) => nameAndLabel(label)[0]);
+  const isSet = (name) => name && names.indexOf(name) < names.lastIndexOf(name);
+  const rest = names.some(isSet) ? REST : "";
   const all = new Map();
-  const rest = settings.labels.some((label) => nameAndLabel(label)[0]) ? REST : "";
-  for (const label of settings.labels) {
-    const set = nameAndLabel(label)[0] || rest;
-    if (!all.has(set)) all.set(set, []);
-    all.get(set).push(label);
-  }
+  settings.labels.forEach((label, i) => {
+    const [set, word] = isSet(names[i]) ? nameAndLabel(label) : [rest, label];
+    if (!all.has(set)) all.set(set, new Map());
+    all.get(set).set(label, word);
+  });
   return all;
 };
 
@@ -128,7 +130,7 @@ export const wrongTemplate = () =>
 // The labels and options as /v1/classify takes them. `evidence`: whether the server can say that too
 // little speaks for any label; one that cannot needs a word for what else there may be.
 export const question = (evidence) => {
-  const all = [...sets()].map(([set, labels]) => [set, labels.map((one) => nameAndLabel(one)[1])]);
+  const all = [...sets()].map(([set, words]) => [set, [...words.values()]]);
   const several = all[0]?.[0]; // then each has a name
   const request = several ? { facets: Object.fromEntries(all) } : { labels: settings.labels };
   if (settings.template) {

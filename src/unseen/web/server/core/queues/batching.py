@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from unseen.web.problems import overloaded
 from unseen.web.server.core.metrics import Metrics
@@ -46,6 +46,20 @@ class Failure:
     """What is raised in place of a result; an error that is a result is none."""
 
     error: BaseException
+
+
+class Room:
+    """Counts as one that waits, where new work is checked; in the event loop alone."""
+
+    def __init__(self, batches: DynamicBatcher[Any, Any]) -> None:
+        self._batches: DynamicBatcher[Any, Any] | None = batches
+        batches._rooms += 1
+
+    def leave(self) -> None:
+        """Counts no more."""
+        if self._batches is not None:
+            self._batches._rooms -= 1
+            self._batches = None
 
 
 class DynamicBatcher(Generic[T, R]):
@@ -83,6 +97,7 @@ class DynamicBatcher(Generic[T, R]):
         self._queue: deque[Place[T, R]] = deque()
         self._made: set[Place[T, R]] = set()  # whose items are being made
         self._expected = 0  # these, and others
+        self._rooms = 0  # of requests that have not put their items in yet
         self._running: list[Place[T, R]] = []
         self._closed = False
         self._active = False  # whether the thread works, and will look at the queue again
@@ -128,12 +143,23 @@ class DynamicBatcher(Generic[T, R]):
         Problem
             503 with a Retry-After.
         """
-        wait = self.wait()
-        queued = self.pending - len(self._running)
-        too_many = self.pending >= least or wait > at_most
+        pending = self.pending + self._rooms
+        wait = pending * self._seconds
+        queued = pending - len(self._running)
+        too_many = pending >= least or wait > at_most
         if wait > longest and queued >= MIN_QUEUED and too_many:
             self._metrics.rejected.labels("queue").inc()
             raise overloaded(wait)
+
+    def keep_room(self) -> Room:
+        """Room for an item of a request that was let in, so that no other is let in in its place.
+
+        Returns
+        -------
+        Room
+            To be left when the item has its place; no batch waits for it.
+        """
+        return Room(self)
 
     def assume(self, seconds: float) -> None:
         """Sets the running mean of the seconds of one item, until batches correct it."""
