@@ -115,6 +115,11 @@ def event(kind: str, number: int, label: str = "a person") -> dict[str, Any]:
     return facts | {"start": 1.0, "end": 2.0, "rule": None, "watched": "front door"}
 
 
+def health(state: str) -> dict[str, Any]:
+    facts = {"type": "health", "id": state, "source": "front door", "state": state}
+    return facts | {"time": "2026-11-30T22:22:05.000Z", "detail": "", "watched": "front door"}
+
+
 def sink(port: int) -> Mqtt:
     url = f"mqtt://127.0.0.1:{port}"
     return Mqtt(url, sources=["front door"], labels=["a person", "a dog"], rules=["at night"])
@@ -140,7 +145,13 @@ def test_home_assistant_learns_of_sensors_and_sees_their_state(broker: Broker) -
     config = json.loads(ear.last[topic])
     assert config["name"] == "a person" and config["unique_id"] == "unseen_front_door_a_person"
     assert config["state_topic"] == state and config["payload_on"] == "ON"
-    assert config["availability_topic"] == "unseen/availability"
+    assert [one["topic"] for one in config["availability"]] == [
+        "unseen/availability", "unseen/front_door/availability"
+    ]  # fmt: skip
+    told.put(health("lost"))
+    wait(lambda: ear.last.get("unseen/front_door/availability") == "offline")
+    told.put(health("connected"))
+    wait(lambda: ear.last["unseen/front_door/availability"] == "online")
     assert config["device"] == {"identifiers": ["unseen_front_door"], "name": "front door"}
     assert ear.last["unseen/availability"] == "online"
     late = Subscriber(broker.port)  # what is retained is there for who comes later
@@ -191,8 +202,55 @@ def test_parts_of_topics_differ_where_names_do() -> None:
     assert all(part and set(part) <= set("abcdefghijklmnopqrstuvwxyz0123456789_") for part in parts)
 
 
+def test_names_that_are_written_alike_have_topics_of_their_own() -> None:
+    labels = ["a dog", "A dog", "a-dog", "rule x"]
+    broker = Mqtt("mqtt://127.0.0.1:9", sources=["availability", "x y", "x:y"], labels=labels,
+                  rules=["x"])  # fmt: skip
+    topics = [topic for topic, _ in broker.discovery()]
+    broker.close(0)
+    assert len(set(topics)) == len(topics) == 3 * 5
+
+
 def test_what_is_no_broker_is_refused() -> None:
     for url in ("http://localhost", "mqtt://", "localhost:1883", "mqtt://a:b@host:99999"):
         with pytest.raises(SourceError, match="no address of a broker") as caught:
             Mqtt(url, sources=(), labels=(), rules=())
         assert "a:b" not in str(caught.value)
+
+
+HOME_ASSISTANT = """
+import asyncio, json, sys
+async def main():
+    import homeassistant.core
+    home = homeassistant.core.HomeAssistant(sys.argv[1])
+    from homeassistant.components.mqtt import binary_sensor, discovery
+    state = json.dumps({"a_person": "ON", "rule_at_night": "OFF"})
+    for topic, payload in json.load(sys.stdin):
+        match = discovery.TOPIC_MATCHER.match(topic.removeprefix("homeassistant/"))
+        assert match and match[1] == "binary_sensor", topic
+        config = binary_sensor.DISCOVERY_SCHEMA(payload)
+        assert set(payload) <= set(config), set(payload) - set(config)
+        config["value_template"].hass = home
+        print(config["value_template"].async_render_with_possible_json_value(state, "?"))
+asyncio.run(main())
+"""
+
+
+@pytest.mark.network
+@pytest.mark.skipif(
+    not os.environ.get("UNSEEN_TEST_CLIENTS"), reason="$UNSEEN_TEST_CLIENTS is not set"
+)
+def test_home_assistant_takes_each_payload(tmp_path: Path) -> None:
+    """Its own schemas, in an environment of its own, which takes minutes to install."""
+    python = python_with("homeassistant", "homeassistant<2026")
+    broker = Mqtt("mqtt://127.0.0.1:9/my home", sources=["front door", "\u00e9t\u00e9"],
+                  labels=["a person"], rules=["at night"])  # fmt: skip
+    payloads = json.dumps([*broker.discovery()])
+    broker.close(0)
+    done = subprocess.run(
+        [python, "-I", "-c", HOME_ASSISTANT, tmp_path],
+        input=payloads,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["ON", "OFF"] * 2, done.stderr

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cameras import Colours, Sender, coloured, http_camera, transport_stream
-from films import encode
+from films import encode, gif
 from unseen.errors import SourceError
 from unseen.monitoring.backoff import Backoff
 from unseen.monitoring.readers import Reading
@@ -133,6 +133,17 @@ def test_what_is_not_there_is_tried_again_and_said_once() -> None:
     messages = list(watch)
     assert states(messages) == ["lost"]
     assert "secret" not in str(messages) and "secret" not in str(watch.summary())
+
+
+def test_an_animation_in_a_folder_is_a_video_and_a_still_one_a_picture(tmp_path: Path) -> None:
+    pictures = [coloured("red")] * 2 + [coloured("blue")] * 2
+    gif(tmp_path / "a.webp", pictures, 500)
+    gif(tmp_path / "b.webp", [coloured("green")], 500)
+    watch = Watch([tmp_path], Colours(), OPTIONS)
+    messages = until(watch, lambda all_: states(all_).count("done") == 2)
+    news = {(Path(m["source"]).name, m["label"]) for m in messages if m["type"] == "new"}
+    assert {("a.webp", "red"), ("a.webp", "blue")} <= news
+    assert not any(name == "b.webp" for name, _ in news)
 
 
 def test_a_folder_that_is_being_filled(tmp_path: Path) -> None:

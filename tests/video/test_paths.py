@@ -9,12 +9,16 @@ import pytest
 
 from unseen.video.paths import (
     FLOOR,
+    PRIOR,
+    Confusions,
     FixedLag,
+    Made,
     best_path,
     competing,
+    fit_weights,
     posteriors,
     price_of,
-    weighted,
+    repeat_weights,
     yes_or_no,
 )
 
@@ -56,7 +60,10 @@ def test_posteriors_are_those_of_all_paths(seed: int) -> None:
         for t, s in enumerate(path):
             weight[t, s] += p
     wanted = weight / weight.sum(1, keepdims=True)
-    np.testing.assert_allclose(posteriors(evidence, price)[:, 0], wanted, rtol=1e-6)
+    for state in range(k):
+        path = np.full((n, 1), state)
+        ours = posteriors(evidence, price, path)[:, 0]
+        np.testing.assert_allclose(ours, wanted[:, state], rtol=1e-6)
 
 
 def test_a_floor_bounds_what_one_sample_can_say() -> None:
@@ -98,10 +105,31 @@ def test_the_price_follows_the_shortest_event_within_bounds() -> None:
 
 
 def test_a_repeated_picture_counts_as_the_shortest_event_at_most() -> None:
-    evidence = np.ones((8, 1, 2))
-    counted = weighted(evidence, np.array([6] * 6 + [1, 1]), 3.0)
-    assert counted[:6, 0, 0].sum() == pytest.approx(3.0)
-    assert counted[6:, 0, 0].tolist() == [1.0, 1.0]
+    weights = repeat_weights(np.array([6] * 6 + [1, 1]), 3.0)
+    assert weights[:6].sum() == pytest.approx(3.0)
+    assert weights[6:].tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(("chains", "states"), [(1, 3), (1, 70), (9, 2)])
+def test_evidence_that_is_made_in_pieces_gives_what_all_of_it_gives(
+    chains: int, states: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(states)
+    evidence = np.log(rng.dirichlet(np.ones(states), (60, chains)))
+    read: list[int] = []
+
+    def make(rows: slice) -> np.ndarray:
+        read.append(rows.stop - rows.start)
+        return evidence[rows]
+
+    path = best_path(evidence, 2.5)
+    sureness = posteriors(evidence, 2.5, path)
+    price = price_of(4.0, evidence)
+    monkeypatch.setattr("unseen.video.paths.PIECE", 7)
+    made = Made(60, make)
+    np.testing.assert_array_equal(best_path(made, 2.5), path)
+    np.testing.assert_allclose(posteriors(made, 2.5, path), sureness)
+    assert price_of(4.0, made) == price and max(read) == 7
 
 
 @pytest.mark.parametrize("chains", [1, 3])
@@ -128,5 +156,53 @@ def test_a_fixed_lag_decides_in_time_and_holds_no_more() -> None:
 
 def test_nothing_comes_of_nothing() -> None:
     assert best_path(np.zeros((0, 1, 2)), 3.0).shape == (0, 1)
-    assert posteriors(np.zeros((0, 1, 2)), 3.0).shape == (0, 1, 2)
+    none = np.zeros((0, 1), dtype=np.int64)
+    assert posteriors(np.zeros((0, 1, 2)), 3.0, none).shape == (0, 1)
     assert FixedLag(3.0, 4).finish() == []
+
+
+# samples that are spoiled
+
+
+def test_a_sample_is_spoiled_where_better_ones_are_on_both_sides() -> None:
+    fits = np.array([30.0] * 10 + [12.0] + [30.0] * 9)
+    weights = fit_weights(fits, 5.0, 5.85)
+    assert weights[10] < 0.02 and (np.delete(weights, 10) > 0.9).all()
+    step = np.array([30.0] * 10 + [12.0] * 20)  # what follows fits less well, and is no less clear
+    assert (fit_weights(step, 5.0, 5.85)[:18] > 0.6).all()
+    assert (fit_weights(np.full(8, 20.0), 5.0, 5.85) == 1.0).all()
+
+
+@pytest.mark.parametrize("spoiled", [0.3, 0.6])
+def test_runs_of_spoiled_samples_are_seen_as_long_as_they_may_be(spoiled: float) -> None:
+    """And where few are spoiled, a label of six samples that fits less well is not one."""
+    rng = np.random.default_rng(4)
+    bad = rng.random(400) < spoiled
+    weights = fit_weights(np.where(bad, 15.0, 30.0) + rng.normal(0, 0.5, 400), 5.0, 5.85)
+    assert (weights[bad] < 0.3).mean() > 0.95 and (weights[~bad] > 0.7).mean() > 0.98
+    clear = np.full(400, 30.0)
+    clear[200:206] = 20.0
+    assert (fit_weights(clear, 5.0, 5.85)[200:206] > 0.9).mean() >= 0.5
+
+
+def test_what_spoiled_samples_look_like_says_which_label_they_are_of() -> None:
+    """Against the same counted out for one sample."""
+    looks = np.eye(3)
+    confusions = Confusions(3)
+    confusions.add(np.array([0] * 20 + [1] * 20), np.repeat(looks[[2, 1]], 20, axis=0), np.ones(40))
+    ours = confusions.evidence(looks[[2]])[0]
+    everyone = np.array([0, 20, 20]) + 1e-3
+    prior = PRIOR * everyone[2] / everyone.sum()
+    whole = np.array([20.0, 20.0, 0.0]) + PRIOR
+    wanted = np.log([20 + prior, prior, prior]) - np.log(whole)
+    np.testing.assert_allclose(ours, np.maximum(wanted - wanted.max(), -2.0))
+
+
+def test_what_was_learnt_is_bounded_and_grows_old() -> None:
+    confusions = Confusions(2)
+    looks = np.eye(2)
+    for state in (0, 1):
+        for _ in range(30):
+            confusions.add(np.zeros(400, int), np.repeat(looks[[state]], 400, 0), np.ones(400))
+    assert confusions._counts.sum() <= 4_400
+    assert confusions._counts[0, 1] > 5 * confusions._counts[0, 0]

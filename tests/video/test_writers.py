@@ -16,7 +16,14 @@ from unseen.prediction.prediction import Prediction, Scored
 from unseen.video.prediction import Event, Peak, VideoPrediction
 from unseen.video.spans import fiftyone, label_studio
 from unseen.video.subtitles import srt, vtt
-from unseen.video.writers import CsvWriter, JsonLinesWriter, strip_of, writer_of
+from unseen.video.writers import (
+    MOST_TIMES,
+    CsvWriter,
+    JsonLinesWriter,
+    PageWriter,
+    strip_of,
+    writer_of,
+)
 
 NASTY = "</script><b> & --> =1+1\n\n2"
 
@@ -85,10 +92,29 @@ def test_label_studio_counts_frames_from_one() -> None:
 
 def test_fiftyone_has_classes_and_seconds() -> None:
     labels = fiftyone([prediction(event("b"), event("a", 3, 4)), prediction(source="v/c.mp4")])
-    assert labels["classes"] == ["a", "b"] and labels["labels"]["c"] == []
+    assert labels["classes"] == ["a", "b"] and labels["labels"]["v/c"] == []
     assert labels["labels"]["clip"][0] == {
         "label": 1, "timestamps": [1.0, 2.5], "confidence": 0.9
     }  # fmt: skip
+
+
+def test_fiftyone_does_not_take_two_videos_for_one() -> None:
+    ours = fiftyone([prediction(source="x/a.mp4"), prediction(event("b"), source="y/a.mp4")])
+    assert [*ours["labels"]] == ["x/a", "y/a"] and len(ours["labels"]["y/a"]) == 1
+    assert [*fiftyone([prediction(source="x/y/a.b.mp4")])["labels"]] == ["a.b"]
+    with pytest.raises(SourceError, match="FiftyOne knows a video by its name without"):
+        fiftyone([prediction(source="a.mkv"), prediction(source="a.mp4")])
+
+
+def test_a_page_of_a_long_video_holds_some_of_its_times(tmp_path: Path) -> None:
+    writer = PageWriter(tmp_path / "out.html", "x")
+    for time in range(3 * MOST_TIMES):
+        rising = Prediction("x", (Scored("a", time / 12_000, 0.1),), meta={"time": float(time)})
+        writer.frame("x", rising)
+    assert MOST_TIMES / 2 <= len(writer._times) < MOST_TIMES
+    assert writer._times[-1] > 3 * MOST_TIMES - 10
+    scores = [time / 12_000 for time in writer._times]
+    assert writer._scores["a"] == pytest.approx(scores)
 
 
 def test_a_page_holds_its_pictures_and_nothing_that_runs(tmp_path: Path) -> None:

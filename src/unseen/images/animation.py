@@ -30,6 +30,15 @@ LEAST_SECONDS = 0.011
 MILLIONTH = 1e-6
 
 
+def is_animated(path: str | Path) -> bool:
+    """Whether a picture has more than one frame; False where it cannot be read."""
+    try:
+        with open_regular(path) as file, no_other_errors(str(path)):
+            return getattr(open_encoded(file, str(path), MAX_BYTES), "n_frames", 1) > 1
+    except (ImageError, OSError):
+        return False
+
+
 class AnimationFrames:
     """The chosen frames of an animation, as `sources.video.VideoFrames` of a video.
 

@@ -94,12 +94,14 @@ class Monitor:
         self.time = time
         # A picture that is repeated is evidence as long as the shortest event, and then hardly any
         # more: with none at all, a change could be anywhere before the next picture.
-        weight = 1.0 if fit is None else self._stream.weigh(fit)
+        fit_weight = 1.0 if fit is None else self._stream.weigh(fit)
         self._counted = self._counted if embedding is None else 0.0
-        if self._counted >= max(1.0, self.min_seconds / self.every):
-            weight *= REPEATED
-        self._counted += weight
-        messages += self._event_messages(self._stream.add(time, probabilities, weight))
+        repeated = self._counted >= max(1.0, self.min_seconds / self.every)
+        weight = REPEATED if repeated else 1.0
+        self._counted += weight * fit_weight
+        messages += self._event_messages(
+            self._stream.add(time, probabilities, weight, fit_weight=fit_weight)
+        )
         if embedding is not None:
             self._last = embedding
         if self.surprise is not None and self._last is not None:

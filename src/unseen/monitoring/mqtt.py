@@ -3,6 +3,7 @@
 Topics, of a source `door` and the prefix `unseen`:
 
     unseen/availability                       online, or offline (the last will), retained
+    unseen/door/availability                  offline while the source is lost, retained
     unseen/door/state                         {"a_person": "ON", "rule_night": "OFF"}, retained
     unseen/door/event                         each message as JSON
     unseen/door/health                        how the source is, retained
@@ -15,7 +16,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from threading import Lock
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -29,6 +30,9 @@ PORTS = {"mqtt": 1883, "mqtts": 8883}
 DISCOVERY = "homeassistant"
 ON, OFF = "ON", "OFF"
 ONLINE, OFFLINE = "online", "offline"
+# How a source is → whether its sensors say anything: of a camera that is lost nobody knows whether
+# there is nobody there.
+AVAILABILITY = {"connected": ONLINE, "lost": OFFLINE}
 QUEUE_MESSAGES = 1_000  # while the broker is away
 SLUG_LENGTH = 40
 QOS = 1  # at least once
@@ -45,8 +49,25 @@ def slug(text: str) -> str:
     simple = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
     if simple and len(simple) <= SLUG_LENGTH and re.fullmatch(r"[A-Za-z0-9 _:-]+", text):
         return simple
-    mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
-    return f"{simple[:SLUG_LENGTH]}_{mark}".lstrip("_")
+    return f"{simple[:SLUG_LENGTH]}_{_mark(text)}".lstrip("_")
+
+
+def _mark(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+
+
+def slugs(names: Iterable[str], prefix: str = "", taken: Iterable[str] = ()) -> dict[str, str]:
+    """The slug of each name, no two alike.
+
+    >>> slugs(["a dog", "A dog"])
+    {'a dog': 'a_dog', 'A dog': 'a_dog_f15edd'}
+    """
+    used, parts = set(taken), {}
+    for name in names:
+        part = prefix + slug(name)
+        parts[name] = f"{part}_{_mark(name)}" if part in used else part
+        used.add(parts[name])
+    return parts
 
 
 class Mqtt:
@@ -85,11 +106,13 @@ class Mqtt:
         parts = _parts(url)
         self._address = without_password(url)
         self._prefix = parts.path.strip("/") or "unseen"
-        self._names = [*((label, slug(label)) for label in labels)]
-        self._names += [(rule, f"rule_{slug(rule)}") for rule in rules]
-        self._states = {source: {key: OFF for _, key in self._names} for source in sources}
+        self._places = slugs(sources, taken=["availability"])
+        self._labels = slugs(labels)
+        self._rules = slugs(rules, "rule_", self._labels.values())
+        keys = [*self._labels.values(), *self._rules.values()]
+        self._states = {source: dict.fromkeys(keys, OFF) for source in self._places}
+        self._availability = dict.fromkeys(self._places, ONLINE)
         self._going_on: dict[str, tuple[str, str]] = {}  # id → source, key
-        self._health: dict[str, str] = {}
         self._lock = Lock()
         self._problems = Problems()
         self._client: Any = Client(CallbackAPIVersion.VERSION2)
@@ -112,16 +135,13 @@ class Mqtt:
         source = message.get("watched", message["source"])
         if source not in self._states:
             return
-        text = json.dumps(message, ensure_ascii=False)
-        topic = f"{slug(source)}/health" if message["type"] == HEALTH else f"{slug(source)}/event"
+        place, is_health = self._places[source], message["type"] == HEALTH
         with self._lock:
-            if message["type"] == HEALTH:
-                self._health[source] = text
             changed = self._note(source, message)
-            state = json.dumps(self._states[source])
-        self._publish(topic, text, retain=message["type"] == HEALTH)
+        topic = f"{place}/health" if is_health else f"{place}/event"
+        self._publish(topic, json.dumps(message, ensure_ascii=False), retain=is_health)
         if changed:
-            self._publish(f"{slug(source)}/state", state, retain=True)
+            self._publish_state(source)
 
     def close(self, seconds: float) -> None:
         """Nothing more comes: it is offline."""
@@ -140,18 +160,31 @@ class Mqtt:
 
     def _note(self, source: str, message: dict[str, Any]) -> bool:
         """Whether the state of a source is another now. Several events may be of one label."""
+        if message["type"] == HEALTH:
+            before = self._availability[source]
+            now = AVAILABILITY.get(message["state"], before)
+            self._availability[source] = now
+            return now != before
         if message["type"] not in ("new", "end"):
             return False
         rule = message["rule"]
-        key = slug(message["label"]) if rule is None else f"rule_{slug(rule)}"
+        key = self._labels.get(message["label"]) if rule is None else self._rules.get(rule)
+        if key is None:  # no sensor
+            return False
         if message["type"] == "new":
             self._going_on[message["id"]] = (source, key)
         else:
             self._going_on.pop(message["id"], None)
         value = ON if (source, key) in self._going_on.values() else OFF
-        changed = self._states[source].get(key) != value
+        changed = self._states[source][key] != value
         self._states[source][key] = value
         return changed
+
+    def _publish_state(self, source: str) -> None:
+        with self._lock:
+            available, state = self._availability[source], json.dumps(self._states[source])
+        self._publish(f"{self._places[source]}/availability", available, retain=True)
+        self._publish(f"{self._places[source]}/state", state, retain=True)
 
     def _topic(self, rest: str) -> str:
         return f"{self._prefix}/{rest}"
@@ -164,15 +197,11 @@ class Mqtt:
             self._problems.failed(f"mqtt: {self._address}: {reason}")
             return
         self._problems.works()
-        for source in self._states:
-            for name, key in self._names:
-                topic, payload = self.discovery(source, name, key)
-                client.publish(topic, json.dumps(payload), QOS, True)
+        for topic, payload in self.discovery():
+            client.publish(topic, json.dumps(payload), QOS, True)
         self._publish("availability", ONLINE, retain=True)
-        with self._lock:
-            states = {source: json.dumps(state) for source, state in self._states.items()}
-        for source, state in states.items():
-            self._publish(f"{slug(source)}/state", state, retain=True)
+        for source in self._places:
+            self._publish_state(source)
 
     def _no_connection(self, client: Any, data: Any) -> None:
         self._problems.failed(f"mqtt: {self._address} cannot be reached; it is tried again.")
@@ -183,20 +212,27 @@ class Mqtt:
         if reason.is_failure:
             self._problems.failed(f"mqtt: {self._address}: {reason}; it is tried again.")
 
-    def discovery(self, source: str, name: str, key: str) -> tuple[str, dict[str, Any]]:
-        """The topic and the payload by which Home Assistant learns of a sensor."""
-        place = slug(source)
-        identity = f"{slug(self._prefix)}_{place}_{key}"
-        return f"{DISCOVERY}/binary_sensor/{identity}/config", {
-            "name": name,
-            "unique_id": identity,
-            "state_topic": self._topic(f"{place}/state"),
-            "value_template": f"{{{{ value_json[{key!r}] }}}}",
-            "payload_on": ON,
-            "payload_off": OFF,
-            "availability_topic": self._topic("availability"),
-            "device": {"identifiers": [f"{slug(self._prefix)}_{place}"], "name": source},
-        }
+    def discovery(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """A topic and a payload for each sensor, by which Home Assistant learns of it."""
+        for source, place in self._places.items():
+            device = f"{slug(self._prefix)}_{place}"
+            topics = [self._topic("availability"), self._topic(f"{place}/availability")]
+            for name, key in [*self._labels.items(), *self._rules.items()]:
+                yield (
+                    f"{DISCOVERY}/binary_sensor/{device}_{key}/config",
+                    {
+                        "name": name,
+                        "unique_id": f"{device}_{key}",
+                        "state_topic": self._topic(f"{place}/state"),
+                        "value_template": f"{{{{ value_json[{key!r}] }}}}",
+                        "payload_on": ON,
+                        "payload_off": OFF,
+                        "availability": [{"topic": topic} for topic in topics],
+                        "availability_mode": "all",
+                        "device": {"identifiers": [device], "name": source},
+                        "origin": {"name": "unseen"},
+                    },
+                )
 
 
 def _parts(url: str) -> Any:

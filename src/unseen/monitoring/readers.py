@@ -12,6 +12,7 @@ from threading import Thread
 from urllib.parse import urlsplit
 
 from unseen.errors import SourceError, UnseenError
+from unseen.images.animation import is_animated
 from unseen.monitoring.backoff import Backoff
 from unseen.monitoring.feed import Bell, Feed, Sample
 from unseen.sources.formats import suffixes
@@ -280,7 +281,7 @@ def _folder(feed: Feed, source: str, reading: Reading) -> None:
         for path, written in folder.complete():
             if feed.stopped.is_set():
                 return
-            if is_video(path):
+            if is_video(path) or (path.suffix.lower() in ANIMATIONS and is_animated(path)):
                 _read_video(feed, path, str(path), reading)
             else:
                 last = max(written, last + 0.001)

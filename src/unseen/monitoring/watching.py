@@ -130,7 +130,8 @@ class Watch:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise SourceError(
-                f"{twice[0]} is given twice; a name tells sources apart: door={twice[0]}"
+                f"two sources are called {twice[0]!r}; give each a name of its own, such as "
+                "front=SOURCE and back=SOURCE."
             )
         if not names:
             raise SourceError("no source was given.")

@@ -7,6 +7,7 @@ decoded.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -135,7 +136,9 @@ def open_video(path: str | Path, limits: VideoLimits = DEFAULT_VIDEO_LIMITS) -> 
 
 def _check_file(path: str | Path) -> None:
     try:
-        open_regular(path).close()
+        with open_regular(path) as file:
+            if file.seek(0, os.SEEK_END) == 0:
+                raise SourceError(f"{path}: the file is empty.")
     except FileNotFoundError:
         raise no_such_file(str(path)) from None
     except OSError as error:

@@ -43,13 +43,15 @@ class Clip:
     start: float
 
 
-def clip_path(folder: Path, event: Event) -> Path:
-    """Where the clip of an event goes: `folder/clip-00.00.03.000-a-dog.mp4`."""
+def clip_path(folder: Path, event: Event, *, marked: bool = False) -> Path:
+    """Where the clip of an event goes: `folder/clip-00.00.03.000-a-dog.mp4`; `marked` by its id, as
+    another video has the same name."""
     source = Path(event.source)
     time = clock(event.start).replace(":", ".")
     label = UNSAFE.sub("-", event.label).strip("-")[:NAME_LENGTH]
     suffix = source.suffix.lower() if source.suffix.lower() in CONTAINERS else ANY
-    return folder / f"{source.stem}-{time}-{label}{suffix}"
+    mark = f"-{event.id}" if marked else ""
+    return folder / f"{source.stem}-{time}-{label}{mark}{suffix}"
 
 
 def cut(

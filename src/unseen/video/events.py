@@ -11,8 +11,11 @@ import numpy as np
 
 from unseen.labels.label_set import UNKNOWN
 from unseen.video.paths import (
+    MOST_LABELS,
     YES,
+    Confusions,
     FixedLag,
+    Made,
     best_path,
     competing,
     fit_weight,
@@ -20,10 +23,12 @@ from unseen.video.paths import (
     margins,
     most_of,
     neighbours_of,
+    noise_of,
+    pieces,
     posteriors,
     price_of,
+    repeat_weights,
     temperature_of,
-    weighted,
     yes_or_no,
 )
 from unseen.video.prediction import Event, Peak
@@ -56,6 +61,11 @@ class States:
         if self.thresholds is None:
             return competing(probabilities, temperature)
         return yes_or_no(probabilities, self.thresholds)
+
+    @property
+    def learns(self) -> bool:
+        """Whether it is learnt what spoiled samples of each label are taken for."""
+        return self.thresholds is None and len(self.names) <= MOST_LABELS
 
     def label(self, chain: int, state: int) -> int | None:
         """The label that a chain has in a state; None where nothing happens in it."""
@@ -94,19 +104,12 @@ def find_events(
     min_seconds : float
         The shortest event that is wanted.
     fits : float64 array (m,), optional
-        The best logit of each picture. One that is far below those before it counts for less.
+        The best logit of each picture. One far below those before and after it counts for less.
     """
     if len(times) == 0:
         return ()
     shortest = max(1.0, min_seconds * _rate(times, end))
-    evidence = states.evidence(probabilities)
-    price = price_of(shortest, evidence)
-    repeats = np.bincount(pictures)[pictures]
-    evidence = weighted(evidence[pictures], repeats, shortest)
-    if fits is not None and states.thresholds is None:
-        evidence = evidence * fit_weights(fits[pictures], shortest, price)[:, None, None]
-    path = best_path(evidence, price)
-    sureness = posteriors(evidence, price)
+    path, sureness = _path(states, probabilities, pictures, fits, shortest)
     until = np.append(times[1:], max(end, float(times[-1])))
     events = []
     for chain in range(path.shape[1]):
@@ -119,10 +122,50 @@ def find_events(
             p = probabilities[pictures[run], label]
             best = int(p.argmax())
             peak = Peak(float(times[run[best]]), float(p[best]))
-            score = float(sureness[run, chain, state].mean())
+            score = float(sureness[run, chain].mean())
             start, stop = float(times[run[0]]), float(until[run[-1]])
             events.append(Event(source, states.names[label], start, stop, score, peak))
     return tuple(sorted(events, key=lambda event: (event.start, event.end)))
+
+
+def _path(
+    states: States, probabilities: Floats, pictures: Indices, fits: Doubles | None, shortest: float
+) -> tuple[Indices, Doubles]:
+    """The state of each chain at each sample, and how probable it is, both (n, chains)."""
+    temperature = None if states.thresholds is not None else temperature_of(margins(probabilities))
+
+    def of_pictures(rows: slice | Indices) -> Doubles:
+        return states.evidence(probabilities[rows], temperature)
+
+    def of_samples(rows: slice) -> Doubles:
+        return np.asarray(of_pictures(pictures[rows]) * weights[rows, None, None])
+
+    price = price_of(shortest, Made(len(probabilities), of_pictures))
+    shown = np.bincount(pictures)[pictures]
+    weights = repeats = repeat_weights(shown, shortest)
+    evidence = Made(len(pictures), of_samples)
+    if fits is None or states.thresholds is not None:
+        path = best_path(evidence, price)
+        return path, posteriors(evidence, price, path)
+    fit = fit_weights(fits[pictures], shortest, price)
+    fit = np.where(shown >= shortest, np.maximum(fit, 1.0), fit)  # a slide, and not a bad moment
+    weights = repeats * fit
+    path = best_path(evidence, price)
+    if states.learns:
+        noise = repeats * noise_of(fit)
+        confusions = Confusions(len(states.names))
+        for rows in pieces(len(pictures)):
+            looks = np.exp(of_pictures(pictures[rows])[:, 0])
+            confusions.add(path[rows, 0], looks, noise[rows])
+
+        def with_confusions(rows: slice) -> Doubles:
+            alone = of_pictures(pictures[rows])
+            addition = noise[rows, None] * confusions.evidence(np.exp(alone[:, 0]))
+            return np.asarray(alone * weights[rows, None, None] + addition[:, None])
+
+        evidence = Made(len(pictures), with_confusions)
+        path = best_path(evidence, price)
+    return path, posteriors(evidence, price, path)
 
 
 def _rate(times: Doubles, end: float) -> float:
@@ -206,11 +249,12 @@ class EventStream:
     price: float | None = None
     decided: list[Decided] = field(default_factory=list, init=False)  # by the last call
     _path: FixedLag = field(init=False)
-    _waiting: list[tuple[float, Floats]] = field(default_factory=list, init=False)
+    _waiting: list[tuple[float, Floats, Doubles, float]] = field(default_factory=list, init=False)
     _ongoing: dict[int, _Ongoing] = field(default_factory=dict, init=False)
     _margins: deque[float] = field(init=False)
     _fits: deque[float] = field(init=False)
     _most: float = field(init=False)
+    _confusions: Confusions | None = field(init=False)
 
     def __post_init__(self) -> None:
         shortest = max(1.0, self.min_seconds / max(self.every, 1e-3))
@@ -218,9 +262,15 @@ class EventStream:
         self._margins = deque(maxlen=REMEMBERED)
         self._fits, self._most = deque(maxlen=neighbours_of(shortest)), most_of(price)
         self._path = FixedLag(price, max(1, round(LAG * shortest)))
+        self._confusions = Confusions(len(self.states.names)) if self.states.learns else None
 
     def add(
-        self, time: float, probabilities: Floats, weight: float = 1.0, fit: float | None = None
+        self,
+        time: float,
+        probabilities: Floats,
+        weight: float = 1.0,
+        fit: float | None = None,
+        fit_weight: float = 1.0,
     ) -> list[EventChange]:
         """One more sample.
 
@@ -234,19 +284,25 @@ class EventStream:
             How much the sample counts, 0…1: less, where its picture is repeated.
         fit : float, optional
             Its best logit: where that is far below those before it, it counts for less, too.
+        fit_weight : float
+            What `weigh` gave for it, instead of `fit`.
 
         Returns
         -------
         list of EventChange
             What is known now, the oldest first; mostly nothing.
         """
-        self._waiting.append((time, probabilities))
+        fit_weight = fit_weight if fit is None else self.weigh(fit)
+        noise = weight * float(noise_of(np.array(fit_weight)))
         self._margins.append(float(margins(probabilities[None])[0]))
         temperature = temperature_of(np.array(self._margins))
         evidence = self.states.evidence(probabilities[None], temperature)[0]
-        if fit is not None:
-            weight *= self.weigh(fit)
-        return self._changes(self._path.add(weight * evidence))
+        looks = np.exp(evidence[:1])
+        self._waiting.append((time, probabilities, looks, noise))
+        evidence = weight * fit_weight * evidence
+        if self._confusions is not None and noise:
+            evidence = evidence + noise * self._confusions.evidence(looks)
+        return self._changes(self._path.add(evidence))
 
     def weigh(self, fit: float) -> float:
         """How much a sample counts by its best logit, which the next ones are compared with."""
@@ -276,7 +332,9 @@ class EventStream:
     def _changes(self, decided: Sequence[tuple[Indices, Doubles]]) -> list[EventChange]:
         changes = []
         self.decided = []
-        for (path, sureness), (time, p) in zip(decided, self._waiting, strict=False):
+        for (path, sureness), (time, p, looks, noise) in zip(decided, self._waiting, strict=False):
+            if self._confusions is not None and noise:
+                self._confusions.add(path, looks, np.array([noise]))
             present = {
                 label: float(sureness[chain])
                 for chain, state in enumerate(path)

@@ -7,19 +7,22 @@ surroundings is in the best path if d·m > 2λ, whence the price for the shortes
 wanted. How sure an event is, is the mean of its posterior probability by the forward-backward
 algorithm with the same price.
 
-A sample counts for less where its best label fits much worse than the best labels of the samples
-before it: it is dark, blurred, covered, and what it is taken for is mostly the same wrong label.
+A sample counts for less where its best label fits much worse than those of samples before and after
+it (in a stream: before it): it is dark, blurred, covered, and is mostly taken for the same wrong
+label. What spoiled samples of each label are taken for is learnt from the path itself, so that they
+tell where an event begins and ends.
 
-Arrays of evidence are (n, chains, states): labels that compete are the states of one chain, labels
-that are a yes or no each a chain of two states.
+Evidence is (n, chains, states): labels that compete are the states of one chain, labels that are a
+yes or no each a chain of two states. Of a long video it is made a piece at a time.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -37,10 +40,38 @@ LEAST = 1e-37  # of a probability, before its logarithm
 # A sample whose best logit lies so far below those of its neighbours counts e times less. More
 # neighbours find more of what is spoiled, and are slower to believe a label that fits no picture
 # as well as the one before (`benchmarks/video.py` has both).
-FIT_UNIT = 4.0
-NEIGHBOURS = (1.5, 101)  # shortest events that they span, and their number at most
+FIT_UNIT, STREAM_FIT_UNIT = 3.0, 4.0  # of files, and of streams, which know one side alone
+MOST_NEIGHBOURS = 101
+NEIGHBOURS = 1.5  # shortest events that they span in a stream
+EACH_SIDE = 2.4  # and in a file, before and after, at most
+RARE = 0.002  # of samples, in how many a run of spoiled ones may be longer
+# Of confusions: so many samples say as much as what all spoiled ones look like; the most that one
+# sample says by them; the samples after which older ones count half; and the labels of a table.
+PRIOR, MOST_SAID, MOST_LEARNT, MOST_LABELS = 8.0, 2.0, 4_000.0, 300
 COUNTS = (1.0, 1.5)  # how much a sample may count: more than 1 where it cannot pay by itself
 NO, YES = 0, 1  # states of a chain of one label
+PIECE = 1024  # samples whose evidence is held at once
+
+
+class Evidence(Protocol):
+    """(n, chains, states) of n samples: an array, or `Made`."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: slice, /) -> Doubles: ...
+
+
+@dataclass(frozen=True)
+class Made:
+    """Evidence of `count` samples that is made when it is read, of some samples at a time."""
+
+    count: int
+    make: Callable[[slice], Doubles]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, rows: slice, /) -> Doubles:
+        return self.make(rows)
 
 
 def competing(probabilities: Floats, temperature: float | None = None) -> Doubles:
@@ -78,29 +109,18 @@ def yes_or_no(probabilities: Floats, thresholds: Floats) -> Doubles:
     return np.log(np.maximum(np.stack([1 - yes, yes], axis=-1), FLOOR))
 
 
-def weighted(evidence: Doubles, repeats: Indices, shortest: float) -> Doubles:
-    """Evidence of samples of which some show the same picture.
+def repeat_weights(repeats: Indices, shortest: float) -> Doubles:
+    """How much each sample counts, (n,), by how many samples show its picture, (n,).
 
     A picture that is repeated is one piece of evidence, and not many; but one that is shown as long
     as the shortest event may be an event. So together its samples count as that many, at most.
-
-    Parameters
-    ----------
-    evidence : float64 array (n, chains, states)
-        Of the samples.
-    repeats : int64 array (n,)
-        How many samples show the picture of each.
-    shortest : float
-        The samples of the shortest event.
     """
-    counted = np.minimum(repeats, max(1.0, shortest)) / repeats
-    return np.asarray(evidence * counted[:, None, None])
+    return np.asarray(np.minimum(repeats, max(1.0, shortest)) / repeats)
 
 
-def neighbours_of(shortest: float) -> int:
-    """How many of the last samples, itself among them, one is compared with."""
-    span, most = NEIGHBOURS
-    return min(most, math.ceil(span * max(2.0, shortest)))
+def neighbours_of(shortest: float, span: float = NEIGHBOURS) -> int:
+    """How many samples one is compared with: of a stream the last ones, itself among them."""
+    return min(MOST_NEIGHBOURS, math.ceil(span * max(2.0, shortest)))
 
 
 def most_of(price: float) -> float:
@@ -116,19 +136,92 @@ def fit_weight(fits: Doubles, most: float) -> float:
     >>> round(fit_weight(np.array([30.0, 30.0, 15.0]), 1.5), 2)
     0.03
     """
-    relative = np.exp((fits - fits.max()) / FIT_UNIT)
+    relative = np.exp((fits - fits.max()) / STREAM_FIT_UNIT)
     return min(most, float(relative[-1] / relative.mean()))
 
 
 def fit_weights(fits: Doubles, shortest: float, price: float) -> Doubles:
-    """How much each sample counts, (n,), by the best logit (n,) of each."""
-    count, most = neighbours_of(shortest), most_of(price)
-    return np.array(
-        [fit_weight(fits[max(0, t - count) : t], most) for t in range(1, len(fits) + 1)]
-    )
+    """How much each sample of a file counts, (n,), by the best logit (n,) of each.
+
+    One is spoiled where others fit better on both sides: what begins after something that fits
+    better is not. How far they may be is as long as runs of spoiled samples are where so many are.
+    """
+    side = neighbours_of(shortest, EACH_SIDE)
+    part = 1.0 - float(_relative(fits, side, shortest).mean())
+    run = math.ceil(math.log(RARE) / math.log(min(max(part, 0.01), 0.99)))
+    side = min(side, max(1, round(shortest) - 1, run))
+    relative = _relative(fits, side, shortest)
+    total, at = np.concatenate([[0.0], np.cumsum(relative)]), np.arange(len(fits))
+    first, end = np.maximum(at - side, 0), np.minimum(at + side + 1, len(fits))
+    mean = (total[end] - total[first]) / (end - first)
+    return np.asarray(np.minimum(most_of(price), relative / mean))
 
 
-def price_of(shortest: float, evidence: Doubles | None = None) -> float:
+def _relative(fits: Doubles, side: int, shortest: float) -> Doubles:
+    """How well each sample fits, (n,), against the best on both sides; at the end, where one is
+    not known, against the last ones."""
+    before, after = _best_of_last(fits, side), _best_of_last(fits[::-1], side)[::-1].copy()
+    after[-side:] = np.maximum(after, _best_of_last(fits, neighbours_of(shortest)))[-side:]
+    return np.asarray(np.exp((fits - np.minimum(before, after)) / FIT_UNIT))
+
+
+def _best_of_last(fits: Doubles, count: int) -> Doubles:
+    """(n,) → (n,): the best of each and the `count` before it."""
+    padded = np.concatenate([np.full(count, -np.inf), fits])
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, count + 1).max(-1))
+
+
+def noise_of(weights: Doubles) -> Doubles:
+    """How much samples are spoiled, 0…1, by how much they count."""
+    return np.asarray(1.0 - np.minimum(1.0, weights))
+
+
+@dataclass
+class Confusions:
+    """What spoiled samples of each state are taken for, learnt from samples whose state is known.
+
+    They are mostly taken for one wrong label each time. So a spoiled sample counts for a state by
+    how many of that state were taken for the same; as long as there are few, by how many of all.
+
+    Parameters
+    ----------
+    states : int
+        Of the one chain.
+
+    Examples
+    --------
+    >>> confusions = Confusions(2)
+    >>> first, second = np.eye(2)
+    >>> confusions.evidence(second[None]).tolist()
+    [[0.0, 0.0]]
+    >>> confusions.add(np.array([0, 0, 1]), np.array([second, second, first]), np.ones(3))
+    >>> confusions.evidence(second[None]).round(2).tolist()
+    [[0.0, -0.22]]
+    """
+
+    states: int
+    _counts: Doubles = field(init=False)  # (states, what they are taken for)
+
+    def __post_init__(self) -> None:
+        self._counts = np.zeros((self.states, self.states))
+
+    def add(self, states: Indices, looks: Doubles, noise: Doubles) -> None:
+        """Samples: their state (n,), what each alone is taken for (n, states), and how much it is
+        spoiled (n,)."""
+        np.add.at(self._counts, states, noise[:, None] * looks)
+        if self._counts.sum() > MOST_LEARNT:
+            self._counts /= 2
+
+    def evidence(self, looks: Doubles) -> Doubles:
+        """(n, states) → (n, states): what spoiled samples say, 0 for the likeliest state."""
+        everyone = self._counts.sum(0) + 1e-3
+        prior = PRIOR * everyone / everyone.sum()
+        likely = (self._counts + prior) / (self._counts.sum(1, keepdims=True) + PRIOR)
+        logs = looks @ np.log(likely).T
+        return np.asarray(np.maximum(logs - logs.max(-1, keepdims=True), -MOST_SAID))
+
+
+def price_of(shortest: float, evidence: Evidence | None = None) -> float:
     """The price of a change, λ, by which an event of `shortest` samples stands out, and one of a
     sample less does not.
 
@@ -136,57 +229,88 @@ def price_of(shortest: float, evidence: Doubles | None = None) -> float:
     less, or where there is no evidence: among samples that are spoiled an event has less.
     """
     margin = USUAL_MARGIN
-    if evidence is not None and len(evidence) and evidence.shape[-1] > 1:
-        best = np.partition(evidence, -2, axis=-1)[..., -2:]
-        margin = min(margin, float(np.median(best[..., 1] - best[..., 0])))
+    if evidence is not None and len(evidence) and evidence[0:1].shape[-1] > 1:
+        best = [
+            np.partition(evidence[rows], -2, axis=-1)[..., -2:] for rows in pieces(len(evidence))
+        ]
+        margin = min(margin, float(np.median(np.diff(np.concatenate(best), axis=-1))))
     return float(np.clip(0.5 * (shortest - 0.5) * margin, *PRICES))
 
 
-def best_path(evidence: Doubles, price: float) -> Indices:
-    """(n, chains, states) evidence → (n, chains) states: D(k) = max(D(k), max D - λ) + evidence."""
-    n, chains, _ = evidence.shape
+def best_path(evidence: Evidence, price: float) -> Indices:
+    """(n, chains, states) evidence → (n, chains) states: D(k) = max(D(k), max D - λ) + evidence.
+
+    All states come from the best one, or from themselves: of each sample the best one is held,
+    and a bit a state.
+    """
+    n, (_, chains, states) = len(evidence), evidence[0:1].shape
     path = np.zeros((n, chains), dtype=np.int64)
     if n == 0:
         return path
-    score = evidence[0]
-    pointers = []
-    for t in range(1, n):
-        score, pointer = _step(score, price)
-        pointers.append(pointer)
-        score = score + evidence[t]
+    best = np.zeros((n, chains), dtype=np.int32)
+    stays = np.zeros((n, -(-chains * states // 8)), dtype=np.uint8)
+    score = np.zeros((chains, states))
+    for rows in pieces(len(evidence)):
+        for t, row in enumerate(evidence[rows], rows.start):
+            if t:
+                score, best[t], stay = _step(score, price)
+                stays[t] = np.packbits(stay)
+            score = score + row
     path[-1] = score.argmax(-1)
     every = np.arange(chains)
-    for t in range(n - 2, -1, -1):
-        path[t] = pointers[t][every, path[t + 1]]
+    for t in range(n - 1, 0, -1):
+        bits = np.unpackbits(stays[t], count=chains * states).reshape(chains, states)
+        path[t - 1] = np.where(bits[every, path[t]], path[t], best[t])
     return path
 
 
-def _step(score: Doubles, price: float) -> tuple[Doubles, Array]:
-    """The best score of each state after one more step, and the state that it comes from."""
-    best = score.argmax(-1)[:, None]
-    changed = np.take_along_axis(score, best, -1) - price
+def _step(score: Doubles, price: float) -> tuple[Doubles, Indices, Array]:
+    """The best score of each state after one more step; which state of a chain was the best, and
+    which come from themselves and not from that."""
+    best = score.argmax(-1)
+    changed = np.take_along_axis(score, best[:, None], -1) - price
     stays = score >= changed
-    states = np.arange(score.shape[-1], dtype=np.int32)
-    return np.where(stays, score, changed), np.where(stays, states, best.astype(np.int32))
+    return np.where(stays, score, changed), best, stays
 
 
-def posteriors(evidence: Doubles, price: float) -> Doubles:
-    """(n, chains, states): the probability of each state at each sample, given all samples."""
-    n = len(evidence)
-    if n == 0:
-        return evidence
-    forward = np.empty_like(evidence)
-    message = np.zeros(evidence.shape[1:])
-    for t in range(n):
-        message = (_summed(message, price) if t else message) + evidence[t]
+def posteriors(evidence: Evidence, price: float, path: Indices) -> Doubles:
+    """(n, chains): the probability of the state of the path at each sample, given all samples.
+
+    The forward messages are held of one piece at a time, and made anew from its first.
+    """
+    probability = np.zeros(path.shape)
+    every = np.arange(path.shape[1])
+    parts = [*pieces(len(evidence))]
+    starts: list[Doubles | None] = [None]
+    for rows in parts[:-1]:
+        starts.append(_forward(evidence[rows], starts[-1], price)[-1])
+    backward = np.zeros(evidence[0:1].shape[1:])
+    for rows, start in zip(reversed(parts), reversed(starts[: len(parts)]), strict=True):
+        block = evidence[rows]
+        forward = _forward(block, start, price)
+        for i in range(len(block) - 1, -1, -1):
+            joined, t = forward[i] + backward, rows.start + i
+            probability[t] = np.exp(joined[every, path[t]] - log_sum_exp(joined))
+            backward = _summed(backward + block[i], price)
+            backward = backward - backward.max(-1, keepdims=True)
+    return probability
+
+
+def _forward(block: Doubles, start: Doubles | None, price: float) -> Doubles:
+    """The forward messages of some samples, after that of the sample before them."""
+    forward = np.empty_like(block)
+    message = start
+    for i, row in enumerate(block):
+        message = row if message is None else _summed(message, price) + row
         message = message - message.max(-1, keepdims=True)  # never far from 0
-        forward[t] = message
-    backward = np.zeros(evidence.shape[1:])
-    for t in range(n - 1, -1, -1):
-        forward[t] = forward[t] + backward
-        backward = _summed(backward + evidence[t], price)
-        backward = backward - backward.max(-1, keepdims=True)
-    return np.asarray(np.exp(forward - log_sum_exp(forward)[..., None]))
+        forward[i] = message
+    return forward
+
+
+def pieces(count: int) -> Iterator[slice]:
+    """The samples below `count`, a piece after another."""
+    for start in range(0, count, PIECE):
+        yield slice(start, min(start + PIECE, count))
 
 
 def _summed(message: Doubles, price: float) -> Doubles:
@@ -234,8 +358,9 @@ class FixedLag:
         if self._score is None or self._message is None:
             self._score, self._message = evidence, evidence
         else:
-            score, pointer = _step(self._score, self.price)
-            self._pointers.append(pointer)
+            score, best, stays = _step(self._score, self.price)
+            states = np.arange(score.shape[-1], dtype=np.int32)
+            self._pointers.append(np.where(stays, states, best[:, None].astype(np.int32)))
             self._score = score - score.max(-1, keepdims=True) + evidence
             self._message = _summed(self._message, self.price) + evidence
         self._message = self._message - self._message.max(-1, keepdims=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from unseen.classifier import Classifier, warn_if_alone
 from unseen.errors import SourceError, UnseenError
@@ -25,10 +26,8 @@ from unseen.video.classification import MIN_SECONDS, classify_video
 from unseen.video.clips import clip_path, cut
 from unseen.video.frames import ANIMATIONS
 from unseen.video.prediction import VideoPrediction
+from unseen.video.spans import fiftyone_names
 from unseen.video.writers import JSON_KINDS, LINES, SUFFIXES, VideoWriter, writer_of
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -291,12 +290,15 @@ def classify_to_file(
     warn_undecided(labels, decision)
     if any(Path(path).suffix.lower() not in ANIMATIONS for path in paths):
         library()  # an error now, before there is a file
+    if options.json_kind == "fiftyone":
+        fiftyone_names(paths)  # the same
     summary, began = VideoSummary(), time.monotonic()
     rows: RowsFile | None = None
     if isinstance(output, Path):
         writer, rows = _opened(output, classifier, labels, decision, options, resume, overwrite)
     else:
         writer = output
+    stems = Counter(Path(path).stem for path in paths)
     try:
         for path in paths:
             if rows is not None and str(path) in rows.done:
@@ -307,7 +309,7 @@ def classify_to_file(
             )
             writer.video(prediction)
             summary.add(prediction)
-            _cut_clips(prediction, options, summary)
+            _cut_clips(prediction, options, summary, marked=stems[Path(path).stem] > 1)
             summary.seconds = time.monotonic() - began
             if on_video is not None:
                 on_video(prediction, summary)
@@ -391,14 +393,16 @@ def _answered(
     return replace(prediction, events=()) if options.clip_label else prediction
 
 
-def _cut_clips(prediction: VideoPrediction, options: VideoOptions, summary: VideoSummary) -> None:
+def _cut_clips(
+    prediction: VideoPrediction, options: VideoOptions, summary: VideoSummary, *, marked: bool
+) -> None:
     """A clip of each event, into a folder; what cannot be cut is a failure that stops nothing."""
     if options.clips is None:
         return
     with writing(options.clips):
         options.clips.mkdir(parents=True, exist_ok=True)
     for event in prediction.events:
-        path = clip_path(options.clips, event)
+        path = clip_path(options.clips, event, marked=marked)
         try:
             cut(event.source, event.start, event.end, path, limits=options.limits)
             summary.clips += 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from unseen.errors import SourceError
 from unseen.video.prediction import Event, VideoPrediction
 
 USUAL_RATE = 25.0  # frames a second, of a file that does not say
@@ -67,18 +69,25 @@ def fiftyone(predictions: Sequence[VideoPrediction]) -> dict[str, Any]:
     Parameters
     ----------
     predictions : sequence of VideoPrediction
-        What `unseen.video.classify` gave. A video goes by the name of its file, without suffix.
+        What `unseen.video.classify` gave. A video goes by its path below the folder that all are
+        in, without suffix: that folder is the ``data_path`` of the import.
 
     Returns
     -------
     dict
         Plain data for JSON.
+
+    Raises
+    ------
+    SourceError
+        If two videos differ by their suffix alone.
     """
     classes = sorted({event.label for one in predictions for event in one.events})
+    names = fiftyone_names([one.source for one in predictions])
     return {
         "classes": classes,
         "labels": {
-            Path(one.source).stem: [
+            name: [
                 {
                     "label": classes.index(event.label),
                     "timestamps": [event.start, event.end],
@@ -86,6 +95,22 @@ def fiftyone(predictions: Sequence[VideoPrediction]) -> dict[str, Any]:
                 }
                 for event in one.events
             ]
-            for one in predictions
+            for name, one in zip(names, predictions, strict=True)
         },
     }
+
+
+def fiftyone_names(sources: Sequence[str | Path]) -> list[str]:
+    """What FiftyOne calls videos; SourceError where it would take two for one."""
+    paths = [Path(source).absolute() for source in sources]
+    if not paths:
+        return []
+    folder = os.path.commonpath([path.parent for path in paths])
+    names = [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
+    for name, path in zip(names, paths, strict=True):
+        if names.count(name) > 1:
+            raise SourceError(
+                f"{path}: FiftyOne knows a video by its name without {path.suffix}, which another "
+                "one has, too; rename one of them, or write a file of each."
+            )
+    return names

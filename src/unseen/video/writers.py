@@ -24,6 +24,7 @@ from unseen.video.subtitles import srt, vtt
 
 STRIP = 24  # pictures of a video on a page
 STRIP_SIDE = 96  # pixels
+MOST_TIMES = 4_000  # that a page's lanes are made of, however long the video; it draws fewer
 EVENT_COLUMNS = ("source", "label", "start", "end", "score", "peak_time", "peak_score", "id")
 FRAME_COLUMNS = ("source", "time", "label", "score", "unknown")
 
@@ -132,10 +133,17 @@ class PageWriter:
     def __init__(self, path: Path, title: str) -> None:
         self._path, self._title = path, title
         self._videos: list[VideoTimeline] = []
+        self._begin()
+
+    def _begin(self) -> None:
         self._times: list[float] = []
         self._scores: dict[str, list[float]] = {}
+        self._count, self._step = 0, 1  # frames so far; one of so many is held
 
     def frame(self, source: str, frame: Prediction) -> None:
+        self._count += 1
+        if (self._count - 1) % self._step:
+            return
         time = frame.meta.get("time")
         self._times.append(float(time) if isinstance(time, (int, float)) else 0.0)
         for label, score in frame.probabilities.items():
@@ -143,6 +151,10 @@ class PageWriter:
             lane.append(score)
         for lane in self._scores.values():
             lane.extend([0.0] * (len(self._times) - len(lane)))
+        if len(self._times) == MOST_TIMES:
+            self._step *= 2
+            for numbers in (self._times, *self._scores.values()):
+                del numbers[1::2]
 
     def video(self, prediction: VideoPrediction) -> None:
         events: dict[str, list[tuple[float, float, float]]] = {}
@@ -166,7 +178,7 @@ class PageWriter:
                 source.suffix.lower() not in ANIMATIONS,
             )
         )
-        self._times, self._scores = [], {}
+        self._begin()
 
     def close(self) -> None:
         with writing(self._path):

@@ -149,8 +149,9 @@ def _ending(watched: Watch) -> Iterator[None]:
     try:
         yield
     finally:
+        # A signal that comes twice (`timeout` sends it so) does not interrupt the last lines.
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if watched.stopped else handler)
 
 
 def _say_problems(watched: Watch) -> None:
