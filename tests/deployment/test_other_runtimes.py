@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import checkpoints
 import unseen
 from environments import node_with
 
@@ -50,6 +51,17 @@ def pixels(photographs: Path, name: str) -> NDArray[np.uint8]:
     return np.asarray(Image.open(sorted((photographs / name).iterdir())[0]).convert("RGB"))
 
 
+def in_node(node: Path, path: Path, image: NDArray[np.uint8]) -> dict[str, Any]:
+    """The outputs of a file by ONNX Runtime Web."""
+    raw = path.with_suffix(".pixels")
+    raw.write_bytes(image.tobytes())
+    command = ["node", "run.mjs", str(path), str(raw), *map(str, image.shape[:2])]
+    done = subprocess.run(command, cwd=node, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    outputs: dict[str, Any] = json.loads(done.stdout)
+    return outputs
+
+
 def assert_close(outputs: dict[str, Any], right: dict[str, list[float]]) -> None:
     for name, tolerance in (("probabilities", 1e-3), ("cosines", 1e-4), ("evidence", 1e-2)):
         given = np.ravel(outputs[name])
@@ -72,18 +84,27 @@ def test_node(node: Path, tmp_path: Path, photographs: Path, precision: str) -> 
     """The same file, without Python: by the WebAssembly that browsers run."""
     computed = precision if precision == "int8" else "fp32"
     classifier = unseen.load(exact=True, precision=computed)
-    path, raw = tmp_path / "x.onnx", tmp_path / "pixels"
+    path = tmp_path / "x.onnx"
     classifier.export(LABELS, path, unseen.ExportOptions(precision), unknown="auto")
     image = pixels(photographs, "cat")
-    raw.write_bytes(image.tobytes())
-    command = ["node", "run.mjs", str(path), str(raw), *map(str, image.shape[:2])]
-    done = subprocess.run(command, cwd=node, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    outputs = json.loads(done.stdout)
+    outputs = in_node(node, path, image)
     right = of_library(classifier, image)
     if precision == "fp32":
         assert_close(outputs, right)
     assert np.argmax(outputs["probabilities"]) == np.argmax(right["probabilities"])
+
+
+def test_int8_is_the_same_in_webassembly(node: Path, tmp_path: Path, photographs: Path) -> None:
+    """Every value is rounded to the same whole number; one that was not would move the vector by
+    more than a thousand times what is allowed here."""
+    folder = checkpoints.clip(tmp_path / "clip", "B32", width=192, heads=3)
+    classifier = unseen.load(folder, exact=True, precision="int8")
+    path = tmp_path / "x.onnx"
+    classifier.export(LABELS, path, unseen.ExportOptions("int8", with_embedding=True))
+    for name in ("cat", "castle"):
+        image = pixels(photographs, name)
+        right = classifier.encode_images([Image.fromarray(image)])[0]
+        np.testing.assert_allclose(in_node(node, path, image)["embedding"], right, atol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore")

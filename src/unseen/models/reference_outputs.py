@@ -113,17 +113,47 @@ def reference_outputs(source: NetworkSource, outputs: Sequence[str], key: str) -
 
 
 class RangeOperations(reference.NumpyOperations):
-    """The reference runtime, keeping the largest value that each channel of a layer is given."""
+    """The reference runtime, keeping how large values are that int8 has to round.
+
+    Of a linear layer the largest value that each channel is given, without the constant that a
+    layer norm added; of attention the longest query and key, the largest value, and a head's width.
+    """
 
     def __init__(self) -> None:
         self.ranges: list[NDArray[np.float32]] = []
+        self._normed: tuple[Array, Array] | None = None  # the last norm's output and constant
+
+    def layer_norm(self, x: Array, weight: Array, bias: Array, epsilon: float) -> Array:
+        """As the reference runtime, and the constant is remembered."""
+        y = super().layer_norm(x, weight, bias, epsilon)
+        self._normed = y, bias
+        return y
 
     def linear(self, x: Array, weight: Array, bias: Array | None = None) -> Array:
         """As the reference runtime, and the largest input of each channel is noted."""
-        first = np.abs(x[0])  # (tokens, channels), or (channels,) after pooling
-        largest = first.max(0) if first.ndim == 2 else np.zeros(0)
+        first = x[0]  # (tokens, channels), or (channels,) after pooling
+        if self._normed is not None and x is self._normed[0]:
+            first = first - self._normed[1]
+        largest = np.abs(first).max(0) if first.ndim == 2 else np.zeros(0)
         self.ranges.append(largest.astype(np.float32))
         return super().linear(x, weight, bias)
+
+    def attention(
+        self,
+        q: Array,
+        k: Array,
+        v: Array,
+        heads: int,
+        *,
+        causal: bool = False,
+        mask: Array | None = None,
+    ) -> Array:
+        """As the reference runtime, and how long queries and keys are is noted."""
+        size = q.shape[2] // heads
+        lengths = [np.linalg.norm(x[0].reshape(-1, size), axis=1).max() for x in (q, k)]
+        largest = np.abs(v[0]).max()
+        self.ranges.append(np.array([*lengths, largest, size], dtype=np.float32))
+        return super().attention(q, k, v, heads, causal=causal, mask=mask)
 
 
 def _numbered(arrays: Any, name: str) -> tuple[Array, ...]:

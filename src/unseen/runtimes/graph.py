@@ -62,8 +62,9 @@ def build(
             value = operations.emit("Identity", value)
         sizes = _sizes(output.name, output.shape, "n")
         results[value] = helper.make_tensor_value_info(value, onnx.TensorProto.FLOAT, sizes)
+    nodes = _needed(operations.nodes, results)
     graph = helper.make_graph(
-        operations.nodes,
+        nodes,
         network.name,
         [
             helper.make_tensor_value_info(
@@ -74,7 +75,7 @@ def build(
             for i in network.inputs
         ],
         list(results.values()),
-        initializer=operations.initializers,
+        initializer=_read(operations.initializers, nodes),
     )
     return _model(graph, operations.domains)
 
@@ -102,13 +103,12 @@ def assemble(
 
     for name, (value, _) in outputs.items():
         operations.nodes.append(helper.make_node("Identity", [value], [name]))
-    for node in operations.nodes:
+    nodes = _needed(operations.nodes, outputs)
+    for node in nodes:
         if node.op_type == "Conv":  # the default, which ONNX Runtime's WebGPU does not know
             node.attribute.append(helper.make_attribute("dilations", [1, 1]))
-    # ONNX Runtime warns of each parameter that is stored for nothing.
-    read = set(_inputs(operations.nodes))
     graph = helper.make_graph(
-        operations.nodes,
+        nodes,
         "unseen",
         [
             helper.make_tensor_value_info(
@@ -120,13 +120,31 @@ def assemble(
             helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)
             for name, (_, sizes) in outputs.items()
         ],
-        initializer=[value for value in operations.initializers if value.name in read],
+        initializer=_read(operations.initializers, nodes),
     )
     # Other runtimes need not know ONNX Runtime's own operators, where none is used.
-    used = {node.domain for node in operations.nodes}
+    used = {node.domain for node in nodes}
     model = _model(graph, {d: v for d, v in operations.domains.items() if d in used})
     helper.set_model_props(model, dict(metadata))
     return model
+
+
+def _needed(nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx.NodeProto]:
+    """The nodes of which some output depends, in their order."""
+    read, needed = set(outputs), []
+    for node in reversed(nodes):
+        if read.intersection(node.output):
+            needed.append(node)
+            read.update(_inputs([node]))
+    return needed[::-1]
+
+
+def _read(
+    initializers: Iterable[onnx.TensorProto], nodes: Iterable[onnx.NodeProto]
+) -> list[onnx.TensorProto]:
+    """Those that a node reads: ONNX Runtime warns of each that is stored for nothing."""
+    read = set(_inputs(nodes))
+    return [value for value in initializers if value.name in read]
 
 
 def _inputs(nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
@@ -209,6 +227,12 @@ class OnnxOperations:
 
     def _number(self, value: float) -> Value:
         return self.constant(np.array(value, dtype=np.float32))
+
+    def _filled(self, shape: Value, value: Array) -> Value:
+        """One value, (1,), in every place of a shape."""
+        from onnx import numpy_helper  # noqa: PLC0415
+
+        return self.emit("ConstantOfShape", shape, value=numpy_helper.from_array(value))
 
     def _size(self, x: Value, axis: int) -> Value:
         return self.emit("Shape", x, start=axis, end=axis + 1)
@@ -306,6 +330,10 @@ class OnnxOperations:
             self.emit("MatMul", queries, self._split(k, heads, [0, 2, 3, 1])),
             self.emit("Sqrt", size),
         )
+        return self.softmax(self._visible(scores, q, causal=causal, mask=mask))
+
+    def _visible(self, scores: Value, q: Value, *, causal: bool, mask: Value | None) -> Value:
+        """Scores, with the least number where a query does not see a key."""
         nothing, everything = self._number(0), self._number(float(np.finfo(np.float32).min))
         if causal:
             scalar = self.emit("Squeeze", self._size(q, 1))
@@ -318,7 +346,7 @@ class OnnxOperations:
         if mask is not None:
             visible = self.emit("Cast", self.emit("Unsqueeze", mask, self._integers(1, 2)), to=9)
             scores = self.emit("Where", visible, scores, everything)
-        return self.softmax(scores)
+        return scores
 
     def _split(self, x: Value, heads: int, axes: list[int]) -> Value:
         """(n, t, width) → (n, t, heads, width / heads), its axes in another order."""
