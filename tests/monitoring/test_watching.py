@@ -210,7 +210,7 @@ def test_what_is_no_source_is_refused(tmp_path: Path) -> None:
     for given, words in (
         (["nowhere.mp4"], "no such file"),
         ([], "no source"),
-        ([tmp_path, tmp_path], "given twice"),
+        ([tmp_path, tmp_path], "give each a name of its own"),
         (["door=nowhere"], "no such file"),
     ):
         with pytest.raises(SourceError, match=words):

@@ -276,7 +276,7 @@ def test_frames_as_large_as_the_limit_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("empty.mp4", b"", "no video that can be read"),
+        ("empty.mp4", b"", "the file is empty"),
         ("text.mp4", b"hello" * 100, "no video that can be read"),
         ("list.mp4", b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:clip.ts\n", "no video"),
         ("concat.mp4", b"ffconcat version 1.0\nfile clip.mp4\n", "no video"),
