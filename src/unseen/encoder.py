@@ -49,6 +49,7 @@ T = TypeVar("T")
 S = TypeVar("S")
 R = TypeVar("R")
 
+TEXT_VERSION = 1  # of tokenizers and text nets here: raise it where a text gets another vector
 TEXT_BATCH_TOKENS = 2048  # tokens in a text batch: enough to fill the cores, little to pad
 IN_NETS = 32  # pictures that are in image nets of one stream at once, at most
 TEXT_CHUNK = 4096  # prompts between two writes to the cache: what a killed process can lose
@@ -164,7 +165,7 @@ class Encoder:
             options=replace(self.options, precision=text_precision),
         )
         # The key of prompts in the cache on disk.
-        suffix = "" if text_precision == "fp32" else f"-{text_precision}"
+        suffix = f"{'' if text_precision == 'fp32' else f'-{text_precision}'}-t{TEXT_VERSION}"
         self._text_key = model.fingerprint + suffix
         # A tuned model has the text net of its original, whose vectors are read and never written:
         # a folder that says so of itself wrongly harms nobody else.
