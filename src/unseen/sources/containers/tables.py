@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from unseen.errors import MissingExtraError, SourceError
+from unseen.sources.containers.arrow_messages import unpacked_bytes
 from unseen.sources.containers.container_file import (
     container_file,
     container_size,
@@ -32,7 +33,9 @@ from unseen.sources.item import Source, Unreadable, name_of, shortened
 MAX_CELL = 64 * 1024 * 1024  # characters: a picture in base64
 MAX_COLUMNS = 1_000
 MAX_VALUES = 500_000  # of a line of JSON
-BATCH_ROWS = 64  # of Parquet: pictures in memory
+BATCH_ROWS = 8  # of Parquet and Arrow: pictures in memory
+BATCH_BYTES = 256 * 1024 * 1024  # of Parquet, where each row is as large as its group is stored
+ARROW_MAGIC, ARROW_START = b"ARROW1", 8  # of its file format, and where the first message begins
 MAX_RATIO, SMALL_BYTES = 200, 32 * 1024 * 1024  # of Parquet, as of archives: pictures hardly shrink
 TAB_SUFFIXES = (".tsv", ".tab")
 
@@ -171,7 +174,8 @@ def read_parquet(path: str | Path) -> Iterator[Source]:
 
     def batches() -> Iterator[Any]:
         with container_file(path) as file:
-            yield from _bounded(parquet.ParquetFile(file), path).iter_batches(batch_size=BATCH_ROWS)
+            table = _bounded(parquet.ParquetFile(file), path)
+            yield from table.iter_batches(batch_size=_rows_at_once(table))
 
     yield from _arrow_rows(path, batches)
 
@@ -181,9 +185,19 @@ def _bounded(table: Any, path: str | Path) -> Any:
     facts = table.metadata
     unpacked = sum(facts.row_group(i).total_byte_size for i in range(facts.num_row_groups))
     if unpacked > max(SMALL_BYTES, MAX_RATIO * container_size(path)):
-        reason = f"it would grow to more than {MAX_RATIO} times its size."
-        raise SourceError(f"{name_of(path, 0)}: {reason}")
+        raise SourceError(_too_large(path))
     return table
+
+
+def _rows_at_once(table: Any) -> int:
+    """A value that many rows share is stored once, and each row of a batch has its own."""
+    facts = table.metadata
+    sizes: list[int] = [facts.row_group(i).total_byte_size for i in range(facts.num_row_groups)]
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // max([1, *sizes])))
+
+
+def _too_large(path: str | Path) -> str:
+    return f"{name_of(path, 0)}: it would grow to more than {MAX_RATIO} times its size."
 
 
 def read_arrow(path: str | Path) -> Iterator[Source]:
@@ -201,13 +215,15 @@ def read_arrow(path: str | Path) -> Iterator[Source]:
 
     def batches() -> Iterator[Any]:
         with _arrow_file(pa, path) as source:
-            try:
-                file = pa.ipc.open_file(source)
-                whole = (file.get_batch(i) for i in range(file.num_record_batches))
-            except pa.ArrowInvalid:
-                source.seek(0)
-                whole = pa.ipc.open_stream(source)
-            for batch in whole:
+            # The file format is the stream with a frame around it; the places that its end names
+            # are not used, so that what is looked at before is what is read.
+            start = ARROW_START if source.read(len(ARROW_MAGIC)) == ARROW_MAGIC else 0
+            most = max(SMALL_BYTES, MAX_RATIO * container_size(path))
+            source.seek(start)
+            if any(grown > most for grown in unpacked_bytes(pa, source)):
+                raise SourceError(_too_large(path))
+            source.seek(start)
+            for batch in pa.ipc.open_stream(source):
                 for start in range(0, len(batch), BATCH_ROWS):
                     yield batch.slice(start, BATCH_ROWS)
 
@@ -280,7 +296,7 @@ def _parquet_from(path: str | Path, number: int) -> Iterator[Source]:
         groups = range(first, len(ends))
         yield from _arrow_rows(
             path,
-            lambda: table.iter_batches(batch_size=BATCH_ROWS, row_groups=[*groups]),
+            lambda: table.iter_batches(batch_size=_rows_at_once(table), row_groups=[*groups]),
             ends[first - 1] if first else 0,
         )
 
