@@ -268,13 +268,18 @@ def test_each_label_needs_pictures() -> None:
 
 def card(own: tuple[int, int], teacher: tuple[int, int] | None, **facts: Any) -> dict[str, Any]:
     figure = lambda one: one and {"right": one[0], "of": one[1], "low": 0.0, "high": 1.0}  # noqa: E731
-    return {"figures": {"accuracy": figure(own), "teacher_accuracy": figure(teacher)}, **facts}
+    figures = {"accuracy": figure(own), "teacher_accuracy": figure(teacher)}
+    return {"figures": figures, "teacher": {"name": "builtin"}, **facts}
 
 
 def test_it_says_where_an_adapter_is_the_better_buy() -> None:
     advice = str(better_buy(card((25, 40), (31, 40)), Path("photos")))
     assert "unseen adapt photos" in advice and "78 %" in advice and "62 %" in advice
-    for no_reason in (card((31, 40), (25, 40)), card((1, 4), (4, 4)), card((1, 40), None)):
+    other = card((25, 40), (31, 40)) | {"teacher": {"name": "tuned"}}
+    assert "`unseen adapt photos -m tuned -o" in str(better_buy(other, Path("photos")))
+    several = card((25, 40), (31, 40))
+    several["figures"]["f1"] = 0.5
+    for no_reason in (several, card((31, 40), (25, 40)), card((1, 4), (4, 4)), card((1, 40), None)):
         assert better_buy(no_reason, Path("photos")) is None
 
 

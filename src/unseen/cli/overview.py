@@ -38,7 +38,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str, str]]] = {
         "label": ("label", "label", "Label a folder: a model proposes, you review and export."),
         "adapt": ("adapt", "adapt", "Improve answers with a few labelled pictures."),
         "tune": ("tune", "tune", "Fine-tune a model, and refuse what forgets too much."),
-        "distil": ("distil", "distil", "Train a small, fast classifier from a labelled folder."),
+        "distil": ("distil", "distil", "Train a small, fast classifier from labelled pictures."),
     },
     "Measuring": {
         "eval": ("evaluate", "evaluate", "Measure accuracy on labelled pictures."),

@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from unseen.datasets.annotation import Annotation
 from unseen.encoder import Encoded, Encoder
 from unseen.errors import UnseenWarning
+from unseen.index.exchange.annotations import annotations_of
 from unseen.index.index import Index
-from unseen.index.location import ELSEWHERE, find
+from unseen.index.location import ELSEWHERE, find, is_index, root_of
 from unseen.index.model_rows import ModelRow, name_and_revision, preferred, select
 from unseen.index.update import Progress
 from unseen.load_options import LoadOptions
@@ -135,6 +137,18 @@ def stored_embeddings(
                 progress=progress,
             )
     return _read(root, folder, encoder, tiles is not None)
+
+
+def labelled_pictures(file: str | Path) -> list[Annotation] | None:
+    """The pictures of an index with their labels, by its .sqlite file; None of any other file.
+
+    Raises SourceError where no picture has a label.
+    """
+    path = Path(file)
+    if not path.is_file() or not is_index(path):
+        return None
+    with Index(root_of(path), create=False, file=path) as index:
+        return annotations_of(index.root, index.files())
 
 
 def _below(index: Index, folder: Path) -> str:

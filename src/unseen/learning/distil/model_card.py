@@ -17,6 +17,7 @@ from unseen.learning.distil.training import TrainingData, Trial
 from unseen.models import families, hub
 from unseen.models.description import licence_of
 from unseen.models.families import distilled
+from unseen.models.hub import BUILTIN
 from unseen.prediction.score import softmax
 from unseen.system.printable import printable
 
@@ -235,17 +236,13 @@ def markdown(card: dict[str, Any], name: str) -> str:
     if card["untaught"]:
         lines += ["", "Pictures of the labels that it does not have count in none of these."]
     lines += _learnt(card)
-    if figures.get("f1") is not None:
-        lines += ["", "A picture may have several labels: right is a likeliest one that it has."]
-        other = figures["teacher_f1"]
-        beside = "" if other is None else f"; of its teacher, {other:.3f}"
-        lines += [f"F1 of all labels, from a probability of .5 on: {figures['f1']:.3f}{beside}."]
+    lines += _several(card)
     if figures["ece"] is not None:
         lines += ["", f"Of reviewed pictures: ECE {figures['ece']:.3f}, NLL {figures['nll']:.3f}."]
     if figures["accuracy"] is not None and card["pictures"]["proposed"]:
         lines += [
             "",
-            "The review shows doubtful pictures first, so both are likely to be right more often "
+            "Where a review showed doubtful pictures first, both are likely to be right more often "
             "on pictures as they come.",
         ]
     lines += ["", "## How fast", "", *_speed(card["latency"])]
@@ -265,7 +262,12 @@ def summary_lines(card: dict[str, Any], output: Path) -> Iterator[str]:
         count, names = len(card["untaught"]), printable(", ".join(card["untaught"]))
         yield f"{count} labels have no pictures, and are lost: {names}"
     kind = f"a hidden layer of {head['hidden']}" if head["hidden"] else "linear"
-    yield f"head: {kind}, penalty {head['penalty']:g}; {figures['held_out']} pictures held out:"
+    held_out = (
+        f"{figures['held_out']} pictures held out:"
+        if figures["held_out"]
+        else "no figures, as of each label all pictures are near-duplicates and none is held out"
+    )
+    yield f"head: {kind}, penalty {head['penalty']:g}; {held_out}"
     for what, key in SUMMARY_FIGURES.items():
         figure = figures[key]
         if figure is not None:
@@ -275,6 +277,7 @@ def summary_lines(card: dict[str, Any], output: Path) -> Iterator[str]:
                 f"  {what:42} {figure['right']:>5} of {figure['of']:<5} {part:>7} "
                 f"({low:.0f} to {high:.0f})"
             )
+    yield from _several(card)[1:]
     yield from _learnt(card)[1:]
     if card["latency"] is not None:
         small, large = (card["latency"][key]["net"] for key in ("student_ms", "teacher_ms"))
@@ -358,18 +361,35 @@ def _learnt(card: dict[str, Any]) -> list[str]:
     return ["", *lines] if lines else []
 
 
+def _several(card: dict[str, Any]) -> list[str]:
+    """What the figures are where a picture may have several labels."""
+    f1, other = (card["figures"].get(key) for key in ("f1", "teacher_f1"))
+    if f1 is None:
+        return []
+    beside = "" if other is None else f"; of its teacher, {other:.3f}"
+    return [
+        "",
+        "A picture may have several labels: right is a likeliest one that it has.",
+        f"F1 of all labels, from a probability of .5 on: {f1:.3f}{beside}.",
+    ]
+
+
 def better_buy(card: dict[str, Any], folder: Path) -> str | None:
     """What to do with the same answers, where the teacher is right more often with them."""
     own, teacher = card["figures"]["accuracy"], card["figures"]["teacher_accuracy"]
     if own is None or teacher is None or teacher["of"] < JUDGED_FROM:
         return None
+    if "f1" in card["figures"]:  # an adapter learns one label a picture
+        return None
     rates = [figure["right"] / figure["of"] for figure in (own, teacher)]
     if rates[1] <= rates[0]:
         return None
+    name = card["teacher"]["name"]
+    model = "" if name == BUILTIN else f" -m {name}"
     return (
-        f"where size and speed do not matter, `unseen adapt {folder} -o mine.safetensors` is the "
-        f"better buy: of pictures held out the teacher is right on {100 * rates[1]:.0f} %, this "
-        f"classifier on {100 * rates[0]:.0f} %"
+        f"where size and speed do not matter, `unseen adapt {folder}{model} -o mine.safetensors` "
+        f"is the better buy: of pictures held out the teacher is right on {100 * rates[1]:.0f} %, "
+        f"this classifier on {100 * rates[0]:.0f} %"
     )
 
 

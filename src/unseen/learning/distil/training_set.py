@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unseen.classifier import Classifier
-from unseen.datasets.annotation import classes, match
+from unseen.datasets.annotation import Annotation, classes, match
 from unseen.datasets.content import content_digest
 from unseen.datasets.read_summary import ReadSummary, listed
 from unseen.datasets.readers import read_annotations
 from unseen.datasets.splits import NEAR, near_duplicates
-from unseen.errors import LabelError
+from unseen.errors import LabelError, SourceError
 from unseen.index.encoding import StageProgress, encode_annotations
+from unseen.index.stored import labelled_pictures
 from unseen.prediction.decision import Decision
 from unseen.prediction.predict import label_probabilities
 from unseen.prediction.seen import example_digests
@@ -150,7 +152,7 @@ class TrainingSet:
         ----------
         source : str, Path, or iterable
             A folder in which each folder is a label, a .csv or .jsonl file with the columns `path`
-            and `label`, or pairs of a picture and its label.
+            and `label`, the .sqlite file of an index, or pairs of a picture and its label.
         labels : sequence of str, optional
             The names of the labels; by default the labels of the pictures.
         teacher : Classifier, optional
@@ -177,7 +179,7 @@ class TrainingSet:
         Raises
         ------
         SourceError
-            The pictures are not there.
+            The pictures are not there, are videos, or have several labels without `multi_label`.
 
         Examples
         --------
@@ -186,17 +188,13 @@ class TrainingSet:
         >>> TrainingSet.read(pairs)
         TrainingSet(2 pictures, 2 labels)
         """
-        annotations = read_annotations(source, multi_label=multi_label)
+        annotations = read_pictures(source, multi_label=multi_label)
         names = classes(annotations) if labels is None else [*labels]
         matched = match(annotations, names)
         usable = matched.usable(multi_label=teacher is not None)
         rows = [row for row in range(len(annotations)) if usable[row]]
         used = [annotations[row] for row in rows]
-        summary = ReadSummary(
-            len(used),
-            unlabelled=0 if teacher else sum(not a.labels for a in annotations),
-            unmatched=matched.unmatched,
-        )
+        unreadable: dict[Path, str] = {}  # without a label; others are tried again, and told then
         probabilities: list[Floats | None] = [None] * len(used)
         groups: list[int | None] = [None] * len(used)
         if teacher is not None:
@@ -209,12 +207,23 @@ class TrainingSet:
                 progress=progress,
             )
             readable = encoded.readable
+            unreadable = {
+                used[row].path: error
+                for row, error in encoded.errors.items()
+                if not matched.label_ids[rows[row]]
+            }
             embeddings = encoded.embeddings[readable]
             decision = Decision(multi_label=multi_label)
             by_row = label_probabilities(embeddings, teacher.compile(names), decision)[1]
             duplicates = near_duplicates(embeddings, NEAR)
             for row, scores, group in zip(readable, by_row, duplicates, strict=True):
                 probabilities[row], groups[row] = scores, int(readable[group])
+        summary = ReadSummary(
+            len(used),
+            unreadable,
+            unlabelled=0 if teacher else sum(not a.labels for a in annotations),
+            unmatched=matched.unmatched,
+        )
         (on_read or ReadSummary.warn)(summary)
         taught = frozenset[str]()
         if teacher is not None:
@@ -241,3 +250,16 @@ class TrainingSet:
         }
         reasons = {why: n for why, n in left_out.items() if n}
         return cls(known, tuple(names), (), reasons, multi_label=multi_label)
+
+
+def read_pictures(source: Labelled, *, multi_label: bool = False) -> list[Annotation]:
+    """As `read_annotations`, of an index's .sqlite file too. SourceError, also for videos."""
+    indexed = labelled_pictures(source) if isinstance(source, (str, Path)) else None
+    annotations = read_annotations(source if indexed is None else indexed, multi_label=multi_label)
+    video = next((a for a in annotations if a.is_video), None)
+    if video is not None:
+        raise SourceError(
+            f"{video.path}: a small classifier learns from pictures, and this is a video; take "
+            f"its frames: unseen label {video.path} --labels …"
+        )
+    return annotations

@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,7 +24,7 @@ from unseen.errors import LabelError, SourceError
 from unseen.index.encoding import StageProgress
 from unseen.index.exchange.annotations import annotations_of
 from unseen.index.index import Index
-from unseen.index.location import is_index, root_of
+from unseen.index.stored import labelled_pictures
 from unseen.labels.compiled import CompiledLabels
 from unseen.learning.tune.figures import Embed, Exam, in_chunks
 from unseen.learning.tune.options import TuneOptions
@@ -124,9 +123,9 @@ def _read(source: Any) -> tuple[list[Annotation], bool]:
     path = Path(source)
     if path.suffix.lower() in PARQUET:
         return read_labelled_parquet(path)
-    if path.is_file() and is_index(path):
-        with closing(Index(root_of(path), create=False, file=path)) as index:
-            return annotations_of(index.root, index.files()), False
+    indexed = labelled_pictures(path)
+    if indexed is not None:
+        return indexed, False
     pairs = read_captions(path)
     if pairs is not None:
         return pairs, True
