@@ -193,7 +193,7 @@ def _of_data(
     try:
         names = classes(read_pictures(source, multi_label=how.multi_label))
     except SourceError as error:
-        if not source.is_dir():
+        if not source.is_dir() or _is_labelled(source, LABELLING):
             raise
         raise SourceError(
             f"{error} Or label it, as there is no labelling here: unseen label {source} --labels …"
