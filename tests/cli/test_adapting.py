@@ -63,13 +63,9 @@ def test_adapt_then_classify_files_and_an_index(
     done = unseen("adapt", examples, "-o", mine, *SHAPES)
     lines = done.stdout.splitlines()
     assert lines[0] == "96 pictures of 24 labels, 4 of each"
-    assert [line.split()[0] for line in lines[2:6]] == [
-        "zero-shot",
-        "prototypes",
-        "cache",
-        "probe",
-    ]
-    assert lines[6].startswith("chosen: ") and lines[7].startswith(f"{mine}: ")
+    methods = ["zero-shot", "prototypes", "cache", "probe", "gda"]
+    assert [line.split()[0] for line in lines[2:7]] == methods
+    assert lines[7].startswith("chosen: ") and lines[8].startswith(f"{mine}: ")
     assert mine.stat().st_size < 40_000 and done.stderr == ""
 
     command = ("classify", pictures, *SHAPES, "--jsonl")

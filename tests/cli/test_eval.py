@@ -268,7 +268,7 @@ def test_a_gate_that_is_not_met_is_an_exit_status(folder: Path, tmp_path: Path) 
     ("text", "message"),
     [
         ("", "path"),
-        ("file,class\na.png,cat\n", "path and label"),
+        ("name,kind\na.png,cat\n", "path and label"),
         ("path,label\n", "no rows"),
         ("path,label\n,cat\n", "line 2 has no path"),
         ("path,label\nmissing.png,cat\n", "no picture is left"),

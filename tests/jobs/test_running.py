@@ -317,7 +317,7 @@ def test_a_full_disk_publishes_nothing(
 
 READ_ONLY = """
 import os, sys
-import pyarrow.parquet  # the other user may not read where Python lies
+import filelock, pyarrow.parquet  # the other user may not read where Python lies
 import unseen
 from unseen.jobs.export import export
 from unseen.jobs.job import Job

@@ -123,5 +123,7 @@ def test_what_is_fetched_loads_without_a_network(
     assert first["family"] == family and not first["before"] and first["after"]
     assert needed <= set(first["files"])
     assert not (superfluous | {"README.md"}) & set(first["files"])
+    # A first answer may come from a net whose weights are not arranged yet: 1e-7 apart.
+    assert offline.pop("scores") == pytest.approx(first.pop("scores"), abs=1e-6)
     assert offline["before"] and {**offline, "before": False} == first
     shutil.rmtree(tmp_path / "repository")

@@ -18,7 +18,7 @@ import hf_checkpoints
 import openclip_checkpoints
 import unseen
 from unseen.errors import ModelError
-from unseen.models.compiled import CompiledNetwork
+from unseen.models.compiled import ARCHITECTURE_VERSION, CompiledNetwork
 from unseen.models.reference_outputs import ReferenceOutputs, tower
 from unseen.networks.network import Input, Network, Output, single_output
 from unseen.runtimes import graph, onnx, reference
@@ -222,7 +222,7 @@ def test_outputs_are_compiled_and_checked_apart(tmp_path: Path, fresh_home: Path
             np.testing.assert_allclose(output, right[name], rtol=0, atol=1e-4)
     folders = {p.parent.name for p in (fresh_home / "networks").glob("*/image.onnx")}
     ends = ("", "-features", "-features+embedding")
-    assert folders == {f"{source.key}{end}-fp32-v2" for end in ends}
+    assert folders == {f"{source.key}{end}-fp32-v{ARCHITECTURE_VERSION}" for end in ends}
     assert len(list((fresh_home / "networks").glob("*/check.json"))) == 3
 
 

@@ -113,7 +113,9 @@ def _names_paths(table: Path) -> bool:
         with open_regular(table) as file:
             first = file.readline(1 << 20).decode("utf-8-sig")
         columns = json.loads(first) if table.suffix.lower() == ".jsonl" else first.split(",")
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
+        return True
+    if not isinstance(columns, (dict, list)):
         return True
     names = {str(column).strip().strip('"').lower() for column in columns}
     return "path" in names or not names & {*PICTURE_COLUMNS}

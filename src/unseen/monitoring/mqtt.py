@@ -60,7 +60,7 @@ def slugs(names: Iterable[str], prefix: str = "", taken: Iterable[str] = ()) -> 
     """The slug of each name, no two alike.
 
     >>> slugs(["a dog", "A dog"])
-    {'a dog': 'a_dog', 'A dog': 'a_dog_f15edd'}
+    {'a dog': 'a_dog', 'A dog': 'a_dog_d2894c'}
     """
     used, parts = set(taken), {}
     for name in names:

@@ -182,8 +182,10 @@ class ExactOperations(CompiledOperations):
         """
         axis = self._integers(-1)
         largest = self.emit("ReduceMax", x, axis, keepdims=1)
-        start = self.emit("Sub", largest, self._number(START))
-        v = self.emit("Relu", self.emit("Sub", x, start))
+        # Beside a score of 2²⁴ or more START is nothing: what float32 still tells apart, then.
+        least = self.mul(self.emit("Abs", largest), self._number(2.0**-22))
+        start = self.emit("Sub", largest, self.emit("Max", least, self._number(START)))
+        v = self.emit("Clip", self.emit("Sub", x, start), self._number(0), self._number(START))
         e = self.add(self.mul(v, v), self._number(END))
         for _ in range(SQUARINGS):
             e = self.mul(e, e)

@@ -196,7 +196,7 @@ class Confusions:
     [[0.0, 0.0]]
     >>> confusions.add(np.array([0, 0, 1]), np.array([second, second, first]), np.ones(3))
     >>> confusions.evidence(second[None]).round(2).tolist()
-    [[0.0, -0.22]]
+    [[0.0, -0.21]]
     """
 
     states: int

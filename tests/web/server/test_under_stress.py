@@ -182,6 +182,7 @@ def test_a_client_that_does_not_read_is_left(hasty: Served) -> None:
             sock.sendall(request("/v1/embed", body))
         server = hasty.server
         assert server is not None
+        until(lambda: bool(server.server_state.connections))  # it is accepted after it is open
         until(lambda: not server.server_state.connections)
         sock.settimeout(5)
         received = 0

@@ -334,7 +334,11 @@ def test_every_answer_of_a_model_says_whose_it_is(
 
 def test_pictures_of_the_index_are_listed_and_shown(with_index: Served, album: Path) -> None:
     with with_index.client() as client:
-        assert client.get("/info").json()["index"] == {"name": album.name, "pictures": 24}
+        assert client.get("/info").json()["index"] == {
+            "name": album.name,
+            "pictures": 24,
+            "filters": False,
+        }
         page = client.get("/v1/pictures", params={"offset": 20, "limit": 10}).json()
         assert page["total"] == 24 and len(page["pictures"]) == 4
         shown = client.get(f"/v1/pictures/{page['pictures'][0]['id']}/thumbnail")
