@@ -51,7 +51,6 @@ R = TypeVar("R")
 
 TEXT_VERSION = 1  # of tokenizers and text nets here: raise it where a text gets another vector
 TEXT_BATCH_TOKENS = 2048  # tokens in a text batch: enough to fill the cores, little to pad
-IN_NETS = 32  # pictures that are in image nets of one stream at once, at most
 TEXT_CHUNK = 4096  # prompts between two writes to the cache: what a killed process can lose
 
 
@@ -244,12 +243,6 @@ class Encoder:
     def batch_size(self) -> int:
         """Pictures that the image net takes at once by default: what suits the model here."""
         return self.model.batch_size if self.target.is_cpu else LARGE_BATCH  # few leave a GPU idle
-
-    def _streams(self, batch_size: int) -> int:
-        """How many calls of the image net there are at once: as many as cores, where few pictures
-        are in each, so that no core waits for another; one, where a device does all."""
-        threads = self.options.threads or usable()
-        return min(threads, max(1, IN_NETS // max(batch_size, 1))) if self.target.is_cpu else 1
 
     # pictures
 
@@ -514,8 +507,7 @@ class Encoder:
                 new.clear()
 
         try:
-            encode, streams = self.encode_pixels, self._streams(size)
-            for (item, content), result in stream(items, opened, encode, size, streams):
+            for (item, content), result in stream(items, opened, self.encode_pixels, size):
                 if content is not None and isinstance(result, np.ndarray):
                     new[content] = result
                     if len(new) >= size:
@@ -723,36 +715,25 @@ def stream(
     decode: Callable[[T], tuple[S, PictureArrays | R]],
     encode: Callable[[Sequence[PictureArrays]], Floats],
     batch_size: int,
-    streams: int = 1,
 ) -> Iterator[tuple[S, Floats | R]]:
-    """Encode what `decode` makes of each item; as `Encoder.stream`, with another `encode`.
-
-    `streams`: how many threads call `encode` at the same time, each with `batch_size` items.
-    """
+    """Encode what `decode` makes of each item; as `Encoder.stream`, with another `encode`."""
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
     # A network that takes few at once needs no fewer threads to feed it.
     workers = min(usable(), max(batch_size, LARGE_BATCH))
     decoders = ThreadPoolExecutor(workers, thread_name_prefix="unseen-decode")
-    # Its own threads, so that Ctrl-C is heard while the network runs, which may take seconds.
-    networks = ThreadPoolExecutor(streams, thread_name_prefix="unseen-encode")
-
-    def encoded(batch: list[tuple[S, PictureArrays | R]]) -> list[tuple[S, Floats | R]]:
-        pixels = [result for _, result in batch if isinstance(result, (np.ndarray, tuple))]
-        rows = iter(encode(pixels) if pixels else ())
-        return [
-            (item, next(rows) if isinstance(result, (np.ndarray, tuple)) else result)
-            for item, result in batch
-        ]
-
+    # Its own thread, so that Ctrl-C is heard while the network runs, which may take seconds.
+    network = ThreadPoolExecutor(1, thread_name_prefix="unseen-encode")
     try:
         decoded = map_ahead(decoders, decode, items, batch_size + workers)
-        batches = iter(lambda: list(islice(decoded, batch_size)), [])
-        for batch in map_ahead(networks, encoded, batches, streams + 1):
-            yield from batch
+        while batch := list(islice(decoded, batch_size)):
+            pixels = [result for _, result in batch if isinstance(result, (np.ndarray, tuple))]
+            rows = iter(network.submit(encode, pixels).result() if pixels else ())
+            for item, result in batch:
+                yield item, next(rows) if isinstance(result, (np.ndarray, tuple)) else result
     finally:
         # Without waiting: where this is stopped, a picture may never come.
-        for pool in (decoders, networks):
+        for pool in (decoders, network):
             pool.shutdown(wait=False, cancel_futures=True)
 
 
