@@ -11,7 +11,7 @@ import asyncio
 import json
 import socket
 import time
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -19,7 +19,6 @@ from unseen.web.server.core.settings import PROBES
 
 REFUSED_SECONDS = 1.0  # that a client has to read why, and to stop sending
 LINGER_SECONDS = 0.5  # that an idle connection stays open at the end: a request may be under way
-CONTINUE = b"HTTP/1.1 100"  # an answer before the answer
 PROBE_CONNECTIONS = 64  # beyond all others, for probes alone
 
 
@@ -61,39 +60,6 @@ class Waiting:
                 client.abort()
                 return True
         return False
-
-
-class _Whole:
-    """What an answer is written to: its head goes with what follows, as one piece. Two would wake
-    the client twice, and after each system call another thread may have the GIL."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._head = b""
-        self._began = False
-        self.is_closing = transport.is_closing
-
-    def write(self, data: bytes) -> None:
-        """Writes; a head waits for the next piece, or the end of this turn of the loop."""
-        if self._began:
-            self._transport.write(self._head + data if self._head else data)
-            self._head = b""
-        elif data.startswith(CONTINUE):
-            self._transport.write(data)
-        else:
-            self._began, self._head = True, data
-            self._loop.call_soon(self._send_head)
-
-    def _send_head(self) -> None:
-        if self._head:
-            self._transport.write(self._head)
-            self._head = b""
-
-    def close(self) -> None:
-        """Closes it when all is sent."""
-        self._send_head()
-        self._transport.close()
 
 
 class Connection(HttpToolsProtocol):
@@ -224,10 +190,7 @@ class Connection(HttpToolsProtocol):
             detail = "the server has no room for more connections; try again later."
             self._refuse(503, detail, "retry-after: 1")
             return
-        before = self.cycle
         super().on_headers_complete()
-        if self.cycle is not before:
-            self.cycle.transport = cast("asyncio.Transport", _Whole(self.transport, self.loop))
         self._in_body = True
         self._enter()
         self._receive_within(self.receive_seconds)
