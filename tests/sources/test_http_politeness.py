@@ -22,26 +22,31 @@ def get(url: str, seconds: float = 10.0, **more: object) -> bytes:
     return fetch(url, max_bytes=1000, max_seconds=seconds, max_redirects=3, **more)  # type: ignore[arg-type]
 
 
-def test_a_host_never_sees_more_than_a_few_connections() -> None:
-    lock, now, most = threading.Lock(), 0, 0
+class Slow:
+    """Answers after a while, and counts how many wait for that at once."""
 
-    def slowly(connection: socket.socket, _: bytes) -> None:
-        nonlocal now, most
-        with lock:
-            now += 1
-            most = max(most, now)
+    def __init__(self) -> None:
+        self._lock, self._now, self.most = threading.Lock(), 0, 0
+
+    def __call__(self, connection: socket.socket, _: bytes) -> None:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
         time.sleep(0.05)
-        with lock:
-            now -= 1
+        with self._lock:
+            self._now -= 1
         connection.sendall(answer(b"here"))
 
-    with RawServer(slowly) as server, ThreadPoolExecutor(16) as pool:
+
+def test_a_host_never_sees_more_than_a_few_connections() -> None:
+    slow = Slow()
+    with RawServer(slow) as server, ThreadPoolExecutor(16) as pool:
         assert [*pool.map(get, [server.url] * 40)] == [b"here"] * 40
-        assert most == PER_HOST
+        assert slow.most == PER_HOST
         # Addresses of strangers have limits of their own, where one host must not hold up others.
-        most = 0
+        slow.most = 0
         [*pool.map(lambda url: get(url, check_address=lambda *_: None), [server.url] * 40)]
-        assert most > PER_HOST
+        assert slow.most > PER_HOST
 
 
 def test_retry_after_is_obeyed_within_the_time() -> None:
@@ -90,22 +95,11 @@ with ThreadPoolExecutor(8) as pool:
 
 
 def test_the_processes_of_a_machine_share_the_connections() -> None:
-    lock, now, most = threading.Lock(), 0, 0
-
-    def slowly(connection: socket.socket, _: bytes) -> None:
-        nonlocal now, most
-        with lock:
-            now += 1
-            most = max(most, now)
-        time.sleep(0.05)
-        with lock:
-            now -= 1
-        connection.sendall(answer(b"here"))
-
-    with RawServer(slowly) as server:
+    slow = Slow()
+    with RawServer(slow) as server:
         workers = [subprocess.Popen([sys.executable, "-c", WORKER, server.url]) for _ in range(2)]
         assert [worker.wait(60) for worker in workers] == [0, 0]
-        assert len(server.requests) == 32 and 1 < most <= PER_HOST
+        assert len(server.requests) == 32 and 1 < slow.most <= PER_HOST
 
 
 def test_a_slot_is_given_back_by_a_process_that_is_killed() -> None:

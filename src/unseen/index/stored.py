@@ -18,6 +18,7 @@ from unseen.index.location import ELSEWHERE, find, is_index, root_of
 from unseen.index.model_rows import ModelRow, name_and_revision, preferred, select
 from unseen.index.update import Progress
 from unseen.load_options import LoadOptions
+from unseen.sources.containers.container_file import is_elsewhere
 from unseen.sources.expand import expand
 
 ROW_FIELDS = ("revision", "precision", "exact")  # of LoadOptions: what tells rows of a model apart
@@ -168,7 +169,7 @@ def _read(root: Path, folder: Path, encoder: Encoder, tiles: bool) -> Iterator[E
 def _name_of(stored: str, before: str) -> str:
     """What opens a picture of the index: its path below a folder, which ends in a separator, or an
     address as it is."""
-    if "://" in stored:
+    if is_elsewhere(stored):
         return stored
     name = stored.replace("/", os.sep)
     return str(Path(name)) if os.path.isabs(name) else before + name  # noqa: PTH117

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import starmap
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from unseen.index.collections.changes import (
     ReadFile,
     Report,
     changed,
-    stat_of,
+    present,
 )
 from unseen.index.collections.reading import Member, key_of
 from unseen.models.inputs import PictureArrays
@@ -201,12 +202,7 @@ def _finish(database: sqlite3.Connection, model: int, root: Path, source: str | 
 
 
 def _video_files(root: Path, videos: Iterable[Path]) -> Iterator[VideoFile]:
-    for path in videos:
-        try:
-            stat = stat_of(path)
-        except OSError:
-            continue  # it went away since it was listed
-        yield VideoFile(path, escaped(key_of(path, root)), stat.st_size, stat.st_mtime_ns)
+    return starmap(VideoFile, present(root, videos))
 
 
 def _update_video(

@@ -6,26 +6,14 @@ from collections.abc import Iterator
 
 import fsspec
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 
 import hostile
 import unseen
+from many_sources import Bucket
 from unseen.images.open import open_image
 from unseen.sources.expand import count, expand, left_out
 
 PNG = hostile.encoded("PNG")
-
-
-class Bucket(MemoryFileSystem):
-    """A store in memory under the scheme of another."""
-
-    protocol = ("s3",)
-    store: dict[str, object] = {}  # noqa: RUF012 - as the class above has it
-    pseudo_dirs = [""]  # noqa: RUF012
-
-    @classmethod
-    def _strip_protocol(cls, path: str) -> str:
-        return "/" + path.removeprefix("s3://").strip("/")
 
 
 @pytest.fixture

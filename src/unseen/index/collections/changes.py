@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, starmap
 from os import stat_result
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def changed(
     database: sqlite3.Connection, model: int, root: Path, files: Iterable[Path], report: Report
 ) -> Iterator[ChangedFile]:
     """The files whose size or time is another than last time, or that this model never saw."""
-    listed = _listed(root, files)
+    listed = starmap(ChangedFile, present(root, files))
     while chunk := [*islice(listed, LOOKED_AT)]:
         database.executemany(
             "INSERT OR IGNORE INTO temp.seen VALUES (?)", [(file.key,) for file in chunk]
@@ -116,20 +116,20 @@ def changed(
                 yield file
 
 
-def _listed(root: Path, files: Iterable[Path]) -> Iterator[ChangedFile]:
+def present(root: Path, files: Iterable[Path]) -> Iterator[tuple[Path, str, int, int]]:
+    """The files that are there: path, key, size and time of change in ns.
+
+    Of a link that leads nowhere these are its own, so that it is a row as without an index.
+    """
     for path in files:
         try:
-            stat = stat_of(path)
+            stat = _stat(path)
         except OSError:
             continue  # it went away since it was listed
-        yield ChangedFile(path, escaped(key_of(path, root)), stat.st_size, stat.st_mtime_ns)
+        yield path, escaped(key_of(path, root)), stat.st_size, stat.st_mtime_ns
 
 
-def stat_of(path: Path) -> stat_result:
-    """Of the file; of a link that leads nowhere of itself, so that it is a row as without an index.
-
-    Raises OSError.
-    """
+def _stat(path: Path) -> stat_result:
     try:
         return path.stat()
     except OSError:
