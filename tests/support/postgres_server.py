@@ -42,6 +42,20 @@ def _has_vector(folder: Path) -> bool:
     return (Path(done.stdout.strip()) / "extension" / "vector.control").exists()
 
 
+def _open_to_all(folder: Path) -> bool:
+    """False inside a private folder: an environment that lies under mktemp's is one."""
+    return all(part.stat().st_mode & 0o001 for part in (folder, *folder.parents))
+
+
+def _copied_wheel(folder: Path, place: Path) -> Path:
+    """The programs of a wheel beside its libraries, which they look for three folders up."""
+    package = folder.parents[1]
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        if part.exists():
+            shutil.copytree(part, place / part.name, symlinks=True)
+    return place / folder.relative_to(package.parent)
+
+
 @contextmanager
 def running(folder: Path) -> Iterator[str]:
     """A server on a socket of its own → the address of its database."""
@@ -51,6 +65,8 @@ def running(folder: Path) -> Iterator[str]:
             account = pwd.getpwnam(NOBODY)
             os.chown(place, account.pw_uid, account.pw_gid)
             other = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+            if not _open_to_all(folder):
+                folder = _copied_wheel(folder, Path(place))
         data = Path(place) / "data"
         subprocess.run(
             [folder / "initdb", "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync"],
