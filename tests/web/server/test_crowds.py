@@ -348,7 +348,7 @@ def test_a_crowd_that_comes_back_at_once_is_refused_once_a_picture(clients: int)
     assert refused < 1.2 * 60 / 0.025 + 2 * clients
 
 
-@pytest.mark.parametrize("pause", [0.0, 2.0])
+@pytest.mark.parametrize("pause", [0.0, 0.8, 2.0])
 def test_those_who_arrive_by_themselves_are_refused_soon(pause: float) -> None:
     """More than two for each picture, as at three times what can be done; after a pause of the
     server, when more come at once than any crowd has, this is so again."""
@@ -370,7 +370,7 @@ def test_those_who_arrive_by_themselves_are_refused_soon(pause: float) -> None:
 
     without_waiting(main())
     assert sorted(waits[-3000:])[2970] < 0.1
-    assert max(waits) < LONGEST + 0.001
+    assert max(waits) < (LONGEST + 0.001 if pause > 1 else 1.0)
 
 
 def test_a_refusal_that_is_held_holds_no_body() -> None:
