@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unseen.models import families, hub
+from unseen.models import families, hub, reference_outputs
+from unseen.models.compiled import reference_key
 from unseen.models.families import builtin
 from unseen.models.model import Model
 from unseen.models.weights.files import Weights, open_weights
 from unseen.models.weights.names import Renamed
 from unseen.networks.builtin import sentence_network
-from unseen.networks.network import Output
+from unseen.networks.network import EMBEDDING, Output
 from unseen.runtimes import onnx, reference
 
 CLASSES = 1000
@@ -53,6 +54,24 @@ def compiled(model: Model, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 def pixels(model: Model, photographs: Path) -> Any:
     paths = [photographs / "cat" / "cat_1.jpg", photographs / "castle" / "castle_1.jpg"]
     return np.stack([model.preprocess(Image.open(path).convert("RGB")) for path in paths])
+
+
+@pytest.mark.parametrize("tower", ["image", "text"])
+def test_the_right_outputs_that_ship_are_those_of_the_reference_runtime(
+    model: Model, tower: str
+) -> None:
+    source = reference_outputs.tower(model, tower)
+    key = reference_key(source.key)
+    path = Path(reference_outputs.__file__).parents[1] / "data" / "check" / f"{key}.npz"
+    assert path.is_file(), "run tools/ship_reference.py: the model has changed, or the version"
+    shipped = reference_outputs.reference_outputs(source, (EMBEDDING,), key)
+    inputs, operations = source.examples(), reference_outputs.RangeOperations()
+    outputs = source.make().apply(operations, *inputs, outputs=(EMBEDDING,))
+    for right, array in zip(inputs, shipped.inputs, strict=True):
+        np.testing.assert_allclose(array, right, atol=0.02)  # one level of grey, at most
+    np.testing.assert_allclose(shipped.outputs[0], outputs[EMBEDDING], atol=1e-5)
+    for largest, array in zip(operations.ranges, shipped.ranges, strict=True):
+        np.testing.assert_allclose(array, largest, rtol=1e-4, atol=1e-5)
 
 
 def text_arrays(model: Model, texts: list[str]) -> Any:

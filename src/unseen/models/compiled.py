@@ -348,4 +348,9 @@ def _recorder(precision: str, reference: Callable[[], ReferenceOutputs]) -> Reco
 
 
 def _reference(source: NetworkSource, outputs: tuple[str, ...], key: str) -> ReferenceOutputs:
-    return reference_outputs(source, outputs, f"{key}-reference-v{ARCHITECTURE_VERSION}")
+    return reference_outputs(source, outputs, reference_key(key))
+
+
+def reference_key(network_key: str) -> str:
+    """Under which the right outputs of a network are kept."""
+    return f"{network_key}-reference-v{ARCHITECTURE_VERSION}"
