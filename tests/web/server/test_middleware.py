@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
 import re
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -264,6 +266,15 @@ def test_metrics_count_what_was_asked(client: httpx.Client) -> None:
     assert more("unseen_cache_total", kind="labels", result="hit") >= 2
     assert after[("unseen_queue_depth", (("kind", "image"),))] == 0
     assert after[("unseen_ready", ())] == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_metrics_say_how_much_memory_there_is_and_is_shared(client: httpx.Client) -> None:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])  # the server is in this process
+    after = numbers(client)
+    resident = after[("unseen_memory_bytes", (("kind", "resident"),))]
+    assert resident == pytest.approx(pages * os.sysconf("SC_PAGE_SIZE"), rel=0.1)
+    assert 0 < after[("unseen_memory_bytes", (("kind", "proportional"),))] <= resident
 
 
 def test_label_values_are_bounded(client: httpx.Client) -> None:

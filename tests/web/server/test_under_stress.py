@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -486,6 +487,13 @@ def test_a_killed_worker_is_replaced_and_only_its_own_requests_fail(shapes_clip:
         text = httpx.get(f"{served.url}/metrics", timeout=60).text
         metrics = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[:1] != "#")
         assert metrics["unseen_ready"] == "2.0"
+        if sys.platform == "linux":
+            workers = [Path(f"/proc/{one}/statm") for one in _children(served.command.pid)]
+            pages = sum(int(path.read_text().split()[1]) for path in workers)
+            resident = float(metrics['unseen_memory_bytes{kind="resident"}'])
+            assert resident == pytest.approx(pages * os.sysconf("SC_PAGE_SIZE"), rel=0.2)
+            # They share the libraries, and the files of the model.
+            assert float(metrics['unseen_memory_bytes{kind="proportional"}']) < 0.9 * resident
         series = 'http_requests_total{method="POST",route="/v1/classify",status="200"}'
         # A request is counted after its last byte: one that the killed worker had just answered
         # may be missing, at most one a client.

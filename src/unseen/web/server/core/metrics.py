@@ -6,10 +6,14 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
 
+from unseen.web.server.core.memory import memory_of
 from unseen.web.server.core.settings import SHARED_METRICS
 
 # Readable by every version of Prometheus; the client's own constant asks for 3.
@@ -71,6 +75,7 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
+        registry.register(_Memory({os.getpid()}))
         self.ready = Gauge(
             "unseen_ready",
             "Workers that are warm.",
@@ -93,11 +98,36 @@ class Metrics:
 
     def text(self) -> bytes:
         """The exposition, of every worker."""
-        if os.environ.get(SHARED_METRICS) is None:
+        folder = os.environ.get(SHARED_METRICS)
+        if folder is None:
             return generate_latest(self._registry)
         together = CollectorRegistry()
         multiprocess.MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        # A worker's gauges are in files that end in its number, until it ends: see `forget`.
+        files = Path(folder).glob("gauge_live*_*.db")
+        together.register(_Memory({int(path.stem.rpartition("_")[2]) for path in files}))
         return generate_latest(together)
+
+
+class _Memory(Collector):
+    """What processes have of the machine's memory, looked at when it is asked for."""
+
+    def __init__(self, processes: set[int]) -> None:
+        self._processes = processes
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """A gauge of both ways to count; none where the system does not tell."""
+        memory = memory_of(self._processes)
+        if memory:
+            gauge = GaugeMetricFamily(
+                "unseen_memory_bytes",
+                "Memory of all workers: resident, and proportional, where of a page that n "
+                "processes share each counts an n-th.",
+                labels=["kind"],
+            )
+            for kind, size in memory.items():
+                gauge.add_metric([kind], size)
+            yield gauge
 
 
 def forget(pid: int) -> None:
