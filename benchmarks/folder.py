@@ -10,9 +10,11 @@ from __future__ import annotations
 import argparse
 import time
 
+import limits
 from side_by_side import b32, paired, photographs, report
 
 import unseen
+from unseen.system.cpu import usable
 
 TASK = "zero-shot-image-classification"
 
@@ -46,6 +48,8 @@ def main() -> None:
         options.rounds,
     )
     report(f"pictures x {len(labels)} labels", "images/s", len(few) / a, len(paths) / b)
+    operations = limits.operations_a_picture(b32()) * len(paths) / b
+    print(f"of ours, the net alone: {limits.share(operations, options.precision, usable())}")
 
 
 if __name__ == "__main__":

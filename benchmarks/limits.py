@@ -145,6 +145,15 @@ def ceiling(precision: str, threads: int) -> tuple[float, str]:
     return rate[best], best
 
 
+def share(rate: float, precision: str, threads: int) -> str:
+    """Of operations a second, for a line under a table: what part of the ceiling they are."""
+    most, best = ceiling(precision, threads)
+    return (
+        f"{rate / most:.0%} of the best product in {precision}, {most / 1e9:,.0f} G a second "
+        f"({best}, {threads} threads, {processor()})"
+    )
+
+
 def processor() -> str:
     """Its name, as the system gives it."""
     path = Path("/proc/cpuinfo")

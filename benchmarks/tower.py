@@ -26,11 +26,13 @@ import numpy as np
 import torch
 from PIL import Image
 from side_by_side import b32
+from torch.utils.flop_counter import FlopCounterMode
 
 import broken_torchvision
 
 broken_torchvision.mend()  # before the libraries that import it
 
+import limits  # noqa: E402
 import open_clip  # noqa: E402
 from open_clip.model import set_model_preprocess_cfg  # noqa: E402
 from open_clip.transform import PreprocessCfg  # noqa: E402
@@ -117,8 +119,8 @@ OTHERS: dict[str, Callable[[Path, int], tuple[Path, Run]]] = {
 
 def measured(
     name: str, *, precision: str, batch: int, threads: int | None, rounds: int
-) -> tuple[float, float]:
-    """Median seconds of a picture, theirs and ours."""
+) -> tuple[float, float, float]:
+    """Median seconds of a picture, theirs and ours, and its operations as torch counts them."""
     torch.set_num_threads(threads or usable())
     clock = time.process_time if threads == 1 else time.perf_counter
     with tempfile.TemporaryDirectory() as work:
@@ -129,8 +131,10 @@ def measured(
         picture = encoder.model.preprocess(Image.fromarray(side))
         inputs: Any = encoder.model.image_inputs([picture] * batch)
         with torch.inference_mode():
+            with FlopCounterMode(display=False) as counter:
+                eager()
             times = in_turn((eager, lambda: encoder._image(*inputs)), rounds, clock)
-    return times[0] / batch, times[1] / batch
+    return times[0] / batch, times[1] / batch, counter.get_total_flops() / batch
 
 
 def in_turn(runs: tuple[Run, ...], rounds: int, clock: Callable[[], float]) -> list[float]:
@@ -155,10 +159,11 @@ def main() -> None:
     options = vars(parser.parse_args())
     model = options.pop("model")
     for name in MODELS if model == "all" else (model,):
-        theirs, ours = measured(name, **options)
+        theirs, ours, operations = measured(name, **options)
         print(
             f"{name:18} {options['precision']}: theirs {1 / theirs:7.2f} images/s, ours "
-            f"{1 / ours:7.2f} images/s, ratio {theirs / ours:.2f}",
+            f"{1 / ours:7.2f} images/s, ratio {theirs / ours:.2f}; ours, "
+            + limits.share(operations / ours, options["precision"], options["threads"] or usable()),
             flush=True,
         )
 

@@ -406,6 +406,7 @@ class Classifier:
             raise SourceError(
                 "classify takes one picture; classify_many takes a list of them, or a generator."
             )
+        self.encoder.begin_compiling()
         compiled, decision = self.labels_and_decision(
             labels,
             template,

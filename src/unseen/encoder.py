@@ -329,6 +329,11 @@ class Encoder:
             else:
                 yield Encoded(source.name, result, meta=source.meta)
 
+    def begin_compiling(self) -> None:
+        """Compile the image network from now on, in a thread, where that has not been done: while
+        labels are encoded, whose network may have to be compiled as well."""
+        self._image.begin_compiling()
+
     def encode_one(self, source: Source) -> Encoded:
         """One picture, when no other is in sight: as `stream_images`, sooner in a new process.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import warnings
 from pathlib import Path
 from unittest import mock
@@ -214,6 +215,34 @@ def test_the_self_test_is_made_once(
     monkeypatch.setattr(onnx, "version", lambda: "99.0")  # another release is another runtime
     with pytest.raises(AssertionError, match="worked out again"):
         unseen.load(wide).encode_images(picture)
+
+
+def test_a_first_use_compiles_the_image_net_while_labels_are_encoded(
+    wide: Path, fresh_home: Path
+) -> None:
+    classifier = unseen.load(wide)
+    classifier.encoder.begin_compiling()
+    end = time.monotonic() + 60
+    while not (done := list((fresh_home / "networks").glob("[!.]*-image-fp32-*/image.onnx"))):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    before = done[0].stat().st_mtime_ns
+    picture = np.zeros((9, 9, 3), np.uint8)
+    assert classifier.classify(picture, ["a", "b"]).label in ("a", "b")
+    assert done[0].stat().st_mtime_ns == before, "once"
+
+
+def test_what_cannot_be_compiled_is_said_by_the_first_call(
+    wide: Path, fresh_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise unseen.ModelError("it cannot be compiled")
+
+    monkeypatch.setattr(onnx, "compile_network", full)
+    classifier = unseen.load(wide)
+    classifier.encoder.begin_compiling()
+    with pytest.raises(unseen.ModelError, match="it cannot be compiled"):
+        classifier.encode_images([np.zeros((9, 9, 3), np.uint8)])
 
 
 def test_prompts_of_two_precisions_are_kept_apart(wide: Path, fresh_home: Path) -> None:

@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -161,6 +162,24 @@ class CompiledNetwork:
             return
         finally:
             self._lock.release()
+
+    def begin_compiling(self) -> None:
+        """Compile from now on, in a thread, where that has not been done.
+
+        A first use has two networks to compile, and is as long as the longer one. What goes wrong
+        goes wrong in the first call again, which raises it.
+        """
+        with suppress(ModelError):  # of a device that is not here
+            if (
+                self._checked is not None
+                or self.target.runtime != "onnx"
+                or self._precision == AUTO
+            ):
+                return
+            if cache.complete_folder(self._key(self._precision)) is None:
+                pool = ThreadPoolExecutor(1, thread_name_prefix="unseen-compile")
+                pool.submit(self._compiled, self._precision)
+                pool.shutdown(wait=False)
 
     @cached_property
     def target(self) -> ExecutionTarget:

@@ -95,6 +95,8 @@ def classify(
     if not no_index:
         load_options = as_indexed(load_options, given, sources, quiet)
     classifier = unseen.load(load_options)
+    if total == 1:
+        classifier.encoder.begin_compiling()
     answering = _Answering(multi or multi_set or False, top, min_score, transductive, tiles, quiet)
     prepare = _several_sets if label_options.sets else _one_set
     classify_all = prepare(classifier, sources, label_options, target, answering, total == 1)
