@@ -131,8 +131,8 @@ def root(
     """The options of `unseen` itself."""
 
 
-def main() -> None:
-    """The console script."""
+def _prepare_streams() -> None:
+    """What is written, and how much of it."""
     progress.show_warnings_plainly()
     if hasattr(sys.stdout, "reconfigure"):  # a narrow terminal shows \\u732b, and does not fail
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -144,8 +144,13 @@ def main() -> None:
     if not sys.stderr.isatty() or quiet:
         # The hub's own bars, for downloads; it reads this once, when it is imported.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    interruption.watch()
+
+
+def main() -> None:
+    """The console script."""
     try:
+        _prepare_streams()
+        interruption.watch()
         app()
     except UnseenError as error:
         if interruption.seen:  # met on the way out
