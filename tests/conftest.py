@@ -21,6 +21,9 @@ if "UNSEEN_TESTS_RUN" not in os.environ:  # shared with the workers of this run,
     os.environ["UNSEEN_TESTS_RUN"] = _RUN.name
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Tests run side by side, and OpenMP's threads wait for one another by spinning: on two cores that
+# other work shares, one network in torch took 522 s with two threads, and 35 s with one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 broken_torchvision.mend()
 

@@ -71,6 +71,21 @@ def test_the_graph_finds_what_exact_search_finds(tmp_path: Path) -> None:
     assert hits / 500 >= 0.95  # recall@10
 
 
+def test_rows_that_no_search_finds_are_added_anew(tmp_path: Path) -> None:
+    rows, _ = blobs(60, 10, 0.9)
+    matrix, keys = matrix_of(rows), np.arange(600)
+    approximate.nearest(matrix, tmp_path, 1, np.float32(rows[0]), 1)
+    graph = approximate._usearch().restore(str(tmp_path / "vectors-1.graph"))
+    lost = np.array([3, 77, 599])
+    graph.remove(lost)
+    graph.add(lost, np.array(matrix.vectors[:3]))  # of others: nobody finds these by their own
+    vectors = np.array(matrix.vectors)
+    assert not set(lost) & set(graph.search(vectors[lost], 1).keys.ravel().tolist())
+    approximate._mend(graph, keys, vectors)
+    assert graph.search(vectors[lost], 1).keys.ravel().tolist() == lost.tolist()
+    assert len(graph) == 600
+
+
 def test_the_graph_grows_with_the_matrix_and_is_made_again_when_it_does_not_fit(
     tmp_path: Path,
 ) -> None:

@@ -14,6 +14,12 @@ from browsers import DESK, HOSTILE, PHONE, Keys
 from reviewing import Birds, Serve, Served, doubtful, flock
 from unseen.web.review.images import ReviewImages
 
+# How many decisions the page keeps until the server has them.
+UNSENT = (
+    "return Object.keys(localStorage).filter((key) => key.startsWith('unseen-review '))"
+    ".flatMap((key) => JSON.parse(localStorage.getItem(key))).length"
+)
+
 
 class Review(browsers.Browser):
     """What a person does on the page."""
@@ -39,7 +45,8 @@ class Review(browsers.Browser):
         return first
 
     def saved(self) -> None:
-        self.until(lambda: self.one("#saved").text == "All saved")
+        """Waits until nothing is on its way; "Saving" is drawn only where that takes a while."""
+        self.until(lambda: self.one("#saved").text == "All saved" and not self.js(UNSENT))
 
     def says(self, selector: str, text: str) -> None:
         self.until(lambda: text in (self.shown(selector) or [""])[0])
@@ -82,13 +89,14 @@ def test_one_key_decides_and_the_next_picture_is_there(
 
 def test_a_key_that_is_held_down_decides_once(page: Review, served: Served, birds: Birds) -> None:
     page.enter(served)
+    name = page.picture()
     page.js(
         "for (const repeat of [false, true, true, true]) document.body.dispatchEvent("
         "new KeyboardEvent('keydown', {key: 'n', code: 'KeyN', repeat, bubbles: true}))"
     )
     page.saved()
     page.settled()
-    assert len(birds.said()) == 1
+    assert birds.said() == {name: ("none", None)}
 
 
 def test_letters_of_another_keyboard_are_known_by_their_place(
