@@ -22,6 +22,7 @@ CROWD = 1.0  # the same, where many are held
 FEW, MANY, FLOOD = 24, 48, 192  # that are held: no crowd any more, a crowd, too many for one
 CROWD_SECONDS = 1.0  # that many are held, until they are a crowd
 LONGEST = 5.0  # seconds that one is held
+CREDIT = 0.1  # seconds in which none left, and that those who come together may use up
 UNNOTICED = 0.02  # seconds that are not worth a wait
 
 
@@ -36,7 +37,7 @@ class RefusalPace:
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
-        self._next = 0.0  # when the next one may leave, by the loop's clock
+        self._next = float("-inf")  # when the next one may leave, by the loop's clock
         self._held = 0
         self._flood = False  # until few are held
         self._crowd = False
@@ -47,7 +48,7 @@ class RefusalPace:
         seconds = self._seconds()
         now = asyncio.get_running_loop().time()
         rate = max(LEAST_RATE, self._for_each_picture(now) / seconds if seconds > 0 else 0.0)
-        self._next = min(max(self._next, now) + 1 / rate, now + LONGEST)
+        self._next = min(max(self._next, now - CREDIT) + 1 / rate, now + LONGEST)
         if self._next - now > UNNOTICED:
             self._held += 1
             try:
