@@ -33,7 +33,7 @@ from unseen.runtimes.devices import ExecutionTarget, execution_target
 from unseen.system import cache
 
 # Part of the key of every compiled network: raise it when networks/ or runtimes/ change what is
-# written, and what older versions compiled is no longer found.
+# written, and what older versions compiled is no longer found. Then run tools/ship_reference.py.
 ARCHITECTURE_VERSION = 3
 
 # The least cosine to the reference runtime, on the inputs of `reference_outputs`.
