@@ -106,6 +106,7 @@ class CompiledNetwork:
         self._checked: Runner | None = None  # the network, once it is to be trusted
         self._opening: _Opening | None = None  # begun before the first call
         self._opening_once: _Opening | None = None  # of one call, and then forgotten
+        self._compiling = False  # begun before the first call, or found to be done
 
     def __call__(self, *inputs: Array) -> NDArray[np.float32]:
         """Arrays in the order of the network's inputs → the first output, float32."""

@@ -75,13 +75,13 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
-        registry.register(_Memory({os.getpid()}))
         self.ready = Gauge(
             "unseen_ready",
             "Workers that are warm.",
             registry=registry,
             multiprocess_mode="livesum",
         )
+        registry.register(_Memory({os.getpid()}))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -41,7 +41,7 @@ class RefusalPace:
         self._held = 0
         self._flood = False  # until few are held
         self._crowd = False
-        self._many_since: float | None = None  # by the loop's clock
+        self._many_since = float("inf")  # by the loop's clock, while many are held
 
     async def wait(self) -> None:
         """Until it is this refusal's turn: at once, unless many leave already."""
@@ -57,14 +57,11 @@ class RefusalPace:
                 self._held -= 1
 
     def _for_each_picture(self, now: float) -> float:
-        if self._held < MANY:
-            self._many_since = None
-        elif self._many_since is None:
-            self._many_since = now
+        self._many_since = min(self._many_since, now) if self._held >= MANY else float("inf")
         if self._held < FEW:
             self._crowd = self._flood = False
         elif self._held >= FLOOD:
             self._flood = True
-        elif self._many_since is not None and now - self._many_since >= CROWD_SECONDS:
+        elif now - self._many_since >= CROWD_SECONDS:
             self._crowd = True
         return CROWD if self._crowd and not self._flood else OVERLOAD
