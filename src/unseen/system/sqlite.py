@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -125,9 +126,21 @@ class DiskFullError(StoreError):
 
 
 class _Connection(sqlite3.Connection):
-    """Its errors are StoreErrors with the name of the file, once it is open."""
+    """Its errors are StoreErrors with the name of the file, once it is open.
+
+    Threads that read may still use it when it is closed, after Ctrl-C for instance. They get an
+    error: closed during a call it would free the memory that the call works on.
+    """
 
     name: str | None = None  # the file, and what it is
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.lock = threading.RLock()
+        super().__init__(*arguments, **options)
+
+    def close(self) -> None:
+        with self.lock:
+            super().close()
 
     def cursor(self, *_: Any) -> Any:
         return super().cursor(_Cursor)
@@ -145,7 +158,8 @@ def _named(method: Callable[..., T]) -> Callable[..., T]:
     @wraps(method)
     def call(self: sqlite3.Cursor, *arguments: Any) -> T:
         try:
-            return method(self, *arguments)
+            with self.connection.lock:  # type: ignore[attr-defined]
+                return method(self, *arguments)
         except sqlite3.DatabaseError as error:
             name = getattr(self.connection, "name", None)
             if name is None or not _is_of_the_file(error):

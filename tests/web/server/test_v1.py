@@ -373,8 +373,9 @@ def test_a_label_set_is_kept_versioned_and_used(
     assert again.status_code == 200 and again.json()["version"] == 1
     second = client.put(url, json={"labels": ["red circle", "ring"]})
     assert second.status_code == 200 and second.json()["version"] == 2
-    listed = client.get("/v1/labelsets").json()["labelsets"]
-    assert [(s["name"], s["version"], s["labels"]) for s in listed] == [("things", 2, 2)]
+    listed = client.get("/v1/labelsets").json()["labelsets"]  # and those of other tests
+    (listed,) = [row for row in listed if row["name"] == "things"]
+    assert (listed["version"], listed["labels"]) == (2, 2)
     image = b64(png("blue square"))
     newest = client.post("/v1/classify", json={"image": image, "labelset": "things"}).json()
     assert newest["labelset"] == {"name": "things", "version": 2}
