@@ -33,7 +33,7 @@ from unseen.models.model import LARGE_BATCH, Model, Preprocessing
 from unseen.models.reference_outputs import tower
 from unseen.runtimes.devices import ExecutionTarget, execution_target
 from unseen.sources.expand import expand
-from unseen.sources.item import Source, name_of, shortened
+from unseen.sources.item import Source, name_of
 from unseen.system.cpu import usable
 from unseen.system.digest import sha256
 from unseen.system.embedding_cache import EmbeddingCache
@@ -711,7 +711,7 @@ def read_sized(
     except UnseenError as error:
         return without_frames(error), None  # a batch may have hundreds
     except MemoryError:  # Pillow's, too, where a side is too long for its filters
-        name = shortened(name_of(source, 0))
+        name = name_of(source, 0)
     return ImageError(f"{name}: not enough memory to resize it."), None
 
 

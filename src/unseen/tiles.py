@@ -14,7 +14,7 @@ from unseen.errors import ImageError, UnseenError, without_frames
 from unseen.images.open import open_image, read_content, upright_size
 from unseen.images.tiling import PixelBox, check_tiling, net_side, tile_boxes
 from unseen.sources.expand import expand
-from unseen.sources.item import Source, name_of, shortened
+from unseen.sources.item import Source, name_of
 from unseen.system.cpu import usable
 from unseen.system.digest import sha256
 
@@ -110,7 +110,7 @@ class TileReader:
         except UnseenError as error:
             return TiledPicture(source, (), [without_frames(error)])
         except MemoryError:
-            name = shortened(name_of(source.content, 0))
+            name = name_of(source.content, 0)
         too_large = ImageError(f"{name}: not enough memory to cut it into tiles.")
         return TiledPicture(source, (), [too_large])
 

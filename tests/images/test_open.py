@@ -274,3 +274,18 @@ def test_the_address_that_is_checked_is_the_one_connected_to(server: str) -> Non
     seen.clear()
     open_image(f"{server}/redirect/2", check_address=lambda *arguments: seen.append(arguments))
     assert seen == [("127.0.0.1", port, "127.0.0.1")] * 3  # each redirect is checked again
+
+
+def test_a_long_path_stays_whole_in_an_error(tmp_path: Path) -> None:
+    """Its end is what tells it from others; of base64 the start is enough."""
+    folder = tmp_path.joinpath(*["a folder with a long name"] * 10)
+    folder.mkdir(parents=True)
+    path, buffer = folder / "cut.png", io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    path.write_bytes(buffer.getvalue()[:50])
+    with pytest.raises(unseen.ImageError) as broken:
+        open_image(path)
+    assert str(broken.value).startswith(f"{path}: ") and len(str(path)) > 240
+    with pytest.raises(unseen.ImageError) as of_text:
+        open_image("data:image/png;base64," + "A" * 4000)
+    assert len(str(of_text.value)) < 200

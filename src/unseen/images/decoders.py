@@ -14,7 +14,6 @@ from unseen.errors import ImageError
 from unseen.images import raw
 from unseen.images.rgb import ORIENTATION
 from unseen.sources import formats
-from unseen.sources.item import shortened
 
 # Decoders for pictures that people have; none that runs another program (EPS) or is only a stub.
 FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "ICO", "JPEG2000"] + (
@@ -43,7 +42,7 @@ def open_encoded(file: IO[bytes], name: str, max_bytes: int) -> Image.Image:
     except UnidentifiedImageError:
         known = ", ".join(f.lower() for f in FORMATS)
         reason = formats.advice(head, name) or f"not a picture of a known format ({known})"
-        raise ImageError(f"{shortened(name)}: {reason}.") from None
+        raise ImageError(f"{name}: {reason}.") from None
     if preview is not None and preview.orientation != 1:
         image.getexif().setdefault(ORIENTATION, preview.orientation)
     return image

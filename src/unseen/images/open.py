@@ -30,7 +30,7 @@ from unseen.images.rgb import ORIENTATION, SIDEWAYS, to_rgb, to_uint8, upright_r
 from unseen.sources.containers.container_file import LIBRARIES
 from unseen.sources.files import holds
 from unseen.sources.frame_names import frame_of
-from unseen.sources.item import name_of, shortened
+from unseen.sources.item import name_of
 from unseen.sources.local import local_path, no_such_file
 from unseen.sources.registry import item_of, part_of
 from unseen.system.regular_file import open_regular
@@ -155,13 +155,13 @@ def no_other_errors(name: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         error.__traceback__ = None  # as below
-        raise ImageError(f"{shortened(name)}: not enough memory to open it.") from None
+        raise ImageError(f"{name}: not enough memory to open it.") from None
     except Exception as error:
         # Its frames hold the pixels, and from Python 3.12 on a cycle through contextlib's frame
         # would keep both until the next garbage collection.
         error.__traceback__ = None
         raise ImageError(
-            f"{shortened(name)}: the picture is broken ({type(error).__name__}: {error})."
+            f"{name}: the picture is broken ({type(error).__name__}: {error})."
         ) from None
 
 
@@ -385,11 +385,11 @@ def from_data_uri(source: str, name: str) -> bytes:
     """The bytes in a `data:` URI. Raises ImageError; `name` is what to call it there."""
     head, comma, body = source.partition(",")
     if not comma:
-        raise ImageError(f"{shortened(name)}: this data URI has no comma before its data.")
+        raise ImageError(f"{name}: this data URI has no comma before its data.")
     is_base64 = head.lower().endswith(";base64")
     content = from_base64(body) if is_base64 else unquote_to_bytes(body)
     if content is None:
-        raise ImageError(f"{shortened(name)}: the base64 of this data URI is broken.")
+        raise ImageError(f"{name}: the base64 of this data URI is broken.")
     return content
 
 
@@ -409,10 +409,10 @@ def from_base64(text: str) -> bytes | None:
 def _check_bytes(content: bytes | memoryview, limits: Limits, name: str) -> bytes | memoryview:
     if len(content) > limits.max_bytes:
         raise ImageError(
-            f"{shortened(name)}: more than {limits.max_bytes:,} bytes; raise max_bytes to allow it."
+            f"{name}: more than {limits.max_bytes:,} bytes; raise max_bytes to allow it."
         )
     if len(content) == 0:
-        raise ImageError(f"{shortened(name)}: it is empty.")
+        raise ImageError(f"{name}: it is empty.")
     return content
 
 
@@ -422,15 +422,15 @@ def _check_bytes(content: bytes | memoryview, limits: Limits, name: str) -> byte
 def _check_pixels(size: tuple[int, int], limits: Limits, name: str) -> None:
     width, height = size
     if width < 1 or height < 1:
-        raise ImageError(f"{shortened(name)}: the picture is empty ({width} × {height} pixels).")
+        raise ImageError(f"{name}: the picture is empty ({width} × {height} pixels).")
     if width * height > limits.max_pixels:
         raise ImageError(
-            f"{shortened(name)}: {width} × {height} is more than {limits.max_pixels:,} pixels; "
+            f"{name}: {width} × {height} is more than {limits.max_pixels:,} pixels; "
             "raise max_pixels to allow it."
         )
     if max(size) > limits.max_side:
         raise ImageError(
-            f"{shortened(name)}: {width} × {height}: a side has more than {limits.max_side:,} "
+            f"{name}: {width} × {height}: a side has more than {limits.max_side:,} "
             "pixels; raise max_side to allow it."
         )
 
@@ -442,7 +442,7 @@ def _decode(
         image = open_encoded(file_of(content), name, len(content))
     except Image.DecompressionBombError:
         raise ImageError(
-            f"{shortened(name)}: it declares far more than {limits.max_pixels:,} pixels."
+            f"{name}: it declares far more than {limits.max_pixels:,} pixels."
         ) from None
     with image:
         _check_pixels(image.size, limits, name)
@@ -460,7 +460,7 @@ def _decode(
                 image.load()
             except OSError as error:
                 if "truncated" in str(error):
-                    raise ImageError(f"{shortened(name)}: the file is cut short.") from None
+                    raise ImageError(f"{name}: the file is cut short.") from None
                 raise
             _check_pixels(image.size, limits, name)  # a frame may be larger than the file said
             upright = upright_rgb(image)
@@ -485,7 +485,7 @@ def _check_png_length(length: int, image: Image.Image, name: str) -> None:
     """A few bytes that declare a large picture are refused before there is memory for it."""
     pixels = image.width * image.height
     if length * DEFLATE_RATIO < pixels * PNG_BITS.get(image.mode, 1) // 8:
-        raise ImageError(f"{shortened(name)}: the file is cut short.")
+        raise ImageError(f"{name}: the file is cut short.")
 
 
 def _from_array(array: NDArray[Any], limits: Limits, name: str) -> Image.Image:

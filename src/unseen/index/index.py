@@ -28,7 +28,7 @@ from unseen.index.view import IndexView
 from unseen.load_options import LoadOptions
 from unseen.sources.containers.container_file import resolve
 from unseen.sources.expand import reopenable
-from unseen.sources.files import image_files, videos_below
+from unseen.sources.files import image_names, videos_below
 from unseen.sources.frame_names import is_video
 from unseen.system.locks import locked
 from unseen.system.printable import unescaped
@@ -570,12 +570,12 @@ def _reopened(root: Path, file: Path) -> Index:
     return Index(root, create=False, file=file)
 
 
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
+def _files(paths: Iterable[Path]) -> Iterator[str]:
     for path in paths:
         if is_video(path) and path.is_file():
             continue  # its frames are rows
         try:
-            yield from image_files(path)
+            yield from image_names(path)
         except SourceError:
             if path.is_dir():
                 continue  # empty: what was in it is missing

@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import starmap
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +53,7 @@ def update(
     database: sqlite3.Connection,
     model: int,
     root: Path,
-    files: Iterable[Path],
+    files: Iterable[str],
     scopes: Iterable[Path],
     encoder: Encoder,
     *,
@@ -156,7 +155,7 @@ def _members(
         if member.file is None:
             yield ChangedFile(Path(), member.key, 0, 0, member)
             continue
-        for file in changed(database, model, root, [member.file], report):
+        for file in changed(database, model, root, [str(member.file)], report):
             yield replace(file, member=member)
 
 
@@ -202,7 +201,8 @@ def _finish(database: sqlite3.Connection, model: int, root: Path, source: str | 
 
 
 def _video_files(root: Path, videos: Iterable[Path]) -> Iterator[VideoFile]:
-    return starmap(VideoFile, present(root, videos))
+    for name, key, size, modified_ns in present(root, map(str, videos)):
+        yield VideoFile(Path(name), key, size, modified_ns)
 
 
 def _update_video(
@@ -227,7 +227,7 @@ def is_current(
     database: sqlite3.Connection,
     model: int,
     root: Path,
-    files: Iterable[Path],
+    files: Iterable[str],
     scopes: Iterable[Path],
     videos: Iterable[Path] = (),
 ) -> bool:

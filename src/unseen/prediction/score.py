@@ -26,8 +26,11 @@ def softmax64(logits: Array) -> Doubles:
 
 
 def _softmax(logits: Array) -> Array:
-    exponentials = np.exp(logits - logits.max(-1, keepdims=True))  # at most 1: none overflows
-    return np.asarray(exponentials / exponentials.sum(-1, keepdims=True))
+    # In place, as memory takes as long as the arithmetic. At most 1: none overflows.
+    exponentials = np.asarray(logits - logits.max(-1, keepdims=True))
+    np.exp(exponentials, out=exponentials)
+    exponentials /= exponentials.sum(-1, keepdims=True)
+    return exponentials
 
 
 def shifted(logits: Array) -> tuple[Array, Array]:

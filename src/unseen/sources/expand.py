@@ -15,7 +15,7 @@ from unseen.errors import SourceError
 from unseen.sources import files
 from unseen.sources.containers.container_file import is_elsewhere
 from unseen.sources.containers.rows import picture_column, row_source
-from unseen.sources.files import image_files, is_folder_or_glob, no_images
+from unseen.sources.files import image_names, is_folder_or_glob, no_images
 from unseen.sources.formats import by_count
 from unseen.sources.item import Source, name_of
 from unseen.sources.local import local_path
@@ -106,14 +106,17 @@ def count(sources: Sources) -> int | None:
     each = sources if isinstance(sources, (list, tuple)) else [sources]
     if any(reader is not None and not reader.counts for reader in map(_reader_of, each)):
         return None
-    if isinstance(sources, (str, Path)):
-        return sum(1 for _ in expand(sources))
-    if not isinstance(sources, (list, tuple)):
+    if not isinstance(sources, (str, Path, list, tuple)):
         return None
-    return sum(
-        sum(1 for _ in expand(source)) if isinstance(source, (str, Path)) else 1
-        for source in sources
-    )
+    return sum(_count(source) for source in each)
+
+
+def _count(source: Any) -> int:
+    if not isinstance(source, (str, Path)):
+        return 1
+    path = local_path(source) if isinstance(source, str) else source
+    folder = reader_of(path) is None and is_folder_or_glob(path)
+    return sum(1 for _ in (image_names(path) if folder else expand(source)))
 
 
 def left_out(sources: Sources) -> dict[str, int]:
@@ -184,7 +187,7 @@ def _expand_source(source: Any, index: int) -> Iterator[Source]:
     if reader is not None:  # first: an address with a scheme may look like a glob
         return _nonempty(reader.read(source), source)
     if is_folder_or_glob(source):
-        return (Source(str(path), path) for path in image_files(source))
+        return (Source(name, Path(name)) for name in image_names(source))
     return iter([Source(name_of(source, index), source)])
 
 

@@ -42,8 +42,13 @@ def image_files(source: str | Path) -> Iterator[Path]:
     SourceError
         If a folder or glob has no images.
     """
+    return map(Path, image_names(source))
+
+
+def image_names(source: str | Path) -> Iterator[str]:
+    """`image_files` as text, in a quarter of the time: a million files show it."""
     if not is_folder_or_glob(source):
-        return iter([Path(source)])
+        return iter([str(Path(source))])
     return _nonempty(_walk(Path(source)) if _is_folder(source) else _matches(str(source)), source)
 
 
@@ -112,17 +117,18 @@ def _is_folder(source: str | Path) -> bool:
     return holds(os.path.isdir, source)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    closed: list[Path] = []  # folders that cannot be listed: an item each, which fails when opened
+def _walk(folder: Path) -> Iterator[str]:
+    closed: list[str] = []  # folders that cannot be listed: an item each, which fails when opened
     # os.walk does not follow links to folders, so that a loop of them has an end.
-    walk = os.walk(folder, onerror=lambda error: closed.append(Path(error.filename)))
+    walk = os.walk(folder, onerror=lambda error: closed.append(str(Path(error.filename))))
+    readable = suffixes()
     for parent, folders, files in walk:
         folders[:] = sorted(f for f in folders if not f.startswith("."))
+        before = str(Path(parent, "x"))[:-1]
         visible = (name for name in sorted(files) if not name.startswith("."))
-        folder = Path(parent)  # `/` takes half the time of making a path of both
-        yield from (folder / name for name in visible if _suffix(name) in suffixes())
-        below = (folder / name for name in folders)
-        yield from (path for path in below if _has_suffix(path) and not _holds_pictures(path))
+        yield from (before + name for name in visible if _suffix(name) in readable)
+        below = (Path(before + name) for name in folders)
+        yield from (str(path) for path in below if _has_suffix(path) and not _holds_pictures(path))
     yield from closed
 
 
@@ -135,11 +141,11 @@ def _holds_pictures(folder: Path) -> bool:
     return not folder.is_symlink() and next(_walk(folder), None) is not None
 
 
-def _matches(pattern: str) -> Iterator[Path]:
+def _matches(pattern: str) -> Iterator[str]:
     for match in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207 - Path.glob takes no absolute pattern
         path = Path(match)
         if _has_suffix(path) and not (path.is_dir() and _holds_pictures(path)):
-            yield path
+            yield str(path)
 
 
 def left_out(source: str | Path) -> dict[str, int]:
@@ -165,7 +171,7 @@ def kinds_left_out(names: Iterable[str]) -> Iterator[str]:
     return (kind_of(name) for name in names if not is_image_member(name))
 
 
-def _nonempty(files: Iterator[Path], source: str | Path) -> Iterator[Path]:
+def _nonempty(files: Iterator[str], source: str | Path) -> Iterator[str]:
     first = next(files, None)
     if first is None:
         raise no_images(source, left_out(source))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from unseen.types import Metadata
 
 NAME_LENGTH = 60  # of a base64 string or a data URI, in names and messages
+PATH_LENGTH = 240  # a longer name is taken for one of these
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,17 @@ class Unreadable:
 
 
 def name_of(source: Any, index: int) -> str:
-    """What to call a source: its path or URL, or its position in the call."""
-    if isinstance(source, (str, Path)):
-        text = str(source)
-        return text if len(text) <= 4 * NAME_LENGTH and "\n" not in text else shortened(text)
+    """What to call a source: its path or URL, or its position in the call.
+
+    A path stays whole, as its end is what tells it from others; of base64 the start does.
+    """
+    if isinstance(source, Path):
+        return str(source)
     name = getattr(source, "name", None) or getattr(source, "filename", None)
-    return name if isinstance(name, str) else f"image {index}"
+    name = source if isinstance(source, str) else name
+    if not isinstance(name, str):
+        return f"image {index}"
+    return name if len(name) <= PATH_LENGTH and "\n" not in name else shortened(name)
 
 
 def shortened(text: str) -> str:
