@@ -48,8 +48,11 @@ def main() -> None:
         options.rounds,
     )
     report(f"pictures x {len(labels)} labels", "images/s", len(few) / a, len(paths) / b)
-    operations = limits.operations_a_picture(b32()) * len(paths) / b
-    print(f"of ours, the net alone: {limits.share(operations, options.precision, usable())}")
+    operations = limits.operations_a_picture(b32())
+    own = limits.net_alone(b32(), options.precision, operations)
+    rate = len(paths) / b
+    print(f"our net alone: {own:.1f} images/s, of which the folder reaches {rate / own:.2f}")
+    print(f"of the processor: {limits.share(operations * rate, options.precision, usable())}")
 
 
 if __name__ == "__main__":

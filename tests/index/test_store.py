@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +46,14 @@ class Counting:
     def __init__(self, classifier: unseen.Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
         self.pictures = 0
         monkeypatch.setenv("UNSEEN_CACHE_BYTES", "0")  # else another test has encoded them
-        net = classifier.encoder._image
+        net, lock = classifier.encoder._image, threading.Lock()
 
         def counted(pixels: np.ndarray) -> np.ndarray:
-            self.pictures += len(pixels)
+            with lock:  # several threads call
+                self.pictures += len(pixels)
             return net(pixels)
 
-        counted.begin = net.begin  # type: ignore[attr-defined]
+        counted.begin, counted.called_by = net.begin, net.called_by  # type: ignore[attr-defined]
         target = classifier.encoder.target
         monkeypatch.setattr(classifier.encoder, "_image", counted)
         monkeypatch.setattr(type(classifier.encoder), "target", target)

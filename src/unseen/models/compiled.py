@@ -6,9 +6,9 @@ import json
 import logging
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from unseen.networks.operations import Array
 from unseen.runtimes import graph, int8, onnx
 from unseen.runtimes.devices import ExecutionTarget, execution_target
 from unseen.system import cache
+from unseen.system.cpu import usable
 
 # Part of the key of every compiled network: raise it when networks/ or runtimes/ change what is
 # written, and what older versions compiled is no longer found. Then run tools/ship_reference.py.
@@ -40,6 +41,7 @@ ARCHITECTURE_VERSION = 3
 BOUNDS = {"fp32": 0.9999, "bf16": 0.999, "fp16": 0.999, "int8": 0.995}
 AUTO = "auto"  # the fastest that stays within its bound here: int8 on a CPU, half on a GPU, or fp32
 CHECK = "check.json"
+MOST_CALLERS = 4  # threads that call one network at once: each holds the activations of its batch
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +109,8 @@ class CompiledNetwork:
         self._opening: _Opening | None = None  # begun before the first call
         self._opening_once: _Opening | None = None  # of one call, and then forgotten
         self._compiling = False  # begun before the first call, or found to be done
+        self._streams = 0  # of pictures, whose threads call it at once
+        self._one_thread = False  # a call computes on the thread that calls
 
     def __call__(self, *inputs: Array) -> NDArray[np.float32]:
         """Arrays in the order of the network's inputs → the first output, float32."""
@@ -114,6 +118,8 @@ class CompiledNetwork:
 
     def run(self, *inputs: Array) -> Outputs:
         """Arrays in the order of the network's inputs → every output by name, float32."""
+        if self._one_thread and not self._streams:
+            self._take_all_threads()
         if self._checked is None:
             with self._lock:  # a second thread waits until the first has checked the files
                 if self._checked is None:
@@ -138,6 +144,41 @@ class CompiledNetwork:
             return self(*inputs)
         self._compare(self.precision, run)
         return outputs[self._outputs[0]]
+
+    @contextmanager
+    def called_by(self, most: int) -> Iterator[int]:
+        """How many threads shall call it at once for a stream of pictures; at most `most` can.
+
+        One for each core of a CPU, where these are few: then a call computes on its own thread, no
+        thread waits for another, and batches of few pictures stay in the caches. Such a call takes
+        longer. The first one without a stream loads the network anew, to have all threads, and so
+        have later streams: it is in memory once.
+        """
+        cores = usable()
+        with self._lock:
+            is_shared = 1 < cores <= min(most, MOST_CALLERS) and self._may_be_shared()
+            if is_shared:
+                self._one_thread = True
+                self._streams += 1
+        try:
+            yield cores if is_shared else 1
+        finally:
+            if is_shared:
+                with self._lock:
+                    self._streams -= 1
+
+    def _may_be_shared(self) -> bool:
+        if self._one_thread:
+            return True
+        is_loaded = self._checked is not None or self._opening is not None
+        return not is_loaded and self._threads is None and self.target.is_cpu
+
+    def _take_all_threads(self) -> None:
+        with self._lock:
+            if self._one_thread and not self._streams:
+                self._one_thread, self._opening = False, None
+                if self._checked is not None:
+                    self._checked = self._load(self.precision)
 
     def begin(self, *, once: bool = False) -> None:
         """Load and check the compiled files from now on, in threads, where that has to be done.
@@ -338,7 +379,7 @@ class CompiledNetwork:
             outputs=self._outputs,
             provider=self.target.device,
             number=self.target.number,
-            threads=self._threads,
+            threads=1 if self._one_thread and prepacked else self._threads,
             prepacked=prepacked,
         )
 
