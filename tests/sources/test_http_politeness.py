@@ -5,9 +5,11 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +38,13 @@ class Slow:
         with self._lock:
             self._now -= 1
         connection.sendall(answer(b"here"))
+
+
+@pytest.fixture(autouse=True)
+def own_slots(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Slots of a test alone: those of this host are shared with the tests beside it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # of the processes that it starts
 
 
 def test_a_host_never_sees_more_than_a_few_connections() -> None:
