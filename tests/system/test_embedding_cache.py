@@ -72,6 +72,7 @@ def test_it_stays_within_its_bound_and_keeps_what_was_used_last(
     # Those that were used came after the others of their day.
     database = sqlite3.connect(contents().path)
     assert database.execute("SELECT min(used) FROM embedding").fetchone() == (20001,)
+    database.close()
 
 
 def test_a_changed_byte_is_no_answer(fresh_home: Path) -> None:

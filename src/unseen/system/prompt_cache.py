@@ -88,12 +88,16 @@ class VectorCache:
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, timeout=60)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")  # a cache may lose its last rows, not its order
-        db.execute(
-            "CREATE TABLE IF NOT EXISTS vectors (model TEXT, prompt TEXT, vector BLOB, "
-            "crc INTEGER, PRIMARY KEY (model, prompt)) WITHOUT ROWID"
-        )
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")  # a cache may lose its last rows
+            db.execute(
+                "CREATE TABLE IF NOT EXISTS vectors (model TEXT, prompt TEXT, vector BLOB, "
+                "crc INTEGER, PRIMARY KEY (model, prompt)) WITHOUT ROWID"
+            )
+        except BaseException:  # it is damaged, or full
+            db.close()
+            raise
         return db
 
     @contextmanager

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +131,7 @@ def test_an_index_without_tiles_says_how_to_make_them(
     with pytest.raises(ImageError, match="unknown tiles '5x5'"):
         index.keep_tiles(classifier.encoder, "5x5")
     tables = "SELECT count(*) FROM sqlite_master WHERE name = 'tile'"
-    with sqlite3.connect(index.file) as database:
+    with closing(sqlite3.connect(index.file)) as database:
         assert database.execute(tables).fetchone() == (0,)
 
 
