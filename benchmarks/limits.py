@@ -16,7 +16,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,11 +162,19 @@ def ceiling(precision: str, threads: int) -> tuple[float, str]:
     return rate[best], best
 
 
+def image_nets(
+    folder: Path, precision: str, threads: int, batches: Sequence[int], operations: float
+) -> list[Workload]:
+    """The image net with all threads for one batch, and with one thread for each of several."""
+    nets = [image_net(folder, precision, threads, batch, operations) for batch in batches]
+    if threads > 1:
+        nets.append(shared_image_net(folder, precision, threads, operations))
+    return nets
+
+
 def net_alone(folder: Path, precision: str, operations: float) -> float:
     """Pictures a second of the image net without anything else: the faster of both ways."""
-    nets = [image_net(folder, precision, usable(), 16, operations)]
-    if usable() > 1:
-        nets.append(shared_image_net(folder, precision, usable(), operations))
+    nets = image_nets(folder, precision, usable(), [16], operations)
     return max(rates(nets).values()) / operations
 
 
@@ -200,9 +208,7 @@ def main() -> None:
         products = [product_session(size, precision, threads) for size in SIZES]
         if precision == "fp32" and os.environ.get("OMP_NUM_THREADS") == str(threads):
             products += [product_numpy(size) for size in SIZES]
-        nets = [image_net(folder, precision, threads, batch, operations) for batch in BATCHES]
-        if threads > 1:
-            nets.append(shared_image_net(folder, precision, threads, operations))
+        nets = image_nets(folder, precision, threads, BATCHES, operations)
         rate = rates([*products, *nets])
         best = max((one.name for one in products), key=rate.__getitem__)
         for net in nets:

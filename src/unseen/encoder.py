@@ -52,10 +52,10 @@ Batch = list[tuple[S, PictureArrays | R]]
 
 TEXT_VERSION = 1  # of tokenizers and text nets here: raise it where a text gets another vector
 TEXT_BATCH_TOKENS = 2048  # tokens in a text batch: enough to fill the cores, little to pad
-# Pictures that each of several threads gives its network at once. Of a B/32 in int8 on two cores
-# 2, 4 and 8 gave 41, 44 and 42 pictures a second, and one batch of 16 on two threads 37. Nets of
-# convolutions take fewer in any case: shared, the built-in one was 1.05 times as fast, in 75 MB
-# more.
+# Pictures that each of several threads gives its network at once: of 2, 4 and 8, which gave 41, 44
+# and 42 a second of a B/32 in int8 on two cores (one batch of 16 on two threads: 35), the best.
+# docs/speed.md has another run. Nets of convolutions take fewer in any case: shared, the built-in
+# one was 1.05 times as fast, in 75 MB more.
 SHARE = 4
 TEXT_CHUNK = 4096  # prompts between two writes to the cache: what a killed process can lose
 

@@ -115,8 +115,9 @@ def _count(source: Any) -> int:
     if not isinstance(source, (str, Path)):
         return 1
     path = local_path(source) if isinstance(source, str) else source
-    folder = reader_of(path) is None and is_folder_or_glob(path)
-    return sum(1 for _ in (image_names(path) if folder else expand(source)))
+    if reader_of(path) is None and is_folder_or_glob(path):
+        return sum(1 for _ in image_names(path))
+    return sum(1 for _ in expand(source))
 
 
 def left_out(sources: Sources) -> dict[str, int]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from unseen.types import Metadata
 
 NAME_LENGTH = 60  # of a base64 string or a data URI, in names and messages
-PATH_LENGTH = 240  # a longer name is taken for one of these
+TEXT_LENGTH = 240  # a longer string is taken for one of these
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,12 @@ def name_of(source: Any, index: int) -> str:
     """
     if isinstance(source, Path):
         return str(source)
-    name = getattr(source, "name", None) or getattr(source, "filename", None)
-    name = source if isinstance(source, str) else name
+    name = source
+    if not isinstance(source, str):
+        name = getattr(source, "name", None) or getattr(source, "filename", None)
     if not isinstance(name, str):
         return f"image {index}"
-    return name if len(name) <= PATH_LENGTH and "\n" not in name else shortened(name)
+    return name if len(name) <= TEXT_LENGTH and "\n" not in name else shortened(name)
 
 
 def shortened(text: str) -> str:
