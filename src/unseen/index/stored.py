@@ -163,7 +163,8 @@ def _read(root: Path, folder: Path, encoder: Encoder, tiles: bool) -> Iterator[E
         below = _below(index, folder)
         before = str(folder / "x")[:-1]  # by text: a path a row takes as long as its answer
         for one in index.view(encoder).encoded(below=below, tiles=tiles):
-            yield replace(one, name=_name_of(one.name.removeprefix(below), before))
+            name = _name_of(one.name.removeprefix(below), before)
+            yield Encoded(name, one.embedding, one.error, one.meta, one.tiles)
 
 
 def _name_of(stored: str, before: str) -> str:

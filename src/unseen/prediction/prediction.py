@@ -118,8 +118,10 @@ class Prediction:
     def unknown(self) -> bool:
         """None of these: a background label won, no label reached its score, too little
         evidence that any label is there, or the calibration gives no answer."""
-        refused = self.rejected or self.abstained
-        return self.ok and (self.best is None or self.best.label == UNKNOWN or refused)
+        if not self.ok:
+            return False
+        best = self.best
+        return best is None or best.label == UNKNOWN or self.rejected or self.abstained
 
     @property
     def rejected(self) -> bool:
@@ -129,7 +131,8 @@ class Prediction:
     @property
     def label(self) -> str | None:
         """The best label; None when the answer is *none of these*, or an error."""
-        return None if self.best is None or self.unknown else self.best.label
+        best = self.best
+        return None if best is None or self.unknown else best.label
 
     @property
     def score(self) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from unseen.results.manifest import facets_manifest, manifest
 from unseen.results.result_file import ResultFile, Writer, kind_of, write_all
 from unseen.results.summary import Progress, RunSummary, no_progress
 from unseen.sources.expand import expand, fields_of, left_out
+from unseen.system.read_ahead import made_ahead
 
 if TYPE_CHECKING:
     from unseen.types import LabelsLike, Sources, TemplateLike
@@ -152,7 +154,7 @@ def classify_to_file(
     )
 
     decision = _shown(decision, file)
-    size = _rows_at_once([compiled], tiles) if encoded is not None else batch_size
+    size = batch_size if encoded is None else _rows_at_once([compiled], tiles)
 
     def answer(stream: Iterable[Encoded]) -> Iterator[Prediction]:
         if transductive:
@@ -161,7 +163,7 @@ def classify_to_file(
 
     return _run(
         classifier, sources, file or output, answer, waits=transductive, encoded=encoded,
-        batch_size=batch_size, progress=progress, tiles=tiles,
+        batch_size=size, progress=progress, tiles=tiles,
     )  # fmt: skip
 
 
@@ -260,7 +262,7 @@ def classify_facets_to_file(
 
     return _run(
         classifier, sources, file or output, answer, waits=transductive, encoded=encoded,
-        batch_size=batch_size, progress=progress,
+        batch_size=size, progress=progress,
     )  # fmt: skip
 
 
@@ -327,21 +329,24 @@ def _run(
     # Rows that exist are skipped before their pictures are read; but where each answer needs all
     # pictures, or they are encoded already, after it.
     skips_late = waits or encoded is not None
-    if encoded is None:
-        pictures = expand(sources)
-        new = pictures if file is None or skips_late else file.remaining(pictures)
-        encoded = classifier.encoded(new, tiles, batch_size=batch_size)
-    predictions = answer(encoded)
-    if file is not None and skips_late:
-        is_new = file.is_new
-        predictions = (prediction for prediction in predictions if is_new(prediction.source))
-    return write_all(
-        predictions,
-        output,
-        facts=lambda: _computed(classifier),
-        left_out=left_out(sources),
-        progress=progress,
-    )
+    with ExitStack() as stack:
+        if encoded is None:
+            pictures = expand(sources)
+            new = pictures if file is None or skips_late else file.remaining(pictures)
+            predictions = answer(classifier.encoded(new, tiles, batch_size=batch_size))
+        else:  # NumPy computes the next answers while Python writes these
+            ahead = made_ahead(answer(encoded), batch_size or ROWS)
+            predictions = stack.enter_context(closing(ahead))
+        if file is not None and skips_late:
+            is_new = file.is_new
+            predictions = (prediction for prediction in predictions if is_new(prediction.source))
+        return write_all(
+            predictions,
+            output,
+            facts=lambda: _computed(classifier),
+            left_out=left_out(sources),
+            progress=progress,
+        )
 
 
 def _options(

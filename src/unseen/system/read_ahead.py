@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from itertools import islice
 from queue import Full, Queue
 from threading import Event, Thread
 from typing import TypeVar
@@ -10,7 +11,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def read_ahead(items: Iterator[T], depth: int) -> Iterator[T]:
+def read_ahead(items: Iterator[T], depth: int) -> Generator[T, None, None]:
     """`items`, taken in a thread of their own, at most `depth` before they are needed."""
     results: Queue[tuple[T | None, BaseException | None, bool]] = Queue(depth)
     stopped = Event()
@@ -34,7 +35,7 @@ def read_ahead(items: Iterator[T], depth: int) -> Iterator[T]:
         finally:
             getattr(items, "close", bool)()
 
-    thread = Thread(target=run, name="unseen-video", daemon=True)
+    thread = Thread(target=run, name="unseen-ahead", daemon=True)
     thread.start()
     try:
         while True:
@@ -47,3 +48,18 @@ def read_ahead(items: Iterator[T], depth: int) -> Iterator[T]:
     finally:
         stopped.set()
         thread.join()
+
+
+def made_ahead(items: Iterator[T], size: int) -> Generator[T, None, None]:
+    """`items`, made in a thread of their own, `size` of them at a time.
+
+    For those of which a handover each would take as long as to make one. Closed, it has ended the
+    thread.
+    """
+    for batch in read_ahead(_batches(items, size), 1):
+        yield from batch
+
+
+def _batches(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    while batch := list(islice(items, size)):
+        yield batch
