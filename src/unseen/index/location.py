@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from unseen.errors import StoreError
 from unseen.index import schema
@@ -69,6 +71,26 @@ def find(start: str | Path) -> Path | None:
         if locate(parent).file.is_file():
             return parent
     return None
+
+
+def index_above(sources: Any) -> Path | None:
+    """The folder of the index in or above `sources`, where these are one folder; or None."""
+    folder = one_folder(sources)
+    return None if folder is None else find(folder)
+
+
+def one_folder(sources: Any) -> Path | None:
+    """`sources` where they are one folder, else None."""
+    if isinstance(sources, Sequence) and not isinstance(sources, (str, bytes)):
+        if len(sources) != 1:
+            return None
+        (sources,) = sources
+    if not isinstance(sources, (str, Path)):
+        return None
+    try:
+        return Path(sources) if Path(sources).is_dir() else None
+    except (OSError, ValueError):  # far too long for a path
+        return None
 
 
 def named_root() -> Path | None:

@@ -14,7 +14,7 @@ from unseen.encoder import Encoded, Encoder
 from unseen.errors import UnseenWarning
 from unseen.index.exchange.annotations import annotations_of
 from unseen.index.index import Index
-from unseen.index.location import ELSEWHERE, find, is_index, root_of
+from unseen.index.location import ELSEWHERE, index_above, is_index, one_folder, root_of
 from unseen.index.model_rows import ModelRow, name_and_revision, preferred, select
 from unseen.index.update import Progress
 from unseen.load_options import LoadOptions
@@ -54,7 +54,7 @@ def embeddings_of(
     if root is None:
         return encoder.stream_images(expand(sources), batch_size=batch_size)
     return stored_embeddings(
-        root, _folder(sources), encoder, batch_size=batch_size, progress=progress
+        root, one_folder(sources), encoder, batch_size=batch_size, progress=progress
     )
 
 
@@ -67,18 +67,12 @@ def index_of(sources: Any, encoder: Encoder, tiles: str | None = None) -> Path |
     root = index_above(sources)
     if root is None:
         return None
-    folder = _folder(sources) or root
+    folder = one_folder(sources) or root
     with Index(root, create=False) as index:
         has = covers(index, encoder, [folder])
         if has and tiles is not None:
             has = index.view(encoder).has_tiles(tiles, _below(index, folder))
         return root if has else None
-
-
-def index_above(sources: Any) -> Path | None:
-    """The folder of the index in or above `sources`, where these are one folder; or None."""
-    folder = _folder(sources)
-    return None if folder is None else find(folder)
 
 
 def covers(index: Index, encoder: Encoder, sources: Sequence[Path]) -> bool:
@@ -174,20 +168,6 @@ def _name_of(stored: str, before: str) -> str:
         return stored
     name = stored.replace("/", os.sep)
     return str(Path(name)) if os.path.isabs(name) else before + name  # noqa: PTH117
-
-
-def _folder(sources: Any) -> Path | None:
-    """`sources` as one folder, or None."""
-    if isinstance(sources, Sequence) and not isinstance(sources, (str, bytes)):
-        if len(sources) != 1:
-            return None
-        (sources,) = sources
-    if not isinstance(sources, (str, Path)):
-        return None
-    try:
-        return Path(sources) if Path(sources).is_dir() else None
-    except (OSError, ValueError):  # far too long for a path
-        return None
 
 
 def recorded_options(

@@ -17,6 +17,7 @@ from unseen.cli.label_options import compile_facets, compile_labels, load_calibr
 from unseen.cli.options import NO_LABEL_OPTIONS, LabelOptions
 from unseen.cli.output_file import Target
 from unseen.errors import LabelError
+from unseen.index.location import index_above
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.result_file import GROWING
 from unseen.sources.expand import count, expand, fields_of
@@ -249,6 +250,8 @@ def _from_index(
     quiet: bool,
 ) -> Iterator[Encoded] | None:
     """The embeddings that an index has of the sources, once it is up to date."""
+    if index_above(sources) is None:
+        return None
     from unseen.index.stored import index_of, stored_embeddings  # noqa: PLC0415 - it loads what computes
 
     root = index_of(sources, classifier.encoder, tiles)

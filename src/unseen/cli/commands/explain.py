@@ -18,6 +18,7 @@ from unseen.cli.label_options import compile_labels
 from unseen.cli.options import NO_LABEL_OPTIONS, LabelOptions
 from unseen.cli.output import named, shown, write_json
 from unseen.errors import LabelError, SourceError
+from unseen.index.location import index_above
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.result_file import check_output, writing
 from unseen.sources.expand import count
@@ -151,8 +152,6 @@ def _stored(
     against: str | None,
 ) -> Iterator[Explanation]:
     """From the index in or above the one folder."""
-    from unseen.index.stored import index_above  # noqa: PLC0415 - it loads what computes
-
     root = index_above(sources)
     if root is None:
         raise SourceError(

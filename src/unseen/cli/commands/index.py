@@ -17,7 +17,7 @@ from unseen.cli import options, progress
 from unseen.cli.command_group import defaulting
 from unseen.cli.interruption import interruption
 from unseen.errors import SourceError, StoreError
-from unseen.index.location import find, named_root
+from unseen.index.location import find, index_above, named_root
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.results.manifest import versions, write_ended
 from unseen.results.result_file import check_output
@@ -240,6 +240,8 @@ def as_indexed(
     load_options: LoadOptions, given: frozenset[str], sources: Sequence[str | Path], quiet: bool
 ) -> LoadOptions:
     """The options that the index of `sources` was made with, as far as the user gave no others."""
+    if index_above(sources) is None:
+        return load_options
     from unseen.index.stored import recorded_options  # noqa: PLC0415 - it loads what computes
 
     recorded, rows = recorded_options(sources, load_options, given)
