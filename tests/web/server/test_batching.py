@@ -37,9 +37,15 @@ class Net:
 
 @asynccontextmanager
 async def batches_of(
-    net: Callable[[list[int]], list[int]], *, size: int = 4, max_delay: float = 0.0
+    net: Callable[[list[int]], list[int]],
+    *,
+    size: int = 4,
+    max_delay: float = 0.0,
+    threads: int = 1,
 ) -> AsyncIterator[DynamicBatcher[int, int]]:
-    batches = DynamicBatcher("image", net, Metrics(), size=size, max_delay=max_delay)
+    batches = DynamicBatcher(
+        "image", net, Metrics(), size=size, max_delay=max_delay, threads=threads
+    )
     try:
         yield batches
     finally:
@@ -327,5 +333,78 @@ def test_when_it_closes_what_waits_is_cancelled() -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
         assert net.batches == [[1]]
+
+    run(work)
+
+
+def test_two_threads_run_two_batches_and_what_comes_then_waits() -> None:
+    async def work() -> None:
+        net = Net()
+        net.free.clear()
+        async with batches_of(net, threads=2) as batches:
+            tasks = []
+            for item in (1, 2):
+                tasks.append(asyncio.create_task(batches.submit(item)))
+                await begun(net)
+            tasks += [asyncio.create_task(batches.submit(item)) for item in (3, 4)]
+            await asyncio.sleep(0.05)
+            assert net.batches == [[1], [2]]
+            assert batches.pending == 4
+            net.free.set()
+            assert await asyncio.gather(*tasks) == [10, 20, 30, 40]
+            assert batches.pending == 0
+        assert net.batches == [[1], [2], [3, 4]]
+
+    run(work)
+
+
+def test_a_second_thread_takes_what_the_first_leaves() -> None:
+    async def work() -> None:
+        net = Net()
+        net.free.clear()
+        async with batches_of(net, threads=2) as batches:
+            tasks = [asyncio.create_task(batches.submit(item)) for item in range(10)]
+            await begun(net)
+            await begun(net)
+            assert sorted(net.batches) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+            net.free.set()
+            assert await asyncio.gather(*tasks) == [10 * item for item in range(10)]
+        assert net.batches[2] == [8, 9]
+
+    run(work)
+
+
+def test_while_one_thread_waits_for_more_the_other_takes_nothing_away_from_it() -> None:
+    async def work() -> None:
+        net = Net()
+        net.free.clear()
+        async with batches_of(net, max_delay=10 * LONG, threads=2) as batches:
+            first = asyncio.create_task(batches.submit(1))
+            await begun(net)
+            batches.expect(1)
+            second = asyncio.create_task(batches.submit(2))
+            await asyncio.sleep(0.05)
+            net.free.set()  # the first thread looks at the queue, too
+            assert await first == 10
+            third = asyncio.create_task(batches.submit(3))
+            batches.expect(-1)
+            assert await asyncio.gather(second, third) == [20, 30]
+        assert net.batches == [[1], [2, 3]]
+
+    run(work)
+
+
+def test_with_two_threads_what_runs_and_waits_is_cancelled_when_it_closes() -> None:
+    async def work() -> None:
+        net = Net()
+        net.free.clear()
+        async with batches_of(net, size=1, threads=2) as batches:
+            tasks = [asyncio.create_task(batches.submit(item)) for item in (1, 2, 3)]
+            await begun(net)
+            await begun(net)
+        net.free.set()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(error, asyncio.CancelledError) for error in ended)
+        assert sorted(net.batches) == [[1], [2]]
 
     run(work)

@@ -1,10 +1,10 @@
-"""Items that arrive one by one → batches for a network, in a thread of its own.
+"""Items that arrive one by one → batches for a network, in a thread of its own, or a few.
 
 A batch is what is queued when the network is free. It waits for more items only where more are
 known to come (a picture that is being decoded), and only for a bounded time. So a single client
 never waits, and under load batches are full because the queue is.
 
-The thread takes its next batch itself: through the event loop, a network that computes two pictures
+A thread takes its next batch itself: through the event loop, a network that computes two pictures
 in 60 ms would be idle after each of them for as long as the loop is busy with requests.
 """
 
@@ -70,13 +70,15 @@ class DynamicBatcher(Generic[T, R]):
     kind : str
         Names the queue in metrics and threads: `image` or `text`.
     run : callable
-        The results of a list of items, in order. It runs in one thread.
+        The results of a list of items, in order.
     metrics : Metrics
         Counts queue, batches and seconds.
     size : int
         Items in a batch, at most.
     max_delay : float
         Seconds that a batch waits, at most, for items that are expected.
+    threads : int
+        How many batches may run at once.
     """
 
     def __init__(
@@ -87,28 +89,31 @@ class DynamicBatcher(Generic[T, R]):
         *,
         size: int,
         max_delay: float = 0.0,
+        threads: int = 1,
     ) -> None:
         self._kind = kind
         self._run = run
         self._metrics = metrics
         self.size = size
         self._max_delay = max_delay
-        self._changed = threading.Condition()  # of all that both threads change
+        self._changed = threading.Condition()  # of all that several threads change
         self._queue: deque[Place[T, R]] = deque()
         self._made: set[Place[T, R]] = set()  # whose items are being made
         self._expected = 0  # these, and others
         self._rooms = 0  # of requests that have not put their items in yet
-        self._running: list[Place[T, R]] = []
+        self._running: set[Place[T, R]] = set()
         self._closed = False
-        self._active = False  # whether the thread works, and will look at the queue again
-        self._waking = False  # whether it will be woken in this turn of the loop
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"unseen-{kind}")
+        self._threads = threads
+        self._active = 0  # threads that work, and will look at the queue again
+        self._waits = False  # whether one of them waits for what is expected
+        self._waking = False  # whether one will be woken in this turn of the loop
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"unseen-{kind}")
         self._seconds = 0.0  # for an item: a running mean
-        self._started = self._ended = 0.0  # when the last batch did
+        self._ended = 0.0  # when the last batch did
 
     @property
     def pending(self) -> int:
-        """How many items are queued, expected or in the running batch."""
+        """How many items are queued, expected or in a running batch."""
         return len(self._queue) + self._expected + len(self._running)
 
     def wait(self) -> float:
@@ -281,44 +286,47 @@ class DynamicBatcher(Generic[T, R]):
             self._wake()
 
     def _wake(self) -> None:
-        """Lets the thread look at the queue; with the lock."""
-        if self._active:
+        """Lets a thread look at the queue; with the lock."""
+        if self._waits:
             self._changed.notify()
-        elif self._queue and not self._closed:
-            self._active = True
-            self._thread.submit(self._work)
+        elif self._queue and self._active < self._threads and not self._closed:
+            self._active += 1
+            self._pool.submit(self._work)
 
-    # in the thread
+    # in a thread
 
     def _work(self) -> None:
         while batch := self._next_batch():
+            started = time.perf_counter()
             results = self._results_of([place.item for place in batch])  # type: ignore[misc]
-            self._measure(batch)
+            self._measure(batch, started)
             _deliver(batch, results)
 
     def _next_batch(self) -> list[Place[T, R]]:
-        """What is queued; none where that is nothing."""
+        """What is queued; none where that is nothing, or where another thread waits for more."""
         with self._changed:
-            self._running = []
-            while self._queue and not self._closed:
+            while self._queue and not self._waits and not self._closed:
                 self._wait_for_expected()
                 # Cancelled items have left the queue: it may be empty by now.
                 number = min(self.size, len(self._queue))
-                self._running = [self._queue.popleft() for _ in range(number)]
-                if self._running:
-                    self._started = time.perf_counter()
-                    return self._running
-            self._active = False
+                batch = [self._queue.popleft() for _ in range(number)]
+                if batch:
+                    self._running.update(batch)
+                    self._wake()  # another thread, for what is left
+                    return batch
+            self._active -= 1
             return []
 
     def _wait_for_expected(self) -> None:
         """Waits while more is expected and the batch is not full, for `max_delay` at most."""
         end = time.perf_counter() + self._max_delay
+        self._waits = True
         while self._expected and 0 < len(self._queue) < self.size and not self._closed:
             seconds = end - time.perf_counter()
             if seconds <= 0:
-                return
+                break
             self._changed.wait(seconds)
+        self._waits = False
 
     def _results_of(self, items: list[T]) -> Sequence[R | Failure]:
         try:
@@ -329,32 +337,31 @@ class DynamicBatcher(Generic[T, R]):
         except BaseException as error:  # is raised where the results are awaited
             return [Failure(error)] * len(items)
 
-    def _measure(self, batch: Sequence[Place[T, R]]) -> None:
+    def _measure(self, batch: Sequence[Place[T, R]], start: float) -> None:
         end = time.perf_counter()
-        start = self._started
         self._metrics.batch_size.labels(self._kind).observe(len(batch))
         self._metrics.stage_seconds.labels(self._kind).observe(end - start)
         for place in batch:
             place.item = None
             self._metrics.stage_seconds.labels("wait").observe(end - place.queued)
-        # Under load, what counts is the time from the end of one batch to the end of the next.
-        busy = end - max(self._ended, min(place.since for place in batch))
-        new = busy / len(batch)
-        old = self._seconds
-        self._seconds = SMOOTHING * new + (1 - SMOOTHING) * old if old else new
-        self._ended = end
         with self._changed:
-            self._running = []
+            # Under load, what counts is the time from the end of one batch to the end of the next.
+            busy = end - max(self._ended, min(place.since for place in batch))
+            new = busy / len(batch)
+            old = self._seconds
+            self._seconds = SMOOTHING * new + (1 - SMOOTHING) * old if old else new
+            self._ended = end
+            self._running.difference_update(batch)
 
     async def close(self) -> None:
-        """Ends the thread; what waits is cancelled."""
+        """Ends the threads; what waits is cancelled."""
         with self._changed:
             self._closed = True
             waiting = [*self._made, *self._queue, *self._running]
-            self._changed.notify()
+            self._changed.notify_all()
         for place in waiting:
             place.result.cancel()
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _deliver(places: Sequence[Place[T, R]], results: Sequence[R | Failure]) -> None:
