@@ -65,6 +65,23 @@ print(*sorted(name for name in sys.modules if name.startswith("unseen.cli.comman
     assert done.stdout.split() == ["unseen.cli.commands.doctor"]
 
 
+def test_help_and_wrong_options_are_answered_without_numpy() -> None:
+    code = """
+import sys
+sys.modules["numpy"] = None  # to import it is an error
+from unseen.cli.app import _built
+from unseen.cli.overview import COMMANDS
+for name in (name for commands in COMMANDS.values() for name in commands):
+    try:
+        _built(name)
+    except ImportError:
+        print(name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    need_it = "adapt clusters distil duplicates embed models organize similar"
+    assert sorted(done.stdout.split()) == need_it.split()
+
+
 def test_every_command_has_a_heading() -> None:
     names = [name for commands in COMMANDS.values() for name in commands]
     assert sorted(names) == sorted(ROOT.commands)  # type: ignore[attr-defined]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import IO, Any
-
-import numpy as np
 
 from unseen.errors import MissingExtraError
 from unseen.prediction.facets import FacetPrediction
@@ -130,7 +128,7 @@ def _rankings(rows: Sequence[Prediction]) -> Any:
     """The labels of all rows one after the other, and where each row begins: an object a label
     would take ten times as long."""
     pa, _ = _arrow()
-    ends = np.cumsum([0, *(len(row.ranking) for row in rows)], dtype=np.int32)
+    ends = [*accumulate((len(row.ranking) for row in rows), initial=0)]
     labels = [*chain.from_iterable(row.ranking for row in rows)]
     kind = _scored()
     columns = [
@@ -140,7 +138,7 @@ def _rankings(rows: Sequence[Prediction]) -> Any:
         pa.array([scored.tile for scored in labels], pa.list_(pa.int32())),
     ]
     return pa.ListArray.from_arrays(
-        pa.array(ends), pa.StructArray.from_arrays(columns, fields=list(kind))
+        pa.array(ends, pa.int32()), pa.StructArray.from_arrays(columns, fields=list(kind))
     )
 
 

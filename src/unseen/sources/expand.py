@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
-
-import numpy as np
 
 from unseen.errors import SourceError
 from unseen.sources import files
@@ -166,8 +165,9 @@ def _reader_of(source: Any) -> Reader | None:
 
 
 def _is_iterable_of_sources(sources: Any) -> TypeGuard[Iterable[Any]]:
-    if isinstance(sources, np.ndarray):
-        return sources.ndim == 4  # a batch of images
+    numpy = sys.modules.get("numpy")  # imported by now, where there is an array
+    if numpy is not None and isinstance(sources, numpy.ndarray):
+        return bool(sources.ndim == 4)  # a batch of images
     return (
         isinstance(sources, Iterable)
         and not isinstance(sources, (str, bytes, bytearray, memoryview))

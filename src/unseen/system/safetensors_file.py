@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from unseen.errors import LabelError
 from unseen.system.cache import write_atomically
@@ -37,11 +36,15 @@ class FileFormat:
 
     def to_bytes(self, arrays: Arrays, facts: Mapping[str, Any]) -> bytes:
         """The content of a file; facts are plain data for JSON."""
+        from safetensors.numpy import save  # noqa: PLC0415 - it loads numpy
+
         metadata = {"format": self.format, "facts": json.dumps(facts, ensure_ascii=False)}
         return save(arrays, metadata)
 
     def from_bytes(self, content: bytes, where: str, make: Callable[[Facts, Arrays], T]) -> T:
         """What `make` makes of the facts and arrays. LabelError where either is invalid."""
+        from safetensors.numpy import load  # noqa: PLC0415 - it loads numpy
+
         try:
             arrays = load(content)
             # https://huggingface.co/docs/safetensors#format: the header's length, then the header.
