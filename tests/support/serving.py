@@ -36,8 +36,10 @@ class Served:
     server: uvicorn.Server | None = None
 
     def lines(self) -> list[dict[str, Any]]:
-        """What the command has written to its log, as JSON."""
+        """What the command has written to its log, as JSON; a line that is being written may end at
+        a page of the file, and is left out."""
         text = self.log.read_text("utf-8") if self.log else ""
+        text = text[: text.rfind("\n") + 1]
         return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
     def client(self, **options: Any) -> httpx.Client:
