@@ -250,6 +250,17 @@ class Encoder:
         """Pictures that the image net takes at once by default: what suits the model here."""
         return self.model.batch_size if self.target.is_cpu else LARGE_BATCH  # few leave a GPU idle
 
+    @property
+    def callers(self) -> int:
+        """How many threads should give the image net batches of `SHARE` at once, where pictures
+        come one by one; the network is loaded to know it. More than one in int8, on a CPU of few
+        cores, for nets that like large batches: their threads wait for one another at many short
+        steps. In fp32 two batches at once are a sixth slower than one."""
+        cores = usable()
+        likes_large = self.options.threads is None and self.batch_size > SHARE
+        is_int8 = self.target.is_cpu and self.precision == "int8"
+        return cores if likes_large and is_int8 and 1 < cores <= MOST_CALLERS else 1
+
     # pictures
 
     def encode_images(

@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from unseen.classifier import Classifier, load
-from unseen.encoder import Encoded
+from unseen.encoder import SHARE, Encoded
 from unseen.errors import ImageError, UnseenError, without_frames
 from unseen.images.limits import DEFAULT_LIMITS
 from unseen.labels.templates import filled_length
@@ -101,6 +101,8 @@ class Encoding:
         grey = np.zeros((64, 64, 3), dtype=np.uint8)
         pixels = self.encoder.pixels(grey, limits=DEFAULT_LIMITS)
         assert not isinstance(pixels, UnseenError)
+        if self.settings.batch_size is None and self.encoder.callers > 1:
+            self.images.size, self.images.threads = SHARE, self.encoder.callers
         # The largest batches now: the memory that they need is then allocated from the start.
         size = self.images.size
         self.images.assume(_seconds(partial(self.encoder.encode_pixels, [pixels] * size)) / size)

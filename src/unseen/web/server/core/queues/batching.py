@@ -28,6 +28,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 SMOOTHING = 0.3  # the weight of the newest batch in the running mean of seconds per item
+MOST_THREADS = 4  # of a queue; one that is never needed is never started
 MIN_QUEUED = 2  # items that may wait however slow the network is, so that it is never idle
 
 
@@ -78,7 +79,7 @@ class DynamicBatcher(Generic[T, R]):
     max_delay : float
         Seconds that a batch waits, at most, for items that are expected.
     threads : int
-        How many batches may run at once.
+        How many batches may run at once, of `MOST_THREADS` at most.
     """
 
     def __init__(
@@ -103,11 +104,11 @@ class DynamicBatcher(Generic[T, R]):
         self._rooms = 0  # of requests that have not put their items in yet
         self._running: set[Place[T, R]] = set()
         self._closed = False
-        self._threads = threads
+        self.threads = threads
         self._active = 0  # threads that work, and will look at the queue again
         self._waits = False  # whether one of them waits for what is expected
         self._waking = False  # whether one will be woken in this turn of the loop
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"unseen-{kind}")
+        self._pool = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix=f"unseen-{kind}")
         self._seconds = 0.0  # for an item: a running mean
         self._ended = 0.0  # when the last batch did
 
@@ -289,7 +290,7 @@ class DynamicBatcher(Generic[T, R]):
         """Lets a thread look at the queue; with the lock."""
         if self._waits:
             self._changed.notify()
-        elif self._queue and self._active < self._threads and not self._closed:
+        elif self._queue and self._active < self.threads and not self._closed:
             self._active += 1
             self._pool.submit(self._work)
 
