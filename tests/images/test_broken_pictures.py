@@ -88,10 +88,10 @@ def test_an_error_that_is_kept_has_no_frames() -> None:
 
 @pytest.mark.parametrize("size", [(1, 99_999_999), (99_999_999, 1), (1, 65_536)])
 def test_a_side_is_limited_at_the_header(size: tuple[int, int]) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     with pytest.raises(ImageError, match="max_side"):
         open_image(hostile.cut_png(*size))
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
 
 
 def test_the_limit_of_a_side_can_be_raised() -> None:

@@ -43,9 +43,9 @@ def test_there_are_at_least_three_hundred() -> None:
 
 @pytest.mark.parametrize("name, content", BROKEN, ids=[name for name, _ in BROKEN])
 def test_broken(name: str, content: bytes) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     result = attempt(content)
-    assert time.perf_counter() - start < 5
+    assert time.thread_time() - start < 5
     if isinstance(result, Image.Image):
         assert result.mode == "RGB" and result.width * result.height <= 100_000_000
     else:

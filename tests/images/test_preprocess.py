@@ -90,10 +90,10 @@ def test_every_mode_that_both_read(mode: str) -> None:
 @pytest.mark.parametrize("size", [(30_000, 10), (10, 30_000), (1, 100_000), (100_000, 1)])
 def test_an_aspect_bomb_costs_nothing(size: tuple[int, int]) -> None:
     image = Image.new("RGB", size, "red")
-    start = time.perf_counter()
+    start = time.thread_time()
     pixels = from_hugging_face({}, CLIP_DEFAULTS, 224)(image)
     views = TwoViews(260)(image)
-    assert time.perf_counter() - start < 2.0  # resized whole it takes over ten
+    assert time.thread_time() - start < 2.0  # resized whole it takes over ten
     assert (pixels == (255, 0, 0)).all()
     assert (views[1] == (255, 0, 0)).all()
 

@@ -74,10 +74,10 @@ def as_zip(path: Path, pickled: bytes) -> Path:
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs(name: str, tmp_path: Path) -> None:
     path = as_zip(tmp_path / "a.bin", BOMBS[name])
-    start = time.perf_counter()
+    start = time.thread_time()
     with pytest.raises(ModelError, match="refused"):
         TorchArchive(path)
-    assert time.perf_counter() - start < SECONDS
+    assert time.thread_time() - start < SECONDS
 
 
 @pytest.mark.parametrize(
