@@ -27,7 +27,7 @@ from unseen.images.open import full_size, open_image, read_content
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models import families, hub
 from unseen.models.checkpoint import TEXT_ORIGINS
-from unseen.models.compiled import MOST_CALLERS, CompiledNetwork
+from unseen.models.compiled import MOST_CALLERS, CompiledNetwork, few
 from unseen.models.inputs import PictureArrays
 from unseen.models.model import LARGE_BATCH, Model, Preprocessing
 from unseen.models.reference_outputs import tower
@@ -255,11 +255,11 @@ class Encoder:
         """How many threads should give the image net batches of `SHARE` at once, where pictures
         come one by one; the network is loaded to know it. More than one in int8, on a CPU of few
         cores, for nets that like large batches: their threads wait for one another at many short
-        steps. In fp32 two batches at once are a sixth slower than one."""
+        steps. In fp32 two batches at once are slower than one."""
         cores = usable()
         likes_large = self.options.threads is None and self.batch_size > SHARE
         is_int8 = self.target.is_cpu and self.precision == "int8"
-        return cores if likes_large and is_int8 and 1 < cores <= MOST_CALLERS else 1
+        return cores if likes_large and is_int8 and few(cores) else 1
 
     # pictures
 

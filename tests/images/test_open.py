@@ -251,7 +251,7 @@ def test_urls_have_limits(server: str, path: str, limits: Limits, words: str) ->
     start = time.perf_counter()
     with pytest.raises(unseen.SourceError, match=words):
         open_image(f"{server}/{path}", limits=limits)
-    assert time.perf_counter() - start < 30  # an endless answer has no end
+    assert time.perf_counter() - start < 3
 
 
 def test_a_server_that_is_not_there() -> None:

@@ -67,6 +67,11 @@ class _Opening:
     intact: Future[bool]
 
 
+def few(cores: int) -> bool:
+    """Whether a network may be called by a thread for each of so many cores at once."""
+    return 1 < cores <= MOST_CALLERS
+
+
 class CompiledNetwork:
     """A network, or some of its outputs, compiled, loaded and checked when it is first called.
 
@@ -156,7 +161,7 @@ class CompiledNetwork:
         """
         cores = usable()
         with self._lock:
-            is_shared = 1 < cores <= min(most, MOST_CALLERS) and self._may_be_shared()
+            is_shared = few(cores) and cores <= most and self._may_be_shared()
             if is_shared:
                 self._one_thread = True
                 self._streams += 1

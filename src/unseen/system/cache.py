@@ -289,18 +289,34 @@ def file_sha256(path: Path) -> str:
     stat = path.stat()
     if stat.st_size < 1 << 20:
         return _sha256(path)
-    key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
-    memo = home() / "hashes" / f"{hashlib.sha256(os.fsencode(key)).hexdigest()[:32]}.txt"
-    with suppress(OSError, UnicodeDecodeError):
-        remembered = memo.read_text("ascii")
-        if HEX_256.fullmatch(remembered):
-            return remembered
+    facts = f"{path}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
+    key = hashlib.sha256(os.fsencode(facts)).hexdigest()[:32]
+    remembered = recall(key)
+    if remembered is not None and HEX_256.fullmatch(remembered):
+        return remembered
     digest = _sha256(path)
     if path.stat().st_mtime_ns == stat.st_mtime_ns:  # not written to meanwhile
-        with suppress(OSError):  # a full disk
-            memo.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(memo, digest.encode())
+        remember(key, digest)
     return digest
+
+
+def recall(key: str) -> str | None:
+    """What `remember` was given for `key`, by this process or another; else None."""
+    with suppress(OSError, UnicodeDecodeError):
+        return _memo(key).read_text("ascii")
+    return None
+
+
+def remember(key: str, text: str) -> None:
+    """Keep a short ASCII text, where there is room for it: it must be easy to make again."""
+    memo = _memo(key)
+    with suppress(OSError):  # a full disk, a folder that is read-only
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(memo, text.encode("ascii"))
+
+
+def _memo(key: str) -> Path:
+    return home() / "hashes" / f"{key}.txt"
 
 
 def size_of(folder: Path) -> int:

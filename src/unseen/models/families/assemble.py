@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 from unseen.errors import ModelError
 from unseen.models.checkpoint import Checkpoint, fingerprint, tuned_facts
@@ -64,16 +63,15 @@ def assemble(
 
 
 def _check_once(tokenizer: TokenizerSpec, text_inputs: TextInputs, own: str) -> None:
-    """A damaged tokenizer is reported when the model is loaded; of files that were read before,
-    nothing is read: that takes from 0.02 s to a second, and nobody needs it for known labels."""
-
-    def check(folder: Path) -> None:
-        tokenizer.open()
-        if isinstance(text_inputs, EndToken) and text_inputs.end is not None:
-            _check_end(tokenizer, text_inputs.end)
-        (folder / "checked").write_text(f"{own}\n", "utf-8")
-
-    cache.build_folder(f"tokenizer-{CHECKS}-{own}", check)
+    """A damaged tokenizer is reported when the model is loaded; of files that were checked before
+    nothing is read, which takes longer the more words it has: for known labels nobody needs it."""
+    key = f"tokenizer-{CHECKS}-{own}"
+    if cache.recall(key) == own:
+        return
+    tokenizer.open()
+    if isinstance(text_inputs, EndToken) and text_inputs.end is not None:
+        _check_end(tokenizer, text_inputs.end)
+    cache.remember(key, own)
 
 
 def _check_end(tokenizer: TokenizerSpec, end: int) -> None:

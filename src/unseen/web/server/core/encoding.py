@@ -101,8 +101,9 @@ class Encoding:
         grey = np.zeros((64, 64, 3), dtype=np.uint8)
         pixels = self.encoder.pixels(grey, limits=DEFAULT_LIMITS)
         assert not isinstance(pixels, UnseenError)
-        if self.settings.batch_size is None and self.encoder.callers > 1:
-            self.images.size, self.images.threads = SHARE, self.encoder.callers
+        callers = self.encoder.callers
+        if self.settings.batch_size is None and callers > 1:
+            self.images.resize(SHARE, callers)
         # The largest batches now: the memory that they need is then allocated from the start.
         size = self.images.size
         self.images.assume(_seconds(partial(self.encoder.encode_pixels, [pixels] * size)) / size)

@@ -28,7 +28,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 SMOOTHING = 0.3  # the weight of the newest batch in the running mean of seconds per item
-MOST_THREADS = 4  # of a queue; one that is never needed is never started
 MIN_QUEUED = 2  # items that may wait however slow the network is, so that it is never idle
 
 
@@ -79,7 +78,7 @@ class DynamicBatcher(Generic[T, R]):
     max_delay : float
         Seconds that a batch waits, at most, for items that are expected.
     threads : int
-        How many batches may run at once, of `MOST_THREADS` at most.
+        How many batches may run at once.
     """
 
     def __init__(
@@ -95,7 +94,6 @@ class DynamicBatcher(Generic[T, R]):
         self._kind = kind
         self._run = run
         self._metrics = metrics
-        self.size = size
         self._max_delay = max_delay
         self._changed = threading.Condition()  # of all that several threads change
         self._queue: deque[Place[T, R]] = deque()
@@ -104,13 +102,18 @@ class DynamicBatcher(Generic[T, R]):
         self._rooms = 0  # of requests that have not put their items in yet
         self._running: set[Place[T, R]] = set()
         self._closed = False
-        self.threads = threads
         self._active = 0  # threads that work, and will look at the queue again
         self._waits = False  # whether one of them waits for what is expected
         self._waking = False  # whether one will be woken in this turn of the loop
-        self._pool = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix=f"unseen-{kind}")
+        self.resize(size, threads)
         self._seconds = 0.0  # for an item: a running mean
         self._ended = 0.0  # when the last batch did
+
+    def resize(self, size: int, threads: int) -> None:
+        """How many items a batch has at most, and how many batches may run at once; before the
+        first item."""
+        self.size, self.threads = size, threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"unseen-{self._kind}")
 
     @property
     def pending(self) -> int:
