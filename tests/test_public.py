@@ -186,6 +186,17 @@ print([m for m in ("torch", "transformers", "huggingface_hub") if m in sys.modul
     assert run(code) == "[]"
 
 
+def test_words_that_were_encoded_before_need_no_tokenizer() -> None:
+    late = ("tokenizers", "unseen.runtimes.int8", "unseen.networks.vit", "importlib.resources")
+    code = f"""
+import sys, unseen
+unseen.load().classify("examples/cat.jpg", ["cat", "dog"])
+print([m for m in {late} if m in sys.modules])
+"""
+    run(code)
+    assert run(code) == "[]"
+
+
 def test_errors_have_one_root() -> None:
     for name in unseen.__all__:
         if name.endswith("Error"):

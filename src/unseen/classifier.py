@@ -21,8 +21,6 @@ from unseen.labels.label_set import Label, LabelSet
 from unseen.labels.traps import alone, traps
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models.model import Model
-from unseen.prediction.adapter import Adapter
-from unseen.prediction.calibration import Calibration
 from unseen.prediction.calibration_file import AUTO, calibration_for, refuse_for_tiles
 from unseen.prediction.decision import Decision
 from unseen.prediction.facets import (
@@ -45,6 +43,8 @@ if TYPE_CHECKING:
     from unseen.deployment.web_app import WebExport
     from unseen.explanation.explainer import Explainer
     from unseen.explanation.explanation import Explanation
+    from unseen.prediction.adapter import Adapter
+    from unseen.prediction.calibration import Calibration
     from unseen.types import Floats, ImageLike, LabelsLike, Progress, Sources, TemplateLike
 
 CACHED_LABEL_SETS = 16  # compiled label sets that a classifier remembers
@@ -128,10 +128,15 @@ def load(
                 "dataclasses.replace."
             )
         options = model
-    adapter = options.adapter
-    if adapter is not None and not isinstance(adapter, Adapter):
-        adapter = Adapter.load(adapter)
-    return Classifier(Encoder.load(options), adapter)
+    return Classifier(Encoder.load(options), _adapter(options.adapter))
+
+
+def _adapter(adapter: str | Path | Adapter | None) -> Adapter | None:
+    if adapter is None:
+        return None
+    from unseen.prediction.adapter import Adapter  # noqa: PLC0415 - few models have one
+
+    return adapter if isinstance(adapter, Adapter) else Adapter.load(adapter)
 
 
 class Classifier:
@@ -1107,6 +1112,8 @@ class Classifier:
                 "these as background."
             )
         if isinstance(calibration, (str, Path)):
+            from unseen.prediction.calibration import Calibration  # noqa: PLC0415 - few have one
+
             calibration = Calibration.load(calibration)
         reference_set = self.reference_set() if unknown else None
         return Decision(multi_label, top_k, min_score, calibration, reference_set)

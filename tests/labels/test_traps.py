@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import string
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from unseen.errors import LabelWarning
 from unseen.labels import languages, traps
 from unseen.labels.label_set import LabelSet
 from unseen.models import catalog
+from unseen.models.model import Model
+from unseen.models.tokenizers.tokenizer import TokenizerSpec
 
 # Label sets of data sets and of everyday uses, all in English: nothing is to be said of them.
 FINE = {
@@ -178,6 +182,39 @@ def test_files_of_labels(tmp_path: Path) -> None:
         assert LabelSet.of(table).names == ("cat",)
     with pytest.raises(unseen.LabelError, match="name of a picture, in the place of labels"):
         LabelSet.of(Path("examples/cat.jpg"))
+
+
+def with_word_piece(model: Model, folder: Path, missing: str = "") -> Model:
+    """The model with a tokenizer that has each character of ASCII, but one of its pieces."""
+    folder.mkdir()
+    characters = string.digits + string.ascii_lowercase + string.punctuation
+    pieces = [piece for c in characters for piece in (c, f"##{c}") if piece != missing]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    (folder / "vocab.txt").write_text("\n".join([*special, *pieces]))
+    return replace(model, tokenizer=TokenizerSpec(str(folder)), fingerprint=folder.name)
+
+
+def test_what_a_tokenizer_reads_of_ascii_is_remembered(
+    clf: unseen.Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNSEEN_HOME", str(tmp_path / "home"))
+    model = with_word_piece(clf.model, tmp_path / "whole")
+    assert traps.foreign_labels(["zebra", "T-shirt (2 sizes)"], model) == []
+    again = replace(model, tokenizer=TokenizerSpec(str(tmp_path / "whole")))
+    assert traps.foreign_labels(["zebra", "fizz"], again) == []
+    assert "tokenizer" not in vars(again.tokenizer)  # its files were not read
+    assert traps.foreign_labels(["zebra", "fußball"], again) == ["fußball"]  # no ß in it
+    long = "z" * 101  # one word of more characters than WordPiece takes
+    assert traps.foreign_labels(["zebra", long], again) == [long]
+
+
+def test_a_tokenizer_without_a_letter_reads_no_word_with_it(
+    clf: unseen.Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNSEEN_HOME", str(tmp_path / "home"))
+    model = with_word_piece(clf.model, tmp_path / "part", missing="##z")
+    for _ in range(2):
+        assert traps.foreign_labels(["zebra", "fizz", "cat"], model) == ["fizz"]
 
 
 def test_the_command_line_says_them_and_is_silent_when_quiet() -> None:

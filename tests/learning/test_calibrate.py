@@ -26,7 +26,8 @@ from unseen.learning.calibration_fits import (
 )
 from unseen.learning.conformal_fits import conformal_reach
 from unseen.prediction import score
-from unseen.prediction.calibration import Calibration, beside
+from unseen.prediction.calibration import Calibration
+from unseen.prediction.calibration_file import beside
 from unseen.prediction.conformal import METHODS, uncalibrated_probabilities
 
 LABELS = shapes.labels()[:12]

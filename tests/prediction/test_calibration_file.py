@@ -18,8 +18,8 @@ from running import ROOT
 from running import unseen as run
 from unseen import monitoring, video
 from unseen.errors import UnseenWarning
-from unseen.prediction.calibration import Calibration, beside
-from unseen.prediction.calibration_file import calibration_for, find_beside
+from unseen.prediction.calibration import Calibration
+from unseen.prediction.calibration_file import beside, calibration_for, find_beside
 from unseen.prediction.conformal import SelectiveClassifier
 from unseen.results import read
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import resources
 from statistics import median
 from time import perf_counter
 
@@ -24,6 +23,7 @@ from unseen.prediction.predict import label_probabilities
 from unseen.prediction.prediction import LEAST_EVIDENCE
 from unseen.runtimes.onnx import OnnxNetwork
 from unseen.sources.expand import expand
+from unseen.system.packaged import packaged
 from unseen.types import Sources
 
 
@@ -147,7 +147,7 @@ def _pictures(
 ) -> Iterable[Image.Image]:
     """Upright RGB pictures, decoded in full."""
     if sources is None:
-        folder = resources.files("unseen").joinpath("data/check")
+        folder = packaged("data/check")
         sources = [folder.joinpath(name).read_bytes() for name in PICTURES]
     for source in expand(sources):
         try:

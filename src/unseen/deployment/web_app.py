@@ -8,7 +8,6 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from unseen.deployment.web_runtime import (
 from unseen.encoder import Encoder
 from unseen.errors import ModelError, SourceError
 from unseen.system.cache import draft_folder
+from unseen.system.packaged import packaged
 
 FORMAT = "unseen-web-1"
 CHUNK = 20 << 20  # bytes; static hosts stop at 25 MB a file
@@ -204,14 +204,14 @@ def _write(folder: Path, facts: dict[str, Any], runtime: Mapping[str, bytes]) ->
         "shell": json.dumps([*SHELL, *runtime]),
         "module": next(iter(runtime)),
     }
-    package = resources.files("unseen.deployment.web")
+    package = packaged("deployment/web")
     for name in PAGE:
         content = package.joinpath(name).read_text("utf-8")
         for key, value in values.items():
             content = content.replace("{{" + key + "}}", value)
         (folder / name).write_bytes(content.encode())
     for name in SHARED:
-        (folder / name).write_bytes(resources.files("unseen.pages").joinpath(name).read_bytes())
+        (folder / name).write_bytes(packaged(f"pages/{name}").read_bytes())
     for name, binary in runtime.items():
         (folder / name).write_bytes(binary)
     (folder / NOTICES).write_text(LICENCE, "utf-8")

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, partial
-from importlib import resources
 from importlib.util import find_spec
 from typing import Any
 
@@ -21,6 +20,7 @@ from unseen.models.compiled import BOUNDS, CompiledNetwork
 from unseen.models.model import Model
 from unseen.prediction import score
 from unseen.runtimes import devices
+from unseen.system.packaged import packaged
 
 # Of published logits and probabilities: decoders and resampling filters differ between releases.
 LOGIT_TOLERANCE, PROBABILITY_TOLERANCE = 0.15, 0.02
@@ -93,7 +93,7 @@ class PublishedCheck:
 def golden(model: str) -> Golden | None:
     """What was published of a hub id or short name, without its revision."""
     id = catalog.resolve(model).partition("@")[0]
-    text = resources.files("unseen").joinpath("data/golden.json").read_text("utf-8")
+    text = packaged("data/golden.json").read_text("utf-8")
     rows: list[dict[str, Any]] = json.loads(text)
     for row in rows:
         if row["id"] == id:

@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from importlib import resources
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from unseen.labels.label_set import LabelSet
 from unseen.labels.templates import fill
 from unseen.models.model import Score
 from unseen.prediction.score import logits, softmax
+from unseen.system.packaged import packaged
 from unseen.types import Floats, Progress
 
 VOCABULARY_STEP = 4  # every so many words of the vocabulary are enough to know what is usual
@@ -33,7 +33,7 @@ SHOWN_TO_EVERY_MODEL = ("check/cat.jpg", "cat")
 @cache
 def vocabulary() -> tuple[str, ...]:
     """The everyday words that are shipped."""
-    text = resources.files("unseen").joinpath("data/vocabulary.txt").read_text("utf-8")
+    text = packaged("data/vocabulary.txt").read_text("utf-8")
     lines = (line for line in text.splitlines() if not line.startswith("#"))
     return tuple(word.strip() for line in lines for word in line.split(","))
 
@@ -145,7 +145,7 @@ class Subject:
     def match(self) -> float:
         """The cosine of a picture to its own word, measured on the one picture that is shipped."""
         name, word = SHOWN_TO_EVERY_MODEL
-        content = resources.files("unseen").joinpath("data", *name.split("/")).read_bytes()
+        content = packaged(f"data/{name}").read_bytes()
         picture = self.classifier.encoder.encode_images([content])
         return max(float(self.encode_names([word])[0] @ picture[0]), MIN_MATCH)
 

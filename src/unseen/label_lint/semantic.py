@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import cache
-from importlib import resources
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from unseen.labels import spelling, traps
 from unseen.labels.compile import NEUTRAL
 from unseen.labels.templates import fill
 from unseen.prediction.score import logits, single_label, softmax
+from unseen.system.packaged import packaged
 from unseen.types import Floats
 
 # Of pairs of everyday words, so many are less alike than what is called a near-synonym. Found with
@@ -44,7 +44,7 @@ def run_checks(subject: Subject, ignored: frozenset[str] = frozenset()) -> list[
 @cache
 def senses() -> dict[str, dict[str, str]]:
     """Word → context → what it is then."""
-    text = resources.files("unseen").joinpath("data/homographs.json").read_text("utf-8")
+    text = packaged("data/homographs.json").read_text("utf-8")
     table: dict[str, dict[str, str]] = json.loads(text)
     return table
 

@@ -7,10 +7,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
-from importlib import resources
 
 from unseen.models.hub import BUILTIN_FOLDER
 from unseen.models.tokenizers.tokenizer import TokenizerSpec
+from unseen.system.packaged import packaged
 
 # Languages of one script → how Unicode names its letters.
 SCRIPTS = {"en": ("LATIN",), "zh": ("CJK",)}
@@ -40,7 +40,7 @@ LOANS = frozenset(
 
 @cache
 def _other_words() -> frozenset[str]:
-    text = resources.files("unseen").joinpath("data/other_languages.txt").read_text("utf-8")
+    text = packaged("data/other_languages.txt").read_text("utf-8")
     lines = (line for line in text.splitlines() if not line.startswith("#"))
     return frozenset(word for line in lines for word in line.partition(":")[2].split())
 

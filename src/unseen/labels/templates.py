@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cache
-from importlib import resources
 
 from unseen.errors import LabelError
+from unseen.system.packaged import packaged
 from unseen.system.printable import shown
 
 SHOWN_CHARS = 80  # of a wrong template, in a message
@@ -27,7 +27,7 @@ def filled_length(template: str, label: str) -> int:
 
 @cache
 def _template_sets() -> dict[str, list[str]]:
-    text = resources.files("unseen").joinpath("data/templates.json").read_text("utf-8")
+    text = packaged("data/templates.json").read_text("utf-8")
     sets: dict[str, list[str]] = json.loads(text)
     return sets
 

@@ -6,6 +6,7 @@ These cost nothing to find. `label_lint` has them too, with many more, and with 
 from __future__ import annotations
 
 import re
+import string
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -14,9 +15,13 @@ from unseen.labels.label_set import LabelSet
 from unseen.labels.templates import fill
 from unseen.models import catalog
 from unseen.models.model import Model, Score, Tokens
+from unseen.system import cache
 
 SHOWN = 3  # labels that a line names
 UNKNOWN_TOKENS = ("[UNK]", "<unk>")
+# What a tokenizer that reads ASCII reads for sure: WordPiece takes no word of more characters.
+ASCII_NAME = re.compile(r"[ -~]{1,100}")
+READS_ASCII = "ascii-1"  # begins the key under which that is remembered: raise it where it changes
 # Paiss et al. 2023, arXiv:2302.12066: CLIP does not tell how many of a thing a picture shows.
 COUNTS = "one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
 COUNTED = re.compile(rf"({'|'.join(COUNTS)}|[1-9]\d?) (\w+[\w ]*)", re.IGNORECASE)
@@ -113,10 +118,34 @@ def foreign_labels(names: Sequence[str], model: Model) -> list[str]:
     """Labels that the text net does not know: by the languages of a known model, or unread."""
     known = catalog.find(model.name)
     foreign = {*languages.foreign_labels(names, known.languages if known else ())}
-    ids, _ = model.tokenizer.encode(list(names))
-    unknown = unknown_tokens(model.tokenizer)
-    foreign |= {name for name, row in zip(names, ids, strict=True) if unknown & {*row}}
+    unsure = [n for n in names if not (ASCII_NAME.fullmatch(n) and reads_ascii(model))]
+    foreign |= {*_unread(unsure, model.tokenizer)}
     return [name for name in names if name in foreign]
+
+
+def reads_ascii(model: Model) -> bool:
+    """Whether a tokenizer has a token for each character of ASCII, also behind each letter.
+
+    Found out once, and remembered for the model: to read a tokenizer's files takes 30 to 500 ms,
+    and labels that were encoded before need none.
+    """
+    key = f"{READS_ASCII}-{model.fingerprint}"
+    remembered = cache.recall(key)
+    if remembered is None:
+        characters = [chr(code) for code in range(ord(" "), ord("~") + 1)]
+        pairs = [letter + c for letter in string.ascii_letters for c in characters]
+        remembered = "some" if any(_unread(characters + pairs, model.tokenizer)) else "all"
+        cache.remember(key, remembered)
+    return remembered == "all"
+
+
+def _unread(texts: Sequence[str], tokenizer: Tokens) -> Iterator[str]:
+    """The texts in which a token stands for what the tokenizer cannot read."""
+    if not texts:
+        return
+    ids, _ = tokenizer.encode(texts)
+    unknown = unknown_tokens(tokenizer)
+    yield from (text for text, row in zip(texts, ids, strict=True) if unknown & {*row})
 
 
 def unknown_tokens(tokenizer: Tokens) -> set[int]:

@@ -6,10 +6,10 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
 from unseen.errors import ModelError
+from unseen.system.packaged import packaged
 
 # How transformers' names say what OpenCLIP's (ViT-B-32, RN50) say.
 SIZES = {"base": "b", "large": "l", "huge": "h", "patch": "", "resnet": "rn"}
@@ -89,7 +89,7 @@ class Alias:
 
 
 def _read(name: str) -> Any:
-    return json.loads(resources.files("unseen").joinpath(f"data/{name}").read_text("utf-8"))
+    return json.loads(packaged(f"data/{name}").read_text("utf-8"))
 
 
 @cache

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,13 @@ from unseen.models.reference_outputs import (
 )
 from unseen.networks.network import EMBEDDING
 from unseen.networks.operations import Array
-from unseen.runtimes import graph, int8, onnx
+from unseen.runtimes import onnx
 from unseen.runtimes.devices import ExecutionTarget, execution_target
 from unseen.system import cache
 from unseen.system.cpu import usable
+
+if TYPE_CHECKING:
+    from unseen.runtimes.graph import CompiledOperations
 
 # Part of the key of every compiled network: raise it when networks/ or runtimes/ change what is
 # written, and what older versions compiled is no longer found. Then run tools/ship_reference.py.
@@ -49,7 +52,7 @@ Outputs = dict[str, NDArray[np.float32]]
 
 
 # Open file of parameters (or None: they stay in the graph) → what records a network.
-Recorder = Callable[[IO[bytes] | None], graph.CompiledOperations]
+Recorder = Callable[[IO[bytes] | None], "CompiledOperations"]
 
 
 class Runner(Protocol):
@@ -369,7 +372,11 @@ class CompiledNetwork:
 
     def _key(self, precision: str) -> str:
         # A home may serve several machines, and int8 depends on the CPU.
-        kind = f"int{int8.weight_bits()}" if precision == "int8" else precision
+        kind = precision
+        if precision == "int8":
+            from unseen.runtimes import int8  # noqa: PLC0415 - 3 ms, and only for it
+
+            kind = f"int{int8.weight_bits()}"
         return f"{self._network_key}-{kind}-v{ARCHITECTURE_VERSION}"
 
     def _load(self, precision: str, *, prepacked: bool = True) -> Runner:
@@ -407,6 +414,8 @@ def image_recorder(model: Model, precision: str) -> Recorder:
 
 
 def _recorder(precision: str, reference: Callable[[], ReferenceOutputs]) -> Recorder:
+    from unseen.runtimes import graph, int8  # noqa: PLC0415 - only to compile
+
     if precision == "int8":
         bits = int8.weight_bits()
         return partial(int8.Int8Operations, ranges=reference().ranges, bits=bits)

@@ -10,7 +10,6 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from unseen.networks.network import Network
 from unseen.networks.operations import Array
 from unseen.runtimes import reference
 from unseen.system import cache
+from unseen.system.packaged import packaged
 
 # Both judge, and both give int8 its ranges.
 PICTURES = ("kingfisher.jpg", "cat.jpg")
@@ -102,7 +102,7 @@ def reference_outputs(source: NetworkSource, outputs: Sequence[str], key: str) -
     """
 
     def make(folder: Path) -> None:
-        shipped = resources.files("unseen").joinpath(f"{SHIPPED}/{key}.npz")
+        shipped = packaged(f"{SHIPPED}/{key}.npz")
         if shipped.is_file():
             (folder / FILE).write_bytes(shipped.read_bytes())
             return
@@ -181,7 +181,7 @@ def image_examples(preprocess: Preprocessing, image_inputs: ImageInputs) -> tupl
 
 def picture_files() -> tuple[bytes, ...]:
     """The fixed pictures, as files."""
-    folder = resources.files("unseen").joinpath(SHIPPED)
+    folder = packaged(SHIPPED)
     return tuple(folder.joinpath(name).read_bytes() for name in PICTURES)
 
 

@@ -20,6 +20,7 @@ from unseen.networks.operations import Array, Operations, as_float32
 
 T = TypeVar("T")
 Channels = tuple[float, float, float]  # red, green, blue
+BATCH_NORM_EPSILON = 1e-5  # torch's, which no config states
 TO_LAST, TO_SECOND = (0, 2, 3, 1), (0, 3, 1, 2)  # where the axis of the channels goes
 
 

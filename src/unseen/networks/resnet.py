@@ -13,13 +13,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from unseen.networks.layers import image_inputs, linear, normalised_pixels, tower
+from unseen.networks.layers import (
+    BATCH_NORM_EPSILON,
+    image_inputs,
+    linear,
+    normalised_pixels,
+    tower,
+)
 from unseen.networks.network import Network, Parameters
 from unseen.networks.operations import Array, Operations, as_float32
 
 T = TypeVar("T")
-
-BATCH_NORM_EPSILON = 1e-5  # torch's, which no config states
 
 
 @dataclass(frozen=True)

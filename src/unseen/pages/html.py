@@ -14,12 +14,12 @@ import math
 import os
 import re
 from collections.abc import Iterable
-from importlib import resources
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, urlsplit
 
 from unseen.system.cache import replacing
+from unseen.system.packaged import packaged
 
 PLACE = re.compile(rb"\{\{(\w+)\}\}")
 POLICY = (
@@ -76,7 +76,7 @@ def _write_data(file: IO[bytes], data: Iterable[tuple[str, Any]]) -> None:
 
 def _part(name: str) -> bytes:
     """A file of this package, with the line ends that a browser hashes."""
-    return resources.files(__package__).joinpath(name).read_text("utf-8").encode()
+    return packaged(f"pages/{name}").read_text("utf-8").encode()
 
 
 def _hash(content: bytes) -> str:

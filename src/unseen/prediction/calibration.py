@@ -24,7 +24,6 @@ from unseen.system.regular_file import read_text
 from unseen.types import Floats
 
 FORMAT = "unseen-calibration-1"
-SUFFIX = ".calibration.json"
 _KEYS = {"threshold_goal": "wanted"}  # of the file, where they differ: those of 0.1.0 stay
 
 
@@ -318,12 +317,6 @@ class Calibration:
             raise ValueError(
                 f"unknown method {self.likely.method!r}; choose one of: {', '.join(METHODS)}"
             )
-
-
-def beside(labels: str | Path) -> Path:
-    """The path of the calibration of a label file: labels.txt → labels.calibration.json."""
-    path = Path(labels)
-    return path.with_name(path.stem + SUFFIX)
 
 
 def words_sha256(compiled: CompiledLabels) -> str:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unseen.errors import LabelError, UnseenWarning
 from unseen.labels import label_file
 from unseen.labels.compiled import CompiledLabels
-from unseen.prediction.calibration import Calibration, beside
 from unseen.system import safetensors_file
 
+if TYPE_CHECKING:
+    from unseen.prediction.calibration import Calibration
+
+SUFFIX = ".calibration.json"
 AUTO = "auto"  # the calibration that lies beside a label file, where it fits
 
 
@@ -32,6 +36,12 @@ class Beside:
     path: Path
     calibration: Calibration
     misfit: str | None
+
+
+def beside(labels: str | Path) -> Path:
+    """The path of the calibration of a label file: labels.txt → labels.calibration.json."""
+    path = Path(labels)
+    return path.with_name(path.stem + SUFFIX)
 
 
 def find_beside(
@@ -64,7 +74,7 @@ def find_beside(
     if not isinstance(labels, Path) or not beside(labels).exists():
         return None
     path = beside(labels)
-    calibration = Calibration.load(path)
+    calibration = _read(path)
     return Beside(path, calibration, calibration.misfit(compiled, multi_label=multi_label))
 
 
@@ -128,9 +138,7 @@ def calibration_for(
         If a file cannot be read.
     """
     if calibration != AUTO:
-        return (
-            Calibration.load(calibration) if isinstance(calibration, (str, Path)) else calibration
-        )
+        return _read(calibration) if isinstance(calibration, (str, Path)) else calibration
     neighbour = find_beside(labels, compiled, multi_label=multi_label)
     if neighbour is None:
         return None
@@ -140,3 +148,9 @@ def calibration_for(
         )
         return None
     return neighbour.calibration
+
+
+def _read(path: str | Path) -> Calibration:
+    from unseen.prediction.calibration import Calibration  # noqa: PLC0415 - most labels have none
+
+    return Calibration.load(path)

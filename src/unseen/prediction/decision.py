@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from unseen.errors import LabelError
-from unseen.prediction.calibration import Calibration
 from unseen.prediction.open_set import ReferenceSet
+
+if TYPE_CHECKING:
+    from unseen.prediction.calibration import Calibration
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
-from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unseen.labels.templates import fill
 from unseen.models.model import Model
+from unseen.system.packaged import packaged
 
 
 @cache
@@ -105,5 +105,5 @@ def _narrower() -> Mapping[str, tuple[str, ...]]:
 
 
 def _lines(name: str) -> Iterator[str]:
-    text = resources.files("unseen").joinpath(f"data/{name}").read_text("utf-8")
+    text = packaged(f"data/{name}").read_text("utf-8")
     return (line for line in text.splitlines() if line and not line.startswith("#"))

@@ -14,7 +14,6 @@ from unseen.encoder import Encoded, Tiles
 from unseen.errors import LabelError, LabelWarning
 from unseen.labels.compiled import CompiledLabels
 from unseen.prediction import score
-from unseen.prediction.calibration import Calibration
 from unseen.prediction.conformal import NO_PROMISES, Promises, uncalibrated_probabilities
 from unseen.prediction.decision import Decision
 from unseen.prediction.facets import Facet, FacetPrediction, joined
@@ -24,6 +23,7 @@ from unseen.prediction.views import Views
 
 if TYPE_CHECKING:
     from unseen.images.tiling import PixelBox
+    from unseen.prediction.calibration import Calibration
     from unseen.types import Floats, Indices, Metadata
 
 DEFAULT_THRESHOLD = 0.5  # of a label without a threshold, in multi-label mode

@@ -17,7 +17,7 @@ from unseen.learning.adapt import fit_adapter
 from unseen.learning.calibrate import calibrate
 from unseen.load_options import LoadOptions
 from unseen.prediction.adapter import ZERO_SHOT, Adapter
-from unseen.prediction.calibration import beside
+from unseen.prediction.calibration_file import beside
 from unseen.web.server.core.settings import Settings
 
 LABELS = [f"a {colour} {shape}" for colour in ("red", "blue") for shape in shapes.SHAPES]

@@ -30,7 +30,7 @@ import unseen
 from serving import Served, commanded, serving, stopping, until
 from unseen.learning.calibrate import calibrate
 from unseen.load_options import LoadOptions
-from unseen.prediction.calibration import beside
+from unseen.prediction.calibration_file import beside
 from unseen.web.server.apis.schemas import PNG
 from unseen.web.server.core.settings import ServerLimits, Settings
 from unseen.web.server.http import keys

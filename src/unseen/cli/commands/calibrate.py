@@ -74,7 +74,7 @@ def calibrate(
     """
     from unseen.learning import report_text  # noqa: PLC0415
     from unseen.learning.calibrate import calibrate as learn  # noqa: PLC0415 - it loads what computes
-    from unseen.prediction.calibration import beside  # noqa: PLC0415
+    from unseen.prediction.calibration_file import beside  # noqa: PLC0415
 
     options.check_labels(labels, load_options)
     source = None if labels is None else options.labels_argument(labels)

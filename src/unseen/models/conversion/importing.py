@@ -11,7 +11,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from unseen.models.weights.names import Names, Renamed
 from unseen.models.weights.pe_names import PE_MARK, pe_names
 from unseen.models.weights.safetensors_file import write_arrays
 from unseen.networks.parameters import used_parameters
+from unseen.system.packaged import packaged
 
 Array = NDArray[Any]
 
@@ -55,7 +55,7 @@ NORMALISATIONS: dict[str, dict[str, list[float]]] = {
 @cache
 def architectures() -> dict[str, dict[str, Any]]:
     """The config of each architecture that weights can be imported of, by open_clip's name."""
-    text = resources.files("unseen").joinpath("data/architectures.json").read_text("utf-8")
+    text = packaged("data/architectures.json").read_text("utf-8")
     rows: dict[str, dict[str, Any]] = json.loads(text)
     return rows
 

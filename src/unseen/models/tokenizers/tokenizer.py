@@ -6,15 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-from tokenizers import Tokenizer as Backend
+from typing import TYPE_CHECKING
 
 from unseen.errors import LabelError, ModelError
 from unseen.models.config_values import shown
 from unseen.models.serialization import PickledFields
-from unseen.models.tokenizers import tokenizer_limits
-from unseen.models.tokenizers.text_normalization import NORMALIZATIONS
-from unseen.models.tokenizers.tokenizer_files import READERS
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as Backend
 
 
 class Tokenizer:
@@ -33,6 +32,10 @@ class Tokenizer:
     @classmethod
     def from_folder(cls, folder: Path, clean: Callable[[str], str] | None = None) -> Tokenizer:
         """From the first kind of tokenizer file that the folder has; ModelError when none."""
+        # The library takes 8 ms of a start, and words that were encoded before need none.
+        from unseen.models.tokenizers import tokenizer_limits  # noqa: PLC0415
+        from unseen.models.tokenizers.tokenizer_files import READERS  # noqa: PLC0415
+
         for names, reader in READERS.items():
             if all((folder / name).is_file() for name in names):
                 where = f"{folder}: its tokenizer ({', '.join(names)})"
@@ -103,6 +106,8 @@ class TokenizerSpec(PickledFields):
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer. Raises ModelError when the files are missing or cannot be read."""
+        from unseen.models.tokenizers.text_normalization import NORMALIZATIONS  # noqa: PLC0415 - as above
+
         clean = None if self.normalization is None else NORMALIZATIONS[self.normalization]
         return Tokenizer.from_folder(Path(self.folder), clean)
 

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.networks.layers import BATCH_NORM_EPSILON
 from unseen.networks.operations import as_float32
 
 Array = NDArray[Any]
-
-BATCH_NORM_EPSILON = 1e-5  # torch's, which no config states
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unseen.models.serialization import tagged, untagged
-from unseen.models.weights.convolutions import Branches, Mixer, NormedInput, PlusInput
+from unseen.networks.layers import BATCH_NORM_EPSILON
 from unseen.networks.network import Network
 from unseen.networks.parameters import used_parameters
-from unseen.networks.resnet import BATCH_NORM_EPSILON, fold_batch_norm
-from unseen.networks.vit import stretch_positions
 
 Array = NDArray[Any]
 
@@ -194,6 +193,8 @@ class StretchedPositions:
     new_grid: tuple[int, int]
 
     def __call__(self, weights: Mapping[str, Array]) -> Array:
+        from unseen.networks.vit import stretch_positions  # noqa: PLC0415 - few models have a ViT
+
         return stretch_positions(weights[self.name], self.grid, self.new_grid)
 
 
@@ -207,6 +208,8 @@ class FoldedBatchNorm:
     epsilon: float
 
     def __call__(self, weights: Mapping[str, Array]) -> Array:
+        from unseen.networks.resnet import fold_batch_norm  # noqa: PLC0415 - few models need it
+
         statistics = ("weight", "bias", "running_mean", "running_var")
         stored = (weights[f"{self.norm}.{name}"] for name in statistics)
         weight, bias = fold_batch_norm(
@@ -242,23 +245,28 @@ class Scaled:
         return scaled
 
 
-RULES: dict[str, type[Any]] = {
-    "part": Part,
-    "rotary_rows": RotaryRows,
-    "transposed": Transposed,
-    "times": Times,
-    "sinusoids": Sinusoids,
-    "last_axes": LastAxes,
-    "positions_of_patches": PositionsOfPatches,
-    "stretched_positions": StretchedPositions,
-    "folded_batch_norm": FoldedBatchNorm,
-    "dequantised": Dequantised,
-    "scaled": Scaled,
-    "branches": Branches,
-    "mixer": Mixer,
-    "normed_input": NormedInput,
-    "plus_input": PlusInput,
-}
+@cache
+def _rules() -> dict[str, type[Any]]:
+    """Kind → class, of every rule."""
+    from unseen.models.weights import convolutions  # noqa: PLC0415 - few models are written
+
+    return {
+        "part": Part,
+        "rotary_rows": RotaryRows,
+        "transposed": Transposed,
+        "times": Times,
+        "sinusoids": Sinusoids,
+        "last_axes": LastAxes,
+        "positions_of_patches": PositionsOfPatches,
+        "stretched_positions": StretchedPositions,
+        "folded_batch_norm": FoldedBatchNorm,
+        "dequantised": Dequantised,
+        "scaled": Scaled,
+        "branches": convolutions.Branches,
+        "mixer": convolutions.Mixer,
+        "normed_input": convolutions.NormedInput,
+        "plus_input": convolutions.PlusInput,
+    }
 
 
 def folded(
@@ -273,13 +281,14 @@ def folded(
 def names_to_plain(names: Names) -> dict[str, Any]:
     """As JSON has it: a string, or an object with the rule's kind and its fields."""
     return {
-        ours: rule if isinstance(rule, str) else tagged(rule, RULES) for ours, rule in names.items()
+        ours: rule if isinstance(rule, str) else tagged(rule, _rules())
+        for ours, rule in names.items()
     }
 
 
 def names_from_plain(plain: Mapping[str, Any], where: str) -> dict[str, str | Rule]:
     """What `names_to_plain` gave. Raises ModelError for anything else."""
     return {
-        ours: rule if isinstance(rule, str) else untagged(rule, RULES, f"{where}.{ours}")
+        ours: rule if isinstance(rule, str) else untagged(rule, _rules(), f"{where}.{ours}")
         for ours, rule in plain.items()
     }

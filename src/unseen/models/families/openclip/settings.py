@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import resources
 from typing import Any
 
 from unseen.errors import ModelError
 from unseen.models import config_values as values
 from unseen.models.config_values import FLAG, OBJECT, SIDE, TEXT, WIDTH, optional, shown
+from unseen.system.packaged import packaged
 
 # What OpenCLIP takes for a key that a tower's config leaves out, of those that are read here.
 VISION_DEFAULTS: dict[str, Any] = {
@@ -120,7 +120,7 @@ def tower(config: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> 
 @cache
 def towers() -> dict[str, dict[str, dict[str, Any]]]:
     """What timm's and transformers' towers are, by name: data/towers.json."""
-    text = resources.files("unseen").joinpath("data/towers.json").read_text("utf-8")
+    text = packaged("data/towers.json").read_text("utf-8")
     rows: dict[str, dict[str, dict[str, Any]]] = json.loads(text)
     return rows
 

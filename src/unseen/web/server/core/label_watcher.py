@@ -10,7 +10,8 @@ from pathlib import Path
 
 from unseen.errors import LabelError, UnseenError
 from unseen.labels.label_set import LabelSet
-from unseen.prediction.calibration import Calibration, beside
+from unseen.prediction.calibration import Calibration
+from unseen.prediction.calibration_file import beside
 from unseen.web.problems import Problem
 from unseen.web.server.core.logs import LOGGER
 from unseen.web.server.core.service import Service
