@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import signal
 import sqlite3
@@ -60,6 +62,22 @@ def test_a_damaged_folder_is_made_again(damage: str, fresh_home: Path) -> None:
     with pytest.warns(unseen.UnseenWarning, match="damaged"):
         again = cache.build_folder("key", fill)
     assert cache.verify(again)
+
+
+@pytest.mark.parametrize("digest", [cache.CHECKSUM, "sha256"])
+def test_each_byte_counts_also_in_what_0_1_0_wrote(digest: str, fresh_home: Path) -> None:
+    folder = cache.build_folder("key", fill)
+    path, manifest = folder / "a.bin", folder / cache.MANIFEST
+    content = bytearray(path.read_bytes())
+    if digest == "sha256":
+        facts = {"size": len(content), digest: hashlib.sha256(content).hexdigest()}
+        manifest.write_text(json.dumps({path.name: facts}))
+    assert digest in manifest.read_text() and cache.verify(folder)
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert not cache.verify(folder)
+    manifest.write_text(json.dumps({path.name: {"size": len(content)}}))
+    assert not cache.verify(folder)  # nothing to hold it against
 
 
 @pytest.mark.parametrize("file", ["image.bin", "image.onnx"])

@@ -1,4 +1,4 @@
-"""A file's SHA-256, against hashlib over the whole of it."""
+"""A file's SHA-256, against hashlib over the whole of it; and its checksum."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from unseen.system.digest import CHUNK_BYTES, file_chunks, sha256
+from unseen.system.digest import CHUNK_BYTES, checksum, file_chunks, sha256
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1])
@@ -21,3 +21,16 @@ def test_a_file_of_any_size(size: int, tmp_path: Path) -> None:
 def test_a_file_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         sha256(file_chunks(tmp_path / "none"))
+
+
+def test_the_checksum_of_a_file_is_xxh3(tmp_path: Path) -> None:
+    """Against the values that xxhsum 0.8 prints (`xxhsum -H128`), which the format fixes."""
+    path = tmp_path / "file"
+    for content, right in {
+        b"": "99aa06d3014798d86001c324468d497f",
+        b"a": "a96faf705af16834e6c632b61e964e1f",
+    }.items():
+        path.write_bytes(content)
+        assert checksum(path) == right
+    with pytest.raises(FileNotFoundError):
+        checksum(tmp_path / "none")

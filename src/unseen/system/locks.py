@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
-    """Held by one process or thread at a time; others wait, and say after a second for whom.
+    """Held by one process or thread at a time; others wait, and say after a second for whom, if
+    that is another process.
 
     `what` the lock guards, for people.
     """
@@ -29,7 +30,10 @@ def locked(path: Path, what: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=SILENT_SECONDS)
     except Timeout:
-        logger.warning("waiting for another process that writes %s%s", what, _holder(note))
+        holder = _holder(note)
+        if holder != os.getpid():
+            pid = "" if holder is None else f" (pid {holder})"
+            logger.warning("waiting for another process that writes %s%s", what, pid)
         lock.acquire()
     try:
         with suppress(OSError):
@@ -41,11 +45,11 @@ def locked(path: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
-def _holder(note: Path) -> str:
+def _holder(note: Path) -> int | None:
     try:
-        return f" (pid {int(note.read_text('ascii'))})"
+        return int(note.read_text("ascii"))
     except (OSError, ValueError):
-        return ""
+        return None
 
 
 def hold(path: Path) -> FileLock | None:
