@@ -23,7 +23,7 @@ from judging import REFERENCE, TEXTS, Rows, assert_close, differences, pictures
 from openclip_judge import OpenClipJudge
 from unseen.models.families.openclip import settings
 from unseen.models.towers import TowerSpec, build_network
-from unseen.models.weights.names import Part
+from unseen.models.weights.rules import Part
 from unseen.networks import vit
 from unseen.runtimes import reference
 from unseen.runtimes.torch import TorchNetwork

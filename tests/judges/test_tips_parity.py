@@ -16,7 +16,7 @@ import hf_newer_checkpoints
 import unseen
 from judging import TEXTS, HfJudge, Rows, assert_close, differences, pictures
 from unseen.models.towers import TowerSpec, build_network
-from unseen.models.weights.names import Sinusoids
+from unseen.models.weights.rules import Sinusoids
 from unseen.runtimes import reference
 from unseen.runtimes.torch import TorchNetwork
 

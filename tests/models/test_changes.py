@@ -19,7 +19,7 @@ from unseen.models.model import Model
 from unseen.models.towers import build_network
 from unseen.models.weights.changes import Changed, stored_changes, trainable
 from unseen.models.weights.files import open_files
-from unseen.models.weights.names import Scaled
+from unseen.models.weights.rules import Scaled
 from unseen.models.weights.safetensors_file import narrow, write_arrays
 from unseen.models.weights.torch_archive import widen
 

@@ -151,7 +151,7 @@ class TowerSpec:
         The configuration of that row's class.
     names : mapping
         Our name of each parameter → its name in the checkpoint, or a rule of
-        `models/weights/names.py` that computes it.
+        `models/weights/rules.py` that computes it.
     shapes : mapping
         Names in the checkpoint → the shapes that its config implies; checked when the network is
         built, because a folder may hold files of two checkpoints.

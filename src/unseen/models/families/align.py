@@ -19,7 +19,8 @@ from unseen.models.inputs import Masked
 from unseen.models.model import SMALL_BATCH, Model, Score
 from unseen.models.towers import TowerSpec
 from unseen.models.weights.files import Weights
-from unseen.models.weights.names import folded
+from unseen.models.weights.names import Rule
+from unseen.models.weights.rules import folded
 from unseen.networks import efficientnet
 
 # What transformers takes for a key that the vision_config leaves out; here a value a stage.
@@ -75,7 +76,8 @@ def _image_tower(
 ) -> TowerSpec:
     epsilon = float(config["batch_norm_eps"])
     stem = "vision_model.embeddings."
-    names = folded("stem", stem + "convolution", stem + "batchnorm", epsilon)
+    stem_names = folded("stem", stem + "convolution", stem + "batchnorm", epsilon)
+    names: dict[str, str | Rule] = {**stem_names}
     shapes: dict[str, tuple[int, ...]] = {}
     all_blocks = _blocks(config)
     check_layers(weights, "vision_model.encoder.blocks.{}", len(all_blocks))

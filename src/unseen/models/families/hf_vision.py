@@ -8,7 +8,8 @@ from typing import Any
 from unseen.images.preprocess import Preprocess
 from unseen.models.families.hf_config import blocks, check_layers, grid
 from unseen.models.towers import TowerSpec
-from unseen.models.weights.names import Rule, StretchedPositions
+from unseen.models.weights.names import Rule
+from unseen.models.weights.rules import StretchedPositions
 from unseen.networks import vit
 
 # What transformers takes for a key that the vision_config leaves out.

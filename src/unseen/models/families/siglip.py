@@ -19,7 +19,8 @@ from unseen.models.inputs import FixedLength, ImageInputs, PaddedPatches, Stacke
 from unseen.models.model import Model, Preprocessing
 from unseen.models.tokenizers.tokenizer import TokenizerSpec
 from unseen.models.towers import TowerSpec
-from unseen.models.weights.names import LastAxes, Part, Rule
+from unseen.models.weights.names import Rule
+from unseen.models.weights.rules import LastAxes, Part
 from unseen.networks import text, vit
 
 ImageHalf = tuple[Preprocessing, TowerSpec, ImageInputs]

@@ -22,7 +22,8 @@ from unseen.models.model import Model, Score
 from unseen.models.tokenizers.tokenizer import TokenizerSpec
 from unseen.models.towers import TowerSpec
 from unseen.models.weights.files import Weights
-from unseen.models.weights.names import LastAxes, Part, Rule, Scaled, Sinusoids, Times
+from unseen.models.weights.names import Rule
+from unseen.models.weights.rules import LastAxes, Part, Scaled, Sinusoids, Times
 from unseen.networks import text, vit
 
 # What transformers takes for a key that a tower's config leaves out.

@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.models.weights.files import Weights
-from unseen.models.weights.names import (
-    Array,
+from unseen.models.weights.names import Array, Renamed
+from unseen.models.weights.rules import (
     FoldedBatchNorm,
     LastAxes,
     Part,
-    Renamed,
     RotaryRows,
     Scaled,
     Times,

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.models.weights.names import Rule, Transposed
+from unseen.models.weights.names import Rule
+from unseen.models.weights.rules import Transposed
 
 Array = NDArray[Any]
 

@@ -13,7 +13,7 @@ from unseen.models.families.openclip.names import KINDS, Names
 from unseen.models.towers import TowerSpec
 from unseen.models.weights.convolutions import Branches, Mixer, NormedInput, PlusInput
 from unseen.models.weights.files import Weights
-from unseen.models.weights.names import Part, Scaled, folded
+from unseen.models.weights.rules import Part, Scaled, folded
 from unseen.networks import convnext, fastvit
 
 TRUNK = "visual.trunk."
@@ -112,7 +112,7 @@ def _fastvit_start(weights: Weights, ours: str, theirs: str) -> Names:
 
 def _fastvit_block(weights: Weights, ours: str, theirs: str) -> Names:
     mixer, scale = f"{theirs}token_mixer", f"{theirs}layer_scale.gamma"
-    names = folded(f"{ours}filter", f"{theirs}mlp.conv.conv", f"{theirs}mlp.conv.bn")
+    names: Names = {**folded(f"{ours}filter", f"{theirs}mlp.conv.conv", f"{theirs}mlp.conv.bn")}
     if f"{mixer}.qkv.weight" in weights:
         scale = f"{theirs}layer_scale_2.gamma"
         names |= _fastvit_attention(weights, ours, theirs)

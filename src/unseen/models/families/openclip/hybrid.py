@@ -20,7 +20,7 @@ from unseen.models.families.openclip.convolutional import (
 from unseen.models.families.openclip.names import KINDS, TIMM_LAYER, Names, joined
 from unseen.models.towers import TowerSpec
 from unseen.models.weights.files import Weights
-from unseen.models.weights.names import LastAxes, PositionsOfPatches, folded
+from unseen.models.weights.rules import LastAxes, PositionsOfPatches, folded
 from unseen.networks import hybrid
 from unseen.networks.transformer import Blocks
 

@@ -29,7 +29,7 @@ from unseen.models.families.openclip.names import (
 )
 from unseen.models.towers import TowerSpec
 from unseen.models.weights.files import Weights
-from unseen.models.weights.names import LastAxes, Transposed, folded
+from unseen.models.weights.rules import LastAxes, Transposed, folded
 from unseen.networks import resnet, vit
 from unseen.networks.transformer import Blocks, Rotary
 

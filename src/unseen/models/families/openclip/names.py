@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Container
 
 from unseen.models.weights.files import Weights
-from unseen.models.weights.names import LastAxes, Part, RotaryRows, Rule, Scaled
+from unseen.models.weights.names import Rule
+from unseen.models.weights.rules import LastAxes, Part, RotaryRows, Scaled
 
 Names = dict[str, str | Rule]
 

@@ -24,7 +24,7 @@ from unseen.models.tokenizers import text_normalization
 from unseen.models.tokenizers.tokenizer import TokenizerSpec
 from unseen.models.towers import TowerSpec
 from unseen.models.weights.files import Weights
-from unseen.models.weights.names import Transposed
+from unseen.models.weights.rules import Transposed
 from unseen.networks import bert, text
 from unseen.networks.transformer import Blocks
 
