@@ -1,7 +1,7 @@
 """Convolutions that were trained as several layers side by side, as the one that they are in use.
 
-Rules as those of `models/weights/rules.py`; MobileOne (Vasu et al. 2022, arXiv:2206.04040, §3.1) and FastViT
-(arXiv:2303.14189, §3.2) say why they are equal. In float64, so that it costs no digits.
+Rules like those of `models/weights/rules.py`; MobileOne (Vasu et al. 2022, arXiv:2206.04040, §3.1)
+and FastViT (arXiv:2303.14189, §3.2) say why they are equal. In float64, so that it costs no digits.
 """
 
 from __future__ import annotations
