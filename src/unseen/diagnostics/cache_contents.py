@@ -56,13 +56,13 @@ def cache_contents() -> CacheContents:
     pictures = embedding_cache.contents()
     prompts = prompt_cache.VectorCache()
     networks = home / "networks"
-    folders = [path for path in networks.glob("*") if path.is_dir() and path.name[0] != "."]
+    compiled = {path.parent for path in networks.glob("[!.]*/*.onnx")}  # others hold checks alone
     return CacheContents(
         home,
         (
             CachePart(PICTURES, pictures.embeddings, pictures.bytes),
             CachePart(PROMPTS, prompts.count(), prompts.bytes()),
-            CachePart(NETWORKS, len(folders), cache.size_of(networks)),
+            CachePart(NETWORKS, len(compiled), cache.size_of(networks)),
         ),
         pictures.limit,
     )
