@@ -16,6 +16,7 @@ import unseen
 from unseen.models import compiled
 from unseen.networks.network import Input, single_output
 from unseen.runtimes import graph, int8, onnx
+from unseen.sources.item import Source
 from unseen.system import cache
 
 
@@ -50,6 +51,33 @@ def test_real_photographs_stay_near_fp32(
     assert cosines(exact, approximate).min() >= bound
     if precision == "int8" and model != "builtin":  # whose net is all convolutions
         assert np.abs(exact - approximate).max() > 1e-5  # it is not fp32 after all
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("model", ["builtin", "wide"])
+def test_a_lone_picture_is_as_one_of_many(
+    model: str,
+    precision: str,
+    pictures: list[Path],
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a compiled net, whose weights and, but for convolutions, graph are taken as they are."""
+    monkeypatch.setenv("UNSEEN_CACHE_BYTES", "0")
+    source = model if model == "builtin" else request.getfixturevalue(model)
+    many = unseen.load(source, precision=precision).encode_images(pictures[:3])
+    loaded = []
+
+    def load(*args: object, **options: object) -> object:
+        loaded.append((options["prepacked"], options["optimised"]))
+        return network(*args, **options)
+
+    network = onnx.OnnxNetwork
+    monkeypatch.setattr(onnx, "OnnxNetwork", load)
+    for path, row in zip(pictures, many, strict=False):
+        alone = unseen.load(source, precision=precision).encoder.encode_one(Source("it", path))
+        np.testing.assert_allclose(alone.embedding, row, atol=5e-6)
+    assert loaded == [(False, model == "builtin")] * 3
 
 
 def test_fp16_halves_what_is_kept(wide: Path, fresh_home: Path) -> None:

@@ -393,6 +393,7 @@ class CompiledNetwork:
             number=self.target.number,
             threads=1 if self._one_thread and prepacked else self._threads,
             prepacked=prepacked,
+            optimised=prepacked or self._source.convolutional,
         )
 
     def _compiled(self, precision: str) -> Path:

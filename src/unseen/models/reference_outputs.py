@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unseen.models.inputs import ImageInputs
-from unseen.models.model import Model, Preprocessing
+from unseen.models.model import SMALL_BATCH, Model, Preprocessing
 from unseen.networks.network import Network
 from unseen.networks.operations import Array
 from unseen.runtimes import reference
@@ -48,6 +48,9 @@ class NetworkSource:
         Makes the network, which reads its weights only then.
     examples : callable
         Fixed inputs on which every runtime is held against the reference.
+    convolutional : bool
+        Whether it is made of convolutions, which ONNX Runtime lays out anew for the processor:
+        worth it from the first picture on. What it does to transformers is not.
     """
 
     model: str
@@ -55,6 +58,7 @@ class NetworkSource:
     key: str
     make: Callable[[], Network[Any]]
     examples: Callable[[], tuple[Array, ...]]
+    convolutional: bool = True
 
 
 def tower(model: Model, name: str) -> NetworkSource:
@@ -69,7 +73,10 @@ def tower(model: Model, name: str) -> NetworkSource:
     examples = partial(image_examples, model.preprocess, model.image_inputs)
     inputs = {"text": partial(_text_examples, model), "masked": partial(_masked_examples, model)}
     key = f"{model.fingerprint}-{name}"
-    return NetworkSource(model.name, name, key, make[name], inputs.get(name, examples))
+    convolutional = name != "text" and model.batch_size == SMALL_BATCH
+    return NetworkSource(
+        model.name, name, key, make[name], inputs.get(name, examples), convolutional
+    )
 
 
 @dataclass(frozen=True)
