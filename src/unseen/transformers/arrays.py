@@ -21,7 +21,7 @@ class ValuesAndIndices(NamedTuple):
     indices: Any
 
 
-class Array(NDArray[Any]):
+class Array(np.ndarray[Any, np.dtype[Any]]):
     """A numpy array that also answers to `dim=`, `.softmax`, `.numpy()`, `.norm`, `.topk`, …
 
     Its numbers are where numpy has them: `.cpu()`, `.detach()` and `.to()` give the array itself.
