@@ -46,7 +46,8 @@ def test_a_home_for_the_indexes_of_all_folders(
         index.update(classifier.encoder)
         assert (tmp_path / "home") in index.file.parents and root_of(index.file) == photos
         assert len(index.view().search("a red circle")) == 2
-        assert pickle.loads(pickle.dumps(index)).file == index.file
+        with pickle.loads(pickle.dumps(index)) as copy:
+            assert copy.file == index.file
     assert not (photos / FOLDER).exists()
     assert find(photos / "red circle") == photos
     assert index_of(photos, classifier.encoder) == photos
