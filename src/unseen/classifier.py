@@ -21,7 +21,7 @@ from unseen.labels.label_set import Label, LabelSet
 from unseen.labels.traps import alone, traps
 from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
 from unseen.models.model import Model
-from unseen.prediction.calibration_file import AUTO, calibration_for, refuse_for_tiles
+from unseen.prediction.calibration_file import AUTO, calibration_for, loaded, refuse_for_tiles
 from unseen.prediction.decision import Decision
 from unseen.prediction.facets import (
     Facet,
@@ -1111,12 +1111,9 @@ class Classifier:
                 f"unknown must be None or 'auto', not {unknown!r}; give labels that mean none of "
                 "these as background."
             )
-        if isinstance(calibration, (str, Path)):
-            from unseen.prediction.calibration import Calibration  # noqa: PLC0415 - few have one
-
-            calibration = Calibration.load(calibration)
+        read = loaded(calibration)
         reference_set = self.reference_set() if unknown else None
-        return Decision(multi_label, top_k, min_score, calibration, reference_set)
+        return Decision(multi_label, top_k, min_score, read, reference_set)
 
     def reference_set(self) -> ReferenceSet:
         """What evidence (an OOD score) is measured against; encoded once.

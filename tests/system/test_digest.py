@@ -24,7 +24,7 @@ def test_a_file_that_is_missing(tmp_path: Path) -> None:
 
 
 def test_the_checksum_of_a_file_is_xxh3(tmp_path: Path) -> None:
-    """Against the values that xxhsum 0.8 prints (`xxhsum -H128`), which the format fixes."""
+    """Against what `xxhsum -H2` prints."""
     path = tmp_path / "file"
     for content, right in {
         b"": "99aa06d3014798d86001c324468d497f",

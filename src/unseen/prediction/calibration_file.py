@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from unseen.errors import LabelError, UnseenWarning
 from unseen.labels import label_file
@@ -74,7 +74,7 @@ def find_beside(
     if not isinstance(labels, Path) or not beside(labels).exists():
         return None
     path = beside(labels)
-    calibration = _read(path)
+    calibration = loaded(path)
     return Beside(path, calibration, calibration.misfit(compiled, multi_label=multi_label))
 
 
@@ -138,7 +138,7 @@ def calibration_for(
         If a file cannot be read.
     """
     if calibration != AUTO:
-        return _read(calibration) if isinstance(calibration, (str, Path)) else calibration
+        return loaded(calibration)
     neighbour = find_beside(labels, compiled, multi_label=multi_label)
     if neighbour is None:
         return None
@@ -150,7 +150,20 @@ def calibration_for(
     return neighbour.calibration
 
 
-def _read(path: str | Path) -> Calibration:
+@overload
+def loaded(calibration: str | Path | Calibration) -> Calibration: ...
+@overload
+def loaded(calibration: str | Path | Calibration | None) -> Calibration | None: ...
+def loaded(calibration: str | Path | Calibration | None) -> Calibration | None:
+    """A calibration as it is, or read from its file.
+
+    Raises
+    ------
+    LabelError
+        If the file cannot be read.
+    """
+    if not isinstance(calibration, (str, Path)):
+        return calibration
     from unseen.prediction.calibration import Calibration  # noqa: PLC0415 - most labels have none
 
-    return Calibration.load(path)
+    return Calibration.load(calibration)
