@@ -7,6 +7,7 @@ drift with the machine, ratios hold.
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
@@ -38,8 +39,8 @@ WORK = Path(tempfile.gettempdir()) / "unseen-benchmarks"
 
 
 def b32() -> Path:
-    """The folder of a B/32 checkpoint, 605 MB, made once."""
-    folder = WORK / "B32"
+    """The folder of a B/32 checkpoint, 605 MB, made once, with the vocabulary of CLIP."""
+    folder = WORK / "CLIP-B32"
     if not (folder / "model.safetensors").is_file():
         # In a process of its own, as the makers of checkpoints need torchvision.
         subprocess.run([sys.executable, __file__, str(folder)], check=True)
@@ -64,8 +65,19 @@ def make_b32(folder: Path) -> None:
             "intermediate_size": 2048,
             "num_attention_heads": 8,
             "vocab_size": 49408,
+            "bos_token_id": 49406,
+            "eos_token_id": 49407,
         },
     )
+    # The texts of the true lengths, too.
+    from open_clip.tokenizer import SimpleTokenizer
+
+    published = SimpleTokenizer()
+    merges = ["#version: 0.2", *(" ".join(pair) for pair in published.bpe_ranks)]
+    (folder / "merges.txt").write_text("\n".join(merges) + "\n", "utf-8")
+    special = {published.sot_token_id: checkpoints.START, published.eot_token_id: checkpoints.END}
+    vocabulary = {special.get(i, token): i for token, i in published.encoder.items()}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), "utf-8")
 
 
 def photographs(count: int) -> list[Path]:

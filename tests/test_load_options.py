@@ -44,7 +44,7 @@ def test_it_is_frozen_and_checks_the_precision() -> None:
     chosen = unseen.LoadOptions("fast", precision="int8")
     with pytest.raises(dataclasses.FrozenInstanceError):
         chosen.model = "best"  # type: ignore[misc]
-    message = "unknown precision 'fp8'; choose one of: fp32, fp16, int8, auto"
+    message = "unknown precision 'fp8'; choose one of: fp32, fp16, int8, int8-both, auto"
     with pytest.raises(unseen.ModelError, match=message):
         dataclasses.replace(chosen, precision="fp8")
 
@@ -82,7 +82,8 @@ def test_a_command_that_loads_offers_all_options(name: str) -> None:
         assert f"--{option}" in parameters[option].opts
     texts = {parameters["precision"].help, parameters["device"].help}
     assert texts == {
-        "fp32, fp16, int8, or auto: the fastest that stays near fp32 here.",
+        "fp32, fp16, int8, int8-both (the text net, too), or auto: the fastest that stays "
+        "near fp32 here.",
         "auto, cpu, cuda, cuda:1 or mps.",
     }
 

@@ -24,13 +24,14 @@ from unseen.errors import (
 )
 from unseen.images.limits import DEFAULT_LIMITS, Limits
 from unseen.images.open import full_size, open_image, read_content
-from unseen.load_options import DEFAULT_LOAD_OPTIONS, LoadOptions
+from unseen.load_options import DEFAULT_LOAD_OPTIONS, PRECISIONS, LoadOptions
 from unseen.models import families, hub
 from unseen.models.checkpoint import TEXT_ORIGINS
 from unseen.models.compiled import MOST_CALLERS, CompiledNetwork, few
 from unseen.models.inputs import PictureArrays
 from unseen.models.model import LARGE_BATCH, Model, Preprocessing
 from unseen.models.reference_outputs import tower
+from unseen.models.text_batches import text_batches
 from unseen.runtimes.devices import ExecutionTarget, execution_target
 from unseen.sources.expand import expand
 from unseen.sources.item import Source, name_of
@@ -43,6 +44,7 @@ from unseen.types import Progress as Progress
 
 if TYPE_CHECKING:
     from unseen.images.tiling import PixelBox
+    from unseen.networks.operations import Array
     from unseen.types import Floats, ImageLike, Metadata, Sources
 
 T = TypeVar("T")
@@ -51,13 +53,15 @@ R = TypeVar("R")
 Batch = list[tuple[S, PictureArrays | R]]
 
 TEXT_VERSION = 1  # of tokenizers and text nets here: raise it where a text gets another vector
-TEXT_BATCH_TOKENS = 2048  # tokens in a text batch: enough to fill the cores, little to pad
 # Pictures that each of several threads gives its network at once: of 2, 4 and 8, which gave 41, 44
 # and 42 a second of a B/32 in int8 on two cores (one batch of 16 on two threads: 35), the best.
 # docs/speed.md has another run. Nets of convolutions take fewer in any case: shared, the built-in
 # one was 1.05 times as fast, in 75 MB more.
 SHARE = 4
 TEXT_CHUNK = 4096  # prompts between two writes to the cache: what a killed process can lose
+# New prompts for which the text net in int8 is called by several threads at once, each with a
+# batch of its own: 1.2 times as fast on two cores. A few are not worth to load it for one thread.
+MANY_TEXTS = 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,14 +164,14 @@ class Encoder:
         find_target = cache(partial(execution_target, self.options.device))
         if self.options.device != "auto":
             find_target()  # a device that is not here is an error now; auto can wait
-        text_precision = "fp16" if self.options.precision == "fp16" else "fp32"
-        self._image = CompiledNetwork(
-            tower(model, "image"), find_target=find_target, options=self.options
-        )
-        self._text = CompiledNetwork(
-            tower(model, "text"),
-            find_target=find_target,
-            options=replace(self.options, precision=text_precision),
+        image_precision, text_precision = PRECISIONS[self.options.precision]
+        self._image, self._text = (
+            CompiledNetwork(
+                tower(model, name),
+                find_target=find_target,
+                options=replace(self.options, precision=precision),
+            )
+            for name, precision in (("image", image_precision), ("text", text_precision))
         )
         # The key of prompts in the cache on disk.
         suffix = f"{'' if text_precision == 'fp32' else f'-{text_precision}'}-t{TEXT_VERSION}"
@@ -612,15 +616,21 @@ class Encoder:
         with self._vectors.lock(key):  # another process may be at the same prompts
             missing = [text for text in texts if text not in known]
             known.update(self._cached_texts(missing))
-            missing = [text for text in missing if text not in known]
-            for start in range(0, len(missing), TEXT_CHUNK):
-                new = {}
-                for batch in self._encode_new_texts(missing[start : start + TEXT_CHUNK]):
-                    new.update(batch)
+            # In order, so that those that begin alike come together.
+            missing = sorted(text for text in missing if text not in known)
+            callers = MOST_CALLERS if self._many_callers(len(missing)) else 1
+            done = 0
+            new: dict[str, Floats] = {}
+            with self._text.called_by(callers) as threads:
+                for batch in self._encode_new_texts(missing, threads):
+                    new |= batch
+                    done += len(batch)
                     if progress is not None:
-                        progress(start + len(new), len(missing))
-                self._vectors.put_many(key, new)
-                known.update(new)
+                        progress(done, len(missing))
+                    if len(new) >= TEXT_CHUNK or done == len(missing):
+                        self._vectors.put_many(key, new)
+                        known |= new
+                        new.clear()
         return known
 
     def _cached_texts(self, texts: list[str]) -> dict[str, Floats]:
@@ -631,16 +641,38 @@ class Encoder:
             known |= {t: v for t, v in vectors.items() if v.shape == (self.model.dimension,)}
         return known
 
-    def _encode_new_texts(self, texts: list[str]) -> Iterator[dict[str, Floats]]:
+    def _encode_new_texts(self, texts: list[str], threads: int = 1) -> Iterator[dict[str, Floats]]:
+        chunks = (texts[start : start + TEXT_CHUNK] for start in range(0, len(texts), TEXT_CHUNK))
+        batches = (batch for chunk in chunks for batch in self._new_batches(chunk))
+        for some, rows in self._text_rows(batches, threads):
+            yield dict(zip(some, rows, strict=True))
+
+    def _new_batches(self, texts: list[str]) -> Iterator[tuple[list[str], tuple[Array, ...]]]:
         ids, cut = self.model.tokenizer.encode(texts, self.model.context_length)
         for text in (text for text, was_cut in zip(texts, cut, strict=True) if was_cut):
             warnings.warn(self.cut_short(text), UnseenWarning, stacklevel=2)
-        for batch, rows in self._text_batches(ids):
-            yield dict(zip((texts[i] for i in batch), rows, strict=True))
+        for batch, arrays in text_batches(self.model, ids):
+            yield [texts[i] for i in batch], arrays
 
-    def _text_batches(self, ids: list[list[int]]) -> Iterator[tuple[list[int], Floats]]:
-        for batch in batches_of_like_length([len(tokens) for tokens in ids], TEXT_BATCH_TOKENS):
-            yield batch, self._text(*self.model.text_inputs([ids[i] for i in batch]))
+    def _text_rows(
+        self, batches: Iterable[tuple[S, tuple[Array, ...]]], threads: int = 1
+    ) -> Iterator[tuple[S, Floats]]:
+        """The embeddings of each batch in order; so many threads call the net at once."""
+
+        def encoded(batch: tuple[S, tuple[Array, ...]]) -> tuple[S, Floats]:
+            return batch[0], self._text(*batch[1])
+
+        if threads == 1:
+            yield from map(encoded, batches)
+            return
+        with ThreadPoolExecutor(threads, thread_name_prefix="unseen-encode") as pool:
+            # So far ahead that they compute while tokens are made and vectors are written.
+            yield from map_ahead(pool, encoded, batches, 2 * threads)
+
+    def _many_callers(self, texts: int) -> bool:
+        """Whether the text net is called by several threads at once, for so many new texts."""
+        is_int8 = self._text.target.is_cpu and self._text.precision == "int8"
+        return is_int8 and texts >= MANY_TEXTS
 
     def cut_short(self, text: str) -> str:
         """The warning about a text that is longer than the model reads.
@@ -679,7 +711,7 @@ class Encoder:
         """
         ids, cut = self.model.tokenizer.encode(texts, self.model.context_length)
         rows = np.empty((len(texts), self.model.dimension), dtype=np.float32)
-        for batch, encoded in self._text_batches(ids):
+        for batch, encoded in self._text_rows(text_batches(self.model, ids)):
             rows[batch] = encoded
         return rows, cut
 
@@ -770,18 +802,6 @@ def stream(
         # Without waiting: where this is stopped, a picture may never come.
         for pool in (decoders, network):
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def batches_of_like_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
-    """Indices in batches of similar length, shortest first, each at most `tokens` when padded."""
-    batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and (len(batch) + 1) * lengths[index] > tokens:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
 
 
 def map_ahead(

@@ -12,7 +12,14 @@ from unseen.images.limits import DEFAULT_LIMITS, Limits
 if TYPE_CHECKING:
     from unseen.prediction.adapter import Adapter
 
-PRECISIONS = ("fp32", "fp16", "int8", "auto")
+# Name → the precisions of the image net and of the text net.
+PRECISIONS = {
+    "fp32": ("fp32", "fp32"),
+    "fp16": ("fp16", "fp16"),
+    "int8": ("int8", "fp32"),
+    "int8-both": ("int8", "int8"),
+    "auto": ("auto", "fp32"),
+}
 # The names of torch and transformers for a dtype → ours. What is computed in 32 bits is at least as
 # exact as bfloat16.
 DTYPES = {"float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32", "bfloat16": "fp32"}
@@ -62,7 +69,8 @@ class LoadOptions:
         Branch, tag or commit of a hub id. None: the newest, or what is on this machine.
     precision : str
         Of the image network: ``fp32``, ``fp16``, ``int8``, or ``auto``, the fastest that stays
-        near fp32. The text network has fp16 with ``fp16``, and fp32 otherwise.
+        near fp32. The text network has fp16 with ``fp16``, and fp32 otherwise; ``int8-both`` is
+        int8 of both, for very many prompts.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. A number (that GPU; -1 is the CPU) and a
         torch.device become one of these.

@@ -23,8 +23,11 @@ def test_every_runtime_and_precision(tmp_path: Path) -> None:
     assert report["published"] is None
     kinds = {(row["tower"], row["runtime"], row["precision"]) for row in report["networks"]}
     assert kinds == {
-        *(("image", "onnx", precision) for precision in ("fp32", "fp16", "int8")),
-        *(("text", "onnx", precision) for precision in ("fp32", "fp16")),
+        *(
+            (tower, "onnx", precision)
+            for tower in ("image", "text")
+            for precision in ("fp32", "fp16", "int8")
+        ),
         ("image", "torch", "fp32"),
         ("text", "torch", "fp32"),
     }

@@ -284,7 +284,7 @@ def test_texts_are_a_list_of_texts(texts: Any, clf: unseen.Classifier) -> None:
 
 
 def test_batches_of_texts_hold_every_index_once() -> None:
-    from unseen.encoder import batches_of_like_length
+    from unseen.models.text_batches import batches_of_like_length
 
     lengths = [5, 77, 3, 9, 9, 77, 4] * 30
     batches = list(batches_of_like_length(lengths, 200))

@@ -281,7 +281,7 @@ def test_prompts_of_two_precisions_are_kept_apart(wide: Path, fresh_home: Path) 
 
 
 def test_an_unknown_precision_is_refused() -> None:
-    choices = "unknown precision 'int4'; choose one of: fp32, fp16, int8, auto"
+    choices = "unknown precision 'int4'; choose one of: fp32, fp16, int8, int8-both, auto"
     with pytest.raises(unseen.ModelError, match=choices):
         unseen.load(precision="int4")
 

@@ -65,6 +65,31 @@ def attention(ops: Any, ids: Any, **options: Any) -> Any:
     return ops.attention(q, k, v, 3, **options)
 
 
+# Of a tree of 15 nodes: two sections of three queries, and four keys for each.
+SECTIONS = np.array([[0, 1, 2], [4, 3, 3]])
+KEYS = np.array([[0, 1, 2, 3], [4, 0, 1, 2]])
+SEEN = np.array(
+    [[[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0]], [[1, 0, 0, 0], [1, 1, 1, 1], [1, 0, 1, 0]]]
+)
+TREE_BIAS = np.where(SEEN, 0, -np.inf).astype(np.float32)
+
+
+def tree_attention(ops: Any, ids: Any) -> Any:
+    """(1, 6, 12)"""
+    q, k, v = (ops.reshape(tokens(ops, ids, x), (1, -1, 12)) for x in (TABLE, OTHER, THIRD))
+    queries, keys, bias = (ops.constant(x) for x in (SECTIONS, KEYS, TREE_BIAS))
+    return ops.tree_attention(q, k, v, 3, queries, keys, bias)
+
+
+def torch_tree_attention() -> torch.Tensor:
+    q, k, v = (
+        t(x, 15, 3, 4)[torch.tensor(nodes)].transpose(1, 2)
+        for x, nodes in ((TABLE, SECTIONS), (OTHER, KEYS), (THIRD, KEYS))
+    )
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=torch.tensor(SEEN == 1)[:, None])
+    return y.transpose(1, 2).reshape(1, 6, 12)
+
+
 X = t(TABLE, 3, 5, 12)
 S = t(TABLE, 3, 3, 4, 5)
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 1, 1, 1, 0]])
@@ -196,6 +221,11 @@ CASES: dict[str, tuple[Callable[[Any, Any], Any], torch.Tensor]] = {
         lambda o, i: o.take_token(tokens(o, i), o.constant(np.array([4, 0, 2]))),
         X[torch.arange(3), torch.tensor([4, 0, 2])],
     ),
+    "take": (
+        lambda o, i: o.take(tokens(o, i), o.constant(SECTIONS), 1),
+        X[:, torch.tensor(SECTIONS)],
+    ),
+    "tree_attention": (tree_attention, torch_tree_attention()),
     **{
         f"activation {name}": (
             lambda o, i, name=name: o.activation(tokens(o, i), name),

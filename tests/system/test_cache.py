@@ -210,7 +210,9 @@ import sys, unseen
 from unseen import encoder as encode
 asked = []
 usual = encode.Encoder._encode_new_texts
-encode.Encoder._encode_new_texts = lambda self, texts: asked.extend(texts) or usual(self, texts)
+encode.Encoder._encode_new_texts = lambda self, texts, *threads: (
+    asked.extend(texts) or usual(self, texts, *threads)
+)
 labels = [f"label {i}" for i in range(1000)]
 matrix = unseen.load(sys.argv[1]).compile(labels).matrix
 print(len(asked), repr(float(matrix.sum())))

@@ -137,7 +137,11 @@ Threads = Annotated[
     typer.Option(min=1, help="Threads of the networks.", show_default="all that may be used"),
 ]
 Precision = Annotated[
-    str, typer.Option(help="fp32, fp16, int8, or auto: the fastest that stays near fp32 here.")
+    str,
+    typer.Option(
+        help="fp32, fp16, int8, int8-both (the text net, too), or auto: the fastest that stays "
+        "near fp32 here."
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Quiet = Annotated[

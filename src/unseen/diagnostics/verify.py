@@ -117,7 +117,7 @@ def verify(
                 find_target=partial(_same, target),
                 options=options,
             )
-            for precision in _precisions(target, tower):
+            for precision in _precisions(target):
                 cosine = network.cosine(precision, again=True)
                 yield NetworkCheck(
                     tower, target.runtime, target.device, precision, cosine, BOUNDS[precision]
@@ -161,7 +161,7 @@ def execution_targets() -> list[devices.ExecutionTarget]:
     return list(dict.fromkeys(targets))
 
 
-def _precisions(target: devices.ExecutionTarget, tower: str) -> tuple[str, ...]:
+def _precisions(target: devices.ExecutionTarget) -> tuple[str, ...]:
     if target.is_cpu:
-        return ("fp32", "fp16", "int8") if tower == "image" else ("fp32", "fp16")
+        return ("fp32", "fp16", "int8")
     return ("fp32",) if target.device == "cpu" or target.runtime == "onnx" else ("fp32", "fp16")

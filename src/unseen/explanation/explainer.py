@@ -40,6 +40,7 @@ from unseen.labels.compile import compile_labels
 from unseen.labels.compiled import CompiledLabels
 from unseen.labels.label_set import LabelSet
 from unseen.labels.templates import fill
+from unseen.load_options import PRECISIONS
 from unseen.models.reference_outputs import picture_files
 from unseen.prediction import everyday_words, score
 from unseen.prediction.open_set import embeddings_of_nothing
@@ -482,10 +483,9 @@ class Explainer:
         caution = None if method == NONE else self._caution(method)
         if caution is not None:
             notes.append(caution)
-        if self.encoder.options.precision in ("int8", "auto"):
-            notes.append(
-                f"The {self.encoder.options.precision} net is explained through its fp32 original."
-            )
+        precision = PRECISIONS[self.encoder.options.precision][0]
+        if precision in ("int8", "auto"):
+            notes.append(f"The {precision} net is explained through its fp32 original.")
         if compiled.adapted is not None and compiled.adapted.cache is not None:
             notes.append("The examples of the adapter count in the answer, and not in the map.")
         cropped = parts.geometry.cropped

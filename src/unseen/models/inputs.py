@@ -83,9 +83,13 @@ class EndToken:
         ends = np.zeros(len(ids), dtype=np.int64)
         for row, tokens in enumerate(ids):
             batch[row, : len(tokens)] = tokens
-            end = max(tokens) if self.end is None else self.end
-            ends[row] = tokens.index(end) if end in tokens else 0
+            ends[row] = len(self.read(tokens)) - 1
         return batch, ends
+
+    def read(self, tokens: Sequence[int]) -> Sequence[int]:
+        """The ids of a text up to the token that is read: all that a causal net needs."""
+        end = max(tokens) if self.end is None else self.end
+        return tokens[: tokens.index(end) + 1 if end in tokens else 1]
 
 
 @dataclass(frozen=True)

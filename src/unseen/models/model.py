@@ -18,6 +18,7 @@ from unseen.images.preprocess import PREPROCESSING, Box
 from unseen.models.inputs import (
     IMAGE_INPUTS,
     TEXT_INPUTS,
+    EndToken,
     ImageInputs,
     PictureArrays,
     Stacked,
@@ -223,6 +224,29 @@ class Model:
             When config and weights disagree.
         """
         return build_network(self.text_tower, self.weights.arrays)
+
+    @property
+    def shares_prefixes(self) -> bool:
+        """Whether texts that begin alike are computed together: the text net is causal, and is
+        read at the end of a text."""
+        kind, config, rule = self.text_tower.kind, self.text_tower.config, self.text_inputs
+        return kind == "text" and config.causal and isinstance(rule, EndToken)
+
+    def prefix_tree_network(self) -> Network[Any]:
+        """The text net on the prefix tree of several texts, where they share prefixes.
+
+        Returns
+        -------
+        Network
+            The arrays of `text_batches` → outputs by name, among them ``embedding``.
+
+        Raises
+        ------
+        ModelError
+            When config and weights disagree.
+        """
+        build = ARCHITECTURES[self.text_tower.kind].prefix_tree
+        return build_network(self.text_tower, self.weights.arrays, build)
 
     def to_dict(self) -> dict[str, Any]:
         """The model as JSON can hold it, without the weights.

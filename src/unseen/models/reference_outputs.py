@@ -19,6 +19,7 @@ from PIL import Image
 
 from unseen.models.inputs import ImageInputs
 from unseen.models.model import SMALL_BATCH, Model, Preprocessing
+from unseen.models.text_batches import text_batches
 from unseen.networks.network import Network
 from unseen.networks.operations import Array
 from unseen.runtimes import reference
@@ -62,18 +63,19 @@ class NetworkSource:
 
 
 def tower(model: Model, name: str) -> NetworkSource:
-    """The "image" or the "text" network of a model; or another that explains its image net:
-    "parts", or "masked"."""
+    """The "image" or the "text" network of a model, which is on a prefix tree where texts share
+    prefixes; or another that explains its image net: "parts", or "masked"."""
+    is_tree = name == "text" and model.shares_prefixes
     make: dict[str, Callable[[], Network[Any]]] = {
         "image": model.image_network,
-        "text": model.text_network,
+        "text": model.prefix_tree_network if is_tree else model.text_network,
         "parts": model.parts_network,
         "masked": model.masked_network,
     }
     examples = partial(image_examples, model.preprocess, model.image_inputs)
     inputs = {"text": partial(_text_examples, model), "masked": partial(_masked_examples, model)}
-    key = f"{model.fingerprint}-{name}"
     convolutional = name != "text" and model.batch_size == SMALL_BATCH
+    key = f"{model.fingerprint}-{'prefix_tree' if is_tree else name}"
     return NetworkSource(
         model.name, name, key, make[name], inputs.get(name, examples), convolutional
     )
@@ -165,11 +167,27 @@ class RangeOperations(reference.NumpyOperations):
         mask: Array | None = None,
     ) -> Array:
         """As the reference runtime, and how long queries and keys are is noted."""
+        self._note_attention(q, k, v, heads)
+        return super().attention(q, k, v, heads, causal=causal, mask=mask)
+
+    def tree_attention(
+        self,
+        q: Array,
+        k: Array,
+        v: Array,
+        heads: int,
+        queries: Array,
+        keys: Array,
+        bias: Array,
+    ) -> Array:
+        """As the reference runtime, and how long queries and keys are is noted."""
+        self._note_attention(q, k, v, heads)
+        return super().tree_attention(q, k, v, heads, queries, keys, bias)
+
+    def _note_attention(self, q: Array, k: Array, v: Array, heads: int) -> None:
         size = q.shape[2] // heads
         lengths = [np.linalg.norm(x[0].reshape(-1, size), axis=1).max() for x in (q, k)]
-        largest = np.abs(v[0]).max()
-        self.ranges.append(np.array([*lengths, largest, size], dtype=np.float32))
-        return super().attention(q, k, v, heads, causal=causal, mask=mask)
+        self.ranges.append(np.array([*lengths, np.abs(v[0]).max(), size], dtype=np.float32))
 
 
 def _numbered(arrays: Any, name: str) -> tuple[Array, ...]:
@@ -205,4 +223,5 @@ def _masked_examples(model: Model) -> tuple[Array, ...]:
 def _text_examples(model: Model) -> tuple[Array, ...]:
     prompts = model.labels[: len(PROMPTS)] or PROMPTS
     ids, _ = model.tokenizer.encode(prompts, model.context_length)
-    return model.text_inputs(ids)
+    ((_, arrays),) = text_batches(model, ids)
+    return arrays

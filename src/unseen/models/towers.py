@@ -41,6 +41,8 @@ class Architecture:
         → rows and columns of those places, of one view.
     masked : str, optional
         → the network with a mask of the tokens that are gone.
+    prefix_tree : str, optional
+        → the causal network on a prefix tree of several texts.
     """
 
     def __init__(
@@ -50,10 +52,12 @@ class Architecture:
         parts: str | None = None,
         grid: str | None = None,
         masked: str | None = None,
+        prefix_tree: str | None = None,
     ) -> None:
         self._config = config
         self._network = network
         self._parts, self._grid, self._masked = parts, grid, masked
+        self._prefix_tree = prefix_tree
 
     @property
     def config(self) -> type[Any]:
@@ -83,6 +87,12 @@ class Architecture:
     def masked(self) -> Builder | None:
         """The function, if there is one."""
         builder: Builder | None = _named(self._masked)
+        return builder
+
+    @property
+    def prefix_tree(self) -> Builder | None:
+        """The function, if there is one."""
+        builder: Builder | None = _named(self._prefix_tree)
         return builder
 
 
@@ -120,7 +130,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "hybrid": Architecture(
         "hybrid.HybridConfig", "hybrid.network", "parts.hybrid_network", "hybrid.grid"
     ),
-    "text": Architecture("text.TextConfig", "text.network"),
+    "text": Architecture("text.TextConfig", "text.network", prefix_tree="prefix_tree.network"),
     "bert": Architecture("bert.TextConfig", "bert.network"),
     "builtin_image": Architecture(
         "builtin.ImageConfig",

@@ -59,6 +59,9 @@ class Operations(Protocol[T]):
     def take_token(self, x: T, index: T) -> T:
         """(n, t, width) and int64 (n,) → (n, width): the token at this index of each item."""
 
+    def take(self, x: T, index: T, axis: int) -> T:
+        """The slices of `axis` at an int64 `index` of any shape, which takes the place of it."""
+
     # arithmetic
     def add(self, a: T, b: T) -> T:
         """a + b, with numpy's broadcasting."""
@@ -93,6 +96,14 @@ class Operations(Protocol[T]):
 
         `mask` is int64 (n, keys): 0 hides a key. `causal` hides every key after its query
         (queries and keys are then the same tokens).
+        """
+
+    def tree_attention(self, q: T, k: T, v: T, heads: int, queries: T, keys: T, bias: T) -> T:
+        """`attention` of sections of a prefix tree, whose nodes are the tokens of one item.
+
+        q, k and v (1, nodes, width); `queries` (s, t) and `keys` (s, k), int64, say which nodes
+        each section has; `bias` (s, t, k) is added to the scores: 0, or minus infinity where a
+        query does not see a key. → (1, s · t, width).
         """
 
     def attention_weights(

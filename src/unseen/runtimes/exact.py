@@ -156,11 +156,7 @@ class ExactOperations(CompiledOperations):
         causal: bool = False,
         mask: Value | None = None,
     ) -> Value:
-        queries, keys, values, size = (float(i) for i in next(self._ranges))
-        factor = 2.0**-SQUARINGS / math.sqrt(size)
-        q_whole = self._whole(q, queries * factor / 2 ** (SUM_BITS / 2), factor)
-        k_whole = self._whole(k, keys / 2 ** (SUM_BITS / 2))
-        v_whole = self._whole(v, values / 2 ** (SUM_BITS - WEIGHT_BITS))
+        q_whole, k_whole, v_whole = self._whole_inputs(q, k, v)
         queries_by_head, keys_by_head, values_by_head = (
             self._split(x, heads, [0, 2, 1, 3]) for x in (q_whole, k_whole, v_whole)
         )
@@ -173,6 +169,31 @@ class ExactOperations(CompiledOperations):
         mixed = self.emit("Reshape", joined, self.emit("Shape", q))
         self.mixed.add(mixed)
         return mixed
+
+    def tree_attention(
+        self, q: Value, k: Value, v: Value, heads: int, queries: Value, keys: Value, bias: Value
+    ) -> Value:
+        q, k, v = self._whole_inputs(q, k, v)
+        scores = self._tree_scores(q, k, heads, queries, keys, bias)
+        mixed = self._tree_values(self._rounded_softmax(scores), v, heads, keys)
+        self.mixed.add(mixed)
+        return mixed
+
+    def take(self, x: Value, index: Value, axis: int) -> Value:
+        y = super().take(x, index, axis)
+        if x in self.mixed:
+            self.mixed.add(y)
+        return y
+
+    def _whole_inputs(self, q: Value, k: Value, v: Value) -> tuple[Value, Value, Value]:
+        """Queries, keys and values of an attention, whose products are exact sums."""
+        queries, keys, values, size = (float(i) for i in next(self._ranges))
+        factor = 2.0**-SQUARINGS / math.sqrt(size)
+        return (
+            self._whole(q, queries * factor / 2 ** (SUM_BITS / 2), factor),
+            self._whole(k, keys / 2 ** (SUM_BITS / 2)),
+            self._whole(v, values / 2 ** (SUM_BITS - WEIGHT_BITS)),
+        )
 
     def _rounded_softmax(self, x: Value) -> Value:
         """softmax(32 x) in multiples of 2⁻¹³.

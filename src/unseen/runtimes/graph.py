@@ -271,6 +271,9 @@ class OnnxOperations:
         column = self.emit("Unsqueeze", index, self._integers(1))
         return self.emit("GatherND", x, column, batch_dims=1)
 
+    def take(self, x: Value, index: Value, axis: int) -> Value:
+        return self.emit("Gather", x, index, axis=axis)
+
     def add(self, a: Value, b: Value) -> Value:
         return self.emit("Add", a, b)
 
@@ -318,6 +321,29 @@ class OnnxOperations:
         y = self.emit("MatMul", weights, self._split(v, heads, [0, 2, 1, 3]))
         joined = self.emit("Transpose", y, perm=[0, 2, 1, 3])
         return self.emit("Reshape", joined, self.emit("Shape", q))
+
+    def tree_attention(
+        self, q: Value, k: Value, v: Value, heads: int, queries: Value, keys: Value, bias: Value
+    ) -> Value:
+        size = self.emit("Cast", self._size(self._split(q, heads, [0, 1, 2, 3]), 3), to=1)
+        q = self.emit("Div", q, self.emit("Sqrt", size))
+        scores = self._tree_scores(q, k, heads, queries, keys, bias)
+        return self._tree_values(self.softmax(scores), v, heads, keys)
+
+    def _tree_scores(
+        self, q: Value, k: Value, heads: int, queries: Value, keys: Value, bias: Value
+    ) -> Value:
+        """Products of queries and keys, which are scaled already: (1, heads, s, t, k)."""
+        q = self.take(self._split(q, heads, [0, 2, 1, 3]), queries, 2)
+        k = self.take(self._split(k, heads, [0, 2, 1, 3]), keys, 2)
+        k = self.emit("Transpose", k, perm=[0, 1, 2, 4, 3])
+        return self.add(self.matmul(q, k), bias)
+
+    def _tree_values(self, weights: Value, v: Value, heads: int, keys: Value) -> Value:
+        values = self.take(self._split(v, heads, [0, 2, 1, 3]), keys, 2)
+        y = self.emit("Transpose", self.matmul(weights, values), perm=[0, 2, 3, 1, 4])
+        shape = self.emit("Concat", self._integers(1, -1), self._size(v, 2), axis=0)
+        return self.emit("Reshape", y, shape)
 
     def attention_weights(
         self, q: Value, k: Value, heads: int, *, causal: bool = False, mask: Value | None = None

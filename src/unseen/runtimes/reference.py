@@ -98,6 +98,9 @@ class NumpyOperations:
     def take_token(self, x: Tensor, index: Tensor) -> Tensor:
         return np.asarray(x[np.arange(len(x)), index])
 
+    def take(self, x: Tensor, index: Tensor, axis: int) -> Tensor:
+        return np.take(x, index, axis)
+
     def add(self, a: Tensor, b: Tensor) -> Tensor:
         return np.asarray(a + b)
 
@@ -152,6 +155,21 @@ class NumpyOperations:
         weights = self.attention_weights(q, k, heads, causal=causal, mask=mask)
         y = weights @ _split(v, heads)
         return np.transpose(y, (0, 2, 1, 3)).reshape(q.shape)
+
+    def tree_attention(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        heads: int,
+        queries: Tensor,
+        keys: Tensor,
+        bias: Tensor,
+    ) -> Tensor:
+        q, k, v = (_split(x[0][nodes], heads) for x, nodes in ((q, queries), (k, keys), (v, keys)))
+        scores = q @ k.transpose(0, 1, 3, 2) / np.float32(math.sqrt(q.shape[3]))
+        y = self.softmax(scores + bias[:, None]) @ v
+        return np.transpose(y, (0, 2, 1, 3)).reshape(1, queries.size, -1)
 
     def attention_weights(
         self, q: Tensor, k: Tensor, heads: int, *, causal: bool = False, mask: Tensor | None = None

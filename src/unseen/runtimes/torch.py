@@ -180,7 +180,9 @@ class TorchNetwork:
         parts: list[dict[str, NDArray[np.float32]]] = []
         while start < count:
             size = min(count - start, self._most or count)
-            batch = [array[start : start + size] for array in inputs]
+            batch = inputs  # in one go; those of a prefix tree differ in their first axis
+            if size < count:
+                batch = tuple(array[start : start + size] for array in inputs)
             try:
                 parts.append(self._guarded(self._replay, *batch))
             except OutOfMemory as error:

@@ -117,6 +117,9 @@ class TorchOperations:
     def take_token(self, x: Value, index: Value) -> Value:
         return self._step(lambda x, at: x[torch.arange(len(x), device=x.device), at], x, index)
 
+    def take(self, x: Value, index: Value, axis: int) -> Value:
+        return self._step(lambda x, at: x[(slice(None),) * axis + (at,)], x, index)
+
     def add(self, a: Value, b: Value) -> Value:
         return self._step(lambda a, b: (a + b).to(a.dtype), a, b)
 
@@ -207,6 +210,26 @@ class TorchOperations:
             return y.transpose(1, 2).reshape(shape)
 
         return self._step(call, q, k, v, *([] if mask is None else [mask]))
+
+    def tree_attention(
+        self, q: Value, k: Value, v: Value, heads: int, queries: Value, keys: Value, bias: Value
+    ) -> Value:
+        def call(
+            q: torch.Tensor,
+            k: torch.Tensor,
+            v: torch.Tensor,
+            queries: torch.Tensor,
+            keys: torch.Tensor,
+            bias: torch.Tensor,
+        ) -> torch.Tensor:
+            width = q.shape[2]
+            q = _split(q[0][queries], heads)
+            k, v = (_split(x[0][keys], heads) for x in (k, v))
+            mask = bias.to(q.dtype)[:, None]
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+            return y.transpose(1, 2).reshape(1, -1, width)
+
+        return self._step(call, q, k, v, queries, keys, bias)
 
     def attention_weights(
         self, q: Value, k: Value, heads: int, *, causal: bool = False, mask: Value | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -11,14 +12,15 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.encoder import TEXT_BATCH_TOKENS, Encoder
+from unseen.encoder import Encoder
 from unseen.errors import LabelError, ModelError, UnseenWarning
 from unseen.load_options import LoadOptions, device_name, precision_name
 from unseen.models.compiled import CompiledNetwork
 from unseen.models.inputs import FixedLength, Masked
 from unseen.models.reference_outputs import tower
+from unseen.models.text_batches import Batch as TextBatch
+from unseen.models.text_batches import text_batches
 from unseen.networks.network import EMBEDDING, PROJECTED
-from unseen.networks.operations import Array as Tensor
 from unseen.prediction import score
 from unseen.runtimes.devices import execution_target
 from unseen.transformers.arrays import Array, as_array, as_numpy, is_tensor, like
@@ -370,16 +372,15 @@ interpolate_pos_encoding
             )
         lengths = _lengths(ids, mask)
         network = self._network("text", output)
-        size = max(1, TEXT_BATCH_TOKENS // max(ids.shape[1], 1))
-        parts = [
-            network(*self._text_inputs(ids[start : start + size], lengths[start : start + size]))
-            for start in range(0, len(ids), size)
-        ]
-        return np.concatenate(parts)
+        batches = list(self._text_batches(ids, lengths))
+        parts = [network(*arrays) for _, arrays in batches]
+        order = [text for batch, _ in batches for text in batch]
+        return np.concatenate(parts)[np.argsort(order)]
 
-    def _text_inputs(self, ids: NDArray[Any], lengths: NDArray[Any]) -> tuple[Tensor, ...]:
+    def _text_batches(self, ids: NDArray[Any], lengths: NDArray[Any]) -> Iterator[TextBatch]:
         """Padded ids as the text net takes them."""
-        rule = self.encoder.model.text_inputs
+        model = self.encoder.model
+        rule = model.text_inputs
         if isinstance(rule, FixedLength):
             if (lengths < ids.shape[1]).any():
                 raise LabelError(
@@ -391,13 +392,13 @@ interpolate_pos_encoding
                     f'padding="max_length" to the processor (it has {ids.shape[1]} of '
                     f"{rule.context_length} tokens now), else scores are off.",
                     UnseenWarning,
-                    stacklevel=5,
+                    stacklevel=4,
                 )
             rule = replace(rule, context_length=ids.shape[1])
         rows = ids.tolist()
         if isinstance(rule, Masked):
             rows = [row[:length] for row, length in zip(rows, lengths.tolist(), strict=True)]
-        return rule(rows)
+        return text_batches(model, rows, rule)
 
 
 def _lengths(ids: NDArray[Any], mask: Any) -> NDArray[Any]:

@@ -45,9 +45,7 @@ def test_texts_that_the_original_encoded_are_not_encoded_again(
     assert VectorCache().count() == cached + 1
     # Nobody else is given what it encoded: a folder may say anything of itself.
     assert not VectorCache().get_many(classifier.model.fingerprint, ["a new text"])
-    computed = tuned.encoder._text(  # type: ignore[attr-defined]
-        *tuned.model.text_inputs(tuned.model.tokenizer.encode(texts, 32)[0])
-    )
+    computed, _ = tuned.encoder.encode_once(texts)
     np.testing.assert_allclose(computed, expected, atol=1e-6)
 
 
