@@ -113,11 +113,16 @@ def number_of(cell: str) -> str | float:
 MULTI_LABEL = "labels: thresholds"
 
 
+# Where 0.1.0 left a label out whose nonconformity, a sum of all probabilities, is the reach, 1, but
+# for the last bit.
+ROUNDED = {"calibration: aps": ["[2]/likely: 3 in place of 2"]}
+
+
 @pytest.mark.parametrize("name", [name for name in QUESTIONS if name != MULTI_LABEL])
 def test_the_answer_is_that_of_0_1_0(name: str, files: Path) -> None:
     answer = ANSWERS[name]
     today = json.loads(run(files, *QUESTIONS[name], code=answer["code"]).stdout)
-    assert list(differences(answer["output"], today)) == []
+    assert list(differences(answer["output"], today)) == ROUNDED.get(name, [])
 
 
 def test_a_yes_of_0_1_0_has_both_background_labels_against_it(files: Path) -> None:
