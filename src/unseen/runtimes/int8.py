@@ -15,9 +15,9 @@ behind the pooling stay in float32: they cost nothing, and their errors would re
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from unseen.networks.operations import Array, as_float32
 from unseen.runtimes.exact import ExactOperations, Scaled
 from unseen.runtimes.graph import CONTRIBUTED, Value
 
+BLOCKS_OPSET = 21  # the first whose QuantizeLinear takes a scale for each row of any tensor
 SMALLEST = 1 << 14  # parameters: a smaller layer gains nothing
 ALPHA = 0.5
 LARGEST_DIVISOR = 1e3
@@ -64,6 +65,8 @@ class Int8Operations(ExactOperations):
 
     A layer with an empty range stays in float32.
     """
+
+    domains: ClassVar[Mapping[str, int]] = {"": BLOCKS_OPSET, CONTRIBUTED: 1}
 
     def __init__(
         self, parameters: IO[bytes] | None, ranges: Sequence[NDArray[np.float32]], bits: int
@@ -112,8 +115,8 @@ class Int8Operations(ExactOperations):
         if x in self.curved:
             curved = self.curved[x]
             highest = self.emit("ReduceMax", curved.value, self._integers(-1), keepdims=1)
-            scale = self.mul(highest, self._number(1 / (255 - LOW_ZERO)))
-            scale = self.emit("Max", scale, self._number(-curved.least / LOW_ZERO))
+            scale = self.mul(highest, self._of_rows(1 / (255 - LOW_ZERO)))
+            scale = self.emit("Clip", scale, self._number(-curved.least / LOW_ZERO))
             rows = self._rounded(curved.value, width, scale, LOW_ZERO)
             return Rows(rows, LOW_ZERO, scale, one * np.float32(curved.factor), None)
         if x in self.mixed:  # its channels come from one layer, and are alike
@@ -133,15 +136,13 @@ class Int8Operations(ExactOperations):
         axis = self._integers(-1)
         highest = self.emit("ReduceMax", x, axis, keepdims=1)
         lowest = self.emit("Neg", self.emit("ReduceMin", x, axis, keepdims=1))
-        largest = self.emit("Max", highest, lowest, self._number(1e-12))
-        return self.mul(largest, self._number(1 / 127))
+        largest = self.mul(self.emit("Max", highest, lowest), self._of_rows(1 / 127))
+        return self.emit("Clip", largest, self._number(1e-12 / 127))
 
     def _rounded(self, x: Value, width: int, scale: Value, zero: int) -> Value:
         """x / scale + zero as uint8; `scale` has a number for each row."""
-        flat = self.reshape(scale, (-1,))
-        zeros = self._filled(self.emit("Shape", flat), np.array([zero], dtype=np.uint8))
-        rows = self.emit("QuantizeLinear", self.reshape(x, (-1, width)), flat, zeros, axis=0)
-        return self.emit("Reshape", rows, self.emit("Shape", x))
+        zeros = self._filled(self.emit("Shape", scale), np.array([zero], dtype=np.uint8))
+        return self.emit("QuantizeLinear", x, scale, zeros, axis=-1, block_size=width)
 
     def pixels(self, x: Value) -> Value:
         y = super().pixels(x)
