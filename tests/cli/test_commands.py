@@ -139,7 +139,7 @@ def test_models_and_doctor() -> None:
     assert "openai/clip-vit-large-patch14-336" in unseen("models").stdout
     findings = json.loads(unseen("doctor", "--json").stdout)
     tests = [f for f in findings if f["name"].startswith("self-test, ")]
-    assert len(tests) == 5 and all(f["ok"] for f in tests)
+    assert len(tests) == 6 and all(f["ok"] for f in tests)
     assert "self-test, text net" in unseen("doctor").stdout
 
 

@@ -394,6 +394,7 @@ class CompiledNetwork:
             threads=1 if self._one_thread and prepacked else self._threads,
             prepacked=prepacked,
             optimised=prepacked or self._source.convolutional,
+            arena=not (self._one_thread and self._source.tower == "text"),
         )
 
     def _compiled(self, precision: str) -> Path:
